@@ -1,0 +1,113 @@
+/**
+ * What one look at a host shows. All of it is data from another machine: decoded, never evaluated, never trusted.
+ */
+import * as Schema from "effect/Schema"
+import { latest, Ref, type Release, ReleaseName, Sha256, Tag } from "./Release.ts"
+
+/** What a host keeps about a release that is complete there. */
+export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
+  name: ReleaseName,
+  ref: Ref,
+  sha256: Sha256,
+  /** Bytes of the tarball. */
+  size: Schema.NonNegativeInt,
+  /** As in the store when it was deployed, without `latest`: on a host that follows from `serial`. */
+  tags: Schema.Array(Tag),
+  createdAt: Schema.DateTimeUtc,
+  /** When it was (last) deployed here, by the clock of the machine that did it. */
+  deployedAt: Schema.DateTimeUtc,
+  /** Grows by one with each deployment to this path: the highest of a name is its latest. */
+  serial: Schema.NonNegativeInt,
+  /** Its id in the store it came from. */
+  id: Schema.Int,
+  /** The git commit it was built from. */
+  commit: Schema.optional(Schema.String)
+}) {}
+
+/** A release as one line of JSON, the way it stands on the host. */
+export const HostReleaseJson = Schema.parseJson(HostRelease)
+
+/** Something that a deployment which did not finish left behind. */
+export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({
+  ref: Ref,
+  /** `upload`: a staging folder with a tarball that may be incomplete; `release`: unpacked and named, but not recorded. */
+  kind: Schema.Literal("upload", "release"),
+  /** Bytes of the tarball that have arrived; 0 for a release. */
+  received: Schema.NonNegativeInt,
+  /** Who began it and when, for people; absent when that was not written either. */
+  note: Schema.optional(Schema.String)
+}) {}
+
+/** What `<path>/releases/current` is. */
+export const Current = Schema.Union(
+  Schema.TaggedStruct("Absent", {}),
+  /** A link to a release folder; whether that folder exists follows from the state. */
+  Schema.TaggedStruct("Linked", { ref: Ref }),
+  /** A link to anything else. */
+  Schema.TaggedStruct("Foreign", { to: Schema.String }),
+  /** Not a link at all. */
+  Schema.TaggedStruct("Occupied", { by: Schema.Literal("directory", "file") })
+)
+/** What `<path>/releases/current` is. */
+export type Current = typeof Current.Type
+
+/** What `<path>` is. */
+export const Base = Schema.Literal("absent", "ready", "incomplete", "not-a-directory", "not-writable")
+/** What `<path>` is. `incomplete`: a directory without `config/` or `releases/`. */
+export type Base = typeof Base.Type
+
+/** The tools without which nothing can be deployed. */
+export const HostTool = Schema.Literal("tar", "gzip", "sha256")
+
+/** Everything one look shows. */
+export class HostState extends Schema.Class<HostState>("HostState")({
+  /** The absolute form of the target's path. */
+  path: Schema.String,
+  base: Base,
+  current: Current,
+  /** In no particular order. */
+  releases: Schema.Array(HostRelease),
+  unfinished: Schema.Array(Unfinished),
+  missingTools: Schema.Array(HostTool),
+  /** Bytes that can still be written below the path. */
+  freeBytes: Schema.NonNegativeInt,
+  /** `uname -m`. */
+  machine: Schema.String
+}) {
+  /** The release that is live, if the link leads to a complete one. */
+  get currentRelease(): HostRelease | undefined {
+    const current = this.current
+    return current._tag === "Linked" ? this.releases.find((release) => release.ref === current.ref) : undefined
+  }
+}
+
+/** The release of each name that was deployed last carries `latest`. */
+export const isLatestOnHost = (releases: ReadonlyArray<HostRelease>, release: HostRelease): boolean =>
+  releases.every((other) => other.name !== release.name || other.serial <= release.serial)
+
+/** All tags, `latest` included where it is due. */
+export const hostTags = (releases: ReadonlyArray<HostRelease>, release: HostRelease): ReadonlyArray<string> =>
+  isLatestOnHost(releases, release) ? [...release.tags, latest] : release.tags
+
+/** The current release first, then the last deployed first. */
+export const inOrder = (state: HostState): ReadonlyArray<HostRelease> => {
+  const current = state.currentRelease
+  return state.releases.toSorted((a, b) =>
+    a.ref === current?.ref ? -1 : b.ref === current?.ref ? 1 : b.serial - a.serial
+  )
+}
+
+/** The host's record of a stored release. */
+export const recordOf = (release: Release, state: HostState, deployedAt: typeof Schema.DateTimeUtc.Type): HostRelease =>
+  HostRelease.make({
+    name: release.name,
+    ref: release.ref,
+    sha256: release.sha256,
+    size: release.size,
+    tags: release.tags.filter((tag) => tag !== latest),
+    createdAt: release.createdAt,
+    deployedAt,
+    serial: state.releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1,
+    id: release.id,
+    ...(release.metadata.commit === undefined ? {} : { commit: release.metadata.commit })
+  })

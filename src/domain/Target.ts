@@ -1,0 +1,114 @@
+/**
+ * A target: one place on one host where releases of one name are put.
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { ReleaseName, Tag } from "./Release.ts"
+
+/** The `host` that means this machine, without SSH. */
+export const localHost = "local"
+
+const oneLine = (what: string) =>
+  Schema.String.pipe(
+    Schema.pattern(/^[^\p{Cc}]+$/u, { message: () => `${what} must not be empty or hold control characters` })
+  )
+
+/**
+ * A directory on a host. Absolute, relative to the login directory, or beginning with `~/` (the same directory).
+ * Blanks, quotes and `$` are ordinary characters.
+ */
+export const HostPath = oneLine("a path").pipe(
+  Schema.filter((path) => (/^~[^/]/.test(path) ? "must not name another user's home: write the path out" : undefined)),
+  Schema.filter((path) => (path.split("/").includes("..") ? "must not contain '..'" : undefined)),
+  Schema.filter((path) =>
+    /^(\/+|~\/*|\.\/*)$/.test(path) ? "must be a directory of its own, not the root or the home directory" : undefined
+  )
+)
+
+/** One or more shell commands for the host, run one after another by `sh -c`. */
+const Commands = Schema.Union(oneLine("a command"), Schema.Array(oneLine("a command")))
+
+const Port = Schema.Int.pipe(Schema.between(1, 65535, { message: () => "must be a port number from 1 to 65535" }))
+
+/** A duration as people write it (`"10 seconds"`, `"2 minutes"`) or in milliseconds. */
+const Wait = Schema.transformOrFail(Schema.Union(Schema.String, Schema.Number), Schema.DurationFromSelf, {
+  strict: true,
+  decode: (input, _, ast) =>
+    Option.match(Option.filter(Duration.decodeUnknown(input), Duration.greaterThan(Duration.zero)), {
+      onNone: () =>
+        ParseResult.fail(new ParseResult.Type(ast, input, 'must be a duration such as "30 seconds" or "2 minutes"')),
+      onSome: ParseResult.succeed
+    }),
+  encode: (duration) => ParseResult.succeed(Duration.toMillis(duration))
+})
+
+/** The bounded waits of one target. */
+export const Timeouts = Schema.Struct({
+  /** From the first packet to an authenticated connection, questions to the user not counted. Default 15 seconds. */
+  connect: Schema.optionalWith(Wait, { default: () => Duration.seconds(15) }),
+  /** One step of ours on the host, and one hook or start/stop/restart command. Default 15 minutes. */
+  command: Schema.optionalWith(Wait, { default: () => Duration.minutes(15) }),
+  /** How long a transfer may make no progress at all. Default 60 seconds. */
+  transfer: Schema.optionalWith(Wait, { default: () => Duration.seconds(60) })
+})
+
+const defaultTimeouts = Schema.decodeSync(Timeouts)({})
+
+const targetFields = {
+  /** A host name or address, or `"local"`: this machine, without SSH. */
+  host: oneLine("a host"),
+  port: Schema.optionalWith(Port, { default: () => 22 }),
+  /** The login; absent: the name of the local user, as `ssh` does. */
+  user: Schema.optional(oneLine("a user")),
+  /** The name of the release that this target runs. */
+  name: ReleaseName,
+  path: HostPath,
+  /** A private key file, `~` and paths relative to the project root allowed; absent: the agent, then the usual keys in `~/.ssh`. */
+  sshKey: Schema.optional(oneLine("a path")),
+  /** Given to each release built for this target. */
+  tags: Schema.optionalWith(Schema.Array(Tag), { default: () => [] }),
+  /** A key of `builders`; absent: the builder named like the target. */
+  builder: Schema.optional(Schema.NonEmptyString),
+  /** Run in the unpacked release before the switch; a failure leaves the old release current. */
+  afterUnpack: Schema.optional(Commands),
+  /** Run in the release after the switch. */
+  afterSwitch: Schema.optional(Commands),
+  start: Schema.optional(oneLine("a command")),
+  stop: Schema.optional(oneLine("a command")),
+  restart: Schema.optional(oneLine("a command")),
+  timeouts: Schema.optionalWith(Timeouts, { default: () => defaultTimeouts })
+}
+
+/** What the config says about a target. */
+export const TargetSettings = Schema.Struct(targetFields)
+/** What the config says about a target. */
+export type TargetSettings = typeof TargetSettings.Type
+
+/** A target of the config with its key. */
+export interface Target extends TargetSettings {
+  /** The key in `targets`. */
+  readonly key: string
+}
+
+/** The actions that a target's application understands. */
+export const actions = ["start", "stop", "restart"] as const
+/** One of the actions that a target's application understands. */
+export type Action = (typeof actions)[number]
+
+const elixirVerb = { start: "daemon", stop: "stop", restart: "restart" } as const
+
+/** The target's own command for an action, or that of an Elixir release. It is run in the current release's folder. */
+export const actionCommand = (target: Target, action: Action): string =>
+  target[action] ?? `bin/${target.name} ${elixirVerb[action]}`
+
+/** The hook's commands in the order in which they run. */
+export const hookCommands = (target: Target, hook: "afterUnpack" | "afterSwitch"): ReadonlyArray<string> => {
+  const commands = target[hook] ?? []
+  return typeof commands === "string" ? [commands] : commands
+}
+
+/** `user@host:port`, leaving out what is not set or usual, for sentences. */
+export const address = (target: Pick<Target, "host" | "port" | "user">): string =>
+  `${target.user === undefined ? "" : `${target.user}@`}${target.host}${target.port === 22 ? "" : `:${target.port}`}`

@@ -1,0 +1,274 @@
+/**
+ * The host service: what a deployment means on a host, whatever lies between here and there.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import { type HostRelease, type HostState, HostTool, type Unfinished } from "../domain/HostState.ts"
+import type { Manifest } from "../domain/Manifest.ts"
+import type { Target } from "../domain/Target.ts"
+import type { PromptFailure } from "../terminal/Prompt.ts"
+
+/** The host could not be reached, or the connection to it ended. */
+export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("HostUnreachable", {
+  /** `user@host:port`. */
+  address: Schema.String,
+  reason: Schema.Literal("unknown-name", "refused", "timeout", "lost", "protocol"),
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    switch (this.reason) {
+      case "unknown-name":
+        return `The name of ${this.address} does not resolve (${this.detail}): check "host" in the config`
+      case "refused":
+        return `Nothing answers at ${this.address} (${this.detail}): check "host" and "port", and that sshd runs there`
+      case "timeout":
+        return `${this.address} did not answer in time (${this.detail}): check the network, or raise "timeouts" of the target`
+      case "lost":
+        return `The connection to ${this.address} was lost (${this.detail}): the next deploy goes on from what the host has`
+      case "protocol":
+        return `${this.address} does not speak SSH as expected (${this.detail})`
+    }
+  }
+}
+
+/** The host's key is not the one that is known, or not known at all. */
+export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("HostKeyRejected", {
+  address: Schema.String,
+  reason: Schema.Literal("unknown", "changed", "revoked"),
+  keyType: Schema.String,
+  /** `SHA256:…`, as `ssh-keygen -l` prints it. */
+  fingerprint: Schema.String,
+  /** The known_hosts file that was asked. */
+  file: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const shown = `${this.keyType} ${this.fingerprint}`
+    switch (this.reason) {
+      case "unknown":
+        return `The key of ${this.address} (${shown}) is not in ${this.file}: compare it with the host's, then connect once from a terminal, or add it with ssh-keyscan`
+      case "changed":
+        return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled or somebody is in between. If you know why, remove the old key with "ssh-keygen -R"`
+      case "revoked":
+        return `The key of ${this.address} (${shown}) is marked as revoked in ${this.file}`
+    }
+  }
+}
+
+/** The host did not accept any of our keys. */
+export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", {
+  address: Schema.String,
+  /** What was offered, in words: key files and the agent. */
+  tried: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const tried = this.tried.length === 0 ? "there was no key to offer" : `offered: ${this.tried.join(", ")}`
+    return `${this.address} accepted none of our keys (${tried}): set "sshKey" of the target, or add the key to the agent or to the host's authorized_keys`
+  }
+}
+
+/** A private key file cannot be used. */
+export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable", {
+  file: Schema.String,
+  reason: Schema.Literal("missing", "unreadable", "not-a-key", "wrong-passphrase")
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    switch (this.reason) {
+      case "missing":
+        return `There is no private key at ${this.file}: check "sshKey" of the target`
+      case "unreadable":
+        return `The private key ${this.file} cannot be read: check its permissions`
+      case "not-a-key":
+        return `${this.file} is not a private key that can be used (the public key beside it is another file)`
+      case "wrong-passphrase":
+        return `The passphrase does not open the private key ${this.file}`
+    }
+  }
+}
+
+/** The host is not in a state in which this can be done; nothing was changed. */
+export class HostUnfit extends Schema.TaggedError<HostUnfit>()("HostUnfit", {
+  address: Schema.String,
+  reason: Schema.Literal(
+    "not-a-directory",
+    "not-writable",
+    "current-occupied",
+    "missing-tools",
+    "no-space",
+    "not-a-deployer-path"
+  ),
+  path: Schema.String,
+  tools: Schema.optionalWith(Schema.Array(HostTool), { default: () => [] }),
+  /** Bytes, for `no-space`. */
+  needed: Schema.optional(Schema.Number),
+  free: Schema.optional(Schema.Number)
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const where = `${this.path} on ${this.address}`
+    switch (this.reason) {
+      case "not-a-directory":
+        return `${where} is, or is below, something that is not a directory: choose another "path", or move that file away`
+      case "not-writable":
+        return `${where} cannot be written by this user: change its owner, or choose another "path"`
+      case "current-occupied":
+        return `${where} is not a link but a file or directory that deployer did not make, so nothing can be switched: move it away and deploy again`
+      case "missing-tools":
+        return `${this.address} lacks ${this.tools.map(toolName).join(" and ")}: install it there and deploy again`
+      case "no-space":
+        return `${where} has ${this.free ?? 0} bytes free, and ${this.needed ?? 0} are needed for the tarball and what is in it: make room (deployer manage prune) and deploy again`
+      case "not-a-deployer-path":
+        return `There is nothing of deployer's at ${where} yet: deploy to it first`
+    }
+  }
+}
+
+const toolName = (tool: typeof HostTool.Type): string => (tool === "sha256" ? "sha256sum, shasum or openssl" : tool)
+
+/** The host answered with something that is not what was asked for, or a file of ours there is damaged. */
+export class HostReplyInvalid extends Schema.TaggedError<HostReplyInvalid>()("HostReplyInvalid", {
+  address: Schema.String,
+  /** The file on the host or the question that was asked. */
+  what: Schema.String,
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `${this.what} on ${this.address} is not what deployer wrote (${this.detail}): look at it, move it away and try again. Nothing was changed`
+  }
+}
+
+/** A step of ours failed on the host. */
+export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostStepFailed", {
+  address: Schema.String,
+  /** What was being done, as in "could not …". */
+  step: Schema.String,
+  /** What the host said, shortened. */
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `Could not ${this.step} on ${this.address}: ${this.detail}`
+  }
+}
+
+/** What arrived on the host is not what was sent. */
+export class ReleaseCorrupt extends Schema.TaggedError<ReleaseCorrupt>()("ReleaseCorrupt", {
+  address: Schema.String,
+  ref: Schema.String,
+  /** `tarball`: its SHA-256 differs; otherwise the first paths that differ from the manifest. */
+  what: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `Release ${this.ref} arrived damaged on ${this.address} (${this.what.slice(0, 3).join(", ")}); it was removed there and nothing was switched: deploy again`
+  }
+}
+
+/** A release is not, or not completely, on the host. */
+export class NotOnHost extends Schema.TaggedError<NotOnHost>()("NotOnHost", {
+  address: Schema.String,
+  selector: Schema.String,
+  /** What could have been meant. */
+  known: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    const known = this.known.length === 0 ? "it has no releases" : `it has ${this.known.join(", ")}`
+    return `There is no release "${this.selector}" on ${this.address} (${known})`
+  }
+}
+
+/** A program did not end in time. */
+export class CommandTimeout extends Schema.TaggedError<CommandTimeout>()("CommandTimeout", {
+  address: Schema.String,
+  command: Schema.String,
+  /** In words. */
+  waited: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `"${this.command}" did not end on ${this.address} within ${this.waited}: raise "timeouts.command" of the target if it needs longer`
+  }
+}
+
+/** No connection could be made. */
+export type ConnectFailure = HostUnreachable | HostKeyRejected | AuthenticationFailed | KeyUnusable | PromptFailure
+
+/** The failures that any step on a connected host may have. */
+export type StepFailure = HostUnreachable | HostStepFailed | HostReplyInvalid | CommandTimeout
+
+/** What is wrong with a release on a host; nothing where it is as it was deployed. */
+export interface Verdict {
+  readonly ref: string
+  /** One line each: `missing bin/my_app`, `changed lib/a.beam`. */
+  readonly faults: ReadonlyArray<string>
+}
+
+/** How to run a command of the user's on the host. */
+export interface RunOptions {
+  /** The release whose folder `<path>/releases/deployer_<REF>/<name>` is the working directory; absent: the one that is current. */
+  readonly ref?: string
+  readonly name: string
+}
+
+/** One connection to one target. */
+export interface HostSession {
+  readonly target: Target
+  /** `user@host:port`, for sentences. */
+  readonly address: string
+  /** Everything at once, in one round trip. */
+  readonly inspect: Effect.Effect<HostState, StepFailure>
+  /** Makes `<path>`, `config/` and `releases/`, as far as they are missing. */
+  readonly prepare: Effect.Effect<void, StepFailure | HostUnfit>
+  /**
+   * Puts the tarball into the release's staging folder. `content` yields it from a given byte on, and `from` bytes that
+   * are there already are kept; 0 starts anew. `note` says who began it, for whoever finds it unfinished.
+   */
+  readonly upload: <E>(options: {
+    readonly ref: string
+    readonly from: number
+    readonly size: number
+    readonly note: string
+    readonly content: (offset: number) => Stream.Stream<Uint8Array, E>
+  }) => Effect.Effect<void, E | StepFailure>
+  /** Checks the tarball's SHA-256, unpacks it, checks every file against the manifest and gives the folder its name. On a mismatch nothing stays. */
+  readonly unpack: (options: {
+    readonly ref: string
+    readonly sha256: string
+    readonly manifest: Manifest
+  }) => Effect.Effect<void, StepFailure | ReleaseCorrupt>
+  /** Writes (again) what the host knows of the release; from then on it counts as complete. */
+  readonly record: (release: HostRelease) => Effect.Effect<void, StepFailure>
+  /** Makes a complete release current by renaming a new link over the old one, and looks whether it is. */
+  readonly activate: (ref: string) => Effect.Effect<void, StepFailure | HostUnfit>
+  /** Removes releases with all their files. Never the current one: it is left, and that is a failure. */
+  readonly remove: (refs: ReadonlyArray<string>) => Effect.Effect<void, StepFailure>
+  /** Removes what an unfinished deployment left. */
+  readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
+  /** Compares releases with their manifests, file by file. */
+  readonly verify: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>
+  /** Bytes that each release takes on the host's disk. */
+  readonly usage: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>
+  /** Appends one line to the host's log of what was done. */
+  readonly log: (line: string) => Effect.Effect<void, StepFailure>
+  /** Runs a shell command in a release's folder; its output goes to the reporter. Yields its exit status. */
+  readonly run: (command: string, options: RunOptions) => Effect.Effect<number, StepFailure>
+  /** Gives the user's terminal to a login shell in `<path>`. Yields its exit status. */
+  readonly shell: Effect.Effect<number, StepFailure | PromptFailure>
+}
+
+/** Connects to hosts. */
+export class RemoteHost extends Context.Tag("deployer/RemoteHost")<
+  RemoteHost,
+  {
+    /** The connection is closed with the scope. */
+    readonly connect: (target: Target) => Effect.Effect<HostSession, ConnectFailure, Scope.Scope>
+  }
+>() {}

@@ -1,0 +1,41 @@
+/**
+ * How words reach a host's shell: the one thing in which SSH and this machine differ.
+ */
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { PromptFailure } from "../terminal/Prompt.ts"
+import type { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
+
+/** Quotes one word for a POSIX shell. Every word that reaches a host passes through here. */
+export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
+
+/** One run of `sh` on the host. */
+export interface Exec<E> {
+  /** What is being done, for errors: as in "could not …". */
+  readonly step: string
+  /** The text of a POSIX script; it finds `args` as `$1`, `$2` … */
+  readonly script: string
+  readonly args: ReadonlyArray<string>
+  /** Fed to the script's standard input; absent: it is closed at once. */
+  readonly stdin?: Stream.Stream<Uint8Array, E>
+  /** Called with everything the script writes to either output, as it comes, instead of collecting it. */
+  readonly onOutput?: (chunk: Uint8Array) => Effect.Effect<void>
+  /** `command`: the target's `timeouts.command` bounds the whole run; `transfer`: `timeouts.transfer` bounds each pause of stdin. */
+  readonly wait: "command" | "transfer"
+}
+
+/** How the run ended. */
+export interface ExecResult {
+  readonly exitCode: number
+  /** At most 64 MiB; a host that sends more is cut off with `HostUnreachable` (`protocol`). Empty with `onOutput`. */
+  readonly stdout: string
+  /** The last 8 KiB. Empty with `onOutput`. */
+  readonly stderr: string
+}
+
+/** A connection to one host. */
+export interface Transport {
+  readonly exec: <E = never>(exec: Exec<E>) => Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout>
+  /** Connects the user's terminal with a shell that begins in the directory `cwd`; yields its exit status. */
+  readonly shell: (cwd: string) => Effect.Effect<number, HostUnreachable | PromptFailure>
+}
