@@ -1,0 +1,124 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { run } from "../../src/internal/process.ts"
+
+const sh = (script: string) => run({ command: "sh", args: ["-c", script] })
+const text = <E>(bytes: Stream.Stream<Uint8Array, E>) => Stream.mkString(Stream.decodeText(bytes))
+
+const alive = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+describe("process.run", () => {
+  it.scoped("keeps the outputs apart and yields the exit status", () =>
+    Effect.gen(function* () {
+      const child = yield* sh("echo out; echo err >&2; exit 7")
+      const [out, err, code] = yield* Effect.all([text(child.stdout), text(child.stderr), child.exitCode], {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual([out, err, code], ["out\n", "err\n", 7])
+    })
+  )
+
+  it.scoped("reports death by a signal as 128+n", () =>
+    Effect.gen(function* () {
+      const child = yield* sh("kill -9 $$")
+      assert.strictEqual(yield* child.exitCode, 137)
+    })
+  )
+
+  it.scoped("survives a child that does not read its input, and stops pulling it", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const child = yield* run({
+        command: "sh",
+        args: ["-c", "exec <&-; sleep 0.1; exit 3"],
+        stdin: Stream.repeatEffect(
+          Effect.sync(() => {
+            pulled += 1
+            return new Uint8Array(65536)
+          })
+        )
+      })
+      assert.strictEqual(yield* child.exitCode, 3)
+      assert.isBelow(pulled, 100)
+    })
+  )
+
+  it.live("waits for a child that reads slowly", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const child = yield* run({
+        command: "sh",
+        args: ["-c", "sleep 0.3; wc -c"],
+        stdin: Stream.range(1, 200).pipe(
+          Stream.rechunk(1),
+          Stream.map(() => {
+            pulled += 1
+            return new Uint8Array(65536)
+          })
+        )
+      })
+      yield* Effect.sleep(Duration.millis(150))
+      assert.isBelow(pulled, 20)
+      assert.strictEqual((yield* text(child.stdout)).trim(), String(200 * 65536))
+    }).pipe(Effect.scoped)
+  )
+
+  it.scoped("fails with the input's own failure, and does not let the child take it for the end", () =>
+    Effect.gen(function* () {
+      const child = yield* run({
+        command: "sh",
+        args: ["-c", "cat; echo complete"],
+        stdin: Stream.concat(Stream.make(new Uint8Array([104, 105])), Stream.fail("cut"))
+      })
+      const [out, exit] = yield* Effect.all([text(child.stdout), Effect.flip(child.exitCode)], { concurrency: 2 })
+      assert.strictEqual(exit, "cut")
+      assert.notInclude(out, "complete")
+    })
+  )
+
+  it.scoped("fails for a missing program", () =>
+    Effect.gen(function* () {
+      const failure = yield* Effect.flip(run({ command: "/no/such/program", args: [] }))
+      assert.include(failure.message, "NotFound")
+    })
+  )
+
+  it.live("ends the whole group with the scope, even one that ignores SIGTERM", () =>
+    Effect.gen(function* () {
+      const pids = yield* Deferred.make<ReadonlyArray<number>>()
+      const fiber = yield* Effect.gen(function* () {
+        const child = yield* sh(`trap "" TERM; sleep 60 & echo $! $$; while :; do sleep 1; done`)
+        yield* Stream.runForEach(Stream.splitLines(Stream.decodeText(child.stdout)), (line) =>
+          Deferred.succeed(pids, line.split(" ").map(Number))
+        )
+      }).pipe(Effect.scoped, Effect.fork)
+      const started = yield* Deferred.await(pids)
+      const [took] = yield* Effect.timed(Fiber.interrupt(fiber))
+      assert.deepStrictEqual(started.map(alive), [false, false])
+      assert.isBelow(Duration.toMillis(took), 3500)
+    })
+  )
+
+  it.live("leaves a daemon of an ended child alone", () =>
+    Effect.gen(function* () {
+      const pid = yield* Effect.gen(function* () {
+        const child = yield* sh("sleep 60 >/dev/null 2>&1 & echo $!")
+        const out = yield* text(child.stdout)
+        yield* child.exitCode
+        return Number(out)
+      }).pipe(Effect.scoped)
+      assert.isTrue(alive(pid))
+      process.kill(pid)
+    })
+  )
+})
