@@ -248,9 +248,11 @@ export interface HostSession {
   readonly record: (release: HostRelease) => Effect.Effect<void, StepFailure>
   /** Makes a complete release current by renaming a new link over the old one, and looks whether it is. */
   readonly activate: (ref: string) => Effect.Effect<void, StepFailure | HostUnfit>
+  /** Takes the link `current` away; no link is no failure. A real file or directory there is left. */
+  readonly deactivate: Effect.Effect<void, StepFailure | HostUnfit>
   /** Removes releases with all their files. Never the current one: it is left, and that is a failure. */
   readonly remove: (refs: ReadonlyArray<string>) => Effect.Effect<void, StepFailure>
-  /** Removes what an unfinished deployment left. */
+  /** Removes what an unfinished deployment left. A folder that `current` leads to is left, and that is a failure. */
   readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
   /** Compares releases with their manifests, file by file. */
   readonly verify: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>

@@ -1,0 +1,265 @@
+/**
+ * `deploy`: puts a stored release on a host. A look, a plan, its execution.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { HostLogEntry, HostLogEntryJson } from "../domain/HostLog.ts"
+import { type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
+import { type Manifest, unpackedSize } from "../domain/Manifest.ts"
+import { DeployPlan, plan, releaseLabel, type Step, unfinishedOthers } from "../domain/Plan.ts"
+import { type Release, shortRef } from "../domain/Release.ts"
+import type { Target } from "../domain/Target.ts"
+import { Operator } from "../host/Operator.ts"
+import { type HostSession, HostUnfit, RemoteHost } from "../host/RemoteHost.ts"
+import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
+import { Prompt, PromptAborted } from "../terminal/Prompt.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { findTarget } from "../workspace/Config.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+
+/** A hook's command failed on the host. */
+export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
+  address: Schema.String,
+  hook: Schema.Literal("afterUnpack", "afterSwitch"),
+  command: Schema.String,
+  status: Schema.Int,
+  release: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const consequence =
+      this.hook === "afterUnpack"
+        ? "nothing was switched, and the release was removed there again"
+        : "the release is current all the same: mend the command and run it, or make another release current with deployer manage ln"
+    return `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}: ${consequence}`
+  }
+}
+
+/** What to deploy where. */
+export interface DeployOptions {
+  /** A key of `targets`. */
+  readonly target: string
+  /** Id, name, ref or the beginning of one; absent: the latest of the target's name, after a question. */
+  readonly release?: string
+}
+
+/** What was done. */
+export class DeployReport extends Schema.Class<DeployReport>("DeployReport")({
+  plan: DeployPlan,
+  /** From the look at the host to the end of the last step, in milliseconds. */
+  millis: Schema.NonNegative
+}) {}
+
+/** Deploys a release to a target and yields what was done. */
+export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
+  const config = yield* (yield* Workspace).config
+  const target = yield* findTarget(config, options.target)
+  const release = yield* chooseRelease(target, options.release)
+  return yield* deployRelease(target, release)
+})
+
+/** What `deploy` would do, without a question and without touching anything. */
+export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOptions) {
+  const config = yield* (yield* Workspace).config
+  const target = yield* findTarget(config, options.target)
+  const store = yield* ReleaseStore
+  const release = yield* store.find(options.release ?? target.name)
+  const session = yield* (yield* RemoteHost).connect(target)
+  const state = yield* session.inspect
+  return yield* makePlan(session, state, release, yield* store.manifest(release), false)
+}, Effect.scoped)
+
+/** Deploys just this release, without asking which. */
+export const deployRelease = Effect.fn("deployRelease")(function* (target: Target, release: Release) {
+  const store = yield* ReleaseStore
+  const manifest = yield* store.manifest(release)
+  const session = yield* (yield* RemoteHost).connect(target)
+  const [elapsed, plan] = yield* Effect.timed(
+    Effect.gen(function* () {
+      const state = yield* session.inspect
+      const removeUnfinished = yield* askAboutUnfinished(session, state, release)
+      const plan = yield* makePlan(session, state, release, manifest, removeUnfinished)
+      yield* carryOut(session, plan, manifest)
+      return plan
+    })
+  )
+  return DeployReport.make({ plan, millis: Duration.toMillis(elapsed) })
+}, Effect.scoped)
+
+// Which release
+
+const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, selector: string | undefined) {
+  const store = yield* ReleaseStore
+  const prompt = yield* Prompt
+  const word = selector ?? target.name
+  const found = yield* store.find(word).pipe(
+    Effect.map(Option.some),
+    // A word of the user's own that fits nothing is a mistake; the target's name that fits nothing leads to the list.
+    Effect.catchTag("ReleaseNotFound", (error) => (selector === undefined ? Effect.succeedNone : error))
+  )
+  if (Option.isSome(found)) {
+    const release = found.value
+    if (release.name !== word) return yield* insistOnName(target, release)
+    const agreed = yield* prompt.confirm({
+      message: `Release ${releaseLabel(release)} (id ${release.id}, ${DateTime.formatIso(release.createdAt)}) is the latest of ${word}. Deploy it to ${target.key}?`,
+      initial: true,
+      safe: true,
+      hint: `name it with release=${release.id}, or answer with yes`
+    })
+    if (agreed) return yield* insistOnName(target, release)
+  } else {
+    yield* Reporter.note(`The store has no release of ${target.name}`)
+  }
+  const all = yield* store.list()
+  if (all.length === 0) return yield* new ReleaseNotFound({ selector: word, known: [] })
+  const chosen = yield* prompt.select({
+    message: `Which release goes to ${target.key}?`,
+    choices: all.map((release) => ({ title: releaseTitle(release), value: release })),
+    hint: "name one with release=ID"
+  })
+  return yield* insistOnName(target, chosen)
+})
+
+const releaseTitle = (release: Release): string =>
+  [
+    release.id,
+    release.name,
+    shortRef(release.ref),
+    DateTime.formatIso(release.createdAt),
+    release.tags.join(", ")
+  ].join("  ")
+
+const insistOnName = (target: Target, release: Release) =>
+  release.name === target.name
+    ? Effect.succeed(release)
+    : Effect.flatMap(Prompt, (prompt) =>
+        prompt.confirm({
+          message: `Target ${target.key} runs ${target.name}, but this is a release of ${release.name}. Deploy it there all the same?`,
+          initial: false,
+          safe: false,
+          hint: `choose a release of ${target.name}`
+        })
+      ).pipe(Effect.flatMap((agreed) => (agreed ? Effect.succeed(release) : new PromptAborted())))
+
+// What to do
+
+const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
+  session: HostSession,
+  state: HostState,
+  release: Release
+) {
+  const others = unfinishedOthers(state, release)
+  if (others.length === 0) return false
+  for (const { note, received, ref } of others) {
+    yield* Reporter.warn(
+      `A deployment of ${shortRef(ref)} to ${session.address} did not finish (${note ?? "nobody wrote who began it"}; ${received} bytes arrived)`
+    )
+  }
+  const answer = yield* (yield* Prompt).select<"remove" | "keep" | "abort">({
+    message: "What about it?",
+    choices: [
+      { title: "remove it and go on", value: "remove" },
+      { title: "keep it and go on", value: "keep" },
+      { title: "abort", value: "abort" }
+    ],
+    safe: { value: "keep" },
+    hint: "yes keeps it"
+  })
+  if (answer === "abort") return yield* new PromptAborted()
+  return answer === "remove"
+})
+
+const makePlan = (
+  session: HostSession,
+  state: HostState,
+  release: Release,
+  manifest: Manifest,
+  removeUnfinished: boolean
+) =>
+  plan(state, { target: session.target, release, unpackedSize: unpackedSize(manifest), removeUnfinished }).pipe(
+    Effect.mapError(({ tools = [], ...refusal }) => new HostUnfit({ address: session.address, tools, ...refusal }))
+  )
+
+// Doing it
+
+const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, manifest: Manifest) {
+  for (const step of plan.steps) yield* carryOutStep(session, plan, manifest, step)
+  if (plan.outcome === "nothing") return
+  yield* logEvent(session, plan.outcome === "deploy" ? "deployed" : "linked", [plan.release])
+})
+
+const carryOutStep = Effect.fnUntraced(function* (
+  session: HostSession,
+  { release, state }: DeployPlan,
+  manifest: Manifest,
+  step: Step
+) {
+  switch (step._tag) {
+    case "Prepare":
+      yield* session.prepare
+      return yield* Reporter.note(`First contact: made ${state.path} with config/ and releases/ on ${session.address}`)
+    case "Discard":
+      yield* session.discard(step.unfinished)
+      return yield* Reporter.note(`Removed the unfinished deployment of ${shortRef(step.unfinished.ref)}`)
+    case "Upload": {
+      const store = yield* ReleaseStore
+      if (step.from > 0) yield* Reporter.note(`Going on with the upload after ${step.from} of ${step.size} bytes`)
+      return yield* session.upload({
+        ref: release.ref,
+        from: step.from,
+        size: step.size,
+        note: `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`,
+        content: (offset) =>
+          store.content(release, offset).pipe(
+            Reporter.transfer(`uploading ${releaseLabel(release)} to ${session.target.key}`, {
+              start: offset,
+              total: step.size
+            })
+          )
+      })
+    }
+    case "Unpack":
+      yield* session.unpack({ ref: release.ref, sha256: release.sha256, manifest })
+      return yield* Reporter.note(`Unpacked and verified ${manifest.length} entries`)
+    case "Run":
+      return yield* runHook(session, release, step)
+    case "Record":
+      return yield* session.record(recordOf(release, state, yield* DateTime.now))
+    case "Switch":
+      yield* session.activate(release.ref)
+      return yield* Reporter.note(`Switched current to ${releaseLabel(release)}`)
+  }
+})
+
+const runHook = Effect.fnUntraced(function* (
+  session: HostSession,
+  release: Release,
+  { command, hook }: Extract<Step, { readonly _tag: "Run" }>
+) {
+  yield* Reporter.note(`Running ${hook}: ${command}`)
+  const status = yield* session.run(command, { ref: release.ref, name: release.name })
+  if (status === 0) return
+  // The half-prepared folder must not pass for a release, and its note would only make the next deployment ask.
+  if (hook === "afterUnpack") {
+    yield* session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
+  }
+  return yield* new HookFailed({ address: session.address, hook, command, status, release: releaseLabel(release) })
+})
+
+/** Writes one event to the host's log. */
+export const logEvent = Effect.fnUntraced(function* (
+  session: HostSession,
+  event: HostLogEntry["event"],
+  releases: ReadonlyArray<{ readonly name: string; readonly ref: string }>
+) {
+  const entry = HostLogEntry.make({
+    at: yield* DateTime.now,
+    event,
+    by: (yield* Operator).name,
+    releases: releases.map(({ name, ref }) => ({ name, ref }))
+  })
+  yield* session.log(Schema.encodeSync(HostLogEntryJson)(entry))
+})

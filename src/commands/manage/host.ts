@@ -1,0 +1,283 @@
+/**
+ * The manager's verbs on a host, over a session that is open already.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { Current, HostRelease, type HostState, hostTags, inOrder } from "../../domain/HostState.ts"
+import { releaseLabel } from "../../domain/Plan.ts"
+import { toPruneOnHost } from "../../domain/Prune.ts"
+import { parseSelector, Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
+import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts"
+import { ReleaseAmbiguous } from "../../store/ReleaseStore.ts"
+import { Prompt } from "../../terminal/Prompt.ts"
+import * as Reporter from "../../terminal/Reporter.ts"
+import { logEvent } from "../deploy.ts"
+import { askToRemove, Removal } from "./removal.ts"
+
+/** What is on a host: the current release first, then the last deployed first. */
+export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
+  address: Schema.String,
+  /** Absolute. */
+  path: Schema.String,
+  current: Current,
+  releases: Schema.Array(Schema.Struct({ release: HostRelease, tags: Schema.Array(Tag), current: Schema.Boolean })),
+  /** Bytes. */
+  free: Schema.NonNegativeInt
+}) {}
+
+/** One release on a host in full. */
+export class HostReleaseInfo extends Schema.TaggedClass<HostReleaseInfo>()("HostReleaseInfo", {
+  address: Schema.String,
+  release: HostRelease,
+  tags: Schema.Array(Tag),
+  current: Schema.Boolean,
+  /** The folder of the release, absolute. */
+  path: Schema.String,
+  /** On the host's disk. */
+  bytes: Schema.NonNegativeInt
+}) {}
+
+/** A release was made current, or was it already. */
+export class Linked extends Schema.TaggedClass<Linked>()("Linked", {
+  address: Schema.String,
+  release: HostRelease,
+  /** Whether anything had to be done. */
+  switched: Schema.Boolean
+}) {}
+
+/** What is wrong on a host. */
+export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
+  address: Schema.String,
+  /** What is wrong with the link; absent where it leads to a complete release. */
+  link: Schema.optional(Schema.String),
+  releases: Schema.Array(
+    Schema.Struct({ name: ReleaseName, ref: Ref, current: Schema.Boolean, faults: Schema.Array(Schema.String) })
+  ),
+  /** Refs that were removed. */
+  removed: Schema.Array(Ref)
+}) {
+  /** Whether the link and all releases are as they were deployed. */
+  get sound(): boolean {
+    return this.link === undefined && this.releases.every(({ faults }) => faults.length === 0)
+  }
+}
+
+/** Something on the host is not as it was deployed. */
+export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("IntegrityViolated", {
+  address: Schema.String,
+  /** What is left wrong. */
+  count: Schema.Int
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `${this.count} ${this.count === 1 ? "thing is" : "things are"} wrong on ${this.address}: deploy a good release, or remove the broken ones with deployer manage integrity -f`
+  }
+}
+
+/** Lists what is on the host. */
+export const info = Effect.fn("manage.host.info")(function* (session: HostSession) {
+  const state = yield* look(session)
+  return HostInfo.make({
+    address: session.address,
+    path: state.path,
+    current: state.current,
+    free: state.freeBytes,
+    releases: inOrder(state).map((release) => ({
+      release,
+      tags: hostTags(state.releases, release),
+      current: isCurrent(state, release)
+    }))
+  })
+})
+
+/** Shows one release on the host. */
+export const infoOf = Effect.fn("manage.host.infoOf")(function* (session: HostSession, selector: string) {
+  const state = yield* look(session)
+  const release = yield* pick(session, state, selector)
+  const usage = yield* session.usage([release.ref])
+  return HostReleaseInfo.make({
+    address: session.address,
+    release,
+    tags: hostTags(state.releases, release),
+    current: isCurrent(state, release),
+    path: `${state.path}/releases/deployer_${release.ref}`,
+    bytes: usage.get(release.ref) ?? 0
+  })
+})
+
+/** Removes all releases of a name but the latest and the current one, after showing them and asking. */
+export const prune = Effect.fn("manage.host.prune")(function* (session: HostSession, name: string) {
+  const state = yield* look(session)
+  if (!state.releases.some((release) => release.name === name)) {
+    const known = [...new Set(state.releases.map((release) => release.name))]
+    return yield* new NotOnHost({ address: session.address, selector: name, known })
+  }
+  return yield* removeFromHost(session, toPruneOnHost(state, name))
+})
+
+/** Removes one release, after showing it and asking; the current one is refused. */
+export const deleteOne = Effect.fn("manage.host.delete")(function* (session: HostSession, selector: string) {
+  const state = yield* look(session)
+  const release = yield* pick(session, state, selector)
+  if (isCurrent(state, release)) {
+    return yield* new ReleaseIsCurrent({ address: session.address, release: releaseLabel(release) })
+  }
+  return yield* removeFromHost(session, [release])
+})
+
+/** The release is live, so it is not removed. */
+export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("ReleaseIsCurrent", {
+  address: Schema.String,
+  release: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `${this.release} is the current release on ${this.address} and was not removed: make another one current first (ln REF)`
+  }
+}
+
+/** Makes another release current; the one that is current already is left as it is. */
+export const link = Effect.fn("manage.host.link")(function* (session: HostSession, selector: string) {
+  const state = yield* look(session)
+  const release = yield* pick(session, state, selector)
+  if (state.current._tag === "Occupied") {
+    return yield* new HostUnfit({
+      address: session.address,
+      reason: "current-occupied",
+      path: `${state.path}/releases/current`
+    })
+  }
+  const switched = !isCurrent(state, release)
+  if (switched) {
+    yield* session.activate(release.ref)
+    yield* logEvent(session, "linked", [release])
+  }
+  return Linked.make({ address: session.address, release, switched })
+})
+
+/** Checks the link and every file of every release. With `fix`, removes the broken ones, asking apart about the current one. */
+export const integrity = Effect.fn("manage.host.integrity")(function* (
+  session: HostSession,
+  { fix }: { readonly fix: boolean }
+) {
+  const state = yield* look(session)
+  const verdicts = yield* session.verify(state.releases.map(({ ref }) => ref))
+  const releases = inOrder(state).map((release) => ({
+    release,
+    current: isCurrent(state, release),
+    faults: verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
+  }))
+  const broken = releases.filter(({ faults }) => faults.length > 0)
+  for (const { faults, release } of broken) {
+    yield* Reporter.warn(`${releaseLabel(release)} on ${session.address}: ${summary(faults)}`)
+  }
+  const removed = fix ? yield* removeBroken(session, broken) : []
+  const link = linkFault(state)
+  return Integrity.make({
+    address: session.address,
+    ...(link === undefined ? {} : { link }),
+    releases: releases.map(({ current, faults, release }) => ({
+      name: release.name,
+      ref: release.ref,
+      current,
+      faults
+    })),
+    removed
+  })
+})
+
+const summary = (faults: ReadonlyArray<string>): string =>
+  faults.length <= 5 ? faults.join(", ") : `${faults.slice(0, 5).join(", ")} and ${faults.length - 5} more`
+
+const removeBroken = Effect.fnUntraced(function* (
+  session: HostSession,
+  broken: ReadonlyArray<{ readonly release: HostRelease; readonly current: boolean }>
+) {
+  const others = broken.filter(({ current }) => !current).map(({ release }) => release)
+  yield* removeFromHost(session, others)
+  const live = broken.find(({ current }) => current)?.release
+  if (live === undefined) return others.map(({ ref }) => ref)
+  const agreed = yield* (yield* Prompt).confirm({
+    message: `${releaseLabel(live)} is broken AND CURRENT. Take the link away and remove it? What runs from it loses its files.`,
+    initial: false,
+    safe: false,
+    hint: "deploy a good release or make another one current, then run integrity -f again"
+  })
+  if (!agreed) return others.map(({ ref }) => ref)
+  yield* session.deactivate
+  yield* logEvent(session, "unlinked", [live])
+  yield* session.remove([live.ref])
+  yield* logEvent(session, "removed", [live])
+  return [...others, live].map(({ ref }) => ref)
+})
+
+const linkFault = ({ current, currentRelease }: HostState): string | undefined => {
+  switch (current._tag) {
+    case "Absent":
+      return "there is no current link"
+    case "Foreign":
+      return `current leads to ${current.to}, which is not a release`
+    case "Occupied":
+      return `current is a ${current.by}, not a link`
+    case "Linked":
+      return currentRelease === undefined
+        ? `current leads to ${shortRef(current.ref)}, which is gone or incomplete`
+        : undefined
+  }
+}
+
+const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releases: ReadonlyArray<HostRelease>) {
+  const usage = yield* releases.length === 0
+    ? Effect.succeed(new Map<string, number>())
+    : session.usage(releases.map(({ ref }) => ref))
+  const removal = Removal.make({
+    from: session.address,
+    releases: releases.map(({ createdAt, name, ref }) => ({ name, ref, bytes: usage.get(ref) ?? 0, createdAt }))
+  })
+  yield* askToRemove(removal)
+  if (releases.length > 0) {
+    yield* session.remove(releases.map(({ ref }) => ref))
+    yield* logEvent(session, "removed", releases)
+  }
+  return removal
+})
+
+const look = Effect.fnUntraced(function* (session: HostSession) {
+  const state = yield* session.inspect
+  if (state.base === "ready") return state
+  return yield* new HostUnfit({ address: session.address, reason: "not-a-deployer-path", path: state.path })
+})
+
+const isCurrent = (state: HostState, release: HostRelease): boolean => state.currentRelease?.ref === release.ref
+
+const pick = (session: HostSession, state: HostState, selector: string) =>
+  pickOnHost(state.releases, selector).pipe(
+    Either.mapLeft((refs) =>
+      refs.length > 1
+        ? new ReleaseAmbiguous({ selector, refs: refs.map(shortRef) })
+        : new NotOnHost({
+            address: session.address,
+            selector,
+            known: inOrder(state).slice(0, 8).map(releaseLabel)
+          })
+    )
+  )
+
+/** The release whose ref begins like this, or the refs that fit (none or several). */
+const pickOnHost = (
+  releases: ReadonlyArray<HostRelease>,
+  selector: string
+): Either.Either<HostRelease, ReadonlyArray<string>> => {
+  const { refPrefix } = parseSelector(selector)
+  const fitting = refPrefix === undefined ? [] : releases.filter(({ ref }) => ref.startsWith(refPrefix))
+  const [only, ...more] = fitting
+  return only !== undefined && more.length === 0 ? Either.right(only) : Either.left(fitting.map(({ ref }) => ref))
+}
+
+/** Fails where something is still wrong: for scripts, whose users look at the exit status. */
+export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {
+  const left = report.releases.filter(({ faults, ref }) => faults.length > 0 && !report.removed.includes(ref)).length
+  const count = left + (report.link === undefined ? 0 : 1)
+  return count === 0 ? Effect.void : new IntegrityViolated({ address: report.address, count })
+}

@@ -1,0 +1,44 @@
+/**
+ * What every verb that destroys something has in common: it shows what goes, how much space that frees, and asks.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Ref, ReleaseName, shortRef } from "../../domain/Release.ts"
+import { bytes } from "../../terminal/format.ts"
+import { Prompt, PromptAborted } from "../../terminal/Prompt.ts"
+import * as Reporter from "../../terminal/Reporter.ts"
+
+/** Releases that go, or are gone. */
+export class Removal extends Schema.TaggedClass<Removal>()("Removal", {
+  /** `the store`, or the address of a host. */
+  from: Schema.String,
+  releases: Schema.Array(
+    Schema.Struct({
+      name: ReleaseName,
+      ref: Ref,
+      /** Space that its removal frees. */
+      bytes: Schema.NonNegativeInt,
+      createdAt: Schema.DateTimeUtc
+    })
+  )
+}) {
+  /** Space that all of it frees. */
+  get bytes(): number {
+    return this.releases.reduce((total, release) => total + release.bytes, 0)
+  }
+}
+
+/** Asks whether this should go; on "no" nothing happens. There is no question where there is nothing to remove. */
+export const askToRemove = Effect.fnUntraced(function* (removal: Removal) {
+  if (removal.releases.length === 0) return
+  for (const { bytes: size, name, ref } of removal.releases) {
+    yield* Reporter.note(`To be removed from ${removal.from}: ${name} ${shortRef(ref)}, ${bytes(size)}`)
+  }
+  const agreed = yield* (yield* Prompt).confirm({
+    message: `Remove ${removal.releases.length === 1 ? "this release" : `these ${removal.releases.length} releases`} and free ${bytes(removal.bytes)}?`,
+    initial: false,
+    safe: true,
+    hint: "answer with yes"
+  })
+  if (!agreed) return yield* new PromptAborted()
+})

@@ -1,0 +1,89 @@
+/**
+ * The manager's verbs on the local store.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { toPrune } from "../../domain/Prune.ts"
+import { Release } from "../../domain/Release.ts"
+import { address } from "../../domain/Target.ts"
+import { ReleaseNotFound, ReleaseStore } from "../../store/ReleaseStore.ts"
+import * as Reporter from "../../terminal/Reporter.ts"
+import { Workspace } from "../../workspace/Workspace.ts"
+import { askToRemove, Removal } from "./removal.ts"
+
+/** A configured target in a list. */
+const TargetLine = Schema.Struct({
+  key: Schema.String,
+  address: Schema.String,
+  name: Schema.String,
+  path: Schema.String
+})
+
+/** All releases of the store, newest first, and the configured targets. */
+export class StoreInfo extends Schema.TaggedClass<StoreInfo>()("StoreInfo", {
+  releases: Schema.Array(Release),
+  targets: Schema.Array(TargetLine)
+}) {}
+
+/** One release in full. */
+export class ReleaseInfo extends Schema.TaggedClass<ReleaseInfo>()("ReleaseInfo", {
+  release: Release,
+  /** Paths in the tarball. */
+  entries: Schema.NonNegativeInt
+}) {}
+
+/** Lists the store; entries whose tarball is gone are cleared, files that no entry knows are mentioned. */
+export const info = Effect.fn("manage.info")(function* () {
+  const store = yield* ReleaseStore
+  const config = yield* (yield* Workspace).config
+  const { cleared, unknown } = yield* store.check
+  for (const release of cleared) {
+    yield* Reporter.warn(`The tarball ${release.fileName} was gone, so its entry was cleared`)
+  }
+  if (unknown.length > 0) {
+    yield* Reporter.warn(`Not in the store, left alone in release_store/: ${unknown.join(", ")}`)
+  }
+  return StoreInfo.make({
+    releases: yield* store.list(),
+    targets: Object.entries(config.targets).map(([key, target]) => ({
+      key,
+      address: address(target),
+      name: target.name,
+      path: target.path
+    }))
+  })
+})
+
+/** Shows one release: an id, a name (its latest) or a ref. */
+export const infoOf = Effect.fn("manage.infoOf")(function* (selector: string) {
+  const store = yield* ReleaseStore
+  const release = yield* store.find(selector)
+  return ReleaseInfo.make({ release, entries: (yield* store.manifest(release)).length })
+})
+
+/** Removes all releases of a name but its latest, after showing them and asking. */
+export const prune = Effect.fn("manage.prune")(function* (name: string) {
+  const store = yield* ReleaseStore
+  const ofName = yield* store.list({ name })
+  if (ofName.length === 0) {
+    const known = new Set((yield* store.list()).map((release) => release.name))
+    return yield* new ReleaseNotFound({ selector: name, known: [...known] })
+  }
+  return yield* removeFromStore(toPrune(ofName, name))
+})
+
+/** Removes one release, after showing it and asking. */
+export const deleteOne = Effect.fn("manage.delete")(function* (selector: string) {
+  const store = yield* ReleaseStore
+  return yield* removeFromStore([yield* store.find(selector)])
+})
+
+const removeFromStore = Effect.fnUntraced(function* (releases: ReadonlyArray<Release>) {
+  const removal = Removal.make({
+    from: "the store",
+    releases: releases.map(({ createdAt, name, ref, size }) => ({ name, ref, bytes: size, createdAt }))
+  })
+  yield* askToRemove(removal)
+  yield* (yield* ReleaseStore).remove(releases)
+  return removal
+})

@@ -1,0 +1,140 @@
+/**
+ * A deployment as data: from what was seen on the host and what is wanted to a list of steps. Pure.
+ */
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { HostState, HostTool, isLatestOnHost, Unfinished } from "./HostState.ts"
+import { Release, type ReleaseName, shortRef } from "./Release.ts"
+import { address, hookCommands, type Target } from "./Target.ts"
+
+/** One step of a deployment, in the order in which it is done. */
+export const Step = Schema.Union(
+  /** Make `config/` and `releases/` on the host. */
+  Schema.TaggedStruct("Prepare", {}),
+  /** Remove what an earlier deployment left. */
+  Schema.TaggedStruct("Discard", { unfinished: Unfinished }),
+  /** Send the tarball, from byte `from` on. */
+  Schema.TaggedStruct("Upload", { from: Schema.NonNegativeInt, size: Schema.NonNegativeInt }),
+  /** Unpack the tarball and verify every file of it. */
+  Schema.TaggedStruct("Unpack", {}),
+  /** Run one command of a hook in the release's folder. */
+  Schema.TaggedStruct("Run", { hook: Schema.Literal("afterUnpack", "afterSwitch"), command: Schema.String }),
+  /** Write down that the release is complete and the latest of its name. */
+  Schema.TaggedStruct("Record", {}),
+  /** Make the release current. `from` is what was current before, in words. */
+  Schema.TaggedStruct("Switch", { from: Schema.optional(Schema.String) })
+)
+/** One step of a deployment, in the order in which it is done. */
+export type Step = typeof Step.Type
+
+/** What is going to be done, and on what it rests. */
+export class DeployPlan extends Schema.Class<DeployPlan>("DeployPlan")({
+  target: Schema.String,
+  /** `user@host:port`. */
+  address: Schema.String,
+  release: Release,
+  /** What was seen. */
+  state: HostState,
+  /** `deploy`: the release goes there; `relink`: it is there and becomes current again; `nothing`: it is current already. */
+  outcome: Schema.Literal("deploy", "relink", "nothing"),
+  steps: Schema.Array(Step)
+}) {}
+
+/** Why nothing can be planned: the host is not in a state for it. The fields of `HostUnfit` without the address. */
+export const Refusal = Schema.Struct({
+  reason: Schema.Literal("not-a-directory", "not-writable", "current-occupied", "missing-tools", "no-space"),
+  path: Schema.String,
+  tools: Schema.optional(Schema.Array(HostTool)),
+  /** Bytes. */
+  needed: Schema.optional(Schema.Number),
+  free: Schema.optional(Schema.Number)
+})
+/** Why nothing can be planned. */
+export type Refusal = typeof Refusal.Type
+
+/** What is wanted. */
+export interface Wanted {
+  readonly target: Target
+  readonly release: Release
+  /** Bytes of all files of the release once unpacked. */
+  readonly unpackedSize: number
+  /** Whether what other deployments left unfinished is removed on the way. */
+  readonly removeUnfinished: boolean
+}
+
+/**
+ * What deployments of other releases left unfinished: the user is asked about these. A folder that `current` leads to is
+ * live, whatever is missing in it, and never among them.
+ */
+export const unfinishedOthers = (state: HostState, release: Pick<Release, "ref">): ReadonlyArray<Unfinished> =>
+  state.unfinished.filter(({ kind, ref }) => ref !== release.ref && !(kind === "release" && isLinked(state, ref)))
+
+/** Plans a deployment. */
+export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan, Refusal> => {
+  const { release, target } = wanted
+  const present = state.releases.find((other) => other.ref === release.ref)
+  const own = state.unfinished.filter((unfinished) => unfinished.ref === release.ref)
+  const named = own.some(({ kind }) => kind === "release")
+  const part = own.find(({ kind, received }) => kind === "upload" && received <= release.size)
+  const from = part?.received ?? 0
+
+  const steps: Array<Step> = []
+  const stale = own.filter(
+    (unfinished) => unfinished.kind === "upload" && (present !== undefined || named || unfinished !== part)
+  )
+  for (const unfinished of [...(wanted.removeUnfinished ? unfinishedOthers(state, release) : []), ...stale]) {
+    steps.push({ _tag: "Discard", unfinished })
+  }
+  const isNew = present === undefined
+  if (isNew) {
+    if (state.base !== "ready") steps.push({ _tag: "Prepare" })
+    // A folder that has its name was verified before it got it: only what comes after is still to do.
+    if (!named) steps.push({ _tag: "Upload", from, size: release.size }, { _tag: "Unpack" })
+    steps.push(...hookSteps(target, "afterUnpack"))
+  }
+  if (isNew || !isLatestOnHost(state.releases, present)) steps.push({ _tag: "Record" })
+  const switches = !isLinked(state, release.ref)
+  if (switches) steps.push({ _tag: "Switch", ...before(state) })
+  if (switches || isNew) steps.push(...hookSteps(target, "afterSwitch"))
+
+  const refused = refuse(state, isNew && !named ? release.size - from + wanted.unpackedSize : 0)
+  return refused === undefined
+    ? Either.right(
+        DeployPlan.make({
+          target: target.key,
+          address: address(target),
+          release,
+          state,
+          outcome: isNew ? "deploy" : switches ? "relink" : "nothing",
+          steps
+        })
+      )
+    : Either.left(refused)
+}
+
+const isLinked = ({ current }: HostState, ref: string): boolean => current._tag === "Linked" && current.ref === ref
+
+const refuse = (state: HostState, needed: number): Refusal | undefined => {
+  if (state.base === "not-a-directory" || state.base === "not-writable") return { reason: state.base, path: state.path }
+  if (state.missingTools.length > 0) return { reason: "missing-tools", path: state.path, tools: state.missingTools }
+  if (state.current._tag === "Occupied") return { reason: "current-occupied", path: `${state.path}/releases/current` }
+  return needed > state.freeBytes ? { reason: "no-space", path: state.path, needed, free: state.freeBytes } : undefined
+}
+
+const hookSteps = (target: Target, hook: "afterUnpack" | "afterSwitch"): ReadonlyArray<Step> =>
+  hookCommands(target, hook).map((command) => ({ _tag: "Run", hook, command }))
+
+const before = ({ current, currentRelease }: HostState): { readonly from?: string } => {
+  switch (current._tag) {
+    case "Linked":
+      return { from: currentRelease === undefined ? `${shortRef(current.ref)} (gone)` : releaseLabel(currentRelease) }
+    case "Foreign":
+      return { from: current.to }
+    default:
+      return {}
+  }
+}
+
+/** A release in a sentence: `my_app 1A2B3C4D`. */
+export const releaseLabel = (release: { readonly name: typeof ReleaseName.Type; readonly ref: string }): string =>
+  `${release.name} ${shortRef(release.ref)}`
