@@ -1,0 +1,120 @@
+/**
+ * The known_hosts file: which keys a host may show. Pure; reading and writing the file is the SSH transport's.
+ */
+import { fingerprint, isHashOf, type PublicKey, publicKeyOf } from "../internal/sshKeys.ts"
+
+export { fingerprint, type PublicKey } from "../internal/sshKeys.ts"
+
+/** One usable line of a known_hosts file. */
+export interface KnownHost {
+  /** Patterns with `*`, `?` and a leading `!`, or one hashed name. */
+  readonly patterns: ReadonlyArray<string>
+  /** `revoked`: the key must never be accepted. */
+  readonly revoked: boolean
+  readonly key: PublicKey
+}
+
+/**
+ * What a file says about a key that a host shows. `changed`: the host is known, but not with this key. A key of another
+ * type counts as changed too, or a go-between could turn the refusal into a question by showing another type.
+ */
+export type Verdict = "known" | "unknown" | "changed" | "revoked"
+
+/** Algorithms by which a host can prove its key, in the order in which they are asked for when nothing is known. */
+const algorithms = [
+  { keyType: "ssh-ed25519", names: ["ssh-ed25519"] },
+  { keyType: "ecdsa-sha2-nistp256", names: ["ecdsa-sha2-nistp256"] },
+  { keyType: "ecdsa-sha2-nistp384", names: ["ecdsa-sha2-nistp384"] },
+  { keyType: "ecdsa-sha2-nistp521", names: ["ecdsa-sha2-nistp521"] },
+  { keyType: "ssh-rsa", names: ["rsa-sha2-512", "rsa-sha2-256"] }
+] as const
+
+/** The name of a host key algorithm. */
+export type HostKeyAlgorithm = (typeof algorithms)[number]["names"][number]
+
+/** Reads a file. Comments, lines about certificate authorities and lines that make no sense are left out. */
+export const parse = (text: string): ReadonlyArray<KnownHost> => text.split("\n").flatMap(parseLine)
+
+const parseLine = (line: string): ReadonlyArray<KnownHost> => {
+  const words = line.trim().split(/[ \t]+/)
+  const marker = words[0]?.startsWith("@") === true ? words[0] : undefined
+  const [names, type, blob] = marker === undefined ? words : words.slice(1)
+  if (names === undefined || names === "" || names.startsWith("#") || blob === undefined) return []
+  if (marker !== undefined && marker !== "@revoked") return []
+  const key = publicKeyOf(Buffer.from(blob, "base64"))
+  if (key === undefined || key.type !== type) return []
+  return [{ patterns: names.split(","), revoked: marker !== undefined, key }]
+}
+
+/** A host as known_hosts names it: `host`, or `[host]:port` where the port is not 22. */
+export const hostName = (host: string, port: number): string =>
+  port === 22 ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`
+
+const wildcard = (pattern: string): RegExp =>
+  new RegExp(
+    `^${pattern
+      .toLowerCase()
+      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+      .replaceAll("*", ".*")
+      .replaceAll("?", ".")}$`
+  )
+
+const matches = (entry: KnownHost, name: string): boolean => {
+  let found = false
+  for (const pattern of entry.patterns) {
+    if (pattern.startsWith("|")) {
+      found ||= isHashOf(pattern, name)
+    } else if (pattern.startsWith("!")) {
+      if (wildcard(pattern.slice(1)).test(name)) return false
+    } else {
+      found ||= wildcard(pattern).test(name)
+    }
+  }
+  return found
+}
+
+const isUsable = (entry: KnownHost) => algorithms.some((algorithm) => algorithm.keyType === entry.key.type)
+
+const accepted = (entries: ReadonlyArray<KnownHost>, name: string) =>
+  entries.filter((entry) => !entry.revoked && isUsable(entry) && matches(entry, name))
+
+const isSame = (a: PublicKey, b: PublicKey) => a.type === b.type && a.blob === b.blob
+
+/** Judges the key that a host shows. An entry without a port counts for other ports only when its key is this one, as with `ssh`. */
+export const judge = (entries: ReadonlyArray<KnownHost>, host: string, port: number, key: PublicKey): Verdict => {
+  const name = hostName(host, port)
+  const bare = hostName(host, 22)
+  const revoked = entries.some(
+    (entry) => entry.revoked && isSame(entry.key, key) && (matches(entry, name) || matches(entry, bare))
+  )
+  if (revoked) return "revoked"
+  const known = accepted(entries, name)
+  if (known.some((entry) => isSame(entry.key, key))) return "known"
+  if (known.length > 0) return "changed"
+  return accepted(entries, bare).some((entry) => isSame(entry.key, key)) ? "known" : "unknown"
+}
+
+/** The algorithms to offer: those of the keys that are known for the host first, so that it shows one of these. */
+export const preferredAlgorithms = (
+  entries: ReadonlyArray<KnownHost>,
+  host: string,
+  port: number
+): ReadonlyArray<HostKeyAlgorithm> => {
+  const exact = accepted(entries, hostName(host, port))
+  const known = exact.length > 0 ? exact : accepted(entries, hostName(host, 22))
+  const isKnown = (algorithm: (typeof algorithms)[number]) =>
+    known.some((entry) => entry.key.type === algorithm.keyType)
+  return [...algorithms.filter(isKnown), ...algorithms.filter((algorithm) => !isKnown(algorithm))].flatMap(
+    (algorithm) => algorithm.names
+  )
+}
+
+/** The line to append for a key that the user accepted, without a newline. */
+export const line = (host: string, port: number, key: PublicKey): string =>
+  `${hostName(host, port)} ${key.type} ${key.blob}`
+
+/** The type of a key as people say it, with its fingerprint: `ED25519 SHA256:…`. */
+export const describe = (key: PublicKey): string => {
+  const kind = /^ecdsa-/.test(key.type) ? "ECDSA" : key.type.replace(/^ssh-/, "").toUpperCase()
+  return `${kind} ${fingerprint(key)}`
+}

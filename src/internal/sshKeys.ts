@@ -1,0 +1,60 @@
+/**
+ * Keys as SSH writes them: fingerprints, hashed names and the parts of a private key file that are not secret.
+ */
+import { createHash, createHmac, timingSafeEqual } from "node:crypto"
+
+/** The public half of a key: its type (`ssh-ed25519`) and its wire form in base64. */
+export interface PublicKey {
+  readonly type: string
+  /** Base64 with padding, as in known_hosts and `.pub` files. */
+  readonly blob: string
+}
+
+const readString = (bytes: Buffer, offset: number): Buffer | undefined => {
+  if (offset < 0 || offset + 4 > bytes.length) return undefined
+  const end = offset + 4 + bytes.readUInt32BE(offset)
+  return end > bytes.length ? undefined : bytes.subarray(offset + 4, end)
+}
+
+/** Reads the type out of a public key's wire form. */
+export const publicKeyOf = (wire: Uint8Array): PublicKey | undefined => {
+  const bytes = Buffer.from(wire)
+  const type = readString(bytes, 0)?.toString("latin1")
+  return type === undefined || !/^[\x21-\x7e]+$/.test(type) ? undefined : { type, blob: bytes.toString("base64") }
+}
+
+/** `SHA256:…`, as `ssh-keygen -l` prints it. */
+export const fingerprint = (key: PublicKey): string =>
+  `SHA256:${createHash("sha256").update(Buffer.from(key.blob, "base64")).digest("base64").replace(/=+$/, "")}`
+
+/** Whether a hashed name of a known_hosts file (`|1|salt|hash`) stands for `name`. */
+export const isHashOf = (hashed: string, name: string): boolean => {
+  const [empty, version, salt, hash, ...rest] = hashed.split("|")
+  if (empty !== "" || version !== "1" || salt === undefined || hash === undefined || rest.length > 0) return false
+  const wanted = Buffer.from(hash, "base64")
+  const found = createHmac("sha1", Buffer.from(salt, "base64")).update(name).digest()
+  return wanted.length === found.length && timingSafeEqual(wanted, found)
+}
+
+/** Reads one line of a `.pub` file. */
+export const publicKeyOfLine = (line: string): PublicKey | undefined => {
+  const [, blob] = line.trim().split(/\s+/)
+  return blob === undefined ? undefined : publicKeyOf(Buffer.from(blob, "base64"))
+}
+
+/** The public half that an OpenSSH private key file holds in the clear, even when the rest is encrypted. */
+export const publicHalf = (privateKeyFile: string): PublicKey | undefined => {
+  const match = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END OPENSSH PRIVATE KEY-----/.exec(privateKeyFile)
+  const bytes = Buffer.from(match?.[1] ?? "", "base64")
+  const magic = "openssh-key-v1\0"
+  if (bytes.subarray(0, magic.length).toString("latin1") !== magic) return undefined
+  // Cipher, key derivation and its options come first, then the number of keys.
+  let offset = magic.length
+  for (let field = 0; field < 3; field++) {
+    const value = readString(bytes, offset)
+    if (value === undefined) return undefined
+    offset += 4 + value.length
+  }
+  const wire = readString(bytes, offset + 4)
+  return wire === undefined ? undefined : publicKeyOf(wire)
+}
