@@ -1,0 +1,369 @@
+/**
+ * The words of the command line, put into the one form that @effect/cli reads.
+ *
+ * `target=prod`, `-target=prod`, `--target=prod` and `--target prod` become `--target prod`; `force_init`, `-force_init`,
+ * `--force_init`, `--force-init` and `force_init=true` become `--force-init`. Which keys exist is read from the command
+ * tree itself, so a command declares its options once:
+ *
+ * ```ts
+ * Command.make("build", { target: Options.text("target"), yes: Options.boolean("yes") }, run)
+ * ```
+ *
+ * and the process does `Argv.normalize(Argv.spec(command))(argv)` before `Command.run`.
+ */
+import * as Args from "@effect/cli/Args"
+import type * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { suggest } from "./internal/suggest.ts"
+
+/** The command line makes no sense; nothing was done. */
+export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
+  readonly exitStatus = 2
+}
+
+/** One option of a task. */
+export interface OptionSpec {
+  /** As declared, without dashes. */
+  readonly name: string
+  readonly aliases: ReadonlyArray<string>
+  readonly kind: "value" | "flag"
+  /** Every occurrence counts; otherwise the last one wins. */
+  readonly repeated: boolean
+  readonly required: boolean
+}
+
+/** One task with the tasks below it; the root is the program. */
+export interface TaskSpec {
+  readonly name: string
+  readonly options: ReadonlyArray<OptionSpec>
+  readonly tasks: ReadonlyArray<TaskSpec>
+  /** How many bare words it takes. */
+  readonly words: number
+}
+
+const field = (value: unknown, key: string): unknown => (Predicate.hasProperty(value, key) ? value[key] : undefined)
+
+const list = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
+
+const optionSpecs = (
+  self: unknown,
+  inherited: { readonly required: boolean; readonly repeated: boolean }
+): ReadonlyArray<OptionSpec> => {
+  switch (field(self, "_tag")) {
+    case "Single":
+      return [
+        {
+          name: String(field(self, "name")),
+          aliases: list(field(self, "aliases")).map(String),
+          kind: Options.isOptions(self) && Options.isBool(self) ? "flag" : "value",
+          ...inherited
+        }
+      ]
+    case "Map":
+      return optionSpecs(field(self, "options"), inherited)
+    case "Both":
+      return [...optionSpecs(field(self, "left"), inherited), ...optionSpecs(field(self, "right"), inherited)]
+    case "OrElse": {
+      const either = { ...inherited, required: false }
+      return [...optionSpecs(field(self, "left"), either), ...optionSpecs(field(self, "right"), either)]
+    }
+    case "WithDefault":
+    case "WithFallback":
+      return optionSpecs(field(self, "options"), { ...inherited, required: false })
+    case "Variadic":
+    case "KeyValueMap":
+      return optionSpecs(field(self, "argumentOption"), { required: false, repeated: true })
+    default:
+      return []
+  }
+}
+
+const taskSpec = (descriptor: unknown): TaskSpec => {
+  switch (field(descriptor, "_tag")) {
+    case "Map":
+      return taskSpec(field(descriptor, "command"))
+    case "Subcommands":
+      return {
+        ...taskSpec(field(descriptor, "parent")),
+        tasks: list(field(descriptor, "children")).map(taskSpec)
+      }
+    default: {
+      const args = field(descriptor, "args")
+      return {
+        name: String(field(descriptor, "name")),
+        options: optionSpecs(field(descriptor, "options"), { required: true, repeated: false }),
+        tasks: [],
+        words: Args.isArgs(args) ? Args.getMaxSize(args) : 0
+      }
+    }
+  }
+}
+
+/** What a command tree understands. */
+export const spec = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>): TaskSpec =>
+  taskSpec(command.descriptor)
+
+const flag = (name: string, ...aliases: ReadonlyArray<string>): OptionSpec => ({
+  name,
+  aliases,
+  kind: "flag",
+  repeated: false,
+  required: false
+})
+const builtIn = {
+  help: flag("help", "h"),
+  version: flag("version"),
+  completions: { ...flag("completions"), kind: "value" },
+  logLevel: { ...flag("log-level"), kind: "value" }
+} as const
+const builtIns: ReadonlyArray<OptionSpec> = Object.values(builtIn)
+const shells = ["bash", "zsh", "fish", "sh"]
+const logLevels = ["all", "trace", "debug", "info", "warning", "error", "fatal", "none"]
+
+/** A word that could be an option: up to two dashes, a key, and perhaps a value. */
+interface Pair {
+  readonly dashes: number
+  readonly key: string
+  readonly value: string | undefined
+}
+
+const readPair = (token: string): Pair | undefined => {
+  const match = /^(-{0,2})([A-Za-z][A-Za-z0-9_-]*)(?:=([\s\S]*))?$/.exec(token)
+  return match === null ? undefined : { dashes: (match[1] ?? "").length, key: match[2] ?? "", value: match[3] }
+}
+
+const fold = (name: string): string => name.replaceAll("_", "-")
+
+// A single letter is a word of its own unless it has a dash.
+const lookup = (options: ReadonlyArray<OptionSpec>, pair: Pair): OptionSpec | undefined =>
+  pair.key.length === 1 && pair.dashes === 0
+    ? undefined
+    : options.find((option) => [option.name, ...option.aliases].some((name) => fold(name) === fold(pair.key)))
+
+// Blanks at its ends or line breaks mark a token as a value: no option is spelled like that.
+const isOption = (options: ReadonlyArray<OptionSpec>, token: string): boolean => {
+  const pair = /^-\S/.test(token) && /^.*\S$/.test(token) ? readPair(token) : undefined
+  return pair !== undefined && lookup(options, pair) !== undefined
+}
+
+const isBare = (token: string): boolean => !token.startsWith("-") && !token.includes("=")
+
+const allOptions = (task: TaskSpec): ReadonlyArray<OptionSpec> => [...task.options, ...task.tasks.flatMap(allOptions)]
+
+const quoted = (word: string): string => `"${word}"`
+
+const didYouMean = (word: string, known: ReadonlyArray<string>, show: (name: string) => string = quoted): string => {
+  const meant = suggest(word, known)
+  return meant === undefined ? "" : `Did you mean ${show(meant)}? `
+}
+
+const usage = (message: string): UsageError => new UsageError({ message })
+
+const commandLine = (path: ReadonlyArray<TaskSpec>): string => path.map((task) => task.name).join(" ")
+
+const seeHelp = (path: ReadonlyArray<TaskSpec>): string => `See ${commandLine(path)} --help`
+
+/** The task that is meant, as the path to it from the root, and the words that do not name it. */
+interface Located {
+  readonly path: readonly [TaskSpec, ...ReadonlyArray<TaskSpec>]
+  readonly task: TaskSpec
+  readonly rest: ReadonlyArray<string>
+}
+
+const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Located, UsageError> => {
+  const everyOption = [...builtIns, ...allOptions(root)]
+  const path: [TaskSpec, ...Array<TaskSpec>] = [root]
+  const rest: Array<string> = []
+  let task = root
+  for (let index = 0; index < tokens.length; index++) {
+    const token = tokens[index] ?? ""
+    const pair = readPair(token)
+    const option = pair === undefined ? undefined : lookup(everyOption, pair)
+    const child = isBare(token) ? task.tasks.find((child) => fold(child.name) === fold(token)) : undefined
+    if (child !== undefined) {
+      path.push(child)
+      task = child
+      continue
+    }
+    rest.push(token)
+    const next = tokens[index + 1]
+    const takesNext = option?.kind === "value" && pair?.value === undefined && !isBare(token)
+    if (takesNext && next !== undefined && !isOption(everyOption, next)) {
+      rest.push(next)
+      index++
+    } else if (isBare(token) && option === undefined && task.tasks.length > 0 && task.words === 0) {
+      const names = task.tasks.map((child) => child.name)
+      return Either.left(
+        usage(
+          `There is no task ${quoted(token)}. ${didYouMean(token, names)}${commandLine(path)} has: ${names.join(", ")}`
+        )
+      )
+    }
+  }
+  return Either.right({ path, task, rest })
+}
+
+const readFlag = (value: string): boolean | undefined =>
+  /^(|true|yes|y|on|1)$/i.test(value) ? true : /^(false|no|n|off|0)$/i.test(value) ? false : undefined
+
+/** What the words say: values by option (none: a flag that is off), bare words, and the first thing that is wrong. */
+interface Read {
+  readonly values: ReadonlyMap<OptionSpec, ReadonlyArray<string>>
+  readonly words: ReadonlyArray<string>
+  readonly error: UsageError | undefined
+}
+
+const read = ({ path, rest, task }: Located): Read => {
+  const options = [...path.toReversed().flatMap((task) => task.options), ...builtIns]
+  const names = options.flatMap((option) => [option.name, ...option.aliases]).filter((name) => name.length > 1)
+  const values = new Map<OptionSpec, ReadonlyArray<string>>()
+  const words: Array<string> = []
+  let error: UsageError | undefined
+  const wrong = (message: string) => {
+    error ??= usage(message)
+  }
+  const set = (option: OptionSpec, value: string) =>
+    values.set(option, option.repeated ? [...(values.get(option) ?? []), value] : [value])
+  for (let index = 0; index < rest.length; index++) {
+    const token = rest[index] ?? ""
+    const pair = readPair(token)
+    const found = pair === undefined ? undefined : lookup(options, pair)
+    const option =
+      found !== undefined && isBare(token) && task.words > 0 && builtIns.includes(found) ? undefined : found
+    const next = rest[index + 1]
+    if (option === undefined || pair === undefined) {
+      if (isBare(token) || (pair === undefined && !token.startsWith("-"))) {
+        words.push(token)
+      } else {
+        const key = pair?.key ?? token.replace(/^-+|=[\s\S]*$/g, "")
+        wrong(
+          `${commandLine(path)} does not know ${quoted(key)}. ${didYouMean(key, names, (name) => {
+            const meant = options.find((option) => option.name === name)
+            return quoted(meant?.kind === "value" ? `${name}=${pair?.value ?? "…"}` : name)
+          })}${seeHelp(path)}`
+        )
+      }
+    } else if (option.kind === "flag") {
+      const takesNext = pair.value === undefined && task.words === 0 && (next === "true" || next === "false")
+      const value = takesNext ? next : (pair.value ?? "")
+      const on = readFlag(value)
+      if (takesNext) index++
+      if (on === undefined) {
+        wrong(`${quoted(option.name)} is a flag and takes true or false, not ${quoted(value)}. ${seeHelp(path)}`)
+      } else {
+        values.set(option, on ? [""] : [])
+      }
+    } else if (pair.value !== undefined && pair.value !== "") {
+      set(option, pair.value)
+    } else if (
+      pair.value === undefined &&
+      pair.dashes > 0 &&
+      next !== undefined &&
+      next !== "" &&
+      !isOption(options, next)
+    ) {
+      set(option, next)
+      index++
+    } else {
+      wrong(`${quoted(option.name)} needs a value: ${option.name}=… ${seeHelp(path)}`)
+    }
+  }
+  return { values, words, error }
+}
+
+const isOn = (read: Read, option: OptionSpec): boolean => (read.values.get(option) ?? []).length > 0
+
+const extraWord = ({ path, task }: Located, word: string): UsageError => {
+  const options = path.flatMap((task) => task.options)
+  const meant = suggest(
+    word,
+    options.map((option) => option.name)
+  )
+  const key = task.options.find((option) => option.kind === "value" && option.required)?.name
+  const hint = meant !== undefined ? quoted(meant) : key !== undefined ? quoted(`${key}=${word}`) : undefined
+  return usage(
+    `${commandLine(path)} does not know what to do with ${quoted(word)}. ${hint === undefined ? "" : `Did you mean ${hint}? `}${seeHelp(path)}`
+  )
+}
+
+const choose = (option: OptionSpec, values: Read["values"], choices: ReadonlyArray<string>) => {
+  const value = values.get(option)?.[0]
+  return value === undefined || choices.includes(value)
+    ? undefined
+    : usage(
+        `${quoted(option.name)} takes ${choices.join(", ")}, not ${quoted(value)}. ${didYouMean(value, choices)}`.trim()
+      )
+}
+
+// A value goes into the token of its key only where a token of its own would be taken for something else.
+const spell = (
+  path: ReadonlyArray<TaskSpec>,
+  owner: TaskSpec,
+  option: OptionSpec,
+  value: string
+): ReadonlyArray<string> => {
+  const name = option.name.length === 1 ? `-${option.name}` : `--${option.name}`
+  const options = [...path.flatMap((task) => task.options), ...builtIns]
+  const ambiguous = value === "--" || isOption(options, value) || owner.tasks.some((task) => task.name === value)
+  return option.kind === "flag" ? [name] : ambiguous && !option.repeated ? [`${name}=${value}`] : [name, value]
+}
+
+/**
+ * Rewrites the arguments after the program's name. Applying it twice changes nothing more. A line that cannot be meant gives a
+ * `UsageError` with one sentence: an unknown task or key, a key without its value, a required key that is missing.
+ */
+export const normalize =
+  (root: TaskSpec) =>
+  (argv: ReadonlyArray<string>): Either.Either<ReadonlyArray<string>, UsageError> => {
+    const end = argv.indexOf("--")
+    const before = end === -1 ? argv : argv.slice(0, end)
+    const after = end === -1 ? [] : argv.slice(end + 1)
+    if (before.length === 0 && after.length === 0) return Either.right(["--help"])
+    // "help build" and "version" read as well as "--help" and "--version".
+    const [first, ...others] = before
+    const asked = (first === "help" || first === "version") && !root.tasks.some((task) => task.name === first)
+    return Either.flatMap(locate(root, asked ? [`--${first}`, ...others] : before), (located) => {
+      const { path, task } = located
+      const said = read(located)
+      if (isOn(said, builtIn.help)) {
+        return Either.right(["--help", ...path.slice(1).flatMap((task) => [task.name, "--help"])])
+      }
+      if (isOn(said, builtIn.version)) return Either.right(["--version"])
+      const [extra] = said.words.slice(task.words)
+      const options = path.flatMap((task) => task.options)
+      const missing = options.filter((option) => option.required && option.kind === "value" && !said.values.has(option))
+      const [shell] = said.values.get(builtIn.completions) ?? []
+      const error =
+        task === root && shell === undefined
+          ? usage(`Name a task: ${root.tasks.map((task) => task.name).join(", ")}. ${seeHelp(path)}`)
+          : (said.error ??
+            choose(builtIn.completions, said.values, shells) ??
+            choose(builtIn.logLevel, said.values, logLevels) ??
+            (shell !== undefined
+              ? undefined
+              : extra !== undefined
+                ? extraWord(located, extra)
+                : missing.length > 0
+                  ? usage(
+                      `${commandLine(path)} needs ${missing.map(({ name }) => `${name}=…`).join(" and ")}. ${seeHelp(path)}`
+                    )
+                  : undefined))
+      if (error !== undefined) return Either.left(error)
+      if (shell !== undefined) return Either.right(["--completions", shell])
+      const spelled = path.flatMap((owner, depth) => [
+        ...(depth === 0 ? [] : [owner.name]),
+        ...owner.options.flatMap((option) =>
+          (said.values.get(option) ?? []).flatMap((value) => spell(path, owner, option, value))
+        )
+      ])
+      const words = [...said.words, ...after]
+      return Either.right([
+        ...(said.values.get(builtIn.logLevel) ?? []).flatMap((level) => ["--log-level", level]),
+        ...spelled,
+        ...(words.length === 0 ? [] : ["--", ...words])
+      ])
+    })
+  }

@@ -1,0 +1,249 @@
+import * as Args from "@effect/cli/Args"
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Argv from "../src/Argv.ts"
+
+const target = Options.text("target")
+const someTarget = Options.optional(target)
+const yes = Options.boolean("yes")
+
+/** A tree with the shapes that deployer's own has: global options, flags, repeated options, nested tasks, words, an alias. */
+const tree = (ran: (task: string, values: unknown) => void) => {
+  const task = <const Name extends string, const Config extends Command.Command.Config>(name: Name, config: Config) =>
+    Command.make(name, config, (values) => Effect.sync(() => ran(name, values)))
+  return task("deployer", { root: Options.optional(Options.text("root")) }).pipe(
+    Command.withSubcommands([
+      task("init", { forceInit: Options.boolean("force-init") }),
+      task("build", { target, envFile: Options.optional(Options.text("env-file-name")), yes }),
+      task("build_and_deploy", { target, tag: Options.repeated(Options.text("tag")) }),
+      task("manage", { target: someTarget }).pipe(
+        Command.withSubcommands([
+          task("info", { target: someTarget, ref: Args.optional(Args.text({ name: "ref" })) }),
+          task("prune", { target: someTarget, name: Options.text("name"), yes }),
+          task("integrity", { target: someTarget, force: Options.boolean("force").pipe(Options.withAlias("f")) })
+        ])
+      )
+    ])
+  )
+}
+
+const root = Argv.spec(tree(() => {}))
+const normalize = Argv.normalize(root)
+const right = (...argv: ReadonlyArray<string>) =>
+  Either.match(normalize(argv), {
+    onLeft: (error) => assert.fail(`${argv.join(" ")}: ${error.message}`),
+    onRight: (tokens) => tokens
+  })
+const left = (...argv: ReadonlyArray<string>) =>
+  Either.match(normalize(argv), {
+    onLeft: (error) => error.message,
+    onRight: (tokens) => assert.fail(`${argv.join(" ")} became ${tokens.join(" ")}`)
+  })
+
+/** What the task's handler gets through the real parser. */
+const parse = (argv: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    let seen: unknown = "nothing ran"
+    const command = tree((task, values) => {
+      seen = { task, ...(values as object) }
+    })
+    const tokens = yield* Argv.normalize(root)(argv)
+    yield* Command.run(command, { name: "deployer", version: "0" })(["node", "deployer", ...tokens])
+    return seen
+  }).pipe(Effect.provide(Layer.merge(NodeContext.layer, CliConfig.layer({ isCaseSensitive: true }))))
+
+describe("Argv", () => {
+  it("reads every spelling of a value", () => {
+    for (const spelling of [
+      ["target=prod"],
+      ["-target=prod"],
+      ["--target=prod"],
+      ["--target", "prod"],
+      ["-target", "prod"]
+    ]) {
+      assert.deepStrictEqual(right("build", ...spelling), ["build", "--target", "prod"])
+    }
+    for (const spelling of ["env_file_name=a", "env-file-name=a", "--env_file_name=a", "-env-file-name=a"]) {
+      assert.deepStrictEqual(right("build", "target=x", spelling), ["build", "--target", "x", "--env-file-name", "a"])
+    }
+  })
+
+  it("reads every spelling of a flag", () => {
+    const on = [
+      "force_init",
+      "-force_init",
+      "--force_init",
+      "--force-init",
+      "force_init=",
+      "force_init=true",
+      "force-init=1"
+    ]
+    for (const spelling of on) assert.deepStrictEqual(right("init", spelling), ["init", "--force-init"])
+    for (const spelling of ["force_init=false", "-force_init=false", "--force-init=no"]) {
+      assert.deepStrictEqual(right("init", spelling), ["init"])
+    }
+    assert.deepStrictEqual(right("init", "--force-init", "true"), ["init", "--force-init"])
+    assert.deepStrictEqual(right("manage", "integrity", "-f"), ["manage", "integrity", "--force"])
+    assert.include(left("init", "force_init=maybe"), "true or false")
+  })
+
+  it("keeps a second = in the value", () => {
+    assert.deepStrictEqual(right("build", "target=a=b"), ["build", "--target", "a=b"])
+    assert.deepStrictEqual(right("build", "target==b"), ["build", "--target", "=b"])
+  })
+
+  it("takes the last of equal keys, and all of repeated ones", () => {
+    assert.deepStrictEqual(right("build", "target=a", "--target", "b"), ["build", "--target", "b"])
+    assert.deepStrictEqual(right("init", "force_init", "force_init=false"), ["init"])
+    assert.deepStrictEqual(right("build_and_deploy", "tag=a", "target=t", "tag=b"), [
+      "build_and_deploy",
+      ...["--target", "t", "--tag", "a", "--tag", "b"]
+    ])
+  })
+
+  it("puts options where their task is, in any order", () => {
+    assert.deepStrictEqual(right("manage", "yes", "prune", "name=a"), ["manage", "prune", "--name", "a", "--yes"])
+    assert.deepStrictEqual(right("root=/p", "build", "target=x"), ["--root", "/p", "build", "--target", "x"])
+    assert.deepStrictEqual(right("build", "target=x", "root=/p"), ["--root", "/p", "build", "--target", "x"])
+    assert.deepStrictEqual(right("--target", "x", "build"), ["build", "--target", "x"])
+    assert.deepStrictEqual(right("build-and-deploy", "target=x"), ["build_and_deploy", "--target", "x"])
+  })
+
+  it("puts words behind --, and leaves what stands there alone", () => {
+    assert.deepStrictEqual(right("manage", "info", "A1B2", "target=x"), [
+      "manage",
+      "info",
+      "--target",
+      "x",
+      "--",
+      "A1B2"
+    ])
+    assert.deepStrictEqual(right("manage", "info", "--", "--help"), ["manage", "info", "--", "--help"])
+  })
+
+  it("asks for help and version", () => {
+    const help = [[], ["--help"], ["-h"], ["help"], ["-help"], ["--help", "target=x"]]
+    for (const argv of help) assert.deepStrictEqual(right(...argv), ["--help"])
+    for (const argv of [
+      ["build", "--help"],
+      ["help", "build"],
+      ["build", "nonsense=1", "-h"],
+      ["build", "help"]
+    ]) {
+      assert.deepStrictEqual(right(...argv), ["--help", "build", "--help"])
+    }
+    for (const argv of [["--version"], ["version"], ["build", "--version"]]) {
+      assert.deepStrictEqual(right(...argv), ["--version"])
+    }
+    for (const spelling of [["--completions", "zsh"], ["completions=zsh"], ["--completions=zsh"]]) {
+      assert.deepStrictEqual(right(...spelling), ["--completions", "zsh"])
+    }
+    assert.include(left("completions=csh"), "bash")
+    assert.deepStrictEqual(right("init", "--log-level=debug"), ["--log-level", "debug", "init"])
+  })
+
+  it("says in one sentence what is wrong", () => {
+    assert.include(left("biuld", "target=x"), 'There is no task "biuld". Did you mean "build"?')
+    assert.include(left("manage", "prne"), 'Did you mean "prune"?')
+    assert.include(left("build", "traget=prod"), 'does not know "traget". Did you mean "target=prod"?')
+    assert.include(left("build", "target=x", "--yess"), 'Did you mean "yes"?')
+    for (const argv of [
+      ["target"],
+      ["target="],
+      ["--target"],
+      ["--target="],
+      ["--target", "--yes"],
+      ["target", "yes"]
+    ]) {
+      assert.include(left("build", ...argv), '"target" needs a value: target=…')
+    }
+    assert.include(left("build"), "deployer build needs target=…")
+    assert.include(left("build", "prod"), 'Did you mean "target=prod"?')
+    assert.include(left("init", "prod"), '"prod"')
+    assert.include(left("build", "---target=x"), "target=")
+    assert.include(left("target=x"), "Name a task")
+    assert.strictEqual(new Argv.UsageError({ message: "" }).exitStatus, 2)
+  })
+
+  it.effect("hands the parser values that look like something else", () =>
+    Effect.gen(function* () {
+      const values = [
+        "-x",
+        "--yes",
+        "--",
+        "--help",
+        "-h",
+        "build",
+        "prune",
+        "a=b",
+        "--target=x",
+        "true",
+        " a ",
+        "--no such",
+        "é",
+        "x\ny"
+      ]
+      for (const value of values) {
+        assert.deepEqual(
+          yield* parse(["build", `target=${value}`]),
+          { task: "build", target: value, envFile: Option.none(), yes: false },
+          value
+        )
+        assert.deepEqual(yield* parse(["manage", `target=${value}`]), {
+          ...{ task: "manage", target: Option.some(value), subcommand: Option.none() }
+        })
+        const pruned = { task: "prune", target: Option.some(value), name: "n", yes: true }
+        assert.deepEqual(yield* parse(["manage", "prune", `target=${value}`, "name=n", "yes", `root=${value}`]), pruned)
+      }
+      assert.deepEqual(yield* parse(["build", "--target", "-x"]), {
+        ...{ task: "build", target: "-x", envFile: Option.none(), yes: false }
+      })
+      assert.deepEqual(yield* parse(["manage", "info", "--", "--help"]), {
+        ...{ task: "info", target: Option.none(), ref: Option.some("--help") }
+      })
+    })
+  )
+
+  const words = FastCheck.constantFrom(
+    ..."build init manage prune info integrity build_and_deploy target yes force_init tag root help version".split(" "),
+    ...["-f", "-h", "--", "-", "=", "--=", "---x", "", "prod", "true", "completions", "--completions", "bash", "-x"]
+  )
+  const token = FastCheck.oneof(
+    words,
+    FastCheck.tuple(
+      FastCheck.constantFrom("", "-", "--", "---"),
+      words,
+      FastCheck.constantFrom("", "="),
+      FastCheck.oneof(words, FastCheck.fullUnicodeString())
+    ).map((parts) => parts.join("")),
+    FastCheck.fullUnicodeString()
+  )
+  const argv = FastCheck.array(token, { maxLength: 8 })
+
+  it.prop("changes nothing the second time", [argv], ([argv]) => {
+    Either.map(normalize(argv), (tokens) => {
+      assert.deepStrictEqual(normalize(tokens), Either.right(tokens))
+    })
+  })
+
+  const value = FastCheck.oneof(words, FastCheck.fullUnicodeString()).filter((value) => value !== "")
+  it.prop("understands any value in every spelling with =", [value], ([value]) => {
+    const [first, ...others] = ["target", "-target", "--target"].map((key) => normalize(["build", `${key}=${value}`]))
+    assert.isTrue(Either.isRight(first!))
+    for (const other of others) assert.deepStrictEqual(other, first)
+  })
+
+  it.effect.prop("brings any value to the task", [value], ([value]) =>
+    Effect.map(parse(["build", `target=${value}`]), (seen) =>
+      assert.deepEqual(seen, { task: "build", target: value, envFile: Option.none(), yes: false })
+    )
+  )
+})
