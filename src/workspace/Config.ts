@@ -1,9 +1,11 @@
 /**
  * The config: targets, groups and builders, as the user writes them and as the program sees them.
  */
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Builder } from "../build/Builder.ts"
-import { TargetSettings } from "../domain/Target.ts"
+import { type Target, TargetSettings } from "../domain/Target.ts"
+import { knownWords } from "../internal/suggest.ts"
 
 const BuilderFunction = Schema.declare((input: unknown): input is Builder => typeof input === "function", {
   identifier: "Builder",
@@ -32,3 +34,70 @@ export type ConfigInput = typeof ConfigSchema.Encoded
 
 /** Types a config in the user's file; changes nothing. */
 export const config = (input: ConfigInput): ConfigInput => input
+
+const own = <A>(record: Readonly<Record<string, A>>, key: string): A | undefined =>
+  Object.hasOwn(record, key) ? record[key] : undefined
+
+/** No target has this key. */
+export class UnknownTarget extends Schema.TaggedError<UnknownTarget>()("UnknownTarget", {
+  key: Schema.String,
+  /** The keys of the config's targets. */
+  known: Schema.Array(Schema.String),
+  /** Set where the key names a group: its targets. */
+  group: Schema.optional(Schema.Array(Schema.String))
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return this.group === undefined
+      ? `No target named "${this.key}"${knownWords(this.key, this.known)}`
+      : `"${this.key}" is a group, not a target: name one of its targets (${this.group.join(", ") || "it has none"})`
+  }
+}
+
+/** A target has no builder, or the one that it names does not exist. */
+export class UnknownBuilder extends Schema.TaggedError<UnknownBuilder>()("UnknownBuilder", {
+  /** The target's key. */
+  target: Schema.String,
+  builder: Schema.String,
+  /** Whether the target names the builder; otherwise it is the one named like the target. */
+  named: Schema.Boolean,
+  /** The keys of the config's builders. */
+  known: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    const known = knownWords(this.builder, this.known)
+    return this.named
+      ? `Target "${this.target}" wants the builder "${this.builder}", which the config does not have${known}`
+      : `Target "${this.target}" has no builder: add builders.${this.target} to the config, or set targets.${this.target}.builder${known}`
+  }
+}
+
+/** The target with this key. */
+export const findTarget = (config: DeployerConfig, key: string): Either.Either<Target, UnknownTarget> => {
+  const settings = own(config.targets, key)
+  if (settings !== undefined) return Either.right({ ...settings, key })
+  const group = own(config.groups, key)
+  return Either.left(
+    new UnknownTarget({ key, known: Object.keys(config.targets), ...(group === undefined ? {} : { group }) })
+  )
+}
+
+/** The builder of a target: the one that it names, or the one that is named like it. */
+export const findBuilder = (
+  config: DeployerConfig,
+  target: Pick<Target, "key" | "builder">
+): Either.Either<Builder, UnknownBuilder> => {
+  const key = target.builder ?? target.key
+  const builder = own(config.builders, key)
+  return builder === undefined
+    ? Either.left(
+        new UnknownBuilder({
+          target: target.key,
+          builder: key,
+          named: target.builder !== undefined,
+          known: Object.keys(config.builders)
+        })
+      )
+    : Either.right(builder)
+}
