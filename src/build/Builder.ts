@@ -50,8 +50,6 @@ export type BuilderServices =
   | Path.Path
   | Scope.Scope
 
-/** A builder of the config. Its scope stays open until the tarball is stored, so finalizers are the place to clean up. */
-export type Builder = (context: BuildContext) => Effect.Effect<Artifact, unknown, BuilderServices>
 
 /** What a post-build hook is told about the tarball that is about to be stored. */
 export interface Packed {
@@ -71,3 +69,16 @@ export type PostBuildHook = (
   context: BuildContext,
   packed: Packed
 ) => Effect.Effect<BuildContext | void, unknown, BuilderServices>
+
+/**
+ * A builder of the config: a function, to which hooks may be attached (`Object.assign(build, { preBuild: [hook] })`;
+ * `docker` and `command` take them as options). Its scope stays open until the tarball is stored, so finalizers are the
+ * place to clean up.
+ */
+export interface Builder {
+  (context: BuildContext): Effect.Effect<Artifact, unknown, BuilderServices>
+  /** Run one after another before the builder. */
+  readonly preBuild?: ReadonlyArray<PreBuildHook>
+  /** Run one after another on the finished tarball. */
+  readonly postBuild?: ReadonlyArray<PostBuildHook>
+}
