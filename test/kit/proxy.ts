@@ -1,0 +1,130 @@
+/**
+ * A bad network for tests: a TCP proxy on the loopback.
+ */
+import { once } from "node:events"
+import { connect, createServer, type Socket } from "node:net"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/** A proxy that listens until its scope is closed. */
+export interface Proxy {
+  readonly host: string
+  readonly port: number
+  /** Bytes that went from the clients to the server. */
+  readonly sent: () => number
+  /** Bytes that went from the server to the clients. */
+  readonly received: () => number
+  /** How many connections were made. */
+  readonly connections: () => number
+  /** Cuts all connections now; new ones are still taken. */
+  readonly cut: () => void
+  /** From now on cuts each connection once the clients have sent so many bytes more. */
+  readonly cutAfter: (bytes: number) => void
+  /** Passes nothing on any more, in either direction, without closing anything: a dead network. */
+  readonly stall: () => void
+  /** Ends a stall. */
+  readonly resume: () => void
+}
+
+/** What a network is like. */
+export interface ProxyOptions {
+  /** Added to every chunk in each direction, in milliseconds: half of a round trip. */
+  readonly delay?: number
+  /** Bytes per second in each direction; absent: as fast as it goes. */
+  readonly rate?: number
+}
+
+/** Starts a proxy in front of a port of the loopback. */
+export const proxy = (
+  to: { readonly port: number },
+  options: ProxyOptions = {}
+): Effect.Effect<Proxy, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => start(to.port, options)),
+      ({ close }) => Effect.promise(close)
+    ),
+    ({ proxy }) => proxy
+  )
+
+const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
+  const sockets = new Set<Socket>()
+  const counts = { sent: 0, received: 0, connections: 0 }
+  let limit = Number.POSITIVE_INFINITY
+  let stalled = false
+
+  const cut = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+
+  const pass = (from: Socket, into: Socket, direction: "sent" | "received") => {
+    from.on("data", (chunk: Buffer) => {
+      counts[direction] += chunk.length
+      if (counts.sent >= limit) return cut()
+      // Reading goes on only when the chunk has been passed on, so that a slow network pushes back.
+      from.pause()
+      const forward = () => {
+        if (into.destroyed) return
+        const next = () => {
+          if (!stalled && !from.destroyed) from.resume()
+        }
+        into.write(chunk) ? next() : into.once("drain", next)
+      }
+      const wait = delay + (rate === undefined ? 0 : (chunk.length * 1000) / rate)
+      wait > 0 ? setTimeout(forward, wait) : forward()
+    })
+    from.on("end", () => setTimeout(() => into.end(), delay))
+  }
+
+  const server = createServer((client) => {
+    counts.connections++
+    const upstream = connect(to, "127.0.0.1")
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client]
+    ] as const) {
+      sockets.add(socket)
+      socket.setNoDelay(true)
+      socket.on("error", () => {})
+      socket.on("close", () => {
+        sockets.delete(socket)
+        other.destroy()
+      })
+    }
+    pass(client, upstream, "sent")
+    pass(upstream, client, "received")
+    if (stalled) {
+      client.pause()
+      upstream.pause()
+    }
+  }).listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  if (address === null || typeof address === "string") throw new Error("no port")
+
+  const proxy: Proxy = {
+    host: "127.0.0.1",
+    port: address.port,
+    sent: () => counts.sent,
+    received: () => counts.received,
+    connections: () => counts.connections,
+    cut,
+    cutAfter: (bytes) => {
+      limit = counts.sent + bytes
+    },
+    stall: () => {
+      stalled = true
+      for (const socket of sockets) socket.pause()
+    },
+    resume: () => {
+      stalled = false
+      for (const socket of sockets) socket.resume()
+    }
+  }
+  const close = async () => {
+    cut()
+    server.close()
+    await once(server, "close")
+  }
+  return { proxy, close }
+}

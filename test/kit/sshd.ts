@@ -1,0 +1,282 @@
+/**
+ * Real hosts for tests: OpenSSH's sshd as the current user on a free loopback port.
+ */
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { createServer, connect as tcpConnect } from "node:net"
+import { tmpdir, userInfo } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+const exists = (file: string) => {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const find = (program: string): string | undefined =>
+  [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin", "/usr/local/sbin", "/sbin"]
+    .map((folder) => join(folder, program))
+    .find(exists)
+
+/** Why tests with a real sshd cannot run here; absent where they can, and in CI, where a missing part must fail. */
+export const missingSshd: string | undefined = missing("sshd", "ssh-keygen", "ssh-agent", "ssh-add")
+
+/** Why tests with a BusyBox userland cannot run here; absent where they can, and in CI. */
+export const missingBusybox: string | undefined = missingSshd ?? missing("busybox")
+
+function missing(...programs: ReadonlyArray<string>): string | undefined {
+  const absent = programs.filter((program) => find(program) === undefined)
+  return absent.length === 0 || process.env["CI"] === "true" ? undefined : `${absent.join(" and ")} not installed`
+}
+
+/** A host that answers until its scope is closed. */
+export interface Sshd {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  /** A private key that the host accepts; its public half is beside it. */
+  readonly keyFile: string
+  /** A known_hosts file that holds the host's key. */
+  readonly knownHosts: string
+  /** The type and base64 of the host's public key. */
+  readonly hostKey: string
+  /** The login directory, empty at first. */
+  readonly home: string
+  /** A folder for the test's own files, outside the login directory. */
+  readonly folder: string
+  /** What sshd has logged so far. */
+  readonly log: () => string
+  /** Lets in the owner of another key: the text of a `.pub` file. */
+  readonly authorize: (publicKey: string) => void
+  /** Kills sshd and all its sessions. */
+  readonly stop: Effect.Effect<void>
+}
+
+/** What a host is like. */
+export interface SshdOptions {
+  /** `PATH` of every session; absent: this process's. */
+  readonly path?: string
+  /** The absolute path of the login shell; absent: `/bin/sh`. */
+  readonly shell?: string
+  /** `busybox`: nothing but BusyBox's shell and tools can be found. Sets `path` and `shell`. */
+  readonly userland?: "busybox"
+  /** The type of the host's key, as `ssh-keygen -t` takes it; absent: `ed25519`. */
+  readonly hostKeyType?: string
+  /** Further lines for sshd_config. */
+  readonly config?: ReadonlyArray<string>
+}
+
+/** Makes a key pair; `options` are further arguments of `ssh-keygen`. Yields the private key's file. */
+export const makeKey = (
+  file: string,
+  options: { readonly type?: string; readonly passphrase?: string; readonly args?: ReadonlyArray<string> } = {}
+) => {
+  const { args = [], passphrase = "", type = "ed25519" } = options
+  execFileSync("ssh-keygen", ["-q", "-t", type, "-N", passphrase, "-C", "test", ...args, "-f", file], {
+    stdio: "ignore"
+  })
+  return file
+}
+
+/** A loopback port that nobody listens on. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  server.close()
+  await once(server, "close")
+  if (address === null || typeof address === "string") throw new Error("no port")
+  return address.port
+}
+
+/** Starts a host; it is gone with the scope, with all that its sessions left running. */
+export const sshd = (options: SshdOptions = {}): Effect.Effect<Sshd, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => start(options)),
+      ({ close }) => Effect.promise(close)
+    ),
+    ({ host }) => host
+  )
+
+const start = async (options: SshdOptions) => {
+  const program = find("sshd")
+  if (program === undefined) throw new Error("sshd is not installed (Debian: openssh-server)")
+  const folder = mkdtempSync(join(tmpdir(), "deployer-sshd-"))
+  const home = join(folder, "home")
+  mkdirSync(home)
+  const busybox = options.userland === "busybox" ? makeBusybox(join(folder, "busybox")) : undefined
+  const path = options.path ?? busybox ?? process.env["PATH"] ?? ""
+  const shell = options.shell ?? (busybox === undefined ? "/bin/sh" : join(busybox, "sh"))
+
+  const hostKeyFile = makeKey(
+    join(folder, "host_key"),
+    options.hostKeyType === undefined ? {} : { type: options.hostKeyType }
+  )
+  const keyFile = makeKey(join(folder, "id_test"))
+  const authorizedKeys = join(folder, "authorized_keys")
+  writeFileSync(authorizedKeys, readFileSync(`${keyFile}.pub`), { mode: 0o600 })
+
+  // All hosts log in as the same user: a forced command gives each its own home, shell and programs.
+  const session = join(folder, "session")
+  const word = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
+  writeFileSync(
+    session,
+    `#!/bin/sh
+HOME=${word(home)} PATH=${word(path)} SHELL=${word(shell)}
+export HOME PATH SHELL
+cd "$HOME" || exit 99
+if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"; else exec "$SHELL" -l; fi
+`
+  )
+  chmodSync(session, 0o755)
+
+  // As root, sshd insists on a folder of its own.
+  if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true })
+
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort()
+    const config = join(folder, "sshd_config")
+    const lines = [
+      ...(options.config ?? []),
+      "ListenAddress 127.0.0.1",
+      `Port ${port}`,
+      `HostKey ${hostKeyFile}`,
+      "PidFile none",
+      "StrictModes no",
+      "UsePAM no",
+      "PermitRootLogin yes",
+      "PasswordAuthentication no",
+      "KbdInteractiveAuthentication no",
+      `AuthorizedKeysFile ${authorizedKeys}`,
+      "MaxStartups 100:30:100",
+      "LogLevel DEBUG1",
+      `ForceCommand ${session}`,
+      ""
+    ]
+    writeFileSync(config, lines.join("\n"))
+    const child = spawn(program, ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] })
+    let log = ""
+    child.stderr.on("data", (chunk) => {
+      log = (log + chunk).slice(-1_000_000)
+    })
+    const kill = async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const pid = child.pid ?? 0
+      // Sessions first: once sshd is gone, they belong to nobody.
+      for (const descendant of descendantsOf(pid)) killOne(descendant)
+      killOne(pid)
+      await once(child, "exit")
+    }
+    if (!(await answers(port, () => child.exitCode === null))) {
+      await kill()
+      if (attempt < 3) continue
+      rmSync(folder, { recursive: true, force: true })
+      throw new Error(`sshd did not start:\n${log}`)
+    }
+    const hostKey = readFileSync(`${hostKeyFile}.pub`, "utf8").split(" ").slice(0, 2).join(" ").trim()
+    const knownHosts = join(folder, "known_hosts")
+    writeFileSync(knownHosts, `[127.0.0.1]:${port} ${hostKey}\n`)
+    const host: Sshd = {
+      host: "127.0.0.1",
+      port,
+      user: userInfo().username,
+      keyFile,
+      knownHosts,
+      hostKey,
+      home,
+      folder,
+      log: () => log,
+      authorize: (publicKey) => writeFileSync(authorizedKeys, `${publicKey.trim()}\n`, { flag: "a" }),
+      stop: Effect.promise(kill)
+    }
+    const close = async () => {
+      await kill()
+      rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+    }
+    return { host, close }
+  }
+}
+
+const killOne = (pid: number) => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+const parents = (): ReadonlyArray<readonly [pid: number, parent: number]> => {
+  try {
+    return readdirSync("/proc")
+      .filter((name) => /^[0-9]+$/.test(name))
+      .flatMap((name) => {
+        try {
+          const stat = readFileSync(`/proc/${name}/stat`, "latin1")
+          return [[Number(name), Number(stat.slice(stat.lastIndexOf(")")).split(" ")[2])] as const]
+        } catch {
+          return []
+        }
+      })
+  } catch {
+    return execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" })
+      .trim()
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/))
+      .map(([pid, parent]) => [Number(pid), Number(parent)] as const)
+  }
+}
+
+const descendantsOf = (pid: number): ReadonlyArray<number> => {
+  const all = parents()
+  const below = (of: number): ReadonlyArray<number> =>
+    all.filter(([, parent]) => parent === of).flatMap(([child]) => [child, ...below(child)])
+  return below(pid)
+}
+
+const answers = async (port: number, lives: () => boolean): Promise<boolean> => {
+  for (let wait = 0; wait < 200 && lives(); wait++) {
+    const answered = await new Promise<boolean>((resolve) => {
+      const socket = tcpConnect(port, "127.0.0.1")
+      socket.once("data", () => resolve(true))
+      socket.once("error", () => resolve(false))
+      socket.once("close", () => {
+        resolve(false)
+        socket.destroy()
+      })
+      socket.setTimeout(2000, () => socket.destroy())
+      socket.once("data", () => socket.destroy())
+    })
+    if (answered) return true
+    await sleep(50)
+  }
+  return false
+}
+
+const makeBusybox = (folder: string): string => {
+  const program = find("busybox")
+  if (program === undefined) throw new Error("busybox is not installed (Debian: busybox-static)")
+  mkdirSync(folder)
+  for (const applet of execFileSync(program, ["--list"], { encoding: "utf8" }).trim().split("\n")) {
+    symlinkSync(program, join(folder, applet))
+  }
+  return folder
+}
