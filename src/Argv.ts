@@ -137,9 +137,9 @@ const readPair = (token: string): Pair | undefined => {
 
 const fold = (name: string): string => name.replaceAll("_", "-")
 
-// A single letter is a word of its own unless it has a dash.
+// A single letter is a word of its own unless it has a dash or a value.
 const lookup = (options: ReadonlyArray<OptionSpec>, pair: Pair): OptionSpec | undefined =>
-  pair.key.length === 1 && pair.dashes === 0
+  pair.key.length === 1 && pair.dashes === 0 && pair.value === undefined
     ? undefined
     : options.find((option) => [option.name, ...option.aliases].some((name) => fold(name) === fold(pair.key)))
 

@@ -1,0 +1,121 @@
+/**
+ * From the command line to what the user reads: the program around the command tree, the words for a failure, the exit status.
+ */
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as Terminal from "@effect/platform/Terminal"
+import * as Cause from "effect/Cause"
+import type * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Inspectable from "effect/Inspectable"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Argv from "./Argv.ts"
+
+const name = "deployer"
+
+/** Where bugs are reported. */
+const issues = "https://github.com/mnussbaumer/elixir_deployer/issues"
+
+/** The exit statuses that do not come from an error's own `exitStatus`. */
+export const Status = { done: 0, failed: 1, usage: 2, bug: 70, interrupted: 130 } as const
+
+const plain = (text: string): string => text.replace(/\u001b\[[0-9;]*m/g, "")
+
+const isQuit = (error: unknown): boolean => Terminal.isQuitException(error)
+
+const unsaid = ["_tag", "cause", "message", "name", "stack", "exitStatus"]
+
+/** One sentence for any value that somebody let an Effect fail with. */
+export const sentence = (error: unknown): string => {
+  if (typeof error === "string" && error.trim() !== "") return error.trim()
+  if (ValidationError.isValidationError(error)) return plain(HelpDoc.toAnsiText(error.error)).trim()
+  const said = Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message.trim() : ""
+  if (said !== "" && said !== "An error has occurred") return said
+  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") {
+    const fields = Object.entries(error).filter(([key]) => !unsaid.includes(key))
+    return `${error._tag}${fields.length === 0 ? "" : ` ${Inspectable.stringifyCircular(Object.fromEntries(fields))}`}`
+  }
+  return error instanceof Error ? error.name : `Failed with ${Inspectable.toStringUnknown(error, 0)}`
+}
+
+const statusOf = (error: unknown): number => {
+  if (ValidationError.isValidationError(error)) return Status.usage
+  if (isQuit(error)) return Status.interrupted
+  return Predicate.hasProperty(error, "exitStatus") &&
+    typeof error.exitStatus === "number" &&
+    Number.isInteger(error.exitStatus) &&
+    error.exitStatus >= 0 &&
+    error.exitStatus <= 255
+    ? error.exitStatus
+    : Status.failed
+}
+
+/**
+ * The process's exit status. The first expected failure decides, then a defect (70), then interruption (130). The
+ * number of a signal that ended the program makes it 128 + that number: 129 SIGHUP, 130 SIGINT, 143 SIGTERM.
+ */
+export const exitStatus = (exit: Exit.Exit<unknown, unknown>, signal?: number): number => {
+  if (exit._tag === "Success") return Status.done
+  if (signal !== undefined) return 128 + signal
+  return Option.match(Cause.failureOption(exit.cause), {
+    onSome: statusOf,
+    onNone: () => (Cause.isDie(exit.cause) ? Status.bug : Status.interrupted)
+  })
+}
+
+/** The lines for stderr: a sentence for what was expected to happen, a report for what was not. */
+export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
+  const bug = Option.match(Cause.keepDefects(cause), {
+    onNone: () => [],
+    onSome: (defects) => [
+      `${name}: this is a bug, in ${name} or in a builder or hook of your config:`,
+      ...Cause.pretty(defects, { renderErrorCause: true }).split("\n"),
+      `If it is not your builder's or hook's, please report it with these lines at ${issues}`
+    ]
+  })
+  const failure = Cause.failureOption(cause)
+  if (Option.isSome(failure)) {
+    return [
+      ...(isQuit(failure.value) ? [`${name}: interrupted`] : `${name}: ${sentence(failure.value)}`.split("\n")),
+      ...bug
+    ]
+  }
+  return bug.length > 0 ? bug : [`${name}: interrupted`]
+}
+
+/** What surrounds a run. */
+export interface Options {
+  readonly version: string
+  /** Whether help on stdout may have colours. */
+  readonly color: boolean
+}
+
+// The parser prints each usage error and fails with it as well; only the failure is reported.
+const parserConsole = (console: Console.Console, color: boolean): Console.Console => ({
+  ...console,
+  log: (...args) => console.log(...(color ? args : args.map((arg) => (typeof arg === "string" ? plain(arg) : arg)))),
+  error: () => Effect.void
+})
+
+const footer = HelpDoc.p(
+  "Values are given as key=value, --key=value or --key value; flags as key or --key. Every task understands --help; --version, --completions bash|zsh|fish and --log-level LEVEL go anywhere."
+)
+
+/** Runs a command tree on the arguments after the program's name. Log lines go to stderr: stdout is for results. */
+export const run =
+  <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>, options: Options) =>
+  (argv: ReadonlyArray<string>) =>
+    Effect.consoleWith((console) =>
+      Effect.flatMap(Argv.normalize(Argv.spec(command))(argv), (tokens) => {
+        const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, console))
+        return Command.run(quiet, { name, version: options.version, executable: name, footer })([name, name, ...tokens])
+      }).pipe(Effect.withConsole(parserConsole(console, options.color)))
+    ).pipe(
+      Effect.provide(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false })),
+      Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger)))
+    )
