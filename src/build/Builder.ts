@@ -37,9 +37,14 @@ export interface Artifact {
 /** A build step failed; `message` is the sentence for the user. */
 export class BuildFailed extends Schema.TaggedError<BuildFailed>()("BuildFailed", {
   message: Schema.String,
+  /** Exit status of the command that needed the build; 1 where nothing is said. */
+  status: Schema.optionalWith(Schema.Int, { default: () => 1 }),
+  /** What the builder or the hook failed with. */
   cause: Schema.optional(Schema.Defect)
 }) {
-  readonly exitStatus = 1
+  get exitStatus(): number {
+    return this.status
+  }
 }
 
 /** The services that a builder and its hooks may ask for. */
@@ -49,7 +54,6 @@ export type BuilderServices =
   | FileSystem.FileSystem
   | Path.Path
   | Scope.Scope
-
 
 /** What a post-build hook is told about the tarball that is about to be stored. */
 export interface Packed {

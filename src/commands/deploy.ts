@@ -43,7 +43,7 @@ export interface DeployOptions {
   /** A key of `targets`. */
   readonly target: string
   /** Id, name, ref or the beginning of one; absent: the latest of the target's name, after a question. */
-  readonly release?: string
+  readonly release?: string | undefined
 }
 
 /** What was done. */

@@ -1,0 +1,239 @@
+/**
+ * The command tree. It holds no layers: tests run this very value over their own.
+ */
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { runAction, ssh } from "./commands/actions.ts"
+import { build } from "./commands/build.ts"
+import { buildAndDeploy } from "./commands/buildAndDeploy.ts"
+import { deploy, planDeploy } from "./commands/deploy.ts"
+import { init } from "./commands/init.ts"
+import { insistOnIntegrity } from "./commands/manage/host.ts"
+import * as manage from "./commands/manage.ts"
+import * as view from "./commands/view.ts"
+import type { actions } from "./domain/Target.ts"
+import { Prompt } from "./terminal/Prompt.ts"
+
+// Options that several commands share
+
+const target = Options.text("target").pipe(
+  Options.withPseudoName("T"),
+  Options.withDescription("a key of `targets` in deployer/config/deployer_config.ts")
+)
+
+const optionalTarget = Options.text("target").pipe(
+  Options.withPseudoName("T"),
+  Options.withDescription("the host of this target; without it: the local store"),
+  Options.optional
+)
+
+const yes = Options.boolean("yes").pipe(Options.withDescription("answers the safe questions, for scripts"))
+
+const envFileName = Options.text("env-file-name").pipe(
+  Options.withPseudoName("FILE"),
+  Options.withDescription("a file to put at the root of the tarball, beside the release"),
+  Options.optional
+)
+
+const release = Options.text("release").pipe(
+  Options.withPseudoName("R"),
+  Options.withDescription("an id, a name or a ref (four digits of it are enough where they are unique)"),
+  Options.optional
+)
+
+/** `yes` on the command line is another way to be asked, not a branch in every command. */
+const answering = <Name extends string, R, E, A extends { readonly yes: boolean }>(
+  self: Command.Command<Name, R, E, A>
+) => Command.provide(self, ({ yes }) => (yes ? Prompt.yes : Layer.effect(Prompt, Prompt)))
+
+// The tasks
+
+const initTask = Command.make(
+  "init",
+  {
+    forceInit: Options.boolean("force-init").pipe(
+      Options.withDescription("starts from scratch where deployer/ exists; asks first when there are releases to lose")
+    ),
+    yes
+  },
+  ({ forceInit }) => Effect.flatMap(init({ forceInit }), (report) => view.print(view.initReport(report)))
+).pipe(
+  answering,
+  Command.withDescription("Makes deployer/ with a config to fill in, the release store and its database.")
+)
+
+const buildTask = Command.make("build", { target, envFileName }, ({ envFileName, target }) =>
+  Effect.flatMap(build({ target, envFileName: Option.getOrUndefined(envFileName) }), (report) =>
+    view.print(view.buildReport(report))
+  )
+).pipe(
+  Command.withDescription(
+    "Builds a release, packs it and files it in the release store. Example: deployer build target=prod"
+  )
+)
+
+const deployTask = Command.make(
+  "deploy",
+  {
+    target,
+    release,
+    plan: Options.boolean("plan").pipe(Options.withDescription("shows what would be done, and does nothing")),
+    yes
+  },
+  ({ plan, release, target }) => {
+    const options = { target, release: Option.getOrUndefined(release) }
+    return plan
+      ? Effect.flatMap(planDeploy(options), (plan) => view.print(view.deployPlan(plan)))
+      : Effect.flatMap(deploy(options), (report) => view.print(view.deployReport(report)))
+  }
+).pipe(
+  answering,
+  Command.withDescription(
+    "Puts a stored release on the target's host and switches to it. Example: deployer deploy target=prod release=3"
+  )
+)
+
+const buildAndDeployTask = Command.make("build_and_deploy", { target, envFileName, yes }, ({ envFileName, target }) =>
+  Effect.flatMap(buildAndDeploy({ target, envFileName: Option.getOrUndefined(envFileName) }), ({ built, deployed }) =>
+    Effect.zipRight(view.print(view.buildReport(built)), view.print(view.deployReport(deployed)))
+  )
+).pipe(
+  answering,
+  Command.withDescription("Builds a release and deploys just that. Example: deployer build_and_deploy target=prod")
+)
+
+const sshTask = Command.make("ssh", { target }, ssh).pipe(
+  Command.withDescription("Opens a shell on the target's host, in the target's path. Example: deployer ssh target=prod")
+)
+
+const actionTask = (action: (typeof actions)[number]) =>
+  Command.make(action, { target }, ({ target }) => runAction({ target, action })).pipe(
+    Command.withDescription(
+      `Runs the current release's own ${action} command on the target's host. Example: deployer ${action} target=prod`
+    )
+  )
+
+// The manager
+
+const word = (name: string, description: string) => ({
+  /** `name=my_app` and `my_app` are the same thing. */
+  option: Options.text(name).pipe(Options.withDescription(description), Options.optional),
+  argument: Args.text({ name }).pipe(Args.withDescription(description), Args.optional)
+})
+
+const ref = word("ref", "a ref or the beginning of one; in the store also an id or a name")
+const name = word("name", "the name of releases")
+
+interface Words {
+  readonly option: Option.Option<string>
+  readonly argument: Option.Option<string>
+}
+
+const given = ({ argument, option }: Words) => Option.orElse(option, () => argument)
+
+const required = (what: string, words: Words) => Effect.mapError(given(words), () => new manage.WordMissing({ what }))
+
+const infoTask = Command.make("info", { target: optionalTarget, ...ref }, ({ target, ...words }) =>
+  Effect.gen(function* () {
+    const ref = given(words)
+    if (Option.isNone(target)) {
+      return Option.isNone(ref)
+        ? view.storeInfo(yield* manage.storeInfo())
+        : view.releaseInfo(yield* manage.releaseInfo(ref.value))
+    }
+    return Option.isNone(ref)
+      ? view.hostInfo(yield* manage.hostInfo(target.value))
+      : view.hostReleaseInfo(yield* manage.hostReleaseInfo(target.value, ref.value))
+  }).pipe(Effect.flatMap(view.print))
+).pipe(
+  Command.withDescription(
+    "Lists all releases, or shows one in full. Examples: deployer manage info, deployer manage info 3F2A target=prod"
+  )
+)
+
+const pruneTask = Command.make("prune", { target: optionalTarget, ...name, yes }, ({ target, ...words }) =>
+  Effect.gen(function* () {
+    const name = yield* required("a name, as in: deployer manage prune name=my_app", words)
+    return Option.isNone(target) ? yield* manage.pruneStore(name) : yield* manage.pruneHost(target.value, name)
+  }).pipe(Effect.flatMap((report) => view.print(view.removal(report))))
+).pipe(
+  answering,
+  Command.withDescription(
+    "Removes all releases of a name but the latest, on a host also but the current one. Example: deployer manage prune name=my_app target=prod yes"
+  )
+)
+
+const deleteTask = Command.make("delete", { target: optionalTarget, ...ref, yes }, ({ target, ...words }) =>
+  Effect.gen(function* () {
+    const ref = yield* required("a ref, as in: deployer manage delete ref=3F2A", words)
+    return Option.isNone(target) ? yield* manage.deleteFromStore(ref) : yield* manage.deleteFromHost(target.value, ref)
+  }).pipe(Effect.flatMap((report) => view.print(view.removal(report))))
+).pipe(
+  answering,
+  Command.withDescription(
+    "Removes one release; on a host never the current one. Example: deployer manage delete ref=3F2A"
+  )
+)
+
+const linkTask = Command.make("ln", { target, ...ref }, ({ target, ...words }) =>
+  required("a ref, as in: deployer manage ln ref=3F2A target=prod", words).pipe(
+    Effect.flatMap((ref) => manage.link(target, ref)),
+    Effect.flatMap((report) => view.print(view.linked(report)))
+  )
+).pipe(
+  Command.withDescription("Makes another release on a host current. Example: deployer manage ln ref=3F2A target=prod")
+)
+
+const integrityTask = Command.make(
+  "integrity",
+  {
+    target,
+    fix: Options.boolean("fix").pipe(
+      Options.withAlias("f"),
+      Options.withDescription("removes what is broken; asks apart about the current release")
+    ),
+    yes
+  },
+  ({ fix, target }) =>
+    Effect.flatMap(manage.integrity(target, { fix }), (report) =>
+      Effect.zipRight(view.print(view.integrity(report)), insistOnIntegrity(report))
+    )
+).pipe(
+  answering,
+  Command.withDescription(
+    "Checks the link and every file of every release on a host. Example: deployer manage integrity target=prod"
+  )
+)
+
+const manageTask = Command.make("manage", { target: optionalTarget }, ({ target }) => manage.manage(target)).pipe(
+  Command.withSubcommands([infoTask, pruneTask, deleteTask, linkTask, integrityTask]),
+  Command.withDescription(
+    "Looks after releases, in the store or on a host: interactively, or one verb at a time. Example: deployer manage target=prod"
+  )
+)
+
+/** The whole command line. `root` is parsed in front of every task. */
+export const command = Command.make("deployer", {
+  root: Options.text("root").pipe(
+    Options.withPseudoName("DIR"),
+    Options.withDescription("the project root; without it: the nearest folder upwards with deployer/config"),
+    Options.optional
+  )
+}).pipe(
+  Command.withSubcommands([
+    initTask,
+    buildTask,
+    deployTask,
+    buildAndDeployTask,
+    manageTask,
+    sshTask,
+    actionTask("start"),
+    actionTask("stop"),
+    actionTask("restart")
+  ]),
+  Command.withDescription("Builds releases in containers and puts them on plain hosts over SSH.")
+)

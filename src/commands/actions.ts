@@ -1,0 +1,68 @@
+/**
+ * `start`, `stop`, `restart` and `ssh`: what is run on a host without changing what is deployed there.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { type Action, actionCommand } from "../domain/Target.ts"
+import { RemoteHost } from "../host/RemoteHost.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { findTarget } from "../workspace/Config.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+
+/** A command of the release ended with an error; the exit status is passed on. */
+export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFailed", {
+  address: Schema.String,
+  action: Schema.Literal("start", "stop", "restart"),
+  command: Schema.String,
+  status: Schema.Int
+}) {
+  get exitStatus(): number {
+    return this.status
+  }
+  override get message(): string {
+    return `"${this.command}" (${this.action}) ended with status ${this.status} on ${this.address}; its output above says why`
+  }
+}
+
+/** The shell on the host ended with an exit status other than 0, which is passed on without a word, as `ssh` does. */
+export class ShellExited extends Schema.TaggedError<ShellExited>()("ShellExited", { status: Schema.Int }) {
+  get exitStatus(): number {
+    return this.status
+  }
+  override get message(): string {
+    return ""
+  }
+}
+
+const connected = Effect.fnUntraced(function* (target: string) {
+  const config = yield* (yield* Workspace).config
+  return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
+})
+
+/** An action of the current release was done. */
+export class ActionReport extends Schema.Class<ActionReport>("ActionReport")({
+  address: Schema.String,
+  action: Schema.Literal("start", "stop", "restart"),
+  command: Schema.String
+}) {}
+
+/** Runs the target's own command for an action in the current release's folder; its output goes to the reporter. */
+export const runAction = Effect.fn("runAction")(function* (options: {
+  readonly target: string
+  readonly action: Action
+}) {
+  const session = yield* connected(options.target)
+  const command = actionCommand(session.target, options.action)
+  const status = yield* session.run(command, { name: session.target.name })
+  const { address } = session
+  if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status })
+  return ActionReport.make({ address, action: options.action, command })
+}, Effect.scoped)
+
+/** Gives the terminal to a shell on the host, in the target's path. */
+export const ssh = Effect.fn("ssh")(function* (options: { readonly target: string }) {
+  const session = yield* connected(options.target)
+  yield* Reporter.note(`A shell in ${session.target.path} on ${session.address}; leave it with exit or Ctrl-D`)
+  const status = yield* session.shell
+  if (status !== 0) return yield* new ShellExited({ status })
+}, Effect.scoped)

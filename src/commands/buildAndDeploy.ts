@@ -1,0 +1,16 @@
+/**
+ * `build_and_deploy`: builds a release and deploys exactly that one.
+ */
+import * as Effect from "effect/Effect"
+import { findTarget } from "../workspace/Config.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import { type BuildOptions, build } from "./build.ts"
+import { deployRelease } from "./deploy.ts"
+
+/** Builds and deploys. There is no question which release: it is the one that was just built. */
+export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* (options: BuildOptions) {
+  const config = yield* (yield* Workspace).config
+  const target = yield* findTarget(config, options.target)
+  const built = yield* build(options)
+  return { built, deployed: yield* deployRelease(target, built.release) }
+})

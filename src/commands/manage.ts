@@ -1,0 +1,59 @@
+/**
+ * `manage`: looks after the releases that pile up, in the store or on a host.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
+import { findTarget } from "../workspace/Config.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import * as host from "./manage/host.ts"
+
+export { repl as manage } from "./manage/repl.ts"
+export {
+  deleteOne as deleteFromStore,
+  info as storeInfo,
+  infoOf as releaseInfo,
+  prune as pruneStore
+} from "./manage/store.ts"
+
+/** Connects to a target for the length of one verb. */
+const on =
+  <A, E, R, Rest extends ReadonlyArray<unknown>>(
+    name: string,
+    verb: (session: HostSession, ...rest: Rest) => Effect.Effect<A, E, R>
+  ) =>
+  (target: string, ...rest: Rest) =>
+    Effect.gen(function* () {
+      const config = yield* (yield* Workspace).config
+      const session = yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
+      return yield* verb(session, ...rest)
+    }).pipe(Effect.scoped, Effect.withSpan(name))
+
+/** What is on a target's host. */
+export const hostInfo = on("hostInfo", host.info)
+
+/** One release on a target's host, named by its ref or the beginning of it. */
+export const hostReleaseInfo = on("hostReleaseInfo", host.infoOf)
+
+/** Removes the releases of a name from a target's host, but the latest and the current one. */
+export const pruneHost = on("pruneHost", host.prune)
+
+/** Removes one release from a target's host; the current one is refused. */
+export const deleteFromHost = on("deleteFromHost", host.deleteOne)
+
+/** Makes another release current. */
+export const link = on("link", host.link)
+
+/** Compares everything on a target's host with what was deployed; with `fix` removes what is broken. */
+export const integrity = on("integrity", host.integrity)
+
+/** A verb needs a word that was not given. */
+export class WordMissing extends Schema.TaggedError<WordMissing>()("WordMissing", {
+  /** What is missing, with an example. */
+  what: Schema.String
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `This needs ${this.what}`
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * The interactive manager: a prompt with the same verbs on both sides.
+ */
+import type * as Terminal from "@effect/platform/Terminal"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { shortRef } from "../../domain/Release.ts"
+import {
+  type HostSession,
+  type HostUnfit,
+  type NotOnHost,
+  RemoteHost,
+  type StepFailure
+} from "../../host/RemoteHost.ts"
+import { suggest } from "../../internal/suggest.ts"
+import {
+  type ReleaseAmbiguous,
+  type ReleaseNotFound,
+  ReleaseStore,
+  type StoreFailure
+} from "../../store/ReleaseStore.ts"
+import { Prompt, type PromptFailure } from "../../terminal/Prompt.ts"
+import * as Reporter from "../../terminal/Reporter.ts"
+import { findTarget } from "../../workspace/Config.ts"
+import { type ConfigInvalid, Workspace } from "../../workspace/Workspace.ts"
+import * as view from "../view.ts"
+import * as host from "./host.ts"
+import * as store from "./store.ts"
+
+/** Where the manager goes after a line. */
+type Next = { readonly _tag: "Stay" | "Local" | "Quit" } | { readonly _tag: "Connect"; readonly target: string }
+
+const stay: Next = { _tag: "Stay" }
+
+/** What a verb may fail with; the manager says it and goes on. */
+type VerbFailure =
+  | StoreFailure
+  | ConfigInvalid
+  | ReleaseNotFound
+  | ReleaseAmbiguous
+  | StepFailure
+  | HostUnfit
+  | NotOnHost
+  | host.ReleaseIsCurrent
+  | PromptFailure
+
+type VerbServices = ReleaseStore | Workspace | Prompt | Terminal.Terminal
+
+interface Verb {
+  readonly name: string
+  /** How its argument is shown in the help, and which words complete it. */
+  readonly argument?: { readonly label: string; readonly required: boolean; readonly candidates: keyof Candidates }
+  readonly summary: string
+  readonly run: (argument: string) => Effect.Effect<Next, VerbFailure, VerbServices>
+}
+
+interface Candidates {
+  readonly names: ReadonlyArray<string>
+  readonly refs: ReadonlyArray<string>
+  readonly targets: ReadonlyArray<string>
+  readonly flags: ReadonlyArray<string>
+}
+
+/** One side of the manager: the local store, or a host. */
+interface Side {
+  readonly prompt: string
+  readonly verbs: ReadonlyArray<Verb>
+  readonly candidates: Effect.Effect<Candidates, VerbFailure, VerbServices>
+}
+
+/** Runs the manager until it is left; begins on a host where a target is given. */
+export const repl = Effect.fn("manage.repl")(function* (target: Option.Option<string>) {
+  let next: Next = Option.match(target, {
+    onNone: () => ({ _tag: "Local" }) as const,
+    onSome: (target) => ({ _tag: "Connect", target }) as const
+  })
+  while (next._tag !== "Quit") {
+    next = yield* next._tag === "Connect" ? onHost(next.target, Option.isSome(target)) : sideLoop(local)
+  }
+})
+
+/** A session is open for as long as the manager stays on the host. A target that cannot be reached leaves the manager local. */
+const onHost = (target: string, only: boolean) =>
+  Effect.gen(function* () {
+    const config = yield* (yield* Workspace).config
+    const session = yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
+    return yield* sideLoop(remote(session))
+  }).pipe(
+    Effect.scoped,
+    // Named on the command line, it is the whole wish: the failure is the command's.
+    Effect.catchAll((error) => (only ? Effect.fail(error) : Effect.as(sayFailure(error), { _tag: "Local" } as const)))
+  )
+
+const sideLoop = (side: Side) =>
+  Effect.gen(function* () {
+    const prompt = yield* Prompt
+    yield* runLine(side, "info")
+    yield* Console.log(help(side))
+    while (true) {
+      const candidates = yield* Effect.orElseSucceed(side.candidates, () => nothing)
+      const line = yield* prompt.line({ prompt: side.prompt, complete: (typed) => complete(side, candidates, typed) })
+      if (Option.isNone(line)) return { _tag: "Quit" } as const
+      const next = yield* runLine(side, line.value)
+      if (next._tag !== "Stay") return next
+    }
+  })
+
+const nothing: Candidates = { names: [], refs: [], targets: [], flags: [] }
+
+/** A verb that fails says so, and the manager goes on; only questions that cannot be asked end it. */
+const runLine = (side: Side, line: string) => {
+  const [word = "", ...rest] = line.trim().split(/\s+/)
+  const argument = rest.join(" ")
+  if (word === "") return Effect.succeed(stay)
+  const verb = findVerb(side.verbs, word)
+  if (verb === undefined) {
+    const meant = suggest(
+      word,
+      side.verbs.map(({ name }) => name)
+    )
+    return Effect.as(
+      Reporter.warn(
+        `There is no "${word}" here${meant === undefined ? "" : `; did you mean "${meant}"?`} (h lists what there is)`
+      ),
+      stay
+    )
+  }
+  if (argument === "" && verb.argument?.required === true) {
+    return Effect.as(Reporter.warn(`${verb.name} needs ${verb.argument.label}`), stay)
+  }
+  return verb
+    .run(argument)
+    .pipe(
+      Effect.catchAll((error) =>
+        error._tag === "PromptUnavailable" ? Effect.fail(error) : Effect.as(sayFailure(error), stay)
+      )
+    )
+}
+
+const sayFailure = (error: { readonly _tag: string; readonly message: string }) =>
+  error._tag === "PromptAborted" ? Reporter.note("Nothing was removed or changed") : Reporter.warn(error.message)
+
+/** A verb by its name, or by the beginning of exactly one; `\q`, `q`, `quit` and `exit` are one. */
+const findVerb = (verbs: ReadonlyArray<Verb>, word: string): Verb | undefined => {
+  const name = ["\\q", "quit", "exit"].includes(word) ? "q" : word === "help" ? "h" : word
+  const [only, ...more] = verbs.filter((verb) => verb.name.startsWith(name))
+  return verbs.find((verb) => verb.name === name) ?? (more.length === 0 ? only : undefined)
+}
+
+const complete = (side: Side, candidates: Candidates, typed: string): ReadonlyArray<string> => {
+  const [word = "", argument] = typed.split(/\s+/, 2)
+  if (argument === undefined) return side.verbs.map(({ name }) => name).filter((name) => name.startsWith(word))
+  const verb = findVerb(side.verbs, word)
+  if (verb?.argument === undefined) return []
+  return candidates[verb.argument.candidates]
+    .filter((candidate) => candidate.toLowerCase().startsWith(argument.toLowerCase()))
+    .map((candidate) => `${verb.name} ${candidate}`)
+}
+
+const help = (side: Pick<Side, "verbs">): string => {
+  const usages = side.verbs.map(({ argument, name }) =>
+    argument === undefined ? name : `${name} ${argument.required ? argument.label : `[${argument.label}]`}`
+  )
+  const width = Math.max(...usages.map(({ length }) => length))
+  return side.verbs.map(({ summary }, index) => `  ${(usages[index] ?? "").padEnd(width)}  ${summary}`).join("\n")
+}
+
+const print = (text: view.View) => Effect.as(view.print(text), stay)
+
+const quit: Verb = {
+  name: "q",
+  summary: "leaves the manager (also \\q and Ctrl-D)",
+  run: () => Effect.succeed({ _tag: "Quit" })
+}
+
+const unique = (words: ReadonlyArray<string>): ReadonlyArray<string> => [...new Set(words)]
+
+const local = (() => {
+  const verbs: ReadonlyArray<Verb> = [
+    {
+      name: "info",
+      argument: { label: "ref", required: false, candidates: "refs" },
+      summary: "all releases and targets, or one release in full",
+      run: (ref) =>
+        ref === ""
+          ? Effect.flatMap(store.info(), (report) => print(view.storeInfo(report)))
+          : Effect.flatMap(store.infoOf(ref), (report) => print(view.releaseInfo(report)))
+    },
+    {
+      name: "prune",
+      argument: { label: "name", required: true, candidates: "names" },
+      summary: "removes the releases of that name but the latest",
+      run: (name) => Effect.flatMap(store.prune(name), (report) => print(view.removal(report)))
+    },
+    {
+      name: "delete",
+      argument: { label: "ref", required: true, candidates: "refs" },
+      summary: "removes one release",
+      run: (ref) => Effect.flatMap(store.deleteOne(ref), (report) => print(view.removal(report)))
+    },
+    {
+      name: "connect",
+      argument: { label: "target", required: true, candidates: "targets" },
+      summary: "over to that host",
+      run: (target) => Effect.succeed({ _tag: "Connect", target })
+    }
+  ]
+  const candidates = Effect.gen(function* () {
+    const releases = yield* (yield* ReleaseStore).list({ limit: 200 })
+    const config = yield* (yield* Workspace).config
+    return {
+      ...nothing,
+      names: unique(releases.map(({ name }) => name)),
+      refs: releases.map(({ ref }) => shortRef(ref)),
+      targets: Object.keys(config.targets)
+    }
+  })
+  return makeSide("deployer> ", verbs, candidates)
+})()
+
+const remote = (session: HostSession) => {
+  const verbs: ReadonlyArray<Verb> = [
+    {
+      name: "info",
+      argument: { label: "ref", required: false, candidates: "refs" },
+      summary: "the current release first, then the others; or one release in full",
+      run: (ref) =>
+        ref === ""
+          ? Effect.flatMap(host.info(session), (report) => print(view.hostInfo(report)))
+          : Effect.flatMap(host.infoOf(session, ref), (report) => print(view.hostReleaseInfo(report)))
+    },
+    {
+      name: "ln",
+      argument: { label: "ref", required: true, candidates: "refs" },
+      summary: "makes another release current",
+      run: (ref) => Effect.flatMap(host.link(session, ref), (report) => print(view.linked(report)))
+    },
+    {
+      name: "prune",
+      argument: { label: "name", required: true, candidates: "names" },
+      summary: "removes the releases of that name but the latest and the current one",
+      run: (name) => Effect.flatMap(host.prune(session, name), (report) => print(view.removal(report)))
+    },
+    {
+      name: "delete",
+      argument: { label: "ref", required: true, candidates: "refs" },
+      summary: "removes one release, never the current one",
+      run: (ref) => Effect.flatMap(host.deleteOne(session, ref), (report) => print(view.removal(report)))
+    },
+    {
+      name: "integrity",
+      argument: { label: "-f", required: false, candidates: "flags" },
+      summary: "checks the link and each release; -f removes the broken ones",
+      run: (flag) =>
+        Effect.flatMap(host.integrity(session, { fix: flag === "-f" }), (report) => print(view.integrity(report)))
+    },
+    {
+      name: "local",
+      summary: "back to the local store",
+      run: () => Effect.succeed({ _tag: "Local" })
+    }
+  ]
+  const candidates = Effect.map(session.inspect, ({ releases }) => ({
+    ...nothing,
+    names: unique(releases.map(({ name }) => name)),
+    refs: releases.map(({ ref }) => shortRef(ref)),
+    flags: ["-f"]
+  }))
+  return makeSide(`${session.target.key}> `, verbs, candidates)
+}
+
+/** A side with the verbs that both have. */
+function makeSide(prompt: string, verbs: ReadonlyArray<Verb>, candidates: Side["candidates"]): Side {
+  const all: ReadonlyArray<Verb> = [
+    ...verbs,
+    { name: "h", summary: "what there is", run: () => print(() => help({ verbs: all })) },
+    quit
+  ]
+  return { prompt, verbs: all, candidates }
+}

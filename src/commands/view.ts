@@ -1,0 +1,225 @@
+/**
+ * Reports as text for people. Pure but for the width of the terminal.
+ */
+import * as Terminal from "@effect/platform/Terminal"
+import * as Console from "effect/Console"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import type { DeployPlan, Step } from "../domain/Plan.ts"
+import { releaseLabel } from "../domain/Plan.ts"
+import { type Release, shortRef } from "../domain/Release.ts"
+import { bytes, duration } from "../terminal/format.ts"
+import { table } from "../terminal/Table.ts"
+import type { BuildReport } from "./build.ts"
+import type { DeployReport } from "./deploy.ts"
+import type { InitReport } from "./init.ts"
+import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
+import type { Removal } from "./manage/removal.ts"
+import type { ReleaseInfo, StoreInfo } from "./manage/store.ts"
+
+/** Text that may depend on the columns of the terminal; without a terminal nothing is cut. */
+export type View = (columns: number | undefined) => string
+
+/** Writes a view to standard output. */
+export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal> =>
+  Effect.gen(function* () {
+    const terminal = yield* Terminal.Terminal
+    const columns = (yield* terminal.isTTY) ? yield* terminal.columns : undefined
+    yield* Console.log(view(columns))
+  })
+
+const date = (when: DateTime.Utc): string => DateTime.formatIso(when).slice(0, 19).replace("T", " ")
+
+const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
+  const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
+  const width = Math.max(...present.map(([label]) => label.length))
+  return present.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join("\n")
+}
+
+const provenance = ({ metadata }: Release): string | undefined =>
+  metadata.commit === undefined ? undefined : `${metadata.commit}${metadata.dirty === true ? " (with changes)" : ""}`
+
+/** What `init` made. */
+export const initReport =
+  (report: InitReport): View =>
+  () =>
+    [
+      ...report.made.map((path) => `made ${path}`),
+      `Now fill in host, user, name and path in ${report.configFile}, then: deployer build target=prod`
+    ].join("\n")
+
+/** What was built. */
+export const buildReport =
+  ({ release }: BuildReport): View =>
+  () =>
+    `Stored ${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) as ${release.fileName}` +
+    (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
+
+/** One step in words. */
+const stepLine = (step: Step, { release, state }: DeployPlan): string => {
+  switch (step._tag) {
+    case "Prepare":
+      return `make ${state.path} with config/ and releases/`
+    case "Discard":
+      return `remove the unfinished deployment of ${shortRef(step.unfinished.ref)}`
+    case "Upload":
+      return step.from === 0
+        ? `upload ${bytes(step.size)}`
+        : `upload ${bytes(step.size - step.from)}, going on after ${bytes(step.from)}`
+    case "Unpack":
+      return "unpack and verify every file"
+    case "Run":
+      return `run ${step.hook}: ${step.command}`
+    case "Record":
+      return "record it as the latest of its name"
+    case "Switch":
+      return `switch current ${step.from === undefined ? "" : `from ${step.from} `}to ${releaseLabel(release)}`
+  }
+}
+
+/** What a deployment would do. */
+export const deployPlan =
+  (plan: DeployPlan): View =>
+  () => {
+    const head = `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${plan.target}: ${plan.address}:${plan.state.path}`
+    return plan.steps.length === 0
+      ? `${head}\nNothing to do: it is current already`
+      : [head, ...plan.steps.map((step, index) => `${String(index + 1).padStart(2)}. ${stepLine(step, plan)}`)].join(
+          "\n"
+        )
+  }
+
+/** What a deployment did. */
+export const deployReport =
+  ({ millis, plan }: DeployReport): View =>
+  () => {
+    const release = `${releaseLabel(plan.release)} (id ${plan.release.id})`
+    const where = `${plan.address}:${plan.state.path}`
+    switch (plan.outcome) {
+      case "deploy":
+        return `${release} is live at ${where}, deployed in ${duration(millis)}`
+      case "relink":
+        return `${release} was on the host already and is live again at ${where}`
+      case "nothing":
+        return `${release} is live at ${where} already: nothing to do`
+    }
+  }
+
+const storeRow = (release: Release) => [
+  String(release.id),
+  release.name,
+  shortRef(release.ref),
+  date(release.createdAt),
+  bytes(release.size),
+  release.tags.join(", ")
+]
+
+/** All releases of the store and the configured targets. */
+export const storeInfo =
+  ({ releases, targets }: StoreInfo): View =>
+  (columns) => {
+    const stored =
+      releases.length === 0
+        ? "The store is empty: deployer build target=T"
+        : table({ head: ["Id", "Name", "Ref", "Built (UTC)", "Size", "Tags"], rows: releases.map(storeRow), columns })
+    const known =
+      targets.length === 0
+        ? "No targets are configured"
+        : table({
+            head: ["Target", "Host", "Name", "Path"],
+            rows: targets.map(({ address, key, name, path }) => [key, address, name, path]),
+            columns
+          })
+    return `${stored}\n\n${known}`
+  }
+
+/** One stored release in full. */
+export const releaseInfo =
+  ({ entries, release }: ReleaseInfo): View =>
+  () =>
+    fields([
+      ["id", String(release.id)],
+      ["name", release.name],
+      ["ref", release.ref],
+      ["sha256", release.sha256],
+      ["tarball", `${release.fileName}, ${bytes(release.size)}, ${entries} entries`],
+      ["tags", release.tags.join(", ")],
+      ["built", `${date(release.createdAt)} UTC`],
+      ["took", release.metadata.buildMillis === undefined ? undefined : duration(release.metadata.buildMillis)],
+      ["builder", release.metadata.builder],
+      ["commit", provenance(release)],
+      ["image", release.metadata.image],
+      ["platform", release.metadata.platform]
+    ])
+
+/** What is on a host. */
+export const hostInfo =
+  ({ address, current, free, path, releases }: HostInfo): View =>
+  (columns) => {
+    const head = `${address}:${path} (${bytes(free)} free)`
+    const state =
+      current._tag === "Absent"
+        ? "\nNothing is current"
+        : current._tag === "Foreign"
+          ? `\ncurrent leads to ${current.to}`
+          : ""
+    return releases.length === 0
+      ? `${head}${state}\nNo releases`
+      : `${head}${state}\n${table({
+          head: ["", "Name", "Ref", "Built (UTC)", "Deployed (UTC)", "Tags"],
+          rows: releases.map(({ current, release, tags }) => [
+            current ? "current" : "",
+            release.name,
+            shortRef(release.ref),
+            date(release.createdAt),
+            date(release.deployedAt),
+            tags.join(", ")
+          ]),
+          columns
+        })}`
+  }
+
+/** One release on a host in full. */
+export const hostReleaseInfo =
+  ({ address, bytes: size, current, path, release, tags }: HostReleaseInfo): View =>
+  () =>
+    fields([
+      ["name", release.name],
+      ["ref", release.ref],
+      ["sha256", release.sha256],
+      ["on", `${address}:${path}${current ? " (current)" : ""}`],
+      ["size", `${bytes(size)} unpacked, ${bytes(release.size)} as tarball`],
+      ["tags", tags.join(", ")],
+      ["built", `${date(release.createdAt)} UTC as id ${release.id}`],
+      ["deployed", `${date(release.deployedAt)} UTC`],
+      ["commit", release.commit]
+    ])
+
+/** What was removed. */
+export const removal =
+  (report: Removal): View =>
+  () =>
+    report.releases.length === 0
+      ? `Nothing to remove from ${report.from}`
+      : `Removed ${report.releases.map(releaseLabel).join(", ")} from ${report.from}: ${bytes(report.bytes)} freed`
+
+/** Which release was made current. */
+export const linked =
+  ({ address, release, switched }: Linked): View =>
+  () =>
+    switched
+      ? `${releaseLabel(release)} is current on ${address} now; restart the application where it does not notice by itself`
+      : `${releaseLabel(release)} is current on ${address} already: nothing to do`
+
+/** What is as it was deployed, and what is not. */
+export const integrity =
+  ({ address, link, releases, removed }: Integrity): View =>
+  () =>
+    [
+      `${address}: ${link ?? "current leads to a complete release"}`,
+      ...releases.map(({ current, faults, name, ref }) => {
+        const gone = removed.includes(ref) ? ", removed" : ""
+        const state = faults.length === 0 ? "whole" : `broken (${faults.length} faults${gone})`
+        return `${releaseLabel({ name, ref })}${current ? " (current)" : ""}: ${state}`
+      })
+    ].join("\n")

@@ -1,0 +1,150 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import { HostState, Unfinished } from "../../src/domain/HostState.ts"
+import { plan, type Wanted } from "../../src/domain/Plan.ts"
+import * as sample from "../kit/samples.ts"
+
+const wanted = (fields: Partial<Wanted> = {}): Wanted => ({
+  target: sample.target(),
+  release: sample.release(),
+  unpackedSize: 3000,
+  removeUnfinished: false,
+  ...fields
+})
+
+const planned = (state: HostState, fields: Partial<Wanted> = {}) => Either.getOrThrow(plan(state, wanted(fields)))
+const steps = (state: HostState, fields: Partial<Wanted> = {}) => planned(state, fields).steps.map(({ _tag }) => _tag)
+const refusal = (state: HostState, fields: Partial<Wanted> = {}) =>
+  Either.getOrThrow(Either.flip(plan(state, wanted(fields))))
+
+const unfinished = (fields: Partial<ConstructorParameters<typeof Unfinished>[0]> = {}) =>
+  Unfinished.make({ ref: sample.refOf("A"), kind: "upload", received: 400, ...fields })
+
+describe("plan", () => {
+  it("deploys to an empty host, structure first", () => {
+    assert.deepStrictEqual(steps(sample.hostState({ base: "absent" })), [
+      "Prepare",
+      "Upload",
+      "Unpack",
+      "Record",
+      "Switch"
+    ])
+  })
+
+  it("runs hooks where they belong", () => {
+    const target = sample.target({ afterUnpack: ["make", "migrate"], afterSwitch: "reload" })
+    assert.deepStrictEqual(steps(sample.hostState(), { target }), [
+      "Upload",
+      "Unpack",
+      "Run",
+      "Run",
+      "Record",
+      "Switch",
+      "Run"
+    ])
+  })
+
+  it("does nothing where the release is current", () => {
+    const { outcome, steps } = planned(
+      sample.hostState({
+        releases: [sample.hostRelease()],
+        current: { _tag: "Linked", ref: sample.refOf("A") }
+      })
+    )
+    assert.deepStrictEqual([outcome, steps], ["nothing", []])
+  })
+
+  it("links a release again that is there but not current, and moves latest to it", () => {
+    const state = sample.hostState({
+      releases: [sample.hostRelease(), sample.hostRelease({ ref: sample.refOf("B"), serial: 2 })],
+      current: { _tag: "Linked", ref: sample.refOf("B") }
+    })
+    const { outcome, steps } = planned(state, { target: sample.target({ afterSwitch: "reload" }) })
+    assert.strictEqual(outcome, "relink")
+    assert.deepStrictEqual(
+      steps.map(({ _tag }) => _tag),
+      ["Record", "Switch", "Run"]
+    )
+  })
+
+  it("goes on with an upload that was cut off", () => {
+    const { steps } = planned(sample.hostState({ unfinished: [unfinished()] }))
+    assert.deepStrictEqual(steps[0], { _tag: "Upload", from: 400, size: 1000 })
+  })
+
+  it("starts an upload anew where more has arrived than there is", () => {
+    const { steps } = planned(sample.hostState({ unfinished: [unfinished({ received: 1001 })] }))
+    assert.deepStrictEqual(
+      steps.map(({ _tag }) => _tag),
+      ["Discard", "Upload", "Unpack", "Record", "Switch"]
+    )
+    assert.deepStrictEqual(steps[1], { _tag: "Upload", from: 0, size: 1000 })
+  })
+
+  it("goes on after the unpacking where the folder has its name already", () => {
+    const target = sample.target({ afterUnpack: "migrate" })
+    assert.deepStrictEqual(
+      steps(sample.hostState({ unfinished: [unfinished({ kind: "release", received: 0 })] }), { target }),
+      ["Run", "Record", "Switch"]
+    )
+  })
+
+  it("leaves what others left unfinished unless told to remove it", () => {
+    const state = sample.hostState({ unfinished: [unfinished({ ref: sample.refOf("B") })] })
+    assert.notInclude(steps(state), "Discard")
+    assert.deepStrictEqual(steps(state, { removeUnfinished: true })[0], "Discard")
+  })
+
+  it("never discards the folder that is live, whatever is missing in it", () => {
+    const state = sample.hostState({
+      unfinished: [unfinished({ ref: sample.refOf("B"), kind: "release" })],
+      current: { _tag: "Linked", ref: sample.refOf("B") }
+    })
+    assert.notInclude(steps(state, { removeUnfinished: true }), "Discard")
+  })
+
+  it("refuses what cannot work, before the first byte", () => {
+    assert.strictEqual(refusal(sample.hostState({ base: "not-a-directory" })).reason, "not-a-directory")
+    assert.strictEqual(refusal(sample.hostState({ base: "not-writable" })).reason, "not-writable")
+    assert.deepStrictEqual(refusal(sample.hostState({ missingTools: ["tar"] })).tools, ["tar"])
+    assert.deepStrictEqual(refusal(sample.hostState({ current: { _tag: "Occupied", by: "directory" } })), {
+      reason: "current-occupied",
+      path: "/srv/my_app/releases/current"
+    })
+    assert.deepInclude(refusal(sample.hostState({ freeBytes: 3999 })), { reason: "no-space", needed: 4000, free: 3999 })
+    assert.isTrue(Either.isRight(plan(sample.hostState({ freeBytes: 4000 }), wanted())))
+  })
+
+  it("counts only what still has to arrive", () => {
+    assert.isTrue(Either.isRight(plan(sample.hostState({ freeBytes: 3600, unfinished: [unfinished()] }), wanted())))
+  })
+
+  const states = Arbitrary.make(HostState).map((state) => {
+    const refs = [...new Set(state.releases.map(({ ref }) => ref))]
+    return HostState.make({
+      ...state,
+      releases: refs.flatMap((ref) => state.releases.find((release) => release.ref === ref) ?? []),
+      freeBytes: 1_000_000
+    })
+  })
+
+  it("switches at most once, last but for afterSwitch, and never without a complete release (property)", () => {
+    FastCheck.assert(
+      FastCheck.property(states, FastCheck.boolean(), FastCheck.nat(20), (state, removeUnfinished, pick) => {
+        const present = state.releases[pick]
+        const release = sample.release(present === undefined ? {} : { ref: present.ref })
+        const target = sample.target({ afterUnpack: "a", afterSwitch: "b" })
+        const result = plan(state, wanted({ release, target, removeUnfinished }))
+        if (Either.isLeft(result)) return
+        const tags = result.right.steps.map((step) => (step._tag === "Run" ? step.hook : step._tag))
+        const at = tags.indexOf("Switch")
+        assert.isTrue(tags.lastIndexOf("Switch") === at)
+        if (at === -1) return
+        assert.isTrue(tags.slice(at + 1).every((tag) => tag === "afterSwitch"))
+        if (present === undefined) assert.isTrue(tags.slice(0, at).includes("Record"))
+      })
+    )
+  })
+})
