@@ -85,4 +85,18 @@ export interface Builder {
   readonly preBuild?: ReadonlyArray<PreBuildHook>
   /** Run one after another on the finished tarball. */
   readonly postBuild?: ReadonlyArray<PostBuildHook>
+  /** What is wrong with the options it was made from, a line each (`dockerfile: must be …`); when called it fails with them. */
+  readonly mistakes?: ReadonlyArray<string>
+}
+
+/** A builder was called that had been made from options that make no sense. */
+export class BuilderOptionsInvalid extends Schema.TaggedError<BuilderOptionsInvalid>()("BuilderOptionsInvalid", {
+  /** The function that made the builder. */
+  builder: Schema.String,
+  mistakes: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `The options of ${this.builder}({ … }) are not usable: ${this.mistakes.join("; ")}`
+  }
 }

@@ -1,0 +1,393 @@
+/**
+ * Packs a release: from a builder's tar stream to the `.tar.gz` that is stored, in one pass and bounded memory.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import { gzipMember } from "../internal/gzipMember.ts"
+import { cores, sha256Sum } from "../internal/machine.ts"
+import { paddingOf, TarBroken, type TarEntry, type TarVisitor, tarEnd, tarHeader, tarReader } from "../internal/tar.ts"
+
+/** What a builder yielded cannot become a release. */
+export class ArtifactInvalid extends Schema.TaggedError<ArtifactInvalid>()("ArtifactInvalid", {
+  /** What was found and what to do, one sentence. */
+  reason: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `The release cannot be packed: ${this.reason}`
+  }
+}
+
+/** The file to add to a release does not exist, cannot be read or has a name that is taken. */
+export class ExtraFileInvalid extends Schema.TaggedError<ExtraFileInvalid>()("ExtraFileInvalid", {
+  file: Schema.String,
+  /** What was found. */
+  detail: Schema.String
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `The file ${this.file} cannot be added to the release: ${this.detail}`
+  }
+}
+
+/** A file for the tarball's root, beside the release's folder. */
+export interface ExtraFile {
+  /** Its name in the tarball. */
+  readonly path: string
+  /** Where it is read from. */
+  readonly file: string
+}
+
+/** A tarball in the making. */
+export interface Packing<E, R> {
+  /** The gzip stream. Equal trees give equal bytes. */
+  readonly content: Stream.Stream<Uint8Array, E | ArtifactInvalid, R>
+  /** What was packed, once `content` has come to its end; a defect before. */
+  readonly manifest: Effect.Effect<Manifest>
+}
+
+/** Bytes of the tar that are compressed together, side by side with other such blocks. */
+const blockBytes = 1024 * 1024
+
+/** Checks that a file can be added beside the release `name`, before anything is built. */
+export const extraFile = (
+  file: string,
+  name: string
+): Effect.Effect<ExtraFile, ExtraFileInvalid, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const base = (yield* Path.Path).basename(file)
+    const refuse = (detail: string) => new ExtraFileInvalid({ file, detail })
+    if (base === name || reservedNames.includes(base) || hasControl(base)) {
+      return yield* refuse("its name is taken in a release; rename it")
+    }
+    const info = yield* Effect.mapError(fs.stat(file), (error) =>
+      refuse(error._tag === "SystemError" && error.reason === "NotFound" ? "it does not exist" : error.message)
+    )
+    if (info.type !== "File") return yield* refuse("it is not a regular file")
+    yield* Effect.mapError(fs.access(file, { readable: true }), () => refuse("it cannot be read"))
+    return { path: base, file }
+  })
+
+/** What stands beside the release's folder on a host. */
+const reservedNames: ReadonlyArray<string> = [".deployer_release.json", ".deployer_manifest"]
+
+/**
+ * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root; times and
+ * permissions stay, but special bits go, and the owner may always read, and write in directories, so that
+ * any host can unpack, verify and remove the release.
+ */
+export const pack = <E, R>(
+  tree: Stream.Stream<Uint8Array, E, R>,
+  options: {
+    readonly name: string
+    readonly extraFiles?: ReadonlyArray<ExtraFile>
+    /** Of gzip, from 1 to 9; 6 where nothing is said. */
+    readonly level?: number
+  }
+): Packing<E, R | FileSystem.FileSystem> => {
+  let manifest: Manifest | undefined
+  const content = Stream.suspend(() => {
+    const out = blocks()
+    const rewriting = rewrite(options.name, out)
+    const reader = tarReader(rewriting.visitor)
+    const step = (run: () => void) =>
+      Effect.try(() => {
+        run()
+        return out.taken()
+      }).pipe(Effect.catchAll(({ error }) => asInvalid(error)))
+    const last = (run: () => void) => Stream.concat(Stream.fromEffect(step(run)))
+    return tree.pipe(
+      Stream.mapEffect((chunk) => step(() => reader.push(chunk))),
+      last(() => {
+        reader.finish()
+        rewriting.finish()
+      }),
+      Stream.concat(
+        Stream.flatMap(Stream.fromIterable(options.extraFiles ?? []), (extra) =>
+          Stream.mapEffect(extraPieces(extra, rewriting), step)
+        )
+      ),
+      last(() => {
+        out.write(tarEnd)
+        out.close()
+        manifest = rewriting.manifest
+      }),
+      Stream.flattenIterables,
+      Stream.mapEffect((block) => gzipMember(block, options.level ?? 6), { concurrency: cores })
+    )
+  })
+  return {
+    content,
+    manifest: Effect.suspend(() =>
+      manifest === undefined
+        ? Effect.dieMessage("The manifest was asked for before the tarball was complete")
+        : Effect.succeed(manifest)
+    )
+  }
+}
+
+const asInvalid = (error: unknown): Effect.Effect<never, ArtifactInvalid> => {
+  if (error instanceof ArtifactInvalid) return Effect.fail(error)
+  if (error instanceof TarBroken)
+    return Effect.fail(invalid(`what the builder yielded is no complete tar stream: ${error.message}`))
+  return Effect.die(error)
+}
+
+const invalid = (reason: string) => new ArtifactInvalid({ reason })
+
+/** What is to be done for each piece of the file, in order. */
+const extraPieces = (
+  extra: ExtraFile,
+  rewriting: Rewriting
+): Stream.Stream<() => void, ArtifactInvalid, FileSystem.FileSystem> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const info = yield* fs.stat(extra.file)
+      const mtime = Option.match(info.mtime, { onNone: () => 0, onSome: (date) => Math.floor(date.getTime() / 1000) })
+      const size = Number(info.size)
+      let read = 0
+      const changed = () => invalid(`${extra.file} changed while it was read; try again`)
+      return Stream.make(() => rewriting.fileBegins({ path: extra.path, mode: 0o600, mtime, size })).pipe(
+        Stream.concat(
+          Stream.map(fs.stream(extra.file), (piece) => () => {
+            read += piece.length
+            if (read > size) throw changed()
+            rewriting.visitor.data(piece)
+          })
+        ),
+        Stream.concat(
+          Stream.make(() => {
+            if (read < size) throw changed()
+            rewriting.visitor.end()
+          })
+        )
+      )
+    })
+  ).pipe(Stream.mapError((error) => invalid(`${extra.file} could not be read: ${error.message}`)))
+
+/** Cuts what is written into blocks of one size, so that they do not depend on how the bytes came. */
+interface Blocks {
+  readonly write: (bytes: Uint8Array) => void
+  readonly close: () => void
+  /** The blocks that were completed since the last call. */
+  readonly taken: () => ReadonlyArray<Uint8Array>
+}
+
+const blocks = (): Blocks => {
+  let full: Array<Uint8Array> = []
+  let block = new Uint8Array(blockBytes)
+  let filled = 0
+  return {
+    write: (bytes) => {
+      let at = 0
+      while (at < bytes.length) {
+        const piece = bytes.subarray(at, at + blockBytes - filled)
+        block.set(piece, filled)
+        at += piece.length
+        filled += piece.length
+        if (filled === blockBytes) {
+          full.push(block)
+          block = new Uint8Array(blockBytes)
+          filled = 0
+        }
+      }
+    },
+    close: () => {
+      if (filled > 0) full.push(block.subarray(0, filled))
+      filled = 0
+    },
+    taken: () => {
+      const completed = full
+      full = []
+      return completed
+    }
+  }
+}
+
+interface Rewriting {
+  readonly visitor: TarVisitor
+  readonly fileBegins: (file: Pick<TarEntry, "path" | "mode" | "mtime" | "size">) => void
+  /** To be called after the tree: the checks that need all of it. */
+  readonly finish: () => void
+  readonly manifest: Manifest
+}
+
+/** Throws `ArtifactInvalid`. */
+const rewrite = (name: string, out: Blocks): Rewriting => {
+  const manifest: Array<ManifestEntry> = []
+  /** What stands where, by path in the release; the release's own folder is "". */
+  const seen = new Map<string, "Directory" | "File" | "Symlink">()
+  const links = new Map<string, string>()
+  /** For second names of files: the first one. */
+  const originals = new Map<string, string>()
+  let open: { readonly path: string; readonly mode: number; readonly size: number } | undefined
+  let sum = sha256Sum()
+
+  const inTarball = (path: string) => (path === "" ? name : `${name}/${path}`)
+
+  const addDirectory = (path: string, mode: number, mtime: number) => {
+    seen.set(path, "Directory")
+    const usable = (mode & 0o777) | 0o700
+    out.write(tarHeader({ path: inTarball(path), type: "Directory", mode: usable, mtime, size: 0, to: "" }))
+    manifest.push({ _tag: "Directory", path: inTarball(path), mode: usable })
+  }
+
+  const addSymlink = (path: string, to: string, mtime: number) => {
+    seen.set(path, "Symlink")
+    links.set(path, to)
+    out.write(tarHeader({ path: inTarball(path), type: "Symlink", mode: 0o777, mtime, size: 0, to }))
+    manifest.push({ _tag: "Symlink", path: inTarball(path), to })
+  }
+
+  /** Some archives leave directories out that follow from the paths. */
+  const addParents = (path: string, mtime: number) => {
+    for (const parent of parentsOf(path)) {
+      const there = seen.get(parent)
+      if (there === undefined) addDirectory(parent, 0o755, mtime)
+      else if (there !== "Directory")
+        throw invalid(`it holds ${show(path)} below ${show(parent)}, which is no directory`)
+    }
+  }
+
+  const fileBegins: Rewriting["fileBegins"] = (file) => {
+    open = { path: file.path, mode: (file.mode & 0o777) | 0o400, size: file.size }
+    sum = sha256Sum()
+    out.write(tarHeader({ ...file, mode: open.mode, type: "File", to: "" }))
+  }
+
+  const entry = (found: TarEntry) => {
+    const path = pathInRelease(found.path)
+    const there = seen.get(path)
+    if (found.type === "Directory") {
+      if (there === "Directory") return
+      if (there !== undefined) throw twice(path)
+      addParents(path, found.mtime)
+      return addDirectory(path, found.mode, found.mtime)
+    }
+    if (there !== undefined || path === "") throw twice(path)
+    addParents(path, found.mtime)
+    switch (found.type) {
+      case "File": {
+        seen.set(path, "File")
+        return fileBegins({ ...found, path: inTarball(path) })
+      }
+      case "Symlink": {
+        if (found.to === "" || hasControl(found.to))
+          throw invalid(`the link ${show(path)} leads nowhere that can be named`)
+        if (found.to.startsWith("/")) throw leadsOut(path, found.to)
+        return addSymlink(path, found.to, found.mtime)
+      }
+      case "Hardlink": {
+        const target = pathInRelease(found.to)
+        const to = links.get(target)
+        if (to !== undefined) return addSymlink(path, to, found.mtime)
+        if (seen.get(target) !== "File") {
+          throw invalid(
+            `the hard link ${show(path)} leads to ${show(target)}, which is not a file before it in the release`
+          )
+        }
+        const original = originals.get(target) ?? target
+        seen.set(path, "File")
+        originals.set(path, original)
+        out.write(
+          tarHeader({ ...found, path: inTarball(path), mode: found.mode & 0o777, size: 0, to: inTarball(original) })
+        )
+        manifest.push({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
+        return
+      }
+      case "Other":
+        throw invalid(
+          `${show(path)} is neither a file, a directory nor a link (a device, a pipe, a socket): leave it out of the release`
+        )
+    }
+  }
+
+  return {
+    manifest,
+    fileBegins,
+    visitor: {
+      entry,
+      data: (piece) => {
+        sum.update(piece)
+        out.write(piece)
+      },
+      end: () => {
+        if (open === undefined) return
+        out.write(new Uint8Array(paddingOf(open.size)))
+        manifest.push({ _tag: "File", path: open.path, mode: open.mode, size: open.size, sha256: sum.digest() })
+        open = undefined
+      }
+    },
+    finish: () => {
+      for (const [path, to] of links) if (leaves(links, path, to)) throw leadsOut(path, to)
+      if (!manifest.some((made) => made._tag === "File")) {
+        throw invalid(
+          "it is empty, there is not a single file in it: see whether the build leaves its files in the directory that the builder takes (releasePath)"
+        )
+      }
+    }
+  }
+}
+
+const show = (path: string): string => JSON.stringify(path)
+
+const twice = (path: string) => invalid(`it holds ${show(path)} twice`)
+
+const leadsOut = (path: string, to: string) =>
+  invalid(
+    `the link ${show(path)} leads out of the release, to ${show(to)}: copy what it leads to into the release, or remove it`
+  )
+
+const hasControl = (text: string): boolean => /[\p{Cc}\u2028\u2029]/u.test(text)
+
+/** Without `./` and doubled or trailing slashes; "" is the release's own folder. */
+const pathInRelease = (path: string): string => {
+  if (hasControl(path)) throw invalid(`it holds a name with a line end or another control character: ${show(path)}`)
+  if (path.includes("\uFFFD")) throw invalid(`it holds a name that is not UTF-8: ${show(path)}`)
+  const words = path.split("/").filter((word) => word !== "" && word !== ".")
+  if (path.startsWith("/") || words.includes(".."))
+    throw invalid(`it holds the path ${show(path)}, which leads out of it`)
+  return words.join("/")
+}
+
+/** The outermost first; the release's own folder is one of them. */
+const parentsOf = (path: string): ReadonlyArray<string> => {
+  if (path === "") return []
+  const words = path.split("/")
+  return words.map((_, index) => words.slice(0, index).join("/"))
+}
+
+/** More links than this in a row are a loop to every system. */
+const mostLinks = 40
+
+/**
+ * Whether following the link leaves the release at any step. Other links on the way are followed too, since `..` goes to the parent of
+ * where they lead.
+ */
+const leaves = (links: ReadonlyMap<string, string>, path: string, to: string): boolean => {
+  const at = path.split("/").slice(0, -1)
+  const todo = to.split("/").toReversed()
+  let followed = 0
+  for (let word = todo.pop(); word !== undefined; word = todo.pop()) {
+    if (word === "" || word === ".") continue
+    if (word === "..") {
+      if (at.pop() === undefined) return true
+      continue
+    }
+    at.push(word)
+    const next = links.get(at.join("/"))
+    if (next === undefined) continue
+    followed += 1
+    if (followed > mostLinks) return false
+    at.pop()
+    todo.push(...next.split("/").toReversed())
+  }
+  return false
+}

@@ -1,0 +1,383 @@
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as tar from "tar"
+import { ArtifactInvalid, extraFile, pack } from "../../src/build/Tarball.ts"
+import type { Manifest } from "../../src/domain/Manifest.ts"
+import { type TarEntry, tarEnd, tarHeader } from "../../src/internal/tar.ts"
+import { dir, file, hardlink, sha256, symlink, type Tree, tarOf, treeIn, treeOf } from "../kit/tree.ts"
+
+const packed = (tree: Uint8Array, options: Partial<Parameters<typeof pack>[1]> & { readonly chunk?: number } = {}) =>
+  Effect.gen(function* () {
+    const { chunk = 65536, ...rest } = options
+    const pieces: Array<Uint8Array> = []
+    for (let at = 0; at < tree.length; at += chunk) pieces.push(tree.subarray(at, at + chunk))
+    const packing = pack(Stream.fromIterable(pieces), { name: "my_app", ...rest })
+    const bytes = Buffer.concat(Chunk.toReadonlyArray(yield* Stream.runCollect(packing.content)))
+    return { bytes, manifest: yield* packing.manifest }
+  }).pipe(Effect.provide(NodeContext.layer))
+
+const scratch = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "deployer-pack-"))),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+)
+
+/** Unpacks with a program of the system. */
+const unpack = (bytes: Uint8Array, folder: string, tool: ReadonlyArray<string> = ["tar"]) => {
+  fs.mkdirSync(folder, { recursive: true })
+  execFileSync(tool[0]!, [...tool.slice(1), "-xzf", "-"], {
+    input: bytes,
+    cwd: folder,
+    stdio: ["pipe", "pipe", "pipe"]
+  })
+}
+
+const refused = (tree: Uint8Array, says: RegExp) =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(packed(tree))
+    assert.instanceOf(error, ArtifactInvalid)
+    assert.match(error.message, says)
+    assert.notMatch(error.message, /[\n\t]/)
+  })
+
+const raw = (entries: ReadonlyArray<Partial<TarEntry> & { readonly path: string }>, end = true) =>
+  Buffer.concat([
+    ...entries.map((entry) => tarHeader({ type: "File", mode: 0o644, mtime: 1, size: 0, to: "", ...entry })),
+    ...(end ? [tarEnd] : [])
+  ])
+
+const example: Tree = [
+  dir(".", 0o755),
+  dir("bin"),
+  file("bin/my_app", "#!/bin/sh\n", 0o755),
+  symlink("bin/link", "../lib/a"),
+  dir("lib"),
+  file("lib/a", "content"),
+  hardlink("lib/b", "lib/a"),
+  file("lib/empty", "")
+]
+
+describe("pack", () => {
+  it.effect("puts the release below its name and says what is in it", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* packed(tarOf(example))
+      assert.deepStrictEqual<Manifest>(manifest, [
+        { _tag: "Directory", path: "my_app", mode: 0o755 },
+        { _tag: "Directory", path: "my_app/bin", mode: 0o755 },
+        { _tag: "File", path: "my_app/bin/my_app", mode: 0o755, size: 10, sha256: sha256("#!/bin/sh\n") },
+        { _tag: "Symlink", path: "my_app/bin/link", to: "../lib/a" },
+        { _tag: "Directory", path: "my_app/lib", mode: 0o755 },
+        { _tag: "File", path: "my_app/lib/a", mode: 0o644, size: 7, sha256: sha256("content") },
+        { _tag: "Hardlink", path: "my_app/lib/b", to: "my_app/lib/a" },
+        { _tag: "File", path: "my_app/lib/empty", mode: 0o644, size: 0, sha256: sha256("") }
+      ])
+    })
+  )
+
+  it.effect("belongs to root, keeps times, and has no name or time in its gzip header", () =>
+    Effect.gen(function* () {
+      const { bytes } = yield* packed(tarOf(example))
+      assert.strictEqual(bytes.readUInt32LE(4), 0)
+      assert.strictEqual(bytes[3], 0)
+      const entries: Array<tar.ReadEntry> = []
+      tar.list({ sync: true, onReadEntry: (entry) => entries.push(entry) }).end(bytes)
+      assert.strictEqual(entries.length, example.length)
+      for (const entry of entries) {
+        assert.strictEqual(entry.uid, 0)
+        assert.strictEqual(entry.gid, 0)
+        assert.strictEqual(entry.uname, "")
+        assert.strictEqual(entry.mtime?.getTime(), 1_600_000_000_000)
+      }
+    })
+  )
+
+  const tools: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
+    ["GNU tar", ["tar"]],
+    ["BusyBox tar", ["busybox", "tar"]]
+  ]
+  const hard: Tree = [
+    ...example,
+    dir(`deep/${"d".repeat(90)}`),
+    dir("deep"),
+    file(`deep/${"d".repeat(90)}/${"f".repeat(200)}`, "long"),
+    file(`deep/${"d".repeat(90)}/grüße-${"ß".repeat(80)}`, "long and not ASCII"),
+    file("grüße ＄HOME 'quoted' \"double\" back\\slash", "odd"),
+    symlink("far", `deep/${"d".repeat(90)}/${"f".repeat(200)}`),
+    hardlink("far2", `deep/${"d".repeat(90)}/${"f".repeat(200)}`),
+    file("exactly99".padEnd(99 - "my_app/".length, "x"), "99"),
+    file("exactly100".padEnd(100 - "my_app/".length, "x"), "100"),
+    file("big", "0123456789abcdef".repeat(200_000))
+  ]
+  for (const [title, tool] of tools) {
+    it.scoped(`is unpacked by ${title}: several blocks, long names, names that are not ASCII`, () =>
+      Effect.gen(function* () {
+        const folder = yield* scratch
+        const { bytes } = yield* packed(tarOf(hard))
+        unpack(bytes, folder, tool)
+        assert.deepStrictEqual(treeIn(path.join(folder, "my_app")), treeOf(hard))
+      })
+    )
+  }
+
+  it.scoped("is unpacked by node-tar", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      const { bytes } = yield* packed(tarOf(hard))
+      yield* Effect.promise(
+        () =>
+          new Promise<void>((resolve, reject) => {
+            const out = tar.extract({ cwd: folder, strict: true })
+            out.on("close", () => resolve())
+            out.on("error", reject)
+            out.end(bytes)
+          })
+      )
+      assert.deepStrictEqual(treeIn(path.join(folder, "my_app")), treeOf(hard))
+    })
+  )
+
+  it.effect("gives the same bytes however the stream was cut", () =>
+    Effect.gen(function* () {
+      const tree = tarOf(hard)
+      const one = yield* packed(tree, { chunk: 1_000_000 })
+      const two = yield* packed(tree, { chunk: 1777 })
+      assert.isTrue(one.bytes.equals(two.bytes))
+      assert.deepStrictEqual(one.manifest, two.manifest)
+    })
+  )
+
+  it.effect("reads what GNU tar writes in its own, the pax and the ustar format", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      const { bytes } = yield* packed(tarOf(hard))
+      unpack(bytes, folder)
+      const manifests: Array<Manifest> = []
+      for (const format of ["gnu", "pax"]) {
+        const tree = execFileSync("tar", ["--format", format, "--sort=name", "-cf", "-", "."], {
+          cwd: path.join(folder, "my_app"),
+          maxBuffer: 1e9
+        })
+        manifests.push((yield* packed(tree)).manifest)
+      }
+      assert.deepStrictEqual(manifests[0], manifests[1])
+      assert.strictEqual(manifests[0]?.length, hard.length)
+    }).pipe(Effect.scoped)
+  )
+
+  const Name = Schema.String.pipe(Schema.pattern(/^[a-zé .'"$-]{1,12}$/))
+  const generated: FastCheck.Arbitrary<Tree> = FastCheck.array(
+    FastCheck.record({
+      path: FastCheck.array(Arbitrary.make(Name), { minLength: 1, maxLength: 4 }),
+      kind: FastCheck.constantFrom("file", "dir", "symlink"),
+      mode: FastCheck.constantFrom(0o644, 0o755, 0o600, 0o400),
+      content: FastCheck.string({ maxLength: 2000 })
+    }),
+    { maxLength: 15 }
+  ).map((made) => {
+    const seen = new Map<string, Tree[number]>()
+    for (const one of made) {
+      const words = one.path.filter((word) => word !== "." && word !== "..")
+      const at = words.join("/")
+      const parents = words.slice(0, -1).map((_, index) => words.slice(0, index + 1).join("/"))
+      if (at === "" || seen.has(at)) continue
+      if (parents.some((parent) => seen.has(parent) && seen.get(parent)?.kind !== "dir")) continue
+      for (const parent of parents) if (!seen.has(parent)) seen.set(parent, dir(parent))
+      if (one.kind === "dir") seen.set(at, dir(at))
+      else if (one.kind === "symlink") seen.set(at, symlink(at, words.at(-1)!))
+      else seen.set(at, file(at, one.content, one.mode))
+    }
+    return [dir("."), ...seen.values(), file("always", "there")].filter(
+      (entry, index, all) => all.findIndex((other) => other.path === entry.path) === index
+    )
+  })
+
+  it.effect.prop(
+    "unpacks to the tree that went in, and to the same bytes each time",
+    [generated, FastCheck.integer({ min: 1, max: 3000 })],
+    ([tree, chunk]) =>
+      Effect.gen(function* () {
+        const folder = yield* scratch
+        const { bytes, manifest } = yield* packed(tarOf(tree), { chunk })
+        unpack(bytes, folder)
+        assert.deepStrictEqual(treeIn(path.join(folder, "my_app")), treeOf(tree))
+        assert.strictEqual(manifest.length, tree.length)
+        assert.isTrue(bytes.equals((yield* packed(tarOf(tree))).bytes))
+      }).pipe(Effect.scoped),
+    { fastCheck: { numRuns: 30 } }
+  )
+
+  it.effect("adds directories that only follow from paths", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* packed(raw([{ path: "a/b/c" }]))
+      assert.deepStrictEqual(
+        manifest.map((entry) => entry.path),
+        ["my_app", "my_app/a", "my_app/a/b", "my_app/a/b/c"]
+      )
+    })
+  )
+
+  it.effect("leaves the owner a way in, and takes special bits away", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* packed(
+        raw([
+          { path: "d", type: "Directory", mode: 0o1555 },
+          { path: "d/f", mode: 0o4011 }
+        ])
+      )
+      assert.deepStrictEqual(
+        manifest.map((entry) => ("mode" in entry ? entry.mode : 0)),
+        [0o755, 0o755, 0o411]
+      )
+    })
+  )
+
+  it.effect("keeps a hard link to a link as the link", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* packed(
+        raw([{ path: "f" }, { path: "l", type: "Symlink", to: "f" }, { path: "h", type: "Hardlink", to: "./l" }])
+      )
+      assert.deepStrictEqual(manifest.at(-1), { _tag: "Symlink", path: "my_app/h", to: "f" })
+    })
+  )
+
+  it.scoped("adds an extra file at the root, for the owner only", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      fs.writeFileSync(path.join(folder, "prod.env"), "SECRET=1\n", { mode: 0o644 })
+      const extra = yield* extraFile(path.join(folder, "prod.env"), "my_app")
+      const { bytes, manifest } = yield* packed(tarOf(example), { extraFiles: [extra] })
+      assert.deepStrictEqual(manifest.at(-1), {
+        _tag: "File",
+        path: "prod.env",
+        mode: 0o600,
+        size: 9,
+        sha256: sha256("SECRET=1\n")
+      })
+      unpack(bytes, path.join(folder, "out"))
+      assert.strictEqual(fs.readFileSync(path.join(folder, "out/prod.env"), "utf8"), "SECRET=1\n")
+      assert.strictEqual(fs.statSync(path.join(folder, "out/prod.env")).mode & 0o777, 0o600)
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scoped("refuses an extra file that is missing, is a directory or has a name that is taken", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      fs.writeFileSync(path.join(folder, "my_app"), "")
+      const why = (name: string) =>
+        Effect.map(Effect.flip(extraFile(path.join(folder, name), "my_app")), (e) => e.message)
+      assert.match(yield* why("absent.env"), /absent\.env cannot be added to the release: it does not exist/)
+      assert.match(yield* why("../"), /not a regular file/)
+      assert.match(yield* why("my_app"), /its name is taken/)
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  describe("refuses", () => {
+    it.effect("an empty release", () => refused(tarOf([dir("."), dir("bin"), symlink("a", "bin")]), /is empty/))
+    it.effect("no bytes at all", () => refused(Buffer.alloc(0), /ends too early/))
+    it.effect("a tree that ends between two entries", () => refused(raw([{ path: "a" }], false), /ends too early/))
+    it.effect("a tree that ends within a file", () =>
+      refused(tarOf([file("a", "x".repeat(5000))]).subarray(0, 3000), /ends too early/)
+    )
+    it.effect("bytes that are no tar", () => refused(Buffer.alloc(4096, "garbage "), /header is damaged/))
+    it.effect("..", () => refused(raw([{ path: "a/../../b" }]), /"a\/\.\.\/\.\.\/b", which leads out/))
+    it.effect("an absolute path", () => refused(raw([{ path: "/etc/passwd" }]), /"\/etc\/passwd", which leads out/))
+    it.effect("a name with a line end", () => refused(raw([{ path: "a\nb" }]), /control character: "a\\nb"/))
+    it.effect("a pax name with a line end", () => {
+      const record = "11 path=a\nb\n".replace("11", "12")
+      return refused(Buffer.concat([paxHeader(record), raw([{ path: "harmless" }])]), /control character: "a\\nb"/)
+    })
+    it.effect("a name that is not UTF-8", () => {
+      const tree = raw([{ path: "aXb" }])
+      const header = Buffer.from(tree)
+      header[1] = 0xff
+      // The checksum is the plain sum of all bytes.
+      header.write(
+        (Number.parseInt(header.toString("latin1", 148, 154), 8) - 0x58 + 0xff).toString(8).padStart(6, "0"),
+        148
+      )
+      return refused(header, /not UTF-8/)
+    })
+    it.effect("the same file twice", () => refused(raw([{ path: "a" }, { path: "./a" }]), /holds "a" twice/))
+    it.effect("a file in place of a directory", () => refused(raw([{ path: "a/b" }, { path: "a" }]), /holds "a" twice/))
+    it.effect("a file below a link", () =>
+      refused(
+        raw([{ path: "l", type: "Symlink", to: "." }, { path: "l/x" }]),
+        /"l\/x" below "l", which is no directory/
+      )
+    )
+    it.effect("an absolute link", () =>
+      refused(
+        raw([{ path: "localtime", type: "Symlink", to: "/usr/share/zoneinfo/UTC" }]),
+        /the link "localtime" leads out of the release, to "\/usr\/share\/zoneinfo\/UTC"/
+      )
+    )
+    it.effect("a link that climbs out", () =>
+      refused(raw([{ path: "a/l", type: "Symlink", to: "../../x" }]), /the link "a\/l" leads out/)
+    )
+    it.effect("a link that climbs out over another link", () =>
+      refused(
+        raw([
+          { path: "a/b/c" },
+          { path: "up", type: "Symlink", to: "a/.." },
+          { path: "a/back", type: "Symlink", to: ".." },
+          { path: "out", type: "Symlink", to: "a/back/.." }
+        ]),
+        /the link "out" leads out/
+      )
+    )
+    it.effect("a hard link to something that is not there", () =>
+      refused(raw([{ path: "h", type: "Hardlink", to: "a" }]), /hard link "h" leads to "a"/)
+    )
+    it.effect("a hard link out of it", () => refused(raw([{ path: "h", type: "Hardlink", to: "../a" }]), /leads out/))
+    for (const type of ["CharacterDevice", "BlockDevice", "FIFO", "SparseFile"] as const) {
+      it.effect(`a ${type}`, () => {
+        const header = Buffer.alloc(512)
+        new tar.Header({ path: "dev", type, mode: 0o644, size: 0 }).encode(header)
+        return refused(Buffer.concat([header, tarEnd]), /"dev" is neither a file, a directory nor a link/)
+      })
+    }
+  })
+
+  it.effect("allows links that stay within, dangling ones and loops", () =>
+    Effect.gen(function* () {
+      const { manifest } = yield* packed(
+        raw([
+          { path: "a/b/c" },
+          { path: "deep", type: "Symlink", to: "a/b" },
+          { path: "up", type: "Symlink", to: "deep/../.." },
+          { path: "dangling", type: "Symlink", to: "nowhere" },
+          { path: "loop", type: "Symlink", to: "./loop" }
+        ])
+      )
+      assert.strictEqual(manifest.length, 8)
+    })
+  )
+
+  it.effect("passes a failure of the builder's stream on", () =>
+    Effect.gen(function* () {
+      const tree = Stream.concat(
+        Stream.make(tarOf(example).subarray(0, 700)),
+        Stream.fail("the builder's own" as const)
+      )
+      const failure = yield* Effect.flip(Stream.runDrain(pack(tree, { name: "my_app" }).content))
+      assert.strictEqual(failure, "the builder's own")
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+})
+
+const paxHeader = (records: string) => {
+  const header = Buffer.alloc(512)
+  new tar.Header({ path: "PaxHeader/x", type: "ExtendedHeader", mode: 0o644, size: records.length }).encode(header)
+  const body = Buffer.alloc(512)
+  body.write(records)
+  return Buffer.concat([header, body])
+}
