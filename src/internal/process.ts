@@ -2,7 +2,8 @@
  * Child processes: started in a scope, gone with it.
  */
 import { type ChildProcess, spawn } from "node:child_process"
-import { constants } from "node:os"
+import { statSync } from "node:fs"
+import { constants, homedir } from "node:os"
 import { PassThrough, type Readable, type Writable } from "node:stream"
 import { type PlatformError, SystemError } from "@effect/platform/Error"
 import * as NodeStream from "@effect/platform-node/NodeStream"
@@ -29,7 +30,7 @@ export interface Running<E = never> {
   readonly stdout: Stream.Stream<Uint8Array, PlatformError>
   readonly stderr: Stream.Stream<Uint8Array, PlatformError>
   /** 128+n after the signal n. Fails when `stdin` fails: the child is ended then. */
-  readonly exitCode: Effect.Effect<number, PlatformError | E>
+  readonly exitCode: Effect.Effect<number, E>
 }
 
 /** How long a child has between SIGTERM and SIGKILL, in milliseconds. */
@@ -69,6 +70,15 @@ export const hasTerminal: Effect.Effect<boolean> = Effect.sync(() => process.std
 
 /** A variable of this process's environment. */
 export const variable = (name: string): Effect.Effect<string | undefined> => Effect.sync(() => process.env[name])
+
+/** The home directory of the user that runs this process. */
+export const home: Effect.Effect<string> = Effect.sync(homedir)
+
+/** Whether there is a directory. */
+export const isDirectory = (path: string): Effect.Effect<boolean> =>
+  Effect.sync(() => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true).pipe(
+    Effect.catchAllDefect(() => Effect.succeed(false))
+  )
 
 const start = <E>(
   options: Options<E>,

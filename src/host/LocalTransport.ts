@@ -1,0 +1,139 @@
+/**
+ * This machine as a host, without SSH: the same scripts, run by a child `sh`.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import type { Target } from "../domain/Target.ts"
+import * as ChildProcess from "../internal/process.ts"
+import { PromptUnavailable } from "../terminal/Prompt.ts"
+import { CommandTimeout, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
+import { addressOf, makeSession } from "./session.ts"
+import type { Exec, ExecResult, Transport } from "./Transport.ts"
+
+/** The most that is kept of the standard output, in bytes. */
+const mostStdout = 64 * 1024 * 1024
+
+/** The most that is kept of the standard error, in bytes. */
+const mostStderr = 8 * 1024
+
+/** How long the outputs of a child that has ended are still read: a daemon that it left behind may hold them open for ever. */
+const afterglow = Duration.millis(500)
+
+/** Environment variables for scripts and commands; `undefined` takes one away. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Runs everything on this machine, with `env` added to the environment. */
+export const make = (target: Target, env: Environment = {}): Transport => {
+  const address = addressOf(target)
+  const unreachable = (reason: "lost" | "protocol" | "timeout", detail: string) =>
+    new HostUnreachable({ address, reason, detail })
+
+  const start = <E>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable> =>
+    Effect.gen(function* () {
+      const args = ["-c", exec.script, "deployer", ...exec.args]
+      const child = yield* ChildProcess.run<E>({
+        command: "sh",
+        args,
+        cwd: yield* ChildProcess.home,
+        env,
+        ...(exec.stdin === undefined ? {} : { stdin: exec.stdin })
+      }).pipe(Effect.mapError((error) => unreachable("protocol", `sh cannot be started: ${error.message}`)))
+
+      const stdout: Array<Uint8Array> = []
+      let received = 0
+      let stderr = Buffer.alloc(0)
+      const readOut = Stream.runForEach(child.stdout, (chunk) => {
+        if (exec.onOutput !== undefined) return exec.onOutput(chunk)
+        received += chunk.length
+        if (received > mostStdout) return unreachable("protocol", "it sends more than 64 MiB")
+        stdout.push(chunk)
+        return Effect.void
+      })
+      const readErr = Stream.runForEach(child.stderr, (chunk) => {
+        if (exec.onOutput !== undefined) return exec.onOutput(chunk)
+        stderr = Buffer.concat([stderr, chunk]).subarray(-mostStderr)
+        return Effect.void
+      })
+      const reading = yield* Effect.all([readOut, readErr], { concurrency: 2, discard: true }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "HostUnreachable" ? error : unreachable("lost", `sh cannot be read: ${error.message}`)
+        ),
+        Effect.forkScoped
+      )
+      const exitCode = yield* Effect.raceFirst(child.exitCode, Effect.zipRight(Fiber.join(reading), Effect.never))
+      yield* Fiber.join(reading).pipe(Effect.timeoutOption(afterglow))
+      return { exitCode, stdout: Buffer.concat(stdout).toString(), stderr: stderr.toString() }
+    }).pipe(Effect.scoped)
+
+  return {
+    exec: (exec) => {
+      if (exec.wait === "command") {
+        const limit = target.timeouts.command
+        return start(exec).pipe(
+          Effect.timeoutFail({
+            duration: limit,
+            onTimeout: () => new CommandTimeout({ address, command: exec.step, waited: Duration.format(limit) })
+          })
+        )
+      }
+      const limit = target.timeouts.transfer
+      return whileMoving(
+        limit,
+        unreachable("timeout", `no byte moved for ${Duration.format(limit)}`),
+        exec.stdin ?? Stream.empty,
+        (stdin) => start({ ...exec, stdin })
+      )
+    },
+    shell: (cwd) =>
+      Effect.gen(function* () {
+        if (!(yield* ChildProcess.hasTerminal)) {
+          return yield* new PromptUnavailable({
+            question: `a shell on ${address}`,
+            hint: "run it from a terminal, or use start, stop and restart"
+          })
+        }
+        const home = yield* ChildProcess.home
+        const wanted = cwd.startsWith("/") ? cwd : `${home}/${cwd}`
+        return yield* ChildProcess.runInTerminal({
+          command: (yield* ChildProcess.variable("SHELL")) ?? "/bin/sh",
+          args: [],
+          cwd: (yield* ChildProcess.isDirectory(wanted)) ? wanted : home,
+          env
+        }).pipe(Effect.mapError((error) => unreachable("protocol", `the shell cannot be started: ${error.message}`)))
+      })
+  }
+}
+
+/** Fails when the stream is not pulled for so long. */
+const whileMoving = <A, E, E2, E3>(
+  limit: Duration.Duration,
+  failure: E3,
+  bytes: Stream.Stream<Uint8Array, E>,
+  use: (bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<A, E2>
+): Effect.Effect<A, E2 | E3> =>
+  Effect.gen(function* () {
+    let moved = yield* Clock.currentTimeMillis
+    const watched = Stream.tap(bytes, () =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        moved = now
+      })
+    )
+    const watch: Effect.Effect<never, E3> = Effect.gen(function* () {
+      const left = moved + Duration.toMillis(limit) - (yield* Clock.currentTimeMillis)
+      if (left <= 0) return yield* Effect.fail(failure)
+      yield* Effect.sleep(left)
+      return yield* watch
+    })
+    return yield* Effect.raceFirst(use(watched), watch)
+  })
+
+/** Every target is this machine; for tests the scripts may be given another environment. */
+export const layerWith = (env: Environment): Layer.Layer<RemoteHost> =>
+  Layer.succeed(RemoteHost, { connect: (target) => Effect.succeed(makeSession(target, make(target, env))) })
+
+/** Every target is this machine. */
+export const layer: Layer.Layer<RemoteHost> = layerWith({})

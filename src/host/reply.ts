@@ -1,0 +1,241 @@
+/**
+ * Reads the answers of scripts.ts. They come from another machine: each line is checked, and whatever is not exactly what was
+ * asked for is a fault with a name, never a crash and never a guess.
+ */
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { Base, type Current, HostReleaseJson, HostState, HostTool, Unfinished } from "../domain/HostState.ts"
+import { Ref } from "../domain/Release.ts"
+import { replyBegin, replyEnd } from "./scripts.ts"
+
+/** Why an answer cannot be used. */
+export type Fault =
+  /** The step failed, in the host's words. */
+  | { readonly _tag: "Failed"; readonly detail: string }
+  /** It is not an answer of ours; `what` is the file on the host or the question. */
+  | { readonly _tag: "Invalid"; readonly what: string; readonly detail: string }
+
+/** One line of an answer: its first word and the rest. */
+export interface Line {
+  readonly word: string
+  readonly rest: string
+}
+
+type Decoded<A> = Either.Either<A, Fault>
+
+/** What of the host's text may be shown: no control characters, no more than `most` characters. */
+export const clean = (text: string, most = 300): string => {
+  const shown = text
+    .slice(0, 4 * most)
+    .replaceAll(/[\p{C}\u2028\u2029]+/gu, " ")
+    .trim()
+  return shown.length > most ? `${shown.slice(0, most)} …` : shown
+}
+
+const failed = (detail: string): Decoded<never> => Either.left({ _tag: "Failed", detail })
+
+const invalid = (what: string, detail: string): Decoded<never> =>
+  Either.left({ _tag: "Invalid", what, detail: clean(detail, 200) })
+
+/** What is invalid where it is no file. */
+export const answer = "the answer"
+
+/** The lines between the marks; what comes before them is a login shell's own. Fails where the host says that it failed. */
+export const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
+  const all = stdout.split("\n")
+  const begin = all.indexOf(replyBegin)
+  if (begin < 0) return invalid(answer, stdout.trim() === "" ? "it is empty" : `it begins with ${clean(stdout, 60)}`)
+  const end = all.indexOf(replyEnd, begin)
+  if (end < 0) return invalid(answer, "it was cut")
+  if (all.slice(end + 1).some((line) => line.trim() !== "")) return invalid(answer, "something follows its end")
+  const read = all.slice(begin + 1, end).map((line) => {
+    const blank = line.indexOf(" ")
+    return blank < 0 ? { word: line, rest: "" } : { word: line.slice(0, blank), rest: line.slice(blank + 1) }
+  })
+  const failure = read.find((line) => line.word === "fail")
+  return failure === undefined ? Either.right(read) : failed(clean(failure.rest))
+}
+
+const unexpected = (line: Line): Decoded<never> => invalid(answer, `it has the line "${clean(line.word, 40)}"`)
+
+/** An answer that only says that it was done. */
+export const done = (stdout: string): Decoded<void> =>
+  Either.flatMap(lines(stdout), ([line]) => (line === undefined ? Either.right(undefined) : unexpected(line)))
+
+const UnfitReason = Schema.Literal("not-a-directory", "not-writable", "current-occupied")
+
+/** Done, or why nothing can be done there. */
+export const fitness = (
+  stdout: string
+): Decoded<{ readonly reason: typeof UnfitReason.Type; readonly path: string } | undefined> =>
+  Either.flatMap(lines(stdout), (read) => {
+    const [line] = read
+    if (line === undefined) return Either.right(undefined)
+    const [reason = "", ...path] = line.rest.split(" ")
+    return read.length === 1 && line.word === "unfit" && Schema.is(UnfitReason)(reason)
+      ? Either.right({ reason, path: clean(path.join(" "), 4096) })
+      : unexpected(line)
+  })
+
+/** The paths that arrived damaged; none where all is well. */
+export const corruption = (stdout: string): Decoded<ReadonlyArray<string>> =>
+  Either.flatMap(lines(stdout), (read) => {
+    const odd = read.find((line) => line.word !== "corrupt")
+    return odd === undefined ? Either.right(read.map((line) => clean(line.rest))) : unexpected(odd)
+  })
+
+const isRef = Schema.is(Ref)
+
+/** A line that begins with a ref. */
+const withRef = (line: Line): Decoded<{ readonly ref: string; readonly rest: string }> => {
+  const ref = line.rest.slice(0, 32)
+  return isRef(ref) && (line.rest.length === 32 || line.rest[32] === " ")
+    ? Either.right({ ref, rest: line.rest.slice(33) })
+    : unexpected(line)
+}
+
+/** The faults of each release that was asked about, in that order. */
+export const verdicts =
+  (refs: ReadonlyArray<string>) =>
+  (stdout: string): Decoded<ReadonlyArray<{ readonly ref: string; readonly faults: ReadonlyArray<string> }>> =>
+    Either.gen(function* () {
+      const faults = new Map<string, Array<string>>()
+      for (const line of yield* lines(stdout)) {
+        const { ref, rest } = yield* withRef(line)
+        const known = faults.get(ref)
+        if (line.word === "verdict" && known === undefined && rest === "") faults.set(ref, [])
+        else if (line.word === "fault" && known !== undefined && /^(missing|changed) ./.test(rest))
+          known.push(clean(rest))
+        else return yield* unexpected(line)
+      }
+      const asked = new Set(refs)
+      if (faults.size !== asked.size) return yield* invalid(answer, "it leaves out releases, or adds some")
+      return yield* Either.all(
+        [...asked].map((ref) => {
+          const found = faults.get(ref)
+          return found === undefined ? invalid(answer, `it leaves out ${ref}`) : Either.right({ ref, faults: found })
+        })
+      )
+    })
+
+const kibibytes = (text: string): number | undefined => (/^[0-9]{1,12}$/.test(text) ? Number(text) * 1024 : undefined)
+
+/** Bytes of each release that is there. */
+export const usages =
+  (refs: ReadonlyArray<string>) =>
+  (stdout: string): Decoded<ReadonlyMap<string, number>> =>
+    Either.gen(function* () {
+      const used = new Map<string, number>()
+      for (const line of yield* lines(stdout)) {
+        const { ref, rest } = yield* withRef(line)
+        const bytes = kibibytes(rest)
+        if (line.word !== "usage" || bytes === undefined || !refs.includes(ref)) return yield* unexpected(line)
+        used.set(ref, bytes)
+      }
+      return used
+    })
+
+const decodeRecord = Schema.decodeUnknownEither(HostReleaseJson)
+const isBase = Schema.is(Base)
+const isTool = Schema.is(HostTool)
+
+const currentOf = (line: Line): Decoded<Current> => {
+  if (line.rest === "absent") return Either.right({ _tag: "Absent" })
+  if (line.rest === "directory" || line.rest === "file") return Either.right({ _tag: "Occupied", by: line.rest })
+  if (!line.rest.startsWith("link ")) return unexpected(line)
+  const to = line.rest.slice(5)
+  const ref = to.startsWith("deployer_") ? to.slice(9) : ""
+  return Either.right(isRef(ref) ? { _tag: "Linked", ref } : { _tag: "Foreign", to: clean(to, 4096) })
+}
+
+/** Everything that one look shows. */
+export const state = (stdout: string): Decoded<HostState> =>
+  Either.gen(function* () {
+    const read = yield* lines(stdout)
+    /** The rest of the only line with that word. */
+    const only = (word: string): Decoded<Line> => {
+      const [first, ...more] = read.filter((line) => line.word === word)
+      if (first === undefined) return invalid(answer, `it has no line "${word}"`)
+      return more.length === 0 ? Either.right(first) : invalid(answer, `it has several lines "${word}"`)
+    }
+    const path = (yield* only("path")).rest
+    if (!path.startsWith("/") || path !== clean(path, 4096)) return yield* invalid(answer, "its path is none")
+    const base = (yield* only("base")).rest
+    if (!isBase(base)) return yield* invalid(answer, `its base is "${clean(base, 40)}"`)
+    const machine = (yield* only("machine")).rest
+    if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
+    const current = yield* Either.flatMap(only("current"), currentOf)
+    const free = read.find((line) => line.word === "free")
+
+    const releases: Array<typeof HostReleaseJson.Type> = []
+    const unfinished: Array<Unfinished> = []
+    const missingTools: Array<typeof HostTool.Type> = []
+    const folders = new Set<string>()
+    const stagings = new Set<string>()
+    const once = (seen: Set<string>, ref: string): Decoded<void> =>
+      seen.has(ref) ? invalid(answer, `it names ${ref} twice`) : Either.right(void seen.add(ref))
+    for (const line of read) {
+      switch (line.word) {
+        case "release": {
+          const { ref, rest } = yield* withRef(line)
+          yield* once(folders, ref)
+          const file = `${path}/releases/deployer_${ref}/.deployer_release.json`
+          const record = yield* Either.orElse(decodeRecord(rest), (error) => invalid(file, firstIssue(error)))
+          if (record.ref !== ref) return yield* invalid(file, `it is about ${record.ref}`)
+          releases.push(record)
+          break
+        }
+        case "damaged": {
+          const { ref, rest } = yield* withRef(line)
+          return yield* invalid(`${path}/releases/deployer_${ref}/.deployer_release.json`, rest)
+        }
+        case "unrecorded": {
+          const { ref } = yield* withRef(line)
+          yield* once(folders, ref)
+          unfinished.push(Unfinished.make({ ref, kind: "release", received: 0 }))
+          break
+        }
+        case "upload": {
+          const { ref, rest } = yield* withRef(line)
+          yield* once(stagings, ref)
+          const parts = /^([0-9]{1,15}) (.*)$/s.exec(rest)
+          if (parts === null) return yield* unexpected(line)
+          const note = clean(parts[2] ?? "")
+          const received = Number(parts[1])
+          unfinished.push(Unfinished.make({ ref, kind: "upload", received, ...(note === "" ? {} : { note }) }))
+          break
+        }
+        case "lacks": {
+          if (!isTool(line.rest)) return yield* unexpected(line)
+          missingTools.push(line.rest)
+          break
+        }
+        case "path":
+        case "base":
+        case "machine":
+        case "current":
+        case "free":
+          break
+        default:
+          return yield* unexpected(line)
+      }
+    }
+    return HostState.make({
+      path,
+      base,
+      current,
+      releases,
+      unfinished,
+      missingTools,
+      // What cannot be found out must not stop a deployment: a full disk is noticed while writing.
+      freeBytes: kibibytes(free?.rest ?? "") ?? Number.MAX_SAFE_INTEGER,
+      machine
+    })
+  })
+
+const firstIssue = (error: ParseResult.ParseError): string => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  if (issue === undefined) return "it cannot be read"
+  return issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`
+}

@@ -1,0 +1,439 @@
+/**
+ * The POSIX scripts behind each step of a host session. Each is one `sh` run, finds the target's path as `$1`, and answers in
+ * lines of which the first word says what they are, between `deployer begin` and `deployer end`; reply.ts reads them.
+ *
+ * They run on dash, bash and BusyBox ash, with GNU, BusyBox or BSD tools. They hold no single quote, and no backslash before a quote or
+ * another backslash, so that fish takes them as one word too. No value that is printed may hold a line break.
+ */
+
+/** Ends each answer: one without it was cut. */
+export const replyEnd = "deployer end"
+/** Begins each answer: what a login shell prints of its own comes before it. */
+export const replyBegin = "deployer begin"
+
+const prelude = `
+LC_ALL=C
+export LC_ALL
+unset CDPATH
+umask 022
+nl="
+"
+say() { printf "%s\\n" "$*"; }
+finish() { say "${replyEnd}"; exit 0; }
+flat() { case "$1" in *"$nl"*) printf "%s" "$1" | tr "\\n" " " ;; *) printf "%s" "$1" ;; esac; }
+fail() { say "fail $(flat "$1")"; finish; }
+say ""
+say "${replyBegin}"
+case "$1" in
+  /*) base=$1 ;;
+  *) [ -n "\${HOME:-}" ] || fail "the login has no home directory: write the path out"
+     case "$1" in "~/"*) base=\${HOME%/}/\${1#"~/"} ;; *) base=\${HOME%/}/$1 ;; esac ;;
+esac
+case "$base" in *"$nl"*) fail "the home directory has a line break in its name" ;; esac
+releases=$base/releases
+`
+
+/** Sets `state` to what the base is, and `where` to the path that decided it. */
+const look = `
+usable() { [ -w "$1" ] && [ -x "$1" ]; }
+look() {
+  where=$base
+  if [ -d "$base" ]; then
+    state=ready
+    for d in "$base/config" "$base/releases"; do
+      if [ -d "$d" ]; then
+        usable "$d" || { state=not-writable; where=$d; return 0; }
+      elif [ -e "$d" ] || [ -L "$d" ]; then
+        state=not-a-directory; where=$d; return 0
+      else
+        state=incomplete
+      fi
+    done
+    [ "$state" = ready ] || usable "$base" || state=not-writable
+    return 0
+  fi
+  while [ ! -e "$where" ] && [ ! -L "$where" ]; do
+    where=\${where%/*}
+    [ -n "$where" ] || where=/
+  done
+  if [ ! -d "$where" ]; then state=not-a-directory
+  elif usable "$where"; then state=absent
+  else state=not-writable
+  fi
+}
+`
+
+const enter = `
+cd "$releases" 2>/dev/null || fail "there is no directory $releases: deploy first"
+`
+
+/** `link_of` prints a link's text; `is_ref` knows our folder names; `wipe` removes trees with read-only folders too. */
+const tools = `
+link_of() {
+  if command -v readlink >/dev/null 2>&1; then readlink "$1"
+  else link_line=$(ls -ld "$1"); printf "%s\\n" "\${link_line#* -> }"
+  fi
+}
+is_ref() {
+  [ "\${#1}" -eq 32 ] || return 1
+  case "$1" in *[!0-9A-F]*) return 1 ;; esac
+}
+real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
+real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
+wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
+size_of() { n=$(wc -c < "$1") && printf "%s" "$((n))"; }
+`
+
+/** Whether the release `$1` is what `current` leads to, however the link is written. */
+const isCurrent = `
+is_current() {
+  [ -L current ] || return 1
+  [ "$(link_of current)" = "deployer_$1" ] && return 0
+  live=$(cd -P current 2>/dev/null && pwd -P) || return 1
+  case "$live/" in "$(pwd -P)/deployer_$1/"*) return 0 ;; esac
+  return 1
+}
+`
+
+/**
+ * `sum` prints the SHA-256 of a file; `check dir manifest` prints `missing path` or `changed path` for all that differs.
+ * Files of one manifest are hashed by one process where the tool can do that.
+ */
+const sums = `
+if command -v sha256sum >/dev/null 2>&1; then summer=sha256sum
+elif command -v shasum >/dev/null 2>&1; then summer=shasum
+elif command -v openssl >/dev/null 2>&1; then summer=openssl
+else fail "there is none of sha256sum, shasum and openssl"
+fi
+sum() {
+  case "$summer" in
+    sha256sum) s=$(sha256sum < "$1") ;;
+    shasum) s=$(shasum -a 256 < "$1") ;;
+    openssl) s=$(openssl dgst -sha256 -r < "$1") ;;
+  esac
+  printf "%s" "\${s%% *}"
+}
+all_match() {
+  case "$summer" in
+    sha256sum) sha256sum -c 2>/dev/null ;;
+    shasum) shasum -a 256 -c - 2>/dev/null ;;
+    openssl) return 1 ;;
+  esac
+}
+file_lines() { sed -n "/^[0-9a-f]\\{64\\}  /p" "$1"; }
+differs() { if [ -e "$1" ] || [ -L "$1" ]; then say "changed \${1#./}"; else say "missing \${1#./}"; fi; }
+check() (
+  cd "$1" || { say "missing ."; exit 0; }
+  files=0 lines=0 whole=no
+  while IFS= read -r line; do
+    case "$line" in
+      "dir "*) real_dir "\${line#dir }" || differs "\${line#dir }" ;;
+      "link "*)
+        link="\${line#link }"
+        IFS= read -r line
+        lines=$((lines + 1))
+        [ -L "$link" ] && [ "$(link_of "$link")" = "\${line#to }" ] || differs "$link" ;;
+      "end "*) [ "$lines" = "\${line#end }" ] && whole=yes ;;
+      *)
+        files=$((files + 1))
+        real_file "\${line#*  }" || differs "\${line#*  }" ;;
+    esac
+    lines=$((lines + 1))
+  done < "$2"
+  [ "$whole" = yes ] || say "changed .deployer_manifest"
+  [ "$files" -gt 0 ] || exit 0
+  if out=$(file_lines "$2" | all_match); then exit 0; fi
+  names=$(printf "%s\\n" "$out" | sed -n "s/: FAILED[^:]*$//p")
+  case "$nl$names" in
+    "$nl" | *"$nl"[!.]*)
+      file_lines "$2" | while IFS= read -r line; do
+        name="\${line#*  }"
+        real_file "$name" && [ "$(sum "$name")" != "\${line%%  *}" ] && differs "$name"
+      done ;;
+    *)
+      printf "%s\\n" "$names" | while IFS= read -r name; do
+        real_file "$name" && differs "$name"
+      done ;;
+  esac
+  exit 0
+)
+`
+
+/** Everything at once. `$1` path. */
+export const inspect = `${prelude}${look}${tools}
+look
+say "path $base"
+say "base $state"
+disk=$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)
+set -f
+for word in \${disk#*"$nl"}; do
+  case "$word" in [0-9]*%) say "free $before"; break ;; esac
+  before=$word
+done
+set +f
+say "machine $(flat "$(uname -m)")"
+for tool in tar gzip; do command -v "$tool" >/dev/null 2>&1 || say "lacks $tool"; done
+command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 ||
+  say "lacks sha256"
+if ! cd "$releases" 2>/dev/null; then
+  say "current absent"
+  finish
+fi
+if [ -L current ]; then say "current link $(flat "$(link_of current)")"
+elif [ -d current ]; then say "current directory"
+elif [ -e current ]; then say "current file"
+else say "current absent"
+fi
+big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
+for folder in deployer_*; do
+  ref=\${folder#deployer_}
+  is_ref "$ref" && real_dir "$folder" || continue
+  file=$folder/.deployer_release.json
+  if [ ! -e "$file" ] && [ ! -L "$file" ]; then
+    say "unrecorded $ref"
+    continue
+  fi
+  case "$nl$big$nl" in *"$nl./$file$nl"*) say "damaged $ref it is larger than 64 KiB"; continue ;; esac
+  real_file "$file" && [ -r "$file" ] || { say "damaged $ref it is not a file that can be read"; continue; }
+  record= more=
+  if { IFS= read -r record && ! IFS= read -r more && [ -z "$more" ]; } < "$file"; then say "release $ref $record"
+  elif [ -z "$record" ]; then say "damaged $ref it is empty"
+  else say "damaged $ref it is not one whole line"
+  fi
+done
+for folder in .staging_*; do
+  ref=\${folder#.staging_}
+  is_ref "$ref" && real_dir "$folder" || continue
+  received=0 note=
+  real_file "$folder/release.tar.gz" && [ -r "$folder/release.tar.gz" ] && received=$(size_of "$folder/release.tar.gz")
+  real_file "$folder/note" && [ -r "$folder/note" ] && IFS= read -r note < "$folder/note"
+  say "upload $ref $received $note"
+done
+finish
+`
+
+/** Makes what is missing of the structure. `$1` path. */
+export const prepare = `${prelude}${look}
+err=$(mkdir -p "$base/config" "$base/releases" 2>&1)
+made=$?
+look
+case "$state" in
+  ready) finish ;;
+  not-a-directory | not-writable) say "unfit $state $where"; finish ;;
+esac
+[ "$made" -eq 0 ] && err="they are not there after they were made"
+case "$err" in
+  *"Permission denied"* | *"Read-only file system"* | *"not permitted"*) say "unfit not-writable $base" ;;
+  *) fail "$err" ;;
+esac
+finish
+`
+
+/** Receives a tarball from standard input. `$1` path, `$2` ref, `$3` bytes to keep, `$4` bytes in the end, `$5` note. */
+export const upload = `${prelude}${tools}${enter}
+stage=.staging_$2
+part=$stage/release.tar.gz
+err=$(mkdir -p "$stage" 2>&1) || fail "$err"
+wipe "$stage/tree"
+err=$({ printf "%s\\n" "$5" > "$stage/note"; } 2>&1) || fail "$err"
+if [ "$3" -eq 0 ]; then
+  rm -f "$part"
+  err=$({ : > "$part"; } 2>&1) || fail "$err"
+else
+  real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
+  have=$(size_of "$part")
+  [ "$have" -ge "$3" ] || fail "only $have of the $3 bytes to keep are there: start anew"
+  if [ "$have" -gt "$3" ]; then
+    err=$(dd if=/dev/null of="$part" bs=1 seek="$3" count=0 2>&1) || fail "$err"
+  fi
+fi
+err=$(cat 2>&1 >> "$part") || fail "$err"
+have=$(size_of "$part")
+[ "$have" -eq "$4" ] || fail "$have of $4 bytes arrived"
+finish
+`
+
+/** Unpacks what is staged and gives it its name. `$1` path, `$2` ref, `$3` SHA-256; standard input: the manifest's lines. */
+export const unpack = `${prelude}${tools}${isCurrent}${sums}${enter}
+stage=.staging_$2
+folder=deployer_$2
+real_file "$stage/release.tar.gz" || fail "nothing was uploaded"
+err=$(cat 2>&1 > "$stage/manifest") || fail "$err"
+if [ -e "$folder" ] || [ -L "$folder" ]; then
+  [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
+  is_current "$2" && fail "$folder is current, though it is not complete"
+  err=$(wipe "$folder" 2>&1) || fail "$err"
+fi
+if [ "$(sum "$stage/release.tar.gz")" != "$3" ]; then
+  wipe "$stage"
+  say "corrupt tarball"
+  finish
+fi
+err=$(wipe "$stage/tree" 2>&1 && mkdir "$stage/tree" 2>&1) || fail "$err"
+if ! err=$({ gzip -dc "$stage/release.tar.gz" | (cd "$stage/tree" && tar -xpof -); } 2>&1); then
+  wipe "$stage/tree"
+  fail "$err"
+fi
+faults=$(check "$stage/tree" "$PWD/$stage/manifest")
+if [ -n "$faults" ]; then
+  wipe "$stage"
+  printf "%s\\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
+  finish
+fi
+chmod u+rwx "$stage/tree"
+err=$(mv -f "$stage/manifest" "$stage/tree/.deployer_manifest" 2>&1 && mv "$stage/tree" "$folder" 2>&1) || fail "$err"
+[ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
+wipe "$stage"
+finish
+`
+
+/** Writes a release's record. `$1` path, `$2` ref, `$3` one line of JSON. */
+export const record = `${prelude}${enter}
+folder=deployer_$2
+[ -d "$folder" ] || fail "there is no $folder"
+new=$folder/.deployer_release.json.$$
+err=$({ printf "%s\\n" "$3" > "$new"; } 2>&1 && mv -f "$new" "$folder/.deployer_release.json" 2>&1) || { rm -f "$new"; fail "$err"; }
+finish
+`
+
+/** Switches the link. `$1` path, `$2` ref. */
+export const activate = `${prelude}${tools}${enter}
+folder=deployer_$2
+real_dir "$folder" || fail "there is no $folder"
+[ -f "$folder/.deployer_release.json" ] || fail "$folder is not complete"
+if [ ! -L current ] && [ -e current ]; then
+  say "unfit current-occupied $releases/current"
+  finish
+fi
+for link in .current.*; do
+  [ -L "$link" ] || continue
+  kill -0 "\${link#.current.}" 2>/dev/null || rm -f "$link"
+done
+new=.current.$$
+rm -f "$new"
+err=$(ln -s "$folder" "$new" 2>&1) || fail "$err"
+if ! err=$(mv -fT "$new" current 2>&1); then
+  if [ -L current ]; then
+    mv -fh "$new" current 2>/dev/null || perl -e "rename shift, shift or exit 1" "$new" current 2>/dev/null
+  else
+    err=$(mv -f "$new" current 2>&1)
+  fi || { rm -f "$new"; fail "$err"; }
+fi
+[ "$(link_of current)" = "$folder" ] || fail "the link leads to $(link_of current) now"
+finish
+`
+
+/** Takes the link away. `$1` path. */
+export const deactivate = `${prelude}${enter}
+if [ -L current ]; then
+  err=$(rm -f current 2>&1) || fail "$err"
+elif [ -e current ]; then
+  say "unfit current-occupied $releases/current"
+fi
+finish
+`
+
+/** Moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current. */
+const discardFolder = `
+drop() {
+  trash=.trash_$2_$$
+  err=$(mv "$1" "$trash" 2>&1) || fail "$err"
+  if is_current "$2"; then
+    mv "$trash" "$1"
+    fail "$1 is current"
+  fi
+  err=$(wipe "$trash" 2>&1) || fail "$err"
+}
+`
+
+/** Removes complete releases. `$1` path, then refs. */
+export const remove = `${prelude}${tools}${isCurrent}${discardFolder}${enter}
+shift
+for ref; do is_current "$ref" && fail "deployer_$ref is current"; done
+for ref; do
+  if [ -e "deployer_$ref" ] || [ -L "deployer_$ref" ]; then drop "deployer_$ref" "$ref"; fi
+done
+for trash in .trash_*; do
+  [ -e "$trash" ] || continue
+  err=$(wipe "$trash" 2>&1) || fail "$err"
+done
+finish
+`
+
+/** Removes what an unfinished deployment left. `$1` path, `$2` ref, `$3` upload or release. */
+export const discard = `${prelude}${tools}${isCurrent}${discardFolder}${enter}
+if [ "$3" = upload ]; then
+  if [ -e ".staging_$2" ]; then
+    err=$(mv ".staging_$2" ".trash_$2_$$" 2>&1) || fail "$err"
+    err=$(wipe ".trash_$2_$$" 2>&1) || fail "$err"
+  fi
+elif [ -d "deployer_$2" ]; then
+  [ -e "deployer_$2/.deployer_release.json" ] && fail "deployer_$2 is complete by now"
+  is_current "$2" && fail "deployer_$2 is current"
+  drop "deployer_$2" "$2"
+fi
+finish
+`
+
+/** Compares releases with their manifests. `$1` path, then refs. */
+export const verify = `${prelude}${tools}${sums}${enter}
+shift
+for ref; do
+  say "verdict $ref"
+  folder=deployer_$ref
+  real_dir "$folder" || { say "fault $ref missing $folder"; continue; }
+  real_file "$folder/.deployer_release.json" || say "fault $ref missing .deployer_release.json"
+  real_file "$folder/.deployer_manifest" && [ -r "$folder/.deployer_manifest" ] ||
+    { say "fault $ref missing .deployer_manifest"; continue; }
+  check "$folder" "$PWD/$folder/.deployer_manifest" | sed "s/^/fault $ref /"
+done
+finish
+`
+
+/** Disk usage. `$1` path, then refs. */
+export const usage = `${prelude}${enter}
+shift
+for ref; do
+  [ -d "deployer_$ref" ] || continue
+  used=$(du -sk "deployer_$ref" 2>/dev/null)
+  used=\${used%%[!0-9]*}
+  say "usage $ref \${used:-0}"
+done
+finish
+`
+
+/** Appends to the log. `$1` path, `$2` one line. */
+export const log = `${prelude}
+err=$({ printf "%s\\n" "$2" >> "$base/config/log"; } 2>&1) || fail "$err"
+finish
+`
+
+/**
+ * Runs a command. `$1` path, `$2` name, `$3` ref or nothing for the current release, `$4` the command. Answers first, then becomes the
+ * command: what follows the answer is its output, and the exit status is its own.
+ */
+export const run = `
+mask=$(umask)
+locale=\${LC_ALL-}
+${prelude}${tools}${enter}
+if [ -n "$3" ]; then folder=deployer_$3
+elif [ -L current ]; then
+  folder=$(link_of current)
+  is_ref "\${folder#deployer_}" || folder=current
+elif [ -e current ]; then fail "$releases/current is not a link: move it away and deploy first"
+else fail "no release is current there: deploy first"
+fi
+[ -d "$folder" ] || fail "there is no $releases/$folder: deploy it first"
+cd "$folder" || fail "$releases/$folder cannot be entered"
+DEPLOYER_RELEASE=$(pwd)
+[ -d "$2" ] || fail "$DEPLOYER_RELEASE holds no folder $2: its name is another one"
+cd "$2" || fail "$DEPLOYER_RELEASE/$2 cannot be entered"
+DEPLOYER_REF=\${folder#deployer_}
+[ "$folder" = current ] && DEPLOYER_REF=
+DEPLOYER_NAME=$2 DEPLOYER_PATH=$base
+export DEPLOYER_NAME DEPLOYER_REF DEPLOYER_PATH DEPLOYER_RELEASE
+umask "$mask"
+if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
+say "${replyEnd}"
+exec sh -c "$4" </dev/null
+`

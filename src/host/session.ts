@@ -1,0 +1,207 @@
+/**
+ * A host session over any transport: one script a step, one round trip a script.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { HostReleaseJson } from "../domain/HostState.ts"
+import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import { localHost, type Target, address as targetAddress } from "../domain/Target.ts"
+import { output } from "../terminal/Reporter.ts"
+import {
+  CommandTimeout,
+  HostReplyInvalid,
+  type HostSession,
+  HostStepFailed,
+  HostUnfit,
+  ReleaseCorrupt,
+  type StepFailure
+} from "./RemoteHost.ts"
+import * as Reply from "./reply.ts"
+import * as scripts from "./scripts.ts"
+import type { Exec, Transport } from "./Transport.ts"
+
+/** `user@host:port`, or what is said of this machine. */
+export const addressOf = (target: Target): string =>
+  target.host === localHost ? "this machine" : targetAddress(target)
+
+/** The target's path without what means nothing: absolute, or relative to the login directory (also where it began with `~/`). */
+export const loginPath = (path: string): string => {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".")
+  if (path.startsWith("/")) return `/${parts.join("/")}`
+  return parts[0] === "~" ? parts.slice(1).join("/") : parts.join("/")
+}
+
+/** A manifest as scripts.ts reads it; nothing where a path cannot be written on one line. */
+export const manifestLines = (manifest: Manifest): ReadonlyArray<string> | undefined => {
+  const entries = new Map<string, ManifestEntry>(manifest.map((entry) => [entry.path, entry]))
+  const hash = (entry: ManifestEntry | undefined, hops = 0): string | undefined => {
+    if (entry?._tag === "File") return entry.sha256
+    return entry?._tag === "Hardlink" && hops < 40 ? hash(entries.get(entry.to), hops + 1) : undefined
+  }
+  const lines: Array<string> = []
+  for (const entry of manifest) {
+    if (/[\n\0]/.test(entry.path) || (entry._tag === "Symlink" && /[\n\0]/.test(entry.to))) return undefined
+    switch (entry._tag) {
+      case "Directory":
+        lines.push(`dir ./${entry.path}`)
+        break
+      case "Symlink":
+        lines.push(`link ./${entry.path}`, `to ${entry.to}`)
+        break
+      default: {
+        const sha256 = hash(entry)
+        if (sha256 === undefined) return undefined
+        lines.push(`${sha256}  ./${entry.path}`)
+      }
+    }
+  }
+  return [...lines, `end ${lines.length}`]
+}
+
+const encodeLines = (lines: ReadonlyArray<string>): Stream.Stream<Uint8Array> =>
+  Stream.fromIterable(lines).pipe(
+    Stream.grouped(1024),
+    Stream.map((some) => `${Array.from(some).join("\n")}\n`),
+    Stream.encodeText
+  )
+
+/** What a host may say before a command's own output begins, in bytes. */
+const longestAnswer = 65_536
+
+/** A session over a connection that is open. */
+export const makeSession = (target: Target, transport: Transport): HostSession => {
+  const address = addressOf(target)
+  const path = loginPath(target.path)
+
+  const stepFailed = (step: string, detail: string) =>
+    new HostStepFailed({ address, step, detail: detail === "" ? "the host gave no reason" : detail })
+
+  const settle = <A>(
+    step: string,
+    result: { readonly exitCode: number; readonly stderr: string },
+    decoded: Either.Either<A, Reply.Fault>
+  ): Effect.Effect<A, HostStepFailed | HostReplyInvalid> => {
+    if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
+    const fault = decoded.left
+    const said = Reply.clean(result.stderr)
+    if (fault._tag === "Failed") return Effect.fail(stepFailed(step, fault.detail === "" ? said : fault.detail))
+    if (fault.what === Reply.answer && result.exitCode !== 0) {
+      return Effect.fail(stepFailed(step, `${said === "" ? "no answer" : said} (exit status ${result.exitCode})`))
+    }
+    const what = fault.what === Reply.answer ? `The answer to "${step}"` : fault.what
+    return Effect.fail(new HostReplyInvalid({ address, what, detail: fault.detail }))
+  }
+
+  const ask = <A, E = never>(
+    exec: Omit<Exec<E>, "args" | "wait"> & { readonly args?: ReadonlyArray<string>; readonly wait?: Exec<E>["wait"] },
+    decode: (stdout: string) => Either.Either<A, Reply.Fault>
+  ): Effect.Effect<A, E | StepFailure> =>
+    transport
+      .exec({ ...exec, args: [path, ...(exec.args ?? [])], wait: exec.wait ?? "command" })
+      .pipe(Effect.flatMap((result) => settle(exec.step, result, decode(result.stdout))))
+
+  const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
+    fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ address, ...fault, tools: [] }))
+
+  const run: HostSession["run"] = (command, { name, ref }) =>
+    Effect.suspend(() => {
+      const step = `run "${Reply.clean(command, 80)}"`
+      let head: Buffer | undefined = Buffer.alloc(0)
+      let decoded: Either.Either<void, Reply.Fault> = Reply.done("")
+      const onOutput = (chunk: Uint8Array) =>
+        Effect.suspend(() => {
+          if (head === undefined) return output(chunk)
+          head = Buffer.concat([head, chunk])
+          const end = head.indexOf(`\n${scripts.replyEnd}\n`)
+          if (end < 0 && head.length < longestAnswer) return Effect.void
+          const answer = end < 0 ? head.length : end + scripts.replyEnd.length + 2
+          decoded = Reply.done(head.subarray(0, answer).toString())
+          const rest = head.subarray(answer)
+          head = undefined
+          return rest.length === 0 ? Effect.void : output(rest)
+        })
+      return transport
+        .exec({ step, script: scripts.run, args: [path, name, ref ?? "", command], wait: "command", onOutput })
+        .pipe(
+          Effect.catchTag("CommandTimeout", (timeout) =>
+            Effect.fail(new CommandTimeout({ address, command, waited: timeout.waited }))
+          ),
+          Effect.flatMap(({ exitCode }) =>
+            Effect.as(settle(step, { exitCode, stderr: head?.toString() ?? "" }, decoded), exitCode)
+          )
+        )
+    }).pipe(Effect.withSpan("RemoteHost.run"))
+
+  return {
+    target,
+    address,
+    inspect: ask({ step: "look at the releases", script: scripts.inspect }, Reply.state).pipe(
+      Effect.withSpan("RemoteHost.inspect")
+    ),
+    prepare: ask({ step: `make ${target.path}`, script: scripts.prepare }, Reply.fitness).pipe(
+      Effect.flatMap(unfit),
+      Effect.withSpan("RemoteHost.prepare")
+    ),
+    upload: Effect.fn("RemoteHost.upload")(({ ref, from, size, note, content }) =>
+      ask(
+        {
+          step: "upload the release",
+          script: scripts.upload,
+          args: [ref, String(from), String(size), Reply.clean(note)],
+          stdin: content(from),
+          wait: "transfer"
+        },
+        Reply.done
+      )
+    ),
+    unpack: Effect.fn("RemoteHost.unpack")(function* ({ ref, sha256, manifest }) {
+      const step = "unpack the release"
+      const lines = manifestLines(manifest)
+      if (lines === undefined) {
+        return yield* stepFailed(step, "a path in it has a line break, or is a second name of nothing")
+      }
+      const damaged = yield* ask(
+        { step, script: scripts.unpack, args: [ref, sha256], stdin: encodeLines(lines) },
+        Reply.corruption
+      )
+      if (damaged.length > 0) return yield* new ReleaseCorrupt({ address, ref, what: damaged })
+    }),
+    record: Effect.fn("RemoteHost.record")(function* (release) {
+      const step = "record the release"
+      const json = yield* Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) =>
+        stepFailed(step, error.message)
+      )
+      yield* ask({ step, script: scripts.record, args: [release.ref, json] }, Reply.done)
+    }),
+    activate: Effect.fn("RemoteHost.activate")((ref) =>
+      Effect.flatMap(ask({ step: `switch to ${ref}`, script: scripts.activate, args: [ref] }, Reply.fitness), unfit)
+    ),
+    deactivate: ask({ step: "take the link away", script: scripts.deactivate }, Reply.fitness).pipe(
+      Effect.flatMap(unfit),
+      Effect.withSpan("RemoteHost.deactivate")
+    ),
+    remove: Effect.fn("RemoteHost.remove")((refs) =>
+      refs.length === 0 ? Effect.void : ask({ step: "remove releases", script: scripts.remove, args: refs }, Reply.done)
+    ),
+    discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
+      ask({ step: "remove an unfinished deployment", script: scripts.discard, args: [ref, kind] }, Reply.done)
+    ),
+    verify: Effect.fn("RemoteHost.verify")((refs) =>
+      refs.length === 0
+        ? Effect.succeed([])
+        : ask({ step: "check the releases", script: scripts.verify, args: refs }, Reply.verdicts(refs))
+    ),
+    usage: Effect.fn("RemoteHost.usage")((refs) =>
+      refs.length === 0
+        ? Effect.succeed(new Map<string, number>())
+        : ask({ step: "measure the releases", script: scripts.usage, args: refs }, Reply.usages(refs))
+    ),
+    log: Effect.fn("RemoteHost.log")((line) =>
+      ask({ step: "write the log", script: scripts.log, args: [Reply.clean(line, 2000)] }, Reply.done)
+    ),
+    run,
+    shell: transport.shell(path)
+  }
+}
