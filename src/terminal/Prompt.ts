@@ -2,10 +2,14 @@
  * Questions to the user.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
+import { type Keyboard, type Typed, terminalKeyboard } from "../internal/keyboard.ts"
+import { truncate } from "./Table.ts"
 
 /** A question had to be asked, but there is no terminal to ask it on, or its input has ended. */
 export class PromptUnavailable extends Schema.TaggedError<PromptUnavailable>()("PromptUnavailable", {
@@ -57,6 +61,12 @@ export interface Line {
   readonly complete: (typed: string) => ReadonlyArray<string>
 }
 
+/** What the scripted prompt was asked, in order, and how many of its answers are left. */
+export class Script extends Context.Tag("deployer/Prompt/Script")<
+  Script,
+  { readonly asked: Effect.Effect<ReadonlyArray<string>>; readonly left: Effect.Effect<number> }
+>() {}
+
 /** Asks the user. */
 export class Prompt extends Context.Tag("deployer/Prompt")<
   Prompt,
@@ -71,4 +81,156 @@ export class Prompt extends Context.Tag("deployer/Prompt")<
     /** One line with history and completion; nothing where the input has ended (Ctrl-D). */
     readonly line: (line: Line) => Effect.Effect<Option.Option<string>, PromptFailure>
   }
->() {}
+>() {
+  /** Asks on the terminal: questions on stderr, answers from stdin, which is read only while a question stands. */
+  static readonly layer: Layer.Layer<Prompt> = Layer.effect(
+    Prompt,
+    Effect.suspend(() => make(terminalKeyboard()))
+  )
+
+  /** Answers the safe questions with yes and passes the others on. */
+  static readonly yes: Layer.Layer<Prompt, never, Prompt> = Layer.effect(
+    Prompt,
+    Effect.map(Prompt, (prompt) => ({
+      ...prompt,
+      confirm: (question) => (question.safe ? Effect.succeed(true) : prompt.confirm(question)),
+      select: (question) =>
+        question.safe === undefined ? prompt.select(question) : Effect.succeed(question.safe.value)
+    }))
+  )
+
+  /**
+   * Takes what the user would type from a list: `"y"`, `""` for Enter, `"2"`, `ctrlC`, `ctrlD`. With none left, a
+   * question fails with `PromptUnavailable`.
+   */
+  static readonly layerScripted = (answers: ReadonlyArray<string>): Layer.Layer<Prompt | Script> =>
+    Layer.effectContext(
+      Effect.gen(function* () {
+        const queue = yield* Ref.make(answers)
+        const asked = yield* Ref.make<ReadonlyArray<string>>([])
+        const prompt = yield* make({
+          show: () => Effect.void,
+          width: Number.POSITIVE_INFINITY,
+          read: ({ question }) =>
+            Effect.gen(function* () {
+              yield* Ref.update(asked, (before) => [...before, question])
+              const [answer, ...left] = yield* Ref.get(queue)
+              yield* Ref.set(queue, left)
+              return answer === undefined
+                ? { _tag: "Unavailable" }
+                : answer === ctrlC
+                  ? { _tag: "Aborted" }
+                  : answer === ctrlD
+                    ? { _tag: "Ended" }
+                    : { _tag: "Line", text: answer }
+            })
+        })
+        return Context.make(Prompt, prompt).pipe(
+          Context.add(Script, { asked: Ref.get(asked), left: Effect.map(Ref.get(queue), (left) => left.length) })
+        )
+      })
+    )
+}
+
+/** Ctrl-C, for `layerScripted`. */
+export const ctrlC = "\u0003"
+
+/** Ctrl-D, for `layerScripted`. */
+export const ctrlD = "\u0004"
+
+const abort = "\\a"
+
+const readConfirm = (text: string, initial: boolean): boolean | undefined =>
+  text === "" ? initial : /^y(es)?$/i.test(text) ? true : /^no?$/i.test(text) ? false : undefined
+
+/** A number of the list, or at least four characters that only one of its lines contains. */
+const readChoice = (text: string, titles: ReadonlyArray<string>): number | undefined => {
+  const number = /^[0-9]+$/.test(text) ? Number(text) : 0
+  if (number >= 1 && number <= titles.length) return number - 1
+  const fitting = titles.flatMap((title, index) => (title.toLowerCase().includes(text.toLowerCase()) ? [index] : []))
+  return text.length >= 4 && fitting.length === 1 ? fitting[0] : undefined
+}
+
+const make = (keyboard: Keyboard) =>
+  Effect.map(Effect.makeSemaphore(1), (mutex) => {
+    const read = (question: string, prompt: string, options: { readonly hint?: string; readonly secret?: boolean }) =>
+      Effect.flatMap(
+        keyboard.read({ question, prompt, secret: options.secret ?? false }),
+        (typed: Typed): Effect.Effect<string, PromptFailure> => {
+          switch (typed._tag) {
+            case "Line":
+              return Effect.succeed(typed.text)
+            case "Unavailable":
+              return Effect.fail(
+                new PromptUnavailable({ question, ...(options.hint === undefined ? {} : { hint: options.hint }) })
+              )
+            default:
+              return Effect.fail(new PromptAborted())
+          }
+        }
+      )
+
+    const confirm = (question: Confirm): Effect.Effect<boolean, PromptFailure> =>
+      Effect.flatMap(
+        read(question.message, `${question.message} ${question.initial ? "[Yn]" : "[yN]"} `, question),
+        (text) => {
+          const answer = readConfirm(text.trim(), question.initial)
+          return answer === undefined
+            ? Effect.zipRight(keyboard.show("Please answer y or n.\n"), confirm(question))
+            : Effect.succeed(answer)
+        }
+      )
+
+    const choose = <A>(question: Select<A>): Effect.Effect<A, PromptFailure> => {
+      const titles = question.choices.map(({ title }) => title)
+      return Effect.flatMap(
+        read(question.message, `Number (1-${titles.length}), or ${abort} to abort: `, question),
+        (text) => {
+          if (text.trim() === abort) return Effect.fail(new PromptAborted())
+          const index = readChoice(text.trim(), titles)
+          const choice = index === undefined ? undefined : question.choices[index]
+          return choice === undefined
+            ? Effect.zipRight(keyboard.show("None or several of the lines are meant by that.\n"), choose(question))
+            : Effect.succeed(choice.value)
+        }
+      )
+    }
+
+    const select = <A>(question: Select<A>): Effect.Effect<A, PromptFailure> => {
+      const digits = String(question.choices.length).length
+      const lines = question.choices.map(({ title }, index) =>
+        truncate(`${String(index + 1).padStart(digits + 1)}) ${title}`, keyboard.width)
+      )
+      return Effect.zipRight(keyboard.show(`${[question.message, ...lines].join("\n")}\n`), choose(question))
+    }
+
+    return Prompt.of({
+      confirm: (question) => mutex.withPermits(1)(confirm(question)),
+      select: (question) =>
+        question.choices.length === 0
+          ? Effect.fail(new PromptUnavailable({ question: question.message, hint: "there is nothing to choose from" }))
+          : mutex.withPermits(1)(select(question)),
+      secret: (question) =>
+        mutex.withPermits(1)(
+          Effect.map(read(question.message, `${question.message} `, { ...question, secret: true }), Redacted.make)
+        ),
+      line: ({ complete, prompt }) =>
+        mutex.withPermits(1)(
+          Effect.flatMap(
+            keyboard.read({ question: prompt, prompt, secret: false, complete }),
+            (typed): Effect.Effect<Option.Option<string>, PromptFailure> => {
+              switch (typed._tag) {
+                case "Line":
+                  return Effect.succeed(Option.some(typed.text))
+                case "Ended":
+                  return Effect.succeed(Option.none())
+                case "Aborted":
+                  return Effect.fail(new PromptAborted())
+                case "Unavailable":
+                  return Effect.fail(new PromptUnavailable({ question: prompt }))
+              }
+            }
+          )
+        )
+    })
+  })

@@ -1,9 +1,16 @@
 /**
  * Progress as data: long work says what happens, the terminal (or a test) decides what to do with it.
  */
+import process from "node:process"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
+import { hasColor } from "../internal/color.ts"
+import { bytes, duration, rate } from "./format.ts"
+import { truncate } from "./Table.ts"
 
 /** Something worth telling the user while a command runs. */
 export type Event =
@@ -18,10 +25,48 @@ export type Event =
   /** The transfer is over, whether well or not. */
   | { readonly _tag: "ProgressEnd"; readonly label: string; readonly ok: boolean }
 
+/** Where the terminal's reporter writes. */
+export interface Sink {
+  readonly write: (text: string | Uint8Array) => void
+  readonly isTTY: boolean
+  readonly color: boolean
+  /** Asked at each drawing, since terminals change their size. */
+  readonly columns: () => number
+}
+
+/** What was reported, for tests. */
+export class Reported extends Context.Tag("deployer/Reporter/Reported")<
+  Reported,
+  { readonly events: Effect.Effect<ReadonlyArray<Event>> }
+>() {}
+
 /** Where events go. Without a layer they go nowhere, so that a library call is silent. */
 export class Reporter extends Context.Reference<Reporter>()("deployer/Reporter", {
   defaultValue: () => ({ emit: (_: Event): Effect.Effect<void> => Effect.void })
-}) {}
+}) {
+  /** Draws on a terminal, with one progress line below everything else; writes plain lines anywhere else. */
+  static readonly to = (sink: Sink): Layer.Layer<Reporter> => Layer.sync(Reporter, () => ({ emit: draw(sink) }))
+
+  /** Reports on stderr: stdout is for results. */
+  static readonly terminal: Layer.Layer<Reporter> = Layer.suspend(() => {
+    const { env, stderr } = process
+    return Reporter.to({
+      write: (text) => stderr.write(text),
+      isTTY: stderr.isTTY === true && env["TERM"] !== "dumb",
+      color: hasColor(stderr, env),
+      columns: () => stderr.columns || 80
+    })
+  })
+
+  /** Keeps the events. */
+  static readonly collect: Layer.Layer<Reporter | Reported> = Layer.effectContext(
+    Effect.map(Ref.make<ReadonlyArray<Event>>([]), (events) =>
+      Context.make(Reporter, { emit: (event: Event) => Ref.update(events, (before) => [...before, event]) }).pipe(
+        Context.add(Reported, { events: Ref.get(events) })
+      )
+    )
+  )
+}
 
 const emit = (event: Event) => Effect.flatMap(Reporter, (reporter) => reporter.emit(event))
 
@@ -51,3 +96,128 @@ export const transfer =
         )
       })
     )
+
+/** A transfer that is going on. */
+interface Transfer {
+  readonly began: number
+  /** Bytes that were there when it began. */
+  readonly first: number
+  /** Times and bytes of the last seconds, for the rate of now. */
+  readonly recent: ReadonlyArray<readonly [at: number, done: number]>
+  readonly done: number
+  readonly total: number | undefined
+  /** When it was last drawn, and with how many bytes. */
+  readonly drawn: readonly [at: number, done: number]
+}
+
+const redrawMillis = 100
+const rateMillis = 5_000
+const plainLineMillis = 2_000
+const plainLineAtLeastMillis = 10_000
+const barWidth = 24
+
+const percent = (done: number, total: number): number =>
+  total <= 0 ? 100 : Math.min(100, Math.floor((done / total) * 100))
+
+const amounts = ({ done, recent, total }: Transfer, now: number): string => {
+  const [at, from] = recent[0] ?? [now, done]
+  const speed = now > at ? ((done - from) / (now - at)) * 1000 : 0
+  const left = total === undefined || speed <= 0 ? undefined : ((total - done) / speed) * 1000
+  return [
+    total === undefined ? bytes(done) : `${bytes(done)} of ${bytes(total)}`,
+    ...(speed > 0 ? [rate(speed)] : []),
+    ...(left === undefined ? [] : [`${duration(Math.ceil(left / 1000) * 1000)} left`])
+  ].join(", ")
+}
+
+const progressLine = (label: string, transfer: Transfer, now: number, columns: number): string => {
+  const { done, total } = transfer
+  const said = amounts(transfer, now)
+  if (total === undefined) return truncate(`${label}  ${said}`, columns)
+  const share = percent(done, total)
+  const full = Math.round((share / 100) * barWidth)
+  const bar = `[${"#".repeat(full)}${"-".repeat(barWidth - full)}] `
+  const number = `${String(share).padStart(3)} %`
+  const wide = `${label}  ${bar}${number}  ${said}`
+  return wide.length <= columns ? wide : truncate(`${label}  ${number}  ${said}`, columns)
+}
+
+const lastLine = (label: string, { began, done, first, total }: Transfer, now: number, ok: boolean): string => {
+  if (!ok) return `${label}: stopped after ${bytes(done)}${total === undefined ? "" : ` of ${bytes(total)}`}`
+  const millis = now - began
+  const speed = millis > 0 && done > first ? `, ${rate(((done - first) / millis) * 1000)}` : ""
+  return `${label}: ${bytes(done)} in ${duration(millis)}${speed}`
+}
+
+const draw = (sink: Sink) => {
+  const transfers = new Map<string, Transfer>()
+  // The label whose line stands below everything else.
+  let shown: string | undefined
+  // Whether a program's output has left the cursor in the middle of a line.
+  let open = false
+
+  const clear = () => {
+    if (shown !== undefined) sink.write("\r\u001b[K")
+    shown = undefined
+  }
+  const line = (text: string) => {
+    clear()
+    sink.write(`${open ? "\n" : ""}${text}\n`)
+    open = false
+  }
+  const show = (label: string, transfer: Transfer, now: number) => {
+    clear()
+    sink.write(`${open ? "\n" : ""}${progressLine(label, transfer, now, sink.columns() - 1)}`)
+    open = false
+    shown = label
+  }
+  const redraw = (now: number) => {
+    const last = [...transfers].at(-1)
+    if (sink.isTTY && last !== undefined && !open) show(last[0], last[1], now)
+  }
+
+  const progress = (label: string, done: number, total: number | undefined, now: number) => {
+    const before = transfers.get(label)
+    const drawn = before?.drawn ?? [now, done]
+    const samples = [...(before?.recent ?? []), [now, done] as const]
+    const fresh = samples.filter(([at]) => now - at <= rateMillis)
+    const recent = fresh.length > 1 ? fresh : samples.slice(-2)
+    const transfer = { began: before?.began ?? now, first: before?.first ?? done, recent, done, total, drawn }
+    const waited = now - drawn[0]
+    const due = sink.isTTY
+      ? waited >= redrawMillis
+      : waited >= plainLineAtLeastMillis ||
+        (waited >= plainLineMillis && total !== undefined && percent(done, total) - percent(drawn[1], total) >= 10)
+    transfers.set(label, due ? { ...transfer, drawn: [now, done] } : transfer)
+    if (sink.isTTY && (due || before === undefined)) show(label, transfer, now)
+    else if (before === undefined) line(`${label}${total === undefined ? "" : ` (${bytes(total)})`}`)
+    else if (due) line(`${label}: ${total === undefined ? "" : `${percent(done, total)} %, `}${amounts(transfer, now)}`)
+  }
+
+  return (event: Event): Effect.Effect<void> =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      switch (event._tag) {
+        case "Note":
+          line(event.message)
+          return redraw(now)
+        case "Warning":
+          line(`${sink.color ? "\u001b[33mwarning:\u001b[39m" : "warning:"} ${event.message}`)
+          return redraw(now)
+        case "Output": {
+          if (event.chunk.length === 0) return
+          clear()
+          sink.write(event.chunk)
+          open = event.chunk.at(-1) !== 10
+          return redraw(now)
+        }
+        case "Progress":
+          return progress(event.label, event.done, event.total, now)
+        case "ProgressEnd": {
+          const transfer = transfers.get(event.label)
+          transfers.delete(event.label)
+          if (transfer !== undefined) line(lastLine(event.label, transfer, now, event.ok))
+          return redraw(now)
+        }
+      }
+    })
+}

@@ -1,0 +1,109 @@
+/**
+ * Lines typed on the terminal. Questions are drawn on stderr, since stdout is for results.
+ */
+import process from "node:process"
+import * as readline from "node:readline"
+import { Writable } from "node:stream"
+import * as Effect from "effect/Effect"
+
+/** How a question ended. */
+export type Typed =
+  | { readonly _tag: "Line"; readonly text: string }
+  /** Ctrl-C. */
+  | { readonly _tag: "Aborted" }
+  /** Ctrl-D, or the terminal went away at a line that may end. */
+  | { readonly _tag: "Ended" }
+  /** There is no terminal, or its input is at its end. */
+  | { readonly _tag: "Unavailable" }
+
+/** One line to read. */
+export interface Reading {
+  /** What it is about, for a record of what was asked. */
+  readonly question: string
+  /** Drawn in front of what is typed. */
+  readonly prompt: string
+  /** Nothing of what is typed is drawn. */
+  readonly secret: boolean
+  /** Makes the line one with history and the Tab key: all lines that could be meant by what was typed so far. */
+  readonly complete?: (typed: string) => ReadonlyArray<string>
+}
+
+/** Where answers come from. */
+export interface Keyboard {
+  readonly read: (reading: Reading) => Effect.Effect<Typed>
+  readonly show: (text: string) => Effect.Effect<void>
+  /** Columns. */
+  readonly width: number
+}
+
+const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
+
+// The Tab key lists what it is given; the last word alone is easier to read than whole lines.
+const lastWords =
+  (complete: (typed: string) => ReadonlyArray<string>) =>
+  (typed: string): [Array<string>, string] => {
+    const start = typed.lastIndexOf(" ") + 1
+    return [complete(typed).map((line) => line.slice(start)), typed.slice(start)]
+  }
+
+/** The terminal of this process. What was typed ahead of a question is not taken as its answer. */
+export const terminalKeyboard = (): Keyboard => {
+  const input = process.stdin
+  const output = process.stderr
+  let history: Array<string> = []
+
+  const read = (reading: Reading): Effect.Effect<Typed> =>
+    Effect.async<Typed>((resume) => {
+      if (!input.isTTY || !output.isTTY) return resume(Effect.succeed({ _tag: "Unavailable" }))
+      const { complete } = reading
+      const lines = readline.createInterface({
+        input,
+        // A silent question draws its prompt once, and nothing after it.
+        output: reading.secret ? nowhere() : output,
+        terminal: true,
+        ...(complete === undefined ? { historySize: 0 } : { history: [...history], completer: lastWords(complete) })
+      })
+      let over = false
+      const end = (typed: Typed | undefined) => {
+        if (over) return
+        over = true
+        input.off("end", onGone)
+        input.off("error", onGone)
+        lines.close()
+        // Whoever reads next, a child or a shell on a host, finds stdin as if nobody had read it.
+        input.pause()
+        if (reading.secret || typed?._tag !== "Line") output.write("\n")
+        if (typed !== undefined) resume(Effect.succeed(typed))
+      }
+      const onGone = () => end(complete === undefined ? { _tag: "Unavailable" } : { _tag: "Ended" })
+      input.on("end", onGone)
+      input.on("error", onGone)
+      lines.on("history", (next) => {
+        history = next
+      })
+      lines.on("line", (text) => end({ _tag: "Line", text }))
+      lines.on("close", () => end({ _tag: "Ended" }))
+      lines.on("SIGINT", () => {
+        if (complete === undefined || lines.line === "") return end({ _tag: "Aborted" })
+        // As in a shell: Ctrl-C drops the line that was begun.
+        lines.write(null, { ctrl: true, name: "e" })
+        lines.write(null, { ctrl: true, name: "u" })
+        lines.prompt()
+      })
+      if (reading.secret) output.write(reading.prompt)
+      lines.setPrompt(reading.prompt)
+      lines.prompt()
+      return Effect.sync(() => end(undefined))
+    })
+
+  return {
+    read,
+    show: (text) =>
+      Effect.sync(() => {
+        if (output.isTTY) output.write(text)
+      }),
+    get width() {
+      return output.columns || 80
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Tables of text that fit the terminal.
+ */
+import stringWidth from "string-width"
+
+/** A table to draw. */
+export interface Table {
+  readonly head: ReadonlyArray<string>
+  readonly rows: ReadonlyArray<ReadonlyArray<string>>
+  /** The width to keep to; absent where there is no terminal: then nothing is cut. */
+  readonly columns?: number | undefined
+  /** The index of the column that is cut first; absent: the last one. */
+  readonly elastic?: number
+}
+
+const gap = "  "
+const ellipsis = "…"
+const narrowest = 6
+
+const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+
+// What comes from a host may hold anything; nothing of it may steer the terminal.
+const printable = (text: string): string => text.replace(/\p{Cc}+/gu, " ")
+
+/** The text in at most `width` columns, its end replaced by an ellipsis where it is longer. */
+export const truncate = (text: string, width: number): string => {
+  if (stringWidth(text) <= width) return text
+  let cut = ""
+  let taken = 0
+  for (const { segment } of graphemes.segment(text)) {
+    taken += stringWidth(segment)
+    if (taken > width - 1) break
+    cut += segment
+  }
+  return width < 1 ? "" : `${cut.trimEnd()}${ellipsis}`
+}
+
+const pad = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - stringWidth(text)))
+
+const narrow = (widths: ReadonlyArray<number>, columns: number, elastic: number): ReadonlyArray<number> => {
+  const others = widths.map((_, index) => index).filter((index) => index !== elastic)
+  const order = [elastic, ...others.toSorted((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))]
+  const total = widths.reduce((sum, width) => sum + width, gap.length * (widths.length - 1))
+  const result = [...widths]
+  let excess = total - columns
+  for (const index of order) {
+    const width = result[index] ?? 0
+    const less = Math.max(0, Math.min(excess, width - narrowest))
+    result[index] = width - less
+    excess -= less
+  }
+  return result
+}
+
+/** The table as lines without a final line break: one per row, columns aligned, no tabs. */
+export const table = ({ columns, elastic, head, rows }: Table): string => {
+  const cells = [head, ...rows].map((row) => head.map((_, index) => printable(row[index] ?? "")))
+  const natural = head.map((_, index) => Math.max(...cells.map((row) => stringWidth(row[index] ?? ""))))
+  const widths = columns === undefined ? natural : narrow(natural, columns, elastic ?? head.length - 1)
+  return cells
+    .map((row) => {
+      const line = row
+        .map((cell, index) => pad(truncate(cell, widths[index] ?? 0), widths[index] ?? 0))
+        .join(gap)
+        .trimEnd()
+      return columns === undefined ? line : truncate(line, columns)
+    })
+    .join("\n")
+}
