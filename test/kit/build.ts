@@ -1,2 +1,21 @@
-/** Makes what the tests run but do not compile themselves. */
-export default (): void => {}
+/** Bundles the binary anew where its sources are newer, so that tests can run the real one. */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+const root = path.resolve(import.meta.dirname, "../..")
+
+/** The binary as users run it. */
+export const binary = path.join(root, "dist/bin.js")
+
+export default (): void => {
+  const { status, stderr } = spawnSync(process.execPath, ["scripts/build.mjs", "--stale"], {
+    cwd: root,
+    encoding: "utf8"
+  })
+  if (status !== 0) {
+    // Tests that run the binary must not run an old one; the others need none.
+    fs.rmSync(binary, { force: true })
+    console.error(`dist/bin.js could not be built:\n${stderr}`)
+  }
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+/**
+ * The process: the command line goes in, a report and an exit status come out.
+ */
+import process from "node:process"
+import { version } from "./Version.ts"
+
+const argv = process.argv.slice(2)
+
+// Scripts ask for the version often; nothing else is loaded for it.
+if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
+  process.stdout.write(`${version}\n`)
+} else {
+  import("./internal/program.ts").then(({ main }) => main(argv))
+}

@@ -1,0 +1,28 @@
+/**
+ * The command tree with everything live under it.
+ */
+import process from "node:process"
+import * as Command from "@effect/cli/Command"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Cli from "../Cli.ts"
+import * as Main from "../Main.ts"
+import { version } from "../Version.ts"
+import { hasColor } from "./color.ts"
+import { runMain } from "./runMain.ts"
+
+/** Runs the arguments after the program's name and ends the process. */
+export const main = (argv: ReadonlyArray<string>): void => {
+  const command = Command.provide(Cli.command, ({ root }) =>
+    // Help needs none of it.
+    Layer.unwrapEffect(
+      Effect.map(
+        Effect.promise(() => import("../Live.ts")),
+        (live) => live.layer({ root })
+      )
+    )
+  )
+  const program = Main.run(command, { version, color: hasColor(process.stdout, process.env) })(argv)
+  runMain(Effect.provide(program, NodeContext.layer))
+}
