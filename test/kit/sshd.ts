@@ -80,6 +80,8 @@ export interface SshdOptions {
   readonly userland?: "busybox"
   /** The type of the host's key, as `ssh-keygen -t` takes it; absent: `ed25519`. */
   readonly hostKeyType?: string
+  /** sshd's own; from `DEBUG1` on it also writes into the sessions' standard error. Absent: `VERBOSE`. */
+  readonly logLevel?: string
   /** Further lines for sshd_config. */
   readonly config?: ReadonlyArray<string>
 }
@@ -168,7 +170,7 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       "KbdInteractiveAuthentication no",
       `AuthorizedKeysFile ${authorizedKeys}`,
       "MaxStartups 100:30:100",
-      "LogLevel DEBUG1",
+      `LogLevel ${options.logLevel ?? "VERBOSE"}`,
       `ForceCommand ${session}`,
       ""
     ]
@@ -280,3 +282,7 @@ const makeBusybox = (folder: string): string => {
   }
   return folder
 }
+
+/** A suite's title, with the reason where it is skipped. */
+export const titled = (title: string, missing: string | undefined): string =>
+  missing === undefined ? title : `${title} (skipped: ${missing})`

@@ -1,0 +1,483 @@
+/**
+ * ssh2 as Effects: a connection in a scope, sessions on it, and one failure for when it is gone.
+ */
+import { createPrivateKey } from "node:crypto"
+import { Socket } from "node:net"
+import { constants, homedir, userInfo } from "node:os"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type {
+  AuthHandlerMiddleware,
+  BaseAgent,
+  CipherAlgorithm,
+  Client,
+  ClientChannel,
+  IdentityCallback,
+  ParsedKey,
+  PseudoTtyOptions,
+  ServerHostKeyAlgorithm,
+  SignCallback,
+  SigningRequestOptions
+} from "ssh2"
+import { type PublicKey, publicKeyOf } from "./sshKeys.ts"
+
+/** The ssh2 package; it is slow to load, so only those who connect load it. */
+export const load = Effect.map(
+  Effect.promise(() => import("ssh2")),
+  (module) => module.default
+)
+
+/** The loaded package. */
+export type Ssh2 = Effect.Effect.Success<typeof load>
+
+const nameOfUser = () => {
+  try {
+    return userInfo().username
+  } catch {
+    // In a container the user may be a number without a name.
+    return process.env["USER"] ?? "root"
+  }
+}
+
+/** What this process's environment says about SSH. */
+export const environment = () => ({
+  homeDir: homedir(),
+  agentSocket: process.env["SSH_AUTH_SOCK"] === "" ? undefined : process.env["SSH_AUTH_SOCK"],
+  userName: nameOfUser()
+})
+
+/** No connection could be made, or it is gone. */
+export class Disconnected extends Data.TaggedError("Disconnected")<{
+  readonly reason: "unknown-name" | "refused" | "timeout" | "lost" | "protocol"
+  readonly detail: string
+}> {}
+
+/** The host showed a key that was not accepted. */
+export class HostKeyRefused extends Data.TaggedError("HostKeyRefused")<{ readonly key: PublicKey }> {}
+
+/** The host accepted none of the ways to authenticate. */
+export class Denied extends Data.TaggedError("Denied")<{}> {}
+
+/** A way to authenticate. */
+export type Method =
+  | { readonly _tag: "Key"; readonly key: Redacted.Redacted<ParsedKey> }
+  | { readonly _tag: "Agent"; readonly agent: BaseAgent }
+  /** Some hosts know their users by the network that they come from. */
+  | { readonly _tag: "None" }
+
+/** Where to connect to, and what to say there. */
+export interface Dial {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  /** In the order of preference. */
+  readonly hostKeyAlgorithms: ReadonlyArray<ServerHostKeyAlgorithm>
+  readonly accepts: (key: PublicKey) => boolean
+  readonly methods: ReadonlyArray<Method>
+  /** Milliseconds between two signs of life; after three without one the connection counts as lost. */
+  readonly keepAlive: number
+}
+
+/** What to start on a host, and who listens. */
+export interface SessionOptions {
+  /** For the login shell. */
+  readonly command: string
+  /** Present: the command gets a terminal. */
+  readonly pty?: PseudoTtyOptions
+  /**
+   * How long the output may be silent once the exit status has come, in milliseconds; absent: until its end. A program left
+   * behind in the background may hold the output open for as long as it lives.
+   */
+  readonly patience?: number
+  /** Called with each chunk as it comes. */
+  readonly onData: (chunk: Uint8Array, from: "stdout" | "stderr") => void
+}
+
+/** A running command. */
+export interface Session {
+  /** Its exit status, once it has ended and all its output has been passed on; 128+n after the signal n. */
+  readonly ended: Effect.Effect<number, Disconnected>
+  /** Ends when the next chunk may be written. Never, if the command has ended. */
+  readonly write: (chunk: Uint8Array) => Effect.Effect<void>
+  /** Closes the command's standard input. */
+  readonly endInput: () => void
+  /** Writes at once, whatever has piled up: for keystrokes. */
+  readonly type: (chunk: Uint8Array) => void
+  readonly resize: (size: { readonly rows: number; readonly columns: number }) => void
+  /** Stops and restarts the output; the host is told to wait. */
+  readonly pause: () => void
+  readonly resume: () => void
+}
+
+/** An authenticated connection. */
+export interface Connection {
+  /** Fails when the connection is gone; never succeeds. */
+  readonly gone: Effect.Effect<never, Disconnected>
+  /** Starts a command; it is asked to end when the scope closes before it has. */
+  readonly start: (options: SessionOptions) => Effect.Effect<Session, Disconnected, Scope.Scope>
+}
+
+// GCM is fastest where the processor helps, which is nearly everywhere.
+const ciphers: Array<CipherAlgorithm> = [
+  "aes128-gcm@openssh.com",
+  "aes256-gcm@openssh.com",
+  "chacha20-poly1305@openssh.com",
+  "aes128-ctr",
+  "aes256-ctr"
+]
+
+const names = new Map<string, Disconnected["reason"]>([
+  ["ENOTFOUND", "unknown-name"],
+  ["EAI_AGAIN", "unknown-name"],
+  ["EAI_FAIL", "unknown-name"],
+  ["EAI_NODATA", "unknown-name"],
+  ["EAI_NONAME", "unknown-name"],
+  ["ECONNREFUSED", "refused"],
+  ["EHOSTUNREACH", "refused"],
+  ["EHOSTDOWN", "refused"],
+  ["ENETUNREACH", "refused"],
+  ["EADDRNOTAVAIL", "refused"],
+  ["ETIMEDOUT", "timeout"],
+  ["ECONNRESET", "lost"],
+  ["EPIPE", "lost"]
+])
+
+const codeOf = (error: unknown): string =>
+  typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : ""
+
+const detailOf = (error: unknown): string => {
+  // Several addresses of one name were tried: the first tells enough.
+  if (error instanceof AggregateError && error.errors.length > 0) return detailOf(error.errors[0])
+  const text = error instanceof Error && error.message !== "" ? error.message : codeOf(error)
+  return text === "" ? "no reason given" : text.replace(/\s+/g, " ").slice(0, 200)
+}
+
+const levelOf = (error: unknown): unknown =>
+  typeof error === "object" && error !== null && "level" in error ? error.level : undefined
+
+/**
+ * Connects and authenticates. Interrupting it at any moment closes the socket; so does the end of the scope. Asks nobody
+ * anything: an unknown host key and a locked private key are failures, and the caller dials again.
+ */
+export const dial = (
+  ssh2: Ssh2,
+  options: Dial
+): Effect.Effect<Connection, Disconnected | HostKeyRefused | Denied, Scope.Scope> =>
+  Effect.gen(function* () {
+    const gone = yield* Deferred.make<never, Disconnected>()
+    const { client, socket } = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const client = new ssh2.Client()
+        // A late error without a listener would end the process.
+        client.on("error", () => {})
+        return { client, socket: new Socket() }
+      }),
+      ({ client, socket }) =>
+        Effect.sync(() => {
+          client.end()
+          socket.destroySoon()
+          // A dead network takes no more bytes, and must not hold the process.
+          socket.unref()
+          setTimeout(() => socket.destroy(), 1000).unref()
+        })
+    )
+    yield* handshake(client, socket, options, gone)
+    yield* Effect.forkScoped(watch(socket, options.keepAlive, gone))
+    const lost = Deferred.await(gone)
+    return { gone: lost, start: (session) => start(client, socket, lost, session) }
+  })
+
+const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred.Deferred<never, Disconnected>) =>
+  Effect.async<void, Disconnected | HostKeyRefused | Denied>((resume) => {
+    let phase: "key" | "authentication" | "open" = "key"
+    let refused: PublicKey | undefined
+    const fail = (failure: Disconnected | HostKeyRefused | Denied) => {
+      if (phase !== "open") return resume(Effect.fail(failure))
+      const reason = failure instanceof Disconnected ? failure : new Disconnected({ reason: "lost", detail: "refused" })
+      Deferred.unsafeDone(gone, Effect.fail(reason))
+    }
+    const lost = (error: unknown) => {
+      if (refused !== undefined) return fail(new HostKeyRefused({ key: refused }))
+      // One key or the agent failing is no reason to give up: the next method follows.
+      const level = levelOf(error)
+      if (phase === "authentication" && (level === "agent" || level === "client-authentication")) return
+      const detail = detailOf(error)
+      if (phase === "authentication" && /authentication failures/i.test(detail)) return fail(new Denied())
+      const known = names.get(codeOf(error))
+      fail(new Disconnected({ reason: phase === "open" ? "lost" : (known ?? "protocol"), detail }))
+    }
+    client.on("error", lost)
+    client.on("end", () => lost(new Error("the host closed the connection")))
+    client.on("close", () => lost(new Error("the connection was closed")))
+    client.on("ready", () => {
+      phase = "open"
+      resume(Effect.void)
+    })
+
+    const left = [...options.methods]
+    const authHandler: AuthHandlerMiddleware = (_left, _partial, next) => {
+      phase = "authentication"
+      const method = left.shift()
+      if (method === undefined) return fail(new Denied())
+      const username = options.user
+      switch (method._tag) {
+        case "Agent":
+          return next({ type: "agent", username, agent: method.agent })
+        case "Key":
+          return next({ type: "publickey", username, key: Redacted.value(method.key) })
+        case "None":
+          return next({ type: "none", username })
+      }
+    }
+    socket.connect({ host: options.host, port: options.port, noDelay: true })
+    client.connect({
+      sock: socket,
+      username: options.user,
+      authHandler,
+      hostVerifier: (wire: Buffer) => {
+        const key = publicKeyOf(wire) ?? { type: "unknown", blob: wire.toString("base64") }
+        const accepted = options.accepts(key)
+        if (!accepted) refused = key
+        return accepted
+      },
+      algorithms: { cipher: ciphers, serverHostKey: [...options.hostKeyAlgorithms], compress: ["none"] },
+      readyTimeout: 0,
+      keepaliveInterval: options.keepAlive,
+      // The watch below decides: on a slow line an answer may be late behind megabytes that do arrive.
+      keepaliveCountMax: Number.MAX_SAFE_INTEGER
+    })
+  })
+
+/** Gives the connection up when nothing at all has come for three intervals, although the host was asked. */
+const watch = (socket: Socket, interval: number, gone: Deferred.Deferred<never, Disconnected>) =>
+  Effect.gen(function* () {
+    let received = socket.bytesRead
+    let silent = 0
+    while (silent < 4) {
+      yield* Effect.sleep(interval)
+      silent = socket.bytesRead === received ? silent + 1 : 0
+      received = socket.bytesRead
+    }
+    const detail = `no sign of life for ${Math.round((interval * 3) / 1000)} seconds`
+    yield* Deferred.fail(gone, new Disconnected({ reason: "lost", detail }))
+    socket.destroy()
+  })
+
+const start = (client: Client, socket: Socket, gone: Effect.Effect<never, Disconnected>, options: SessionOptions) =>
+  Effect.gen(function* () {
+    const ended = yield* Deferred.make<number>()
+    const slot = yield* Effect.acquireRelease(
+      Effect.sync((): { channel: ClientChannel | undefined; closed: boolean } => ({
+        channel: undefined,
+        closed: false
+      })),
+      (slot) =>
+        Effect.sync(() => {
+          slot.closed = true
+          if (slot.channel !== undefined) abandon(slot.channel)
+        })
+    )
+    const channel = yield* Effect.async<ClientChannel, Disconnected>((resume) => {
+      const opened = (error: Error | undefined, channel: ClientChannel) => {
+        if (error !== undefined) {
+          const detail = `it did not start a command: ${detailOf(error)}`
+          return resume(Effect.fail(new Disconnected({ reason: "protocol", detail })))
+        }
+        // The caller has gone away while the host was answering.
+        if (slot.closed) return abandon(channel)
+        slot.channel = channel
+        // Listeners are added before anything else can run: exit status and data may be here already.
+        listen(socket, channel, options, (code) => Deferred.unsafeDone(ended, Effect.succeed(code)))
+        resume(Effect.succeed(channel))
+      }
+      try {
+        client.exec(options.command, options.pty === undefined ? {} : { pty: options.pty }, opened)
+      } catch (error) {
+        resume(Effect.fail(new Disconnected({ reason: "lost", detail: detailOf(error) })))
+      }
+    }).pipe(Effect.raceFirst(gone))
+
+    const session: Session = {
+      ended: Effect.raceFirst(Deferred.await(ended), gone),
+      write: (chunk) =>
+        Effect.zipRight(
+          Effect.async<void>((resume) => {
+            if (channel.write(chunk)) return resume(Effect.void)
+            const go = () => resume(Effect.void)
+            channel.once("drain", go)
+            return Effect.sync(() => channel.off("drain", go))
+          }),
+          // ssh2 hands everything that the window allows to the socket at once, however slow the line is.
+          Effect.async<void>((resume) => {
+            if (!socket.writableNeedDrain) return resume(Effect.void)
+            const go = () => resume(Effect.void)
+            socket.once("drain", go)
+            return Effect.sync(() => socket.off("drain", go))
+          })
+        ),
+      endInput: () => channel.end(),
+      type: (chunk) => {
+        if (channel.writable) channel.write(chunk)
+      },
+      resize: ({ columns, rows }) => channel.setWindow(rows, columns, 0, 0),
+      pause: () => {
+        channel.pause()
+        channel.stderr.pause()
+      },
+      resume: () => {
+        channel.resume()
+        channel.stderr.resume()
+      }
+    }
+    return session
+  })
+
+/** Asks a command to end and stops listening; does nothing when it has ended. */
+const abandon = (channel: ClientChannel) => {
+  channel.on("error", () => {})
+  channel.signal("TERM")
+  channel.close()
+  channel.resume()
+  channel.stderr.resume()
+}
+
+const listen = (
+  socket: Socket,
+  channel: ClientChannel,
+  options: SessionOptions,
+  end: (exitCode: number) => void
+): void => {
+  let exitCode: number | undefined
+  let silence: NodeJS.Timeout | undefined
+  const { patience } = options
+  const waitForSilence = () => {
+    if (exitCode === undefined || patience === undefined) return
+    clearTimeout(silence)
+    silence = setTimeout(() => {
+      if (channel.isPaused() || channel.readableLength > 0) return waitForSilence()
+      end(exitCode ?? 255)
+    }, patience)
+    silence.unref()
+  }
+  const receive = (from: "stdout" | "stderr") => (chunk: Uint8Array) => {
+    waitForSilence()
+    options.onData(chunk, from)
+  }
+  channel.on("data", receive("stdout"))
+  channel.stderr.on("data", receive("stderr"))
+  // Writing to a command that has ended is no failure: its exit status tells.
+  channel.on("error", () => {})
+  channel.stderr.on("error", () => {})
+  channel.on("exit", (code: number | null, signal?: string) => {
+    exitCode = code ?? 128 + numberOf(signal)
+    waitForSilence()
+  })
+  channel.on("close", () => {
+    clearTimeout(silence)
+    if (exitCode !== undefined) return end(exitCode)
+    // Without an exit status either the connection is going, which will be known in a moment, or the host keeps it to itself.
+    setTimeout(() => {
+      if (!socket.destroyed) end(255)
+    }, 200)
+  })
+}
+
+const numberOf = (signal: string | undefined): number => {
+  const found = Object.entries(constants.signals).find(([name]) => name === signal)
+  return found?.[1] ?? 127
+}
+
+/** What a text turned out to be. */
+export type OpenedKey =
+  | { readonly _tag: "Opened"; readonly key: Redacted.Redacted<ParsedKey> }
+  | { readonly _tag: "Locked" }
+  | { readonly _tag: "NotAKey" }
+
+/** Reads a private key in OpenSSH's, PEM or PuTTY's format. With a wrong passphrase it stays locked. */
+export const openKey = (
+  ssh2: Ssh2,
+  text: Redacted.Redacted<string>,
+  passphrase?: Redacted.Redacted<string>
+): OpenedKey => {
+  const content = Redacted.value(text)
+  const secret = passphrase === undefined ? undefined : Redacted.value(passphrase)
+  const pkcs8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/.exec(content)
+  const pem = pkcs8 === null ? content : fromPkcs8(content, pkcs8[1] !== undefined, secret)
+  if (typeof pem !== "string") return pem
+  const parsed = ssh2.utils.parseKey(pem, pkcs8 === null ? secret : undefined)
+  // Some formats hold several keys, of which the first counts.
+  const key = Array.isArray(parsed) ? parsed[0] : parsed
+  if (key instanceof Error) {
+    return secret !== undefined || /passphrase/i.test(key.message) ? { _tag: "Locked" } : { _tag: "NotAKey" }
+  }
+  return key?.isPrivateKey() === true ? { _tag: "Opened", key: Redacted.make(key) } : { _tag: "NotAKey" }
+}
+
+/** OpenSSL's own format, which ssh2 does not read, in one that it does. */
+const fromPkcs8 = (content: string, encrypted: boolean, passphrase: string | undefined): string | OpenedKey => {
+  if (encrypted && passphrase === undefined) return { _tag: "Locked" }
+  try {
+    const key = createPrivateKey(encrypted ? { key: content, passphrase: passphrase ?? "" } : content)
+    switch (key.asymmetricKeyType) {
+      case "rsa":
+        return key.export({ type: "pkcs1", format: "pem" }).toString()
+      case "ec":
+        return key.export({ type: "sec1", format: "pem" }).toString()
+      default:
+        return { _tag: "NotAKey" }
+    }
+  } catch {
+    return encrypted ? { _tag: "Locked" } : { _tag: "NotAKey" }
+  }
+}
+
+/** An agent that answers, and the keys in it. */
+export interface Agent {
+  readonly method: Method
+  readonly keys: ReadonlyArray<PublicKey>
+  /** The agent as if it had this one key only. */
+  readonly only: (key: PublicKey) => Method
+}
+
+/** Asks an agent for its keys; fails where none answers within three seconds. */
+export const openAgent = (ssh2: Ssh2, socket: string): Effect.Effect<Agent, Disconnected> =>
+  Effect.async<Agent, Disconnected>((resume) => {
+    const agent = ssh2.createAgent(socket)
+    agent.getIdentities((error, found) => {
+      if (error || found === undefined) {
+        return resume(Effect.fail(new Disconnected({ reason: "refused", detail: detailOf(error) })))
+      }
+      const keys = found.flatMap((entry) => {
+        const key = typeof entry === "object" && "getPublicSSH" in entry ? publicKeyOf(entry.getPublicSSH()) : undefined
+        return key === undefined ? [] : [key]
+      })
+      resume(
+        Effect.succeed({
+          method: { _tag: "Agent", agent },
+          keys,
+          only: (key) => ({ _tag: "Agent", agent: restrict(ssh2, agent, key) })
+        })
+      )
+    })
+  }).pipe(
+    Effect.timeoutFail({
+      duration: 3000,
+      onTimeout: () => new Disconnected({ reason: "timeout", detail: "the agent does not answer" })
+    })
+  )
+
+type AnyKey = ParsedKey | Buffer | string
+
+const restrict = (ssh2: Ssh2, agent: BaseAgent, key: PublicKey): BaseAgent =>
+  new (class extends ssh2.BaseAgent<AnyKey> {
+    override getIdentities(callback: IdentityCallback): void {
+      callback(null, [Buffer.from(key.blob, "base64")])
+    }
+    override sign(of: AnyKey, data: Buffer, options: SigningRequestOptions | SignCallback, callback?: SignCallback) {
+      if (typeof options === "function") agent.sign(of, data, options)
+      else agent.sign(of, data, options, callback)
+    }
+  })()

@@ -1,0 +1,655 @@
+import { execFileSync, spawn } from "node:child_process"
+import { createHash, randomBytes } from "node:crypto"
+import { once } from "node:events"
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { type Target, TargetSettings } from "../../src/domain/Target.ts"
+import { connect, SshSettings } from "../../src/host/SshTransport.ts"
+import type { Exec } from "../../src/host/Transport.ts"
+import { Prompt, PromptUnavailable } from "../../src/terminal/Prompt.ts"
+import { proxy } from "../kit/proxy.ts"
+import { freePort, makeKey, missingSshd, type Sshd, sshd, titled } from "../kit/sshd.ts"
+
+const decode = Schema.decodeSync(TargetSettings)
+
+type Settings = Partial<typeof TargetSettings.Encoded>
+
+const targetOf = (host: { readonly host: string; readonly port: number }, more: Settings = {}): Target => ({
+  key: "prod",
+  ...decode({ host: host.host, port: host.port, name: "my_app", path: "srv", ...more })
+})
+
+/** Answers what it is given, in this order, and notes what it was asked; without answers there is no terminal. */
+const scripted = (...answers: ReadonlyArray<boolean | string>) => {
+  const left = [...answers]
+  const asked: Array<string> = []
+  const next = (question: string, hint?: string) =>
+    Effect.suspend(() => {
+      asked.push(question)
+      const answer = left.shift()
+      return answer === undefined
+        ? new PromptUnavailable({ question, ...(hint === undefined ? {} : { hint }) })
+        : Effect.succeed(answer)
+    })
+  const prompt = Layer.succeed(Prompt, {
+    confirm: ({ message }) => Effect.map(next(message), (answer) => answer === true),
+    select: ({ message }) => Effect.zipRight(next(message), Effect.dieMessage("no choices here")),
+    secret: ({ hint, message }) => Effect.map(next(message, hint), (answer) => Redacted.make(String(answer))),
+    line: () => Effect.succeedNone
+  })
+  return { prompt, asked }
+}
+
+type SettingsShape = Context.Tag.Service<typeof SshSettings>
+
+/** Connects as somebody whose home holds nothing, and who has no agent. */
+const connectTo = (host: Sshd, more: Settings = {}, options: Partial<SettingsShape> = {}, terminal = scripted()) =>
+  connect(targetOf(host, { user: host.user, sshKey: host.keyFile, ...more }), host.folder).pipe(
+    Effect.provide(terminal.prompt),
+    Effect.provide(NodeFileSystem.layer),
+    Effect.provideService(SshSettings, {
+      homeDir: join(host.folder, "nobody"),
+      userName: host.user,
+      agentSocket: undefined,
+      knownHostsFile: host.knownHosts,
+      globalKnownHostsFiles: [],
+      keepAlive: Duration.seconds(10),
+      ...options
+    })
+  )
+
+const sh = <E = never>(script: string, args: ReadonlyArray<string> = [], more: Partial<Exec<E>> = {}): Exec<E> => ({
+  step: "try things",
+  script,
+  args,
+  wait: "command",
+  ...more
+})
+
+class Host extends Context.Tag("test/Host")<Host, Sshd>() {}
+
+/** So many random bytes, the same 64 KiB over and over, each block beginning with its number. */
+const bytes = (size: number) => {
+  const block = randomBytes(65536)
+  const blocks = Math.ceil(size / block.length)
+  const at = (index: number) => {
+    const copy = Buffer.from(block)
+    copy.writeUInt32BE(index)
+    return copy.subarray(0, Math.min(block.length, size - index * block.length))
+  }
+  const hash = createHash("sha256")
+  for (let index = 0; index < blocks; index++) hash.update(at(index))
+  return { stream: Stream.range(0, blocks - 1).pipe(Stream.rechunk(1), Stream.map(at)), sha256: hash.digest("hex") }
+}
+
+const hostile = [
+  "",
+  " ",
+  "two words",
+  "it's",
+  "''",
+  '"quoted"',
+  "$HOME `id` $(id)",
+  "back\\slash\\",
+  "new\nline\n",
+  "tab\t*?[a]",
+  "-n",
+  "ä€😀",
+  "!! #comment & | ; < > ( ) { } ~ ^ %",
+  "\u0001\u007f"
+]
+
+const suite = missingSshd === undefined ? describe : describe.skip
+
+suite(titled("SSH", missingSshd), () => {
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("commands", (it) => {
+    it.scoped("yield output and exit status", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        const result = yield* transport.exec(sh("echo out; echo err >&2; exit 7"))
+        assert.deepStrictEqual(result, { exitCode: 7, stdout: "out\n", stderr: "err\n" })
+        const quiet = yield* transport.exec(sh(":"))
+        assert.deepStrictEqual(quiet, { exitCode: 0, stdout: "", stderr: "" })
+      })
+    )
+
+    it.scoped("begin in the login directory", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const transport = yield* connectTo(host)
+        assert.strictEqual((yield* transport.exec(sh("pwd; echo $HOME"))).stdout, `${host.home}\n${host.home}\n`)
+      })
+    )
+
+    it.scoped("get every word as it is", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        const result = yield* transport.exec(sh(`for word in "$@"; do printf "%s\\000" "$word"; done`, hostile))
+        assert.deepStrictEqual(result.stdout.split("\0").slice(0, -1), hostile)
+      })
+    )
+
+    it.scoped("take a large standard input and yield a large output", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        const { sha256, stream } = bytes(20_000_000)
+        const stdin = yield* transport.exec(sh("sha256sum", [], { stdin: stream, wait: "transfer" }))
+        assert.strictEqual(stdin.stdout, `${sha256}  -\n`)
+        const stdout = yield* transport.exec(sh("yes | head -c 20000000"))
+        assert.strictEqual(stdout.stdout.length, 20_000_000)
+        const stderr = yield* transport.exec(sh("yes | head -c 20000000 >&2; echo the end >&2"))
+        assert.strictEqual(stderr.stderr.length, 8192)
+        assert.isTrue(stderr.stderr.endsWith("y\nthe end\n"))
+      })
+    )
+
+    it.scoped("may end without reading their input", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        for (const wait of ["command", "transfer"] as const) {
+          const result = yield* transport.exec(sh("exit 3", [], { stdin: bytes(20_000_000).stream, wait }))
+          assert.strictEqual(result.exitCode, 3)
+        }
+      })
+    )
+
+    it.scoped("end with an end of file where there is no input", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        assert.strictEqual((yield* transport.exec(sh("cat; echo done"))).stdout, "done\n")
+      })
+    )
+
+    it.scoped("fail with the failure of their input, and are asked to end", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        for (const wait of ["command", "transfer"] as const) {
+          const stdin = Stream.concat(Stream.make(Buffer.from("abc")), Stream.fail("no more" as const))
+          const error = yield* Effect.flip(transport.exec(sh("cat; sleep 60", [], { stdin, wait })))
+          assert.strictEqual(error, "no more")
+        }
+      })
+    )
+
+    it.scoped("die by signals", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        assert.strictEqual((yield* transport.exec(sh("kill -TERM $$"))).exitCode, 143)
+        assert.strictEqual((yield* transport.exec(sh("kill -KILL $$"))).exitCode, 137)
+      })
+    )
+
+    it.scoped("run side by side, more than sshd allows sessions", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        const numbers = Array.from({ length: 30 }, (_, index) => String(index))
+        const results = yield* Effect.forEach(
+          numbers,
+          (number) => transport.exec(sh(`sleep 0.05; printf %s "$1"; exit "$1"`, [number])),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(
+          results.map((result) => [result.stdout, String(result.exitCode)]),
+          numbers.map((number) => [number, number])
+        )
+      })
+    )
+
+    it.scoped("never lose their output or exit status, however quickly they end", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        for (let round = 0; round < 100; round++) {
+          const result = yield* transport.exec(sh(`printf x; printf y >&2; exit ${round}`))
+          assert.deepStrictEqual(result, { exitCode: round, stdout: "x", stderr: "y" })
+        }
+      })
+    )
+
+    it.scoped("pass their output on as it comes", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        const seen: Array<string> = []
+        const onOutput = (chunk: Uint8Array) => Effect.sync(() => void seen.push(Buffer.from(chunk).toString()))
+        const fiber = yield* Effect.fork(
+          transport.exec(sh("echo one; read line", [], { onOutput, stdin: Stream.never }))
+        )
+        yield* Effect.repeat(Effect.sleep(10), { until: () => seen.length > 0 })
+        assert.strictEqual(seen.join(""), "one\n")
+        yield* Fiber.interrupt(fiber)
+        const result = yield* transport.exec(sh("echo two; echo three >&2; exit 4", [], { onOutput }))
+        assert.deepStrictEqual(result, { exitCode: 4, stdout: "", stderr: "" })
+        assert.include(seen.join(""), "two\n")
+        assert.include(seen.join(""), "three\n")
+      })
+    )
+
+    it.scoped("wait for a slow reader of their output", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const transport = yield* connectTo(host)
+        const progress = join(host.home, "progress")
+        let size = 0
+        const onOutput = (chunk: Uint8Array) => {
+          const first = size === 0
+          size += chunk.length
+          return first ? Effect.sleep(500) : Effect.void
+        }
+        const script = `dd if=/dev/zero bs=1000000 count=5 2>/dev/null; echo 5 > "$1"
+          dd if=/dev/zero bs=1000000 count=15 2>/dev/null; echo 20 > "$1"`
+        const fiber = yield* Effect.fork(transport.exec(sh(script, [progress], { onOutput })))
+        yield* Effect.sleep(400)
+        assert.isFalse(existsSync(progress))
+        assert.strictEqual((yield* Fiber.join(fiber)).exitCode, 0)
+        assert.strictEqual(size, 20_000_000)
+      })
+    )
+
+    it.scoped("end although a program in the background keeps the output open", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        const seen: Array<string> = []
+        const onOutput = (chunk: Uint8Array) => Effect.sync(() => void seen.push(Buffer.from(chunk).toString()))
+        const result = yield* transport.exec(sh("sleep 60 & echo started; exit 5", [], { onOutput }))
+        assert.strictEqual(result.exitCode, 5)
+        assert.deepStrictEqual(seen, ["started\n"])
+      })
+    )
+
+    it.scoped("have a bounded time", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host, { timeouts: { command: "300 millis", transfer: "300 millis" } })
+        const slow = yield* Effect.flip(transport.exec(sh("sleep 60")))
+        assert.strictEqual(slow._tag, "CommandTimeout")
+        assert.include(slow.message, `"try things" did not end on`)
+        const deaf = yield* Effect.flip(
+          transport.exec(sh("sleep 60", [], { stdin: bytes(20_000_000).stream, wait: "transfer" }))
+        )
+        assert.strictEqual(deaf._tag === "HostUnreachable" && deaf.reason, "timeout")
+        const after = yield* Effect.flip(
+          transport.exec(sh("cat; sleep 60", [], { stdin: bytes(1000).stream, wait: "transfer" }))
+        )
+        assert.strictEqual(after._tag, "CommandTimeout")
+        // The connection lives on.
+        assert.strictEqual((yield* transport.exec(sh("echo still here"))).stdout, "still here\n")
+      })
+    )
+
+    it.scoped("refuse a flood", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host)
+        const error = yield* Effect.flip(transport.exec(sh("yes | head -c 100000000")))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "protocol")
+      })
+    )
+  })
+
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("the network", (it) => {
+    it.scoped("may break during a transfer", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const network = yield* proxy(host)
+        writeFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`, { flag: "a" })
+        const transport = yield* connectTo({ ...host, port: network.port })
+        network.cutAfter(5_000_000)
+        const exec = sh("cat > /dev/null", [], { stdin: bytes(50_000_000).stream, wait: "transfer" })
+        const error = yield* Effect.flip(transport.exec(exec)).pipe(Effect.timeout("3 seconds"))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "lost")
+        const again = yield* Effect.flip(transport.exec(sh("echo too late")))
+        assert.strictEqual(again._tag === "HostUnreachable" && again.reason, "lost")
+      })
+    )
+
+    it.scoped("may die in silence", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const network = yield* proxy(host)
+        writeFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`, { flag: "a" })
+        const transport = yield* connectTo({ ...host, port: network.port }, {}, { keepAlive: Duration.millis(200) })
+        // A quiet command on a living connection is left alone.
+        assert.strictEqual((yield* transport.exec(sh("sleep 1.5"))).exitCode, 0)
+        const fiber = yield* Effect.fork(Effect.flip(transport.exec(sh("sleep 60"))))
+        yield* Effect.sleep(100)
+        network.stall()
+        const error = yield* Fiber.join(fiber).pipe(Effect.timeout("3 seconds"))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "lost")
+        assert.include(error.message, "no sign of life")
+      })
+    )
+
+    it.scoped("may be slow: megabytes on their way are a sign of life", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const network = yield* proxy(host, { rate: 1_500_000 })
+        writeFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`, { flag: "a" })
+        const transport = yield* connectTo({ ...host, port: network.port }, {}, { keepAlive: Duration.millis(200) })
+        const { sha256, stream } = bytes(4_000_000)
+        const result = yield* transport.exec(sh("sha256sum", [], { stdin: stream, wait: "transfer" }))
+        assert.strictEqual(result.stdout, `${sha256}  -\n`)
+      })
+    )
+
+    it.scoped("may lead nowhere", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const port = yield* Effect.promise(freePort)
+        const refused = yield* Effect.flip(connectTo({ ...host, port }))
+        assert.strictEqual(refused._tag === "HostUnreachable" && refused.reason, "refused")
+        assert.include(refused.message, "ECONNREFUSED")
+        const unknown = yield* Effect.flip(connectTo({ ...host, host: "no-such-host.invalid" }))
+        assert.strictEqual(unknown._tag === "HostUnreachable" && unknown.reason, "unknown-name")
+      })
+    )
+
+    it.scoped("may lead to somebody who never speaks, or speaks something else", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const listen = (greeting: string | undefined) =>
+          Effect.acquireRelease(
+            Effect.promise(async () => {
+              const server = createServer((socket) => {
+                socket.on("error", () => {})
+                if (greeting !== undefined) socket.end(greeting)
+              }).listen(0, "127.0.0.1")
+              await once(server, "listening")
+              return server
+            }),
+            (server) => Effect.sync(() => server.close())
+          ).pipe(Effect.map((server) => Object(server.address()).port))
+        const mute = yield* listen(undefined)
+        const error = yield* Effect.flip(connectTo({ ...host, port: mute }, { timeouts: { connect: "500 millis" } }))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "timeout")
+        const http = yield* listen("HTTP/1.1 400 Bad Request\r\n\r\n")
+        const other = yield* Effect.flip(connectTo({ ...host, port: http }))
+        assert.strictEqual(other._tag === "HostUnreachable" && other.reason, "protocol")
+      })
+    )
+
+    it.scoped("may lose the host", () =>
+      Effect.gen(function* () {
+        const host = yield* sshd()
+        const transport = yield* connectTo(host)
+        const fiber = yield* Effect.fork(Effect.flip(transport.exec(sh("sleep 60"))))
+        yield* Effect.sleep(200)
+        yield* host.stop
+        const error = yield* Fiber.join(fiber).pipe(Effect.timeout("3 seconds"))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "lost")
+      })
+    )
+  })
+
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("host keys", (it) => {
+    const withFile = (name: string, content: (host: Sshd) => string | undefined) =>
+      Effect.map(Host, (host) => {
+        const file = join(host.folder, name)
+        const text = content(host)
+        if (text !== undefined) writeFileSync(file, text)
+        return { ...host, knownHosts: file }
+      })
+
+    it.scoped("that are unknown are refused without a terminal", () =>
+      Effect.gen(function* () {
+        const host = yield* withFile("none", () => undefined)
+        const error = yield* Effect.flip(connectTo(host))
+        assert.strictEqual(error._tag === "HostKeyRejected" && error.reason, "unknown")
+        assert.match(error.message, /ssh-ed25519 SHA256:[A-Za-z0-9+/]{43}\)/)
+        assert.isFalse(existsSync(host.knownHosts))
+      })
+    )
+
+    it.scoped("that are unknown are asked about, and kept on yes", () =>
+      Effect.gen(function* () {
+        const host = yield* withFile("home/.ssh/known_hosts", () => undefined)
+        const no = scripted(false)
+        const error = yield* Effect.flip(connectTo(host, {}, {}, no))
+        assert.strictEqual(error._tag === "HostKeyRejected" && error.reason, "unknown")
+        assert.strictEqual(no.asked.length, 1)
+        assert.match(no.asked[0] ?? "", /ED25519 SHA256:/)
+        const yes = scripted(true)
+        const transport = yield* connectTo(host, {}, {}, yes)
+        assert.strictEqual((yield* transport.exec(sh("echo hi"))).stdout, "hi\n")
+        assert.strictEqual(readFileSync(host.knownHosts, "utf8"), `[127.0.0.1]:${host.port} ${host.hostKey}\n`)
+        assert.strictEqual(statSync(host.knownHosts).mode & 0o777, 0o600)
+        assert.strictEqual(statSync(join(host.home, ".ssh")).mode & 0o777, 0o700)
+        const silent = scripted()
+        yield* connectTo(host, {}, {}, silent)
+        assert.deepStrictEqual(silent.asked, [])
+      })
+    )
+
+    it.scoped("are appended to a file whose last line has no end", () =>
+      Effect.gen(function* () {
+        const host = yield* withFile("open-ended", () => "# a comment")
+        yield* connectTo(host, {}, {}, scripted(true))
+        assert.strictEqual(
+          readFileSync(host.knownHosts, "utf8"),
+          `# a comment\n[127.0.0.1]:${host.port} ${host.hostKey}\n`
+        )
+      })
+    )
+
+    it.scoped("are accepted for once where they cannot be kept", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const transport = yield* connectTo(
+          { ...host, knownHosts: join(host.keyFile, "known_hosts") },
+          {},
+          {},
+          scripted(true)
+        )
+        assert.strictEqual((yield* transport.exec(sh("echo hi"))).stdout, "hi\n")
+      })
+    )
+
+    it.scoped("that changed are refused, whatever the terminal would say", () =>
+      Effect.gen(function* () {
+        const other = makeKey(join((yield* Host).folder, "other-host"))
+        const otherRsa = makeKey(join((yield* Host).folder, "other-rsa"), { type: "rsa" })
+        for (const key of [other, otherRsa]) {
+          const host = yield* withFile(
+            "changed",
+            ({ port }) => `[127.0.0.1]:${port} ${readFileSync(`${key}.pub`, "utf8")}`
+          )
+          const terminal = scripted(true)
+          const error = yield* Effect.flip(connectTo(host, {}, {}, terminal))
+          assert.strictEqual(error._tag === "HostKeyRejected" && error.reason, "changed")
+          assert.deepStrictEqual(terminal.asked, [])
+        }
+      })
+    )
+
+    it.scoped("may be hashed, and revoked", () =>
+      Effect.gen(function* () {
+        const hashed = yield* withFile("hashed", ({ hostKey, port }) => `[127.0.0.1]:${port} ${hostKey}\n`)
+        execFileSync("ssh-keygen", ["-H", "-f", hashed.knownHosts], { stdio: "ignore" })
+        assert.notInclude(readFileSync(hashed.knownHosts, "utf8"), "127.0.0.1")
+        yield* connectTo(hashed)
+        const revoked = yield* withFile("revoked", ({ hostKey }) => `* ${hostKey}\n@revoked * ${hostKey}\n`)
+        const error = yield* Effect.flip(connectTo(revoked, {}, {}, scripted(true)))
+        assert.strictEqual(error._tag === "HostKeyRejected" && error.reason, "revoked")
+      })
+    )
+
+    it.scoped("are asked for by the type that is known", () =>
+      Effect.gen(function* () {
+        const folder = (yield* Host).folder
+        const second = makeKey(join(folder, "second-host-key"), { type: "ecdsa" })
+        const host = yield* sshd({ config: [`HostKey ${second}`] })
+        writeFileSync(host.knownHosts, `[127.0.0.1]:${host.port} ${readFileSync(`${second}.pub`, "utf8")}`)
+        yield* connectTo(host)
+      })
+    )
+  })
+
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("keys", (it) => {
+    it.scoped("that the host does not know are refused", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const stranger = makeKey(join(host.folder, "stranger"))
+        const error = yield* Effect.flip(connectTo(host, { sshKey: stranger }))
+        assert.strictEqual(error._tag, "AuthenticationFailed")
+        assert.deepStrictEqual(error._tag === "AuthenticationFailed" && error.tried, [stranger])
+        const none = yield* Effect.flip(connectWithout(host))
+        assert.include(none.message, "there was no key to offer")
+      })
+    )
+
+    it.scoped("that cannot be used are named", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const garbage = join(host.folder, "garbage")
+        writeFileSync(garbage, "no key\n")
+        for (const [sshKey, reason] of [
+          [join(host.folder, "nowhere"), "missing"],
+          [`${host.keyFile}.pub`, "not-a-key"],
+          [garbage, "not-a-key"],
+          [host.folder, "unreadable"]
+        ] as const) {
+          const error = yield* Effect.flip(connectTo(host, { sshKey }))
+          assert.strictEqual(error._tag === "KeyUnusable" && error.reason, reason)
+        }
+      })
+    )
+
+    it.scoped("are found below the home and the project", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        yield* connectTo(host, { sshKey: "id_test" })
+        yield* connectTo(host, { sshKey: "~/id_test" }, { homeDir: host.folder })
+      })
+    )
+
+    it.scoped("may have any usual type and format", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const rsa = ["-b", "2048"]
+        const kinds = [
+          ["rsa", rsa],
+          ["rsa", [...rsa, "-m", "PEM"]],
+          ["rsa", [...rsa, "-m", "PKCS8"]],
+          ["ecdsa", []],
+          ["ecdsa", ["-m", "PEM"]],
+          ["ecdsa", ["-m", "PKCS8"]]
+        ] as const
+        for (const [index, [type, args]] of kinds.entries()) {
+          const plain = makeKey(join(host.folder, `kind-${index}`), { type, args })
+          host.authorize(readFileSync(`${plain}.pub`, "utf8"))
+          yield* connectTo(host, { sshKey: plain })
+          const locked = makeKey(join(host.folder, `locked-${index}`), { type, args, passphrase: "open sesame" })
+          host.authorize(readFileSync(`${locked}.pub`, "utf8"))
+          yield* connectTo(host, { sshKey: locked }, {}, scripted("open sesame"))
+        }
+      })
+    )
+
+    it.scoped("that are locked are asked about three times", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const locked = makeKey(join(host.folder, "locked"), { passphrase: "open sesame" })
+        host.authorize(readFileSync(`${locked}.pub`, "utf8"))
+        const second = scripted("wrong", "open sesame")
+        yield* connectTo(host, { sshKey: locked }, {}, second)
+        assert.strictEqual(second.asked.length, 2)
+        const never = scripted("wrong", "worse", "", "open sesame")
+        const error = yield* Effect.flip(connectTo(host, { sshKey: locked }, {}, never))
+        assert.strictEqual(error._tag === "KeyUnusable" && error.reason, "wrong-passphrase")
+        assert.strictEqual(never.asked.length, 3)
+        const nobody = yield* Effect.flip(connectTo(host, { sshKey: locked }))
+        assert.strictEqual(nobody._tag, "PromptUnavailable")
+        assert.include(nobody.message, "ssh-add")
+        for (const failure of [error, nobody]) assert.notInclude(JSON.stringify(failure), "sesame")
+      })
+    )
+
+    it.scoped("come from ssh-agent", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const agentSocket = yield* agent
+        const add = (file: string, passphrase = "") => {
+          const askpass = join(host.folder, "askpass")
+          writeFileSync(askpass, `#!/bin/sh\necho '${passphrase}'\n`, { mode: 0o700 })
+          const env = { SSH_AUTH_SOCK: agentSocket, SSH_ASKPASS: askpass, SSH_ASKPASS_REQUIRE: "force" }
+          execFileSync("ssh-add", ["-q", file], { env: { ...process.env, ...env }, stdio: "ignore" })
+        }
+        const empty = yield* Effect.flip(connectWithout(host, { agentSocket }))
+        assert.include(empty.message, "there was no key to offer")
+        add(makeKey(join(host.folder, "unrelated")))
+        const unrelated = yield* Effect.flip(connectWithout(host, { agentSocket }))
+        assert.include(unrelated.message, "ssh-agent with 1 key")
+        add(host.keyFile)
+        yield* connectWithout(host, { agentSocket })
+        // A locked key that the agent holds needs no passphrase, and no other key is offered.
+        const locked = makeKey(join(host.folder, "locked-in-agent"), { passphrase: "open sesame", type: "rsa" })
+        add(locked, "open sesame")
+        const refused = yield* Effect.flip(connectTo(host, { sshKey: locked }, { agentSocket }))
+        assert.deepStrictEqual(refused._tag === "AuthenticationFailed" && refused.tried, [`${locked} in ssh-agent`])
+        host.authorize(readFileSync(`${locked}.pub`, "utf8"))
+        yield* connectTo(host, { sshKey: locked }, { agentSocket })
+        // An agent that does not answer is no agent.
+        const dead = yield* Effect.flip(connectWithout(host, { agentSocket: join(host.folder, "nowhere") }))
+        assert.include(dead.message, "there was no key to offer")
+      })
+    )
+
+    it.scoped("come from ~/.ssh", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const homeDir = mkdtempSync(join(host.folder, "home-"))
+        execFileSync("mkdir", [join(homeDir, ".ssh")])
+        const ecdsa = makeKey(join(homeDir, ".ssh/id_ecdsa"), { type: "ecdsa", passphrase: "open sesame" })
+        const unattended = yield* Effect.flip(connectWithout(host, { homeDir }))
+        assert.strictEqual(unattended._tag, "AuthenticationFailed")
+        assert.include(unattended.message, "id_ecdsa, which needs its passphrase")
+        host.authorize(readFileSync(`${ecdsa}.pub`, "utf8"))
+        yield* connectWithout(host, { homeDir }, scripted("open sesame"))
+        execFileSync("cp", [host.keyFile, join(homeDir, ".ssh/id_ed25519")])
+        const silent = scripted("not asked")
+        yield* connectWithout(host, { homeDir }, silent)
+        assert.deepStrictEqual(silent.asked, [])
+      })
+    )
+  })
+})
+
+/** Connects with a target that names no key. */
+const connectWithout = (host: Sshd, options: Partial<SettingsShape> = {}, terminal = scripted()) =>
+  connect(targetOf(host), host.folder).pipe(
+    Effect.provide(terminal.prompt),
+    Effect.provide(NodeFileSystem.layer),
+    Effect.provideService(SshSettings, {
+      homeDir: join(host.folder, "nobody"),
+      userName: host.user,
+      agentSocket: undefined,
+      knownHostsFile: host.knownHosts,
+      globalKnownHostsFiles: [],
+      keepAlive: Duration.seconds(10),
+      ...options
+    })
+  )
+
+const agent = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const folder = mkdtempSync(join(tmpdir(), "deployer-agent-"))
+    const socket = join(folder, "agent.sock")
+    const child = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" })
+    while (!existsSync(socket)) await new Promise((resolve) => setTimeout(resolve, 20))
+    return { child, folder, socket }
+  }),
+  ({ child, folder }) =>
+    Effect.promise(async () => {
+      child.kill()
+      await once(child, "exit")
+      rmSync(folder, { recursive: true, force: true })
+    })
+).pipe(Effect.map(({ socket }) => socket))
