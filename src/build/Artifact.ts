@@ -1,0 +1,193 @@
+/**
+ * The builders that come with deployer: `docker` and `command`.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { directoryTar } from "../internal/directory.ts"
+import { platform } from "../internal/machine.ts"
+import { run, variable } from "../internal/process.ts"
+import { knownWords } from "../internal/suggest.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import {
+  type Artifact,
+  type BuildContext,
+  type Builder,
+  BuilderOptionsInvalid,
+  BuildFailed,
+  type PostBuildHook,
+  type PreBuildHook
+} from "./Builder.ts"
+import { DockerBuilder } from "./DockerBuilder.ts"
+
+/** What is in a directory of this machine, in the order of the names. Fails when it is read. */
+export const fromDirectory = (directory: string): Artifact => ({
+  tree: Stream.mapError(
+    directoryTar(directory),
+    ({ detail, path }) => new BuildFailed({ message: `The release could not be read from ${path}: ${detail}` })
+  ),
+  metadata: { platform }
+})
+
+const Text = Schema.String.annotations({ message: () => "must be a text" })
+
+const Word = Text.pipe(
+  Schema.pattern(/^[^\p{Cc}]+$/u, { message: () => "must be a text that is not empty and has no control characters" })
+)
+
+const isFunction = (input: unknown): boolean => typeof input === "function"
+
+const hookMessage = () => "must be a function from the build context to an Effect"
+
+const hooks = {
+  /** Run before the build; a context that one yields replaces the former. */
+  preBuild: Schema.optionalWith(
+    Schema.Array(Schema.declare((input): input is PreBuildHook => isFunction(input), { message: hookMessage })),
+    { exact: true, default: () => [] }
+  ),
+  /** Run on the finished tarball before it is stored. */
+  postBuild: Schema.optionalWith(
+    Schema.Array(Schema.declare((input): input is PostBuildHook => isFunction(input), { message: hookMessage })),
+    { exact: true, default: () => [] }
+  )
+}
+
+const absolute = Word.pipe(
+  Schema.filter((path) => (path.startsWith("/") ? undefined : "must be an absolute path in the image"))
+)
+
+const DockerSettings = Schema.Struct({
+  ...hooks,
+  /** Relative to the project root. */
+  dockerfile: Schema.optionalWith(Word, { exact: true, default: () => "Dockerfile" }),
+  /** The folder whose files the Dockerfile can copy, relative to the project root. */
+  context: Schema.optionalWith(Word, { exact: true, default: () => "." }),
+  /** Further words for `docker build`, each one argument. */
+  args: Schema.optionalWith(Schema.Array(Text), { exact: true, default: () => [] }),
+  /** Besides `deployer_name` and `deployer_ts`. */
+  buildArgs: Schema.optionalWith(Schema.Record({ key: Word, value: Text }), { exact: true, default: () => ({}) }),
+  /** Where the image has the release. If that holds a directory named like the release, that one is the release. */
+  releasePath: Schema.optionalWith(absolute, { exact: true, default: () => "/app/_build/prod/rel" }),
+  /** `docker`, `podman` or the path of a compatible program; absent: what `DEPLOYER_ENGINE` names, else `docker`. */
+  engine: Schema.optionalWith(Word, { exact: true })
+})
+
+/** What `docker` may be told. */
+export type DockerOptions = typeof DockerSettings.Encoded
+
+/** Builds an image with a container engine and takes the release out of it. */
+export const docker = (options: DockerOptions = {}): Builder =>
+  builder("docker", DockerSettings, options, (settings) =>
+    Effect.fnUntraced(function* (context: BuildContext) {
+      const path = yield* Path.Path
+      const engines = yield* DockerBuilder
+      const engine = settings.engine ?? (yield* variable("DEPLOYER_ENGINE")) ?? "docker"
+      // What killed builds left would only grow.
+      yield* engines.sweep(engine)
+      return yield* engines.build({
+        name: context.name,
+        timestamp: context.timestamp,
+        context: path.resolve(context.root, settings.context),
+        dockerfile: path.resolve(context.root, settings.dockerfile),
+        args: settings.args,
+        buildArgs: settings.buildArgs,
+        releasePath: settings.releasePath.replace(/(?<=.)\/+$/, ""),
+        engine,
+        temp: context.temp
+      })
+    })
+  )
+
+const CommandSettings = Schema.Struct({
+  ...hooks,
+  /** Run by `sh -c` with `deployer_name` and `deployer_ts` in its environment. */
+  run: Word,
+  /** Where it leaves the release, relative to the project root. If that holds a directory named like the release, that one is the release. */
+  releasePath: Word,
+  /** Where it runs, relative to the project root. */
+  cwd: Schema.optionalWith(Word, { exact: true, default: () => "." })
+})
+
+/** What `command` may be told. */
+export type CommandOptions = typeof CommandSettings.Encoded
+
+/** Runs a command on this machine and takes the release from a directory: for projects without Docker. */
+export const command = (options: CommandOptions): Builder =>
+  builder("command", CommandSettings, options, (settings) =>
+    Effect.fnUntraced(function* (context: BuildContext) {
+      const path = yield* Path.Path
+      const cwd = path.resolve(context.root, settings.cwd)
+      yield* shell(settings.run, cwd, { deployer_name: context.name, deployer_ts: String(context.timestamp) })
+      const given = path.resolve(context.root, settings.releasePath)
+      const own = path.join(given, context.name)
+      if (yield* isDirectory(own)) return fromDirectory(own)
+      if (yield* isDirectory(given)) return fromDirectory(given)
+      return yield* new BuildFailed({
+        message: `There is no directory ${given} to take the release from after "${settings.run}": set "releasePath" in the builder to where it leaves the release`
+      })
+    })
+  )
+
+const isDirectory = (path: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(path)).pipe(
+    Effect.map((info) => info.type === "Directory"),
+    Effect.orElseSucceed(() => false)
+  )
+
+const shell = (line: string, cwd: string, env: Readonly<Record<string, string>>) =>
+  Effect.gen(function* () {
+    const child = yield* run({ command: "sh", args: ["-c", line], cwd, env })
+    const [status] = yield* Effect.all(
+      [
+        child.exitCode,
+        Stream.runForEach(child.stdout, Reporter.output),
+        Stream.runForEach(child.stderr, Reporter.output)
+      ],
+      { concurrency: "unbounded" }
+    )
+    if (status === 0) return
+    return yield* new BuildFailed({
+      message: `The build command "${line}" failed with status ${status}; its output above says why. Nothing was stored`
+    })
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTags({
+      SystemError: (error) => notStarted(line, cwd, error),
+      BadArgument: (error) => notStarted(line, cwd, error)
+    })
+  )
+
+const notStarted = (line: string, cwd: string, cause: Error) =>
+  new BuildFailed({ message: `The build command "${line}" could not be run in ${cwd}: ${cause.message}`, cause })
+
+/** Configs are modules: a mistake that was thrown while one is loaded would hide all others. */
+const builder = <A extends Required<Pick<Builder, "preBuild" | "postBuild">>, I>(
+  name: string,
+  schema: Schema.Schema<A, I>,
+  options: I,
+  make: (settings: A) => Builder
+): Builder =>
+  Either.match(Schema.decodeUnknownEither(schema, { errors: "all", onExcessProperty: "error" })(options), {
+    onRight: (settings) =>
+      Object.assign((context: BuildContext) => make(settings)(context), {
+        preBuild: settings.preBuild,
+        postBuild: settings.postBuild
+      }),
+    onLeft: (error) => {
+      const mistakes = ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => {
+        const known = "fields" in schema && typeof schema.fields === "object" ? Object.keys(schema.fields ?? {}) : []
+        const what =
+          issue._tag === "Unexpected"
+            ? `is not an option of ${name}${knownWords(String(issue.path[0]), known)}`
+            : issue.message
+        return issue.path.length === 0
+          ? "the options must be an object"
+          : `${issue.path.map(String).join(".")}: ${what}`
+      })
+      return Object.assign(() => Effect.fail(new BuilderOptionsInvalid({ builder: name, mistakes })), { mistakes })
+    }
+  })
