@@ -1,6 +1,7 @@
 /**
  * A release: one stored tarball and what is known about it.
  */
+import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 
 /** The tag that exactly one release of a name carries: the newest one. */
@@ -46,6 +47,10 @@ export class Metadata extends Schema.Class<Metadata>("Metadata")({
   buildMillis: Schema.optional(Schema.NonNegativeInt)
 }) {}
 
+/** A tarball's name in `release_store/`. */
+export const tarballName = (name: string, createdAt: DateTime.Utc): string =>
+  `${name}-${Math.floor(createdAt.epochMillis / 1000)}.tar.gz`
+
 /** A stored release. */
 export class Release extends Schema.Class<Release>("Release")({
   /** 1, 2, 3 …; never used again, not even after the release is deleted. */
@@ -62,7 +67,7 @@ export class Release extends Schema.Class<Release>("Release")({
 }) {
   /** The tarball's name in `release_store/`: `<name>-<unix seconds>.tar.gz`. */
   get fileName(): string {
-    return `${this.name}-${Math.floor(this.createdAt.epochMillis / 1000)}.tar.gz`
+    return tarballName(this.name, this.createdAt)
   }
 
   /** Whether this is the release of its name that carries the tag `latest`. */

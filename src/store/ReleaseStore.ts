@@ -1,15 +1,27 @@
 /**
  * The release store: tarballs in `release_store/` and, in SQLite, what is known about them.
  */
+import * as Migrator from "@effect/sql/Migrator"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as SqlError from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
-import type * as DateTime from "effect/DateTime"
-import type * as Effect from "effect/Effect"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Manifest } from "../domain/Manifest.ts"
-import { type Metadata, Release, shortRef } from "../domain/Release.ts"
-import type { WorkspaceNotFound } from "../workspace/Workspace.ts"
+import { type Metadata, parseSelector, Release, ReleaseName, shortRef, Tag, tarballName } from "../domain/Release.ts"
+import { once } from "../internal/once.ts"
+import * as sqlite from "../internal/sqlite.ts"
+import { warn } from "../terminal/Reporter.ts"
+import { Workspace, type WorkspaceNotFound } from "../workspace/Workspace.ts"
+import * as Entries from "./Entries.ts"
+import { migrations, newest } from "./migrations.ts"
+import { Tarballs, TarballsError } from "./Tarballs.ts"
 
 /** The store could not be read or written; `operation` says what was tried. */
 export class ReleaseStoreError extends Schema.TaggedError<ReleaseStoreError>()("ReleaseStoreError", {
@@ -111,7 +123,11 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     readonly receive: <E, R>(
       tarball: Stream.Stream<Uint8Array, E, R>
     ) => Effect.Effect<Parcel, E | StoreFailure, R | Scope.Scope>
-    /** Moves a parcel into `release_store/` and records it as the latest of its name, in one transaction. */
+    /**
+     * Moves a parcel into `release_store/` and records it as the latest of its name, in one transaction. The very bytes of
+     * a release that is there already are that release: it keeps its id, date and metadata, gets the further tags and is
+     * the latest again (a ref names one release). Two builds differ at least in their times, unless they are reproducible.
+     */
     readonly add: (parcel: Parcel, draft: ReleaseDraft) => Effect.Effect<Release, StoreFailure>
     /** The tarball from byte `offset` (default 0) on. */
     readonly content: (release: Release, offset?: number) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
@@ -122,4 +138,328 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     /** Compares entries with tarballs, clears entries without one and removes what killed builds left in `temp/`. */
     readonly check: Effect.Effect<StoreCheck, StoreFailure>
   }
->() {}
+>() {
+  /** On any SQLite `SqlClient` and any place for tarballs; runs the migrations while it is built. */
+  static readonly layerSql: Layer.Layer<ReleaseStore, ReleaseStoreError, SqlClient.SqlClient | Tarballs> = Layer.effect(
+    this,
+    Effect.suspend(() => make)
+  )
+
+  /** In the workspace; the first operation finds it, opens the database and makes what is missing. */
+  static readonly layer: Layer.Layer<ReleaseStore, never, Workspace> = Layer.scoped(
+    this,
+    Effect.gen(function* () {
+      const workspace = yield* Workspace
+      return yield* lazily(
+        Effect.flatMap(workspace.paths, (paths) => openStore(paths.database, Tarballs.layerFiles(paths)))
+      )
+    })
+  )
+
+  /** The same SQL in memory, and tarballs in memory. Each build of the layer is a store of its own. */
+  static readonly layerMemory: Layer.Layer<ReleaseStore> = Layer.scoped(
+    this,
+    Effect.suspend(() => lazily(openStore(":memory:", Tarballs.layerMemory)))
+  )
+}
+
+type Store = Context.Tag.Service<ReleaseStore>
+
+const failed = (operation: string) => (error: { readonly detail: string; readonly cause?: unknown }) =>
+  new ReleaseStoreError({ operation, detail: error.detail, cause: error.cause })
+
+/** Opens the database file and builds the store on it, for as long as the scope lives. */
+const openStore = (database: string, tarballs: Layer.Layer<Tarballs>) =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const client = yield* Effect.mapError(sqlite.open(database), failed("open the release store"))
+    const context = yield* Layer.buildWithScope(
+      Layer.provide(ReleaseStore.layerSql, Layer.merge(tarballs, Layer.succeedContext(client))),
+      scope
+    )
+    return Context.get(context, ReleaseStore)
+  })
+
+/** A store that is opened by its first operation and closed with the scope. */
+const lazily = (open: Effect.Effect<Store, StoreFailure, Scope.Scope>): Effect.Effect<Store, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const store = yield* once(Scope.extend(open, scope))
+    const use = <A, E, R>(operation: (store: Store) => Effect.Effect<A, E, R>) => Effect.flatMap(store, operation)
+    return {
+      list: (query) => use((store) => store.list(query)),
+      find: (selector) => use((store) => store.find(selector)),
+      receive: (tarball) => use((store) => store.receive(tarball)),
+      add: (parcel, draft) => use((store) => store.add(parcel, draft)),
+      content: (release, offset) => Stream.unwrap(Effect.map(store, (store) => store.content(release, offset))),
+      manifest: (release) => use((store) => store.manifest(release)),
+      remove: (releases) => use((store) => store.remove(releases)),
+      check: use((store) => store.check)
+    }
+  })
+
+/** The migrations, without taking the write lock where there is nothing to do. */
+const migrate = (exclusively: Entries.Entries["exclusively"]) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const table = "migrations"
+    const done = Effect.gen(function* () {
+      const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ${table}`
+      if (tables.length === 0) return 0
+      const rows = yield* sql`SELECT COALESCE(MAX(migration_id), 0) AS id FROM ${sql(table)}`
+      const [row] = yield* Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ id: Schema.Int })))(rows)
+      return row.id
+    })
+    const before = yield* done
+    if (before > newest) {
+      return yield* new ReleaseStoreError({
+        operation: "open the release store",
+        detail: `a newer deployer has changed its database (step ${before}, this one knows ${newest}): update deployer`
+      })
+    }
+    if (before < newest) {
+      yield* exclusively(Migrator.make({})({ loader: Migrator.fromRecord(migrations), table }))
+    }
+  })
+
+// A few files are looked at one by one, many by one look at the folder.
+const fewFiles = 16
+
+const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarballs> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const tarballs = yield* Tarballs
+  const entries = yield* Entries.make
+
+  const database = yield* Effect.match(sql`SELECT file FROM pragma_database_list WHERE name = 'main'`, {
+    onFailure: () => "of the store",
+    onSuccess: (rows) => {
+      const file = rows[0]?.file
+      return typeof file === "string" && file !== "" ? file : "in memory"
+    }
+  })
+
+  /** Turns what a database and a disk may do into the one error of this service. */
+  const during =
+    (operation: string) =>
+    <A, E, R>(effect: Effect.Effect<A, E | Internal, R>) =>
+      effect.pipe(
+        Effect.catchAllDefect(
+          (defect): Effect.Effect<never, Internal> =>
+            sqlite.isSqlDefect(defect)
+              ? Effect.fail(new SqlError.SqlError({ cause: defect }))
+              : isInternal(defect)
+                ? Effect.fail(defect)
+                : Effect.die(defect)
+        ),
+        Effect.catchIf(isInternal, (error) => Effect.fail(failed(operation)(inWords(database, error))))
+      )
+
+  const gone = (releases: ReadonlyArray<Release>) =>
+    releases.length <= fewFiles
+      ? Effect.filter(releases, ({ fileName }) => tarballs.has(fileName), { negate: true })
+      : Effect.map(tarballs.names, (names) => releases.filter(({ fileName }) => !names.has(fileName)))
+
+  /** Clears entries, unless another process cleared them or brought their tarballs back; yields those that it cleared. */
+  const clear = (releases: ReadonlyArray<Release>) =>
+    entries.exclusively(
+      Effect.gen(function* () {
+        const recorded = yield* Effect.filter(releases, ({ id }) => Effect.map(entries.withId(id), Option.isSome))
+        const lost = yield* gone(recorded)
+        yield* entries.remove(lost)
+        return lost
+      })
+    )
+
+  const clearAloud = Effect.fnUntraced(function* (releases: ReadonlyArray<Release>) {
+    for (const { fileName, name, ref } of yield* clear(releases)) {
+      yield* warn(
+        `The tarball ${fileName} is gone from release_store/: the entry of ${name} (${shortRef(ref)}) was cleared`
+      )
+    }
+  })
+
+  const list = (query: ReleaseQuery): Effect.Effect<ReadonlyArray<Release>, Internal> =>
+    Effect.gen(function* () {
+      const releases = yield* entries.list(query)
+      const lost = yield* gone(releases)
+      if (lost.length === 0) return releases
+      yield* clearAloud(lost)
+      return yield* list(query)
+    })
+
+  const candidates = (selector: string) =>
+    Effect.gen(function* () {
+      const { id, name, refPrefix } = parseSelector(selector)
+      const byId = id === undefined ? Option.none() : yield* entries.withId(id)
+      if (Option.isSome(byId)) return [byId.value]
+      const byName = name === undefined ? Option.none() : yield* entries.latestOf(name)
+      if (Option.isSome(byName)) return [byName.value]
+      return refPrefix === undefined ? [] : yield* entries.withRefPrefix(refPrefix)
+    })
+
+  const find = (selector: string): Effect.Effect<Release, ReleaseNotFound | ReleaseAmbiguous | Internal> =>
+    Effect.gen(function* () {
+      const releases = yield* candidates(selector)
+      const lost = yield* gone(releases)
+      if (lost.length > 0) {
+        yield* clearAloud(lost)
+        return yield* find(selector)
+      }
+      const [release, ...others] = releases
+      if (release === undefined) return yield* new ReleaseNotFound({ selector, known: yield* entries.names })
+      if (others.length > 0) return yield* new ReleaseAmbiguous({ selector, refs: releases.map(({ ref }) => ref) })
+      return release
+    })
+
+  const freeDate = (name: string, date: DateTime.Utc): Effect.Effect<DateTime.Utc, Internal> =>
+    Effect.gen(function* () {
+      const taken =
+        (yield* entries.isTaken(name, Math.floor(date.epochMillis / 1000))) ||
+        (yield* tarballs.has(tarballName(name, date)))
+      return taken ? yield* freeDate(name, DateTime.add(date, { seconds: 1 })) : date
+    })
+
+  const add = (parcel: Parcel, draft: ReleaseDraft) =>
+    Effect.gen(function* () {
+      const { name, tags } = yield* Schema.validate(Named)(draft)
+      const manifest = yield* Entries.packManifest(draft.manifest)
+      let placed: string | undefined
+      const place = (fileName: string) =>
+        Effect.tap(tarballs.place(parcel.path, fileName), () => {
+          placed = fileName
+        })
+      return yield* entries
+        .exclusively(
+          Effect.gen(function* () {
+            const same = yield* entries.withRef(parcel.ref)
+            if (Option.isSome(same)) {
+              if (same.value.name !== name) {
+                return yield* new ReleaseStoreError({
+                  operation: `add a release of ${name}`,
+                  detail: `its bytes are those of release ${same.value.id}, which is one of ${same.value.name}: delete that one first, or build again`
+                })
+              }
+              if (!(yield* tarballs.has(same.value.fileName))) yield* place(same.value.fileName)
+              return yield* entries.renew(same.value, tags)
+            }
+            const createdAt = yield* freeDate(name, draft.createdAt)
+            yield* place(tarballName(name, createdAt))
+            const { ref, sha256, size } = parcel
+            return yield* entries.insert({
+              name,
+              ref,
+              sha256,
+              size,
+              tags,
+              createdAt,
+              metadata: draft.metadata,
+              manifest
+            })
+          })
+        )
+        .pipe(
+          Effect.onError(() =>
+            placed === undefined ? Effect.void : Effect.ignore(tarballs.takeBack(parcel.path, placed))
+          )
+        )
+    })
+
+  yield* during("open the release store")(migrate(entries.exclusively))
+
+  return {
+    list: (query = {}) => during("list the releases")(list(query)),
+    find: (selector) => during(`look for the release "${selector}"`)(find(selector)),
+    receive: (tarball) =>
+      tarballs.receive(tarball).pipe(
+        Effect.map(({ md5, path, sha256, size }) => ({ path, ref: md5.toUpperCase(), sha256, size })),
+        Effect.catchAll((error) =>
+          Effect.fail(error instanceof TarballsError ? failed("write the tarball")(error) : error)
+        )
+      ),
+    // Short, and an interruption between the tarball and the entry must not part them.
+    add: (parcel, draft) => Effect.uninterruptible(during(`add a release of ${draft.name}`)(add(parcel, draft))),
+    content: (release, offset = 0) => {
+      const operation = `read the tarball ${release.fileName}`
+      return Stream.unwrapScoped(
+        Effect.gen(function* () {
+          // The file name of a removed release may belong to another one by now.
+          const recorded = yield* entries.withId(release.id)
+          const opened = yield* Option.isNone(recorded)
+            ? Effect.succeedNone
+            : tarballs.open(recorded.value.fileName, offset)
+          if (Option.isNone(opened)) {
+            yield* clear([release])
+            return yield* new TarballMissing({ release })
+          }
+          const { bytes, size } = opened.value
+          if (size !== release.size) {
+            return yield* new ReleaseStoreError({
+              operation,
+              detail: `it has ${size} bytes where ${release.size} were stored: delete this release and build it again`
+            })
+          }
+          return Stream.mapError(bytes, failed(operation))
+        }).pipe(during(operation))
+      )
+    },
+    manifest: (release) =>
+      Effect.gen(function* () {
+        const manifest = yield* entries.manifest(release.id)
+        if (Option.isNone(manifest)) {
+          return yield* new Entries.ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
+        }
+        return manifest.value
+      }).pipe(during(`read the manifest of ${release.name} (${shortRef(release.ref)})`)),
+    remove: (releases) =>
+      Effect.gen(function* () {
+        const recorded = yield* Effect.filter(releases, ({ id }) => Effect.map(entries.withId(id), Option.isSome))
+        // Tarballs first: an entry without a tarball is found and cleared, a tarball without an entry stays for ever.
+        yield* Effect.forEach(recorded, ({ fileName }) => tarballs.remove(fileName), { discard: true })
+        yield* entries.remove(recorded)
+      }).pipe(entries.exclusively, during("remove releases"), Effect.uninterruptible),
+    check: Effect.gen(function* () {
+      yield* tarballs.sweep
+      // While nobody can add: between its tarball and its entry a release would look like an unknown file.
+      return yield* entries.exclusively(
+        Effect.gen(function* () {
+          const releases = yield* entries.list({})
+          const names = yield* tarballs.names
+          const cleared = releases.filter(({ fileName }) => !names.has(fileName))
+          yield* entries.remove(cleared)
+          const known = new Set(releases.map(({ fileName }) => fileName))
+          const unknown = [...names].filter((name) => !known.has(name) && !name.startsWith(".")).toSorted()
+          return { cleared, unknown }
+        })
+      )
+    }).pipe(during("check the release store"))
+  }
+})
+
+const Named = Schema.Struct({ name: ReleaseName, tags: Schema.Array(Tag) })
+
+/** What must not leave this service as it is. */
+type Internal =
+  | SqlError.SqlError
+  | Migrator.MigrationError
+  | ParseResult.ParseError
+  | TarballsError
+  | Entries.ManifestDamaged
+
+const isInternal = (error: unknown): error is Internal =>
+  error instanceof SqlError.SqlError ||
+  ParseResult.isParseError(error) ||
+  error instanceof TarballsError ||
+  error instanceof Migrator.MigrationError ||
+  error instanceof Entries.ManifestDamaged
+
+const inWords = (database: string, error: Internal): { readonly detail: string; readonly cause?: unknown } => {
+  switch (error._tag) {
+    case "SqlError":
+    case "MigrationError":
+      return sqlite.explain(database, error)
+    case "ParseError":
+      return { detail: `an entry of the database ${database} makes no sense: ${error.message}`, cause: error }
+    default:
+      return error
+  }
+}

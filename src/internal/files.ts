@@ -1,0 +1,220 @@
+/**
+ * Files, with errors that say what a person can do about them.
+ */
+import { createHash } from "node:crypto"
+import { constants } from "node:fs"
+import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises"
+import { dirname } from "node:path"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+/** A file operation failed. */
+export class FileError extends Data.TaggedError("FileError")<{
+  /** What is wrong and where, one sentence without a full stop. */
+  readonly detail: string
+  /** The system's code, for instance `ENOENT`. */
+  readonly code: string | undefined
+  readonly cause: unknown
+}> {}
+
+/** The system's error code. */
+export const codeOf = (cause: unknown): string | undefined =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
+
+/** `12.3 MB`: three digits or so, decimal units. */
+const inUnits = (bytes: number): string => {
+  const units = ["kB", "MB", "GB", "TB"]
+  let value = bytes / 1000
+  let unit = "kB"
+  for (const next of units) {
+    unit = next
+    if (value < 1000) break
+    value /= 1000
+  }
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`
+}
+
+const free = (folder: string): Effect.Effect<string> =>
+  Effect.match(
+    Effect.tryPromise(() => statfs(folder)),
+    {
+      onFailure: () => "unknown space",
+      onSuccess: ({ bavail, bsize }) => inUnits(bavail * bsize)
+    }
+  )
+
+const explain = (path: string, cause: unknown): Effect.Effect<FileError> => {
+  const code = codeOf(cause)
+  const detail = (text: string) => Effect.succeed(new FileError({ detail: text, code, cause }))
+  switch (code) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return Effect.flatMap(free(dirname(path)), (space) =>
+        detail(`no space left in ${dirname(path)} (${space} free): free some, for instance with deployer manage prune`)
+      )
+    case "EFBIG":
+      return detail(`${path} would become larger than this system allows`)
+    case "EACCES":
+    case "EPERM":
+      return detail(`no permission for ${path}`)
+    case "EROFS":
+      return detail(`${path} lies on a read-only file system`)
+    case "ENOENT":
+      return detail(`${path} does not exist`)
+    case "ENOTDIR":
+    case "EEXIST":
+      return detail(`a file is in the way of the folder ${path}`)
+    case "EISDIR":
+      return detail(`${path} is a folder`)
+    default:
+      return detail(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`)
+  }
+}
+
+/** Runs a file operation; not interruptible, so that nothing goes on behind the back of a finalizer. */
+export const attempt = <A>(path: string, run: () => Promise<A>): Effect.Effect<A, FileError> =>
+  Effect.uninterruptible(
+    Effect.catchAll(Effect.tryPromise({ try: run, catch: (cause) => ({ cause }) }), ({ cause }) =>
+      Effect.flip(explain(path, cause))
+    )
+  )
+
+const absentAs =
+  <B>(value: B) =>
+  <A>(self: Effect.Effect<A, FileError>): Effect.Effect<A | B, FileError> =>
+    Effect.catchAll(self, (error) => (error.code === "ENOENT" ? Effect.succeed(value) : Effect.fail(error)))
+
+/** Makes a folder and those above it. */
+export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
+  Effect.asVoid(attempt(path, () => mkdir(path, { recursive: true })))
+
+/** The names in a folder; none where it does not exist. */
+export const namesIn = (path: string): Effect.Effect<ReadonlyArray<string>, FileError> =>
+  absentAs<ReadonlyArray<string>>([])(attempt(path, () => readdir(path)))
+
+/** Bytes of a regular file; nothing where it does not exist. */
+export const sizeOf = (path: string): Effect.Effect<Option.Option<number>, FileError> =>
+  absentAs(Option.none<number>())(
+    Effect.map(
+      attempt(path, () => stat(path)),
+      ({ size }) => Option.some(size)
+    )
+  )
+
+/** Removes a file or a whole folder; nothing happens where it does not exist. */
+export const removeAll = (path: string): Effect.Effect<void, FileError> =>
+  attempt(path, () => rm(path, { recursive: true, force: true }))
+
+// Not every system can open a folder; without it only a power cut in the next seconds can undo a rename.
+const syncFolder = (path: string): Effect.Effect<void> =>
+  Effect.ignore(Effect.scoped(Effect.flatMap(opened(path, "r"), (folder) => attempt(path, () => folder.sync()))))
+
+const opened = (path: string, flags: "r" | "wx"): Effect.Effect<FileHandle, FileError, Scope.Scope> =>
+  Effect.acquireRelease(
+    attempt(path, () => open(path, flags)),
+    (file) => Effect.ignore(attempt(path, () => file.close()))
+  )
+
+/** Renames a file, for good. Between file systems it is copied first, under `interim` beside its new place. */
+export const move = (from: string, to: string, interim: string): Effect.Effect<void, FileError> => {
+  const across = attempt(to, () => copyFile(from, interim, constants.COPYFILE_EXCL)).pipe(
+    Effect.zipRight(Effect.scoped(Effect.flatMap(opened(interim, "r"), (file) => attempt(to, () => file.sync())))),
+    Effect.zipRight(attempt(to, () => rename(interim, to))),
+    Effect.onError(() => Effect.ignore(removeAll(interim))),
+    Effect.zipRight(removeAll(from))
+  )
+  return attempt(to, () => rename(from, to)).pipe(
+    Effect.catchIf(
+      (error) => error.code === "EXDEV",
+      () => across
+    ),
+    Effect.zipRight(syncFolder(dirname(to)))
+  )
+}
+
+/** What was written: hashes in lower-case hex, size in bytes. */
+export interface Written {
+  readonly md5: string
+  readonly sha256: string
+  readonly size: number
+}
+
+const writeAll = (path: string, file: FileHandle, bytes: Uint8Array): Effect.Effect<void, FileError> =>
+  Effect.flatMap(
+    attempt(path, () => file.write(bytes)),
+    ({ bytesWritten }) =>
+      bytesWritten < bytes.length ? writeAll(path, file, bytes.subarray(bytesWritten)) : Effect.void
+  )
+
+/** Hashes bytes on their way. */
+export const hashing = () => {
+  const md5 = createHash("md5")
+  const sha256 = createHash("sha256")
+  let size = 0
+  return {
+    update: (bytes: Uint8Array) => {
+      md5.update(bytes)
+      sha256.update(bytes)
+      size += bytes.length
+    },
+    written: (): Written => ({ md5: md5.digest("hex"), sha256: sha256.digest("hex"), size })
+  }
+}
+
+/** Writes a new file to the disk, hashing it on the way. A file that is not finished is removed. */
+export const writeHashed = <E, R>(
+  path: string,
+  bytes: Stream.Stream<Uint8Array, E, R>
+): Effect.Effect<Written, E | FileError, R> =>
+  Effect.gen(function* () {
+    const file = yield* opened(path, "wx")
+    const hash = hashing()
+    yield* Stream.runForEach(bytes, (chunk) => {
+      hash.update(chunk)
+      return writeAll(path, file, chunk)
+    })
+    yield* attempt(path, () => file.sync())
+    return hash.written()
+  }).pipe(
+    Effect.scoped,
+    Effect.onError(() => Effect.ignore(removeAll(path)))
+  )
+
+const chunkSize = 256 * 1024
+
+/** A file from byte `offset` on; nothing where it does not exist. It is open once this yields. */
+export const readFrom = (
+  path: string,
+  offset: number
+): Effect.Effect<
+  Option.Option<{ readonly size: number; readonly bytes: Stream.Stream<Uint8Array, FileError> }>,
+  FileError,
+  Scope.Scope
+> =>
+  opened(path, "r").pipe(
+    Effect.flatMap((file) =>
+      Effect.map(
+        attempt(path, () => file.stat()),
+        ({ size }) => ({
+          size,
+          bytes: Stream.paginateEffect(offset, (position) =>
+            Effect.map(
+              attempt(path, () => file.read(new Uint8Array(chunkSize), 0, chunkSize, position)),
+              ({ buffer, bytesRead }) => [
+                buffer.subarray(0, bytesRead),
+                bytesRead === 0 ? Option.none() : Option.some(position + bytesRead)
+              ]
+            )
+          ).pipe(Stream.filter((chunk) => chunk.length > 0))
+        })
+      )
+    ),
+    Effect.asSome,
+    Effect.catchIf(
+      (error) => error.code === "ENOENT",
+      () => Effect.succeedNone
+    )
+  )

@@ -1,0 +1,205 @@
+/**
+ * The store's table of releases: queries and changes in terms of releases. What belongs together is changed together
+ * by whoever holds a {@link Entries.exclusively}.
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import type * as SqlError from "@effect/sql/SqlError"
+import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import { Manifest } from "../domain/Manifest.ts"
+import { latest, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "../domain/Release.ts"
+import { compress, decompress } from "../internal/gzip.ts"
+
+const Row = Schema.Struct({
+  id: Schema.Int,
+  name: ReleaseName,
+  ref: Ref,
+  sha256: Sha256,
+  size: Schema.NonNegativeInt,
+  created_at: Schema.DateTimeUtcFromNumber,
+  metadata: Schema.parseJson(Metadata),
+  is_latest: Schema.Literal(0, 1),
+  tags: Schema.parseJson(Schema.Array(Tag))
+})
+
+const decodeRows = Schema.decodeUnknown(Schema.Array(Row))
+const encodeMetadata = Schema.encode(Schema.parseJson(Metadata))
+const ManifestJson = Schema.parseJson(Manifest)
+
+/** An entry's manifest cannot be read. */
+export class ManifestDamaged extends Data.TaggedError("ManifestDamaged")<{
+  /** A sentence without a full stop. */
+  readonly detail: string
+  readonly cause?: unknown
+}> {}
+
+/** What the database may do wrong. */
+export type EntriesError = SqlError.SqlError | ParseResult.ParseError
+
+/** Everything about a release but what the table itself decides. */
+export type NewEntry = Pick<Release, "name" | "ref" | "sha256" | "size" | "tags" | "createdAt" | "metadata"> & {
+  /** As {@link packManifest} makes it. */
+  readonly manifest: Uint8Array
+}
+
+/** A manifest as it is stored. */
+export const packManifest = (manifest: Manifest): Effect.Effect<Uint8Array, ParseResult.ParseError> =>
+  Effect.flatMap(Schema.encode(ManifestJson)(manifest), compress)
+
+const releaseOf = ({ created_at, is_latest, tags, ...row }: typeof Row.Type): Release =>
+  Release.make({ ...row, createdAt: created_at, tags: is_latest === 1 ? [...tags, latest] : tags })
+
+/** Access to the tables that the migrations make. */
+export const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+
+  const columns = sql.literal(`id, name, ref, sha256, size, created_at, metadata, is_latest,
+    (SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE release_id = releases.id ORDER BY position)) AS tags`)
+
+  const many = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError.SqlError>) =>
+    Effect.map(Effect.flatMap(rows, decodeRows), (all) => all.map(releaseOf))
+
+  const one = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError.SqlError>) =>
+    Effect.map(many(rows), ([first]) => Option.fromNullable(first))
+
+  const withId = (id: number) => one(sql`SELECT ${columns} FROM releases WHERE id = ${id}`)
+
+  const setTags = (id: number, tags: ReadonlyArray<string>) =>
+    Effect.forEach(
+      [...new Set(tags)].filter((tag) => tag !== latest),
+      (tag, position) => sql`INSERT INTO tags (release_id, position, tag) VALUES (${id}, ${position}, ${tag})`,
+      { discard: true }
+    )
+
+  const makeLatest = (id: number, name: string) =>
+    Effect.zipRight(
+      sql`UPDATE releases SET is_latest = 0 WHERE name = ${name} AND is_latest = 1 AND id <> ${id}`,
+      sql`UPDATE releases SET is_latest = 1 WHERE id = ${id}`
+    )
+
+  return {
+    /**
+     * Runs the effect while no other process can write; all of its changes are made, or none. The usual `BEGIN` would
+     * take the write lock only at the first change and then fail, without waiting, where another process was faster.
+     */
+    exclusively: SqlClient.makeWithTransaction({
+      transactionTag: SqlClient.TransactionConnection,
+      spanAttributes: [],
+      acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
+        Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
+      ),
+      begin: (connection) => connection.executeRaw("BEGIN IMMEDIATE", []),
+      savepoint: (connection, depth) => connection.executeRaw(`SAVEPOINT nested_${depth}`, []),
+      commit: (connection) =>
+        Effect.tapError(connection.executeRaw("COMMIT", []), () =>
+          Effect.ignore(connection.executeRaw("ROLLBACK", []))
+        ),
+      // Nothing is left to roll back where `BEGIN` failed or SQLite did it by itself; the first failure is the one to tell.
+      rollback: (connection) => Effect.ignore(connection.executeRaw("ROLLBACK", [])),
+      rollbackSavepoint: (connection, depth) => connection.executeRaw(`ROLLBACK TO SAVEPOINT nested_${depth}`, [])
+    }),
+
+    /** Newest first. */
+    list: (query: { readonly name?: string; readonly limit?: number }) =>
+      many(
+        query.name === undefined
+          ? sql`SELECT ${columns} FROM releases ORDER BY id DESC LIMIT ${query.limit ?? -1}`
+          : sql`SELECT ${columns} FROM releases WHERE name = ${query.name} ORDER BY id DESC LIMIT ${query.limit ?? -1}`
+      ),
+
+    withId,
+
+    latestOf: (name: string) => one(sql`SELECT ${columns} FROM releases WHERE name = ${name} AND is_latest = 1`),
+
+    withRef: (ref: string) => one(sql`SELECT ${columns} FROM releases WHERE ref = ${ref}`),
+
+    /** At most eight, in the order of their refs. */
+    withRefPrefix: (prefix: string) =>
+      // "G" follows the last hex digit.
+      many(sql`SELECT ${columns} FROM releases WHERE ref >= ${prefix} AND ref < ${`${prefix}G`} ORDER BY ref LIMIT 8`),
+
+    names: Effect.flatMap(
+      sql`SELECT DISTINCT name FROM releases ORDER BY name`,
+      Schema.decodeUnknown(Schema.Array(Schema.Struct({ name: Schema.String })))
+    ).pipe(Effect.map((rows) => rows.map(({ name }) => name))),
+
+    /** Whether a release of the name has this second in its file name. */
+    isTaken: (name: string, unixSeconds: number) =>
+      Effect.map(
+        sql`SELECT 1 FROM releases WHERE name = ${name}
+          AND created_at >= ${unixSeconds * 1000} AND created_at < ${(unixSeconds + 1) * 1000}`,
+        (rows) => rows.length > 0
+      ),
+
+    /** The new entry is the latest of its name. */
+    insert: (entry: NewEntry) =>
+      Effect.gen(function* () {
+        const metadata = yield* encodeMetadata(entry.metadata)
+        const rows = yield* sql`INSERT INTO releases (name, ref, sha256, size, created_at, metadata, is_latest)
+          VALUES (${entry.name}, ${entry.ref}, ${entry.sha256}, ${entry.size},
+            ${DateTime.toEpochMillis(entry.createdAt)}, ${metadata}, 0) RETURNING id`
+        const [{ id }] = yield* Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ id: Schema.Int })))(rows)
+        yield* setTags(id, entry.tags)
+        yield* sql`INSERT INTO manifests (release_id, gzip) VALUES (${id}, ${entry.manifest})`
+        yield* makeLatest(id, entry.name)
+        return Release.make({
+          id,
+          name: entry.name,
+          ref: entry.ref,
+          sha256: entry.sha256,
+          size: entry.size,
+          createdAt: entry.createdAt,
+          metadata: entry.metadata,
+          tags: [...new Set(entry.tags.filter((tag) => tag !== latest)), latest]
+        })
+      }),
+
+    /** Adds tags to an entry and makes it the latest of its name again. */
+    renew: (release: Release, tags: ReadonlyArray<string>) =>
+      Effect.gen(function* () {
+        const all = [...new Set([...release.tags, ...tags])].filter((tag) => tag !== latest)
+        yield* sql`DELETE FROM tags WHERE release_id = ${release.id}`
+        yield* setTags(release.id, all)
+        yield* makeLatest(release.id, release.name)
+        return Release.make({ ...release, tags: [...all, latest] })
+      }),
+
+    /** Where this takes `latest` away from a name, the newest one left gets it. */
+    remove: (releases: ReadonlyArray<Release>) =>
+      Effect.gen(function* () {
+        yield* Effect.forEach(releases, ({ id }) => sql`DELETE FROM releases WHERE id = ${id}`, { discard: true })
+        for (const name of new Set(releases.map((release) => release.name))) {
+          yield* sql`UPDATE releases SET is_latest = 1
+            WHERE id = (SELECT MAX(id) FROM releases WHERE name = ${name})
+            AND NOT EXISTS (SELECT 1 FROM releases WHERE name = ${name} AND is_latest = 1)`
+        }
+      }),
+
+    /** Nothing where the entry is gone. */
+    manifest: (id: number) =>
+      Effect.gen(function* () {
+        const rows = yield* Effect.flatMap(
+          sql`SELECT gzip FROM manifests WHERE release_id = ${id}`,
+          Schema.decodeUnknown(Schema.Array(Schema.Struct({ gzip: Schema.Uint8ArrayFromSelf })))
+        )
+        const [row] = rows
+        if (row === undefined) return Option.none()
+        return yield* decompress(row.gzip).pipe(
+          Effect.flatMap(Schema.decode(ManifestJson)),
+          Effect.mapBoth({
+            onFailure: (cause) =>
+              new ManifestDamaged({ detail: "it is damaged: delete this release and build it again", cause }),
+            onSuccess: Option.some
+          })
+        )
+      })
+  }
+})
+
+/** Access to the tables. */
+export type Entries = Effect.Effect.Success<typeof make>

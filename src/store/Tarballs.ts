@@ -1,0 +1,173 @@
+/**
+ * The place for tarballs, below the release store: a folder beside `temp/`, or memory.
+ */
+import { join } from "node:path"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as files from "../internal/files.ts"
+import { sweep, temporaryName } from "../internal/leftovers.ts"
+
+/** The place for tarballs does not do what it should; `detail` is a sentence. */
+export class TarballsError extends Data.TaggedError("TarballsError")<{
+  readonly detail: string
+  readonly cause?: unknown
+}> {}
+
+/** A tarball that was written and is not kept yet. */
+export interface Received extends files.Written {
+  readonly path: string
+}
+
+/** A kept tarball, open. */
+export interface Opened {
+  /** Bytes of the whole tarball. */
+  readonly size: number
+  /** From the asked offset on. */
+  readonly bytes: Stream.Stream<Uint8Array, TarballsError>
+}
+
+/** Keeps tarballs by file name and knows nothing else about them. */
+export class Tarballs extends Context.Tag("deployer/Tarballs")<
+  Tarballs,
+  {
+    /** Writes a tarball to the temporary place, hashed, safe on the disk; removed with the scope unless it was placed. */
+    readonly receive: <E, R>(
+      bytes: Stream.Stream<Uint8Array, E, R>
+    ) => Effect.Effect<Received, E | TarballsError, R | Scope.Scope>
+    /** Moves a received tarball to its file name. Fails where it is gone; the caller sees to it that the name is free. */
+    readonly place: (path: string, fileName: string) => Effect.Effect<void, TarballsError>
+    /** The reverse of `place`. */
+    readonly takeBack: (path: string, fileName: string) => Effect.Effect<void, TarballsError>
+    readonly has: (fileName: string) => Effect.Effect<boolean, TarballsError>
+    /** All file names that are kept, ours or not. */
+    readonly names: Effect.Effect<ReadonlySet<string>, TarballsError>
+    /** Nothing where there is no such tarball. Once this has yielded, removal does not disturb the reading. */
+    readonly open: (
+      fileName: string,
+      offset: number
+    ) => Effect.Effect<Option.Option<Opened>, TarballsError, Scope.Scope>
+    /** Nothing happens where there is no such tarball. */
+    readonly remove: (fileName: string) => Effect.Effect<void, TarballsError>
+    /** Removes what processes that are gone had not finished. */
+    readonly sweep: Effect.Effect<void>
+  }
+>() {
+  /** In folders on one disk (best) or on two. They are made when something is written. */
+  static readonly layerFiles = (folders: {
+    /** Where tarballs are kept, absolute. */
+    readonly releaseStore: string
+    /** Where they are written, absolute. */
+    readonly temp: string
+  }): Layer.Layer<Tarballs> => Layer.succeed(this, inFolders(folders))
+
+  /** In memory. */
+  static readonly layerMemory: Layer.Layer<Tarballs> = Layer.sync(this, () => inMemory())
+}
+
+const worded = Effect.mapError(({ cause, detail }: files.FileError) => new TarballsError({ detail, cause }))
+
+const inFolders = (folders: {
+  readonly releaseStore: string
+  readonly temp: string
+}): Context.Tag.Service<Tarballs> => {
+  const kept = (fileName: string) => join(folders.releaseStore, fileName)
+  const interim = Effect.map(temporaryName(".incoming"), kept)
+  return {
+    receive: (bytes) =>
+      Effect.gen(function* () {
+        yield* worded(files.makeFolder(folders.temp))
+        const path = join(folders.temp, `${yield* temporaryName("receive")}.tar.gz`)
+        const written = yield* Effect.acquireReleaseInterruptible(
+          Effect.catchIf(files.writeHashed(path, bytes), isFileError, (error) => worded(Effect.fail(error))),
+          () => Effect.ignore(files.removeAll(path))
+        )
+        return { ...written, path }
+      }),
+    place: (path, fileName) =>
+      worded(
+        Effect.zipRight(
+          files.makeFolder(folders.releaseStore),
+          Effect.flatMap(interim, (between) => files.move(path, kept(fileName), between))
+        )
+      ),
+    takeBack: (path, fileName) => worded(files.move(kept(fileName), path, `${path}.back`)),
+    has: (fileName) => worded(Effect.map(files.sizeOf(kept(fileName)), Option.isSome)),
+    names: worded(Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names))),
+    open: (fileName, offset) =>
+      worded(files.readFrom(kept(fileName), offset)).pipe(
+        Effect.map(
+          Option.map(({ bytes, size }) => ({
+            size,
+            bytes: Stream.mapError(bytes, ({ cause, detail }) => new TarballsError({ detail, cause }))
+          }))
+        )
+      ),
+    remove: (fileName) => worded(files.removeAll(kept(fileName))),
+    sweep: Effect.asVoid(Effect.all([sweep(folders.temp), sweep(folders.releaseStore)]))
+  }
+}
+
+const isFileError = (error: unknown): error is files.FileError => error instanceof files.FileError
+
+const inMemory = (): Context.Tag.Service<Tarballs> => {
+  const received = new Map<string, ReadonlyArray<Uint8Array>>()
+  const kept = new Map<string, ReadonlyArray<Uint8Array>>()
+  let serial = 0
+  const transferred = (
+    from: Map<string, ReadonlyArray<Uint8Array>>,
+    key: string,
+    to: Map<string, ReadonlyArray<Uint8Array>>,
+    newKey: string
+  ) =>
+    Effect.suspend(() => {
+      const chunks = from.get(key)
+      if (chunks === undefined) return new TarballsError({ detail: `${key} does not exist` })
+      from.delete(key)
+      to.set(newKey, chunks)
+      return Effect.void
+    })
+  return {
+    receive: (bytes) =>
+      Effect.gen(function* () {
+        const hash = files.hashing()
+        const chunks: Array<Uint8Array> = []
+        yield* Stream.runForEach(bytes, (chunk) =>
+          Effect.sync(() => {
+            hash.update(chunk)
+            chunks.push(chunk.slice())
+          })
+        )
+        serial += 1
+        const path = `receive-${serial}`
+        yield* Effect.addFinalizer(() => Effect.sync(() => received.delete(path)))
+        received.set(path, chunks)
+        return { ...hash.written(), path }
+      }),
+    place: (path, fileName) => transferred(received, path, kept, fileName),
+    takeBack: (path, fileName) => transferred(kept, fileName, received, path),
+    has: (fileName) => Effect.sync(() => kept.has(fileName)),
+    names: Effect.sync(() => new Set(kept.keys())),
+    open: (fileName, offset) =>
+      Effect.sync(() =>
+        Option.map(Option.fromNullable(kept.get(fileName)), (chunks) => {
+          let skip = offset
+          const left: Array<Uint8Array> = []
+          for (const chunk of chunks) {
+            if (skip < chunk.length) left.push(chunk.subarray(skip))
+            skip = Math.max(0, skip - chunk.length)
+          }
+          return {
+            size: chunks.reduce((total, chunk) => total + chunk.length, 0),
+            bytes: Stream.fromIterable(left)
+          }
+        })
+      ),
+    remove: (fileName) => Effect.sync(() => kept.delete(fileName)),
+    sweep: Effect.void
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * The store's database, one step at a time. A step that was released is never changed, only followed by another.
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Effect from "effect/Effect"
+
+const releases = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  // AUTOINCREMENT remembers the highest id ever given, so that none is given twice.
+  yield* sql`CREATE TABLE releases (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    is_latest INTEGER NOT NULL CHECK (is_latest IN (0, 1))
+  )`
+  yield* sql`CREATE UNIQUE INDEX releases_ref ON releases (ref)`
+  yield* sql`CREATE INDEX releases_name ON releases (name, id)`
+  yield* sql`CREATE INDEX releases_created ON releases (name, created_at)`
+  yield* sql`CREATE UNIQUE INDEX releases_latest ON releases (name) WHERE is_latest = 1`
+  yield* sql`CREATE TABLE tags (
+    release_id INTEGER NOT NULL REFERENCES releases (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (release_id, position),
+    UNIQUE (release_id, tag)
+  ) WITHOUT ROWID`
+  // A table of its own: a listing reads whole rows, and these are large.
+  yield* sql`CREATE TABLE manifests (
+    release_id INTEGER PRIMARY KEY REFERENCES releases (id) ON DELETE CASCADE,
+    gzip BLOB NOT NULL
+  )`
+})
+
+/** All steps by name, for `Migrator.fromRecord`. */
+export const migrations = { "1_releases": releases }
+
+/** The number of the last step. */
+export const newest = 1

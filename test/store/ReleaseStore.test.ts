@@ -1,0 +1,605 @@
+import { execFile } from "node:child_process"
+import { createHash } from "node:crypto"
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import * as SqlClient from "@effect/sql/SqlClient"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as esbuild from "esbuild"
+import type { Release } from "../../src/domain/Release.ts"
+import * as sqlite from "../../src/internal/sqlite.ts"
+import * as Entries from "../../src/store/Entries.ts"
+import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { Tarballs } from "../../src/store/Tarballs.ts"
+import { type Event, Reporter } from "../../src/terminal/Reporter.ts"
+import { Workspace, WorkspaceNotFound, type WorkspacePaths } from "../../src/workspace/Workspace.ts"
+import { bytesOf, contract, draft, store, textOf } from "./contract.ts"
+
+const pathsIn = (root: string): WorkspacePaths => ({
+  root,
+  configFile: join(root, "deployer/config/deployer_config.ts"),
+  database: join(root, "deployer/config/deployer_store.db"),
+  releaseStore: join(root, "deployer/release_store"),
+  temp: join(root, "deployer/temp")
+})
+
+const project = Effect.acquireRelease(
+  Effect.sync(() => {
+    const paths = pathsIn(mkdtempSync(join(tmpdir(), "deployer-store-")))
+    mkdirSync(join(paths.root, "deployer/config"), { recursive: true })
+    return paths
+  }),
+  ({ root }) => Effect.sync(() => rmSync(root, { recursive: true, force: true }))
+)
+
+const storeIn = (paths: WorkspacePaths) =>
+  ReleaseStore.layer.pipe(
+    Layer.provide(
+      Layer.succeed(Workspace, {
+        paths: Effect.succeed(paths),
+        config: Effect.die("not asked for"),
+        scratch: Effect.die("not asked for")
+      })
+    )
+  )
+
+contract("ReleaseStore in memory", ReleaseStore.layerMemory)
+
+contract("ReleaseStore in files", Layer.unwrapScoped(Effect.map(project, storeIn)))
+
+const using = <A, E>(paths: WorkspacePaths, effect: Effect.Effect<A, E, ReleaseStore>) =>
+  Effect.provide(effect, storeIn(paths))
+
+const failureOf = <A, E>(paths: WorkspacePaths, effect: Effect.Effect<A, E, ReleaseStore>) =>
+  using(paths, Effect.flip(effect))
+
+const list = Effect.flatMap(ReleaseStore, (releases) => releases.list())
+const check = Effect.flatMap(ReleaseStore, (releases) => releases.check)
+const sqlIn = <A, E>(paths: WorkspacePaths, effect: Effect.Effect<A, E, SqlClient.SqlClient>) =>
+  Effect.scoped(Effect.flatMap(sqlite.open(paths.database), (client) => Effect.provide(effect, client)))
+const exec = (paths: WorkspacePaths, statement: string) =>
+  sqlIn(
+    paths,
+    Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(statement))
+  )
+const tarballOf = (paths: WorkspacePaths, release: Release) => join(paths.releaseStore, release.fileName)
+
+describe("ReleaseStore in files", () => {
+  it.scoped("opens nothing before its first operation, and makes what is missing then", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      yield* using(paths, Effect.void)
+      assert.isFalse(existsSync(paths.database))
+      const release = yield* using(paths, store("x", draft("a")))
+      assert.deepStrictEqual(readdirSync(paths.releaseStore), [release.fileName])
+      assert.deepStrictEqual(readdirSync(paths.temp), [])
+      // The files beside the database go with the last connection.
+      assert.deepStrictEqual(readdirSync(join(paths.root, "deployer/config")), ["deployer_store.db"])
+      assert.deepStrictEqual(yield* using(paths, list), [release])
+    })
+  )
+
+  it.scoped("passes on that there is no workspace", () =>
+    Effect.gen(function* () {
+      const nowhere = new WorkspaceNotFound({ searched: "/nowhere" })
+      const layer = Layer.succeed(Workspace, {
+        paths: Effect.fail(nowhere),
+        config: Effect.fail(nowhere),
+        scratch: Effect.fail(nowhere)
+      })
+      const error = yield* Effect.flip(list).pipe(Effect.provide(ReleaseStore.layer), Effect.provide(layer))
+      assert.deepStrictEqual(error, nowhere)
+    })
+  )
+
+  it.scoped("keeps the bytes as they were streamed", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      const release = yield* using(paths, store("hello", draft("a")))
+      assert.strictEqual(readFileSync(tarballOf(paths, release), "utf8"), "hello")
+    })
+  )
+
+  describe("when a tarball is gone", () => {
+    const lost = Effect.gen(function* () {
+      const paths = yield* project
+      const [one, two] = yield* using(paths, Effect.all([store("1", draft("a")), store("2", draft("a"))]))
+      rmSync(tarballOf(paths, two))
+      return { paths, one, two }
+    })
+
+    const events = (into: Array<Event>) =>
+      Effect.provideService(Reporter, { emit: (event) => Effect.sync(() => into.push(event)) })
+
+    it.scoped("a listing clears the entry, says so and passes latest on", () =>
+      Effect.gen(function* () {
+        const { one, paths, two } = yield* lost
+        const seen: Array<Event> = []
+        const left = yield* using(paths, list).pipe(events(seen))
+        assert.deepStrictEqual(
+          left.map(({ id, isLatest }) => [id, isLatest]),
+          [[one.id, true]]
+        )
+        assert.strictEqual(seen.length, 1)
+        assert.deepInclude(seen[0], {
+          _tag: "Warning",
+          message: `The tarball ${two.fileName} is gone from release_store/: the entry of a (${two.ref.slice(0, 8)}) was cleared`
+        })
+      })
+    )
+
+    it.scoped("find is not fooled, by name, id or ref", () =>
+      Effect.gen(function* () {
+        for (const word of ["a", "2", "ref"]) {
+          const { one, paths, two } = yield* lost
+          const found = yield* using(
+            paths,
+            Effect.either(Effect.flatMap(ReleaseStore, (releases) => releases.find(word === "ref" ? two.ref : word)))
+          )
+          if (word === "a") assert.strictEqual(Either.getOrThrow(found).id, one.id)
+          else assert.strictEqual(Either.isLeft(found) && found.left._tag, "ReleaseNotFound")
+        }
+      })
+    )
+
+    it.scoped("check reports it", () =>
+      Effect.gen(function* () {
+        const { paths, two } = yield* lost
+        assert.deepStrictEqual(yield* using(paths, check), { cleared: [two], unknown: [] })
+        assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
+      })
+    )
+
+    it.scoped("its content is a typed error that clears the entry", () =>
+      Effect.gen(function* () {
+        const { one, paths, two } = yield* lost
+        const error = yield* failureOf(
+          paths,
+          Effect.flatMap(ReleaseStore, (releases) => textOf(releases.content(two)))
+        )
+        assert.strictEqual(error._tag, "TarballMissing")
+        assert.include(error.message, "its entry was cleared")
+        assert.deepStrictEqual(
+          (yield* using(paths, list)).map(({ id }) => id),
+          [one.id]
+        )
+      })
+    )
+
+    it.scoped("the same bytes bring it back", () =>
+      Effect.gen(function* () {
+        const { paths, two } = yield* lost
+        const again = yield* using(paths, store("2", draft("a")))
+        assert.strictEqual(again.id, two.id)
+        assert.strictEqual(readFileSync(tarballOf(paths, two), "utf8"), "2")
+      })
+    )
+
+    it.scoped("all of them, folder included: nothing is left, and the next release has a new id", () =>
+      Effect.gen(function* () {
+        const { paths } = yield* lost
+        rmSync(paths.releaseStore, { recursive: true })
+        assert.deepStrictEqual(yield* using(paths, list), [])
+        assert.strictEqual((yield* using(paths, store("3", draft("a")))).id, 3)
+      })
+    )
+  })
+
+  it.scoped("says so when a tarball was cut", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      const release = yield* using(paths, store("hello", draft("a")))
+      writeFileSync(tarballOf(paths, release), "hel")
+      const error = yield* failureOf(
+        paths,
+        Effect.flatMap(ReleaseStore, (releases) => textOf(releases.content(release)))
+      )
+      assert.include(error.message, "it has 3 bytes where 5 were stored")
+    })
+  )
+
+  it.scoped("leaves a file alone that it does not know, mentions it, and never overwrites it", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      mkdirSync(paths.releaseStore)
+      writeFileSync(join(paths.releaseStore, "a-1772366400.tar.gz"), "somebody's")
+      const release = yield* using(paths, store("ours", draft("a")))
+      assert.strictEqual(release.fileName, "a-1772366401.tar.gz")
+      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: ["a-1772366400.tar.gz"] })
+      assert.strictEqual(readFileSync(join(paths.releaseStore, "a-1772366400.tar.gz"), "utf8"), "somebody's")
+    })
+  )
+
+  it.scoped("sweeps what a killed process left in temp/, and nothing else", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      mkdirSync(paths.temp)
+      const ours = yield* using(
+        paths,
+        Effect.scoped(
+          Effect.gen(function* () {
+            const releases = yield* ReleaseStore
+            const parcel = yield* releases.receive(bytesOf("x"))
+            const [, , start, place] = (parcel.path.split("/").at(-1) ?? "").split("-")
+            // The largest pid that Linux can have is smaller.
+            const dead = `receive-99999999-${start}-${place}-1.tar.gz`
+            const reused = `receive-${process.pid}-01234567-${place}-1.tar.gz`
+            const elsewhere = `receive-99999999-${start}-01234567-1.tar.gz`
+            for (const name of [dead, reused, elsewhere, "notes.txt"]) writeFileSync(join(paths.temp, name), "")
+            yield* releases.check
+            const left = readdirSync(paths.temp)
+            assert.includeMembers(left, ["notes.txt", elsewhere])
+            assert.notInclude(left, dead)
+            assert.notInclude(left, reused)
+            assert.isTrue(existsSync(parcel.path), "a living process's file")
+            return parcel.path
+          })
+        )
+      )
+      assert.isFalse(existsSync(ours))
+    })
+  )
+
+  it.scoped("leaves nothing in temp/ when the writer is interrupted", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      yield* using(
+        paths,
+        Effect.gen(function* () {
+          const releases = yield* ReleaseStore
+          const endless = Stream.concat(bytesOf("x"), Stream.never)
+          const fiber = yield* Effect.fork(Effect.scoped(releases.receive(endless)))
+          while (!existsSync(paths.temp) || readdirSync(paths.temp).length === 0) {
+            yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
+          }
+          yield* fiber.interruptAsFork(fiber.id())
+          yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 100)))
+        })
+      )
+      assert.deepStrictEqual(readdirSync(paths.temp), [])
+    })
+  )
+
+  describe("trouble has a sentence", () => {
+    it.scoped("a damaged database", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        writeFileSync(paths.database, "this is no database, it only looks like a file ".repeat(50))
+        const error = yield* failureOf(paths, list)
+        assert.strictEqual(error._tag, "ReleaseStoreError")
+        assert.include(error.message, `the database ${paths.database} is damaged`)
+      })
+    )
+
+    it.scoped("a database that is damaged further in", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        yield* using(
+          paths,
+          Effect.forEach(
+            Array.from({ length: 30 }, (_, n) => `${n}`),
+            (n) => store(n, draft("a"))
+          )
+        )
+        const bytes = readFileSync(paths.database)
+        bytes.fill(0x5a, 4096)
+        writeFileSync(paths.database, bytes)
+        const error = yield* failureOf(paths, list)
+        assert.strictEqual(error._tag, "ReleaseStoreError")
+        assert.include(error.message, "is damaged")
+      })
+    )
+
+    it.scoped("a foreign database, an entry with garbage, a manifest with garbage", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        const release = yield* using(paths, store("x", draft("a")))
+        yield* exec(paths, "UPDATE manifests SET gzip = x'00'")
+        const manifest = yield* failureOf(
+          paths,
+          Effect.flatMap(ReleaseStore, (releases) => releases.manifest(release))
+        )
+        assert.include(manifest.message, "it is damaged: delete this release")
+        yield* exec(paths, "UPDATE releases SET ref = 'x'; ")
+        const entry = yield* failureOf(paths, list)
+        assert.include(entry.message, "32 upper-case hex digits")
+        yield* exec(paths, "DROP TABLE tags")
+        assert.include((yield* failureOf(paths, list)).message, "no such table: tags")
+      })
+    )
+
+    it.scoped("a migration that fails", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        yield* exec(paths, "CREATE TABLE releases (x)")
+        const error = yield* failureOf(paths, list)
+        assert.strictEqual(error._tag, "ReleaseStoreError")
+        assert.include(error.message, "table releases already exists")
+        assert.deepStrictEqual(yield* exec(paths, "SELECT name FROM sqlite_master WHERE name = 'migrations'"), [])
+      })
+    )
+
+    it.scoped("a database of a newer deployer", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        yield* using(paths, list)
+        yield* exec(paths, "INSERT INTO migrations (migration_id, name) VALUES (99, 'future')")
+        assert.include((yield* failureOf(paths, list)).message, "update deployer")
+      })
+    )
+
+    it.scoped("a missing folder", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        rmSync(join(paths.root, "deployer"), { recursive: true })
+        const error = yield* failureOf(paths, list)
+        assert.strictEqual(error._tag, "ReleaseStoreError")
+        assert.include(error.message, "check that its folder exists")
+      })
+    )
+
+    it.scoped("a file where a folder should be", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        writeFileSync(paths.temp, "")
+        assert.include((yield* failureOf(paths, store("x", draft("a")))).message, "a file is in the way of the folder")
+        rmSync(paths.temp)
+        writeFileSync(paths.releaseStore, "")
+        assert.strictEqual((yield* failureOf(paths, store("x", draft("a"))))._tag, "ReleaseStoreError")
+        assert.deepStrictEqual(readdirSync(paths.temp), [])
+      })
+    )
+
+    it.scoped("a database that another process holds", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        yield* using(paths, list)
+        const [holder, client] = [yield* sqlite.open(paths.database), yield* sqlite.open(paths.database)]
+        yield* Context.get(holder, SqlClient.SqlClient).unsafe("BEGIN IMMEDIATE")
+        yield* Context.get(client, SqlClient.SqlClient).unsafe("PRAGMA busy_timeout = 50")
+        const layer = Layer.provide(
+          ReleaseStore.layerSql,
+          Layer.merge(Layer.succeedContext(client), Tarballs.layerFiles(paths))
+        )
+        yield* Effect.gen(function* () {
+          const error = yield* Effect.flip(store("x", draft("a")))
+          assert.include(error.message, `another process holds the database ${paths.database}`)
+          assert.deepStrictEqual(readdirSync(paths.temp), [])
+          assert.deepStrictEqual(yield* list, [], "reading goes on")
+          yield* Context.get(holder, SqlClient.SqlClient).unsafe("ROLLBACK")
+          yield* store("x", draft("a"))
+        }).pipe(Effect.provide(layer))
+      })
+    )
+
+    it.scoped("folders and a database that must not be written", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        yield* using(paths, store("x", draft("a")))
+        // Root may write anywhere: then somebody else tries.
+        const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+        chmodSync(paths.root, 0o777)
+        for (const folder of readdirSync(join(paths.root, "deployer")))
+          chmodSync(join(paths.root, "deployer", folder), 0o777)
+        chmodSync(paths.database, 0o666)
+        chmodSync(paths.releaseStore, 0o555)
+        const noStore = yield* child(paths, ["add", "b", "1"], nobody)
+        assert.include(noStore.stdout, `no permission for ${paths.releaseStore}`)
+        assert.deepStrictEqual(readdirSync(paths.temp), [])
+        chmodSync(paths.temp, 0o555)
+        const noTemp = yield* child(paths, ["add", "b", "1"], nobody)
+        assert.include(noTemp.stdout, `no permission for ${paths.temp}`)
+        chmodSync(paths.temp, 0o777)
+        chmodSync(paths.releaseStore, 0o777)
+        chmodSync(paths.database, 0o444)
+        const noDatabase = yield* child(paths, ["add", "b", "1"], nobody)
+        assert.include(noDatabase.stdout, `the database ${paths.database} cannot be written`)
+        assert.deepStrictEqual(readdirSync(paths.temp), [])
+        assert.strictEqual((yield* using(paths, list)).length, 1)
+      })
+    )
+
+    it.scoped("a file that grows too large leaves nothing", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        const { stdout } = yield* child(paths, ["large"], {}, "ulimit -f 2000; ")
+        assert.include(stdout, "would become larger than this system allows")
+        assert.deepStrictEqual(readdirSync(paths.temp), [])
+      })
+    )
+  })
+
+  it.scoped("takes a tarball back when its entry cannot be written", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      yield* using(paths, list)
+      yield* exec(paths, "CREATE TRIGGER full BEFORE INSERT ON manifests BEGIN SELECT RAISE(ABORT, 'no more'); END")
+      const error = yield* failureOf(paths, store("x", draft("a")))
+      assert.include(error.message, "no more")
+      assert.deepStrictEqual(readdirSync(paths.releaseStore), [])
+      assert.deepStrictEqual(readdirSync(paths.temp), [])
+      assert.deepStrictEqual(yield* using(paths, list), [])
+    })
+  )
+})
+
+const bundle = fileURLToPath(
+  new URL(`../../node_modules/.cache/deployer-test/store-${process.pid}.mjs`, import.meta.url)
+)
+
+beforeAll(() =>
+  esbuild.build({
+    entryPoints: [fileURLToPath(new URL("child.ts", import.meta.url))],
+    outfile: bundle,
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    format: "esm",
+    target: "node20"
+  })
+)
+afterAll(() => rmSync(bundle, { force: true }))
+
+const child = (
+  paths: WorkspacePaths,
+  words: ReadonlyArray<string>,
+  user: { readonly uid?: number; readonly gid?: number } = {},
+  before = ""
+) =>
+  Effect.async<{ readonly stdout: string; readonly signal: string | null }>((resume) => {
+    const script = `${before}exec "$@"`
+    execFile(
+      "sh",
+      ["-c", script, "sh", process.execPath, bundle, paths.root, ...words],
+      { ...user, cwd: "/" },
+      (error, stdout, stderr) =>
+        resume(
+          stderr === ""
+            ? Effect.succeed({ stdout, signal: error?.signal ?? null })
+            : Effect.die(new Error(`the child failed: ${stderr}`))
+        )
+    )
+  })
+
+describe("ReleaseStore and processes", () => {
+  it.scoped("two processes add 20 releases each at the same time", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      const seen = yield* Effect.all([child(paths, ["add", "a", "20"]), child(paths, ["add", "a", "20"])], {
+        concurrency: 2
+      })
+      assert.deepStrictEqual(
+        seen.map(({ stdout }) => stdout),
+        ["", ""]
+      )
+      const all = yield* using(paths, list)
+      assert.deepStrictEqual(
+        all.map(({ id }) => id),
+        Array.from({ length: 40 }, (_, n) => 40 - n)
+      )
+      assert.strictEqual(new Set(all.map(({ fileName }) => fileName)).size, 40)
+      assert.deepStrictEqual(
+        all.filter(({ isLatest }) => isLatest).map(({ id }) => id),
+        [40]
+      )
+      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
+      for (const release of all) {
+        const content = yield* using(
+          paths,
+          Effect.flatMap(ReleaseStore, (releases) => textOf(releases.content(release)))
+        )
+        assert.strictEqual(createHash("md5").update(content).digest("hex").toUpperCase(), release.ref)
+      }
+    })
+  )
+
+  const killed = (step: string) =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      const kept = yield* using(paths, store("kept", draft("a")))
+      const { signal } = yield* child(paths, ["die", step])
+      assert.strictEqual(signal, "SIGKILL")
+      return { paths, kept }
+    })
+
+  for (const step of ["receiving", "received"]) {
+    it.scoped(`killed while ${step}: temp/ is swept by the next check`, () =>
+      Effect.gen(function* () {
+        const { kept, paths } = yield* killed(step)
+        assert.strictEqual(readdirSync(paths.temp).length, 1)
+        assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
+        assert.deepStrictEqual(readdirSync(paths.temp), [])
+        assert.deepStrictEqual(yield* using(paths, list), [kept])
+      })
+    )
+  }
+
+  it.scoped("killed between tarball and entry: the tarball is mentioned, latest has not moved", () =>
+    Effect.gen(function* () {
+      const { kept, paths } = yield* killed("placed")
+      assert.deepStrictEqual(yield* using(paths, list), [kept])
+      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: ["a-1772366401.tar.gz"] })
+      const next = yield* using(paths, store("next", draft("a")))
+      assert.deepStrictEqual([next.id, next.fileName], [2, "a-1772366402.tar.gz"])
+    })
+  )
+
+  it.scoped("killed between removal of tarball and entry: the entry is cleared", () =>
+    Effect.gen(function* () {
+      const { kept, paths } = yield* killed("removed")
+      assert.deepStrictEqual(yield* using(paths, check), { cleared: [kept], unknown: [] })
+      assert.deepStrictEqual(yield* using(paths, list), [])
+    })
+  )
+})
+
+describe("ReleaseStore with 10,000 releases", () => {
+  it.scoped("lists and finds without looking at all of it", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      yield* using(paths, store("x", draft("a")))
+      yield* exec(
+        paths,
+        `INSERT INTO releases (name, ref, sha256, size, created_at, metadata, is_latest)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
+         SELECT 'app' || (i % 10), printf('%032X', i * 7919), sha256, 1, i * 1000, metadata, 0 FROM n, releases`
+      )
+      const { plans } = yield* sqlIn(
+        paths,
+        Effect.gen(function* () {
+          const entries = yield* Entries.make
+          const sql = yield* SqlClient.SqlClient
+          for (const { fileName } of yield* entries.list({})) writeFileSync(join(paths.releaseStore, fileName), "")
+          const plan = (statement: string) =>
+            Effect.map(sql.unsafe<{ readonly detail: string }>(`EXPLAIN QUERY PLAN ${statement}`), (rows) =>
+              rows.map(({ detail }) => detail).join("; ")
+            )
+          const plans = yield* Effect.forEach(
+            [
+              "SELECT * FROM releases WHERE name = 'a' AND is_latest = 1",
+              "SELECT * FROM releases WHERE name = 'a' ORDER BY id DESC LIMIT 5",
+              "SELECT * FROM releases WHERE ref >= 'AB' AND ref < 'ABG' ORDER BY ref LIMIT 8",
+              "SELECT 1 FROM releases WHERE name = 'a' AND created_at >= 1 AND created_at < 2"
+            ],
+            plan
+          )
+          return { plans }
+        })
+      )
+      for (const plan of plans) {
+        assert.include(plan, "SEARCH releases USING")
+        assert.notInclude(plan, "TEMP B-TREE")
+      }
+      yield* using(
+        paths,
+        Effect.gen(function* () {
+          const releases = yield* ReleaseStore
+          const begun = performance.now()
+          assert.strictEqual((yield* releases.list()).length, 10_000)
+          const listed = performance.now()
+          assert.strictEqual((yield* releases.list({ name: "app3", limit: 5 })).length, 5)
+          assert.strictEqual((yield* releases.find("a")).id, 1)
+          const found = performance.now()
+          // Generous: the machine may be busy. Alone it takes 0.3 s and a few milliseconds.
+          assert.isBelow(listed - begun, 5000)
+          assert.isBelow(found - listed, 500)
+        })
+      )
+    })
+  )
+})

@@ -1,0 +1,270 @@
+import { createHash } from "node:crypto"
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import type * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { latest, Metadata } from "../../src/domain/Release.ts"
+import { type ReleaseDraft, ReleaseStore } from "../../src/store/ReleaseStore.ts"
+
+const text = new TextEncoder()
+
+export const bytesOf = (content: string) => Stream.fromIterable([...content].map((letter) => text.encode(letter)))
+
+export const noon = DateTime.unsafeMake("2026-03-01T12:00:00.250Z")
+
+export const draft = (name: string, more: Partial<ReleaseDraft> = {}): ReleaseDraft => ({
+  name,
+  tags: ["prod"],
+  createdAt: noon,
+  metadata: Metadata.make({}),
+  manifest: [{ _tag: "File", path: `${name}/bin/${name}`, mode: 0o755, size: 3, sha256: "0".repeat(64) }],
+  ...more
+})
+
+export const store = (content: string, of: ReleaseDraft) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const releases = yield* ReleaseStore
+      return yield* releases.add(yield* releases.receive(bytesOf(content)), of)
+    })
+  )
+
+export const textOf = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) =>
+  Effect.map(Stream.runCollect(bytes), (chunks) => Buffer.concat(Chunk.toReadonlyArray(chunks)).toString())
+
+const action = FastCheck.oneof(
+  FastCheck.record({
+    add: FastCheck.constantFrom("a", "b"),
+    content: FastCheck.stringMatching(/^[a-z]{1,2}$/)
+  }),
+  FastCheck.record({ remove: FastCheck.array(FastCheck.nat(5), { minLength: 1, maxLength: 3 }) })
+)
+
+/** What any release store must do; the layer makes an empty store each time it is built. */
+export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
+  describe(title, () => {
+    const test = (name: string, body: Effect.Effect<void, unknown, ReleaseStore>) =>
+      it.effect(name, () => Effect.provide(body, layer))
+
+    test(
+      "is empty at first",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        assert.deepStrictEqual(yield* releases.list(), [])
+        assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
+        const error = yield* Effect.flip(releases.find("my_app"))
+        assert.include(error.message, "the store is empty")
+      })
+    )
+
+    test(
+      "stores a release with its hashes, tags, metadata and manifest, and gives it back",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        const metadata = Metadata.make({ builder: "prod", commit: "c".repeat(40), dirty: true, buildMillis: 12 })
+        const of = draft("my_app", { tags: ["eu", "prod", "eu", latest], metadata })
+        const added = yield* store("hello", of)
+        assert.strictEqual(added.id, 1)
+        assert.strictEqual(added.ref, createHash("md5").update("hello").digest("hex").toUpperCase())
+        assert.strictEqual(added.sha256, createHash("sha256").update("hello").digest("hex"))
+        assert.strictEqual(added.size, 5)
+        assert.deepStrictEqual(added.tags, ["eu", "prod", latest])
+        assert.strictEqual(added.fileName, "my_app-1772366400.tar.gz")
+        assert.deepStrictEqual(yield* releases.list(), [added])
+        assert.deepStrictEqual(added.metadata, metadata)
+        assert.deepStrictEqual(yield* releases.manifest(added), of.manifest)
+        assert.strictEqual(yield* textOf(releases.content(added)), "hello")
+        assert.strictEqual(yield* textOf(releases.content(added, 3)), "lo")
+        assert.strictEqual(yield* textOf(releases.content(added, 5)), "")
+        assert.strictEqual(yield* textOf(releases.content(added, 9)), "")
+      })
+    )
+
+    test(
+      "lists the newest first, by name and number, and moves latest within the name",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        yield* store("1", draft("a"))
+        yield* store("2", draft("b"))
+        yield* store("3", draft("a"))
+        assert.deepStrictEqual(
+          (yield* releases.list()).map(({ id, isLatest }) => [id, isLatest]),
+          [
+            [3, true],
+            [2, true],
+            [1, false]
+          ]
+        )
+        assert.deepStrictEqual(
+          (yield* releases.list({ name: "a" })).map(({ id }) => id),
+          [3, 1]
+        )
+        assert.deepStrictEqual(
+          (yield* releases.list({ name: "a", limit: 1 })).map(({ id }) => id),
+          [3]
+        )
+        assert.deepStrictEqual(
+          (yield* releases.list({ limit: 2 })).map(({ id }) => id),
+          [3, 2]
+        )
+      })
+    )
+
+    test(
+      "moves a file name on by a second where it is taken",
+      Effect.gen(function* () {
+        yield* store("1", draft("a"))
+        const second = yield* store("2", draft("a"))
+        const third = yield* store("3", draft("a"))
+        assert.strictEqual(second.fileName, "a-1772366401.tar.gz")
+        assert.strictEqual(third.fileName, "a-1772366402.tar.gz")
+        assert.strictEqual((yield* store("4", draft("b"))).fileName, "b-1772366400.tar.gz")
+      })
+    )
+
+    test(
+      "finds by id, name, ref and the beginning of a ref, in this order",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        const one = yield* store("one", draft("my_app"))
+        const two = yield* store("two", draft("my_app"))
+        const three = yield* store("three", draft("dead"))
+        const find = (word: string) => Effect.map(releases.find(word), ({ id }) => id)
+        assert.strictEqual(yield* find("1"), one.id)
+        assert.strictEqual(yield* find("my_app"), two.id)
+        assert.strictEqual(yield* find(one.ref), one.id)
+        assert.strictEqual(yield* find(one.ref.slice(0, 4).toLowerCase()), one.id)
+        assert.strictEqual(yield* find("dead"), three.id)
+        for (const word of ["9", "my", one.ref.slice(0, 3), "0000", ""]) {
+          const error = yield* Effect.flip(releases.find(word))
+          assert.strictEqual(error._tag, "ReleaseNotFound", word)
+          assert.include(error.message, "dead, my_app")
+        }
+      })
+    )
+
+    test(
+      "says which refs an ambiguous beginning fits",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        // These two begin with the same four digits.
+        const seen = new Map<string, string>()
+        let pair: readonly [string, string] | undefined
+        for (let n = 0; pair === undefined; n++) {
+          const start = createHash("md5").update(`${n}`).digest("hex").slice(0, 4)
+          const other = seen.get(start)
+          if (other === undefined) seen.set(start, `${n}`)
+          else pair = [other, `${n}`]
+        }
+        const [first, second] = [yield* store(pair[0], draft("a")), yield* store(pair[1], draft("a"))]
+        const error = yield* Effect.flip(releases.find(first.ref.slice(0, 4)))
+        assert.strictEqual(error._tag, "ReleaseAmbiguous")
+        assert.include(error.message, first.ref)
+        assert.include(error.message, second.ref)
+        assert.strictEqual((yield* releases.find(first.ref)).id, first.id)
+      })
+    )
+
+    test(
+      "takes the very bytes of a release for that release",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        const first = yield* store("same", draft("a"))
+        yield* store("other", draft("a"))
+        const again = yield* store("same", draft("a", { tags: ["canary"], createdAt: DateTime.add(noon, { days: 1 }) }))
+        assert.strictEqual(again.id, first.id)
+        assert.strictEqual(again.fileName, first.fileName)
+        assert.deepStrictEqual(again.tags, ["prod", "canary", latest])
+        assert.strictEqual((yield* releases.find("a")).id, first.id)
+        assert.strictEqual((yield* releases.list()).length, 2)
+        assert.strictEqual((yield* releases.list()).filter(({ isLatest }) => isLatest).length, 1)
+        const error = yield* Effect.flip(store("same", draft("b")))
+        assert.include(error.message, "one of a")
+        assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
+      })
+    )
+
+    test(
+      "passes latest on to the newest left, and never uses an id again",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        const one = yield* store("1", draft("a"))
+        const two = yield* store("2", draft("a"))
+        const three = yield* store("3", draft("a"))
+        yield* releases.remove([three])
+        assert.strictEqual((yield* releases.find("a")).id, two.id)
+        yield* releases.remove([two, one, one])
+        assert.deepStrictEqual(yield* releases.list(), [])
+        yield* releases.remove([two])
+        assert.strictEqual((yield* store("4", draft("a"))).id, 4)
+        assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
+        assert.strictEqual((yield* Effect.flip(releases.manifest(one)))._tag, "ReleaseStoreError")
+        assert.strictEqual((yield* Effect.flip(textOf(releases.content(one))))._tag, "TarballMissing")
+      })
+    )
+
+    test(
+      "leaves no trace of a tarball that fails or is not added",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        const broken = Stream.concat(bytesOf("half"), Stream.fail("cut"))
+        assert.strictEqual(yield* Effect.flip(Effect.scoped(releases.receive(broken))), "cut")
+        const parcel = yield* Effect.scoped(releases.receive(bytesOf("whole")))
+        const error = yield* Effect.flip(releases.add(parcel, draft("a")))
+        assert.strictEqual(error._tag, "ReleaseStoreError")
+        assert.deepStrictEqual(yield* releases.list(), [])
+        assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
+      })
+    )
+
+    test(
+      "refuses a name or a tag that a file name or a list cannot hold",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        for (const of of [draft("../x"), draft(""), draft("a", { tags: ["two words"] })]) {
+          assert.strictEqual((yield* Effect.flip(store("x", of)))._tag, "ReleaseStoreError")
+        }
+        assert.deepStrictEqual(yield* releases.list(), [])
+        assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
+      })
+    )
+
+    it.effect.prop(
+      "keeps exactly one latest per name and all ids new, whatever is added and removed",
+      [FastCheck.array(action, { maxLength: 10 })],
+      ([actions]) =>
+        Effect.gen(function* () {
+          const releases = yield* ReleaseStore
+          const nameOf = new Map<number, string>()
+          let highest = 0
+          for (const one of actions) {
+            const before = yield* releases.list()
+            if ("add" in one) {
+              const content = `${one.add} ${one.content}`
+              const known = before.find(
+                ({ ref }) => ref === createHash("md5").update(content).digest("hex").toUpperCase()
+              )
+              const added = yield* store(content, draft(one.add))
+              if (known === undefined) assert.isAbove(added.id, highest)
+              else assert.strictEqual(added.id, known.id)
+              assert.isTrue(added.isLatest)
+              highest = Math.max(highest, added.id)
+              assert.strictEqual(nameOf.get(added.id) ?? one.add, one.add)
+              nameOf.set(added.id, one.add)
+            } else {
+              yield* releases.remove(before.filter((_, index) => one.remove.includes(index)))
+            }
+            const all = yield* releases.list()
+            for (const name of new Set(all.map((release) => release.name))) {
+              assert.strictEqual(all.filter((release) => release.name === name && release.isLatest).length, 1)
+              assert.isTrue((yield* releases.find(name)).isLatest)
+            }
+          }
+          assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
+        }).pipe(Effect.provide(layer), Effect.orDie),
+      { fastCheck: { numRuns: 15 } }
+    )
+  })
