@@ -1,0 +1,712 @@
+/**
+ * What every host does, whatever it is made of.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { HostReleaseJson, type HostState, Unfinished } from "../../src/domain/HostState.ts"
+import type { TargetSettings } from "../../src/domain/Target.ts"
+import type { HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
+import { quote } from "../../src/host/Transport.ts"
+import { Reporter } from "../../src/terminal/Reporter.ts"
+import { type Packed, sample } from "../kit/packed.ts"
+import * as samples from "../kit/samples.ts"
+import { treeOf } from "../kit/tree.ts"
+
+/** The host's files, by absolute path. */
+export interface HostFiles {
+  readonly write: (path: string, content: string) => void
+  readonly makeDirectory: (path: string) => void
+  readonly link: (path: string, to: string) => void
+  readonly remove: (path: string) => void
+  /** Nothing where there is no file. */
+  readonly read: (path: string) => string | undefined
+  readonly readLink: (path: string) => string | undefined
+  readonly names: (directory: string) => ReadonlyArray<string>
+  /** As `treeIn` of test/kit/tree.ts. */
+  readonly tree: (directory: string) => Record<string, string>
+}
+
+/** One host with an empty login directory. */
+export interface Place {
+  readonly connect: RemoteHost["Type"]["connect"]
+  /** What a target of that host needs: host, port, user, sshKey. */
+  readonly fields: Partial<typeof TargetSettings.Encoded>
+  /** The login directory, absolute on the host. */
+  readonly home: string
+  readonly files: HostFiles
+  /** Whether shell commands really run there. */
+  readonly shell: boolean
+}
+
+/** Sends a release; the steps of a deployment up to the record. */
+export const put = Effect.fnUntraced(function* (session: HostSession, release: Packed, serial = 1) {
+  yield* upload(session, release)
+  yield* session.unpack(release)
+  yield* session.record(Object.assign(release.record, { serial }))
+})
+
+const upload = (session: HostSession, release: Packed, from = 0, to = release.tarball.length) =>
+  session.upload({
+    ref: release.ref,
+    from,
+    size: release.tarball.length,
+    note: "begun by tester at noon",
+    content: (offset) =>
+      Stream.fromIterable(chunks(release.tarball.subarray(offset, to), 50_000)).pipe(Stream.rechunk(1))
+  })
+
+const chunks = (bytes: Uint8Array, size: number): ReadonlyArray<Uint8Array> =>
+  Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size))
+
+/** Runs the contract. `skip`: why it cannot run here. */
+export const contract = (
+  title: string,
+  place: Effect.Effect<Place, unknown, Scope.Scope>,
+  options: { readonly skip?: string | undefined; readonly shell: boolean }
+): void => {
+  const run = options.skip === undefined ? it.live : it.live.skip
+  describe(options.skip === undefined ? title : `${title} (skipped: ${options.skip})`, () => {
+    interface Here {
+      readonly session: HostSession
+      readonly base: string
+      readonly releases: string
+      readonly files: HostFiles
+      readonly place: Place
+    }
+
+    const at = (
+      name: string,
+      body: (here: Here) => Effect.Effect<unknown, unknown, Scope.Scope>,
+      path: (home: string) => readonly [written: string, absolute: string] = (home) => [`${home}/app`, `${home}/app`]
+    ) =>
+      run(name, () =>
+        Effect.gen(function* () {
+          const here = yield* place
+          const [written, base] = path(here.home)
+          const session = yield* here.connect(samples.target({ ...here.fields, path: written }))
+          yield* body({ session, base, releases: `${base}/releases`, files: here.files, place: here })
+        }).pipe(Effect.scoped)
+      )
+
+    const one = sample("1")
+    const two = sample("2")
+
+    describe("inspect and prepare", () => {
+      at("sees nothing on the first contact, and makes the structure", ({ base, files, session }) =>
+        Effect.gen(function* () {
+          const before = yield* session.inspect
+          assert.deepInclude(plain(before), {
+            path: base,
+            base: "absent",
+            current: { _tag: "Absent" },
+            releases: [],
+            unfinished: [],
+            missingTools: []
+          })
+          assert.isAbove(before.freeBytes, 0)
+          assert.match(before.machine, /^\w+$/)
+          yield* session.prepare
+          yield* session.prepare
+          assert.sameMembers([...files.names(base)], ["config", "releases"])
+          assert.strictEqual((yield* session.inspect).base, "ready")
+        })
+      )
+
+      at("calls a directory that holds other things incomplete, and adds to it", ({ base, files, session }) =>
+        Effect.gen(function* () {
+          files.makeDirectory(base)
+          files.write(`${base}/theirs`, "untouched")
+          assert.strictEqual((yield* session.inspect).base, "incomplete")
+          yield* session.prepare
+          assert.strictEqual(files.read(`${base}/theirs`), "untouched")
+          assert.strictEqual((yield* session.inspect).base, "ready")
+        })
+      )
+
+      at(
+        "finds a file above the path",
+        ({ base, files, place, session }) =>
+          Effect.gen(function* () {
+            files.write(`${place.home}/file`, "")
+            assert.strictEqual((yield* session.inspect).base, "not-a-directory")
+            const failure = yield* Effect.flip(session.prepare)
+            assert.deepInclude(failure, { _tag: "HostUnfit", reason: "not-a-directory" })
+            assert.strictEqual((yield* session.inspect).path, base)
+          }),
+        (home) => [`${home}/file/below`, `${home}/file/below`]
+      )
+
+      at("finds a file in the place of releases/", ({ base, files, session }) =>
+        Effect.gen(function* () {
+          files.makeDirectory(base)
+          files.write(`${base}/releases`, "")
+          assert.strictEqual((yield* session.inspect).base, "not-a-directory")
+          assert.deepInclude(yield* Effect.flip(session.prepare), {
+            _tag: "HostUnfit",
+            reason: "not-a-directory",
+            path: `${base}/releases`
+          })
+        })
+      )
+
+      at("ignores folders that are not ours", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          files.makeDirectory(`${releases}/deployer_abc`)
+          files.makeDirectory(`${releases}/deployer_${"a".repeat(32)}`)
+          files.makeDirectory(`${releases}/20260101`)
+          files.write(`${releases}/deployer_${samples.refOf("B")}`, "a file")
+          const state = yield* session.inspect
+          assert.deepStrictEqual([state.releases, state.unfinished], [[], []])
+        })
+      )
+
+      for (const [what, plant, expected] of [
+        ["a link to elsewhere", "link", { _tag: "Foreign", to: "/opt/else where" }],
+        ["a directory", "directory", { _tag: "Occupied", by: "directory" }],
+        ["a file", "file", { _tag: "Occupied", by: "file" }]
+      ] as const) {
+        at(`tells what current is: ${what}`, ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            if (plant === "link") files.link(`${releases}/current`, "/opt/else where")
+            if (plant === "directory") files.makeDirectory(`${releases}/current`)
+            if (plant === "file") files.write(`${releases}/current`, "")
+            assert.deepStrictEqual((yield* session.inspect).current, expected)
+          })
+        )
+      }
+    })
+
+    describe("a deployment", () => {
+      at("uploads, unpacks, records and switches", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* upload(session, one)
+          assert.deepStrictEqual((yield* session.inspect).unfinished.map(plain), [
+            { ref: one.ref, kind: "upload", received: one.tarball.length, note: "begun by tester at noon" }
+          ])
+          yield* session.unpack(one)
+          assert.deepStrictEqual((yield* session.inspect).unfinished.map(plain), [
+            { ref: one.ref, kind: "release", received: 0 }
+          ])
+          yield* session.record(one.record)
+          yield* session.activate(one.ref)
+          const state = yield* session.inspect
+          assert.deepStrictEqual(state.unfinished, [])
+          assert.deepStrictEqual(state.releases, [one.record])
+          assert.deepStrictEqual(state.current, { _tag: "Linked", ref: one.ref })
+          assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${one.ref}`)
+          const there = files.tree(`${releases}/deployer_${one.ref}`)
+          delete there[".deployer_manifest"]
+          delete there[".deployer_release.json"]
+          assert.deepStrictEqual(there, treeOf(one.tree))
+          assert.sameMembers([...files.names(releases)], ["current", `deployer_${one.ref}`])
+        })
+      )
+
+      at("keeps each part of a record, also what is awkward to write", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* upload(session, one)
+          yield* session.unpack(one)
+          const record = samples.hostRelease({
+            ...one.record,
+            tags: ["it's", '"', "$HOME", "\\n", "ü", "`id`", "%s"],
+            createdAt: DateTime.unsafeMake("2026-05-06T07:08:09.123Z"),
+            serial: 41,
+            commit: "c".repeat(40)
+          })
+          yield* session.record(record)
+          assert.deepStrictEqual((yield* session.inspect).releases, [record])
+        })
+      )
+
+      at("goes on with an upload that was cut, keeping just what it is told to keep", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const cut = yield* Effect.flip(upload(session, one, 0, 1000))
+          assert.strictEqual(cut._tag, "HostStepFailed")
+          assert.include(cut.message, `1000 of ${one.tarball.length} bytes`)
+          assert.strictEqual((yield* session.inspect).unfinished[0]?.received, 1000)
+          yield* upload(session, one, 700)
+          yield* session.unpack(one)
+          assert.isTrue(files.names(releases).includes(`deployer_${one.ref}`))
+        })
+      )
+
+      at("refuses to go on where less is there than was said", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* Effect.flip(upload(session, one, 0, 1000))
+          assert.include((yield* Effect.flip(upload(session, one, 5000))).message, "start anew")
+          yield* upload(session, one)
+          yield* session.unpack(one)
+        })
+      )
+
+      at("keeps what arrived when the source fails, and fails with its failure", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const failure = yield* Effect.flip(
+            session.upload({
+              ref: one.ref,
+              from: 0,
+              size: one.tarball.length,
+              note: "n",
+              content: () =>
+                Stream.concat(
+                  Stream.make(one.tarball.subarray(0, 100)),
+                  Stream.fromEffect(Effect.delay(Effect.fail("disk broke" as const), "500 millis"))
+                )
+            })
+          )
+          assert.strictEqual(failure, "disk broke")
+          assert.strictEqual((yield* session.inspect).unfinished.length, 1)
+        })
+      )
+
+      at("removes a tarball that arrived damaged", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const damaged = Uint8Array.from(one.tarball)
+          damaged[one.tarball.length - 200]! ^= 1
+          yield* upload(session, { ...one, tarball: damaged })
+          const failure = yield* Effect.flip(session.unpack(one))
+          assert.deepInclude(failure, { _tag: "ReleaseCorrupt", ref: one.ref, what: ["tarball"] })
+          assert.deepStrictEqual(files.names(releases), [])
+        })
+      )
+
+      at("removes what does not match its manifest, and names it", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* upload(session, one)
+          const manifest = one.manifest.map((entry) =>
+            entry._tag === "File" && entry.path === "my_app/names/it's"
+              ? { ...entry, sha256: "0".repeat(64) }
+              : entry._tag === "Symlink" && entry.path === "my_app/latest"
+                ? { ...entry, to: "bin/other" }
+                : entry
+          )
+          const extra = { _tag: "Directory", path: "my_app/not there", mode: 0o755 } as const
+          const failure = yield* Effect.flip(session.unpack({ ...one, manifest: [...manifest, extra] }))
+          assert.strictEqual(failure._tag, "ReleaseCorrupt")
+          if (failure._tag !== "ReleaseCorrupt") return
+          assert.sameMembers(
+            [...failure.what],
+            ["my_app/latest", "my_app/not there", ...(["my_app/names/it's"] as const)]
+          )
+          assert.deepStrictEqual(files.names(releases), [])
+        })
+      )
+
+      at("says that nothing was uploaded", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          assert.include((yield* Effect.flip(session.unpack(one))).message, "nothing was uploaded")
+        })
+      )
+
+      at(
+        "discards both kinds of unfinished deployments, and nothing that is complete",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            yield* Effect.flip(upload(session, two, 0, 10))
+            yield* session.discard(Unfinished.make({ ref: two.ref, kind: "upload", received: 10 }))
+            yield* upload(session, two)
+            yield* session.unpack(two)
+            yield* session.discard(Unfinished.make({ ref: two.ref, kind: "release", received: 0 }))
+            yield* session.discard(Unfinished.make({ ref: two.ref, kind: "release", received: 0 }))
+            yield* Effect.flip(session.discard(Unfinished.make({ ref: one.ref, kind: "release", received: 0 })))
+            assert.deepStrictEqual(files.names(releases), [`deployer_${one.ref}`])
+          })
+      )
+
+      at("does not discard a folder that current leads to", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* session.activate(one.ref)
+          files.remove(`${releases}/deployer_${one.ref}/.deployer_release.json`)
+          const failure = yield* Effect.flip(
+            session.discard(Unfinished.make({ ref: one.ref, kind: "release", received: 0 }))
+          )
+          assert.include(failure.message, "is current")
+          assert.strictEqual(files.read(`${releases}/deployer_${one.ref}/my_app/version`), "1")
+        })
+      )
+    })
+
+    describe("the link", () => {
+      at("goes from one release to another and back, and away", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          yield* session.activate(one.ref)
+          yield* session.activate(two.ref)
+          yield* session.activate(two.ref)
+          assert.strictEqual(files.read(`${releases}/current/my_app/version`), "2")
+          yield* session.activate(one.ref)
+          assert.strictEqual(files.read(`${releases}/current/my_app/version`), "1")
+          assert.strictEqual((yield* session.inspect).currentRelease?.ref, one.ref)
+          assert.lengthOf(files.names(releases), 3)
+          assert.deepStrictEqual(files.names(`${releases}/deployer_${one.ref}`).includes("current"), false)
+          yield* session.deactivate
+          yield* session.deactivate
+          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
+        })
+      )
+
+      at("replaces links that lead elsewhere", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          files.makeDirectory(`${releases}/else`)
+          for (const to of ["nowhere", "else"]) {
+            files.link(`${releases}/current`, to)
+            yield* session.activate(one.ref)
+            assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${one.ref}`)
+            yield* session.deactivate
+          }
+          assert.deepStrictEqual(files.names(`${releases}/else`), [])
+        })
+      )
+
+      for (const by of ["directory", "file"] as const) {
+        at(`does not touch a ${by} that is in its place`, ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            if (by === "file") files.write(`${releases}/current`, "theirs")
+            else {
+              files.makeDirectory(`${releases}/current`)
+              files.write(`${releases}/current/theirs`, "theirs")
+            }
+            for (const attempt of [session.activate(one.ref), session.deactivate]) {
+              assert.deepInclude(yield* Effect.flip(attempt), {
+                _tag: "HostUnfit",
+                reason: "current-occupied",
+                path: `${releases}/current`
+              })
+            }
+            assert.strictEqual(files.read(`${releases}/current${by === "file" ? "" : "/theirs"}`), "theirs")
+            assert.lengthOf(files.names(releases), 2)
+          })
+        )
+      }
+
+      at("is not switched to a release that is absent or incomplete", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          assert.include((yield* Effect.flip(session.activate(one.ref))).message, "there is no")
+          yield* upload(session, one)
+          yield* session.unpack(one)
+          assert.include((yield* Effect.flip(session.activate(one.ref))).message, "not complete")
+          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
+        })
+      )
+    })
+
+    describe("remove, verify, usage, log", () => {
+      at("removes releases, but never the current one", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          yield* session.activate(two.ref)
+          const failure = yield* Effect.flip(session.remove([one.ref, two.ref]))
+          assert.deepInclude(failure, { _tag: "HostStepFailed" })
+          assert.include(failure.message, `deployer_${two.ref} is current`)
+          assert.strictEqual(files.read(`${releases}/current/my_app/version`), "2")
+          yield* session.remove([one.ref])
+          yield* session.remove([one.ref])
+          assert.deepStrictEqual(
+            (yield* session.inspect).releases.map(({ ref }) => ref),
+            [two.ref]
+          )
+          assert.sameMembers([...files.names(releases)], ["current", `deployer_${two.ref}`])
+        })
+      )
+
+      at("knows the current release by where the link leads, however it is written", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          for (const to of [
+            `./deployer_${one.ref}/`,
+            `${releases}/deployer_${one.ref}`,
+            `deployer_${one.ref}/my_app`
+          ]) {
+            files.link(`${releases}/current`, to)
+            assert.include((yield* Effect.flip(session.remove([one.ref]))).message, "is current")
+            files.remove(`${releases}/current`)
+          }
+          yield* session.remove([one.ref])
+        })
+      )
+
+      at("finds every file that is not as it was deployed", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          const folder = `${releases}/deployer_${one.ref}/my_app`
+          assert.deepStrictEqual(yield* session.verify([two.ref, one.ref]), [
+            { ref: two.ref, faults: [] },
+            { ref: one.ref, faults: [] }
+          ])
+          files.write(`${folder}/names/back\\slash`, "other")
+          files.write(`${folder}/names/it's`, "other")
+          files.remove(`${folder}/empty`)
+          files.remove(`${folder}/latest`)
+          files.link(`${folder}/latest`, "elsewhere")
+          files.remove(`${folder}/big`)
+          files.link(`${folder}/big`, "version")
+          files.write(`${folder}/log of the application`, "")
+          const [verdict, other] = yield* session.verify([one.ref, two.ref])
+          assert.sameMembers(
+            [...(verdict?.faults ?? [])],
+            [
+              "changed my_app/names/back\\slash",
+              "changed my_app/names/it's",
+              "missing my_app/empty",
+              "changed my_app/latest",
+              "changed my_app/big"
+            ]
+          )
+          assert.deepStrictEqual(other, { ref: two.ref, faults: [] })
+        })
+      )
+
+      at("finds missing folders, manifests and records", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          const folder = `${releases}/deployer_${one.ref}`
+          files.remove(`${folder}/.deployer_release.json`)
+          files.remove(`${folder}/.deployer_manifest`)
+          const verdicts = yield* session.verify([one.ref, two.ref])
+          assert.deepStrictEqual(verdicts, [
+            { ref: one.ref, faults: ["missing .deployer_release.json", "missing .deployer_manifest"] },
+            { ref: two.ref, faults: [`missing deployer_${two.ref}`] }
+          ])
+        })
+      )
+
+      at("measures releases", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          const used = yield* session.usage([one.ref, two.ref])
+          assert.deepStrictEqual([...used.keys()], [one.ref])
+          assert.isAbove(used.get(one.ref) ?? 0, 300_000)
+        })
+      )
+
+      at("appends lines to the log", ({ base, files, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* session.log(`{"it's":"%s $HOME \\n"}`)
+          yield* session.log("two\nlines")
+          assert.strictEqual(files.read(`${base}/config/log`), `{"it's":"%s $HOME \\n"}\ntwo lines\n`)
+        })
+      )
+
+      at("says to deploy first where there is nothing", ({ session }) =>
+        Effect.gen(function* () {
+          for (const step of [session.remove([one.ref]), session.verify([one.ref]), session.activate(one.ref)]) {
+            assert.include((yield* Effect.flip(step)).message, "deploy first")
+          }
+        })
+      )
+    })
+
+    describe("records that are not ours", () => {
+      for (const [what, content] of [
+        ["garbage", '%{releases: [File.rm_rf!("/")]}\n'],
+        ["nothing", ""],
+        ["a cut line", '{"name":"my_app"'],
+        ["a fake end", `deployer end\ndeployer begin\n`],
+        ["two lines", "{}\n{}\n"],
+        ["wrong types", '{"name":"my_app","ref":1}\n'],
+        ["a huge line", `${"x".repeat(200_000)}\n`]
+      ] as const) {
+        at(`names the file with ${what}`, ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
+            files.write(file, content)
+            const failure = yield* Effect.flip(session.inspect)
+            assert.deepInclude(failure, { _tag: "HostReplyInvalid", what: file })
+            assert.isBelow(failure.message.length, 600)
+          })
+        )
+      }
+
+      at("names the file that is about another release", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
+          files.write(file, `${yield* Schema.encode(HostReleaseJson)(two.record)}\n`)
+          assert.deepInclude(yield* Effect.flip(session.inspect), { _tag: "HostReplyInvalid", what: file })
+        })
+      )
+    })
+
+    describe("paths", () => {
+      for (const [written, below] of [
+        ["~/app", "app"],
+        ["app", "app"],
+        ["./deep//er/./app/", "deep/er/app"],
+        ["two words/ app", "two words/ app"],
+        ["it's", "it's"],
+        ['double "quoted"', 'double "quoted"'],
+        ["$HOME/`id`/$(id)", "$HOME/`id`/$(id)"],
+        ["-rf", "-rf"],
+        ["back\\slash\\", "back\\slash\\"],
+        ["ünïcödé/日本", "ünïcödé/日本"],
+        ["*?[a]", "*?[a]"]
+      ] as const) {
+        at(
+          `works below ${written}`,
+          ({ base, files, session }) =>
+            Effect.gen(function* () {
+              yield* session.prepare
+              yield* put(session, one)
+              yield* session.activate(one.ref)
+              const state = yield* session.inspect
+              assert.strictEqual(state.path, base)
+              assert.strictEqual(state.currentRelease?.ref, one.ref)
+              assert.strictEqual(files.read(`${base}/releases/current/my_app/version`), "1")
+              assert.deepStrictEqual(yield* session.verify([one.ref]), [{ ref: one.ref, faults: [] }])
+              yield* session.log("x")
+              assert.strictEqual(yield* session.run("true", { name: "my_app" }), 0)
+            }),
+          (home) => [written, `${home}/${below}`]
+        )
+      }
+    })
+
+    describe("run", () => {
+      at("says to deploy first where nothing is current", ({ session }) =>
+        Effect.gen(function* () {
+          const nowhere = yield* Effect.flip(session.run("true", { name: "my_app" }))
+          assert.include(nowhere.message, "deploy first")
+          yield* session.prepare
+          const failure = yield* Effect.flip(session.run("true", { name: "my_app" }))
+          assert.deepInclude(failure, { _tag: "HostStepFailed" })
+          assert.include(failure.message, "deploy first")
+          yield* put(session, one)
+          assert.include((yield* Effect.flip(session.run("true", { name: "my_app" }))).message, "deploy first")
+          const other = yield* Effect.flip(session.run("true", { name: "other", ref: one.ref }))
+          assert.include(other.message, "no folder other")
+        })
+      )
+
+      if (!options.shell) return
+      at("passes output and exit status on", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* session.activate(one.ref)
+          const said: Array<string> = []
+          const status = yield* session
+            .run(`echo "it's $((1 + 1))"; echo problem >&2; exit 7`, { name: "my_app" })
+            .pipe(
+              Effect.provideService(Reporter, {
+                emit: (event) =>
+                  Effect.sync(() => {
+                    if (event._tag === "Output") said.push(Buffer.from(event.chunk).toString())
+                  })
+              })
+            )
+          assert.strictEqual(status, 7)
+          assert.sameMembers(said.join("").trim().split("\n"), ["it's 2", "problem"])
+          assert.strictEqual(yield* session.run('sh -c "kill -9 \\$\\$"; exit $?', { name: "my_app" }), 137)
+          assert.strictEqual(yield* session.run("echo fail nothing", { name: "my_app" }), 0)
+          assert.strictEqual(yield* session.run("no_such_command_here", { name: "my_app" }), 127)
+        })
+      )
+
+      at("works in the release's folder, knows the deployment, and reads an ended input", ({ base, files, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          yield* session.activate(one.ref)
+          const command =
+            'printf "%s\\n" "$PWD" "$DEPLOYER_NAME" "$DEPLOYER_REF" "$DEPLOYER_PATH" "$DEPLOYER_RELEASE" > seen; cat >> seen'
+          for (const [release, ref] of [
+            [one, {}],
+            [two, { ref: two.ref }]
+          ] as const) {
+            assert.strictEqual(yield* session.run(command, { name: "my_app", ...ref }), 0)
+            const folder = `${base}/releases/deployer_${release.ref}`
+            assert.deepStrictEqual(files.read(`${folder}/my_app/seen`)?.split("\n"), [
+              `${folder}/my_app`,
+              "my_app",
+              release.ref,
+              base,
+              folder,
+              ""
+            ])
+          }
+        })
+      )
+
+      at("leaves a daemon running that keeps the output open", ({ files, place, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* session.activate(one.ref)
+          const command = `(trap "" HUP; i=0; while [ $i -lt 100 ] && [ ! -e ${quote(`${place.home}/enough`)} ]; do sleep 0.1; i=$((i + 1)); done; : > ${quote(`${place.home}/lived`)}) & echo started`
+          const [took, status] = yield* Effect.timed(session.run(command, { name: "my_app" }))
+          assert.strictEqual(status, 0)
+          assert.isBelow(Duration.toMillis(took), 5000)
+          files.write(`${place.home}/enough`, "")
+          yield* Effect.sleep("400 millis")
+          assert.strictEqual(files.read(`${place.home}/lived`), "")
+        })
+      )
+
+      at("never lacks current while it is switched", ({ base, files, place, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          yield* session.activate(one.ref)
+          const reader = yield* place.connect(session.target)
+          const looking = `n=0; while [ ! -e ${quote(`${place.home}/enough`)} ]; do
+              IFS= read -r line < ${quote(`${base}/releases/current/my_app/bin/my_app`)} || { echo "missed at $n"; exit 9; }
+              n=$((n + 1)); done; [ $n -gt 100 ] || exit 8`
+          const [status] = yield* Effect.all(
+            [
+              reader.run(looking, { name: "my_app", ref: one.ref }),
+              Effect.gen(function* () {
+                for (let turn = 0; turn < 25; turn++) {
+                  yield* session.activate(two.ref)
+                  yield* session.activate(one.ref)
+                }
+              }).pipe(Effect.ensuring(Effect.sync(() => files.write(`${place.home}/enough`, ""))))
+            ],
+            { concurrency: 2 }
+          )
+          assert.strictEqual(status, 0)
+        })
+      )
+    })
+  })
+}
+
+const plain = (value: HostState | Unfinished) => ({ ...value })

@@ -1,0 +1,85 @@
+/**
+ * Other userlands on this machine: directories of symlinks for `PATH`.
+ */
+import { execFileSync } from "node:child_process"
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/** Where a program is, in this process's PATH. */
+export const which = (program: string): string | undefined =>
+  (process.env["PATH"] ?? "")
+    .split(":")
+    .map((folder) => join(folder, program))
+    .find(executable)
+
+function executable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Why tests with BusyBox cannot run here; absent where they can, and in CI, where a missing part must fail. */
+export const missingBusybox: string | undefined =
+  which("busybox") !== undefined || process.env["CI"] === "true" ? undefined : "busybox not installed"
+
+const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "deployer-userland-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+)
+
+/** A PATH with nothing but BusyBox's applets, `sh` included; `without` leaves some out. */
+export const busybox = (without: ReadonlyArray<string> = []): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(folder, (path) => {
+    const program = which("busybox") ?? "/bin/busybox"
+    const applets = execFileSync(program, ["--list"], { encoding: "utf8" }).split("\n")
+    for (const applet of applets) {
+      if (applet !== "" && !without.includes(applet)) symlinkSync(program, join(path, applet))
+    }
+    return path
+  })
+
+/** What the scripts may use on a host, beside the shell's own words. */
+const needed = ["tar", "gzip", "sha256sum", "shasum", "openssl", "perl"]
+const basic = [
+  "sh",
+  "cat",
+  "chmod",
+  "cut",
+  "dd",
+  "df",
+  "du",
+  "find",
+  "ln",
+  "ls",
+  "mkdir",
+  "mv",
+  "readlink",
+  "rm",
+  "sed"
+]
+const more = ["sleep", "tr", "uname", "wc", "env", "id"]
+
+/** A PATH with this machine's own tools, but for some. `shell` is what `sh` is. */
+export const own = (
+  options: { readonly without?: ReadonlyArray<string>; readonly shell?: string } = {}
+): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(folder, (path) => {
+    for (const tool of [...basic, ...more, ...needed]) {
+      const program = which(tool === "sh" ? (options.shell ?? "sh") : tool)
+      if (program !== undefined && options.without?.includes(tool) !== true) symlinkSync(program, join(path, tool))
+    }
+    return path
+  })
+
+/** A new, empty directory that is gone with the scope. */
+export const emptyFolder = (name: string): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(folder, (path) => {
+    mkdirSync(join(path, name))
+    return join(path, name)
+  })
