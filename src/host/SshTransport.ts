@@ -344,8 +344,8 @@ const remember = (file: string, line: string) =>
 
 // Commands
 
-/** sshd allows ten sessions on a connection, unless told otherwise. */
-const sessions = 8
+/** sshd allows ten sessions on a connection, unless told otherwise, and counts each a little longer than it lasts. */
+const sessions = 5
 /** Bytes; a host that sends more has gone mad. */
 const stdoutLimit = 64 * 1024 * 1024
 /** Bytes. */

@@ -8,6 +8,7 @@ import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type {
   AuthHandlerMiddleware,
@@ -266,6 +267,9 @@ const watch = (socket: Socket, interval: number, gone: Deferred.Deferred<never, 
     socket.destroy()
   })
 
+/** The host has no session to give just now: sshd counts those that ended a moment ago. Nothing was started. */
+class Busy extends Data.TaggedError("Busy")<{ readonly failure: Disconnected }> {}
+
 const start = (client: Client, socket: Socket, gone: Effect.Effect<never, Disconnected>, options: SessionOptions) =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
@@ -280,11 +284,12 @@ const start = (client: Client, socket: Socket, gone: Effect.Effect<never, Discon
           if (slot.channel !== undefined) abandon(slot.channel)
         })
     )
-    const channel = yield* Effect.async<ClientChannel, Disconnected>((resume) => {
+    const channel = yield* Effect.async<ClientChannel, Disconnected | Busy>((resume) => {
       const opened = (error: Error | undefined, channel: ClientChannel) => {
         if (error !== undefined) {
           const detail = `it did not start a command: ${detailOf(error)}`
-          return resume(Effect.fail(new Disconnected({ reason: "protocol", detail })))
+          const failure = new Disconnected({ reason: "protocol", detail })
+          return resume(Effect.fail(/open failure/i.test(error.message) ? new Busy({ failure }) : failure))
         }
         // The caller has gone away while the host was answering.
         if (slot.closed) return abandon(channel)
@@ -298,7 +303,11 @@ const start = (client: Client, socket: Socket, gone: Effect.Effect<never, Discon
       } catch (error) {
         resume(Effect.fail(new Disconnected({ reason: "lost", detail: detailOf(error) })))
       }
-    }).pipe(Effect.raceFirst(gone))
+    }).pipe(
+      Effect.retry({ while: (failure) => failure._tag === "Busy", times: 6, schedule: Schedule.exponential(20) }),
+      Effect.catchTag("Busy", ({ failure }) => failure),
+      Effect.raceFirst(gone)
+    )
 
     const session: Session = {
       ended: Effect.raceFirst(Deferred.await(ended), gone),

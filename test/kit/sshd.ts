@@ -171,6 +171,8 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       `AuthorizedKeysFile ${authorizedKeys}`,
       "MaxStartups 100:30:100",
       `LogLevel ${options.logLevel ?? "VERBOSE"}`,
+      // The user's real shell runs the forced command: it must not read the user's own start-up files.
+      `SetEnv HOME=${home}`,
       `ForceCommand ${session}`,
       ""
     ]
