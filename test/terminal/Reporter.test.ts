@@ -1,0 +1,179 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import { hasColor } from "../../src/internal/color.ts"
+import * as Reporter from "../../src/terminal/Reporter.ts"
+
+const screen = (options: Partial<Reporter.Sink> = {}) => {
+  let text = ""
+  const decoder = new TextDecoder()
+  const sink: Reporter.Sink = {
+    write: (chunk) => {
+      text += typeof chunk === "string" ? chunk : decoder.decode(chunk)
+    },
+    isTTY: true,
+    color: false,
+    columns: () => 80,
+    ...options
+  }
+  /** What a terminal shows: a return and an erasure drop what stood in the line. */
+  const lines = () => text.split("\n").map((line) => line.split("\r\u001b[K").at(-1) ?? "")
+  return { layer: Reporter.Reporter.to(sink), lines, raw: () => text }
+}
+
+const emit = (event: Reporter.Event) => Effect.flatMap(Reporter.Reporter, (reporter) => reporter.emit(event))
+const progress = (done: number, total?: number, label = "uploading a") =>
+  emit({ _tag: "Progress", label, done, ...(total === undefined ? {} : { total }) })
+const end = (ok = true, label = "uploading a") => emit({ _tag: "ProgressEnd", label, ok })
+const bytes = (text: string) => new TextEncoder().encode(text)
+
+describe("Reporter on a terminal", () => {
+  it.effect("draws bytes, rate and time left", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      yield* progress(0, 10_000_000)
+      assert.deepStrictEqual(lines(), ["uploading a  [------------------------]   0 %  0 B of 10 MB"])
+      yield* TestClock.adjust("1 seconds")
+      yield* progress(2_500_000, 10_000_000)
+      assert.deepStrictEqual(lines(), ["uploading a   25 %  2.5 MB of 10 MB, 2.5 MB/s, 3.0 s left"])
+      yield* TestClock.adjust("3 seconds")
+      yield* progress(10_000_000, 10_000_000)
+      yield* end()
+      assert.deepStrictEqual(lines(), ["uploading a: 10 MB in 4.0 s, 2.5 MB/s", ""])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("takes the rate from the last seconds", () => {
+    const { layer, lines } = screen({ columns: () => 200 })
+    return Effect.gen(function* () {
+      yield* progress(0)
+      yield* TestClock.adjust("60 seconds")
+      for (const done of [1, 2, 3, 4, 5, 6, 7, 8]) {
+        yield* progress(done * 1_000_000)
+        yield* TestClock.adjust("1 seconds")
+      }
+      assert.deepStrictEqual(lines(), ["uploading a  8.0 MB, 1.0 MB/s"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("draws at most ten times a second", () => {
+    const { layer, raw } = screen()
+    return Effect.gen(function* () {
+      for (let done = 0; done <= 300; done++) {
+        yield* progress(done, 300)
+        yield* TestClock.adjust("1 millis")
+      }
+      assert.strictEqual(raw().split("%").length - 1, 4)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("keeps the line below notes and output", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      const bar = "uploading a  [############------------]  50 %  5 B of 10 B"
+      yield* progress(5, 10)
+      yield* Reporter.note("half of it")
+      assert.deepStrictEqual(lines(), ["half of it", bar])
+      yield* Reporter.warn("slow")
+      assert.deepStrictEqual(lines(), ["half of it", "warning: slow", bar])
+      yield* Reporter.output(bytes("Step 1\nStep 2\n"))
+      assert.deepStrictEqual(lines(), ["half of it", "warning: slow", "Step 1", "Step 2", bar])
+      yield* end(false)
+      assert.deepStrictEqual(lines().slice(4), ["uploading a: stopped after 5 B of 10 B", ""])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("ends a line that a program left open, and cuts no line that it goes on with", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      yield* progress(5, 10)
+      yield* Reporter.output(bytes("fetch"))
+      yield* Reporter.output(bytes("ing"))
+      yield* Reporter.note("next")
+      assert.deepStrictEqual(lines().slice(0, 2), ["fetching", "next"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("fits narrow terminals, asking for the width each time", () => {
+    let columns = 100
+    const { layer, lines } = screen({ columns: () => columns })
+    return Effect.gen(function* () {
+      yield* progress(5, 10)
+      columns = 30
+      yield* TestClock.adjust("1 seconds")
+      yield* progress(6, 10)
+      assert.isAtMost(lines()[0]!.length, 29)
+      assert.include(lines()[0], "60 %")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("reports what flows through a stream", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      yield* Stream.make(bytes("abc"), bytes("de")).pipe(Reporter.transfer("packing", { total: 5 }), Stream.runDrain)
+      assert.deepStrictEqual(lines(), ["packing: 5 B in 0 ms", ""])
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("Reporter elsewhere", () => {
+  it.effect("writes a plain line now and then", () => {
+    const { layer, raw } = screen({ isTTY: false })
+    return Effect.gen(function* () {
+      for (let done = 0; done <= 100; done++) {
+        yield* progress(done * 1_000_000, 100_000_000)
+        yield* TestClock.adjust("1 seconds")
+      }
+      yield* end()
+      const lines = raw().split("\n")
+      assert.notInclude(raw(), "\u001b")
+      assert.strictEqual(lines[0], "uploading a (100 MB)")
+      assert.strictEqual(lines[1], "uploading a: 10 %, 10 MB of 100 MB, 1.0 MB/s, 1 min 30 s left")
+      assert.strictEqual(lines.at(-2), "uploading a: 100 MB in 1 min 41 s, 990 kB/s")
+      assert.isAtMost(lines.length, 14)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is silent for a slow moment and short for a quick transfer", () => {
+    const { layer, raw } = screen({ isTTY: false })
+    return Effect.gen(function* () {
+      for (let done = 0; done <= 1000; done++) yield* progress(done)
+      yield* end()
+      assert.strictEqual(raw(), "uploading a\nuploading a: 1.0 kB in 0 ms\n")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("goes nowhere without a layer, and to a list in tests", () =>
+    Effect.gen(function* () {
+      yield* Reporter.note("nobody hears this")
+      const events = yield* Effect.zipRight(
+        Reporter.note("heard"),
+        Effect.flatMap(Reporter.Reported, ({ events }) => events)
+      ).pipe(Effect.provide(Layer.fresh(Reporter.Reporter.collect)))
+      assert.deepStrictEqual(events, [{ _tag: "Note", message: "heard" }])
+    })
+  )
+})
+
+describe("colours", () => {
+  it("belong on terminals, unless the environment says otherwise", () => {
+    const tty = { isTTY: true }
+    assert.isTrue(hasColor(tty, {}))
+    assert.isTrue(hasColor(tty, { NO_COLOR: "" }))
+    assert.isFalse(hasColor(tty, { NO_COLOR: "1", FORCE_COLOR: "1" }))
+    assert.isFalse(hasColor(tty, { TERM: "dumb" }))
+    assert.isFalse(hasColor({}, { TERM: "xterm" }))
+    assert.isTrue(hasColor({}, { FORCE_COLOR: "1" }))
+    assert.isFalse(hasColor(tty, { FORCE_COLOR: "0" }))
+  })
+
+  it.effect("mark warnings", () => {
+    const { layer, raw } = screen({ color: true })
+    return Effect.zipRight(
+      Reporter.warn("odd"),
+      Effect.sync(() => assert.strictEqual(raw(), "\u001b[33mwarning:\u001b[39m odd\n"))
+    ).pipe(Effect.provide(layer))
+  })
+})

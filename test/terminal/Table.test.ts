@@ -1,0 +1,62 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "effect/FastCheck"
+import stringWidth from "string-width"
+import { table, truncate } from "../../src/terminal/Table.ts"
+
+const head = ["Id", "Name", "Path"]
+const rows = [
+  ["1", "my_app", "/srv/my_app/releases"],
+  ["12", "другое", "~/日本語/アプリ"]
+]
+
+describe("Table", () => {
+  it("aligns columns by what is seen, without blanks at the ends", () => {
+    assert.deepStrictEqual(table({ head, rows }).split("\n"), [
+      "Id  Name    Path",
+      "1   my_app  /srv/my_app/releases",
+      "12  другое  ~/日本語/アプリ"
+    ])
+  })
+
+  it("cuts the elastic column first, and leaves the others whole while it can", () => {
+    assert.deepStrictEqual(table({ head, rows, columns: 24 }).split("\n"), [
+      "Id  Name    Path",
+      "1   my_app  /srv/my_app…",
+      "12  другое  ~/日本語/ア…"
+    ])
+    const [, first] = table({
+      head: ["Path", "Ref"],
+      rows: [["/srv/my_app/releases", "ABCD1234"]],
+      columns: 20,
+      elastic: 0
+    }).split("\n")
+    assert.strictEqual(first, "/srv/my_a…  ABCD1234")
+  })
+
+  it("cuts nothing where there is no terminal", () => {
+    const long = "x".repeat(500)
+    assert.include(table({ head: ["A"], rows: [[long]] }), long)
+  })
+
+  it("lets no cell steer the terminal or break the line", () => {
+    const drawn = table({ head: ["A", "B"], rows: [["\u001b[2Jx\r\n", "a\tb"]] })
+    assert.deepStrictEqual(drawn.split("\n"), ["A       B", " [2Jx   a b"])
+    assert.notMatch(drawn, /[\u0000-\u0009\u000b-\u001f]/)
+  })
+
+  const cell = FastCheck.fullUnicodeString({ maxLength: 30 })
+  it.prop(
+    "keeps to any width",
+    [FastCheck.array(FastCheck.tuple(cell, cell, cell), { maxLength: 5 }), FastCheck.integer({ min: 1, max: 60 })],
+    ([rows, columns]) => {
+      const lines = table({ head, rows, columns }).split("\n")
+      assert.strictEqual(lines.length, rows.length + 1)
+      for (const line of lines) assert.isAtMost(stringWidth(line), columns)
+    }
+  )
+
+  it.prop("truncates only what is too wide", [cell, FastCheck.integer({ min: 1, max: 40 })], ([text, width]) => {
+    if (stringWidth(text) <= width) assert.strictEqual(truncate(text, width), text)
+    else assert.isTrue(truncate(text, width).endsWith("…"))
+  })
+})
