@@ -96,9 +96,9 @@ export interface Options {
 }
 
 // The parser prints each usage error and fails with it as well; only the failure is reported.
-const parserConsole = (console: Console.Console, color: boolean): Console.Console => ({
-  ...console,
-  log: (...args) => console.log(...(color ? args : args.map((arg) => (typeof arg === "string" ? plain(arg) : arg)))),
+const parserConsole = (base: Console.Console, color: boolean): Console.Console => ({
+  ...base,
+  log: (...args) => base.log(...(color ? args : args.map((arg) => (typeof arg === "string" ? plain(arg) : arg)))),
   error: () => Effect.void
 })
 
@@ -110,11 +110,11 @@ const footer = HelpDoc.p(
 export const run =
   <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>, options: Options) =>
   (argv: ReadonlyArray<string>) =>
-    Effect.consoleWith((console) =>
+    Effect.consoleWith((base) =>
       Effect.flatMap(Argv.normalize(Argv.spec(command))(argv), (tokens) => {
-        const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, console))
+        const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, base))
         return Command.run(quiet, { name, version: options.version, executable: name, footer })([name, name, ...tokens])
-      }).pipe(Effect.withConsole(parserConsole(console, options.color)))
+      }).pipe(Effect.withConsole(parserConsole(base, options.color)))
     ).pipe(
       Effect.provide(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false })),
       Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger)))

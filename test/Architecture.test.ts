@@ -1,0 +1,231 @@
+/** The house rules that neither the compiler nor the linter knows. */
+import * as fs from "node:fs"
+import { builtinModules } from "node:module"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import ts from "typescript"
+
+const src = path.resolve(import.meta.dirname, "../src")
+
+const files = fs
+  .readdirSync(src, { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts"))
+  .map((file) => {
+    const name = file.split(path.sep).join("/")
+    const text = fs.readFileSync(path.join(src, file), "utf8")
+    return { name, source: ts.createSourceFile(name, text, ts.ScriptTarget.ES2022, true) }
+  })
+
+const visit = (node: ts.Node, see: (node: ts.Node) => void): void => {
+  see(node)
+  ts.forEachChild(node, (child) => visit(child, see))
+}
+
+const at = (source: ts.SourceFile, node: ts.Node): string =>
+  `src/${source.fileName}:${source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1}`
+
+/** A module that a file names, whether in an import, an export or an import(). */
+interface Import {
+  readonly specifier: string
+  readonly node: ts.Node
+  /** Nothing of it is left at run time. */
+  readonly typeOnly: boolean
+  readonly dynamic: boolean
+}
+
+const importsOf = (source: ts.SourceFile): ReadonlyArray<Import> => {
+  const found: Array<Import> = []
+  visit(source, (node) => {
+    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier !== undefined) {
+      const specifier = (node.moduleSpecifier as ts.StringLiteral).text
+      const typeOnly = ts.isImportDeclaration(node)
+        ? node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+        : node.isTypeOnly
+      found.push({ specifier, node, typeOnly, dynamic: false })
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      const [argument] = node.arguments
+      if (argument !== undefined && ts.isStringLiteral(argument)) {
+        found.push({ specifier: argument.text, node, typeOnly: false, dynamic: true })
+      }
+    }
+  })
+  return found
+}
+
+const resolve = (from: string, specifier: string): string => path.posix.join(path.posix.dirname(from), specifier)
+
+const services = ["build", "store", "host", "workspace"]
+/** What each part of src may import, besides itself. */
+const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
+  domain: [],
+  internal: ["domain", "internal"],
+  terminal: ["domain", "internal"],
+  build: ["domain", "internal", "terminal", ...services],
+  store: ["domain", "internal", "terminal", ...services],
+  host: ["domain", "internal", "terminal", ...services],
+  workspace: ["domain", "internal", "terminal", ...services],
+  commands: ["domain", "internal", "terminal", ...services],
+  "Version.ts": [],
+  "Argv.ts": ["internal"],
+  "Main.ts": ["Argv.ts", "internal"],
+  "Cli.ts": ["commands", "domain", "terminal", "Argv.ts"],
+  "Live.ts": ["internal", "terminal", ...services],
+  "index.ts": ["commands", "domain", "terminal", ...services, "Cli.ts", "Live.ts", "Version.ts"],
+  "bin.ts": ["internal/program.ts", "Version.ts"],
+  // The two files that make a process of the rest.
+  "internal/program.ts": ["internal", "internal/runMain.ts", "Cli.ts", "Live.ts", "Main.ts", "Version.ts"],
+  "internal/runMain.ts": ["internal", "Main.ts"]
+}
+/** Types need no code: these may name the parts above them. */
+const typesFrom: Readonly<Record<string, ReadonlyArray<string>>> = {
+  internal: ["terminal", ...services]
+}
+
+const partOf = (file: string): string => (file in directions ? file : (file.split("/")[0] ?? file))
+
+/** Live layers that are not in internal/. */
+const liveLayers = ["host/LocalTransport.ts", "host/SshTransport.ts", "store/Tarballs.ts", "terminal/Reporter.ts"]
+
+const mayUseNode = (file: string): boolean =>
+  file === "bin.ts" || file.startsWith("internal/") || liveLayers.includes(file)
+
+const none = (violations: ReadonlyArray<string>): void => assert.deepStrictEqual(violations, [])
+
+const everywhere = (check: (source: ts.SourceFile, report: (node: ts.Node, message: string) => void) => void) =>
+  files.flatMap(({ source }) => {
+    const violations: Array<string> = []
+    check(source, (node, message) => violations.push(`${at(source, node)} ${message}`))
+    return violations
+  })
+
+const banned: ReadonlyArray<readonly [what: string, is: (node: ts.Node, file: string) => boolean]> = [
+  ["async", (node) => node.kind === ts.SyntaxKind.AsyncKeyword],
+  ["await", (node) => ts.isAwaitExpression(node) || node.kind === ts.SyntaxKind.AwaitKeyword],
+  ["any", (node) => node.kind === ts.SyntaxKind.AnyKeyword],
+  [
+    "as",
+    (node) => ts.isTypeAssertionExpression(node) || (ts.isAsExpression(node) && !ts.isConstTypeReference(node.type))
+  ],
+  ["!", (node) => ts.isNonNullExpression(node)],
+  ["console", (node) => isMember(node, "console")],
+  ["process.exit", (node, file) => isMember(node, "process", "exit") && file !== "internal/runMain.ts"],
+  ["Date.now", (node) => isMember(node, "Date", "now")],
+  ["new Date()", (node) => ts.isNewExpression(node) && isNamed(node.expression, "Date") && !node.arguments?.length],
+  ["Math.random", (node) => isMember(node, "Math", "random")],
+  ["JSON.parse", (node) => isMember(node, "JSON", "parse")],
+  ["@ts-", (node) => ts.isSourceFile(node) && /@ts-(ignore|expect-error|nocheck)/.test(node.text)]
+]
+
+function isNamed(node: ts.Node, name: string): boolean {
+  return ts.isIdentifier(node) && node.text === name
+}
+
+function isMember(node: ts.Node, object: string, member?: string): boolean {
+  return (
+    ts.isPropertyAccessExpression(node) &&
+    isNamed(node.expression, object) &&
+    (member === undefined || node.name.text === member)
+  )
+}
+
+describe("the house", () => {
+  it("has files to look at", () => {
+    assert.isAbove(files.length, 20)
+  })
+
+  it("lets data flow one way: domain, services, commands, process", () => {
+    none(
+      everywhere((source, report) => {
+        const part = partOf(source.fileName)
+        const allowed = directions[part]
+        if (allowed === undefined) return report(source, `belongs to no known part of src`)
+        for (const { node, specifier, typeOnly } of importsOf(source)) {
+          if (!specifier.startsWith(".")) continue
+          const other = partOf(resolve(source.fileName, specifier))
+          const types = typeOnly ? (typesFrom[part] ?? []) : []
+          if (other !== part && ![...allowed, ...types].includes(other))
+            report(node, `${part} must not import ${specifier}`)
+        }
+      })
+    )
+  })
+
+  it("has no circles of imports", () => {
+    const graph = new Map(
+      files.map(({ name, source }) => [
+        name,
+        importsOf(source)
+          .filter(({ dynamic, specifier, typeOnly }) => specifier.startsWith(".") && !typeOnly && !dynamic)
+          .map(({ specifier }) => resolve(name, specifier))
+      ])
+    )
+    const done = new Set<string>()
+    const circles: Array<string> = []
+    const walk = (file: string, trail: ReadonlyArray<string>): void => {
+      if (trail.includes(file)) {
+        circles.push([...trail.slice(trail.indexOf(file)), file].join(" -> "))
+      } else if (!done.has(file)) {
+        for (const next of graph.get(file) ?? []) walk(next, [...trail, file])
+        done.add(file)
+      }
+    }
+    for (const { name } of files) walk(name, [])
+    none(circles)
+  })
+
+  it("imports namespaces by path, and files by their names", () => {
+    none(
+      everywhere((source, report) => {
+        for (const { node, specifier } of importsOf(source)) {
+          if (specifier === "effect" || /^@effect\/[^/]+$/.test(specifier))
+            report(node, `imports the whole of ${specifier}`)
+          if (specifier.startsWith(".") && !specifier.endsWith(".ts")) report(node, `${specifier} lacks its .ts`)
+        }
+      })
+    )
+  })
+
+  it("uses Node itself only in internal/, bin.ts and live layers", () => {
+    none(
+      everywhere((source, report) => {
+        if (mayUseNode(source.fileName)) return
+        for (const { node, specifier } of importsOf(source)) {
+          const name = specifier.replace(/^node:/, "")
+          if (specifier.startsWith("node:") || builtinModules.includes(name)) report(node, `imports ${specifier}`)
+        }
+        visit(source, (node) => {
+          if (isMember(node, "process")) report(node, `uses ${node.getText(source)}`)
+        })
+      })
+    )
+  })
+
+  it("touches process.argv in bin.ts alone", () => {
+    none(
+      everywhere((source, report) =>
+        visit(source, (node) => {
+          if (isMember(node, "process", "argv") && source.fileName !== "bin.ts") report(node, "process.argv")
+        })
+      )
+    )
+  })
+
+  for (const [what, is] of banned) {
+    it(`does without ${what}`, () => {
+      none(everywhere((source, report) => visit(source, (node) => is(node, source.fileName) && report(node, what))))
+    })
+  }
+
+  it("documents every export", () => {
+    none(
+      everywhere((source, report) => {
+        for (const statement of source.statements) {
+          const exported =
+            ts.canHaveModifiers(statement) &&
+            (ts.getModifiers(statement) ?? []).some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
+          if (exported && ts.getJSDocCommentsAndTags(statement).length === 0) report(statement, "has no doc comment")
+        }
+      })
+    )
+  })
+})
