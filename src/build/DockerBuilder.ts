@@ -1,11 +1,24 @@
 /**
  * Builds artifacts from a Dockerfile with a container engine's own command line (docker, podman, or compatible).
  */
+import { isPlatformError, type PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { Artifact } from "./Builder.ts"
+import * as Stream from "effect/Stream"
+import { ask, digest, lastLine, linesOf, type Reply, type StageReader, stageReader } from "../internal/engine.ts"
+import { isOrphan, temporaryName } from "../internal/leftovers.ts"
+import { run } from "../internal/process.ts"
+import { paddingOf, type TarEntry, tarEnd, tarHeader } from "../internal/tar.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { type Artifact, BuildFailed } from "./Builder.ts"
 
 /** One image to build and the directory to take out of it. */
 export interface DockerBuild {
@@ -73,8 +86,51 @@ export class ReleasePathMissing extends Schema.TaggedError<ReleasePathMissing>()
   }
 }
 
+/** The image was built, but the engine could not make a container of it. */
+export class ContainerFailed extends Schema.TaggedError<ContainerFailed>()("ContainerFailed", {
+  engine: Schema.String,
+  /** What the engine said, one line. */
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `The image was built, but "${this.engine} create" could not make a container of it: ${this.detail}. If the engine builds in a container of its own, add "--load" to "args" in the builder`
+  }
+}
+
 /** Any failure of a build in a container. */
-export type DockerBuilderError = EngineUnavailable | DockerfileMissing | ImageBuildFailed | ReleasePathMissing
+export type DockerBuilderError =
+  | EngineUnavailable
+  | DockerfileMissing
+  | ImageBuildFailed
+  | ContainerFailed
+  | ReleasePathMissing
+
+/** A file of an image in memory: its content, what it is run as, or a link. */
+export type MemoryFile =
+  | string
+  | Uint8Array
+  | { readonly content: string | Uint8Array; readonly mode: number }
+  | { readonly symlink: string }
+
+/** What an in-memory build ends in: files by absolute path (one that ends in `/` is a directory), a failing build, or any other failure. */
+export type MemoryImage =
+  | { readonly files: Readonly<Record<string, MemoryFile>> }
+  | { readonly status: number; readonly output: string }
+  | DockerBuilderError
+
+/** Shows what an in-memory engine did. */
+export class DockerMemory extends Context.Tag("deployer/DockerMemory")<
+  DockerMemory,
+  {
+    /** Oldest first; failed ones too. */
+    readonly builds: Effect.Effect<ReadonlyArray<DockerBuild>>
+    /** How many builds have not been released yet: with 0 nothing is left behind. */
+    readonly open: Effect.Effect<number>
+    /** How often it was swept. */
+    readonly sweeps: Effect.Effect<number>
+  }
+>() {}
 
 /** Builds artifacts in containers. */
 export class DockerBuilder extends Context.Tag("deployer/DockerBuilder")<
@@ -88,4 +144,299 @@ export class DockerBuilder extends Context.Tag("deployer/DockerBuilder")<
     /** Removes containers and images that killed builds of this machine left behind; yields how many. Never fails: without an engine there is nothing to remove. */
     readonly sweep: (engine: string) => Effect.Effect<number>
   }
->() {}
+>() {
+  /** Over the engine's own program; `DOCKER_HOST` and contexts mean what they mean to it. */
+  static readonly layer: Layer.Layer<DockerBuilder, never, FileSystem.FileSystem> = Layer.effect(
+    this,
+    Effect.map(FileSystem.FileSystem, (fs) => live(fs))
+  )
+
+  /** Images by absolute path of the Dockerfile, or by a function; other Dockerfiles are missing. */
+  static readonly layerMemory = (
+    images: Readonly<Record<string, MemoryImage>> | ((build: DockerBuild) => MemoryImage | undefined)
+  ): Layer.Layer<DockerBuilder | DockerMemory> => Layer.unwrapEffect(Effect.sync(() => inMemory(images)))
+}
+
+/** On images. A container of the user's that runs such an image inherits it, so it says nothing about containers. */
+const imageLabel = "deployer.build"
+
+/** On containers. */
+const containerLabel = "deployer.container"
+
+/** Images that only keep layers for the next build, one for each stage. */
+const cacheRepository = "deployer-cache"
+
+const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => ({
+  build: Effect.fn("DockerBuilder.build")(function* (build) {
+    const isFile = Effect.map(fs.stat(build.dockerfile), (info) => info.type === "File")
+    if (!(yield* Effect.orElseSucceed(isFile, () => false))) {
+      return yield* new DockerfileMissing({ path: build.dockerfile })
+    }
+    const id = yield* temporaryName("build")
+    const stages = stageReader(imageLabel)
+    yield* Effect.addFinalizer(() => removeImage(build, id, stages))
+    const image = yield* buildImage(fs, build, id, stages)
+    const container = yield* createContainer(build, id, image)
+    const tree = yield* copyOut(build, container)
+    const platform = ask(build.engine, ["image", "inspect", ...["--format", "{{.Os}}/{{.Architecture}}"], image]).pipe(
+      Effect.map((reply) => (isGood(reply) ? { platform: reply.stdout.trim() } : {}))
+    )
+    return { tree, metadata: { image, ...(yield* Effect.orElseSucceed(platform, () => ({}))) } }
+  }),
+  sweep: (engine) => Effect.orElseSucceed(sweep(engine), () => 0)
+})
+
+const isGood = (reply: Reply) => reply.status === 0
+
+const buildImage = (fs: FileSystem.FileSystem, build: DockerBuild, id: string, stages: StageReader) =>
+  Effect.gen(function* () {
+    const { engine, dockerfile } = build
+    const idFile = `${build.temp}/${id}.image`
+    const buildArgs = { deployer_name: build.name, deployer_ts: String(build.timestamp), ...build.buildArgs }
+    const child = yield* run({
+      command: engine,
+      args: [
+        "build",
+        "--rm",
+        "--force-rm",
+        ...["--iidfile", idFile],
+        ...["--label", `${imageLabel}=${id}`],
+        ...Object.entries(buildArgs).flatMap(([key, value]) => ["--build-arg", `${key}=${value}`]),
+        ...build.args,
+        ...["-f", dockerfile],
+        build.context
+      ]
+    })
+    const shown = (bytes: Stream.Stream<Uint8Array, PlatformError>, look: (chunk: Uint8Array) => void) =>
+      Stream.runForEach(bytes, (chunk) => {
+        look(chunk)
+        return Reporter.output(chunk)
+      })
+    const [status] = yield* Effect.all(
+      [child.exitCode, shown(child.stdout, stages.push), shown(child.stderr, () => {})],
+      { concurrency: "unbounded" }
+    )
+    if (status !== 0) {
+      yield* mustAnswer(engine)
+      return yield* new ImageBuildFailed({ engine, dockerfile, status })
+    }
+    return (yield* fs.readFileString(idFile)).trim()
+  }).pipe(
+    Effect.scoped,
+    Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error)))
+  )
+
+const createContainer = (build: DockerBuild, id: string, image: string) =>
+  Effect.gen(function* () {
+    const { engine } = build
+    const container = `deployer-${id}`
+    // Before it is made: the engine may make it although we do not hear of it any more.
+    yield* Effect.addFinalizer(() => bounded(ask(engine, ["rm", "--force", "--volumes", container])))
+    // The command is never run, but an image without one needs it.
+    const created = yield* ask(engine, [
+      "create",
+      ...["--name", container],
+      ...["--label", `${containerLabel}=${id}`],
+      image,
+      "never-started"
+    ])
+    if (created.status === 0) return container
+    yield* mustAnswer(engine)
+    return yield* new ContainerFailed({ engine, detail: created.complaint })
+  }).pipe(Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error))))
+
+const copyOut = (build: DockerBuild, container: string) =>
+  Effect.gen(function* () {
+    const { engine, name, releasePath } = build
+    const own = yield* copy(engine, `${container}:${releasePath}/${name}/.`)
+    if (own._tag === "Copying") return own.tree
+    const all = yield* copy(engine, `${container}:${releasePath}/.`)
+    if (all._tag === "Copying") return all.tree
+    yield* mustAnswer(engine)
+    return yield* new ReleasePathMissing({ releasePath, detail: all.detail })
+  }).pipe(Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error))))
+
+/** Whether the engine finds a directory shows in its first bytes. */
+const copy = (engine: string, from: string) =>
+  Effect.gen(function* () {
+    const child = yield* run({ command: engine, args: ["cp", from, "-"] })
+    let said = ""
+    const listening = yield* Effect.forkScoped(
+      Stream.runForEach(Stream.decodeText(child.stderr), (text) =>
+        Effect.sync(() => {
+          said = (said + text).slice(-4096)
+        })
+      )
+    )
+    const pull = yield* Stream.toPull(child.stdout)
+    const first = yield* Effect.matchEffect(pull, {
+      onSuccess: Effect.succeedSome,
+      onFailure: Option.match({ onNone: () => Effect.succeedNone, onSome: Effect.fail })
+    })
+    if (Option.isNone(first)) {
+      yield* Effect.all([child.exitCode, Fiber.await(listening)])
+      return { _tag: "NoDirectory" as const, detail: lastLine(said) }
+    }
+    const broken = (detail: string) =>
+      new BuildFailed({ message: `Taking the release out of the image broke off, nothing was stored: ${detail}` })
+    const complete = Effect.flatMap(child.exitCode, (status) =>
+      status === 0
+        ? Effect.succeed(Stream.empty)
+        : Effect.fail(broken(`"${engine} cp" ended with status ${status} (${lastLine(said)})`))
+    )
+    const tree = Stream.fromChunk(first.value).pipe(
+      Stream.concat(Stream.repeatEffectChunkOption(pull)),
+      Stream.concat(Stream.unwrap(complete)),
+      Stream.mapError((error) => (error._tag === "BuildFailed" ? error : broken(error.message)))
+    )
+    return { _tag: "Copying" as const, tree }
+  })
+
+/** An engine that still answers was not the reason. */
+const mustAnswer = (engine: string): Effect.Effect<void, EngineUnavailable | PlatformError> =>
+  Effect.flatMap(
+    Effect.timeoutOption(ask(engine, ["version"]), patience),
+    Option.match({
+      onNone: () =>
+        Effect.fail(new EngineUnavailable({ engine, detail: `it kept silent for ${Duration.format(patience)}` })),
+      onSome: (reply) =>
+        isGood(reply) ? Effect.void : Effect.fail(new EngineUnavailable({ engine, detail: reply.complaint }))
+    })
+  )
+
+const unavailable = (engine: string, error: PlatformError): EngineUnavailable =>
+  new EngineUnavailable({
+    engine,
+    detail:
+      error._tag === "SystemError" && error.reason === "NotFound" && error.method === "spawn"
+        ? "there is no such program"
+        : error.message
+  })
+
+/** What an engine may take for a small step. */
+const patience = Duration.seconds(30)
+
+/** For finalizers: these must end, whatever the engine does. What stays behind is swept by a later command. */
+const bounded = <A, E>(cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>
+  cleanUp.pipe(Effect.interruptible, Effect.timeout(patience), Effect.ignore)
+
+/**
+ * Removes what the build left. The classic builder's layer cache consists of the images themselves, and those vanish together with
+ * the last one that needs them; so the ends of all stages get a name, which takes the place of the former build's.
+ */
+const removeImage = (build: DockerBuild, id: string, stages: StageReader) =>
+  bounded(
+    Effect.gen(function* () {
+      const { engine } = build
+      const key = `${build.name.slice(0, 90)}.${digest(`${build.dockerfile}
+${build.context}`)}.`
+      const kept = stages.ends().map((image) => ({ image, tag: key + image }))
+      yield* Effect.forEach(kept, ({ image, tag }) => ask(engine, ["tag", image, `${cacheRepository}:${tag}`]), {
+        concurrency: 4
+      })
+      const { found } = yield* removeUntagged(engine, `${imageLabel}=${id}`, () => Effect.succeed(true))
+      // After a failure the former build's layers are still good for the next one.
+      if (kept.length === 0 || found === 0) return
+      const tags = yield* ask(engine, ["images", "--format", "{{.Tag}}", cacheRepository])
+      const stale = linesOf(tags.stdout).filter((tag) => tag.startsWith(key) && !kept.some((one) => one.tag === tag))
+      if (stale.length > 0) yield* ask(engine, ["rmi", ...stale.map((tag) => `${cacheRepository}:${tag}`)])
+    })
+  )
+
+/** Images that got a name are the user's by now. */
+const removeUntagged = (engine: string, label: string, condemned: (id: string) => Effect.Effect<boolean>) =>
+  Effect.gen(function* () {
+    const images = yield* labelled(
+      engine,
+      ["images", "--quiet", "--no-trunc", "--filter", `label=${label}`],
+      ["image", "inspect", "--format", `{{.Id}} {{index .Config.Labels "${imageLabel}"}} {{len .RepoTags}}`]
+    )
+    const removable = yield* Effect.filter(images, ({ build, tags }) =>
+      tags === "0" ? condemned(build) : Effect.succeed(false)
+    )
+    if (removable.length > 0) yield* ask(engine, ["rmi", ...removable.map(({ id }) => id)])
+    return { found: images.length, removed: removable.length }
+  })
+
+/** Things of the engine's with a label of ours. */
+const labelled = (engine: string, list: ReadonlyArray<string>, inspect: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const ids = [...new Set(linesOf((yield* ask(engine, list)).stdout))]
+    if (ids.length === 0) return []
+    return linesOf((yield* ask(engine, [...inspect, ...ids])).stdout).map((line) => {
+      const [id = "", build = "", tags = ""] = line.split(" ")
+      return { id, build, tags }
+    })
+  })
+
+const sweep = (engine: string) =>
+  Effect.gen(function* () {
+    const containers = yield* labelled(
+      engine,
+      ["ps", "--all", "--quiet", "--no-trunc", "--filter", `label=${containerLabel}`],
+      ["inspect", "--format", `{{.Id}} {{index .Config.Labels "${containerLabel}"}}`]
+    )
+    const orphans = yield* Effect.filter(containers, ({ build }) => isOrphan(build))
+    if (orphans.length > 0) yield* ask(engine, ["rm", "--force", "--volumes", ...orphans.map(({ id }) => id)])
+    const { removed } = yield* removeUntagged(engine, imageLabel, isOrphan)
+    return orphans.length + removed
+  }).pipe(Effect.timeout(patience))
+
+const inMemory = (
+  images: Readonly<Record<string, MemoryImage>> | ((build: DockerBuild) => MemoryImage | undefined)
+): Layer.Layer<DockerBuilder | DockerMemory> => {
+  const find = (build: DockerBuild) => (typeof images === "function" ? images(build) : images[build.dockerfile])
+  const builds = Ref.unsafeMake<ReadonlyArray<DockerBuild>>([])
+  const open = Ref.unsafeMake(0)
+  const sweeps = Ref.unsafeMake(0)
+  const change = (by: number) => Ref.update(open, (count) => count + by)
+  return Layer.mergeAll(
+    Layer.succeed(DockerMemory, { builds: Ref.get(builds), open: Ref.get(open), sweeps: Ref.get(sweeps) }),
+    Layer.succeed(DockerBuilder, {
+      build: Effect.fn("DockerBuilder.build")(function* (build) {
+        yield* Effect.acquireRelease(change(1), () => change(-1))
+        yield* Ref.update(builds, (all) => [...all, build])
+        const { dockerfile, engine, name, releasePath } = build
+        const image = find(build)
+        if (image === undefined) return yield* new DockerfileMissing({ path: dockerfile })
+        if ("_tag" in image) return yield* image
+        if ("status" in image) {
+          yield* Reporter.output(new TextEncoder().encode(image.output))
+          return yield* new ImageBuildFailed({ engine, dockerfile, status: image.status })
+        }
+        const own = treeBelow(image.files, `${releasePath}/${name}`, build.timestamp)
+        const all = treeBelow(image.files, releasePath, build.timestamp)
+        if (all.length === 0) return yield* new ReleasePathMissing({ releasePath, detail: "no such directory" })
+        const tree = own.length > 0 ? own : all
+        return {
+          tree: Stream.fromIterable([...tree, tarEnd]),
+          metadata: { image: `sha256:${digest(dockerfile)}`, platform: "linux/amd64" }
+        }
+      }),
+      sweep: () =>
+        Effect.as(
+          Ref.update(sweeps, (count) => count + 1),
+          0
+        )
+    })
+  )
+}
+
+const treeBelow = (
+  files: Readonly<Record<string, MemoryFile>>,
+  directory: string,
+  mtime: number
+): ReadonlyArray<Uint8Array> =>
+  Object.entries(files)
+    .filter(([path]) => path.startsWith(`${directory}/`))
+    .flatMap(([path, file]) => memoryEntry(path.slice(directory.length + 1), file, mtime))
+
+const memoryEntry = (path: string, file: MemoryFile, mtime: number): ReadonlyArray<Uint8Array> => {
+  const plain = typeof file === "string" || file instanceof Uint8Array ? { content: file, mode: 0o644 } : file
+  const entry: TarEntry = { path: `./${path}`, type: "File", mode: 0o755, mtime, size: 0, to: "" }
+  if ("symlink" in plain) return [tarHeader({ ...entry, type: "Symlink", to: plain.symlink })]
+  if (path === "" || path.endsWith("/")) return [tarHeader({ ...entry, type: "Directory" })]
+  const content = typeof plain.content === "string" ? new TextEncoder().encode(plain.content) : plain.content
+  const size = content.length
+  return [tarHeader({ ...entry, mode: plain.mode, size }), content, new Uint8Array(paddingOf(size))]
+}

@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { DockerBuilder, DockerMemory, EngineUnavailable, type MemoryImage } from "../../src/build/DockerBuilder.ts"
+import { stageReader } from "../../src/internal/engine.ts"
+import { contract, type Image, name } from "./contract.ts"
+
+const build = (releasePath: string) => ({
+  name,
+  timestamp: 1_600_000_000,
+  context: "/project",
+  dockerfile: "/project/Dockerfile",
+  args: [],
+  buildArgs: {},
+  releasePath,
+  engine: "docker",
+  temp: "/project/deployer/temp"
+})
+
+const inMemory = (image: Image): Record<string, MemoryImage> => {
+  if (image.absent === true) return {}
+  if (image.fails !== undefined) {
+    return { "/project/Dockerfile": { status: image.fails.status, output: image.fails.says } }
+  }
+  return { "/project/Dockerfile": { files: image.files } }
+}
+
+contract("DockerBuilder in memory", (image, releasePath) =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(DockerBuilder.layerMemory(inMemory(image)))
+    const { open } = yield* Effect.provide(DockerMemory, context)
+    return { build: build(releasePath), layer: Layer.succeedContext(context), leftovers: open }
+  })
+)
+
+describe("DockerBuilder.layerMemory", () => {
+  it.scoped("remembers what was built, and fails with what it is told", () =>
+    Effect.gen(function* () {
+      const builder = yield* DockerBuilder
+      const memory = yield* DockerMemory
+      const asked = build("/rel")
+      const error = yield* Effect.flip(builder.build(asked))
+      assert.strictEqual(error._tag, "EngineUnavailable")
+      assert.deepStrictEqual(yield* memory.builds, [asked])
+      yield* builder.sweep("docker")
+      assert.strictEqual(yield* memory.sweeps, 1)
+    }).pipe(
+      Effect.provide(
+        DockerBuilder.layerMemory(({ engine }) => new EngineUnavailable({ engine, detail: "as it was told" }))
+      )
+    )
+  )
+})
+
+describe("stageReader", () => {
+  const read = (output: string, size = output.length) => {
+    const reader = stageReader("deployer.build")
+    const bytes = new TextEncoder().encode(output)
+    for (let at = 0; at < bytes.length; at += size) reader.push(bytes.subarray(at, at + size))
+    return reader.ends()
+  }
+  const output = `Sending build context to Docker daemon  1.985MB\r\r
+Step 1/7 : FROM scratch AS build
+ ---> 
+Step 2/7 : COPY busybox /bin/busybox
+ ---> Using cache
+ ---> 0cfba914a9d1
+Step 3/7 : RUN make
+ ---> Running in 3407bc3db597
+größer
+Removing intermediate container 3407bc3db597
+ ---> 28ffe913d77c
+Step 4/7 : from scratch
+ ---> 
+Step 5/7 : COPY --from=build /app /app
+ ---> f4fc6bb3c9e9
+Step 6/7 : LABEL deployer.build=build-1-2-3-4
+ ---> Running in b9567e07717a
+ ---> c1b3ccc47718
+Step 7/7 : LABEL users=own
+ ---> c1b3ccc47719
+Successfully built c1b3ccc47719
+`
+  it("finds the end of each stage, however the output was cut", () => {
+    for (const size of [1, 7, 10_000]) assert.deepStrictEqual(read(output, size), ["28ffe913d77c", "f4fc6bb3c9e9"])
+  })
+  it("keeps what a build that failed had reached", () => {
+    assert.deepStrictEqual(read(output.slice(0, output.indexOf("Step 3"))), ["0cfba914a9d1"])
+  })
+  it("finds nothing in the output of other builders", () => {
+    assert.deepStrictEqual(read("STEP 1/2: FROM scratch\n--> 28ffe913d77c\n#5 DONE 0.1s\n"), [])
+  })
+})

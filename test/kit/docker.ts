@@ -1,0 +1,128 @@
+/**
+ * A real container engine for tests, and build contexts that need no registry.
+ */
+import { spawnSync } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+const engine = process.env["DEPLOYER_ENGINE"] ?? "docker"
+
+/** Runs the engine; what it printed, without the last line end. */
+export const docker = (...args: ReadonlyArray<string>): string =>
+  spawnSync(engine, args, { encoding: "utf8" }).stdout?.trimEnd() ?? ""
+
+/** The shell and tools of images without a base. */
+const busybox = "/bin/busybox"
+
+const missing = (): string | undefined => {
+  if (!fs.existsSync(busybox)) return `no static ${busybox}`
+  const answer = spawnSync(engine, ["version"], { encoding: "utf8", timeout: 20_000 })
+  return answer.status === 0 ? undefined : `no ${engine} engine answers`
+}
+
+/** Why tests with a real engine cannot run here; absent where they can, and in CI, where a missing part must fail. */
+export const missingDocker: string | undefined = process.env["CI"] === "true" ? undefined : missing()
+
+/** What a release's own program says and does when a target's actions call it. */
+export const program = (name: string): string => `#!/bin/sh
+case "$1" in
+  daemon) echo "${name} started" ;;
+  stop) echo "${name} stopped" ;;
+  restart) echo "${name} restarted" ;;
+  version) echo "${name} 1.0.0" ;;
+  *) echo "unknown: $1" >&2; exit 64 ;;
+esac
+`
+
+/** A folder with a Dockerfile; removed with the scope, like all that was built from it. */
+export interface Context {
+  readonly folder: string
+  readonly dockerfile: string
+  /** The value of the label `deployer.test` on every image and container made from it. */
+  readonly marker: string
+  /** Containers, and images without a name, that are still there. */
+  readonly leftovers: () => ReadonlyArray<string>
+}
+
+/** How the image is to be. */
+export interface ContextOptions {
+  /** The release's name; images for its layer cache are removed by it. */
+  readonly name: string
+  /** By path in the image; scripts (`#!`) can be run. */
+  readonly files: Readonly<Record<string, string>>
+  /** A shell line for a `RUN` at the end. */
+  readonly run?: string
+  /** Whether the last stage only copies `/app` from a first one. */
+  readonly stages?: boolean
+  /** Further lines of the Dockerfile. */
+  readonly lines?: ReadonlyArray<string>
+}
+
+export const buildContext = (options: ContextOptions): Effect.Effect<Context, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-context-"))
+      const marker = randomBytes(6).toString("hex")
+      fs.copyFileSync(busybox, path.join(folder, "busybox"))
+      fs.chmodSync(path.join(folder, "busybox"), 0o755)
+      fs.mkdirSync(path.join(folder, "root"))
+      for (const [at, content] of Object.entries(options.files)) {
+        const file = path.join(folder, "root", at)
+        fs.mkdirSync(path.dirname(file), { recursive: true })
+        if (at.endsWith("/")) fs.mkdirSync(file, { recursive: true })
+        else fs.writeFileSync(file, content, { mode: content.startsWith("#!") ? 0o755 : 0o644 })
+      }
+      const label = `LABEL deployer.test=${marker}`
+      const dockerfile = path.join(folder, "Dockerfile")
+      fs.writeFileSync(
+        dockerfile,
+        [
+          "FROM scratch AS first",
+          label,
+          "COPY busybox /bin/busybox",
+          "COPY root /",
+          `RUN ["/bin/busybox", "sh", "-c", ${JSON.stringify(`echo compiling ${marker}`)}]`,
+          ...(options.run === undefined ? [] : [`RUN ["/bin/busybox", "sh", "-c", ${JSON.stringify(options.run)}]`]),
+          ...(options.stages === true ? ["FROM scratch", label, "COPY --from=first /app /app"] : []),
+          ...(options.lines ?? []),
+          ""
+        ].join("\n")
+      )
+      const filter = ["--filter", `label=deployer.test=${marker}`]
+      const leftovers = () =>
+        [
+          docker("ps", "--all", "--quiet", "--no-trunc", ...filter),
+          docker("images", "--quiet", "--no-trunc", "--filter", "dangling=true", ...filter)
+        ]
+          .join("\n")
+          .split("\n")
+          .filter((id) => id !== "")
+      return { folder, dockerfile, marker, leftovers }
+    }),
+    ({ folder, leftovers }) =>
+      Effect.sync(() => {
+        fs.rmSync(folder, { recursive: true, force: true })
+        const tags = docker("images", "--format", "{{.Tag}}", "deployer-cache").split("\n")
+        for (const tag of tags) if (tag.startsWith(`${options.name}.`)) docker("rmi", `deployer-cache:${tag}`)
+        for (const id of leftovers()) docker("rm", "--force", id)
+        for (const id of leftovers()) docker("rmi", "--force", id)
+      })
+  )
+
+/** An engine that is the real one but for what the script does before. Removed with the scope. */
+export const engineScript = (lines: string): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "deployer-engine-"))),
+      (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+    ),
+    (folder) => {
+      const file = path.join(folder, "engine")
+      fs.writeFileSync(file, `#!/bin/sh\n${lines}\nexec ${engine} "$@"\n`, { mode: 0o755 })
+      return file
+    }
+  )
