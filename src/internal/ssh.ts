@@ -233,7 +233,9 @@ const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred
           return next({ type: "none", username })
       }
     }
-    socket.connect({ host: options.host, port: options.port, noDelay: true })
+    // A command is a handful of small packets, of which none may wait for the next; the option of `connect` does nothing.
+    socket.setNoDelay(true)
+    socket.connect({ host: options.host, port: options.port })
     client.connect({
       sock: socket,
       username: options.user,
