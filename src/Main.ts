@@ -95,10 +95,24 @@ export interface Options {
   readonly color: boolean
 }
 
+const noise = /^\s*(A user-defined piece of text|A true or false value|This setting is optional)\.$/
+
+/** Help without the sentences that say no more than its usage line. */
+const tidy = (help: string): string => {
+  const isNoise = (line: string | undefined) => line !== undefined && noise.test(plain(line))
+  const lines = help.split("\n")
+  return lines
+    .filter((line, index) => !isNoise(line) && !(plain(line).trim() === "" && isNoise(lines[index - 1])))
+    .join("\n")
+}
+
 // The parser prints each usage error and fails with it as well; only the failure is reported.
 const parserConsole = (base: Console.Console, color: boolean): Console.Console => ({
   ...base,
-  log: (...args) => base.log(...(color ? args : args.map((arg) => (typeof arg === "string" ? plain(arg) : arg)))),
+  log: (...args) => {
+    const text = tidy(args.join(" "))
+    return base.log(color ? text : plain(text))
+  },
   error: () => Effect.void
 })
 
