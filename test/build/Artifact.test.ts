@@ -1,0 +1,258 @@
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { type CommandOptions, command, type DockerOptions, docker, fromDirectory } from "../../src/build/Artifact.ts"
+import type { Artifact, BuildContext, Builder } from "../../src/build/Builder.ts"
+import { DockerBuilder, DockerMemory } from "../../src/build/DockerBuilder.ts"
+import { sourceState } from "../../src/build/git.ts"
+import { pack } from "../../src/build/Tarball.ts"
+import { TargetSettings } from "../../src/domain/Target.ts"
+import { type Event, Reporter } from "../../src/terminal/Reporter.ts"
+
+const scratch = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "deployer-artifact-"))),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+)
+
+const write = (folder: string, files: Readonly<Record<string, string>>) => {
+  for (const [at, content] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(folder, at)), { recursive: true })
+    fs.writeFileSync(path.join(folder, at), content)
+  }
+}
+
+const pathsOf = (artifact: Artifact) =>
+  Effect.gen(function* () {
+    const packing = pack(artifact.tree, { name: "my_app" })
+    yield* Stream.runDrain(packing.content)
+    return (yield* packing.manifest).map((entry) => entry.path)
+  })
+
+const context = (root: string): BuildContext => ({
+  name: "my_app",
+  target: {
+    key: "prod",
+    ...Schema.decodeSync(TargetSettings)({ host: "local", name: "my_app", path: "srv/my_app" })
+  },
+  tags: [],
+  timestamp: 1_600_000_000,
+  root,
+  temp: path.join(root, "temp")
+})
+
+const images = DockerBuilder.layerMemory(() => ({ files: { "/app/_build/prod/rel/my_app/a": "" } }))
+const services = Layer.merge(NodeContext.layer, images)
+
+describe("fromDirectory", () => {
+  it.scoped("gives the same bytes for the same tree, whatever the order in which it was made", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      const files = { "b/two": "2", "b/one": "1", "a/x": "x", "@odd": "", "-odd": "" }
+      write(path.join(folder, "one"), files)
+      write(path.join(folder, "two"), Object.fromEntries(Object.entries(files).reverse()))
+      const bytes = (name: string) =>
+        Effect.gen(function* () {
+          const at = path.join(folder, name)
+          fs.symlinkSync("a/x", path.join(at, "link"))
+          execFileSync("find", [at, "-exec", "touch", "-h", "-d", "@1600000000", "{}", "+"])
+          const content = pack(fromDirectory(at).tree, { name: "my_app" }).content
+          return Buffer.concat(Chunk.toReadonlyArray(yield* Stream.runCollect(content)))
+        })
+      assert.isTrue((yield* bytes("one")).equals(yield* bytes("two")))
+      assert.deepStrictEqual(yield* pathsOf(fromDirectory(path.join(folder, "one"))), [
+        "my_app",
+        ...["-odd", "@odd", "a", "a/x", "b", "b/one", "b/two", "link"].map((name) => `my_app/${name}`)
+      ])
+    }).pipe(Effect.provide(services))
+  )
+
+  it.scoped("says what cannot be read, and refuses pipes", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      const missing = yield* Effect.flip(pathsOf(fromDirectory(path.join(folder, "absent"))))
+      assert.match(missing.message, /could not be read from .*absent: ENOENT/)
+      execFileSync("mkfifo", [path.join(folder, "pipe")])
+      const pipe = yield* Effect.flip(pathsOf(fromDirectory(folder)))
+      assert.match(pipe.message, /pipe: it is neither a file/)
+    }).pipe(Effect.provide(services))
+  )
+})
+
+describe("command", () => {
+  const inProject = (options: CommandOptions) =>
+    Effect.gen(function* () {
+      const root = yield* scratch
+      write(root, { "sub/source": "" })
+      let shown = ""
+      const emit = (event: Event) =>
+        Effect.sync(() => {
+          if (event._tag === "Output") shown += new TextDecoder().decode(event.chunk)
+        })
+      const built = yield* command(options)(context(root)).pipe(
+        Effect.flatMap((artifact) => pathsOf(artifact)),
+        Effect.provideService(Reporter, { emit }),
+        Effect.exit
+      )
+      return { built, shown }
+    }).pipe(Effect.provide(services))
+
+  it.scoped("runs in the project root, shows its output and takes the directory", () =>
+    Effect.gen(function* () {
+      const { built, shown } = yield* inProject({
+        run: 'cat sub/source && echo "$deployer_name at $deployer_ts" && mkdir out && echo 1 > out/file',
+        releasePath: "out"
+      })
+      assert.strictEqual(shown, "my_app at 1600000000\n")
+      assert.deepStrictEqual(built, Exit.succeed(["my_app", "my_app/file"]))
+    })
+  )
+
+  it.scoped("runs where it is told, and takes the directory named like the release", () =>
+    Effect.gen(function* () {
+      const { built } = yield* inProject({
+        run: "cat source && mkdir -p ../out/my_app && echo 1 > ../out/my_app/file",
+        cwd: "sub",
+        releasePath: "out"
+      })
+      assert.deepStrictEqual(built, Exit.succeed(["my_app", "my_app/file"]))
+    })
+  )
+
+  const message = (built: Exit.Exit<unknown, unknown>) => String(Exit.isFailure(built) ? built.cause : "no failure")
+
+  it.scoped("names the command and the status when it fails", () =>
+    Effect.gen(function* () {
+      const { built, shown } = yield* inProject({ run: "echo broken >&2; exit 4", releasePath: "out" })
+      assert.strictEqual(shown, "broken\n")
+      assert.match(message(built), /"echo broken >&2; exit 4" failed with status 4/)
+    })
+  )
+
+  it.scoped("says where it looked when there is no directory, and when it cannot run at all", () =>
+    Effect.gen(function* () {
+      const nothing = yield* inProject({ run: "true", releasePath: "out" })
+      assert.match(message(nothing.built), /no directory .*\/out to take the release from/)
+      const nowhere = yield* inProject({ run: "true", cwd: "absent", releasePath: "out" })
+      assert.match(message(nowhere.built), /could not be run in .*absent/)
+    })
+  )
+})
+
+describe("docker", () => {
+  it.scoped("asks the engine for what it was told, relative to the project root, after a sweep", () =>
+    Effect.gen(function* () {
+      yield* docker()(context("/project"))
+      yield* docker({
+        dockerfile: "deploy/Dockerfile.prod",
+        context: "../shared",
+        args: ["--network", "none"],
+        buildArgs: { MIX_ENV: "prod" },
+        releasePath: "/srv/out/",
+        engine: "podman"
+      })(context("/project"))
+      const memory = yield* DockerMemory
+      const fixed = { name: "my_app", timestamp: 1_600_000_000, temp: "/project/temp" }
+      assert.deepStrictEqual(yield* memory.builds, [
+        {
+          ...fixed,
+          context: "/project",
+          dockerfile: "/project/Dockerfile",
+          args: [],
+          buildArgs: {},
+          releasePath: "/app/_build/prod/rel",
+          engine: process.env["DEPLOYER_ENGINE"] ?? "docker"
+        },
+        {
+          ...fixed,
+          context: "/shared",
+          dockerfile: "/project/deploy/Dockerfile.prod",
+          args: ["--network", "none"],
+          buildArgs: { MIX_ENV: "prod" },
+          releasePath: "/srv/out",
+          engine: "podman"
+        }
+      ])
+      assert.strictEqual(yield* memory.sweeps, 2)
+    }).pipe(
+      Effect.provide(
+        Layer.merge(
+          NodeContext.layer,
+          DockerBuilder.layerMemory(() => ({ files: { "/app/_build/prod/rel/a": "", "/srv/out/a": "" } }))
+        )
+      )
+    )
+  )
+
+  it("carries hooks", () => {
+    const hook = () => Effect.void
+    const made = docker({ preBuild: [hook], postBuild: [hook, hook] })
+    assert.deepStrictEqual([made.preBuild?.length, made.postBuild?.length, made.mistakes], [1, 2, undefined])
+  })
+
+  it.effect("lists all mistakes at once, and fails with them when it is called", () =>
+    Effect.gen(function* () {
+      const wrong: unknown = {
+        dockerfil: "Dockerfile",
+        context: 3,
+        releasePath: "rel",
+        preBuild: ["hook"],
+        buildArgs: { A: 1 },
+        engine: ""
+      }
+      // As a config written without types would call it.
+      const call: (options: DockerOptions) => Builder = docker
+      const made: Builder = Reflect.apply(call, undefined, [wrong])
+      assert.deepStrictEqual(made.mistakes, [
+        'dockerfil: is not an option of docker (known: preBuild, postBuild, dockerfile, context, args, buildArgs, releasePath, engine; did you mean "dockerfile"?)',
+        "preBuild.0: must be a function from the build context to an Effect",
+        "context: must be a text",
+        "buildArgs.A: must be a text",
+        "releasePath: must be an absolute path in the image",
+        "engine: must be a text that is not empty and has no control characters"
+      ])
+      const error = yield* Effect.flip(made(context("/project")))
+      assert.match(String(error), /The options of docker\({ … }\) are not usable: dockerfil: is not an option/)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+})
+
+describe("sourceState", () => {
+  const git = (folder: string, ...args: ReadonlyArray<string>) =>
+    execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args], {
+      cwd: folder,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"]
+    }).trim()
+
+  it.scoped("knows the commit and whether anything differs from it", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      write(folder, { "app/file": "1", other: "1" })
+      git(folder, "init", "--quiet")
+      assert.deepStrictEqual(yield* sourceState(folder), {})
+      git(folder, "add", ".")
+      git(folder, "commit", "--quiet", "-m", "one")
+      const commit = git(folder, "rev-parse", "HEAD")
+      assert.deepStrictEqual(yield* sourceState(folder), { commit, dirty: false })
+      write(folder, { other: "2" })
+      assert.deepStrictEqual(yield* sourceState(path.join(folder, "app")), { commit, dirty: false })
+      assert.deepStrictEqual(yield* sourceState(folder), { commit, dirty: true })
+    })
+  )
+
+  it.scoped("knows nothing outside a repository", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* sourceState(yield* scratch), {})
+      assert.deepStrictEqual(yield* sourceState("/nonexistent"), {})
+    })
+  )
+})
