@@ -71,16 +71,25 @@ export const hostileNames = [
   "~"
 ]
 
-/** A release of `my_app` with all kinds of entries; `version` makes it another one. */
-export const sample = (version = "1", fields: Partial<HostRelease> = {}): Packed =>
+const long = [`my_app/${"long".repeat(22)}`, `my_app/${"long".repeat(22)}/${"name".repeat(22)}`] as const
+
+const plainTree = (version: string): Tree => [
+  dir("my_app"),
+  dir("my_app/bin"),
+  file("my_app/bin/my_app", `#!/bin/sh\necho "version ${version}"\n`, 0o755),
+  file("my_app/version", version),
+  file("my_app/big", `${version}${"0123456789".repeat(30_000)}`)
+]
+
+/** A small release of `my_app`; `version` makes it another one. */
+export const sample = (version = "1", fields: Partial<HostRelease> = {}): Packed => packed(plainTree(version), fields)
+
+/** One with all kinds of entries and names. */
+export const oddSample = (version = "odd", fields: Partial<HostRelease> = {}): Packed =>
   packed(
     [
-      dir("my_app"),
-      dir("my_app/bin"),
-      file("my_app/bin/my_app", `#!/bin/sh\necho "version ${version}"\n`, 0o755),
-      file("my_app/version", version),
+      ...plainTree(version),
       file("my_app/empty", ""),
-      file("my_app/big", `${version}${"0123456789".repeat(30_000)}`),
       symlink("my_app/latest", "bin/my_app"),
       symlink("my_app/dangling", "no where"),
       hardlink("my_app/second", "my_app/version"),
@@ -89,7 +98,8 @@ export const sample = (version = "1", fields: Partial<HostRelease> = {}): Packed
       dir("my_app/names/über"),
       ...hostileNames.map((name) => file(`my_app/names/${name}`, `${name} ${version}`)),
       ...hostileNames.filter((name) => !name.includes("/")).map((name) => symlink(`my_app/names/link ${name}`, name)),
-      file(`my_app/${"long".repeat(22)}/${"name".repeat(22)}`, version)
-    ].flatMap((entry) => (entry.path.includes("longlong") ? [dir(`my_app/${"long".repeat(22)}`), entry] : [entry])),
+      dir(long[0]),
+      file(long[1], version)
+    ],
     fields
   )

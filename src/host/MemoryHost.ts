@@ -1,0 +1,572 @@
+/**
+ * Hosts in memory: true models with files, links and records, that a test can look into and make fail.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { type HostRelease, HostReleaseJson, type HostTool } from "../domain/HostState.ts"
+import type { Target } from "../domain/Target.ts"
+import { sha256Sum } from "../internal/machine.ts"
+import { unpackTarball } from "../internal/unpackTarball.ts"
+import { MemoryFiles } from "./MemoryFiles.ts"
+import { CommandTimeout, type ConnectFailure, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
+import * as scripts from "./scripts.ts"
+import { addressOf, loginPath, makeSession } from "./session.ts"
+import type { Exec, ExecResult, Transport } from "./Transport.ts"
+
+/** The steps of a session, by the names of its members. */
+export type MemoryStep =
+  | "inspect"
+  | "prepare"
+  | "upload"
+  | "unpack"
+  | "record"
+  | "activate"
+  | "deactivate"
+  | "remove"
+  | "discard"
+  | "verify"
+  | "usage"
+  | "log"
+  | "run"
+
+/** A command that was run on a host in memory. */
+export interface MemoryCommand {
+  readonly command: string
+  /** The working directory. */
+  readonly directory: string
+  /** What the command finds as `DEPLOYER_NAME`, `DEPLOYER_REF`, `DEPLOYER_PATH` and `DEPLOYER_RELEASE`. */
+  readonly name: string
+  readonly ref: string
+  readonly path: string
+  readonly release: string
+}
+
+/** How a command ends; `never` does not end until the target's time is up. */
+export interface MemoryResult {
+  readonly exitCode?: number
+  readonly output?: string
+  readonly never?: boolean
+}
+
+/** One host in memory. Its members may be changed at any time. */
+export class MemoryHost {
+  readonly files = new MemoryFiles()
+  /** `uname -m`. */
+  machine = "x86_64"
+  /** Bytes; an upload or a release that needs more fails. */
+  freeBytes = 1_000_000_000
+  readonly missingTools = new Set<typeof HostTool.Type>()
+  /** Absolute paths of directories in which nothing can be written. */
+  readonly readOnly = new Set<string>()
+  /** Decides how a command ends. */
+  onRun: (command: MemoryCommand) => MemoryResult = () => ({})
+  /** What was run so far. */
+  readonly commands: Array<MemoryCommand> = []
+  /** The steps that were taken so far, each one round trip. */
+  readonly steps: Array<MemoryStep> = []
+  /** Directories in which shells were opened, as the target names them. */
+  readonly shells: Array<string> = []
+  /** How often it was connected to. */
+  connections = 0
+  /** Set: nobody can connect. */
+  connectFailure: ConnectFailure | undefined
+  /** Set: the connection is lost after so many more bytes of the next upload, once. */
+  cutUploadAfter: number | undefined
+  /** Set: the connection is lost after so many more steps, at the beginning of the next one, once. */
+  loseAfterSteps: number | undefined
+  private readonly failing = new Map<MemoryStep, string>()
+
+  /** Makes a step fail with that reason until it is healed. */
+  failStep(step: MemoryStep, detail: string): void {
+    this.failing.set(step, detail)
+  }
+
+  /** Makes a step work again. */
+  healStep(step: MemoryStep): void {
+    this.failing.delete(step)
+  }
+
+  /** Why a step fails; nothing where it works. */
+  failureOf(step: MemoryStep): string | undefined {
+    return this.failing.get(step)
+  }
+
+  /** Leaves the beginning of an upload, as if its connection had been cut. `path` is absolute, as in all that follow. */
+  plantUpload(
+    path: string,
+    upload: { readonly ref: string; readonly content: Uint8Array; readonly note?: string }
+  ): void {
+    const stage = `${path}/releases/.staging_${upload.ref}`
+    this.files.makeDirectory(`${path}/config`)
+    this.files.write(`${stage}/release.tar.gz`, upload.content)
+    if (upload.note !== undefined) this.files.write(`${stage}/note`, `${upload.note}\n`)
+  }
+
+  /** Puts a complete release there, with files relative to the folder `<name>`; it does not become current. */
+  plantRelease(path: string, release: HostRelease, files: Readonly<Record<string, string>> = {}): void {
+    this.plantUnrecorded(path, release, files)
+    const json = Schema.encodeSync(HostReleaseJson)(release)
+    this.files.write(`${path}/releases/deployer_${release.ref}/.deployer_release.json`, `${json}\n`)
+  }
+
+  /** The same without its record: what a deployment leaves that ends after unpacking. */
+  plantUnrecorded(
+    path: string,
+    release: { readonly ref: string; readonly name: string },
+    files: Readonly<Record<string, string>> = {}
+  ): void {
+    const folder = `${path}/releases/deployer_${release.ref}`
+    this.files.makeDirectory(`${path}/config`)
+    this.files.makeDirectory(`${folder}/${release.name}`)
+    const lines = Object.entries(files).map(([file, content]) => {
+      this.files.write(`${folder}/${release.name}/${file}`, content)
+      return `${sha256(new TextEncoder().encode(content))}  ./${release.name}/${file}`
+    })
+    this.files.write(`${folder}/.deployer_manifest`, `${[...lines, `end ${lines.length}`].join("\n")}\n`)
+  }
+
+  /** Links `current` to a release. */
+  link(path: string, ref: string): void {
+    this.files.link(`${path}/releases/current`, `deployer_${ref}`)
+  }
+}
+
+/** The hosts in memory, by name. */
+export class MemoryHosts extends Context.Tag("deployer/MemoryHosts")<
+  MemoryHosts,
+  {
+    /** The host that targets with this `host` connect to; made when it is first named. */
+    readonly host: (name: string) => MemoryHost
+  }
+>() {}
+
+/** The login directory of a target's user on a host in memory. */
+export const memoryHome = (target: Pick<Target, "user">): string => `/home/${target.user ?? "user"}`
+
+/** Every target is a host in memory; `MemoryHosts` leads to them. */
+export const layer: Layer.Layer<RemoteHost | MemoryHosts> = Layer.effectContext(
+  Effect.sync(() => {
+    const hosts = new Map<string, MemoryHost>()
+    const host = (name: string) => {
+      const known = hosts.get(name) ?? new MemoryHost()
+      hosts.set(name, known)
+      return known
+    }
+    return Context.make(MemoryHosts, { host }).pipe(
+      Context.add(RemoteHost, {
+        connect: (target) =>
+          Effect.suspend(() => {
+            const machine = host(target.host)
+            if (machine.connectFailure !== undefined) return Effect.fail(machine.connectFailure)
+            machine.connections += 1
+            return Effect.succeed(makeSession(target, transport(machine, target)))
+          })
+      })
+    )
+  })
+)
+
+// Answers as the scripts give them, so that a session over memory reads them as it reads those of a real host.
+
+interface Question {
+  readonly host: MemoryHost
+  readonly base: string
+  readonly releases: string
+  readonly args: ReadonlyArray<string>
+  readonly stdin: Uint8Array
+}
+
+type Answer = (question: Question) => ReadonlyArray<string>
+
+const transport = (host: MemoryHost, target: Target): Transport => {
+  const address = addressOf(target)
+  const lost = (detail: string) => new HostUnreachable({ address, reason: "lost", detail })
+  return {
+    shell: (cwd) => Effect.sync(() => host.shells.push(cwd)).pipe(Effect.as(0)),
+    exec: <E>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout> =>
+      Effect.gen(function* () {
+        const [step, answer] = answers.get(exec.script) ?? ["inspect", () => ["fail that script is unknown"]]
+        if (host.loseAfterSteps === 0) {
+          host.loseAfterSteps = undefined
+          return yield* lost("connection reset")
+        }
+        if (host.loseAfterSteps !== undefined) host.loseAfterSteps -= 1
+        host.steps.push(step)
+        const [written = "", ...args] = exec.args
+        const path = loginPath(written)
+        const base = path.startsWith("/") ? path : `${memoryHome(target)}/${path}`
+        const question = { host, base, releases: `${base}/releases`, args, stdin: new Uint8Array(0) }
+        const failure = host.failureOf(step)
+        if (failure !== undefined) return yield* reply(exec, [`fail ${failure}`])
+        if (step === "upload") return yield* reply(exec, yield* receive(question, exec.stdin ?? Stream.empty, lost))
+        if (step === "run") return yield* runCommand(question, exec, address)
+        const chunks = yield* Stream.runCollect(exec.stdin ?? Stream.empty)
+        return yield* reply(exec, answer({ ...question, stdin: Buffer.concat([...chunks]) }))
+      })
+  }
+}
+
+const reply = <E>(exec: Exec<E>, lines: ReadonlyArray<string>, exitCode = 0): Effect.Effect<ExecResult> => {
+  const stdout = `${[scripts.replyBegin, ...lines, scripts.replyEnd].join("\n")}\n`
+  if (exec.onOutput === undefined) return Effect.succeed({ exitCode, stdout, stderr: "" })
+  return Effect.as(exec.onOutput(new TextEncoder().encode(`\n${stdout}`)), { exitCode, stdout: "", stderr: "" })
+}
+
+const sha256 = (bytes: Uint8Array): string => {
+  const sum = sha256Sum()
+  sum.update(bytes)
+  return sum.digest()
+}
+
+const isDirectory = ({ files }: MemoryHost, path: string): boolean => files.target(path)?._tag === "Directory"
+const realDirectory = ({ files }: MemoryHost, path: string): boolean => files.node(path)?._tag === "Directory"
+const realFile = ({ files }: MemoryHost, path: string): boolean => files.node(path)?._tag === "File"
+
+const parent = (path: string): string => path.slice(0, path.lastIndexOf("/")) || "/"
+
+const look = ({ base, host }: Question): readonly [base: string, where: string] => {
+  const { files, readOnly } = host
+  if (isDirectory(host, base)) {
+    let state = "ready"
+    for (const folder of [`${base}/config`, `${base}/releases`]) {
+      if (isDirectory(host, folder)) {
+        if (readOnly.has(folder)) return ["not-writable", folder]
+      } else if (files.node(folder) !== undefined) return ["not-a-directory", folder]
+      else state = "incomplete"
+    }
+    return state === "incomplete" && readOnly.has(base) ? ["not-writable", base] : [state, base]
+  }
+  let where = base
+  while (files.node(where) === undefined && where !== "/") where = parent(where)
+  if (!isDirectory(host, where)) return ["not-a-directory", where]
+  return [readOnly.has(where) ? "not-writable" : "absent", where]
+}
+
+const currentOf = ({ host, releases }: Question): string => {
+  const node = host.files.node(`${releases}/current`)
+  switch (node?._tag) {
+    case "Link":
+      return `link ${node.to.replaceAll("\n", " ")}`
+    case "Directory":
+      return "directory"
+    case "File":
+      return "file"
+    default:
+      return "absent"
+  }
+}
+
+const isCurrent = ({ host, releases }: Question, ref: string): boolean => {
+  const to = host.files.readLink(`${releases}/current`)
+  if (to === undefined) return false
+  if (to === `deployer_${ref}`) return true
+  const live = host.files.resolve(`${releases}/current`) ?? ""
+  return isDirectory(host, live) && `${live}/`.startsWith(`${host.files.resolve(releases)}/deployer_${ref}/`)
+}
+
+const refsIn = ({ host, releases }: Question, prefix: string): ReadonlyArray<string> =>
+  host.files
+    .names(releases)
+    .filter((name) => name.startsWith(prefix) && realDirectory(host, `${releases}/${name}`))
+    .map((name) => name.slice(prefix.length))
+    .filter((ref) => /^[0-9A-F]{32}$/.test(ref))
+
+const firstLine = (text: string | undefined): string => text?.split("\n")[0] ?? ""
+
+const inspect: Answer = (question) => {
+  const { base, host, releases } = question
+  const [state] = look(question)
+  return [
+    `path ${base}`,
+    `base ${state}`,
+    `free ${Math.floor(host.freeBytes / 1024)}`,
+    `machine ${host.machine}`,
+    ...[...host.missingTools].map((tool) => `lacks ${tool}`),
+    `current ${currentOf(question)}`,
+    ...refsIn(question, "deployer_").map((ref) => {
+      const file = `${releases}/deployer_${ref}/.deployer_release.json`
+      if (host.files.node(file) === undefined) return `unrecorded ${ref}`
+      const text = realFile(host, file) ? host.files.read(file) : undefined
+      if (text === undefined) return `damaged ${ref} it is not a file that can be read`
+      if (text === "") return `damaged ${ref} it is empty`
+      if (text.length > 65_536) return `damaged ${ref} it is larger than 64 KiB`
+      return text.indexOf("\n") === text.length - 1
+        ? `release ${ref} ${text.slice(0, -1)}`
+        : `damaged ${ref} it is not one whole line`
+    }),
+    ...refsIn(question, ".staging_").map((ref) => {
+      const stage = `${releases}/.staging_${ref}`
+      const received = host.files.bytes(`${stage}/release.tar.gz`)?.length ?? 0
+      return `upload ${ref} ${received} ${firstLine(host.files.read(`${stage}/note`))}`
+    })
+  ]
+}
+
+const prepare: Answer = (question) => {
+  const { base, host, releases } = question
+  const [before, where] = look(question)
+  if (before === "not-writable" || before === "not-a-directory") return [`unfit ${before} ${where}`]
+  host.files.makeDirectory(`${base}/config`)
+  host.files.makeDirectory(releases)
+  return []
+}
+
+const absent = ({ host, releases }: Question): ReadonlyArray<string> | undefined =>
+  isDirectory(host, releases) ? undefined : [`fail there is no directory ${releases}: deploy first`]
+
+/** Asks only where there is a deployment. */
+const within =
+  (answer: Answer): Answer =>
+  (question) =>
+    absent(question) ?? answer(question)
+
+const receive = <E>(
+  question: Question,
+  bytes: Stream.Stream<Uint8Array, E>,
+  lost: (detail: string) => HostUnreachable
+): Effect.Effect<ReadonlyArray<string>, E | HostUnreachable> =>
+  Effect.gen(function* () {
+    const { args, host, releases } = question
+    const [ref = "", from = "0", size = "0", note = ""] = args
+    const missing = absent(question)
+    if (missing !== undefined) return missing
+    const stage = `${releases}/.staging_${ref}`
+    const part = `${stage}/release.tar.gz`
+    host.files.makeDirectory(stage)
+    host.files.remove(`${stage}/tree`)
+    host.files.write(`${stage}/note`, `${note}\n`)
+    const keep = Number(from)
+    const old = host.files.bytes(part)
+    if (keep > 0 && old === undefined) return ["fail there is nothing of the earlier upload any more: start anew"]
+    let all = Buffer.from(old ?? new Uint8Array(0))
+    if (all.length < keep) {
+      return [`fail only ${all.length} of the ${keep} bytes to keep are there: start anew`]
+    }
+    all = all.subarray(0, keep)
+    host.files.write(part, all)
+    let full = false
+    yield* Stream.runForEachWhile(bytes, (chunk) =>
+      Effect.gen(function* () {
+        const cut = host.cutUploadAfter
+        const kept = chunk.subarray(0, Math.min(cut ?? chunk.length, host.freeBytes - (all.length - keep)))
+        all = Buffer.concat([all, kept])
+        host.files.write(part, all)
+        if (cut !== undefined) {
+          host.cutUploadAfter = cut - kept.length
+          if (kept.length < chunk.length) {
+            host.cutUploadAfter = undefined
+            return yield* lost("connection reset")
+          }
+        }
+        full = kept.length < chunk.length
+        return !full
+      })
+    )
+    if (full) return ["fail cat: write error: No space left on device"]
+    return all.length === Number(size) ? [] : [`fail ${all.length} of ${size} bytes arrived`]
+  })
+
+const unpack: Answer = (question) => {
+  const { args, host, releases, stdin } = question
+  const { files } = host
+  const [ref = "", sum = ""] = args
+  const stage = `${releases}/.staging_${ref}`
+  const folder = `${releases}/deployer_${ref}`
+  const tarball = files.bytes(`${stage}/release.tar.gz`)
+  if (tarball === undefined) return ["fail nothing was uploaded"]
+  if (files.node(folder) !== undefined) {
+    if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
+      return [`fail deployer_${ref} is complete already`]
+    }
+    if (isCurrent(question, ref)) return [`fail deployer_${ref} is current, though it is not complete`]
+    files.remove(folder)
+  }
+  if (sha256(tarball) !== sum) {
+    files.remove(stage)
+    return ["corrupt tarball"]
+  }
+  const tree = `${stage}/tree`
+  files.makeDirectory(tree)
+  const entries = unpackTarball(tarball)
+  if (entries === undefined) return ["fail tar: this does not look like a tar archive"]
+  if (entries.reduce((total, { content }) => total + content.length, 0) > host.freeBytes) {
+    files.remove(tree)
+    return ["fail tar: cannot write: No space left on device"]
+  }
+  for (const { content, entry } of entries) {
+    const path = `${tree}/${entry.path}`
+    if (entry.type === "Directory") files.makeDirectory(path)
+    else if (entry.type === "Symlink") files.link(path, entry.to)
+    else if (entry.type === "Hardlink") files.write(path, files.bytes(`${tree}/${entry.to}`) ?? new Uint8Array(0))
+    else files.write(path, content, entry.mode)
+  }
+  const manifest = new TextDecoder().decode(stdin)
+  const faults = check(host, tree, manifest)
+  if (faults.length > 0) {
+    files.remove(stage)
+    return faults.map((fault) => fault.replace(/^[a-z]* /, "corrupt ")).slice(0, 50)
+  }
+  files.write(`${tree}/.deployer_manifest`, manifest)
+  files.rename(tree, folder)
+  files.remove(stage)
+  return []
+}
+
+const check = (host: MemoryHost, tree: string, manifest: string): ReadonlyArray<string> => {
+  const faults: Array<string> = []
+  const expect = (path: string, holds: (at: string) => boolean) => {
+    const at = `${tree}/${path}`
+    if (!holds(at))
+      faults.push(`${host.files.node(at) === undefined ? "missing" : "changed"} ${path.replace("./", "")}`)
+  }
+  let link: string | undefined
+  let lines = 0
+  let whole = false
+  for (const line of manifest.split("\n").slice(0, -1)) {
+    if (link !== undefined) {
+      expect(link, (at) => host.files.readLink(at) === line.replace(/^to /, ""))
+      link = undefined
+    } else if (line.startsWith("dir ")) expect(line.slice(4), (at) => realDirectory(host, at))
+    else if (line.startsWith("link ")) link = line.slice(5)
+    else if (line.startsWith("end ")) whole = line === `end ${lines}`
+    else {
+      const [sum, ...path] = line.split("  ")
+      expect(path.join("  "), (at) => realFile(host, at) && sha256(host.files.bytes(at) ?? new Uint8Array(0)) === sum)
+    }
+    lines += 1
+  }
+  return whole ? faults : [...faults, "changed .deployer_manifest"]
+}
+
+const record: Answer = ({ args, host, releases }) => {
+  const [ref = "", json = ""] = args
+  const folder = `${releases}/deployer_${ref}`
+  if (!isDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
+  host.files.write(`${folder}/.deployer_release.json`, `${json}\n`)
+  return []
+}
+
+const occupied = ({ host, releases }: Question): ReadonlyArray<string> | undefined => {
+  const node = host.files.node(`${releases}/current`)
+  return node === undefined || node._tag === "Link" ? undefined : [`unfit current-occupied ${releases}/current`]
+}
+
+const activate: Answer = (question) => {
+  const { args, host, releases } = question
+  const [ref = ""] = args
+  const folder = `${releases}/deployer_${ref}`
+  if (!realDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
+  if (host.files.bytes(`${folder}/.deployer_release.json`) === undefined)
+    return [`fail deployer_${ref} is not complete`]
+  const refused = occupied(question)
+  if (refused !== undefined) return refused
+  host.files.link(`${releases}/current`, `deployer_${ref}`)
+  return []
+}
+
+const deactivate: Answer = (question) => {
+  const refused = occupied(question)
+  if (refused !== undefined) return refused
+  question.host.files.remove(`${question.releases}/current`)
+  return []
+}
+
+const remove: Answer = (question) => {
+  const current = question.args.find((ref) => isCurrent(question, ref))
+  if (current !== undefined) return [`fail deployer_${current} is current`]
+  for (const ref of question.args) question.host.files.remove(`${question.releases}/deployer_${ref}`)
+  return []
+}
+
+const discard: Answer = (question) => {
+  const { args, host, releases } = question
+  const [ref = "", kind] = args
+  if (kind === "upload") {
+    host.files.remove(`${releases}/.staging_${ref}`)
+    return []
+  }
+  const folder = `${releases}/deployer_${ref}`
+  if (host.files.node(`${folder}/.deployer_release.json`) !== undefined) {
+    return [`fail deployer_${ref} is complete by now`]
+  }
+  if (isCurrent(question, ref)) return [`fail deployer_${ref} is current`]
+  host.files.remove(folder)
+  return []
+}
+
+const verify: Answer = ({ args, host, releases }) =>
+  args.flatMap((ref) => {
+    const folder = `${releases}/deployer_${ref}`
+    if (!realDirectory(host, folder)) return [`verdict ${ref}`, `fault ${ref} missing deployer_${ref}`]
+    const unrecorded = realFile(host, `${folder}/.deployer_release.json`) ? [] : ["missing .deployer_release.json"]
+    const manifest = realFile(host, `${folder}/.deployer_manifest`)
+      ? host.files.read(`${folder}/.deployer_manifest`)
+      : undefined
+    const faults = manifest === undefined ? ["missing .deployer_manifest"] : check(host, folder, manifest)
+    return [`verdict ${ref}`, ...[...unrecorded, ...faults].map((fault) => `fault ${ref} ${fault}`)]
+  })
+
+const usage: Answer = ({ args, host, releases }) =>
+  args
+    .filter((ref) => isDirectory(host, `${releases}/deployer_${ref}`))
+    .map((ref) => {
+      const blocks = host.files
+        .below(`${releases}/deployer_${ref}`)
+        .map(([, node]) => (node._tag === "File" ? Math.ceil(node.content.length / 4096) * 4 : 4))
+      return `usage ${ref} ${blocks.reduce((total, kibibytes) => total + kibibytes, 4)}`
+    })
+
+const log: Answer = ({ args, base, host }) => {
+  const [line = ""] = args
+  if (!isDirectory(host, `${base}/config`)) return [`fail there is no directory ${base}/config`]
+  host.files.write(`${base}/config/log`, `${host.files.read(`${base}/config/log`) ?? ""}${line}\n`)
+  return []
+}
+
+const runCommand = <E>(question: Question, exec: Exec<E>, address: string): Effect.Effect<ExecResult, CommandTimeout> =>
+  Effect.gen(function* () {
+    const { args, base, host, releases } = question
+    const [name = "", wanted = "", command = ""] = args
+    const current = host.files.node(`${releases}/current`)
+    const refused =
+      absent(question) ??
+      (wanted !== "" || current?._tag === "Link"
+        ? undefined
+        : current === undefined
+          ? ["fail no release is current there: deploy first"]
+          : [`fail ${releases}/current is not a link: move it away and deploy first`])
+    if (refused !== undefined) return yield* reply(exec, refused)
+    const linked = /^deployer_([0-9A-F]{32})$/.exec(current?._tag === "Link" ? current.to : "")?.[1] ?? ""
+    const ref = wanted === "" ? linked : wanted
+    const release = `${releases}/${ref === "" ? "current" : `deployer_${ref}`}`
+    if (!isDirectory(host, release)) return yield* reply(exec, [`fail there is no ${release}: deploy it first`])
+    const directory = `${release}/${name}`
+    if (!isDirectory(host, directory)) {
+      return yield* reply(exec, [`fail ${release} holds no folder ${name}: its name is another one`])
+    }
+    const ran: MemoryCommand = { command, directory, name, ref, path: base, release }
+    host.commands.push(ran)
+    const { exitCode = 0, never = false, output = "" } = host.onRun(ran)
+    const answered = yield* reply(exec, [], exitCode)
+    if (output !== "" && exec.onOutput !== undefined) yield* exec.onOutput(new TextEncoder().encode(output))
+    return never ? yield* new CommandTimeout({ address, command, waited: "the target's time" }) : answered
+  })
+
+const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<string, readonly [MemoryStep, Answer]>([
+  [scripts.inspect, ["inspect", inspect]],
+  [scripts.prepare, ["prepare", prepare]],
+  [scripts.upload, ["upload", () => []]],
+  [scripts.unpack, ["unpack", within(unpack)]],
+  [scripts.record, ["record", within(record)]],
+  [scripts.activate, ["activate", within(activate)]],
+  [scripts.deactivate, ["deactivate", within(deactivate)]],
+  [scripts.remove, ["remove", within(remove)]],
+  [scripts.discard, ["discard", within(discard)]],
+  [scripts.verify, ["verify", within(verify)]],
+  [scripts.usage, ["usage", within(usage)]],
+  [scripts.log, ["log", log]],
+  [scripts.run, ["run", () => []]]
+])

@@ -1,0 +1,32 @@
+import { gunzipSync } from "node:zlib"
+import { type TarEntry, tarReader } from "./tar.ts"
+
+/** One entry of a small tarball with its bytes. */
+export interface Unpacked {
+  readonly entry: TarEntry
+  readonly content: Uint8Array
+}
+
+/** Reads a whole `.tar.gz` in memory; nothing where it is none. Not for releases of real size. */
+export const unpackTarball = (tarball: Uint8Array): ReadonlyArray<Unpacked> | undefined => {
+  const entries: Array<Unpacked> = []
+  let pieces: Array<Uint8Array> = []
+  let open: TarEntry | undefined
+  const reader = tarReader({
+    entry: (entry) => {
+      open = entry
+      pieces = []
+    },
+    data: (piece) => void pieces.push(Uint8Array.from(piece)),
+    end: () => {
+      if (open !== undefined) entries.push({ entry: open, content: Buffer.concat(pieces) })
+    }
+  })
+  try {
+    reader.push(gunzipSync(tarball))
+    reader.finish()
+    return entries
+  } catch {
+    return undefined
+  }
+}
