@@ -164,6 +164,9 @@ const usage = (message: string): UsageError => new UsageError({ message })
 
 const commandLine = (path: ReadonlyArray<TaskSpec>): string => path.map((task) => task.name).join(" ")
 
+/** The task within a sentence, which begins with the program's name anyway. */
+const taskName = (path: ReadonlyArray<TaskSpec>): string => commandLine(path.length > 1 ? path.slice(1) : path)
+
 const seeHelp = (path: ReadonlyArray<TaskSpec>): string => `See ${commandLine(path)} --help`
 
 /** The task that is meant, as the path to it from the root, and the words that do not name it. */
@@ -198,7 +201,7 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
       const names = task.tasks.map((child) => child.name)
       return Either.left(
         usage(
-          `There is no task ${quoted(token)}. ${didYouMean(token, names)}${commandLine(path)} has: ${names.join(", ")}`
+          `There is no task ${quoted(token)}. ${didYouMean(token, names)}The tasks of ${commandLine(path)}: ${names.join(", ")}`
         )
       )
     }
@@ -240,7 +243,7 @@ const read = ({ path, rest, task }: Located): Read => {
       } else {
         const key = pair?.key ?? token.replace(/^-+|=[\s\S]*$/g, "")
         wrong(
-          `${commandLine(path)} does not know ${quoted(key)}. ${didYouMean(key, names, (name) => {
+          `${quoted(taskName(path))} does not know ${quoted(key)}. ${didYouMean(key, names, (name) => {
             const meant = options.find((option) => option.name === name)
             return quoted(meant?.kind === "value" ? `${name}=${pair?.value ?? "…"}` : name)
           })}${seeHelp(path)}`
@@ -285,7 +288,7 @@ const extraWord = ({ path, task }: Located, word: string): UsageError => {
   const key = task.options.find((option) => option.kind === "value" && option.required)?.name
   const hint = meant !== undefined ? quoted(meant) : key !== undefined ? quoted(`${key}=${word}`) : undefined
   return usage(
-    `${commandLine(path)} does not know what to do with ${quoted(word)}. ${hint === undefined ? "" : `Did you mean ${hint}? `}${seeHelp(path)}`
+    `${quoted(taskName(path))} does not know what to do with ${quoted(word)}. ${hint === undefined ? "" : `Did you mean ${hint}? `}${seeHelp(path)}`
   )
 }
 
@@ -348,7 +351,7 @@ export const normalize =
                 ? extraWord(located, extra)
                 : missing.length > 0
                   ? usage(
-                      `${commandLine(path)} needs ${missing.map(({ name }) => `${name}=…`).join(" and ")}. ${seeHelp(path)}`
+                      `${quoted(taskName(path))} needs ${missing.map(({ name }) => `${name}=…`).join(" and ")}. ${seeHelp(path)}`
                     )
                   : undefined))
       if (error !== undefined) return Either.left(error)

@@ -153,7 +153,7 @@ describe("Argv", () => {
   it("says in one sentence what is wrong", () => {
     assert.include(left("biuld", "target=x"), 'There is no task "biuld". Did you mean "build"?')
     assert.include(left("manage", "prne"), 'Did you mean "prune"?')
-    assert.include(left("build", "traget=prod"), 'does not know "traget". Did you mean "target=prod"?')
+    assert.include(left("build", "traget=prod"), '"build" does not know "traget". Did you mean "target=prod"?')
     assert.include(left("build", "target=x", "--yess"), 'Did you mean "yes"?')
     for (const argv of [
       ["target"],
@@ -165,7 +165,7 @@ describe("Argv", () => {
     ]) {
       assert.include(left("build", ...argv), '"target" needs a value: target=…')
     }
-    assert.include(left("build"), "deployer build needs target=…")
+    assert.include(left("build"), '"build" needs target=…. See deployer build --help')
     assert.include(left("build", "prod"), 'Did you mean "target=prod"?')
     assert.include(left("init", "prod"), '"prod"')
     assert.include(left("build", "---target=x"), "target=")

@@ -120,7 +120,7 @@ describe("Main", () => {
         assert.strictEqual(status, 0)
       }
       const { out } = yield* run("greet", "--help")
-      assert.include(out, "$ deployer greet --name text [--n integer]")
+      assert.include(out, "$ deployer greet --name text [-n integer]")
       assert.notInclude(out, "piece of text")
       assert.include((yield* run("--version")).out, "1.2.3")
       assert.include((yield* run("--completions", "bash")).out, "deployer")
@@ -138,7 +138,7 @@ describe("Main", () => {
       const unknown = yield* run("greet", "nmae=you")
       assert.strictEqual(
         unknown.err,
-        'deployer: deployer greet does not know "nmae". Did you mean "name=you"? See deployer greet --help'
+        'deployer: "greet" does not know "nmae". Did you mean "name=you"? See deployer greet --help'
       )
       assert.strictEqual(unknown.status, 2)
     })
