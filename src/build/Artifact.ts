@@ -184,9 +184,7 @@ const builder = <A extends Required<Pick<Builder, "preBuild" | "postBuild">>, I>
           issue._tag === "Unexpected"
             ? `is not an option of ${name}${knownWords(String(issue.path[0]), known)}`
             : issue.message
-        return issue.path.length === 0
-          ? "options: must be an object"
-          : `${issue.path.map(String).join(".")}: ${what}`
+        return issue.path.length === 0 ? "options: must be an object" : `${issue.path.map(String).join(".")}: ${what}`
       })
       return Object.assign(() => Effect.fail(new BuilderOptionsInvalid({ builder: name, mistakes })), { mistakes })
     }
