@@ -509,7 +509,7 @@ const deliver = (onOutput: (chunk: Uint8Array) => Effect.Effect<void>): Effect.E
     return {
       listener: {
         // The user's own commands may leave a daemon behind that never closes its output.
-        patience: 2000,
+        patience: 1000,
         onData: (chunk) => {
           waiting += chunk.length
           mailbox.unsafeOffer(chunk)

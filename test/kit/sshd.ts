@@ -12,7 +12,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync
 } from "node:fs"
 import { createServer, connect as tcpConnect } from "node:net"
@@ -38,9 +37,6 @@ const find = (program: string): string | undefined =>
 
 /** Why tests with a real sshd cannot run here; absent where they can, and in CI, where a missing part must fail. */
 export const missingSshd: string | undefined = missing("sshd", "ssh-keygen", "ssh-agent", "ssh-add")
-
-/** Why tests with a BusyBox userland cannot run here; absent where they can, and in CI. */
-export const missingBusybox: string | undefined = missingSshd ?? missing("busybox")
 
 function missing(...programs: ReadonlyArray<string>): string | undefined {
   const absent = programs.filter((program) => find(program) === undefined)
@@ -76,8 +72,6 @@ export interface SshdOptions {
   readonly path?: string
   /** The absolute path of the login shell; absent: `/bin/sh`. */
   readonly shell?: string
-  /** `busybox`: nothing but BusyBox's shell and tools can be found. Sets `path` and `shell`. */
-  readonly userland?: "busybox"
   /** The type of the host's key, as `ssh-keygen -t` takes it; absent: `ed25519`. */
   readonly hostKeyType?: string
   /** sshd's own; from `DEBUG1` on it also writes into the sessions' standard error. Absent: `VERBOSE`. */
@@ -125,9 +119,7 @@ const start = async (options: SshdOptions) => {
   const folder = mkdtempSync(join(tmpdir(), "deployer-sshd-"))
   const home = join(folder, "home")
   mkdirSync(home)
-  const busybox = options.userland === "busybox" ? makeBusybox(join(folder, "busybox")) : undefined
-  const path = options.path ?? busybox ?? process.env["PATH"] ?? ""
-  const shell = options.shell ?? (busybox === undefined ? "/bin/sh" : join(busybox, "sh"))
+  const { path = process.env["PATH"] ?? "", shell = "/bin/sh" } = options
 
   const hostKeyFile = makeKey(
     join(folder, "host_key"),
@@ -177,7 +169,9 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       ""
     ]
     writeFileSync(config, lines.join("\n"))
-    const child = spawn(program, ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] })
+    const child = spawn("sh", ["-c", guard, "guard", folder, program, "-D", "-e", "-f", config], {
+      stdio: ["pipe", "ignore", "pipe"]
+    })
     let log = ""
     child.stderr.on("data", (chunk) => {
       log = (log + chunk).slice(-1_000_000)
@@ -190,7 +184,7 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       killOne(pid)
       await once(child, "exit")
     }
-    if (!(await answers(port, () => child.exitCode === null))) {
+    if (!(await answers(port, () => !/fatal|Cannot bind/.test(log)))) {
       await kill()
       if (attempt < 3) continue
       rmSync(folder, { recursive: true, force: true })
@@ -219,6 +213,14 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
     return { host, close }
   }
 }
+
+/** Ends sshd and removes its folder when this process is killed before it can: its end of the pipe closes. */
+const guard = `folder=$1
+shift
+"$@" <&- &
+cat > /dev/null
+kill -9 $!
+rm -rf "$folder"`
 
 const killOne = (pid: number) => {
   try {
@@ -273,16 +275,6 @@ const answers = async (port: number, lives: () => boolean): Promise<boolean> => 
     await sleep(50)
   }
   return false
-}
-
-const makeBusybox = (folder: string): string => {
-  const program = find("busybox")
-  if (program === undefined) throw new Error("busybox is not installed (Debian: busybox-static)")
-  mkdirSync(folder)
-  for (const applet of execFileSync(program, ["--list"], { encoding: "utf8" }).trim().split("\n")) {
-    symlinkSync(program, join(folder, applet))
-  }
-  return folder
 }
 
 /** A suite's title, with the reason where it is skipped. */

@@ -1,21 +1,32 @@
+import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { afterAll } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { connect, SshSettings } from "../../src/host/SshTransport.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { contract, type Place } from "../host/contract.ts"
 import { diskFiles } from "../kit/disk.ts"
-import { missingSshd, sshd } from "../kit/sshd.ts"
+import { missingSshd, type Sshd, sshd } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
 
-const openSsh = (path?: Effect.Effect<string, never, Scope.Scope>): Effect.Effect<Place, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const tools = path === undefined ? undefined : yield* path
-    const host = yield* sshd(tools === undefined ? {} : { path: tools, shell: join(tools, "sh") })
+/** Starts a host at its first use, for all tests of this file. */
+const shared = (start: Effect.Effect<Sshd, never, Scope.Scope>): Effect.Effect<Sshd> => {
+  const scope = Effect.runSync(Scope.make())
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  return Effect.runSync(Effect.cached(Scope.extend(start, scope)))
+}
+
+const openSsh = (start: Effect.Effect<Sshd, never, Scope.Scope>): Effect.Effect<Place> => {
+  const one = shared(start)
+  return Effect.gen(function* () {
+    const host = yield* one
+    for (const name of readdirSync(host.home)) rmSync(join(host.home, name), { recursive: true })
     const services = Layer.mergeAll(
       NodeFileSystem.layer,
       Prompt.layerScripted([]),
@@ -40,9 +51,13 @@ const openSsh = (path?: Effect.Effect<string, never, Scope.Scope>): Effect.Effec
       shell: true
     }
   })
+}
 
-contract("OpenSSH, GNU userland", openSsh(), { shell: true, skip: missingSshd })
-contract("OpenSSH, BusyBox userland", openSsh(userland.busybox()), {
+const gnu = sshd()
+const busybox = Effect.flatMap(userland.busybox(), (path) => sshd({ path, shell: join(path, "sh") }))
+
+contract("OpenSSH, GNU userland", openSsh(gnu), { shell: true, skip: missingSshd })
+contract("OpenSSH, BusyBox userland", openSsh(busybox), {
   shell: true,
   skip: missingSshd ?? userland.missingBusybox
 })
