@@ -1,0 +1,300 @@
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as LocalTransport from "../../src/host/LocalTransport.ts"
+import { loginPath, makeSession, manifestLines } from "../../src/host/session.ts"
+import { oddSample, packed, sample } from "../kit/packed.ts"
+import { target as sampleTarget } from "../kit/samples.ts"
+import { dir, file, symlink } from "../kit/tree.ts"
+import * as userland from "../kit/userland.ts"
+import { put } from "./contract.ts"
+
+const local = (
+  path: Effect.Effect<string, never, Scope.Scope> | undefined,
+  fields: Parameters<typeof sampleTarget>[0] = {}
+) =>
+  Effect.gen(function* () {
+    const home = yield* userland.emptyFolder("home")
+    const env = { HOME: home, ...(path === undefined ? {} : { PATH: yield* path }) }
+    const target = sampleTarget({ host: "local", path: "app", ...fields })
+    return { home, env, session: makeSession(target, LocalTransport.make(target, env)) }
+  })
+
+const needs = (...programs: ReadonlyArray<string>) => {
+  const missing = programs.filter((program) => userland.which(program) === undefined)
+  const skip = missing.length > 0 && process.env["CI"] !== "true"
+  return {
+    live: skip ? it.live.skip : it.live,
+    because: skip ? ` (skipped: ${missing.join(", ")} not installed)` : ""
+  }
+}
+
+const odd = oddSample()
+
+describe("other tools and shells", () => {
+  for (const [what, without] of [
+    ["shasum", ["sha256sum", "openssl"]],
+    ["openssl", ["sha256sum", "shasum"]]
+  ] as const) {
+    const { because, live } = needs(what)
+    live(`hashes with ${what} where nothing else is there${because}`, () =>
+      Effect.gen(function* () {
+        const { home, session } = yield* local(userland.own({ without }))
+        yield* session.prepare
+        yield* put(session, odd)
+        assert.deepStrictEqual(yield* session.verify([odd.ref]), [{ ref: odd.ref, faults: [] }])
+        writeFileSync(join(home, "app/releases", `deployer_${odd.ref}`, "my_app/names/back\\slash"), "other")
+        writeFileSync(join(home, "app/releases", `deployer_${odd.ref}`, "my_app/names/it's"), "other")
+        const [verdict] = yield* session.verify([odd.ref])
+        assert.sameMembers(
+          [...(verdict?.faults ?? [])],
+          ["changed my_app/names/back\\slash", "changed my_app/names/it's"]
+        )
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  for (const shell of ["bash", "dash"]) {
+    const { because, live } = needs(shell)
+    live(`deploys where sh is ${shell}${because}`, () =>
+      Effect.gen(function* () {
+        const { session } = yield* local(userland.own({ shell }))
+        yield* session.prepare
+        yield* put(session, odd)
+        yield* session.activate(odd.ref)
+        assert.strictEqual((yield* session.inspect).currentRelease?.ref, odd.ref)
+        assert.strictEqual(yield* session.run("exit 3", { name: "my_app" }), 3)
+        assert.include((yield* Effect.flip(session.remove([odd.ref]))).message, "is current")
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  it.live("switches where mv has no -T, and without readlink", () =>
+    Effect.gen(function* () {
+      const { env, session } = yield* local(userland.own({ without: ["readlink"] }))
+      const mv = join(env.PATH ?? "", "mv")
+      unlinkSync(mv)
+      writeFileSync(mv, `#!/bin/sh\ncase "$1" in *T*|*h*) exit 1 ;; esac\nexec ${userland.which("mv")} "$@"\n`, {
+        mode: 0o755
+      })
+      const [one, two] = [sample("1"), sample("2")]
+      yield* session.prepare
+      yield* put(session, one)
+      yield* put(session, two, 2)
+      yield* session.activate(one.ref)
+      yield* session.activate(two.ref)
+      assert.strictEqual((yield* session.inspect).currentRelease?.ref, two.ref)
+      unlinkSync(join(env.PATH ?? "", "perl"))
+      assert.strictEqual((yield* Effect.flip(session.activate(one.ref)))._tag, "HostStepFailed")
+      assert.strictEqual((yield* session.inspect).currentRelease?.ref, two.ref)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("hosts that are not fit", () => {
+  it.live("lacks tools", () =>
+    Effect.gen(function* () {
+      const without = ["tar", "gzip", "sha256sum", "shasum", "openssl"]
+      const { session } = yield* local(userland.own({ without }))
+      assert.deepStrictEqual((yield* session.inspect).missingTools, ["tar", "gzip", "sha256"])
+      yield* session.prepare
+      assert.include((yield* Effect.flip(session.unpack(odd))).message, "none of sha256sum, shasum and openssl")
+    }).pipe(Effect.scoped)
+  )
+
+  // Permissions do not bind root, so that the scripts run as somebody else where the tests run as root.
+  const root = process.getuid?.() === 0
+  const { because, live } = needs(...(root ? ["setpriv"] : []))
+  live(`cannot write${because}`, () =>
+    Effect.gen(function* () {
+      const { env, home } = yield* local(userland.own())
+      if (root) {
+        const sh = join(env.PATH ?? "", "sh")
+        const program = userland.which("sh") ?? "/bin/sh"
+        unlinkSync(sh)
+        const asNobody = `exec ${userland.which("setpriv")} --reuid=65534 --regid=65534 --clear-groups`
+        writeFileSync(sh, `#!${program}\n${asNobody} ${program} "$@"\n`, { mode: 0o755 })
+      }
+      mkdirSync(join(home, "locked"), { mode: 0o555 })
+      const at = (path: string) => {
+        const target = sampleTarget({ host: "local", path })
+        return makeSession(target, LocalTransport.make(target, env))
+      }
+      // Temporary folders are their owner's alone.
+      for (const folder of [home, join(home, ".."), env.PATH ?? ""]) chmodSync(folder, 0o755)
+      for (const path of ["locked", "locked/below/it"]) {
+        assert.strictEqual((yield* at(path).inspect).base, "not-writable")
+        assert.deepInclude(yield* Effect.flip(at(path).prepare), { _tag: "HostUnfit", reason: "not-writable" })
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says that the disk is full", () =>
+    Effect.gen(function* () {
+      if (statSync("/dev/full", { throwIfNoEntry: false }) === undefined) assert.fail("there is no /dev/full")
+      const { env, session } = yield* local(userland.own())
+      const cat = join(env.PATH ?? "", "cat")
+      unlinkSync(cat)
+      writeFileSync(cat, `#!/bin/sh\nexec ${userland.which("cat")} > /dev/full\n`, { mode: 0o755 })
+      yield* session.prepare
+      const failure = yield* Effect.flip(put(session, odd))
+      assert.strictEqual(failure._tag, "HostStepFailed")
+      assert.include(failure.message, "No space left on device")
+      assert.lengthOf((yield* session.inspect).unfinished, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has no sh", () =>
+    Effect.gen(function* () {
+      const { session } = yield* local(userland.own({ without: ["sh"] }))
+      assert.deepInclude(yield* Effect.flip(session.inspect), { _tag: "HostUnreachable", reason: "protocol" })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("talks before and dies within the answer", () =>
+    Effect.gen(function* () {
+      const { env, session } = yield* local(userland.own())
+      const sh = join(env.PATH ?? "", "sh")
+      const program = userland.which("sh")
+      const pretend = (script: string) => {
+        unlinkSync(sh)
+        writeFileSync(sh, `#!${program}\n${script}\n`, { mode: 0o755 })
+      }
+      pretend(`printf "Welcome to the host"; exec ${program} "$@"`)
+      yield* session.prepare
+      yield* put(session, odd)
+      assert.strictEqual(yield* session.run("exit 4", { name: "my_app", ref: odd.ref }), 4)
+      pretend("echo deployer begin; echo path /; exit 0")
+      assert.deepInclude(yield* Effect.flip(session.inspect), { _tag: "HostReplyInvalid", detail: "it was cut" })
+      pretend("echo it broke >&2; exit 3")
+      assert.include((yield* Effect.flip(session.inspect)).message, "it broke (exit status 3)")
+      assert.include((yield* Effect.flip(session.run("true", { name: "my_app" }))).message, "it broke")
+      pretend("exit 0")
+      assert.strictEqual((yield* Effect.flip(session.run("true", { name: "my_app" })))._tag, "HostReplyInvalid")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("waits", () => {
+  it.live("ends a command that takes too long, and all that it started", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined, { timeouts: { command: "1 second" } })
+      const one = sample("1")
+      yield* session.prepare
+      yield* put(session, one)
+      const command = "(sleep 3; touch ../../../lived) & wait"
+      const failure = yield* Effect.flip(session.run(command, { name: "my_app", ref: one.ref }))
+      assert.deepInclude(failure, { _tag: "CommandTimeout", command, waited: "1s" })
+      yield* Effect.sleep("2500 millis")
+      assert.notInclude(readdirSync(join(home, "app")), "lived")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("gives up a transfer that stands still, and keeps what arrived", () =>
+    Effect.gen(function* () {
+      const { session } = yield* local(undefined, { timeouts: { transfer: "400 millis" } })
+      yield* session.prepare
+      const failure = yield* Effect.flip(
+        session.upload({
+          ref: odd.ref,
+          from: 0,
+          size: 1000,
+          note: "n",
+          content: () => Stream.concat(Stream.make(new Uint8Array(10)), Stream.never)
+        })
+      )
+      assert.deepInclude(failure, { _tag: "HostUnreachable", reason: "timeout" })
+      assert.strictEqual((yield* session.inspect).unfinished[0]?.received, 10)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("stops what it runs when it is interrupted", () =>
+    Effect.gen(function* () {
+      const { session } = yield* local(undefined)
+      const one = sample("1")
+      yield* session.prepare
+      yield* put(session, one)
+      const fiber = yield* Effect.fork(session.run("sleep 60", { name: "my_app", ref: one.ref }))
+      yield* Effect.sleep("300 millis")
+      const [took] = yield* Effect.timed(Fiber.interrupt(fiber))
+      assert.isBelow(Duration.toMillis(took), 2500)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("trees", () => {
+  it.live("unpacks and removes folders that nobody may write, and releases without files", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const closed = packed([dir("my_app"), dir("my_app/closed", 0o555), file("my_app/closed/file", "x", 0o444)])
+      const bare = packed([dir("my_app"), symlink("my_app/link", "nothing")])
+      yield* session.prepare
+      for (const release of [closed, bare]) {
+        yield* put(session, release)
+        assert.deepStrictEqual(yield* session.verify([release.ref]), [{ ref: release.ref, faults: [] }])
+      }
+      yield* session.remove([closed.ref, bare.ref])
+      assert.deepStrictEqual(readdirSync(join(home, "app/releases")), [])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("notices a manifest that was cut", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      yield* session.prepare
+      yield* put(session, odd)
+      const manifest = join(home, "app/releases", `deployer_${odd.ref}`, ".deployer_manifest")
+      const lines = manifestLines(odd.manifest) ?? []
+      for (const kept of [[], lines.slice(0, 5), [...lines.slice(0, 4), ...lines.slice(5)]]) {
+        writeFileSync(manifest, kept.map((line) => `${line}\n`).join(""))
+        assert.include((yield* session.verify([odd.ref]))[0]?.faults ?? [], "changed .deployer_manifest")
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("clears what dead runs left", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const releases = join(home, "app/releases")
+      const [one, two] = [sample("1"), sample("2")]
+      yield* session.prepare
+      yield* put(session, one)
+      yield* put(session, two, 2)
+      symlinkSync("deployer_x", join(releases, ".current.4194999"))
+      mkdirSync(join(releases, `.trash_${one.ref}_1`))
+      yield* session.activate(two.ref)
+      yield* session.remove([one.ref])
+      assert.sameMembers(readdirSync(releases), ["current", `deployer_${two.ref}`])
+      rmSync(releases, { recursive: true })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("loginPath", () => {
+  it("leaves out what means nothing", () => {
+    for (const [written, expected] of [
+      ["/srv/app/", "/srv/app"],
+      ["//srv//./app", "/srv/app"],
+      ["~/app", "app"],
+      ["~//app/.", "app"],
+      ["./app", "app"],
+      ["app/~", "app/~"]
+    ] as const) {
+      assert.strictEqual(loginPath(written), expected)
+    }
+  })
+})
+
+describe("manifestLines", () => {
+  it("refuses what cannot be written on a line", () => {
+    assert.isUndefined(manifestLines([{ _tag: "Directory", path: "a\nb", mode: 0 }]))
+    assert.isUndefined(manifestLines([{ _tag: "Symlink", path: "a", to: "b\nc" }]))
+    assert.isUndefined(manifestLines([{ _tag: "Hardlink", path: "a", to: "b" }]))
+    assert.isUndefined(manifestLines([{ _tag: "Hardlink", path: "a", to: "a" }]))
+  })
+})
