@@ -160,7 +160,7 @@ export const state = (stdout: string): Decoded<HostState> =>
       return more.length === 0 ? Either.right(first) : invalid(answer, `it has several lines "${word}"`)
     }
     const path = (yield* only("path")).rest
-    if (!path.startsWith("/") || path !== clean(path, 4096)) return yield* invalid(answer, "its path is none")
+    if (!/^\/[^\p{Cc}]{1,4096}$/u.test(path)) return yield* invalid(answer, "its path is none")
     const base = (yield* only("base")).rest
     if (!isBase(base)) return yield* invalid(answer, `its base is "${clean(base, 40)}"`)
     const machine = (yield* only("machine")).rest

@@ -8,6 +8,7 @@ import * as MemoryHost from "../../src/host/MemoryHost.ts"
 import { RemoteHost } from "../../src/host/RemoteHost.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { diskFiles } from "../kit/disk.ts"
+import { sha256 } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
 import { contract, type Place } from "./contract.ts"
 

@@ -570,13 +570,13 @@ export const contract = (
         ["~/app", "app"],
         ["app", "app"],
         ["./deep//er/./app/", "deep/er/app"],
-        ["two words/ app", "two words/ app"],
+        ["two words/ app ", "two words/ app "],
         ["it's", "it's"],
         ['double "quoted"', 'double "quoted"'],
         ["$HOME/`id`/$(id)", "$HOME/`id`/$(id)"],
         ["-rf", "-rf"],
         ["back\\slash\\", "back\\slash\\"],
-        ["ünïcödé/日本", "ünïcödé/日本"],
+        ["ünïcödé/日本/👩‍💻", "ünïcödé/日本/👩‍💻"],
         ["*?[a]", "*?[a]"]
       ] as const) {
         at(

@@ -1,0 +1,202 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import * as Schema from "effect/Schema"
+import { HostRelease, HostReleaseJson } from "../../src/domain/HostState.ts"
+import * as Reply from "../../src/host/reply.ts"
+import * as scripts from "../../src/host/scripts.ts"
+import { hostRelease, refOf } from "../kit/samples.ts"
+
+const answer = (...lines: ReadonlyArray<string>) => ["", scripts.replyBegin, ...lines, scripts.replyEnd, ""].join("\n")
+const json = (release: HostRelease) => Schema.encodeSync(HostReleaseJson)(release)
+
+const good = ["path /srv/app", "base ready", "free 1000", "machine x86_64", "current absent"]
+const ref = refOf("A")
+const file = `/srv/app/releases/deployer_${ref}/.deployer_release.json`
+
+const fault = <A>(decoded: Either.Either<A, Reply.Fault>): Reply.Fault => {
+  if (Either.isRight(decoded)) return assert.fail("it was taken for good")
+  return decoded.left
+}
+
+describe("state", () => {
+  it("reads a whole answer", () => {
+    const state = Either.getOrThrow(
+      Reply.state(
+        `Welcome!\nno newline at its end${answer(
+          ...good.slice(0, -1),
+          `current link deployer_${ref}`,
+          `release ${ref} ${json(hostRelease({ ref }))}`,
+          `upload ${refOf("B")} 12 begun by x`,
+          `upload ${refOf("D")} 0 `,
+          `unrecorded ${refOf("C")}`,
+          "lacks tar"
+        )}`
+      )
+    )
+    assert.strictEqual(state.freeBytes, 1_024_000)
+    assert.strictEqual(state.currentRelease?.ref, ref)
+    assert.deepStrictEqual(
+      state.unfinished.map(({ kind, note, received }) => [kind, received, note]),
+      [
+        ["upload", 12, "begun by x"],
+        ["upload", 0, undefined],
+        ["release", 0, undefined]
+      ]
+    )
+    assert.deepStrictEqual(state.missingTools, ["tar"])
+  })
+
+  it("takes space that cannot be measured for enough", () => {
+    for (const free of [[], ["free -"], ["free -12"], ["free 1e99"]]) {
+      const lines = good.filter((line) => !line.startsWith("free"))
+      assert.strictEqual(Either.getOrThrow(Reply.state(answer(...lines, ...free))).freeBytes, Number.MAX_SAFE_INTEGER)
+    }
+  })
+
+  for (const [what, lines] of [
+    ["no path", good.slice(1)],
+    ["two paths", [...good, "path /other"]],
+    ["a relative path", ["path app", ...good.slice(1)]],
+    ["a path with escape codes", ["path /\u001b[31m", ...good.slice(1)]],
+    ["another base", ["base fine", ...good.filter((line) => line !== "base ready")]],
+    ["a strange machine", ["machine $(id)", ...good.filter((line) => !line.startsWith("machine"))]],
+    ["an unknown word", [...good, "eval rm"]],
+    ["an unknown tool", [...good, "lacks rm"]],
+    ["a release twice", [...good, `unrecorded ${ref}`, `unrecorded ${ref}`]],
+    ["a staging folder twice", [...good, `upload ${ref} 1 `, `upload ${ref} 1 `]],
+    ["a lower-case ref", [...good, `unrecorded ${"a".repeat(32)}`]],
+    ["a ref that goes on", [...good, `unrecorded ${ref}B`]],
+    ["a negative size", [...good, `upload ${ref} -1 `]],
+    ["a size beyond numbers", [...good, `upload ${ref} ${"9".repeat(40)} `]]
+  ] as const) {
+    it(`refuses ${what}`, () => {
+      assert.deepInclude(fault(Reply.state(answer(...lines))), { _tag: "Invalid", what: Reply.answer })
+    })
+  }
+
+  for (const [what, record] of [
+    ["shell code", "$(rm -rf /)"],
+    ["Elixir", "%{releases: [System.halt()]}"],
+    ["another type", "[]"],
+    ["a number", "1"],
+    ["a missing field", JSON.stringify({ name: "my_app" })],
+    ["a name that is a path", json(hostRelease({ ref })).replace("my_app", "../../etc")],
+    ["another ref", json(hostRelease({ ref: refOf("B") }))],
+    ["a prototype", '{"__proto__":{"name":"x"}}'],
+    ["deep nesting", "[".repeat(20_000)],
+    ["the end", scripts.replyEnd]
+  ] as const) {
+    it(`names the file whose record is ${what}`, () => {
+      const found = fault(Reply.state(answer(...good, `release ${ref} ${record}`)))
+      assert.deepInclude(found, { _tag: "Invalid", what: file })
+      assert.isBelow(found.detail.length, 210)
+    })
+  }
+
+  it("is never read from less than a whole answer", () => {
+    const whole = answer(...good, `release ${ref} ${json(hostRelease({ ref }))}`)
+    for (let length = 0; length < whole.length - 1; length++) {
+      assert.strictEqual(fault(Reply.state(whole.slice(0, length)))._tag, "Invalid")
+    }
+  })
+
+  it("is not read beyond its end", () => {
+    const fake = answer(...good) + answer(...good, "lacks tar")
+    assert.deepInclude(fault(Reply.state(fake)), { _tag: "Invalid", detail: "something follows its end" })
+  })
+})
+
+describe("every decoder", () => {
+  const decoders: ReadonlyArray<(stdout: string) => Either.Either<unknown, Reply.Fault>> = [
+    Reply.state,
+    Reply.done,
+    Reply.fitness,
+    Reply.corruption,
+    Reply.verdicts([ref]),
+    Reply.usages([ref])
+  ]
+
+  it("gives the host's reason, fit to be shown", () => {
+    for (const decode of decoders) {
+      const found = fault(decode(answer(`fail \u001b[31mNo space\u0007 left\u202e ${"x".repeat(10_000)}`)))
+      assert.strictEqual(found._tag, "Failed")
+      assert.match(found.detail, /^\[31mNo space {2}left {2}x+ …$/)
+      assert.isBelow(found.detail.length, 400)
+    }
+  })
+
+  it("never throws, and shows nothing raw, whatever comes", () => {
+    const words = FastCheck.constantFrom(
+      ...["path", "base", "free", "machine", "current", "release", "damaged", "unrecorded", "upload", "lacks"],
+      ...["verdict", "fault", "usage", "unfit", "corrupt", "fail", scripts.replyBegin, scripts.replyEnd, "{}", ""]
+    )
+    const line = FastCheck.tuple(
+      words,
+      FastCheck.oneof(FastCheck.constant(ref), FastCheck.fullUnicodeString(), FastCheck.json(), words)
+    ).map(([word, rest]) => `${word} ${rest}`)
+    const garbage = FastCheck.oneof(
+      FastCheck.fullUnicodeString(),
+      FastCheck.array(FastCheck.oneof(line, words)).map((lines) => lines.join("\n")),
+      FastCheck.array(FastCheck.oneof(line, FastCheck.constantFrom(...good))).map((lines) => answer(...lines))
+    )
+    FastCheck.assert(
+      FastCheck.property(garbage, (text) => {
+        for (const decode of decoders) {
+          const decoded = decode(text)
+          if (Either.isLeft(decoded)) {
+            assert.notMatch(decoded.left.detail, /[\p{Cc}\u2028\u2029\u202a-\u202e]/u)
+            assert.isBelow(decoded.left.detail.length, 310)
+          }
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+
+  it("gives back every record that can be written", () => {
+    FastCheck.assert(
+      FastCheck.property(Arbitrary.make(HostRelease), (release) => {
+        const state = Either.getOrThrow(Reply.state(answer(...good, `release ${release.ref} ${json(release)}`)))
+        assert.strictEqual(json(state.releases[0]!), json(release))
+      }),
+      { numRuns: 100 }
+    )
+  })
+})
+
+describe("verdicts and usages", () => {
+  const other = refOf("B")
+  it("come in the order in which they were asked for", () => {
+    const found = Either.getOrThrow(
+      Reply.verdicts([other, ref])(answer(`verdict ${ref}`, `fault ${ref} missing a b`, `verdict ${other}`))
+    )
+    assert.deepStrictEqual(found, [
+      { ref: other, faults: [] },
+      { ref, faults: ["missing a b"] }
+    ])
+  })
+
+  it("are refused where some are missing, or were not asked for", () => {
+    for (const lines of [
+      [],
+      [`verdict ${other}`],
+      [`verdict ${ref}`, `verdict ${other}`],
+      [`fault ${ref} missing x`, `verdict ${ref}`],
+      [`verdict ${ref}`, `fault ${ref} odd x`]
+    ]) {
+      assert.strictEqual(fault(Reply.verdicts([ref])(answer(...lines)))._tag, "Invalid")
+    }
+    assert.strictEqual(fault(Reply.usages([ref])(answer(`usage ${other} 1`)))._tag, "Invalid")
+    assert.strictEqual(fault(Reply.usages([ref])(answer(`usage ${ref} x`)))._tag, "Invalid")
+  })
+})
+
+describe("scripts", () => {
+  it("are one word to every login shell", () => {
+    for (const [name, script] of Object.entries(scripts)) {
+      assert.notMatch(script, /'|\\['"\\]/, name)
+    }
+  })
+})
