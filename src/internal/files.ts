@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { bytes } from "../terminal/format.ts"
 
 /** A file operation failed. */
 export class FileError extends Data.TaggedError("FileError")<{
@@ -24,25 +25,12 @@ export class FileError extends Data.TaggedError("FileError")<{
 export const codeOf = (cause: unknown): string | undefined =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
 
-/** `12.3 MB`: three digits or so, decimal units. */
-const inUnits = (bytes: number): string => {
-  const units = ["kB", "MB", "GB", "TB"]
-  let value = bytes / 1000
-  let unit = "kB"
-  for (const next of units) {
-    unit = next
-    if (value < 1000) break
-    value /= 1000
-  }
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`
-}
-
 const free = (folder: string): Effect.Effect<string> =>
   Effect.match(
     Effect.tryPromise(() => statfs(folder)),
     {
       onFailure: () => "unknown space",
-      onSuccess: ({ bavail, bsize }) => inUnits(bavail * bsize)
+      onSuccess: ({ bavail, bsize }) => bytes(bavail * bsize)
     }
   )
 

@@ -18,7 +18,7 @@ import { type Metadata, parseSelector, Release, ReleaseName, shortRef, Tag, tarb
 import { once } from "../internal/once.ts"
 import * as sqlite from "../internal/sqlite.ts"
 import { warn } from "../terminal/Reporter.ts"
-import { Workspace, type WorkspaceNotFound } from "../workspace/Workspace.ts"
+import { Workspace, type WorkspaceNotFound, type WorkspacePaths } from "../workspace/Workspace.ts"
 import * as Entries from "./Entries.ts"
 import { migrations, newest } from "./migrations.ts"
 import { Tarballs, TarballsError } from "./Tarballs.ts"
@@ -155,6 +155,10 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
       )
     })
   )
+
+  /** Makes the database, or brings an older one up to date. */
+  static readonly initialise = (paths: WorkspacePaths): Effect.Effect<void, ReleaseStoreError> =>
+    Effect.scoped(Effect.asVoid(openStore(paths.database, Tarballs.layerFiles(paths))))
 
   /** The same SQL in memory, and tarballs in memory. Each build of the layer is a store of its own. */
   static readonly layerMemory: Layer.Layer<ReleaseStore> = Layer.scoped(

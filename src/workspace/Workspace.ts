@@ -1,11 +1,22 @@
 /**
  * The workspace: the folder `deployer/` at the root of the user's project, and the config in it.
  */
+import { existsSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join, resolve } from "node:path"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { DeployerConfig } from "./Config.ts"
+import { loadConfig } from "../internal/configFile.ts"
+import * as files from "../internal/files.ts"
+import { sweep, temporaryName } from "../internal/leftovers.ts"
+import { once } from "../internal/once.ts"
+import type { ConfigInput, DeployerConfig } from "./Config.ts"
+import { decodeConfig } from "./decode.ts"
 
 /** No project root was found. */
 export class WorkspaceNotFound extends Schema.TaggedError<WorkspaceNotFound>()("WorkspaceNotFound", {
@@ -60,9 +71,99 @@ export interface WorkspacePaths {
 export class Workspace extends Context.Tag("deployer/Workspace")<
   Workspace,
   {
+    /** Where `init` makes a workspace: the root that was named, or the working directory. Absolute; it need not hold one. */
+    readonly home: Effect.Effect<string>
     readonly paths: Effect.Effect<WorkspacePaths, WorkspaceNotFound>
     readonly config: Effect.Effect<DeployerConfig, WorkspaceNotFound | ConfigInvalid>
     /** An empty folder below `temp/`, removed with the scope. What killed commands left there is removed first. */
     readonly scratch: Effect.Effect<string, WorkspaceNotFound | WorkspaceError, Scope.Scope>
   }
->() {}
+>() {
+  /** On this machine. Nothing is looked at before the first use. */
+  static readonly layer = (
+    options: {
+      /** `root=DIR`, relative to the working directory; none: the nearest folder upwards that holds `deployer/config`. */
+      readonly root?: Option.Option<string>
+      /** Where the search begins; default: the working directory of the process. */
+      readonly cwd?: string
+    } = {}
+  ): Layer.Layer<Workspace> =>
+    Layer.effect(
+      this,
+      Effect.gen(function* () {
+        const cwd = Effect.sync(() => resolve(options.cwd ?? process.cwd()))
+        const named = options.root ?? Option.none()
+        const home = Effect.map(cwd, (from) =>
+          resolve(
+            from,
+            Option.getOrElse(named, () => ".")
+          )
+        )
+        const paths = yield* once(
+          Effect.flatMap(home, (from) => (Option.isSome(named) ? pathsAt(from, from) : pathsAt(from, findRoot(from))))
+        )
+        const config = yield* once(
+          Effect.flatMap(paths, ({ configFile }) =>
+            Effect.flatMap(
+              Effect.mapError(
+                loadConfig(configFile),
+                ({ mistake }) => new ConfigInvalid({ file: configFile, mistakes: [mistake] })
+              ),
+              (input) => decoded(configFile, input)
+            )
+          )
+        )
+        return { home, paths, config, scratch: Effect.flatMap(paths, ({ temp }) => scratchIn(temp)) }
+      })
+    )
+
+  /** With a config that no file holds. Without paths there is no project on the disk, but scratch folders are real. */
+  static readonly layerMemory = (config: ConfigInput, paths?: WorkspacePaths): Layer.Layer<Workspace> => {
+    const where = paths ?? workspacePaths("/project")
+    return Layer.succeed(this, {
+      home: Effect.succeed(where.root),
+      paths: Effect.succeed(where),
+      config: Effect.suspend(() => decoded(where.configFile, config)),
+      scratch: Effect.suspend(() => scratchIn(paths?.temp ?? join(tmpdir(), "deployer-temp")))
+    })
+  }
+}
+
+const configNames = ["deployer_config.ts", "deployer_config.mts", "deployer_config.js", "deployer_config.mjs"]
+
+/** Where things are in the workspace of a project root, whether it is there or not. */
+export const workspacePaths = (root: string): WorkspacePaths => {
+  const configs = configNames.map((name) => join(root, "deployer", "config", name))
+  return {
+    root,
+    configFile: configs.find((file) => existsSync(file)) ?? join(root, "deployer", "config", "deployer_config.ts"),
+    database: join(root, "deployer", "config", "deployer_store.db"),
+    releaseStore: join(root, "deployer", "release_store"),
+    temp: join(root, "deployer", "temp")
+  }
+}
+
+/** The nearest folder, this one or one above it, that holds a workspace. */
+export const findRoot = (from: string): string | undefined =>
+  existsSync(join(from, "deployer", "config")) ? from : from === dirname(from) ? undefined : findRoot(dirname(from))
+
+const pathsAt = (searched: string, root: string | undefined) =>
+  Effect.suspend(() =>
+    root !== undefined && existsSync(join(root, "deployer", "config"))
+      ? Effect.succeed(workspacePaths(root))
+      : Effect.fail(new WorkspaceNotFound({ searched }))
+  )
+
+const decoded = (file: string, input: unknown): Effect.Effect<DeployerConfig, ConfigInvalid> =>
+  Either.mapLeft(decodeConfig(input), (mistakes) => new ConfigInvalid({ file, mistakes }))
+
+const scratchIn = (temp: string): Effect.Effect<string, WorkspaceError, Scope.Scope> =>
+  Effect.gen(function* () {
+    yield* sweep(temp)
+    const folder = join(temp, yield* temporaryName("scratch"))
+    return yield* Effect.acquireRelease(Effect.as(files.makeFolder(folder), folder), () =>
+      Effect.ignore(files.removeAll(folder))
+    )
+  }).pipe(
+    Effect.mapError(({ cause, detail }) => new WorkspaceError({ operation: "make a temporary folder", detail, cause }))
+  )

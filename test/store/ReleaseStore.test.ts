@@ -19,6 +19,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as esbuild from "esbuild"
 import type { Release } from "../../src/domain/Release.ts"
@@ -27,36 +28,19 @@ import * as Entries from "../../src/store/Entries.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Tarballs } from "../../src/store/Tarballs.ts"
 import { type Event, Reporter } from "../../src/terminal/Reporter.ts"
-import { Workspace, WorkspaceNotFound, type WorkspacePaths } from "../../src/workspace/Workspace.ts"
+import { Workspace, type WorkspacePaths, workspacePaths } from "../../src/workspace/Workspace.ts"
 import { bytesOf, contract, draft, store, textOf } from "./contract.ts"
-
-const pathsIn = (root: string): WorkspacePaths => ({
-  root,
-  configFile: join(root, "deployer/config/deployer_config.ts"),
-  database: join(root, "deployer/config/deployer_store.db"),
-  releaseStore: join(root, "deployer/release_store"),
-  temp: join(root, "deployer/temp")
-})
 
 const project = Effect.acquireRelease(
   Effect.sync(() => {
-    const paths = pathsIn(mkdtempSync(join(tmpdir(), "deployer-store-")))
+    const paths = workspacePaths(mkdtempSync(join(tmpdir(), "deployer-store-")))
     mkdirSync(join(paths.root, "deployer/config"), { recursive: true })
     return paths
   }),
   ({ root }) => Effect.sync(() => rmSync(root, { recursive: true, force: true }))
 )
 
-const storeIn = (paths: WorkspacePaths) =>
-  ReleaseStore.layer.pipe(
-    Layer.provide(
-      Layer.succeed(Workspace, {
-        paths: Effect.succeed(paths),
-        config: Effect.die("not asked for"),
-        scratch: Effect.die("not asked for")
-      })
-    )
-  )
+const storeIn = (paths: WorkspacePaths) => Layer.provide(ReleaseStore.layer, Workspace.layerMemory({}, paths))
 
 contract("ReleaseStore in memory", ReleaseStore.layerMemory)
 
@@ -96,14 +80,10 @@ describe("ReleaseStore in files", () => {
 
   it.scoped("passes on that there is no workspace", () =>
     Effect.gen(function* () {
-      const nowhere = new WorkspaceNotFound({ searched: "/nowhere" })
-      const layer = Layer.succeed(Workspace, {
-        paths: Effect.fail(nowhere),
-        config: Effect.fail(nowhere),
-        scratch: Effect.fail(nowhere)
-      })
-      const error = yield* Effect.flip(list).pipe(Effect.provide(ReleaseStore.layer), Effect.provide(layer))
-      assert.deepStrictEqual(error, nowhere)
+      const { root } = yield* project
+      const workspace = Workspace.layer({ root: Option.some(join(root, "deployer")) })
+      const error = yield* Effect.flip(list).pipe(Effect.provide(Layer.provide(ReleaseStore.layer, workspace)))
+      assert.strictEqual(error._tag, "WorkspaceNotFound")
     })
   )
 

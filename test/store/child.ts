@@ -49,13 +49,7 @@ const large = Effect.scoped(
 )
 
 const layer = ReleaseStore.layer.pipe(
-  Layer.provide(
-    Layer.succeed(Workspace, {
-      paths: Effect.succeed({ root, configFile: "", database, ...folders }),
-      config: Effect.die("not asked for"),
-      scratch: Effect.die("not asked for")
-    })
-  )
+  Layer.provide(Workspace.layerMemory({}, { root, configFile: "", database, ...folders }))
 )
 
 const die = Effect.sync(() => process.kill(process.pid, "SIGKILL"))

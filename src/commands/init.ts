@@ -1,0 +1,148 @@
+/**
+ * `init`: makes the workspace.
+ */
+
+import type { PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { ReleaseName } from "../domain/Release.ts"
+import { ReleaseStore } from "../store/ReleaseStore.ts"
+import { bytes } from "../terminal/format.ts"
+import { Prompt } from "../terminal/Prompt.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { configTemplate, ignoredByDocker, ignoredByGit, withLines } from "../workspace/template.ts"
+import { findRoot, Workspace, WorkspaceError, workspacePaths } from "../workspace/Workspace.ts"
+
+/** There is a workspace already. */
+export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()("AlreadyInitialised", {
+  configFile: Schema.String
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `There is a config already: ${this.configFile}. To start from scratch, releases included, run deployer init force_init`
+  }
+}
+
+/** The user did not want to lose what is there; nothing was changed. */
+export class InitDeclined extends Schema.TaggedError<InitDeclined>()("InitDeclined", {}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return "Nothing was changed: the workspace and its releases are as they were"
+  }
+}
+
+/** What `init` made. */
+export class InitReport extends Schema.Class<InitReport>("InitReport")({
+  /** The project root, absolute. */
+  root: Schema.String,
+  /** Absolute. */
+  configFile: Schema.String,
+  /** Paths that were made or changed, relative to the root, folders with a `/` at the end. */
+  made: Schema.Array(Schema.String),
+  /** Where `force_init` put the config that was there, relative to the root. */
+  kept: Schema.optional(Schema.String)
+}) {}
+
+const worded = <A, R>(effect: Effect.Effect<A, PlatformError, R>) =>
+  Effect.mapError(
+    effect,
+    (cause) => new WorkspaceError({ operation: "make the workspace", detail: cause.message, cause })
+  )
+
+/** Stored tarballs, whether the database knows them or not: how many, and their bytes. */
+const stored = Effect.fnUntraced(function* (folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  if (!(yield* fs.exists(folder))) return { count: 0, size: 0 }
+  const names = (yield* fs.readDirectory(folder)).filter((name) => name.endsWith(".tar.gz"))
+  const sizes = yield* Effect.forEach(names, (name) => fs.stat(path.join(folder, name)))
+  return { count: names.length, size: sizes.reduce((total, { size }) => total + Number(size), 0) }
+})
+
+const named = (folder: string): string =>
+  Option.getOrElse(
+    Option.liftPredicate(folder.replace(/[^A-Za-z0-9._-]+/g, "_").replace(/^[.-]+/, ""), Schema.is(ReleaseName)),
+    () => "my_app"
+  )
+
+/**
+ * Makes `deployer/` in the workspace's home. Refuses where there is a config. `forceInit` starts from scratch: it asks
+ * before releases are lost, and keeps the former config beside the new one. The config comes last, so that whatever was
+ * interrupted is completed by the next `init`.
+ */
+export const init = Effect.fn("init")(function* (options: { readonly forceInit?: boolean } = {}) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const root = yield* (yield* Workspace).home
+  const paths = workspacePaths(root)
+  const made: Array<string> = []
+  const shown = (file: string) => path.relative(root, file)
+
+  const initialised = yield* worded(fs.exists(paths.configFile))
+  if (initialised && options.forceInit !== true) return yield* new AlreadyInitialised({ configFile: paths.configFile })
+  if (!(yield* worded(fs.exists(root)))) {
+    return yield* new WorkspaceError({ operation: "make the workspace", detail: `there is no folder ${root}` })
+  }
+  const above = findRoot(path.dirname(root))
+  if (above !== undefined) {
+    yield* Reporter.warn(`${above} has a workspace too: commands that run in ${root} will use the new one`)
+  }
+
+  let kept: string | undefined
+  if (options.forceInit === true) {
+    const { count, size } = yield* worded(stored(paths.releaseStore))
+    if (count > 0) {
+      const agreed = yield* (yield* Prompt).confirm({
+        message: `This removes ${count} stored release${count === 1 ? "" : "s"} (${bytes(size)}) from ${paths.releaseStore}. Start from scratch?`,
+        initial: false,
+        safe: true,
+        hint: "answer it with yes on the command line"
+      })
+      if (!agreed) return yield* new InitDeclined()
+    }
+    if (initialised) {
+      kept = `${paths.configFile}.old`
+      yield* worded(fs.rename(paths.configFile, kept))
+    }
+    const database = [paths.database, `${paths.database}-wal`, `${paths.database}-shm`]
+    yield* worded(
+      Effect.forEach([paths.releaseStore, paths.temp, ...database], (each) =>
+        fs.remove(each, { recursive: true, force: true })
+      )
+    )
+  }
+
+  const folder = (each: string) =>
+    Effect.gen(function* () {
+      if (yield* fs.exists(each)) return
+      yield* fs.makeDirectory(each, { recursive: true })
+      made.push(`${shown(each)}/`)
+    })
+  const ignoring = (file: string, lines: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      const text = (yield* fs.exists(file)) ? yield* fs.readFileString(file) : ""
+      const changed = withLines(text, lines)
+      if (changed === undefined) return
+      yield* fs.writeFileString(file, changed)
+      made.push(shown(file))
+    })
+  const configFile = path.join(path.dirname(paths.configFile), "deployer_config.ts")
+  yield* worded(Effect.forEach([path.dirname(configFile), paths.releaseStore, paths.temp], folder))
+  const hadDatabase = yield* worded(fs.exists(paths.database))
+  yield* ReleaseStore.initialise(paths)
+  if (!hadDatabase) made.push(shown(paths.database))
+  yield* worded(
+    Effect.gen(function* () {
+      yield* ignoring(path.join(root, "deployer", ".gitignore"), ignoredByGit)
+      yield* ignoring(path.join(root, ".dockerignore"), ignoredByDocker)
+      const unfinished = `${configFile}.new`
+      yield* fs.writeFileString(unfinished, configTemplate(named(path.basename(root))))
+      yield* fs.rename(unfinished, configFile)
+      made.push(shown(configFile))
+    })
+  )
+  return InitReport.make({ root, configFile, made, ...(kept === undefined ? {} : { kept: shown(kept) }) })
+})

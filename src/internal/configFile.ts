@@ -1,0 +1,132 @@
+/**
+ * Loads the user's config: a module in TypeScript or JavaScript, without a build step and without `node_modules` beside it.
+ */
+import { readFile } from "node:fs/promises"
+import { dirname, relative } from "node:path"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import { codeOf } from "./files.ts"
+
+/** Why a config could not be loaded: one line that begins where `the config is not usable:` ends. */
+export interface LoadFailure {
+  readonly mistake: string
+}
+
+const failure = (mistake: string): LoadFailure => ({ mistake })
+
+const firstLine = (text: string): string => text.split("\n")[0]?.trim() ?? ""
+
+const textOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
+/** The modules of a package: its index and, by their own paths, the namespaces that the index exports. */
+const withPaths = (name: string, index: object): ReadonlyArray<readonly [string, unknown]> => [
+  [name, index],
+  ...Object.entries(index)
+    .filter(([key, value]) => /^[A-Z]/.test(key) && typeof value === "object")
+    .map(([key, value]): readonly [string, unknown] => [`${name}/${key}`, value])
+]
+
+/**
+ * The running deployer's own modules, by the names a config imports them by: whatever the project has installed, there is
+ * one Effect in one process. Effect itself is only loaded for a config that may use it: the whole of it takes a while.
+ */
+const ownModules = (source: string): Effect.Effect<Record<string, unknown>, LoadFailure> => {
+  const mayReach = (name: string) => new RegExp(`["'\`](?:${name}["'\`/]|\\.{0,2}/)`).test(source)
+  const part = (name: string, load: () => Promise<object>) =>
+    Effect.map(
+      Effect.tryPromise({ try: load, catch: (cause) => failure(`${name} does not load: ${textOf(cause)}`) }),
+      (index) => withPaths(name, index)
+    )
+  return Effect.map(
+    Effect.all([
+      Effect.map(
+        part("effect-deployer", () => import("../index.ts")),
+        ([index]) => (index === undefined ? [] : [index])
+      ),
+      mayReach("effect") ? part("effect", () => import("effect")) : Effect.succeed([]),
+      mayReach("@effect/platform") ? part("@effect/platform", () => import("@effect/platform")) : Effect.succeed([])
+    ]),
+    (parts) => Object.fromEntries(parts.flat())
+  )
+}
+
+/** The user's file in which an error was thrown. */
+const thrownIn = (file: string, cause: unknown): string => {
+  const frames = cause instanceof Error ? (cause.stack ?? "").split("\n") : []
+  for (const frame of frames) {
+    const [, where] = /^\s+at (?:.*\()?(?:file:\/\/)?(\/[^():]+):\d+:\d+\)?$/.exec(frame) ?? []
+    if (where !== undefined && !/\/node_modules\/|\/dist\//.test(where)) return where
+  }
+  return file
+}
+
+const explain = (file: string, cause: unknown): LoadFailure => {
+  const text = textOf(cause)
+  const name = (path: string) => (path === file ? "it" : relative(dirname(file), path))
+  const [, problem, where, line, column] = /^ParseError:\s*(.*?)\s*\n\s*(.+):(\d+):(\d+)/s.exec(text) ?? []
+  if (problem !== undefined && where !== undefined && line !== undefined) {
+    const place = where === file ? "" : `${name(where)}, `
+    // The parser counts columns from 0, editors from 1.
+    return failure(`${place}line ${line}, column ${Number(column) + 1}: ${problem}`)
+  }
+  const [, missing] = /^Cannot find (?:module|package) '([^']+)'/.exec(text) ?? []
+  const code = codeOf(cause)
+  if (missing !== undefined && (code === "MODULE_NOT_FOUND" || code === "ERR_MODULE_NOT_FOUND")) {
+    const [, by] = /Require stack:\n- (.+)/.exec(text) ?? []
+    const importer = by === undefined ? "it" : name(by)
+    return failure(
+      /^[./]/.test(missing)
+        ? `${importer} imports "${missing}", which does not exist`
+        : `${importer} imports "${missing}", which is not installed in the project (effect-deployer, effect and @effect/platform need not be)`
+    )
+  }
+  // How an import that does not exist looks after compilation.
+  const plain = firstLine(text).replace(/\(0, ?_\w+\.(\w+)\)|\(0 , _\w+\.(\w+)\)/, (_, one, other) => one ?? other)
+  return failure(`importing ${name(thrownIn(file, cause))} failed: ${plain === "" ? "it threw an empty error" : plain}`)
+}
+
+const parts = ["targets", "groups", "builders"]
+
+/** What the module offers: its default export, or its named exports together. */
+const exported = (module: unknown): Effect.Effect<unknown, LoadFailure> => {
+  if (!Predicate.isObject(module)) return Effect.succeed(module)
+  if (Predicate.hasProperty(module, "default") && module.default !== undefined) return Effect.succeed(module.default)
+  const named = Object.entries(module).filter(([key]) => parts.includes(key))
+  return named.length > 0
+    ? Effect.succeed(Object.fromEntries(named))
+    : Effect.fail(failure("exports no config: end it with export default config({ targets: { … }, builders: { … } })"))
+}
+
+// Which services the user's Effect asks for cannot be known here; one that is missing is a defect, caught below.
+const isProgram = (value: unknown): value is Effect.Effect<unknown, unknown> => Effect.isEffect(value)
+
+const evaluated = (value: unknown): Effect.Effect<unknown, LoadFailure> =>
+  isProgram(value)
+    ? Effect.catchAllCause(value, (cause) =>
+        Cause.isInterruptedOnly(cause)
+          ? Effect.interrupt
+          : Effect.fail(failure(`the Effect that it exports failed: ${firstLine(textOf(Cause.squash(cause)))}`))
+      )
+    : Effect.succeed(value)
+
+/** The whole config as it was written, not decoded. Nothing is written anywhere, no cache either. */
+export const loadConfig = (file: string): Effect.Effect<unknown, LoadFailure> =>
+  Effect.gen(function* () {
+    const source = yield* Effect.tryPromise({
+      try: () => readFile(file, "utf8"),
+      catch: (cause) =>
+        failure(codeOf(cause) === "ENOENT" ? "it does not exist: write it, or run deployer init" : textOf(cause))
+    })
+    const virtualModules = yield* ownModules(source)
+    const { createJiti } = yield* Effect.tryPromise({
+      try: () => import("jiti"),
+      catch: (cause) => failure(`jiti, which loads it, is not installed beside deployer: ${firstLine(textOf(cause))}`)
+    })
+    const module = yield* Effect.tryPromise({
+      try: () =>
+        createJiti(file, { fsCache: false, moduleCache: false, interopDefault: false, virtualModules }).import(file),
+      catch: (cause) => explain(file, cause)
+    })
+    return yield* Effect.flatMap(exported(module), evaluated)
+  })

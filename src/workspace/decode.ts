@@ -1,0 +1,169 @@
+/**
+ * Decodes what a config file exports, and puts every mistake into a line of its own.
+ */
+import * as Arr from "effect/Array"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as AST from "effect/SchemaAST"
+import { TargetSettings, Timeouts } from "../domain/Target.ts"
+import { suggest } from "../internal/suggest.ts"
+import { ConfigSchema, type DeployerConfig } from "./Config.ts"
+
+type Path = ReadonlyArray<PropertyKey>
+
+const inWords = (path: Path): string =>
+  path.reduce<string>((text, key) => {
+    if (typeof key === "number") return `${text}[${key}]`
+    const word = String(key)
+    if (!/^[\p{L}\p{N}_$-]+$/u.test(word)) return `${text}[${JSON.stringify(word)}]`
+    return text === "" ? word : `${text}.${word}`
+  }, "")
+
+const shown = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
+  if (Array.isArray(value)) return "a list"
+  if (typeof value === "function") return "a function"
+  return Predicate.isObject(value) ? "an object" : String(value)
+}
+
+/** What the library calls `string` or `ReadonlyArray<string>`, as a user would say it. */
+const kindOf = (ast: AST.AST): string => {
+  switch (ast._tag) {
+    case "StringKeyword":
+      return "a text"
+    case "NumberKeyword":
+      return "a number"
+    case "BooleanKeyword":
+      return "true or false"
+    case "TupleType":
+      return "a list"
+    case "TypeLiteral":
+      return "an object"
+    case "Refinement":
+      return kindOf(ast.from)
+    case "Transformation":
+      return kindOf(ast.from)
+    case "Union":
+      return [...new Set(ast.types.filter((type) => !AST.isUndefinedKeyword(type)).map(kindOf))].join(" or ")
+    default:
+      return String(ast)
+  }
+}
+
+const known = (path: Path): ReadonlyArray<string> => {
+  if (path.length === 0) return Object.keys(ConfigSchema.fields)
+  if (path.length === 2 && path[0] === "targets") return Object.keys(TargetSettings.fields)
+  if (path.length === 3 && path[0] === "targets" && path[2] === "timeouts") return Object.keys(Timeouts.fields)
+  return []
+}
+
+interface Mistake {
+  readonly path: Path
+  readonly text: string
+  /** Whether the value had the right kind at least: of several ways to be right this is the one that was meant. */
+  readonly near: boolean
+}
+
+const annotated = (issue: ParseResult.ParseIssue, ast: AST.Annotated): string | undefined => {
+  const annotation = AST.getMessageAnnotation(ast)
+  if (annotation._tag === "None") return undefined
+  const message = annotation.value(issue)
+  return typeof message === "string" ? message : undefined
+}
+
+const described = (ast: AST.Annotated): string | undefined => {
+  const annotation = AST.getDescriptionAnnotation(ast)
+  return annotation._tag === "None" ? undefined : `must be ${annotation.value}`
+}
+
+const unexpected = (path: Path): string => {
+  const key = String(path.at(-1))
+  const parent = path.slice(0, -1)
+  const keys = known(parent)
+  if (keys.length === 0)
+    return "is not a usable key: letters, digits, '.', '_' and '-' are, and '.' and '-' not at the beginning"
+  const meant = suggest(key, keys)
+  return meant === undefined
+    ? `is not a known key (known: ${keys.join(", ")})`
+    : `is not a known key (did you mean "${meant}"?)`
+}
+
+const one = (path: Path, text: string, near: boolean): ReadonlyArray<Mistake> => [{ path, text, near }]
+
+const mistakesOf = (issue: ParseResult.ParseIssue, path: Path): ReadonlyArray<Mistake> => {
+  switch (issue._tag) {
+    case "Pointer":
+      return mistakesOf(issue.issue, [...path, ...Arr.ensure(issue.path)])
+    case "Missing":
+      return one(path, "is missing", false)
+    case "Unexpected":
+      return one(path, unexpected(path), false)
+    case "Forbidden":
+      return one(path, "cannot be decoded", false)
+    case "Composite": {
+      const inner = Arr.ensure(issue.issues).map((each) => mistakesOf(each, path))
+      if (!AST.isUnion(issue.ast)) return inner.flat()
+      const meant = inner.filter((mistakes) => mistakes.some((each) => each.near || each.path.length > path.length))
+      return meant[0] ?? one(path, `must be ${kindOf(issue.ast)}, found ${shown(issue.actual)}`, false)
+    }
+    case "Transformation":
+      return mistakesOf(issue.issue, path)
+    case "Refinement": {
+      if (issue.kind === "From") return mistakesOf(issue.issue, path)
+      const inner = issue.issue
+      const text =
+        annotated(issue, issue.ast) ?? (inner._tag === "Type" ? inner.message : undefined) ?? described(issue.ast)
+      return text === undefined ? mistakesOf(inner, path) : one(path, `${text}, found ${shown(issue.actual)}`, true)
+    }
+    case "Type": {
+      const text = issue.message ?? annotated(issue, issue.ast)
+      return text === undefined
+        ? one(path, `must be ${kindOf(issue.ast)}, found ${shown(issue.actual)}`, false)
+        : one(path, `${text}, found ${shown(issue.actual)}`, true)
+    }
+  }
+}
+
+const entriesOf = (input: object, key: string): ReadonlyArray<readonly [string, unknown]> => {
+  const record = Predicate.hasProperty(input, key) ? input[key] : undefined
+  return Predicate.isRecord(record) ? Object.entries(record) : []
+}
+
+/** What one part says about another. */
+const crossMistakes = (input: object): ReadonlyArray<string> => {
+  const targets = entriesOf(input, "targets").map(([key]) => key)
+  const groups = entriesOf(input, "groups").flatMap(([group, names]) =>
+    (Array.isArray(names) ? names : [])
+      .filter((name): name is string => typeof name === "string" && !targets.includes(name))
+      .map((name) => {
+        const meant = suggest(name, targets)
+        const question = meant === undefined ? "" : ` (did you mean "${meant}"?)`
+        return `${inWords(["groups", group])}: names the target ${JSON.stringify(name)}, which does not exist${question}`
+      })
+  )
+  const builders = entriesOf(input, "builders").flatMap(([builder, value]) => {
+    const mistakes = Predicate.isFunction(value) && Predicate.hasProperty(value, "mistakes") ? value.mistakes : []
+    return Array.isArray(mistakes) ? mistakes.map((line) => `${inWords(["builders", builder])}.${String(line)}`) : []
+  })
+  return [...groups, ...builders]
+}
+
+const decode = ParseResult.decodeUnknownEither(ConfigSchema, { errors: "all", onExcessProperty: "error" })
+
+/** The config, or every mistake in it, one line each: `targets.prod.host: is missing`. Any input is an answer, none throws. */
+export const decodeConfig = (input: unknown): Either.Either<DeployerConfig, ReadonlyArray<string>> => {
+  if (!Predicate.isRecord(input)) {
+    return Either.left([`must export an object with targets, groups and builders, found ${shown(input)}`])
+  }
+  const decoded = decode(input)
+  const mistakes = [
+    ...(Either.isLeft(decoded)
+      ? mistakesOf(decoded.left, []).map(({ path, text }) => (path.length === 0 ? text : `${inWords(path)}: ${text}`))
+      : []),
+    ...crossMistakes(input)
+  ]
+  return Either.isLeft(decoded) || mistakes.length > 0
+    ? Either.left([...new Set(mistakes)])
+    : Either.right(decoded.right)
+}

@@ -1,0 +1,90 @@
+/**
+ * The files that `init` makes.
+ */
+
+/** A config that is valid as it stands, for a release of this name. */
+export const configTemplate = (name: string): string => `// What deployer builds and where it goes.
+// deployer brings the modules "effect-deployer" and "effect" along when it loads this file. For types in the editor:
+// npm i -D effect-deployer
+import { config, docker } from "effect-deployer"
+
+export default config({
+  targets: {
+    // deployer build target=prod
+    // deployer deploy target=prod
+    prod: {
+      // A host name, an address, or "local" for this machine without SSH.
+      host: "app.example.com",
+      user: "deploy",
+      // port: 22,
+      // sshKey: "~/.ssh/id_ed25519", // default: the ssh-agent, then the usual keys in ~/.ssh
+
+      // The name of the release.
+      name: "${name}",
+      // The folder on the host, made by the first deployment: absolute, or relative to the login folder.
+      path: "${name}"
+
+      // Given to each release built for this target, besides "latest".
+      // tags: ["production"],
+
+      // Shell commands, run in the release: before the switch (a failure leaves the old release current), and after it.
+      // afterUnpack: ["bin/migrate"],
+      // afterSwitch: "bin/notify",
+
+      // What start, stop and restart run in the current release; these are the defaults.
+      // start: "bin/${name} daemon",
+      // stop: "bin/${name} stop",
+      // restart: "bin/${name} restart",
+
+      // timeouts: { connect: "15 seconds", command: "15 minutes", transfer: "60 seconds" },
+
+      // The key of its builder; default: the builder named like the target.
+      // builder: "prod"
+    }
+  },
+
+  // Targets by one name.
+  groups: {
+    // all: ["prod"]
+  },
+
+  builders: {
+    // Builds an image and takes the release out of it. The Dockerfile gets the build arguments deployer_name and deployer_ts.
+    prod: docker({
+      // The directory in the image; if it holds a directory named like the release, that one is the release.
+      releasePath: "/app/_build/prod/rel"
+      // dockerfile: "Dockerfile",
+      // context: ".",
+      // args: ["--pull"],
+      // buildArgs: { MIX_ENV: "prod" },
+      // engine: "podman",
+    })
+
+    // Without a container: command({ run: "make release", releasePath: "build/release" }).
+    // A builder of your own: any function from the build context to an Effect that yields a release.
+  }
+})
+`
+
+/** Lines of `deployer/.gitignore`: the config is the project's, the rest is this machine's. */
+export const ignoredByGit = ["/release_store/", "/temp/", "/config/deployer_store.db*"]
+
+/** Lines of the project's `.dockerignore`: stored releases would be sent to the engine with each build. */
+export const ignoredByDocker = ["deployer/"]
+
+// "deployer", "/deployer/" and "deployer/**" mean the same.
+const meaning = (line: string): string =>
+  line
+    .trim()
+    .replace(/^\/+/, "")
+    .replace(/\/+(\*\*)?$/, "")
+
+/** An ignore file with these lines, nothing else in it changed; nothing where it has them all. */
+export const withLines = (text: string, lines: ReadonlyArray<string>): string | undefined => {
+  const present = new Set(text.split(/\r?\n/).map(meaning))
+  const missing = lines.filter((line) => !present.has(meaning(line)))
+  if (missing.length === 0) return undefined
+  const end = text.includes("\r\n") ? "\r\n" : "\n"
+  const before = text === "" || text.endsWith("\n") ? text : `${text}${end}`
+  return `${before}${missing.map((line) => `${line}${end}`).join("")}`
+}

@@ -1,0 +1,270 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Workspace } from "../../src/workspace/Workspace.ts"
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => realpathSync(mkdtempSync(join(tmpdir(), "deployer-workspace-")))),
+  (root) => Effect.sync(() => rmSync(root, { recursive: true, force: true }))
+)
+
+const write = (root: string, files: Readonly<Record<string, string>>) =>
+  Effect.sync(() => {
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(root, name)), { recursive: true })
+      writeFileSync(join(root, name), text)
+    }
+  })
+
+const file = "deployer/config/deployer_config.ts"
+
+const configOf = (root: string) =>
+  Effect.provide(
+    Effect.flatMap(Workspace, (workspace) => workspace.config),
+    Workspace.layer({ cwd: root })
+  )
+
+/** Loads a config from its text, and other files beside it. */
+const load = (text: string, others: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function* () {
+    const root = yield* folder
+    yield* write(root, { [file]: text, ...others })
+    return yield* configOf(root)
+  })
+
+const mistakes = (text: string, others: Readonly<Record<string, string>> = {}) =>
+  Effect.map(Effect.flip(load(text, others)), (error) => {
+    assert.strictEqual(error._tag, "ConfigInvalid")
+    assert.strictEqual(error.exitStatus, 2)
+    return error._tag === "ConfigInvalid" ? error.mistakes : []
+  })
+
+const prod = '{ prod: { host: "h", name: "my_app", path: "srv" } }'
+
+describe("Workspace", () => {
+  it.scoped("is the nearest folder upwards with deployer/config", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      yield* write(root, { [file]: "", [`sub/${file}`]: "", "sub/deep/er/x": "", "other/x": "" })
+      const rootFrom = (cwd: string) =>
+        Effect.flatMap(Workspace, (workspace) => workspace.paths).pipe(
+          Effect.map((paths) => paths.root),
+          Effect.provide(Workspace.layer({ cwd: join(root, cwd) }))
+        )
+      assert.strictEqual(yield* rootFrom("."), root)
+      assert.strictEqual(yield* rootFrom("other"), root)
+      assert.strictEqual(yield* rootFrom("deployer/config"), root)
+      assert.strictEqual(yield* rootFrom("sub/deep/er"), join(root, "sub"))
+    })
+  )
+
+  it.scoped("is where root= says, and only there", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      yield* write(root, { [file]: "", "sub/x": "" })
+      const named = (name: string) =>
+        Effect.flatMap(Workspace, (workspace) => Effect.all([workspace.home, Effect.either(workspace.paths)])).pipe(
+          Effect.provide(Workspace.layer({ root: Option.some(name), cwd: root }))
+        )
+      const [, found] = yield* named(".")
+      assert.strictEqual(found._tag, "Right")
+      const [home, missing] = yield* named("sub")
+      assert.strictEqual(home, join(root, "sub"))
+      assert.strictEqual(missing._tag === "Left" && missing.left.searched, join(root, "sub"))
+    })
+  )
+
+  it.scoped("says where it looked", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const error = yield* Effect.flip(configOf(root))
+      assert.strictEqual(error._tag, "WorkspaceNotFound")
+      assert.include(error.message, root)
+      assert.include(error.message, 'run "deployer init"')
+    })
+  )
+
+  it.scoped("gives scratch folders, removes them, and sweeps those of killed commands only", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      yield* write(root, { [file]: "", "deployer/temp/mine.txt": "" })
+      const temp = join(root, "deployer/temp")
+      yield* Effect.gen(function* () {
+        const workspace = yield* Workspace
+        const [one, dead] = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const one = yield* workspace.scratch
+            assert.deepStrictEqual(readdirSync(one), [])
+            yield* write(one, { "a/b": "x" })
+            const dead = one.replace(`-${process.pid}-`, "-99999999-")
+            yield* write(dead, { "a/b": "x" })
+            const two = yield* workspace.scratch
+            assert.notStrictEqual(one, two)
+            assert.isTrue(existsSync(one), "this process lives")
+            return [one, dead]
+          })
+        )
+        assert.isFalse(existsSync(one ?? ""))
+        assert.isFalse(existsSync(dead ?? ""))
+        assert.deepStrictEqual(readdirSync(temp), ["mine.txt"])
+      }).pipe(Effect.provide(Workspace.layer({ cwd: root })))
+    })
+  )
+
+  it.scoped("in memory has a config, paths and real scratch folders", () =>
+    Effect.gen(function* () {
+      const workspace = yield* Workspace
+      assert.deepInclude((yield* workspace.config).targets["prod"], { host: "h", port: 22 })
+      assert.strictEqual((yield* workspace.paths).root, "/project")
+      assert.deepStrictEqual(readdirSync(yield* workspace.scratch), [])
+    }).pipe(Effect.provide(Workspace.layerMemory({ targets: { prod: { host: "h", name: "a", path: "b" } } })))
+  )
+
+  it.effect("in memory refuses a config with mistakes", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.flatMap(Workspace, (workspace) => workspace.config))
+      assert.include(error.message, 'groups.web: names the target "x"')
+    }).pipe(Effect.provide(Workspace.layerMemory({ groups: { web: ["x"] } })))
+  )
+})
+
+describe("the config file", () => {
+  const accepted: ReadonlyArray<readonly [string, string]> = [
+    ["a default export", `export default { targets: ${prod} }`],
+    ["named exports", `export const targets = ${prod}\nexport const helper = 5`],
+    [
+      "types and an own helper",
+      `import { host } from "./host.ts"\ninterface X { a: string }\nconst x: X = { a: host }\nexport default { targets: { prod: { host: x.a, name: "my_app", path: "srv" } } }`
+    ],
+    ["an Effect", `import * as Effect from "effect/Effect"\nexport default Effect.succeed({ targets: ${prod} })`],
+    [
+      "an Effect that waits, from the index",
+      `import { Effect, pipe } from "effect"\nexport default pipe(Effect.sleep("1 millis"), Effect.as({ targets: ${prod} }))`
+    ],
+    ["a top-level await", `const targets = await Promise.resolve(${prod})\nexport default { targets }`],
+    [
+      "types only, and what the package offers",
+      `import { type DeployerConfig, docker } from "effect-deployer"\nexport default { targets: ${prod}, builders: { prod: docker({}) } } satisfies object`
+    ]
+  ]
+  for (const [what, text] of accepted) {
+    it.scopedLive(`may be ${what}`, () =>
+      Effect.gen(function* () {
+        const config = yield* load(text, { "deployer/config/host.ts": 'export const host: string = "h"' })
+        assert.strictEqual(config.targets["prod"]?.host, "h")
+      })
+    )
+  }
+
+  it.scoped("may be JavaScript, in a project that says it is CommonJS", () =>
+    Effect.gen(function* () {
+      for (const [name, text] of [
+        ["deployer_config.mjs", `export default { targets: ${prod} }`],
+        ["deployer_config.js", `module.exports = { targets: ${prod} }`]
+      ] as const) {
+        const root = yield* folder
+        yield* write(root, { [`deployer/config/${name}`]: text, "package.json": '{ "type": "commonjs" }' })
+        assert.strictEqual((yield* configOf(root)).targets["prod"]?.host, "h")
+      }
+    })
+  )
+
+  it.scoped("gets the running deployer and Effect, whatever the project has installed, and writes nothing", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      yield* write(root, {
+        [file]: `import { docker } from "effect-deployer"
+import * as Effect from "effect/Effect"
+export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) } })`,
+        "node_modules/effect-deployer/package.json": '{ "name": "effect-deployer", "main": "index.js" }',
+        "node_modules/effect-deployer/index.js": 'exports.docker = () => "wrong"',
+        "node_modules/effect/package.json": '{ "name": "effect", "exports": { "./Effect": "./index.js" } }',
+        "node_modules/effect/index.js": 'exports.succeed = () => "wrong"'
+      })
+      const before = readdirSync(root, { recursive: true }).toSorted()
+      const config = yield* configOf(root)
+      assert.strictEqual(typeof config.builders["prod"], "function")
+      assert.deepStrictEqual(readdirSync(root, { recursive: true }).toSorted(), before)
+    })
+  )
+
+  const refused: ReadonlyArray<readonly [string, string, string]> = [
+    [
+      "a syntax error",
+      "export default {\n  targets: 1\n  groups: 2\n}",
+      'line 3, column 3: Unexpected token, expected ","'
+    ],
+    ["a throwing import", 'import "./other.ts"\nexport default {}', "importing other.ts failed: no vault here"],
+    [
+      "a syntax error in an import",
+      'import "./bad.ts"\nexport default {}',
+      "bad.ts, line 1, column 7: Unexpected token"
+    ],
+    ["throwing itself", 'throw new Error("no luck\\nat all")', "importing it failed: no luck"],
+    ["throwing what is no error", 'throw "up"', "importing it failed: up"],
+    [
+      "an import that does not exist",
+      'import x from "./gone.ts"\nexport default x',
+      'it imports "./gone.ts", which does not exist'
+    ],
+    [
+      "a package that is not installed",
+      'import x from "left-pad"\nexport default x',
+      'it imports "left-pad", which is not installed in the project (effect-deployer, effect and @effect/platform need not be)'
+    ],
+    [
+      "a name that the package does not have",
+      'import { dcoker } from "effect-deployer"\nexport default { builders: { a: dcoker({}) } }',
+      "importing it failed: dcoker is not a function"
+    ],
+    [
+      "no export",
+      "export const target = {}",
+      "exports no config: end it with export default config({ targets: { … }, builders: { … } })"
+    ],
+    ["an empty file", "", "exports no config: end it with export default config({ targets: { … }, builders: { … } })"],
+    ["a text", 'export default "x"', 'must export an object with targets, groups and builders, found "x"'],
+    [
+      "an Effect that fails",
+      'import * as Effect from "effect/Effect"\nexport default Effect.fail(new Error("vault sealed"))',
+      "the Effect that it exports failed: vault sealed"
+    ],
+    [
+      "an Effect that dies",
+      'import * as Effect from "effect/Effect"\nexport default Effect.die("bug")',
+      "the Effect that it exports failed: bug"
+    ],
+    [
+      "an Effect that wants a service",
+      'import { Context, Effect } from "effect"\nexport default Effect.flatMap(Context.GenericTag("Vault"), () => Effect.succeed({}))',
+      "the Effect that it exports failed: Service not found: Vault"
+    ],
+    [
+      "an Effect that yields a mistake",
+      'import * as Effect from "effect/Effect"\nexport default Effect.succeed({ targets: { prod: {} } })',
+      "targets.prod.host: is missing"
+    ]
+  ]
+  for (const [what, text, expected] of refused) {
+    it.scoped(`says what is wrong with ${what}`, () =>
+      Effect.gen(function* () {
+        const [first] = yield* mistakes(text, {
+          "deployer/config/other.ts": 'throw new Error("no vault here")',
+          "deployer/config/bad.ts": "const = 5"
+        })
+        assert.isTrue(first?.startsWith(expected), `${first}\nbut should be\n${expected}`)
+      })
+    )
+  }
+
+  it.scoped("says that it does not exist", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      yield* write(root, { "deployer/config/x": "" })
+      assert.include((yield* Effect.flip(configOf(root))).message, "it does not exist: write it, or run deployer init")
+    })
+  )
+})

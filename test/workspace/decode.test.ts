@@ -1,0 +1,181 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import { docker } from "../../src/build/Artifact.ts"
+import { findBuilder, findTarget } from "../../src/workspace/Config.ts"
+import { decodeConfig } from "../../src/workspace/decode.ts"
+
+const prod = { host: "h", name: "my_app", path: "srv/my_app" }
+const builder = () => Effect.die("not built")
+
+const mistakes = (input: unknown) => {
+  const decoded = decodeConfig(input)
+  return Either.isLeft(decoded) ? decoded.left : []
+}
+
+const target = (more: object) => mistakes({ targets: { prod: { ...prod, ...more } } })
+
+describe("decodeConfig", () => {
+  it("takes a full config and an empty one", () => {
+    const config = Either.getOrThrow(
+      decodeConfig({
+        targets: {
+          prod: { ...prod, port: 2222, tags: ["eu"], afterUnpack: ["a", "b"], timeouts: { connect: "2 seconds" } }
+        },
+        groups: { web: ["prod"] },
+        builders: { prod: builder }
+      })
+    )
+    assert.strictEqual(config.targets["prod"]?.port, 2222)
+    assert.deepStrictEqual(config.targets["prod"]?.timeouts.connect, Duration.seconds(2))
+    assert.deepStrictEqual(Either.getOrThrow(decodeConfig({})), { targets: {}, groups: {}, builders: {} })
+  })
+
+  it("lists all mistakes at once, a line each", () => {
+    assert.sameMembers(
+      [
+        ...mistakes({
+          targets: { prod: { hots: "h", name: "-x", path: "/", port: 99999 }, eu: { ...prod, tags: ["a b"] } },
+          groups: { web: ["prd", "prod"], all: "prod" },
+          builders: { prod: 5 },
+          buidlers: {}
+        })
+      ],
+      [
+        "targets.prod.host: is missing",
+        'targets.prod.hots: is not a known key (did you mean "host"?)',
+        "targets.prod.name: must be 1 to 128 letters, digits, '.', '_' or '-', not starting with '.' or '-', found \"-x\"",
+        'targets.prod.path: must be a directory of its own, not the root or the home directory, found "/"',
+        "targets.prod.port: must be a port number from 1 to 65535, found 99999",
+        'targets.eu.tags[0]: must be 1 to 128 printable characters without blanks and commas, found "a b"',
+        'groups.web: names the target "prd", which does not exist (did you mean "prod"?)',
+        'groups.all: must be a list, found "prod"',
+        "builders.prod: must be a builder: docker({ … }), command({ … }) or a function from the build context to an Effect, found 5",
+        'buidlers: is not a known key (did you mean "builders"?)'
+      ]
+    )
+  })
+
+  const cases: ReadonlyArray<readonly [object, string]> = [
+    [{ host: 5 }, "targets.prod.host: must be a text, found 5"],
+    [{ host: "" }, 'targets.prod.host: a host must not be empty or hold control characters, found ""'],
+    [{ port: "22" }, 'targets.prod.port: must be a number, found "22"'],
+    [{ port: 1.5 }, "targets.prod.port: must be an integer, found 1.5"],
+    [{ afterUnpack: 5 }, "targets.prod.afterUnpack: must be a text or a list, found 5"],
+    [{ afterUnpack: ["a", 5] }, "targets.prod.afterUnpack[1]: must be a text, found 5"],
+    [{ afterUnpack: "" }, 'targets.prod.afterUnpack: a command must not be empty or hold control characters, found ""'],
+    [
+      { timeouts: { connect: "soon" } },
+      'targets.prod.timeouts.connect: must be a duration such as "30 seconds" or "2 minutes", found "soon"'
+    ],
+    [
+      { timeouts: { conect: "1 second" } },
+      'targets.prod.timeouts.conect: is not a known key (did you mean "connect"?)'
+    ],
+    [{ timeouts: 5 }, "targets.prod.timeouts: must be an object, found 5"],
+    [{ tags: "eu" }, 'targets.prod.tags: must be a list, found "eu"']
+  ]
+  for (const [more, expected] of cases) {
+    it(expected, () => assert.deepStrictEqual(target(more), [expected]))
+  }
+
+  it("refuses keys that cannot be typed", () => {
+    assert.deepStrictEqual(mistakes({ targets: { "my key": prod } }), [
+      `targets["my key"]: is not a usable key: letters, digits, '.', '_' and '-' are, and '.' and '-' not at the beginning`
+    ])
+  })
+
+  it("refuses what is no object, and a target that is none", () => {
+    for (const input of [undefined, null, 5, "x", [], builder]) {
+      assert.match(mistakes(input).join("\n"), /^must export an object with targets, groups and builders, found /)
+    }
+    assert.deepStrictEqual(mistakes({ targets: { prod: 5 } }), ["targets.prod: must be an object, found 5"])
+    assert.deepStrictEqual(mistakes({ targets: 5 }), ["targets: must be an object, found 5"])
+  })
+
+  it("lists the mistakes of a builder's options", () => {
+    const options: object = { dockerfile: 5, dockerfiel: "x" }
+    const found = mistakes({ builders: { prod: docker(options) } })
+    assert.strictEqual(found.length, 2)
+    assert.isTrue(found.every((line) => line.startsWith("builders.prod.dockerfi")))
+  })
+
+  it("never throws, whatever it is given", () => {
+    const known = FastCheck.constantFrom(
+      "targets",
+      "groups",
+      "builders",
+      "prod",
+      "host",
+      "path",
+      "name",
+      "timeouts",
+      "tags"
+    )
+    const anything = FastCheck.anything({
+      key: FastCheck.oneof(known, FastCheck.string()),
+      maxDepth: 4,
+      withNullPrototype: true
+    })
+    const near = FastCheck.record({ targets: anything, groups: anything, builders: anything }, { requiredKeys: [] })
+    const target = FastCheck.record({ targets: FastCheck.dictionary(known, FastCheck.dictionary(known, anything)) })
+    FastCheck.assert(
+      FastCheck.property(FastCheck.oneof(anything, near, target), (input) => {
+        const decoded = decodeConfig(input)
+        if (Either.isLeft(decoded)) {
+          assert.isNotEmpty(decoded.left)
+          assert.isTrue(decoded.left.every((line) => typeof line === "string" && line !== ""))
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+})
+
+describe("findTarget and findBuilder", () => {
+  const config = Either.getOrThrow(
+    decodeConfig({
+      targets: { prod: prod, staging: { ...prod, builder: "pord" }, bare: prod },
+      groups: { web: ["prod", "staging"], none: [] },
+      builders: { prod: builder }
+    })
+  )
+  const messageOf = <A, E extends Error>(found: Either.Either<A, E>) =>
+    Either.isLeft(found) ? found.left.message : "found"
+
+  it("finds a target with its key", () => {
+    assert.deepInclude(Either.getOrThrow(findTarget(config, "prod")), { ...prod, key: "prod" })
+  })
+
+  it("says which targets there are", () => {
+    assert.strictEqual(
+      messageOf(findTarget(config, "prd")),
+      'No target named "prd" (known: prod, staging, bare; did you mean "prod"?)'
+    )
+    assert.strictEqual(
+      messageOf(findTarget(config, "web")),
+      '"web" is a group, not a target: name one of its targets (prod, staging)'
+    )
+    assert.strictEqual(
+      messageOf(findTarget(config, "none")),
+      '"none" is a group, not a target: name one of its targets (it has none)'
+    )
+    assert.include(messageOf(findTarget(config, "toString")), "No target named")
+    assert.include(messageOf(findTarget(Either.getOrThrow(decodeConfig({})), "x")), "(there are none)")
+  })
+
+  it("finds the builder that the target names, or the one named like it", () => {
+    const of = (key: string) => findBuilder(config, Either.getOrThrow(findTarget(config, key)))
+    assert.strictEqual(Either.getOrThrow(of("prod")), builder)
+    assert.strictEqual(
+      messageOf(of("staging")),
+      'Target "staging" wants the builder "pord", which the config does not have (known: prod; did you mean "prod"?)'
+    )
+    assert.strictEqual(
+      messageOf(of("bare")),
+      'Target "bare" has no builder: add builders.bare to the config, or set targets.bare.builder (known: prod)'
+    )
+  })
+})
