@@ -5,7 +5,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import { DockerBuilder } from "./build/DockerBuilder.ts"
-import { RemoteHost } from "./host/RemoteHost.ts"
+import * as AnyHost from "./host/AnyHost.ts"
 import { ReleaseStore } from "./store/ReleaseStore.ts"
 import { Prompt } from "./terminal/Prompt.ts"
 import { Reporter } from "./terminal/Reporter.ts"
@@ -13,7 +13,7 @@ import { Workspace } from "./workspace/Workspace.ts"
 
 /** Everything the commands need, on this machine, for the project at `root` (absent: found from the working directory). */
 export const layer = ({ root }: { readonly root: Option.Option<string> }) =>
-  Layer.mergeAll(RemoteHost.layer, ReleaseStore.layer, DockerBuilder.layer).pipe(
+  Layer.mergeAll(AnyHost.layer, ReleaseStore.layer, DockerBuilder.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Workspace.layer({ root }), Prompt.layer)),
     Layer.provideMerge(Reporter.terminal),
     Layer.provideMerge(NodeContext.layer)

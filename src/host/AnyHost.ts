@@ -1,0 +1,33 @@
+/**
+ * The hosts of a config: this machine where a target says `local`, all others over SSH.
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { localHost } from "../domain/Target.ts"
+import type { Prompt } from "../terminal/Prompt.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import * as LocalTransport from "./LocalTransport.ts"
+import { RemoteHost } from "./RemoteHost.ts"
+import * as SshTransport from "./SshTransport.ts"
+import { makeSession } from "./session.ts"
+
+/** Needs the workspace for key files that are named relative to the project root, and the prompt for unknown host keys and passphrases. */
+export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSystem.FileSystem> = Layer.effect(
+  RemoteHost,
+  Effect.gen(function* () {
+    const workspace = yield* Workspace
+    const services = yield* Effect.context<Prompt | FileSystem.FileSystem>()
+    const root = Effect.match(workspace.paths, { onFailure: ({ searched }) => searched, onSuccess: ({ root }) => root })
+    return {
+      connect: (target) =>
+        target.host === localHost
+          ? Effect.succeed(makeSession(target, LocalTransport.make(target)))
+          : Effect.flatMap(root, (root) => SshTransport.connect(target, root)).pipe(
+              Effect.map((transport) => makeSession(target, transport)),
+              Effect.mapInputContext((scope) => Context.merge(services, scope))
+            )
+    }
+  })
+)

@@ -1,0 +1,149 @@
+/**
+ * The public API: the commands as Effects, the services with their layers, the config, the domain and the errors.
+ */
+
+// The commands
+
+export { ActionFailed, ActionReport, runAction, ShellExited, ssh } from "./commands/actions.ts"
+export { type BuildOptions, BuildReport, build } from "./commands/build.ts"
+export { buildAndDeploy } from "./commands/buildAndDeploy.ts"
+export {
+  type DeployOptions,
+  DeployReport,
+  deploy,
+  deployRelease,
+  HookFailed,
+  planDeploy
+} from "./commands/deploy.ts"
+export { AlreadyInitialised, InitDeclined, InitReport, init } from "./commands/init.ts"
+export {
+  HostInfo,
+  HostReleaseInfo,
+  Integrity,
+  IntegrityViolated,
+  Linked,
+  ReleaseIsCurrent
+} from "./commands/manage/host.ts"
+export { Removal } from "./commands/manage/removal.ts"
+export { ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
+export {
+  deleteFromHost,
+  deleteFromStore,
+  hostInfo,
+  hostReleaseInfo,
+  integrity,
+  link,
+  manage,
+  pruneHost,
+  pruneStore,
+  releaseInfo,
+  storeInfo
+} from "./commands/manage.ts"
+
+// The services and their layers
+
+export {
+  ContainerFailed,
+  type DockerBuild,
+  DockerBuilder,
+  type DockerBuilderError,
+  DockerfileMissing,
+  DockerMemory,
+  EngineUnavailable,
+  ImageBuildFailed,
+  type MemoryFile,
+  type MemoryImage,
+  ReleasePathMissing
+} from "./build/DockerBuilder.ts"
+/** Hosts wherever a target says: this machine or over SSH. */
+export * as AnyHost from "./host/AnyHost.ts"
+/** This machine as the host of every target. */
+export * as LocalHost from "./host/LocalTransport.ts"
+/** Hosts in memory, for tests. */
+export * as MemoryHost from "./host/MemoryHost.ts"
+export { Operator } from "./host/Operator.ts"
+export {
+  AuthenticationFailed,
+  CommandTimeout,
+  type ConnectFailure,
+  HostKeyRejected,
+  HostReplyInvalid,
+  type HostSession,
+  HostStepFailed,
+  HostUnfit,
+  HostUnreachable,
+  KeyUnusable,
+  NotOnHost,
+  ReleaseCorrupt,
+  RemoteHost,
+  type RunOptions,
+  type StepFailure,
+  type Verdict
+} from "./host/RemoteHost.ts"
+export { SshSettings } from "./host/SshTransport.ts"
+/** All live layers for a project: `Deployer.layer({ root: Option.none() })`. */
+export * as Deployer from "./Live.ts"
+export {
+  type Parcel,
+  ReleaseAmbiguous,
+  type ReleaseDraft,
+  ReleaseNotFound,
+  type ReleaseQuery,
+  ReleaseStore,
+  ReleaseStoreError,
+  type StoreCheck,
+  type StoreFailure,
+  TarballMissing
+} from "./store/ReleaseStore.ts"
+export {
+  type Confirm,
+  type Line,
+  Prompt,
+  PromptAborted,
+  type PromptFailure,
+  PromptUnavailable,
+  Script,
+  type Select
+} from "./terminal/Prompt.ts"
+export { type Event, note, output, Reported, Reporter, type Sink, transfer, warn } from "./terminal/Reporter.ts"
+export {
+  ConfigInvalid,
+  Workspace,
+  WorkspaceError,
+  WorkspaceNotFound,
+  type WorkspacePaths
+} from "./workspace/Workspace.ts"
+
+// The config and its builders
+
+export { type CommandOptions, command, type DockerOptions, docker, fromDirectory } from "./build/Artifact.ts"
+export {
+  type Artifact,
+  type BuildContext,
+  type Builder,
+  BuilderOptionsInvalid,
+  type BuilderServices,
+  BuildFailed,
+  type Packed,
+  type PostBuildHook,
+  type PreBuildHook
+} from "./build/Builder.ts"
+export { ArtifactInvalid, ExtraFileInvalid } from "./build/Tarball.ts"
+export {
+  type ConfigInput,
+  config,
+  type DeployerConfig,
+  findTarget,
+  UnknownBuilder,
+  UnknownTarget
+} from "./workspace/Config.ts"
+export { decodeConfig } from "./workspace/decode.ts"
+
+// The domain
+
+export { HostLogEntry } from "./domain/HostLog.ts"
+export { Current, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
+export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
+export { DeployPlan, Step } from "./domain/Plan.ts"
+export { Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
+export { type Action, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
