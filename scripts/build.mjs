@@ -6,25 +6,40 @@ import { build } from "esbuild"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const dist = path.join(root, "dist")
-const binary = path.join(dist, "bin.js")
+const stale = process.argv.includes("--stale")
+
+// What a user's config may import as a whole. In one graph with the binary these would put all of Effect into the
+// chunks that every command loads, so they get a graph of their own: the same version, found by the same global state.
+const wholes = { effect: "effect", platform: "@effect/platform" }
+
+const ownGraph = {
+  name: "own-graph",
+  setup: ({ onResolve }) => {
+    for (const [file, name] of Object.entries(wholes)) {
+      onResolve({ filter: new RegExp(`^${name}$`) }, ({ kind }) =>
+        kind === "dynamic-import" ? { path: `../whole/${file}.js`, external: true } : undefined
+      )
+    }
+  }
+}
+
+const modified = (file) => (fs.existsSync(file) ? fs.statSync(file).mtimeMs : 0)
 
 const newest = (folder) =>
   Math.max(
     ...fs
       .readdirSync(folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
-      .map((entry) => fs.statSync(path.join(entry.parentPath ?? entry.path, entry.name)).mtimeMs)
+      .map((entry) => modified(path.join(entry.parentPath ?? entry.path, entry.name)))
   )
 
-const isFresh = () =>
-  fs.existsSync(binary) &&
-  fs.statSync(binary).mtimeMs > Math.max(newest(path.join(root, "src")), fs.statSync(import.meta.filename).mtimeMs)
-
-if (!process.argv.includes("--stale") || !isFresh()) {
+/** Writes a graph to a folder, its entry last and by rename: whoever runs it meanwhile has all of the old or of the new. */
+const bundle = async (folder, entryPoints, plugins) => {
   const began = Date.now()
   const { outputFiles } = await build({
-    entryPoints: { bin: path.join(root, "src/bin.ts") },
-    outdir: dist,
+    entryPoints,
+    plugins,
+    outdir: folder,
     chunkNames: "chunks/[name]-[hash]",
     bundle: true,
     splitting: true,
@@ -32,6 +47,7 @@ if (!process.argv.includes("--stale") || !isFresh()) {
     format: "esm",
     platform: "node",
     target: "node20.11",
+    absWorkingDir: root,
     // Native code, and what is loaded only where it is needed.
     external: ["better-sqlite3", "ssh2", "jiti"],
     minifyWhitespace: true,
@@ -43,21 +59,29 @@ if (!process.argv.includes("--stale") || !isFresh()) {
       js: 'import{createRequire as $createRequire}from"node:module";const require=$createRequire(import.meta.url);'
     }
   }).catch(() => process.exit(1))
-  // Chunks are named by their content and the binary comes last, by rename: whoever runs it meanwhile has a whole one.
-  fs.mkdirSync(path.join(dist, "chunks"), { recursive: true })
-  for (const { path: file, contents } of outputFiles.toSorted(
-    (a, b) => Number(a.path === binary) - Number(b.path === binary)
-  )) {
-    const temporary = `${file}.${process.pid}`
-    fs.writeFileSync(temporary, contents, { mode: file === binary ? 0o755 : 0o644 })
-    fs.renameSync(temporary, file)
+  const chunks = path.join(folder, "chunks")
+  const isChunk = (file) => path.dirname(file.path) === chunks
+  fs.mkdirSync(chunks, { recursive: true })
+  for (const file of outputFiles.toSorted((a, b) => Number(isChunk(b)) - Number(isChunk(a)))) {
+    const temporary = `${file.path}.${process.pid}`
+    fs.writeFileSync(temporary, file.contents, { mode: isChunk(file) ? 0o644 : 0o755 })
+    fs.renameSync(temporary, file.path)
   }
-  if (!process.argv.includes("--stale")) {
-    const current = new Set(outputFiles.map((file) => path.basename(file.path)))
-    for (const name of fs.readdirSync(path.join(dist, "chunks"))) {
-      if (!current.has(name)) fs.rmSync(path.join(dist, "chunks", name))
-    }
+  // Chunks of earlier builds go when nobody can be running them any more.
+  const current = new Set(outputFiles.map((file) => path.basename(file.path)))
+  for (const name of fs.readdirSync(chunks)) {
+    const file = path.join(chunks, name)
+    if (!current.has(name) && began - modified(file) > 3_600_000) fs.rmSync(file)
   }
   const size = outputFiles.reduce((sum, file) => sum + file.contents.length, 0)
-  console.log(`dist/bin.js: ${Math.round(size / 1000)} kB in ${outputFiles.length} files, ${Date.now() - began} ms`)
+  const names = Object.keys(entryPoints).map((name) => path.relative(root, path.join(folder, `${name}.js`)))
+  console.log(
+    `${names.join(", ")}: ${Math.round(size / 1000)} kB in ${outputFiles.length} files, ${Date.now() - began} ms`
+  )
 }
+
+const tools = Math.max(modified(import.meta.filename), modified(path.join(root, "package-lock.json")))
+const isFresh = (file, ...sources) => stale && modified(path.join(dist, file)) > Math.max(tools, ...sources)
+
+if (!isFresh("whole/effect.js")) await bundle(path.join(dist, "whole"), wholes, [])
+if (!isFresh("bin.js", newest(path.join(root, "src")))) await bundle(dist, { bin: "src/bin.ts" }, [ownGraph])
