@@ -28,7 +28,7 @@ export interface Proxy {
 
 /** What a network is like. */
 export interface ProxyOptions {
-  /** Added to every chunk in each direction, in milliseconds: half of a round trip. */
+  /** How long every byte is on its way, in milliseconds: half of a round trip. */
   readonly delay?: number
   /** Bytes per second in each direction; absent: as fast as it goes. */
   readonly rate?: number
@@ -50,6 +50,8 @@ export const proxy = (
 const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
   const sockets = new Set<Socket>()
   const counts = { sent: 0, received: 0, connections: 0 }
+  // Bytes that are on their way in each direction at most.
+  const capacity = rate === undefined ? 16_000_000 : 256_000
   let limit = Number.POSITIVE_INFINITY
   let stalled = false
 
@@ -57,23 +59,35 @@ const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
     for (const socket of sockets) socket.destroy()
   }
 
+  // What waits for the end of a stall.
+  const held: Array<() => void> = []
+
   const pass = (from: Socket, into: Socket, direction: "sent" | "received") => {
+    const line: Array<Buffer> = []
+    let bytes = 0
+    let free = 0
+    const arrive = () => {
+      if (stalled) return held.push(arrive)
+      const chunk = line.shift()
+      if (chunk === undefined || into.destroyed) return
+      bytes -= chunk.length
+      const next = () => {
+        if (!stalled && bytes < capacity && !from.destroyed) from.resume()
+      }
+      into.write(chunk) ? next() : into.once("drain", next)
+    }
     from.on("data", (chunk: Buffer) => {
       counts[direction] += chunk.length
       if (counts.sent >= limit) return cut()
-      // Reading goes on only when the chunk has been passed on, so that a slow network pushes back.
-      from.pause()
-      const forward = () => {
-        if (into.destroyed) return
-        const next = () => {
-          if (!stalled && !from.destroyed) from.resume()
-        }
-        into.write(chunk) ? next() : into.once("drain", next)
-      }
-      const wait = delay + (rate === undefined ? 0 : (chunk.length * 1000) / rate)
-      wait > 0 ? setTimeout(forward, wait) : forward()
+      line.push(chunk)
+      bytes += chunk.length
+      const now = performance.now()
+      free = Math.max(free, now) + (rate === undefined ? 0 : (chunk.length * 1000) / rate)
+      setTimeout(arrive, free - now + delay)
+      // A slow reader and a full line push back on the sender.
+      if (bytes >= capacity || into.writableNeedDrain) from.pause()
     })
-    from.on("end", () => setTimeout(() => into.end(), delay))
+    from.on("end", () => setTimeout(() => into.end(), Math.max(0, free - performance.now()) + delay + 1))
   }
 
   const server = createServer((client) => {
@@ -118,6 +132,7 @@ const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
     },
     resume: () => {
       stalled = false
+      for (const arrive of held.splice(0)) arrive()
       for (const socket of sockets) socket.resume()
     }
   }
