@@ -32,7 +32,9 @@ const withPaths = (name: string, index: object): ReadonlyArray<readonly [string,
  * one Effect in one process. Effect itself is only loaded for a config that may use it: the whole of it takes a while.
  */
 const ownModules = (source: string): Effect.Effect<Record<string, unknown>, LoadFailure> => {
-  const mayReach = (name: string) => new RegExp(`["'\`](?:${name}["'\`/]|\\.{0,2}/)`).test(source)
+  // By itself, or through another file of the project.
+  const mayReach = (name: string) =>
+    new RegExp(`\\b(?:from|import|require)\\s*\\(?\\s*["'\`](?:${name}["'\`/]|\\.{0,2}/)`).test(source)
   const part = (name: string, load: () => Promise<object>) =>
     Effect.map(
       Effect.tryPromise({ try: load, catch: (cause) => failure(`${name} does not load: ${textOf(cause)}`) }),

@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { bytes } from "../terminal/format.ts"
 
 /** A file operation failed. */
 export class FileError extends Data.TaggedError("FileError")<{
@@ -30,7 +29,7 @@ const free = (folder: string): Effect.Effect<string> =>
     Effect.tryPromise(() => statfs(folder)),
     {
       onFailure: () => "unknown space",
-      onSuccess: ({ bavail, bsize }) => bytes(bavail * bsize)
+      onSuccess: ({ bavail, bsize }) => `${((bavail * bsize) / 1e6).toFixed(1)} MB`
     }
   )
 

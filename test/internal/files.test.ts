@@ -1,0 +1,59 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { attempt, move } from "../../src/internal/files.ts"
+
+const folderIn = (parent: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(parent, "deployer-files-"))),
+    (root) => Effect.sync(() => rmSync(root, { recursive: true, force: true }))
+  )
+
+const failing = (code: string) => () => Promise.reject(Object.assign(new Error(`${code}: failed`), { code }))
+
+const memory = "/dev/shm"
+const isElsewhere = existsSync(memory) && statSync(memory).dev !== statSync(tmpdir()).dev
+const skipped = !isElsewhere && process.env["CI"] !== "true"
+
+describe("files", () => {
+  it.scoped("a full disk is named, with its free space", () =>
+    Effect.gen(function* () {
+      const root = yield* folderIn(tmpdir())
+      for (const code of ["ENOSPC", "EDQUOT"]) {
+        const error = yield* Effect.flip(attempt(join(root, "x"), failing(code)))
+        assert.match(error.detail, /^no space left in \S+ \([\d.]+ MB free\): free some/)
+        assert.include(error.detail, root)
+        assert.strictEqual(error.code, code)
+      }
+      const gone = yield* Effect.flip(attempt("/nowhere/at/all", failing("ENOSPC")))
+      assert.include(gone.detail, "(unknown space free)")
+    })
+  )
+
+  it.effect("other trouble has words too", () =>
+    Effect.gen(function* () {
+      const words = (code: string) => Effect.map(Effect.flip(attempt("/x/y", failing(code))), ({ detail }) => detail)
+      assert.strictEqual(yield* words("EACCES"), "no permission for /x/y")
+      assert.strictEqual(yield* words("EROFS"), "/x/y lies on a read-only file system")
+      assert.strictEqual(yield* words("ENOENT"), "/x/y does not exist")
+      assert.strictEqual(yield* words("EIO"), "/x/y: EIO: failed")
+    })
+  )
+
+  it.scoped.skipIf(skipped)(
+    `a file is moved to another file system${skipped ? ` (skipped: ${memory} is not another one here)` : ""}`,
+    () =>
+      Effect.gen(function* () {
+        const [here, there] = [yield* folderIn(tmpdir()), yield* folderIn(memory)]
+        writeFileSync(join(here, "a"), "content")
+        yield* move(join(here, "a"), join(there, "b"), join(there, ".between"))
+        assert.deepStrictEqual([readdirSync(here), readdirSync(there)], [[], ["b"]])
+        assert.strictEqual(readFileSync(join(there, "b"), "utf8"), "content")
+        const error = yield* Effect.flip(move(join(here, "gone"), join(there, "c"), join(there, ".between")))
+        assert.strictEqual(error.code, "ENOENT")
+        assert.deepStrictEqual(readdirSync(there), ["b"])
+      })
+  )
+})
