@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Target } from "../domain/Target.ts"
 import * as ChildProcess from "../internal/process.ts"
@@ -20,8 +21,12 @@ const mostStdout = 64 * 1024 * 1024
 /** The most that is kept of the standard error, in bytes. */
 const mostStderr = 8 * 1024
 
-/** How long the outputs of a child that has ended are still read: a daemon that it left behind may hold them open for ever. */
-const afterglow = Duration.millis(500)
+/**
+ * How long the outputs of a child that has ended may be silent, and how often that is waited for: a daemon that it left
+ * behind may hold them open, or write to them, for ever.
+ */
+const silence = Duration.millis(300)
+const patience = 30
 
 /** Environment variables for scripts and commands; `undefined` takes one away. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -45,8 +50,10 @@ export const make = (target: Target, env: Environment = {}): Transport => {
 
       const stdout: Array<Uint8Array> = []
       let received = 0
+      let pieces = 0
       let stderr = Buffer.alloc(0)
       const readOut = Stream.runForEach(child.stdout, (chunk) => {
+        pieces += 1
         if (exec.onOutput !== undefined) return exec.onOutput(chunk)
         received += chunk.length
         if (received > mostStdout) return unreachable("protocol", "it sends more than 64 MiB")
@@ -54,6 +61,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
         return Effect.void
       })
       const readErr = Stream.runForEach(child.stderr, (chunk) => {
+        pieces += 1
         if (exec.onOutput !== undefined) return exec.onOutput(chunk)
         stderr = Buffer.concat([stderr, chunk]).subarray(-mostStderr)
         return Effect.void
@@ -65,7 +73,11 @@ export const make = (target: Target, env: Environment = {}): Transport => {
         Effect.forkScoped
       )
       const exitCode = yield* Effect.raceFirst(child.exitCode, Effect.zipRight(Fiber.join(reading), Effect.never))
-      yield* Fiber.join(reading).pipe(Effect.timeoutOption(afterglow))
+      for (let turn = 0, seen = -1; turn < patience && seen !== pieces; turn++) {
+        seen = pieces
+        const ended = yield* Effect.timeoutOption(Fiber.join(reading), silence)
+        if (Option.isSome(ended)) break
+      }
       return { exitCode, stdout: Buffer.concat(stdout).toString(), stderr: stderr.toString() }
     }).pipe(Effect.scoped)
 

@@ -2,6 +2,7 @@
  * Hosts in memory: true models with files, links and records, that a test can look into and make fail.
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -44,7 +45,7 @@ export interface MemoryCommand {
   readonly release: string
 }
 
-/** How a command ends; `never` does not end until the target's time is up. */
+/** How a command ends: with status 0 and silence unless it is said. `never`: not before the target's time is up (no time passes). */
 export interface MemoryResult {
   readonly exitCode?: number
   readonly output?: string
@@ -69,6 +70,8 @@ export class MemoryHost {
   readonly steps: Array<MemoryStep> = []
   /** Directories in which shells were opened, as the target names them. */
   readonly shells: Array<string> = []
+  /** Runs at the beginning of each step: to look, to change something meanwhile, or never to end. */
+  beforeStep: (step: MemoryStep) => Effect.Effect<void> = () => Effect.void
   /** How often it was connected to. */
   connections = 0
   /** Set: nobody can connect. */
@@ -195,6 +198,7 @@ const transport = (host: MemoryHost, target: Target): Transport => {
         }
         if (host.loseAfterSteps !== undefined) host.loseAfterSteps -= 1
         host.steps.push(step)
+        yield* host.beforeStep(step)
         const [written = "", ...args] = exec.args
         const path = loginPath(written)
         const base = path.startsWith("/") ? path : `${memoryHome(target)}/${path}`
@@ -202,7 +206,7 @@ const transport = (host: MemoryHost, target: Target): Transport => {
         const failure = host.failureOf(step)
         if (failure !== undefined) return yield* reply(exec, [`fail ${failure}`])
         if (step === "upload") return yield* reply(exec, yield* receive(question, exec.stdin ?? Stream.empty, lost))
-        if (step === "run") return yield* runCommand(question, exec, address)
+        if (step === "run") return yield* runCommand(question, exec, target)
         const chunks = yield* Stream.runCollect(exec.stdin ?? Stream.empty)
         return yield* reply(exec, answer({ ...question, stdin: Buffer.concat([...chunks]) }))
       })
@@ -526,7 +530,7 @@ const log: Answer = ({ args, base, host }) => {
   return []
 }
 
-const runCommand = <E>(question: Question, exec: Exec<E>, address: string): Effect.Effect<ExecResult, CommandTimeout> =>
+const runCommand = <E>(question: Question, exec: Exec<E>, target: Target): Effect.Effect<ExecResult, CommandTimeout> =>
   Effect.gen(function* () {
     const { args, base, host, releases } = question
     const [name = "", wanted = "", command = ""] = args
@@ -552,7 +556,9 @@ const runCommand = <E>(question: Question, exec: Exec<E>, address: string): Effe
     const { exitCode = 0, never = false, output = "" } = host.onRun(ran)
     const answered = yield* reply(exec, [], exitCode)
     if (output !== "" && exec.onOutput !== undefined) yield* exec.onOutput(new TextEncoder().encode(output))
-    return never ? yield* new CommandTimeout({ address, command, waited: "the target's time" }) : answered
+    if (!never) return answered
+    const waited = Duration.format(target.timeouts.command)
+    return yield* new CommandTimeout({ address: addressOf(target), command, waited })
   })
 
 const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<string, readonly [MemoryStep, Answer]>([

@@ -98,9 +98,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     exec: Omit<Exec<E>, "args" | "wait"> & { readonly args?: ReadonlyArray<string>; readonly wait?: Exec<E>["wait"] },
     decode: (stdout: string) => Either.Either<A, Reply.Fault>
   ): Effect.Effect<A, E | StepFailure> =>
-    transport
-      .exec({ ...exec, args: [path, ...(exec.args ?? [])], wait: exec.wait ?? "command" })
-      .pipe(Effect.flatMap((result) => settle(exec.step, result, decode(result.stdout))))
+    Effect.suspend(() =>
+      transport.exec({ ...exec, args: [path, ...(exec.args ?? [])], wait: exec.wait ?? "command" })
+    ).pipe(Effect.flatMap((result) => settle(exec.step, result, decode(result.stdout))))
 
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
     fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ address, ...fault, tools: [] }))

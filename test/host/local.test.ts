@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Unfinished } from "../../src/domain/HostState.ts"
 import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { loginPath, makeSession, manifestLines } from "../../src/host/session.ts"
 import { oddSample, packed, sample } from "../kit/packed.ts"
@@ -271,6 +272,50 @@ describe("trees", () => {
       yield* session.remove([one.ref])
       assert.sameMembers(readdirSync(releases), ["current", `deployer_${two.ref}`])
       rmSync(releases, { recursive: true })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("each step", () => {
+  it.live("is one run of sh", () =>
+    Effect.gen(function* () {
+      const home = yield* userland.emptyFolder("home")
+      const target = sampleTarget({ host: "local", path: "app" })
+      const transport = LocalTransport.make(target, { HOME: home })
+      let runs = 0
+      const session = makeSession(target, {
+        ...transport,
+        exec: (exec) => {
+          runs += 1
+          return transport.exec(exec)
+        }
+      })
+      const one = sample("1")
+      const steps: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        session.inspect,
+        session.prepare,
+        session.upload({
+          ref: one.ref,
+          from: 0,
+          size: one.tarball.length,
+          note: "",
+          content: () => Stream.make(one.tarball)
+        }),
+        session.unpack(one),
+        session.record(one.record),
+        session.activate(one.ref),
+        session.verify([one.ref]),
+        session.usage([one.ref]),
+        session.log("line"),
+        session.run("true", { name: "my_app" }),
+        session.deactivate,
+        session.remove([one.ref]),
+        session.discard(Unfinished.make({ ref: one.ref, kind: "upload", received: 0 }))
+      ]
+      for (const [index, step] of steps.entries()) {
+        yield* step
+        assert.strictEqual(runs, index + 1)
+      }
     }).pipe(Effect.scoped)
   )
 })

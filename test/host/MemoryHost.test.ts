@@ -1,0 +1,177 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { layer, MemoryHosts } from "../../src/host/MemoryHost.ts"
+import { AuthenticationFailed, RemoteHost } from "../../src/host/RemoteHost.ts"
+import { Reporter } from "../../src/terminal/Reporter.ts"
+import { oddSample, sample } from "../kit/packed.ts"
+import { hostRelease, refOf, target } from "../kit/samples.ts"
+import { put } from "./contract.ts"
+
+const path = "/srv/my_app"
+const here = Effect.gen(function* () {
+  const host = (yield* MemoryHosts).host("host.test")
+  const session = yield* (yield* RemoteHost).connect(target())
+  return { host, session }
+})
+
+describe("MemoryHost", () => {
+  it.scoped("is another one for another name, and the same for the same", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      yield* session.prepare
+      const again = yield* (yield* RemoteHost).connect(target({ path: "/srv/other" }))
+      assert.strictEqual((yield* again.inspect).base, "absent")
+      assert.deepStrictEqual(host.files.names("/srv"), ["my_app"])
+      assert.strictEqual(host.connections, 2)
+      const other = yield* (yield* RemoteHost).connect(target({ host: "other.test" }))
+      assert.strictEqual((yield* other.inspect).base, "absent")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("is as fit as it is told to be", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      host.missingTools.add("tar")
+      host.freeBytes = 2048
+      host.machine = "aarch64"
+      host.readOnly.add("/")
+      const state = yield* session.inspect
+      assert.deepInclude(
+        { ...state },
+        { missingTools: ["tar"], freeBytes: 2048, machine: "aarch64", base: "not-writable" }
+      )
+      assert.deepInclude(yield* Effect.flip(session.prepare), { _tag: "HostUnfit", reason: "not-writable" })
+      host.readOnly.clear()
+      yield* session.prepare
+      host.freeBytes = 100
+      assert.include((yield* Effect.flip(put(session, sample()))).message, "No space left")
+      host.freeBytes = oddSample().tarball.length
+      assert.include((yield* Effect.flip(put(session, oddSample()))).message, "No space left")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("holds what is planted", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      host.plantRelease(path, hostRelease(), { "bin/my_app": "#!/bin/sh\n" })
+      host.plantUnrecorded(path, { ref: refOf("B"), name: "my_app" })
+      host.plantUpload(path, { ref: refOf("C"), content: new Uint8Array(7), note: "by x" })
+      host.link(path, refOf("A"))
+      const state = yield* session.inspect
+      assert.strictEqual(state.base, "ready")
+      assert.strictEqual(state.currentRelease?.ref, refOf("A"))
+      assert.deepStrictEqual(
+        state.unfinished.map(({ kind, note, received, ref }) => [ref, kind, received, note]),
+        [
+          [refOf("B"), "release", 0, undefined],
+          [refOf("C"), "upload", 7, "by x"]
+        ]
+      )
+      assert.deepStrictEqual(yield* session.verify([refOf("A")]), [{ ref: refOf("A"), faults: [] }])
+      host.files.write(`${path}/releases/deployer_${refOf("A")}/my_app/bin/my_app`, "other")
+      assert.deepStrictEqual(yield* session.verify([refOf("A")]), [
+        { ref: refOf("A"), faults: ["changed my_app/bin/my_app"] }
+      ])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("runs commands as it is told, and remembers them", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      host.plantRelease(path, hostRelease())
+      host.link(path, refOf("A"))
+      const said: Array<string> = []
+      const reporter = {
+        emit: (event: { readonly _tag: string; readonly chunk?: Uint8Array }) =>
+          Effect.sync(() => void said.push(`${event._tag} ${Buffer.from(event.chunk ?? "").toString()}`))
+      }
+      host.onRun = ({ command }) => (command === "fail" ? { exitCode: 3, output: "no" } : {})
+      const run = (command: string) => session.run(command, { name: "my_app" })
+      assert.strictEqual(yield* run("fail").pipe(Effect.provideService(Reporter, reporter)), 3)
+      assert.strictEqual(yield* run("do"), 0)
+      assert.deepStrictEqual(said, ["Output no"])
+      const release = `${path}/releases/deployer_${refOf("A")}`
+      assert.deepStrictEqual(host.commands[1], {
+        command: "do",
+        directory: `${release}/my_app`,
+        name: "my_app",
+        ref: refOf("A"),
+        path,
+        release
+      })
+      host.onRun = () => ({ never: true })
+      assert.deepInclude(yield* Effect.flip(run("do")), { _tag: "CommandTimeout", command: "do", waited: "15m" })
+      assert.strictEqual(yield* session.shell, 0)
+      assert.deepStrictEqual(host.shells, [path])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("fails where it is told to", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      const one = sample()
+      yield* session.prepare
+      host.failStep("unpack", "tar: boom")
+      assert.include(
+        (yield* Effect.flip(put(session, one))).message,
+        "unpack the release on deploy@host.test: tar: boom"
+      )
+      host.healStep("unpack")
+      host.cutUploadAfter = 20
+      assert.deepInclude(yield* Effect.flip(put(session, one)), { _tag: "HostUnreachable", reason: "lost" })
+      assert.strictEqual((yield* session.inspect).unfinished[0]?.received, 20)
+      yield* session.upload({
+        ref: one.ref,
+        from: 20,
+        size: one.tarball.length,
+        note: "",
+        content: (offset) => Stream.make(one.tarball.subarray(offset))
+      })
+      host.loseAfterSteps = 1
+      yield* session.unpack(one)
+      assert.deepInclude(yield* Effect.flip(session.record(one.record)), { _tag: "HostUnreachable", reason: "lost" })
+      yield* session.record(one.record)
+      assert.strictEqual(host.steps.at(-1), "record")
+      host.connectFailure = new AuthenticationFailed({ address: "deploy@host.test", tried: [] })
+      const refused = yield* Effect.flip(Effect.flatMap(RemoteHost, (remote) => remote.connect(target())))
+      assert.strictEqual(refused._tag, "AuthenticationFailed")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("can be interrupted in the middle of a step", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      host.beforeStep = (step) => (step === "prepare" ? Effect.never : Effect.void)
+      const fiber = yield* Effect.fork(session.prepare)
+      yield* Effect.yieldNow()
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+      assert.strictEqual((yield* session.inspect).base, "absent")
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("MemoryFiles", () => {
+  it.effect("goes through links, and not through files and loops", () =>
+    Effect.gen(function* () {
+      const { files } = (yield* MemoryHosts).host("x")
+      files.write("/a/file", "1")
+      files.link("/b", "a")
+      files.link("/a/up", "../b/file")
+      files.link("/loop", "loop")
+      assert.strictEqual(files.read("/b/file"), "1")
+      assert.strictEqual(files.read("/b/up"), "1")
+      assert.isUndefined(files.read("/loop"))
+      assert.isUndefined(files.read("/a/file/below"))
+      assert.isFalse(files.write("/a/file/below", ""))
+      assert.isFalse(files.makeDirectory("/a/file"))
+      files.rename("/a", "/c")
+      assert.deepStrictEqual(files.names("/c"), ["file", "up"])
+      assert.isUndefined(files.read("/b/file"))
+      files.remove("/b")
+      assert.deepStrictEqual(files.names("/"), ["c", "loop"])
+    }).pipe(Effect.provide(layer))
+  )
+})
