@@ -110,7 +110,7 @@ const tidy = (help: string): string => {
 const parserConsole = (base: Console.Console, color: boolean): Console.Console => ({
   ...base,
   log: (...args) => {
-    const text = tidy(args.join(" "))
+    const text = tidy(args.join(" ")).trimEnd()
     return base.log(color ? text : plain(text))
   },
   error: () => Effect.void

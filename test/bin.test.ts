@@ -1,0 +1,102 @@
+/** The binary as users run it: bundled, in a process of its own. */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Argv from "../src/Argv.ts"
+import { command } from "../src/Cli.ts"
+import { version } from "../src/Version.ts"
+import { binary } from "./kit/build.ts"
+
+let folder = ""
+beforeAll(() => {
+  assert.isTrue(fs.existsSync(binary), "the bundle was not built")
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-bin-"))
+  // A project in which everything that could be opened is broken.
+  fs.mkdirSync(path.join(folder, "deployer/config"), { recursive: true })
+  fs.writeFileSync(path.join(folder, "deployer/config/deployer_config.ts"), "throw new Error('the config was loaded')")
+  fs.writeFileSync(path.join(folder, "deployer/config/deployer_store.db"), "no database")
+})
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+
+const run = (argv: ReadonlyArray<string>, env: Record<string, string> = {}) => {
+  const { status, stderr, stdout } = spawnSync(process.execPath, [binary, ...argv], {
+    cwd: folder,
+    encoding: "utf8",
+    env: { ...process.env, ...env }
+  })
+  return { status, out: stdout, err: stderr }
+}
+const shell = (script: string) =>
+  spawnSync("sh", ["-c", script, process.execPath, binary], { cwd: folder, encoding: "utf8" })
+
+const paths = (task: Argv.TaskSpec, above: ReadonlyArray<string> = []): ReadonlyArray<ReadonlyArray<string>> =>
+  task.tasks.flatMap((child) => [[...above, child.name], ...paths(child, [...above, child.name])])
+const tasks = paths(Argv.spec(command))
+
+describe("deployer", () => {
+  it("prints its version", () => {
+    for (const argv of [["--version"], ["version"], ["-version"], ["build", "--version"]]) {
+      assert.deepStrictEqual(run(argv), { status: 0, out: `${version}\n`, err: "" })
+    }
+  })
+
+  it("prints help for every task, and opens nothing for it", () => {
+    const before = fs.readdirSync(folder, { recursive: true })
+    for (const argv of [[], ["--help"], ["help"], ...tasks.slice(0, 4).map((task) => [...task, "--help"])]) {
+      const { err, out, status } = run(argv)
+      assert.deepStrictEqual([status, err], [0, ""], argv.join(" "))
+      assert.include(out, "USAGE")
+      assert.notInclude(out, "\u001b")
+    }
+    assert.deepStrictEqual(fs.readdirSync(folder, { recursive: true }), before)
+    assert.isAbove(tasks.length, 12)
+  })
+
+  it("has colours in its help where they are wanted", () => {
+    assert.include(run(["--help"], { FORCE_COLOR: "1", NO_COLOR: "" }).out, "\u001b[")
+    assert.notInclude(run(["--help"], { FORCE_COLOR: "1", NO_COLOR: "1" }).out, "\u001b")
+  })
+
+  it("says what is wrong in one line on stderr", () => {
+    assert.deepStrictEqual(run(["build", "traget=prod"]), {
+      status: 2,
+      out: "",
+      err: 'deployer: "build" does not know "traget". Did you mean "target=prod"? See deployer build --help\n'
+    })
+    const config = run(["build", "target=prod"])
+    assert.strictEqual(config.status, 2)
+    assert.match(config.err, /^deployer: .*the config was loaded\n$/)
+  })
+
+  for (const name of ["bash", "zsh", "fish"]) {
+    it(`writes completions for ${name}`, () => {
+      const { err, out, status } = run([`completions=${name}`])
+      assert.deepStrictEqual([status, err], [0, ""])
+      for (const [task] of tasks) assert.include(out, task)
+      const checked = spawnSync(name, ["-n"], { input: out, encoding: "utf8" })
+      if (checked.error === undefined) assert.strictEqual(checked.stderr, "")
+    })
+  }
+
+  it("ends quietly when its output is not wanted", () => {
+    const head = shell(`{ "$0" "$1" --help; echo "status $?" >&2; } | head -n 1`)
+    assert.deepStrictEqual([head.stdout, head.stderr], ["deployer\n", "status 0\n"])
+    const closed = shell(`"$0" "$1" --help >&- 2>&- <&-; echo "status $?"`)
+    assert.strictEqual(closed.stdout, "status 0\n")
+  })
+
+  it("starts within three times of bare Node for --version", () => {
+    const millis = (argv: ReadonlyArray<string>) => {
+      const began = performance.now()
+      spawnSync(process.execPath, argv, { cwd: folder })
+      return performance.now() - began
+    }
+    // The quickest of several, taken in turns: other work on the machine only ever adds.
+    const rounds = Array.from({ length: 8 }, () => [millis(["-e", "0"]), millis([binary, "--version"])] as const)
+    const bare = Math.min(...rounds.map(([bare]) => bare))
+    const ours = Math.min(...rounds.map(([, ours]) => ours))
+    assert.isBelow(ours / bare, 3, `bare ${bare.toFixed()} ms, --version ${ours.toFixed()} ms`)
+  })
+})
