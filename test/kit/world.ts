@@ -1,0 +1,107 @@
+/**
+ * A world in memory for the real command line: the very command tree of `src/Cli.ts`, over stores, engines and hosts that
+ * a test can look into and change.
+ */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import { docker } from "../../src/build/Artifact.ts"
+import { DockerBuilder, type MemoryFile, type MemoryImage } from "../../src/build/DockerBuilder.ts"
+import * as Cli from "../../src/Cli.ts"
+import * as MemoryHost from "../../src/host/MemoryHost.ts"
+import { Operator } from "../../src/host/Operator.ts"
+import * as Main from "../../src/Main.ts"
+import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { Prompt, Script } from "../../src/terminal/Prompt.ts"
+import { Reporter } from "../../src/terminal/Reporter.ts"
+import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { Workspace } from "../../src/workspace/Workspace.ts"
+
+/** What a command did, as whoever called it sees it. */
+export interface Ran {
+  readonly status: number
+  /** Results. */
+  readonly stdout: string
+  /** Progress, warnings, and the sentence for a failure. */
+  readonly stderr: string
+  /** The questions, in order. */
+  readonly asked: ReadonlyArray<string>
+}
+
+/** Where the target `prod` of `usualConfig` lies on its host. */
+export const prodPath = "/srv/my_app"
+
+/** The host of the target `prod` of `usualConfig`. */
+export const prodHost = "host.test"
+
+/** One target, one builder. */
+export const usualConfig: ConfigInput = {
+  targets: { prod: { host: prodHost, user: "deploy", name: "my_app", path: prodPath, tags: ["prod"] } },
+  builders: { prod: docker({ dockerfile: "Dockerfile" }) }
+}
+
+/** A release as the usual Dockerfile leaves it. `version` makes one differ from another. */
+export const usualImage = (version = "1"): { readonly files: Readonly<Record<string, MemoryFile>> } => ({
+  files: {
+    "/app/_build/prod/rel/my_app/bin/my_app": { content: "#!/bin/sh\n", mode: 0o755 },
+    "/app/_build/prod/rel/my_app/version": `${version}\n`
+  }
+})
+
+/** Everything but the prompt, which each command gets anew. `image` is asked at each build. */
+export const world = (
+  options: { readonly config?: ConfigInput; readonly image?: () => MemoryImage | undefined } = {}
+) => {
+  let built = 0
+  const image = options.image ?? (() => usualImage(String(++built)))
+  return Layer.mergeAll(
+    Workspace.layerMemory(options.config ?? usualConfig),
+    ReleaseStore.layerMemory,
+    DockerBuilder.layerMemory(image),
+    MemoryHost.layer,
+    Layer.succeed(Operator, { name: "tester@laptop" })
+  ).pipe(Layer.provideMerge(NodeContext.layer))
+}
+
+/** Runs a command line, `"deploy target=prod yes"`, with what the user would type at its questions. */
+export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const argv = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line
+    const out: Array<string> = []
+    const err: Array<string> = []
+    const script = yield* Layer.build(Prompt.layerScripted(answers))
+    const base = yield* Console.consoleWith(Effect.succeed)
+    const captured: Console.Console = {
+      ...base,
+      log: (...words) => Effect.sync(() => void out.push(`${words.join(" ")}\n`)),
+      error: (...words) => Effect.sync(() => void err.push(`${words.join(" ")}\n`))
+    }
+    const reporter = Reporter.to({
+      write: (text) => void err.push(typeof text === "string" ? text : new TextDecoder().decode(text)),
+      isTTY: false,
+      color: false,
+      columns: () => 80
+    })
+    const exit = yield* Main.run(Cli.command, { version: "0.0.0", color: false })(argv).pipe(
+      Effect.withConsole(captured),
+      Effect.provide(reporter),
+      Effect.provide(script),
+      Effect.exit
+    )
+    if (Exit.isFailure(exit) && Cause.isDie(exit.cause)) return yield* Effect.failCause(exit.cause)
+    if (Exit.isFailure(exit)) err.push(...Main.report(exit.cause).map((sentence) => `${sentence}\n`))
+    const asked = yield* Effect.flatMap(Script, ({ asked }) => asked).pipe(Effect.provide(script))
+    return { status: Main.exitStatus(exit), stdout: out.join(""), stderr: err.join(""), asked } satisfies Ran
+  }).pipe(Effect.scoped)
+
+/** The host of a target in memory. */
+export const hostNamed = (name: string = prodHost) => Effect.map(MemoryHost.MemoryHosts, (hosts) => hosts.host(name))
+
+/** The ref that `current` leads to. */
+export const currentRef = (host: MemoryHost.MemoryHost, path = prodPath): string | undefined => {
+  const link = host.files.node(`${path}/releases/current`)
+  return link?._tag === "Link" ? link.to.replace("deployer_", "") : undefined
+}
