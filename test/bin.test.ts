@@ -74,7 +74,7 @@ describe("deployer", () => {
     it(`writes completions for ${name}`, () => {
       const { err, out, status } = run([`completions=${name}`])
       assert.deepStrictEqual([status, err], [0, ""])
-      for (const [task] of tasks) assert.include(out, task)
+      for (const [task] of tasks) assert.include(out, task ?? "no task")
       const checked = spawnSync(name, ["-n"], { input: out, encoding: "utf8" })
       if (checked.error === undefined) assert.strictEqual(checked.stderr, "")
     })
