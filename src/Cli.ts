@@ -98,8 +98,11 @@ const deployTask = Command.make(
 )
 
 const buildAndDeployTask = Command.make("build_and_deploy", { target, envFileName, yes }, ({ envFileName, target }) =>
-  Effect.flatMap(buildAndDeploy({ target, envFileName: Option.getOrUndefined(envFileName) }), ({ built, deployed }) =>
-    Effect.zipRight(view.print(view.buildReport(built)), view.print(view.deployReport(deployed)))
+  Effect.flatMap(
+    buildAndDeploy({ target, envFileName: Option.getOrUndefined(envFileName) }, (built) =>
+      view.print(view.buildReport(built))
+    ),
+    ({ deployed }) => view.print(view.deployReport(deployed))
   )
 ).pipe(
   answering,

@@ -7,6 +7,7 @@
 export { ActionFailed, ActionReport, runAction, ShellExited, ssh } from "./commands/actions.ts"
 export { type BuildOptions, BuildReport, build } from "./commands/build.ts"
 export { buildAndDeploy } from "./commands/buildAndDeploy.ts"
+export { Declined } from "./commands/Declined.ts"
 export {
   type DeployOptions,
   DeployReport,

@@ -4,13 +4,20 @@
 import * as Effect from "effect/Effect"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { type BuildOptions, build } from "./build.ts"
+import { type BuildOptions, type BuildReport, build } from "./build.ts"
 import { deployRelease } from "./deploy.ts"
 
-/** Builds and deploys. There is no question which release: it is the one that was just built. */
-export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* (options: BuildOptions) {
+/**
+ * Builds and deploys. There is no question which release: it is the one that was just built. `onBuilt` runs between the
+ * two, for whoever wants to say so at once.
+ */
+export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
+  options: BuildOptions,
+  onBuilt: (report: BuildReport) => Effect.Effect<void, never, R> = () => Effect.void
+) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
   const built = yield* build(options)
+  yield* onBuilt(built)
   return { built, deployed: yield* deployRelease(target, built.release) }
 })

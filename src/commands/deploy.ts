@@ -15,10 +15,11 @@ import type { Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type HostSession, HostUnfit, RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
-import { Prompt, PromptAborted } from "../terminal/Prompt.ts"
+import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
+import { Declined } from "./Declined.ts"
 
 /** A hook's command failed on the host. */
 export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
@@ -142,7 +143,11 @@ const insistOnName = (target: Target, release: Release) =>
           safe: false,
           hint: `choose a release of ${target.name}`
         })
-      ).pipe(Effect.flatMap((agreed) => (agreed ? Effect.succeed(release) : new PromptAborted())))
+      ).pipe(
+        Effect.flatMap((agreed) =>
+          agreed ? Effect.succeed(release) : new Declined({ consequence: "nothing was deployed" })
+        )
+      )
 
 // What to do
 
@@ -168,7 +173,7 @@ const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
     safe: { value: "keep" },
     hint: "yes keeps it"
   })
-  if (answer === "abort") return yield* new PromptAborted()
+  if (answer === "abort") return yield* new Declined({ consequence: "nothing was deployed" })
   return answer === "remove"
 })
 

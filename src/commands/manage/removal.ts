@@ -5,8 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Ref, ReleaseName, shortRef } from "../../domain/Release.ts"
 import { bytes } from "../../terminal/format.ts"
-import { Prompt, PromptAborted } from "../../terminal/Prompt.ts"
+import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
+import { Declined } from "../Declined.ts"
 
 /** Releases that go, or are gone. */
 export class Removal extends Schema.TaggedClass<Removal>()("Removal", {
@@ -40,5 +41,5 @@ export const askToRemove = Effect.fnUntraced(function* (removal: Removal) {
     safe: true,
     hint: "answer with yes"
   })
-  if (!agreed) return yield* new PromptAborted()
+  if (!agreed) return yield* new Declined({ consequence: "nothing was removed" })
 })

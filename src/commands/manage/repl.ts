@@ -24,6 +24,7 @@ import { Prompt, type PromptFailure } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { findTarget } from "../../workspace/Config.ts"
 import { type ConfigInvalid, Workspace } from "../../workspace/Workspace.ts"
+import type { Declined } from "../Declined.ts"
 import * as view from "../view.ts"
 import * as host from "./host.ts"
 import * as store from "./store.ts"
@@ -43,6 +44,7 @@ type VerbFailure =
   | HostUnfit
   | NotOnHost
   | host.ReleaseIsCurrent
+  | Declined
   | PromptFailure
 
 type VerbServices = ReleaseStore | Workspace | Prompt | Terminal.Terminal
@@ -139,7 +141,9 @@ const runLine = (side: Side, line: string) => {
 }
 
 const sayFailure = (error: { readonly _tag: string; readonly message: string }) =>
-  error._tag === "PromptAborted" ? Reporter.note("Nothing was removed or changed") : Reporter.warn(error.message)
+  error._tag === "Declined" || error._tag === "PromptAborted"
+    ? Reporter.note("Nothing was removed or changed")
+    : Reporter.warn(error.message)
 
 /** A verb by its name, or by the beginning of exactly one; `\q`, `q`, `quit` and `exit` are one. */
 const findVerb = (verbs: ReadonlyArray<Verb>, word: string): Verb | undefined => {

@@ -1,0 +1,15 @@
+/**
+ * The user said no.
+ */
+import * as Schema from "effect/Schema"
+
+/** A question was answered with no, so the command did not do what it is for. */
+export class Declined extends Schema.TaggedError<Declined>()("Declined", {
+  /** What was not done, one clause: `nothing was removed`. */
+  consequence: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `The answer was no: ${this.consequence}`
+  }
+}
