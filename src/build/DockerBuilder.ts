@@ -3,6 +3,7 @@
  */
 import { isPlatformError, type PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
+import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -174,8 +175,10 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
     }
     const id = yield* temporaryName("build")
     const stages = stageReader(imageLabel)
-    yield* Effect.addFinalizer(() => removeImage(build, id, stages))
+    const built = yield* Ref.make(Option.none<string>())
+    yield* Effect.addFinalizer(() => removeImage(build, id, stages, built))
     const image = yield* buildImage(fs, build, id, stages)
+    yield* Ref.set(built, Option.some(image))
     const container = yield* createContainer(build, id, image)
     const tree = yield* copyOut(build, container)
     const platform = ask(build.engine, ["image", "inspect", ...["--format", "{{.Os}}/{{.Architecture}}"], image]).pipe(
@@ -248,8 +251,13 @@ const createContainer = (build: DockerBuild, id: string, image: string) =>
 const copyOut = (build: DockerBuild, container: string) =>
   Effect.gen(function* () {
     const { engine, name, releasePath } = build
-    const own = yield* copy(engine, `${container}:${releasePath}/${name}/.`)
-    if (own._tag === "Copying") return own.tree
+    const named = `${container}:${releasePath}/${name}`
+    const own = yield* copy(engine, `${named}/.`)
+    // To podman `file/.` is the file.
+    const isFile = Effect.scoped(
+      Effect.map(copy(engine, named), (it) => it._tag === "Copying" && it.startsWith === name)
+    )
+    if (own._tag === "Copying" && !(own.startsWith === name && (yield* isFile))) return own.tree
     const all = yield* copy(engine, `${container}:${releasePath}/.`)
     if (all._tag === "Copying") return all.tree
     yield* mustAnswer(engine)
@@ -289,8 +297,12 @@ const copy = (engine: string, from: string) =>
       Stream.concat(Stream.unwrap(complete)),
       Stream.mapError((error) => (error._tag === "BuildFailed" ? error : broken(error.message)))
     )
-    return { _tag: "Copying" as const, tree }
+    return { _tag: "Copying" as const, tree, startsWith: plainFile(Chunk.unsafeHead(first.value)) }
   })
+
+/** The path of the entry that a tar stream begins with, where that is a file. */
+const plainFile = (start: Uint8Array): string | undefined =>
+  start[156] === 0x30 ? new TextDecoder().decode(start.subarray(0, 100)).split("\0")[0] : undefined
 
 /** An engine that still answers was not the reason. */
 const mustAnswer = (engine: string): Effect.Effect<void, EngineUnavailable | PlatformError> =>
@@ -321,65 +333,66 @@ const bounded = <A, E>(cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>
   cleanUp.pipe(Effect.interruptible, Effect.timeout(patience), Effect.ignore)
 
 /**
- * Removes what the build left. The classic builder's layer cache consists of the images themselves, and those vanish together with
- * the last one that needs them; so the ends of all stages get a name, which takes the place of the former build's.
+ * Removes what the build left. Docker's classic builder and podman keep their layer cache as images without a name, and those vanish
+ * together with the last image that needs them; so the end of each stage gets a name, which takes the place of the former build's.
  */
-const removeImage = (build: DockerBuild, id: string, stages: StageReader) =>
+const removeImage = (build: DockerBuild, id: string, stages: StageReader, built: Ref.Ref<Option.Option<string>>) =>
   bounded(
     Effect.gen(function* () {
       const { engine } = build
-      const key = `${build.name.slice(0, 90)}.${digest(`${build.dockerfile}
-${build.context}`)}.`
+      const key = `${build.name.slice(0, 90)}.${digest(`${build.dockerfile} ${build.context}`)}.`
       const kept = stages.ends().map((image) => ({ image, tag: key + image }))
       yield* Effect.forEach(kept, ({ image, tag }) => ask(engine, ["tag", image, `${cacheRepository}:${tag}`]), {
         concurrency: 4
       })
-      const { found } = yield* removeUntagged(engine, `${imageLabel}=${id}`, () => Effect.succeed(true))
+      const image = yield* Ref.get(built)
+      // The label is for a build that was interrupted at its very end: podman puts it on images of its cache as well.
+      const images = Option.isSome(image) ? [image.value] : yield* labelledImages(engine, `${imageLabel}=${id}`)
+      yield* removeUntagged(engine, images, () => Effect.succeed(true))
       // After a failure the former build's layers are still good for the next one.
-      if (kept.length === 0 || found === 0) return
+      if (kept.length === 0 || Option.isNone(image)) return
       const tags = yield* ask(engine, ["images", "--format", "{{.Tag}}", cacheRepository])
       const stale = linesOf(tags.stdout).filter((tag) => tag.startsWith(key) && !kept.some((one) => one.tag === tag))
       if (stale.length > 0) yield* ask(engine, ["rmi", ...stale.map((tag) => `${cacheRepository}:${tag}`)])
     })
   )
 
-/** Images that got a name are the user's by now. */
-const removeUntagged = (engine: string, label: string, condemned: (id: string) => Effect.Effect<boolean>) =>
+const labelledImages = (engine: string, label: string) =>
+  Effect.map(ask(engine, ["images", "--quiet", "--no-trunc", "--filter", `label=${label}`]), uniqueLines)
+
+const uniqueLines = (reply: Reply): ReadonlyArray<string> => [...new Set(linesOf(reply.stdout))]
+
+/** Images that got a name are the user's by now. Yields how many were removed. */
+const removeUntagged = (
+  engine: string,
+  images: ReadonlyArray<string>,
+  condemned: (build: string) => Effect.Effect<boolean>
+) =>
   Effect.gen(function* () {
-    const images = yield* labelled(
-      engine,
-      ["images", "--quiet", "--no-trunc", "--filter", `label=${label}`],
-      ["image", "inspect", "--format", `{{.Id}} {{index .Config.Labels "${imageLabel}"}} {{len .RepoTags}}`]
-    )
-    const removable = yield* Effect.filter(images, ({ build, tags }) =>
+    const format = `{{.Id}} {{len .RepoTags}} {{index .Config.Labels "${imageLabel}"}}`
+    const looked = yield* inspect(engine, ["image", "inspect", "--format", format], images)
+    const removable = yield* Effect.filter(looked, ([, tags, build = ""]) =>
       tags === "0" ? condemned(build) : Effect.succeed(false)
     )
-    if (removable.length > 0) yield* ask(engine, ["rmi", ...removable.map(({ id }) => id)])
-    return { found: images.length, removed: removable.length }
+    if (removable.length > 0) yield* ask(engine, ["rmi", ...removable.map(([id = ""]) => id)])
+    return removable.length
   })
 
-/** Things of the engine's with a label of ours. */
-const labelled = (engine: string, list: ReadonlyArray<string>, inspect: ReadonlyArray<string>) =>
-  Effect.gen(function* () {
-    const ids = [...new Set(linesOf((yield* ask(engine, list)).stdout))]
-    if (ids.length === 0) return []
-    return linesOf((yield* ask(engine, [...inspect, ...ids])).stdout).map((line) => {
-      const [id = "", build = "", tags = ""] = line.split(" ")
-      return { id, build, tags }
-    })
-  })
+/** The words that the format gives for each thing. */
+const inspect = (engine: string, command: ReadonlyArray<string>, ids: ReadonlyArray<string>) =>
+  ids.length === 0
+    ? Effect.succeed([])
+    : Effect.map(ask(engine, [...command, ...ids]), (reply) => linesOf(reply.stdout).map((line) => line.split(" ")))
 
 const sweep = (engine: string) =>
   Effect.gen(function* () {
-    const containers = yield* labelled(
-      engine,
-      ["ps", "--all", "--quiet", "--no-trunc", "--filter", `label=${containerLabel}`],
-      ["inspect", "--format", `{{.Id}} {{index .Config.Labels "${containerLabel}"}}`]
-    )
-    const orphans = yield* Effect.filter(containers, ({ build }) => isOrphan(build))
-    if (orphans.length > 0) yield* ask(engine, ["rm", "--force", "--volumes", ...orphans.map(({ id }) => id)])
-    const { removed } = yield* removeUntagged(engine, imageLabel, isOrphan)
-    return orphans.length + removed
+    const filter = ["--filter", `label=${containerLabel}`]
+    const containers = uniqueLines(yield* ask(engine, ["ps", "--all", "--quiet", "--no-trunc", ...filter]))
+    const format = `{{.Id}} {{index .Config.Labels "${containerLabel}"}}`
+    const looked = yield* inspect(engine, ["inspect", "--format", format], containers)
+    const orphans = yield* Effect.filter(looked, ([, build = ""]) => isOrphan(build))
+    if (orphans.length > 0) yield* ask(engine, ["rm", "--force", "--volumes", ...orphans.map(([id = ""]) => id)])
+    return orphans.length + (yield* removeUntagged(engine, yield* labelledImages(engine, imageLabel), isOrphan))
   }).pipe(Effect.timeout(patience))
 
 const inMemory = (

@@ -37,7 +37,7 @@ export const linesOf = (said: string): ReadonlyArray<string> =>
     .map((line) => line.trim())
     .filter((line) => line !== "")
 
-/** Follows the output of the classic builder. */
+/** Follows the output of the builders that keep their layers as images: docker's classic one and podman's. */
 export interface StageReader {
   readonly push: (chunk: Uint8Array) => void
   /** The last image of each stage so far, without those that only add our label: what the layer cache hangs on. */
@@ -51,14 +51,14 @@ export const stageReader = (label: string): StageReader => {
   let labelled = false
   let rest = ""
   const line = (said: string) => {
-    const step = /^Step \d+\/\d+ : (\w+) ?(.*)$/i.exec(said)
+    const step = /^(?:\[\d+\/\d+\] )?step \d+\/\d+ ?: (\w+) ?(.*)$/i.exec(said)
     if (step !== null) {
       const word = step[1]?.toUpperCase()
       if (word === "FROM") stages.push(undefined)
       labelled ||= word === "LABEL" && (step[2] ?? "").includes(label)
       return
     }
-    const image = /^ ---> ([0-9a-f]{12})$/.exec(said)
+    const image = /^(?: -)?--> ([0-9a-f]{11,64})$/.exec(said)
     if (image !== null && !labelled && stages.length > 0) stages[stages.length - 1] = image[1]
   }
   return {

@@ -87,7 +87,22 @@ Successfully built c1b3ccc47719
   it("keeps what a build that failed had reached", () => {
     assert.deepStrictEqual(read(output.slice(0, output.indexOf("Step 3"))), ["0cfba914a9d1"])
   })
-  it("finds nothing in the output of other builders", () => {
-    assert.deepStrictEqual(read("STEP 1/2: FROM scratch\n--> 28ffe913d77c\n#5 DONE 0.1s\n"), [])
+  it("reads podman's output too", () => {
+    const said = `[1/2] STEP 1/2: FROM scratch AS build
+[1/2] STEP 2/2: COPY busybox /bin/busybox
+--> Using cache 1698fb448585a0b1698fb448585a0b1698fb448585a0b1698fb448585a0b1698
+--> 1698fb44858
+[2/2] STEP 1/3: FROM scratch
+[2/2] STEP 2/3: COPY --from=build /app /app
+--> 80b793fac50
+[2/2] STEP 3/3: LABEL "deployer.build"="x"
+[2/2] COMMIT
+--> 66d827f910f
+66d827f910f970c43bf3da2c89c24044e0adb84f3566d3986a7fb3dad5f38c30
+`
+    assert.deepStrictEqual(read(said), ["1698fb44858", "80b793fac50"])
+  })
+  it("finds nothing in BuildKit's output", () => {
+    assert.deepStrictEqual(read("#5 [2/3] RUN make\n#5 DONE 0.1s\n#6 exporting to image\n"), [])
   })
 })

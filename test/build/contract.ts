@@ -111,7 +111,23 @@ export const contract = (
 
     it.live("takes all of the directory where a file in it is named like the release", () =>
       withProject(
-        { files: { [`/srv/out/${name}`]: "#!/bin/sh\n" } },
+        { files: { [`/srv/out/${name}`]: "#!/bin/sh\n", "/srv/out/static": "" } },
+        ({ build: asked }) =>
+          Effect.gen(function* () {
+            const manifest = yield* Effect.flatMap(build(asked), packed)
+            assert.deepStrictEqual(manifest.map(({ path }) => path).sort(), [
+              "my_app",
+              "my_app/my_app",
+              "my_app/static"
+            ])
+          }),
+        "/srv/out"
+      )
+    )
+
+    it.live("takes the directory named like the release with a file of that name in it", () =>
+      withProject(
+        { files: { [`/srv/out/${name}/${name}`]: "#!/bin/sh\n", "/srv/out/other": "" } },
         ({ build: asked }) =>
           Effect.gen(function* () {
             const manifest = yield* Effect.flatMap(build(asked), packed)
