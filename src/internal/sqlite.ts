@@ -62,7 +62,7 @@ export const explain = (file: string, failure: unknown): SqliteError => {
 }
 
 // Two processes that make the same database at the same moment: the one that is late need not wait, but come again.
-const again = Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(40))
+const again = Schedule.upTo(Schedule.spaced("50 millis"), "5 seconds")
 
 /** Opens (and makes) a database file, or `":memory:"`, for as long as the scope lives. Every failure is typed. */
 export const open = (file: string): Effect.Effect<Context.Context<SqlClient.SqlClient>, SqliteError, Scope.Scope> =>

@@ -38,9 +38,6 @@ export class ManifestDamaged extends Data.TaggedError("ManifestDamaged")<{
   readonly cause?: unknown
 }> {}
 
-/** What the database may do wrong. */
-export type EntriesError = SqlError.SqlError | ParseResult.ParseError
-
 /** Everything about a release but what the table itself decides. */
 export type NewEntry = Pick<Release, "name" | "ref" | "sha256" | "size" | "tags" | "createdAt" | "metadata"> & {
   /** As {@link packManifest} makes it. */

@@ -21,11 +21,15 @@ import { decodeConfig } from "./decode.ts"
 /** No project root was found. */
 export class WorkspaceNotFound extends Schema.TaggedError<WorkspaceNotFound>()("WorkspaceNotFound", {
   /** The folder in which the search began (and, going up, ended without success), or the one named by `root=`. */
-  searched: Schema.String
+  searched: Schema.String,
+  /** Whether `root=` named the folder; then nothing above it was looked at. */
+  named: Schema.optionalWith(Schema.Boolean, { default: () => false })
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `No deployer/config in ${this.searched} or any folder above it: run "deployer init" at the root of your project, or name the root with root=DIR`
+    return this.named
+      ? `No deployer/config in ${this.searched}, which root= names: run "deployer init root=${this.searched}" to make one, or name another folder`
+      : `No deployer/config in ${this.searched} or any folder above it: run "deployer init" at the root of your project, or name the root with root=DIR`
   }
 }
 
@@ -100,7 +104,9 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
           )
         )
         const paths = yield* once(
-          Effect.flatMap(home, (from) => (Option.isSome(named) ? pathsAt(from, from) : pathsAt(from, findRoot(from))))
+          Effect.flatMap(home, (from) =>
+            Option.isSome(named) ? pathsAt(from, from, true) : pathsAt(from, findRoot(from), false)
+          )
         )
         const config = yield* once(
           Effect.flatMap(paths, ({ configFile }) =>
@@ -147,11 +153,11 @@ export const workspacePaths = (root: string): WorkspacePaths => {
 export const findRoot = (from: string): string | undefined =>
   existsSync(join(from, "deployer", "config")) ? from : from === dirname(from) ? undefined : findRoot(dirname(from))
 
-const pathsAt = (searched: string, root: string | undefined) =>
+const pathsAt = (searched: string, root: string | undefined, named: boolean) =>
   Effect.suspend(() =>
     root !== undefined && existsSync(join(root, "deployer", "config"))
       ? Effect.succeed(workspacePaths(root))
-      : Effect.fail(new WorkspaceNotFound({ searched }))
+      : Effect.fail(new WorkspaceNotFound({ searched, named }))
   )
 
 const decoded = (file: string, input: unknown): Effect.Effect<DeployerConfig, ConfigInvalid> =>
