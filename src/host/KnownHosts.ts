@@ -1,6 +1,7 @@
 /**
  * The known_hosts file: which keys a host may show. Pure; reading and writing the file is the SSH transport's.
  */
+import { matchesHost } from "../internal/hostPattern.ts"
 import { fingerprint, isHashOf, type PublicKey, publicKeyOf } from "../internal/sshKeys.ts"
 
 export { fingerprint, type PublicKey } from "../internal/sshKeys.ts"
@@ -50,28 +51,8 @@ const parseLine = (line: string): ReadonlyArray<KnownHost> => {
 export const hostName = (host: string, port: number): string =>
   port === 22 ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`
 
-const wildcard = (pattern: string): RegExp =>
-  new RegExp(
-    `^${pattern
-      .toLowerCase()
-      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-      .replaceAll("*", ".*")
-      .replaceAll("?", ".")}$`
-  )
-
-const matches = (entry: KnownHost, name: string): boolean => {
-  let found = false
-  for (const pattern of entry.patterns) {
-    if (pattern.startsWith("|")) {
-      found ||= isHashOf(pattern, name)
-    } else if (pattern.startsWith("!")) {
-      if (wildcard(pattern.slice(1)).test(name)) return false
-    } else {
-      found ||= wildcard(pattern).test(name)
-    }
-  }
-  return found
-}
+const matches = (entry: KnownHost, name: string): boolean =>
+  entry.patterns.some((pattern) => isHashOf(pattern, name)) || matchesHost(entry.patterns, name)
 
 const isUsable = (entry: KnownHost) => algorithms.some((algorithm) => algorithm.keyType === entry.key.type)
 

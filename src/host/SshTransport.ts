@@ -28,6 +28,7 @@ import {
   HostUnreachable,
   KeyUnusable
 } from "./RemoteHost.ts"
+import * as SshConfig from "./SshConfig.ts"
 import { type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
 const globalKnownHostsFiles: ReadonlyArray<string> = ["/etc/ssh/ssh_known_hosts"]
@@ -41,6 +42,8 @@ export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshS
       homeDir,
       /** The login on hosts whose target names none. */
       userName,
+      /** Read for what a target does not say itself. */
+      configFile: `${homeDir}/.ssh/config`,
       /** The socket of ssh-agent; absent: there is none. */
       agentSocket,
       /** Read, and appended to when the user accepts a key. */
@@ -55,7 +58,7 @@ export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshS
 
 /**
  * Connects to a target's host; the connection is closed with the scope. `root` is the project root, to which a relative
- * `sshKey` belongs. Questions are about an unknown host key and the passphrase of a private key; each is asked between
+ * `sshKey` belongs. What the target leaves open is taken from `~/.ssh/config`. Questions are about an unknown host key and the passphrase of a private key; each is asked between
  * two attempts to connect, so that no host loses its patience meanwhile.
  */
 export const connect = (
@@ -65,13 +68,73 @@ export const connect = (
   Effect.gen(function* () {
     const address = addressOf(target)
     const ssh2 = yield* Ssh.load
-    const identities = yield* findIdentities(ssh2, target, root)
-    const dial = yield* makeDial(ssh2, target, address)
+    const place = yield* findPlace(target, root)
+    const identities = yield* findIdentities(ssh2, place)
+    const dial = yield* makeDial(ssh2, target, place, address)
     const connection = yield* dial(identities.ready.map((identity) => identity.method)).pipe(
       Effect.catchTag("Denied", () => unlockAndDial(ssh2, identities, address, dial))
     )
     return yield* makeTransport(target, address, connection)
   }).pipe(Effect.withSpan("SshTransport.connect", { attributes: { target: target.key } }))
+
+/** Where a target leads to, once `~/.ssh/config` and the environment have had their say. */
+interface Place {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly agentSocket: string | undefined
+  /** Whether the agent may offer keys that are in none of the files. */
+  readonly wholeAgent: boolean
+  /** Private keys, as absolute paths. */
+  readonly keyFiles: ReadonlyArray<string>
+  /** Whether the target names its key: then it must be usable, and a question about it is expected. */
+  readonly named: boolean
+}
+
+const findPlace = (target: Target, root: string) =>
+  Effect.gen(function* () {
+    const settings = yield* SshSettings
+    const config = SshConfig.lookup(yield* readIfThere(settings.configFile), target.host)
+    const host = config.hostName ?? target.host
+    const user = target.user ?? config.user ?? settings.userName
+    if (config.proxy !== undefined) {
+      yield* warn(
+        `${settings.configFile} reaches ${target.host} through "${config.proxy}", which deployer cannot: it connects directly`
+      )
+    }
+    const { agentSocket, homeDir } = settings
+    const tokens = new Map([
+      ["%d", homeDir],
+      ["%h", host],
+      ["%r", user],
+      ["%u", settings.userName],
+      ["%%", "%"]
+    ])
+    const fromConfig = (path: string) =>
+      expand(
+        path.replace(/%./g, (token) => tokens.get(token) ?? token),
+        homeDir,
+        homeDir
+      )
+    const agent = config.identityAgent ?? "SSH_AUTH_SOCK"
+    const usual = ["id_ed25519", "id_ecdsa", "id_rsa"].map((name) => `${homeDir}/.ssh/${name}`)
+    const configured = config.identityFiles.map(fromConfig)
+    return {
+      host,
+      // The config of deployer cannot tell a port that is not set from the usual one.
+      port: target.port === 22 ? (config.port ?? 22) : target.port,
+      user,
+      agentSocket: agent === "SSH_AUTH_SOCK" ? agentSocket : agent === "none" ? undefined : fromConfig(agent),
+      wholeAgent: target.sshKey === undefined && !config.identitiesOnly,
+      keyFiles:
+        target.sshKey === undefined
+          ? configured.length > 0
+            ? configured
+            : usual
+          : [expand(target.sshKey, homeDir, root)],
+      named: target.sshKey !== undefined
+    } satisfies Place
+  })
 
 // Identities
 
@@ -90,54 +153,36 @@ interface LockedKey {
 interface Identities {
   readonly ready: ReadonlyArray<Identity>
   readonly locked: ReadonlyArray<LockedKey>
-  /** Whether the user named the key, so that a question about it is expected. */
   readonly named: boolean
 }
 
-const findIdentities = (ssh2: Ssh.Ssh2, target: Target, root: string) =>
+const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAgent }: Place) =>
   Effect.gen(function* () {
-    const { agentSocket, homeDir } = yield* SshSettings
     const agent =
       agentSocket === undefined
         ? undefined
         : yield* Effect.orElseSucceed(Ssh.openAgent(ssh2, agentSocket), () => undefined)
-    if (target.sshKey !== undefined) {
-      return yield* namedIdentity(ssh2, expand(target.sshKey, homeDir, root), agent)
+    const ready: Array<Identity> = []
+    const locked: Array<LockedKey> = []
+    if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
+      ready.push({ label: `ssh-agent with ${count(agent.keys.length, "key")}`, method: agent.method })
     }
-    const usual = yield* Effect.forEach(["id_ed25519", "id_ecdsa", "id_rsa"], (name) => {
-      const file = `${homeDir}/.ssh/${name}`
-      // Nobody asked for these files: those that are of no use are left out.
-      return Effect.orElseSucceed(readKey(ssh2, file), () => ({ _tag: "Unusable" as const, file }))
-    })
-    const inAgent = (key: KnownHosts.PublicKey | undefined) => agent?.keys.some((other) => other.blob === key?.blob)
-    const locked = yield* Effect.filter(
-      usual.flatMap((key) => (key._tag === "Locked" ? [key] : [])),
-      (key) => Effect.map(publicPart(key), (half) => inAgent(half) !== true)
-    )
-    return {
-      ready: [
-        ...(agent === undefined || agent.keys.length === 0
-          ? []
-          : [{ label: `ssh-agent with ${count(agent.keys.length, "key")}`, method: agent.method }]),
-        ...usual.flatMap((key) => (key._tag === "Ready" ? [key.identity] : []))
-      ],
-      locked,
-      named: false
-    } satisfies Identities
-  })
-
-const namedIdentity = (ssh2: Ssh.Ssh2, file: string, agent: Ssh.Agent | undefined) =>
-  Effect.gen(function* () {
-    const key = yield* readKey(ssh2, file)
-    if (key._tag === "Ready") return { ready: [key.identity], locked: [], named: true } satisfies Identities
-    const half = yield* publicPart(key)
-    const held = agent?.keys.find((other) => other.blob === half?.blob)
-    return {
-      ready:
-        agent === undefined || held === undefined ? [] : [{ label: `${file} in ssh-agent`, method: agent.only(held) }],
-      locked: held === undefined ? [key] : [],
-      named: true
-    } satisfies Identities
+    for (const file of keyFiles) {
+      const key = yield* readKey(ssh2, file).pipe(
+        // Files that the target does not name are often absent.
+        Effect.catchTag("KeyUnusable", (unusable) => (named ? unusable : Effect.succeed(undefined)))
+      )
+      if (key === undefined) continue
+      if (key._tag === "Ready") {
+        ready.push(key.identity)
+        continue
+      }
+      const half = yield* publicPart(key)
+      const held = agent?.keys.find((other) => other.blob === half?.blob)
+      if (agent === undefined || held === undefined) locked.push(key)
+      else if (!wholeAgent) ready.push({ label: `${file} in ssh-agent`, method: agent.only(held) })
+    }
+    return { ready, locked, named } satisfies Identities
   })
 
 const count = (n: number, thing: string) => `${n} ${thing}${n === 1 ? "" : "s"}`
@@ -224,10 +269,9 @@ type Dial = (
   methods: ReadonlyArray<Ssh.Method>
 ) => Effect.Effect<Ssh.Connection, ConnectFailure | Ssh.Denied, Prompt | FileSystem.FileSystem | Scope.Scope>
 
-const makeDial = (ssh2: Ssh.Ssh2, target: Target, address: string) =>
+const makeDial = (ssh2: Ssh.Ssh2, target: Target, { host, port, user }: Place, address: string) =>
   Effect.gen(function* () {
     const settings = yield* SshSettings
-    const { host, port } = target
     // Keys accepted during this connect, in case the file cannot be written.
     const accepted: Array<KnownHosts.PublicKey> = []
 
@@ -242,7 +286,7 @@ const makeDial = (ssh2: Ssh.Ssh2, target: Target, address: string) =>
         return yield* Ssh.dial(ssh2, {
           host,
           port,
-          user: target.user ?? settings.userName,
+          user,
           hostKeyAlgorithms: KnownHosts.preferredAlgorithms(known, host, port),
           accepts: (key) => judge(key) === "known",
           methods: [...methods, { _tag: "None" }],
@@ -314,19 +358,21 @@ const inWords = (duration: Duration.Duration): string => `no connection within $
 
 // known_hosts
 
-const readKnownHosts = (file: string) =>
+const readKnownHosts = (file: string) => Effect.map(readIfThere(file), KnownHosts.parse)
+
+/** The text of a file that need not be there. */
+const readIfThere = (file: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const text = yield* fs
+    return yield* fs
       .readFileString(file)
       .pipe(
         Effect.catchAll((error) =>
           isMissing(error)
             ? Effect.succeed("")
-            : Effect.as(warn(`${file} could not be read, so the host keys in it are not known: ${error.message}`), "")
+            : Effect.as(warn(`${file} cannot be read and is left out: ${error.message}`), "")
         )
       )
-    return KnownHosts.parse(text)
   })
 
 /** Appends a line; where that is impossible, the key is trusted for this once. */

@@ -18,8 +18,11 @@ import { createServer, connect as tcpConnect } from "node:net"
 import { tmpdir, userInfo } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { SshSettings } from "../../src/host/SshTransport.ts"
 
 const exists = (file: string) => {
   try {
@@ -276,6 +279,17 @@ const answers = async (port: number, lives: () => boolean): Promise<boolean> => 
   }
   return false
 }
+
+/** The environment of somebody whose home holds nothing, who has no agent, and who knows the host. */
+export const settingsFor = (host: Sshd): Context.Tag.Service<typeof SshSettings> => ({
+  homeDir: join(host.folder, "nobody"),
+  userName: host.user,
+  configFile: join(host.folder, "nobody/.ssh/config"),
+  agentSocket: undefined,
+  knownHostsFile: host.knownHosts,
+  globalKnownHostsFiles: [],
+  keepAlive: Duration.seconds(10)
+})
 
 /** A suite's title, with the reason where it is skipped. */
 export const titled = (title: string, missing: string | undefined): string =>

@@ -2,7 +2,6 @@ import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { afterAll } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -12,7 +11,7 @@ import { makeSession } from "../../src/host/session.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { contract, type Place } from "../host/contract.ts"
 import { diskFiles } from "../kit/disk.ts"
-import { missingSshd, type Sshd, sshd } from "../kit/sshd.ts"
+import { missingSshd, type Sshd, settingsFor, sshd } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
 
 /** Starts a host at its first use, for all tests of this file. */
@@ -30,14 +29,7 @@ const openSsh = (start: Effect.Effect<Sshd, never, Scope.Scope>): Effect.Effect<
     const services = Layer.mergeAll(
       NodeFileSystem.layer,
       Prompt.layerScripted([]),
-      Layer.succeed(SshSettings, {
-        homeDir: join(host.folder, "nobody"),
-        userName: host.user,
-        agentSocket: undefined,
-        knownHostsFile: host.knownHosts,
-        globalKnownHostsFiles: [],
-        keepAlive: Duration.seconds(10)
-      })
+      Layer.succeed(SshSettings, settingsFor(host))
     )
     return {
       connect: (target) =>

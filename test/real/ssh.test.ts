@@ -20,7 +20,7 @@ import { connect, SshSettings } from "../../src/host/SshTransport.ts"
 import type { Exec } from "../../src/host/Transport.ts"
 import { Prompt, PromptUnavailable } from "../../src/terminal/Prompt.ts"
 import { proxy } from "../kit/proxy.ts"
-import { freePort, makeKey, missingSshd, type Sshd, sshd, titled } from "../kit/sshd.ts"
+import { freePort, makeKey, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 
 const decode = Schema.decodeSync(TargetSettings)
 
@@ -56,18 +56,14 @@ type SettingsShape = Context.Tag.Service<typeof SshSettings>
 
 /** Connects as somebody whose home holds nothing, and who has no agent. */
 const connectTo = (host: Sshd, more: Settings = {}, options: Partial<SettingsShape> = {}, terminal = scripted()) =>
-  connect(targetOf(host, { user: host.user, sshKey: host.keyFile, ...more }), host.folder).pipe(
+  connectWithout(host, options, terminal, { user: host.user, sshKey: host.keyFile, ...more })
+
+/** Connects with a target that names no key. */
+const connectWithout = (host: Sshd, options: Partial<SettingsShape> = {}, terminal = scripted(), more: Settings = {}) =>
+  connect(targetOf(host, more), host.folder).pipe(
     Effect.provide(terminal.prompt),
     Effect.provide(NodeFileSystem.layer),
-    Effect.provideService(SshSettings, {
-      homeDir: join(host.folder, "nobody"),
-      userName: host.user,
-      agentSocket: undefined,
-      knownHostsFile: host.knownHosts,
-      globalKnownHostsFiles: [],
-      keepAlive: Duration.seconds(10),
-      ...options
-    })
+    Effect.provideService(SshSettings, { ...settingsFor(host), ...options })
   )
 
 const sh = <E = never>(script: string, args: ReadonlyArray<string> = [], more: Partial<Exec<E>> = {}): Exec<E> => ({
@@ -602,6 +598,40 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("come from ~/.ssh/config, and so does what the target leaves open", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const second = makeKey(join(host.folder, "in config"))
+        const agentSocket = yield* agent
+        execFileSync("ssh-add", ["-q", host.keyFile], {
+          env: { ...process.env, SSH_AUTH_SOCK: agentSocket },
+          stdio: "ignore"
+        })
+        const configFile = join(host.folder, "config")
+        const config = (lines: string) =>
+          writeFileSync(
+            configFile,
+            `Host web\n  HostName 127.0.0.1\n  Port ${host.port}\n  User ${host.user}\n${lines}\n`
+          )
+        const web = { ...host, host: "web", port: 22 }
+        const options = { configFile, agentSocket, homeDir: host.folder, userName: "nobody-here" }
+        config(`IdentityFile "~/in config"\nIdentitiesOnly yes`)
+        const error = yield* Effect.flip(connectWithout(web, options))
+        assert.deepStrictEqual(error._tag === "AuthenticationFailed" && error.tried, [second])
+        host.authorize(readFileSync(`${second}.pub`, "utf8"))
+        yield* connectWithout(web, options)
+        config(`IdentityFile ~/nowhere`)
+        yield* connectWithout(web, options)
+        config(`IdentityFile ~/nowhere\nIdentityAgent none`)
+        const none = yield* Effect.flip(connectWithout(web, options))
+        assert.include(none.message, "there was no key to offer")
+        // What the target says itself comes first.
+        yield* connectWithout(web, options, scripted(), { sshKey: host.keyFile })
+        const stranger = yield* Effect.flip(connectTo(web, { user: "nobody-here" }, options))
+        assert.strictEqual(stranger._tag, "AuthenticationFailed")
+      })
+    )
+
     it.scoped("come from ~/.ssh", () =>
       Effect.gen(function* () {
         const host = yield* Host
@@ -621,22 +651,6 @@ suite(titled("SSH", missingSshd), () => {
     )
   })
 })
-
-/** Connects with a target that names no key. */
-const connectWithout = (host: Sshd, options: Partial<SettingsShape> = {}, terminal = scripted()) =>
-  connect(targetOf(host), host.folder).pipe(
-    Effect.provide(terminal.prompt),
-    Effect.provide(NodeFileSystem.layer),
-    Effect.provideService(SshSettings, {
-      homeDir: join(host.folder, "nobody"),
-      userName: host.user,
-      agentSocket: undefined,
-      knownHostsFile: host.knownHosts,
-      globalKnownHostsFiles: [],
-      keepAlive: Duration.seconds(10),
-      ...options
-    })
-  )
 
 const agent = Effect.acquireRelease(
   Effect.promise(async () => {
