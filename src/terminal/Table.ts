@@ -7,7 +7,7 @@ import stringWidth from "string-width"
 export interface Table {
   readonly head: ReadonlyArray<string>
   readonly rows: ReadonlyArray<ReadonlyArray<string>>
-  /** The width to keep to; absent where there is no terminal: then nothing is cut. */
+  /** The width to keep to; absent where there is no terminal, 0 where it does not know its width: then nothing is cut. */
   readonly columns?: number | undefined
   /** The index of the column that is cut first; absent: the last one. */
   readonly elastic?: number
@@ -53,7 +53,8 @@ const narrow = (widths: ReadonlyArray<number>, columns: number, elastic: number)
 }
 
 /** The table as lines without a final line break: one per row, columns aligned, no tabs. */
-export const table = ({ columns, elastic, head, rows }: Table): string => {
+export const table = ({ elastic, head, rows, ...table }: Table): string => {
+  const columns = table.columns === 0 ? undefined : table.columns
   const cells = [head, ...rows].map((row) => head.map((_, index) => printable(row[index] ?? "")))
   const natural = head.map((_, index) => Math.max(...cells.map((row) => stringWidth(row[index] ?? ""))))
   const widths = columns === undefined ? natural : narrow(natural, columns, elastic ?? head.length - 1)

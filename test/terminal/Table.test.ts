@@ -35,7 +35,7 @@ describe("Table", () => {
 
   it("cuts nothing where there is no terminal", () => {
     const long = "x".repeat(500)
-    assert.include(table({ head: ["A"], rows: [[long]] }), long)
+    for (const columns of [undefined, 0]) assert.include(table({ head: ["A"], rows: [[long]], columns }), long)
   })
 
   it("lets no cell steer the terminal or break the line", () => {
