@@ -48,8 +48,12 @@ export type NewEntry = Pick<Release, "name" | "ref" | "sha256" | "size" | "tags"
 export const packManifest = (manifest: Manifest): Effect.Effect<Uint8Array, ParseResult.ParseError> =>
   Effect.flatMap(Schema.encode(ManifestJson)(manifest), compress)
 
+// A row is checked while it is decoded; once more would double the time of a long listing.
 const releaseOf = ({ created_at, is_latest, tags, ...row }: typeof Row.Type): Release =>
-  Release.make({ ...row, createdAt: created_at, tags: is_latest === 1 ? [...tags, latest] : tags })
+  new Release(
+    { ...row, createdAt: created_at, tags: is_latest === 1 ? [...tags, latest] : tags },
+    { disableValidation: true }
+  )
 
 /** Access to the tables that the migrations make. */
 export const make = Effect.gen(function* () {
