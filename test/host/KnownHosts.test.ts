@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as KnownHosts from "../../src/host/KnownHosts.ts"
+import { missingSshd, titled } from "../kit/sshd.ts"
 
 // Wire forms of made-up keys: a type and 32 bytes.
 const makeKey = (type: string, seed: number): KnownHosts.PublicKey => {
@@ -103,7 +104,8 @@ describe("KnownHosts", () => {
     }
   })
 
-  describe("with ssh-keygen", () => {
+  const suite = missingSshd === undefined ? describe : describe.skip
+  suite(titled("with ssh-keygen", missingSshd), () => {
     const folder = mkdtempSync(join(tmpdir(), "deployer-known-hosts-"))
     afterAll(() => rmSync(folder, { recursive: true, force: true }))
     const keygen = (...args: Array<string>) => execFileSync("ssh-keygen", args, { stdio: ["ignore", "pipe", "ignore"] })
