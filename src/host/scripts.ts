@@ -121,10 +121,13 @@ all_match() {
   esac
 }
 file_lines() { sed -n "/^[0-9a-f]\\{64\\}  /p" "$1"; }
-differs() { if [ -e "$1" ] || [ -L "$1" ]; then say "changed \${1#./}"; else say "missing \${1#./}"; fi; }
+differs() {
+  found=yes
+  if [ -e "$1" ] || [ -L "$1" ]; then say "changed \${1#./}"; else say "missing \${1#./}"; fi
+}
 check() (
   cd "$1" || { say "missing ."; exit 0; }
-  files=0 lines=0 whole=no
+  files=0 lines=0 whole=no found=no
   while IFS= read -r line; do
     case "$line" in
       "dir "*) real_dir "\${line#dir }" || differs "\${line#dir }" ;;
@@ -143,18 +146,21 @@ check() (
   [ "$whole" = yes ] || say "changed .deployer_manifest"
   [ "$files" -gt 0 ] || exit 0
   if out=$(file_lines "$2" | all_match); then exit 0; fi
+  # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.
   names=$(printf "%s\\n" "$out" | sed -n "s/: FAILED[^:]*$//p")
   case "$nl$names" in
-    "$nl" | *"$nl"[!.]*)
-      file_lines "$2" | while IFS= read -r line; do
-        name="\${line#*  }"
-        real_file "$name" && [ "$(sum "$name")" != "\${line%%  *}" ] && differs "$name"
-      done ;;
+    "$nl" | *"$nl"[!.]*) ;;
     *)
-      printf "%s\\n" "$names" | while IFS= read -r name; do
-        real_file "$name" && differs "$name"
-      done ;;
+      changed=$(printf "%s\\n" "$names" | while IFS= read -r name; do
+        if real_file "$name"; then differs "$name"; fi
+      done)
+      if [ -n "$changed" ]; then say "$changed"; exit 0; fi
+      [ "$found" = no ] || exit 0 ;;
   esac
+  file_lines "$2" | while IFS= read -r line; do
+    name="\${line#*  }"
+    if real_file "$name" && [ "$(sum "$name")" != "\${line%%  *}" ]; then differs "$name"; fi
+  done
   exit 0
 )
 `

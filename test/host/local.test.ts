@@ -184,14 +184,17 @@ describe("hosts that are not fit", () => {
 describe("waits", () => {
   it.live("ends a command that takes too long, and all that it started", () =>
     Effect.gen(function* () {
-      const { home, session } = yield* local(undefined, { timeouts: { command: "1 second" } })
+      const { env, home, session: patient } = yield* local(undefined)
+      const target = sampleTarget({ host: "local", path: "app", timeouts: { command: "1 second" } })
+      const session = makeSession(target, LocalTransport.make(target, env))
       const one = sample("1")
-      yield* session.prepare
-      yield* put(session, one)
-      const command = "(sleep 3; touch ../../../lived) & wait"
+      yield* patient.prepare
+      yield* put(patient, one)
+      const command = "touch ../../../started; (sleep 1.6; touch ../../../lived) & wait"
       const failure = yield* Effect.flip(session.run(command, { name: "my_app", ref: one.ref }))
       assert.deepInclude(failure, { _tag: "CommandTimeout", command, waited: "1s" })
-      yield* Effect.sleep("2500 millis")
+      yield* Effect.sleep("900 millis")
+      assert.include(readdirSync(join(home, "app")), "started")
       assert.notInclude(readdirSync(join(home, "app")), "lived")
     }).pipe(Effect.scoped)
   )
@@ -241,6 +244,21 @@ describe("trees", () => {
       }
       yield* session.remove([closed.ref, bare.ref])
       assert.deepStrictEqual(readdirSync(join(home, "app/releases")), [])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("checks names that the tools cannot write, too", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const strange = packed([dir("my_app"), file("my_app/end\r", "1"), file("my_app/plain", "1")])
+      yield* session.prepare
+      yield* put(session, strange)
+      assert.deepStrictEqual(yield* session.verify([strange.ref]), [{ ref: strange.ref, faults: [] }])
+      const folder = join(home, "app/releases", `deployer_${strange.ref}`, "my_app")
+      writeFileSync(join(folder, "end\r"), "2")
+      assert.deepStrictEqual((yield* session.verify([strange.ref]))[0]?.faults, ["changed my_app/end"])
+      rmSync(join(folder, "end\r"))
+      assert.deepStrictEqual((yield* session.verify([strange.ref]))[0]?.faults, ["missing my_app/end"])
     }).pipe(Effect.scoped)
   )
 
