@@ -160,7 +160,7 @@ describe("the process", () => {
     const source = `
       import * as Effect from "effect/Effect"
       import { runMain } from "./src/internal/runMain.ts"
-      const cleanUp = Effect.zipRight(Effect.sleep(300), Effect.sync(() => process.stderr.write("cleaned\\n")))
+      const cleanUp = Effect.zipRight(Effect.sleep(1000), Effect.sync(() => process.stderr.write("cleaned\\n")))
       const programs = {
         done: Effect.sync(() => process.stdout.write("out")),
         fails: Effect.fail({ message: "no luck", exitStatus: 4 }),

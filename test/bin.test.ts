@@ -87,6 +87,41 @@ describe("deployer", () => {
     assert.strictEqual(closed.stdout, "status 0\n")
   })
 
+  it("runs a config and builders written with Effect, which it brings along itself", () => {
+    const root = path.join(folder, "own")
+    fs.mkdirSync(path.join(root, "deployer/config"), { recursive: true })
+    fs.writeFileSync(
+      path.join(root, "deployer/config/deployer_config.ts"),
+      `
+      import * as FileSystem from "@effect/platform/FileSystem"
+      import { Effect, Schema, Stream } from "effect"
+      import { config } from "effect-deployer"
+      class NoLuck extends Schema.TaggedError<NoLuck>()("NoLuck", { message: Schema.String }) {}
+      const target = { host: "local", name: "my_app", path: "my_app" }
+      export default Effect.gen(function* () {
+        yield* Effect.sleep("1 millis")
+        return config({
+          targets: { fails: target, dies: target },
+          builders: {
+            fails: ({ temp }) => Effect.gen(function* () {
+              const fs = yield* FileSystem.FileSystem
+              yield* fs.writeFileString(temp + "/seen", "hello")
+              const seen = yield* fs.stream(temp + "/seen").pipe(Stream.decodeText(), Stream.mkString)
+              return yield* new NoLuck({ message: "the builder saw " + seen })
+            }),
+            dies: () => Effect.die(new Error("the builder broke"))
+          }
+        })
+      })`
+    )
+    const failed = run(["build", "target=fails", `root=${root}`])
+    assert.deepStrictEqual([failed.status, failed.out], [1, ""])
+    assert.match(failed.err, /deployer: .*the builder saw hello\n$/)
+    const died = run(["build", "target=dies", `root=${root}`])
+    assert.strictEqual(died.status, 70)
+    assert.match(died.err, /deployer: this is a bug[\s\S]*the builder broke/)
+  })
+
   it("starts within three times of bare Node for --version", () => {
     const millis = (argv: ReadonlyArray<string>) => {
       const began = performance.now()
