@@ -16,7 +16,7 @@ export {
   HookFailed,
   planDeploy
 } from "./commands/deploy.ts"
-export { AlreadyInitialised, InitDeclined, InitReport, init } from "./commands/init.ts"
+export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export {
   HostInfo,
   HostReleaseInfo,

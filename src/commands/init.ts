@@ -15,6 +15,7 @@ import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { configTemplate, ignoredByDocker, ignoredByGit, withLines } from "../workspace/template.ts"
 import { findRoot, Workspace, WorkspaceError, workspacePaths } from "../workspace/Workspace.ts"
+import { Declined } from "./Declined.ts"
 
 /** There is a workspace already. */
 export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()("AlreadyInitialised", {
@@ -23,14 +24,6 @@ export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()
   readonly exitStatus = 2
   override get message(): string {
     return `There is a config already: ${this.configFile}. To start from scratch, releases included, run deployer init force_init`
-  }
-}
-
-/** The user did not want to lose what is there; nothing was changed. */
-export class InitDeclined extends Schema.TaggedError<InitDeclined>()("InitDeclined", {}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    return "Nothing was changed: the workspace and its releases are as they were"
   }
 }
 
@@ -101,7 +94,7 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
         safe: true,
         hint: "answer it with yes on the command line"
       })
-      if (!agreed) return yield* new InitDeclined()
+      if (!agreed) return yield* new Declined({ consequence: "the workspace and its releases are as they were" })
     }
     if (initialised) {
       kept = `${paths.configFile}.old`

@@ -45,6 +45,7 @@ export const initReport =
   () =>
     [
       ...report.made.map((path) => `made ${path}`),
+      ...(report.kept === undefined ? [] : [`kept the former config as ${report.kept}`]),
       `Now fill in host, user, name and path in ${report.configFile}, then: deployer build target=prod`
     ].join("\n")
 

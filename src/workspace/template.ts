@@ -22,7 +22,7 @@ export default config({
       // The name of the release.
       name: "${name}",
       // The folder on the host, made by the first deployment: absolute, or relative to the login folder.
-      path: "${name}"
+      path: "${name}",
 
       // Given to each release built for this target, besides "latest".
       // tags: ["production"],
@@ -39,30 +39,30 @@ export default config({
       // timeouts: { connect: "15 seconds", command: "15 minutes", transfer: "60 seconds" },
 
       // The key of its builder; default: the builder named like the target.
-      // builder: "prod"
-    }
+      // builder: "prod",
+    },
   },
 
   // Targets by one name.
   groups: {
-    // all: ["prod"]
+    // all: ["prod"],
   },
 
   builders: {
     // Builds an image and takes the release out of it. The Dockerfile gets the build arguments deployer_name and deployer_ts.
     prod: docker({
       // The directory in the image; if it holds a directory named like the release, that one is the release.
-      releasePath: "/app/_build/prod/rel"
+      releasePath: "/app/_build/prod/rel",
       // dockerfile: "Dockerfile",
       // context: ".",
       // args: ["--pull"],
       // buildArgs: { MIX_ENV: "prod" },
       // engine: "podman",
-    })
+    }),
 
-    // Without a container: command({ run: "make release", releasePath: "build/release" }).
+    // Without a container: command({ run: "make release", releasePath: "build/release" }),
     // A builder of your own: any function from the build context to an Effect that yields a release.
-  }
+  },
 })
 `
 

@@ -116,7 +116,7 @@ describe("init", () => {
       yield* inProject(root, Effect.all([store("12345", draft("a")), store("1234567", draft("a"))]))
 
       const no = answering(false)
-      assert.strictEqual((yield* Effect.flip(run(root, { forceInit: true }, no.layer)))._tag, "InitDeclined")
+      assert.strictEqual((yield* Effect.flip(run(root, { forceInit: true }, no.layer)))._tag, "Declined")
       assert.include(no.asked[0]?.message, "removes 2 stored releases (12 B)")
       assert.deepInclude(no.asked[0], { safe: true, initial: false })
       assert.strictEqual((yield* Effect.flip(run(root, { forceInit: true })))._tag, "PromptUnavailable")
