@@ -17,7 +17,7 @@ export type Fault =
   | { readonly _tag: "Invalid"; readonly what: string; readonly detail: string }
 
 /** One line of an answer: its first word and the rest. */
-export interface Line {
+interface Line {
   readonly word: string
   readonly rest: string
 }
@@ -42,7 +42,7 @@ const invalid = (what: string, detail: string): Decoded<never> =>
 export const answer = "the answer"
 
 /** The lines between the marks; what comes before them is a login shell's own. Fails where the host says that it failed. */
-export const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
+const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
   const all = stdout.split("\n")
   const begin = all.indexOf(replyBegin)
   if (begin < 0) return invalid(answer, stdout.trim() === "" ? "it is empty" : `it begins with ${clean(stdout, 60)}`)
