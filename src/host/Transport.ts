@@ -36,6 +36,6 @@ export interface ExecResult {
 /** A connection to one host. */
 export interface Transport {
   readonly exec: <E = never>(exec: Exec<E>) => Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout>
-  /** Connects the user's terminal with a shell that begins in the directory `cwd`; yields its exit status. */
+  /** Connects the user's terminal with a shell that begins in the directory `cwd` (absolute, or relative to the login directory); yields its exit status. */
   readonly shell: (cwd: string) => Effect.Effect<number, HostUnreachable | PromptFailure>
 }
