@@ -175,10 +175,10 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
     }
     const id = yield* temporaryName("build")
     const stages = stageReader(imageLabel)
-    const built = yield* Ref.make(Option.none<string>())
+    const built = yield* Ref.make(false)
     yield* Effect.addFinalizer(() => removeImage(build, id, stages, built))
     const image = yield* buildImage(fs, build, id, stages)
-    yield* Ref.set(built, Option.some(image))
+    yield* Ref.set(built, true)
     const container = yield* createContainer(build, id, image)
     const tree = yield* copyOut(build, container)
     const platform = ask(build.engine, ["image", "inspect", ...["--format", "{{.Os}}/{{.Architecture}}"], image]).pipe(
@@ -336,7 +336,7 @@ const bounded = <A, E>(cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>
  * Removes what the build left. Docker's classic builder and podman keep their layer cache as images without a name, and those vanish
  * together with the last image that needs them; so the end of each stage gets a name, which takes the place of the former build's.
  */
-const removeImage = (build: DockerBuild, id: string, stages: StageReader, built: Ref.Ref<Option.Option<string>>) =>
+const removeImage = (build: DockerBuild, id: string, stages: StageReader, built: Ref.Ref<boolean>) =>
   bounded(
     Effect.gen(function* () {
       const { engine } = build
@@ -345,12 +345,12 @@ const removeImage = (build: DockerBuild, id: string, stages: StageReader, built:
       yield* Effect.forEach(kept, ({ image, tag }) => ask(engine, ["tag", image, `${cacheRepository}:${tag}`]), {
         concurrency: 4
       })
-      const image = yield* Ref.get(built)
-      // The label is for a build that was interrupted at its very end: podman puts it on images of its cache as well.
-      const images = Option.isSome(image) ? [image.value] : yield* labelledImages(engine, `${imageLabel}=${id}`)
+      // By label: a build may have been interrupted between the image and its id. Where the Dockerfile has labels of its own,
+      // podman puts ours on its cache as well, and has to do without that.
+      const images = yield* labelledImages(engine, `${imageLabel}=${id}`)
       yield* removeUntagged(engine, images, () => Effect.succeed(true))
       // After a failure the former build's layers are still good for the next one.
-      if (kept.length === 0 || Option.isNone(image)) return
+      if (kept.length === 0 || !(yield* Ref.get(built))) return
       const tags = yield* ask(engine, ["images", "--format", "{{.Tag}}", cacheRepository])
       const stale = linesOf(tags.stdout).filter((tag) => tag.startsWith(key) && !kept.some((one) => one.tag === tag))
       if (stale.length > 0) yield* ask(engine, ["rmi", ...stale.map((tag) => `${cacheRepository}:${tag}`)])
