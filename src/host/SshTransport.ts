@@ -435,13 +435,14 @@ const makeTransport = (
       Effect.gen(function* () {
         const output = yield* exec.onOutput === undefined ? collect : deliver(exec.onOutput)
         const session = yield* connection.start({
-          command: commandLine(exec.script, exec.args),
+          // Once its input has ended, a command cannot be asked to end any more: so no input is not an ended one.
+          command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
           ...output.listener
         })
         output.attach(session)
         const ended = Effect.raceFirst(session.ended, output.overflow)
         // The command may end without having read everything, so neither waits for the other.
-        const fed = exec.stdin === undefined ? Effect.sync(session.endInput) : feed(session, exec.stdin)
+        const fed = exec.stdin === undefined ? Effect.void : feed(session, exec.stdin)
         const exitCode = yield* exec.wait === "command"
           ? Effect.raceFirst(ended, Effect.zipRight(fed, Effect.never))
           : Effect.gen(function* () {

@@ -282,6 +282,23 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("are asked to end when their caller is interrupted", () =>
+      Effect.gen(function* () {
+        // sshd passes the signal on to ordinary users' own commands only, so its log has to do.
+        const host = yield* sshd({ logLevel: "DEBUG1" })
+        const transport = yield* connectTo(host)
+        const begun = join(host.folder, "begun")
+        const fiber = yield* Effect.fork(transport.exec(sh(`echo > "$1"; sleep 60`, [begun])))
+        yield* Effect.repeat(Effect.sleep(10), { until: () => existsSync(begun) })
+        assert.notInclude(host.log(), "request signal")
+        yield* Fiber.interrupt(fiber)
+        yield* Effect.repeat(Effect.sleep(10), { until: () => host.log().includes("request signal") }).pipe(
+          Effect.timeout("3 seconds")
+        )
+        assert.strictEqual((yield* transport.exec(sh("echo still here"))).stdout, "still here\n")
+      })
+    )
+
     it.scoped("refuse a flood", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
@@ -369,6 +386,17 @@ suite(titled("SSH", missingSshd), () => {
         const http = yield* listen("HTTP/1.1 400 Bad Request\r\n\r\n")
         const other = yield* Effect.flip(connectTo({ ...host, port: http }))
         assert.strictEqual(other._tag === "HostUnreachable" && other.reason, "protocol")
+      })
+    )
+
+    it.scoped("may be left while it keeps silent", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const network = yield* proxy(host)
+        network.stall()
+        const fiber = yield* Effect.fork(connectTo({ ...host, port: network.port }))
+        yield* Effect.repeat(Effect.sleep(10), { until: () => network.connections() > 0 })
+        yield* Fiber.interrupt(fiber).pipe(Effect.timeout("1 second"))
       })
     )
 
