@@ -29,7 +29,7 @@ export interface BuildContext {
 
 /** A directory of files as a builder leaves it. */
 export interface Artifact {
-  /** An uncompressed tar stream. Its entries are relative to the release's own folder: `./bin/my_app`, not `./my_app/bin/my_app`. */
+  /** An uncompressed tar stream. Its entries are relative to the release's own folder: `./bin/my_app`, not `./my_app/bin/my_app`. Read once. */
   readonly tree: Stream.Stream<Uint8Array, BuildFailed>
   readonly metadata: Pick<Metadata, "image" | "platform">
 }
