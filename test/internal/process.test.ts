@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -9,9 +10,12 @@ import { run } from "../../src/internal/process.ts"
 const sh = (script: string) => run({ command: "sh", args: ["-c", script] })
 const text = <E>(bytes: Stream.Stream<Uint8Array, E>) => Stream.mkString(Stream.decodeText(bytes))
 
+/** One that was killed but that nobody has reaped yet does not count. */
 const alive = (pid: number) => {
   try {
-    return process.kill(pid, 0)
+    process.kill(pid, 0)
+    const stat = `/proc/${pid}/stat`
+    return !existsSync(stat) || !readFileSync(stat, "utf8").includes(") Z ")
   } catch {
     return false
   }
