@@ -15,11 +15,9 @@ import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Argv from "./Argv.ts"
+import { said } from "./internal/said.ts"
 
 const name = "deployer"
-
-/** Where bugs are reported. */
-const issues = "https://github.com/mnussbaumer/elixir_deployer/issues"
 
 /** The exit statuses that do not come from an error's own `exitStatus`. */
 export const Status = { done: 0, failed: 1, usage: 2, bug: 70, interrupted: 130 } as const
@@ -28,19 +26,10 @@ const plain = (text: string): string => text.replace(/\u001b\[[0-9;]*m/g, "")
 
 const isQuit = (error: unknown): boolean => Terminal.isQuitException(error)
 
-const unsaid = ["_tag", "cause", "message", "name", "stack", "exitStatus"]
-
 /** One sentence for any value that somebody let an Effect fail with. */
 export const sentence = (error: unknown): string => {
-  if (typeof error === "string" && error.trim() !== "") return error.trim()
   if (ValidationError.isValidationError(error)) return plain(HelpDoc.toAnsiText(error.error)).trim()
-  const said = Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message.trim() : ""
-  if (said !== "" && said !== "An error has occurred") return said
-  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") {
-    const fields = Object.entries(error).filter(([key]) => !unsaid.includes(key))
-    return `${error._tag}${fields.length === 0 ? "" : ` ${Inspectable.stringifyCircular(Object.fromEntries(fields))}`}`
-  }
-  return error instanceof Error ? error.name : `Failed with ${Inspectable.toStringUnknown(error, 0)}`
+  return said(error) ?? `Failed with ${Inspectable.toStringUnknown(error, 0)}`
 }
 
 const statusOf = (error: unknown): number => {
@@ -75,7 +64,7 @@ export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
     onSome: (defects) => [
       `${name}: this is a bug, in ${name} or in a builder or hook of your config:`,
       ...Cause.pretty(defects, { renderErrorCause: true }).split("\n"),
-      `If it is not your builder's or hook's, please report it with these lines at ${issues}`
+      `If it is not your builder's or hook's, please report it to whoever gave you ${name}, with these lines and the version`
     ]
   })
   const failure = Cause.failureOption(cause)

@@ -21,7 +21,7 @@ export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
   /** Its id in the store it came from. */
   id: Schema.Int,
   /** The git commit it was built from. */
-  commit: Schema.optional(Schema.String)
+  commit: Schema.optional(Schema.String.pipe(Schema.pattern(/^[0-9a-f]{7,64}$/)))
 }) {}
 
 /** A release as one line of JSON, the way it stands on the host. */

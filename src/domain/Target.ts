@@ -109,6 +109,8 @@ export const hookCommands = (target: Target, hook: "afterUnpack" | "afterSwitch"
   return typeof commands === "string" ? [commands] : commands
 }
 
-/** `user@host:port`, leaving out what is not set or usual, for sentences. */
+/** `user@host:port`, leaving out what is not set or usual, for sentences; `this machine` where there is no SSH. */
 export const address = (target: Pick<Target, "host" | "port" | "user">): string =>
-  `${target.user === undefined ? "" : `${target.user}@`}${target.host}${target.port === 22 ? "" : `:${target.port}`}`
+  target.host === localHost
+    ? "this machine"
+    : `${target.user === undefined ? "" : `${target.user}@`}${target.host}${target.port === undefined || target.port === 22 ? "" : `:${target.port}`}`

@@ -8,11 +8,11 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Target } from "../domain/Target.ts"
+import { address as addressOf, type Target } from "../domain/Target.ts"
 import * as ChildProcess from "../internal/process.ts"
 import { PromptUnavailable } from "../terminal/Prompt.ts"
 import { CommandTimeout, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
-import { addressOf, makeSession } from "./session.ts"
+import { makeSession } from "./session.ts"
 import type { Exec, ExecResult, Transport } from "./Transport.ts"
 
 /** The most that is kept of the standard output, in bytes. */

@@ -58,8 +58,8 @@ export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshS
 
 /**
  * Connects to a target's host; the connection is closed with the scope. `root` is the project root, to which a relative
- * `sshKey` belongs. What the target leaves open is taken from `~/.ssh/config`. Questions are about an unknown host key and the passphrase of a private key; each is asked between
- * two attempts to connect, so that no host loses its patience meanwhile.
+ * `sshKey` belongs. What the target leaves open is taken from `~/.ssh/config`. Questions are about an unknown host key and
+ * the passphrase of a private key; each is asked between two attempts to connect, so that no host loses its patience.
  */
 export const connect = (
   target: Target,
@@ -127,11 +127,11 @@ const findPlace = (target: Target, root: string) =>
       agentSocket: agent === "SSH_AUTH_SOCK" ? agentSocket : agent === "none" ? undefined : fromConfig(agent),
       wholeAgent: target.sshKey === undefined && !config.identitiesOnly,
       keyFiles:
-        target.sshKey === undefined
-          ? configured.length > 0
+        target.sshKey !== undefined
+          ? [expand(target.sshKey, homeDir, root)]
+          : configured.length > 0
             ? configured
-            : usual
-          : [expand(target.sshKey, homeDir, root)],
+            : usual,
       named: target.sshKey !== undefined
     } satisfies Place
   })
@@ -295,7 +295,11 @@ const makeDial = (ssh2: Ssh.Ssh2, target: Target, { host, port, user }: Place, a
           keepOnSuccess,
           Effect.timeoutFail({
             duration: target.timeouts.connect,
-            onTimeout: () => new Ssh.Disconnected({ reason: "timeout", detail: inWords(target.timeouts.connect) })
+            onTimeout: () =>
+              new Ssh.Disconnected({
+                reason: "timeout",
+                detail: `no connection within ${Duration.format(target.timeouts.connect)}`
+              })
           }),
           Effect.catchTags({
             Disconnected: unreachable(address),
@@ -354,8 +358,6 @@ const keepOnSuccess = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
 const unreachable = (address: string) => (error: Ssh.Disconnected) =>
   new HostUnreachable({ address, reason: error.reason, detail: error.detail })
 
-const inWords = (duration: Duration.Duration): string => `no connection within ${Duration.format(duration)}`
-
 // known_hosts
 
 const readKnownHosts = (file: string) => Effect.map(readIfThere(file), KnownHosts.parse)
@@ -399,11 +401,7 @@ const stderrLimit = 8 * 1024
 /** Bytes of output that may wait for a slow reader before the host is told to pause. */
 const pending = 1024 * 1024
 
-const makeTransport = (
-  target: Target,
-  address: string,
-  connection: Ssh.Connection
-): Effect.Effect<Transport, never, FileSystem.FileSystem> =>
+const makeTransport = (target: Target, address: string, connection: Ssh.Connection): Effect.Effect<Transport> =>
   Effect.map(Effect.makeSemaphore(sessions), (semaphore) => {
     const { command: commandWait, transfer: transferWait } = target.timeouts
     const fail = unreachable(address)

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { HostReleaseJson } from "../domain/HostState.ts"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
-import { localHost, type Target, address as targetAddress } from "../domain/Target.ts"
+import { address as addressOf, type Target } from "../domain/Target.ts"
 import { output } from "../terminal/Reporter.ts"
 import {
   CommandTimeout,
@@ -21,10 +21,6 @@ import {
 import * as Reply from "./reply.ts"
 import * as scripts from "./scripts.ts"
 import type { Exec, Transport } from "./Transport.ts"
-
-/** `user@host:port`, or what is said of this machine. */
-export const addressOf = (target: Target): string =>
-  target.host === localHost ? "this machine" : targetAddress(target)
 
 /** The target's path without what means nothing: absolute, or relative to the login directory (also where it began with `~/`). */
 export const loginPath = (path: string): string => {
