@@ -5,13 +5,16 @@ import * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { type BuildContext, type Builder, BuildFailed } from "../build/Builder.ts"
+import * as Stream from "effect/Stream"
+import { type Artifact, type BuildContext, type Builder, BuildFailed } from "../build/Builder.ts"
 import { sourceState } from "../build/git.ts"
 import { extraFile, pack } from "../build/Tarball.ts"
-import { Metadata, Release } from "../domain/Release.ts"
+import { Metadata, Release, Tag } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
+import { said } from "../internal/said.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findBuilder, findTarget } from "../workspace/Config.ts"
@@ -44,11 +47,11 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
   const temp = yield* workspace.scratch
   const source = yield* sourceState(root)
   const asked: BuildContext = { name: target.name, target, tags: target.tags, timestamp, root, temp }
-  const [elapsed, { context, metadata, packing, parcel }] = yield* Effect.timed(runBuilder(builder, asked, extraFiles))
+  const [elapsed, { metadata, packing, parcel, tags }] = yield* Effect.timed(runBuilder(builder, asked, extraFiles))
 
   const release = yield* (yield* ReleaseStore).add(parcel, {
-    name: context.name,
-    tags: context.tags,
+    name: target.name,
+    tags,
     createdAt,
     manifest: yield* packing.manifest,
     metadata: Metadata.make({
@@ -72,31 +75,69 @@ const runBuilder = Effect.fnUntraced(function* (
   const store = yield* ReleaseStore
   let context = asked
   for (const hook of builder.preBuild ?? []) {
-    context = (yield* hook(context).pipe(Effect.mapError(buildFailure("A pre-build hook")))) ?? context
+    const before = context
+    context = yield* changed(before, "A pre-build hook", () => hook(before))
   }
-  yield* Reporter.note(`Building ${context.name} with ${builderKey(context.target)}`)
-  const artifact = yield* builder(context).pipe(Effect.mapError(buildFailure("The builder")))
-  const packing = pack(artifact.tree, { name: context.name, extraFiles })
-  const parcel = yield* store.receive(packing.content.pipe(Reporter.transfer(`packing ${context.name}`)))
+  const given = context
+  yield* Reporter.note(`Building ${asked.name} with ${builderKey(asked.target)}`)
+  const artifact = yield* theirs("The builder", () => builder(given))
+  if (!isArtifact(artifact)) {
+    return yield* new BuildFailed({
+      message: "The builder yielded no artifact: it must be { tree, metadata }, such as fromDirectory gives"
+    })
+  }
+  const packing = pack(artifact.tree, { name: asked.name, extraFiles })
+  const parcel = yield* store.receive(packing.content.pipe(Reporter.transfer(`packing ${asked.name}`)))
   for (const hook of builder.postBuild ?? []) {
+    const before = context
     const packed = { tarball: parcel.path, ref: parcel.ref, sha256: parcel.sha256, size: parcel.size }
-    context = (yield* hook(context, packed).pipe(Effect.mapError(buildFailure("A post-build hook")))) ?? context
+    context = yield* changed(before, "A post-build hook", () => hook(before, packed))
   }
-  return { context, packing, parcel, metadata: artifact.metadata }
+  return { tags: context.tags, packing, parcel, metadata: artifact.metadata }
 })
+
+/** The context after a hook. What users write is not always checked by a compiler. */
+const changed = <R>(
+  context: BuildContext,
+  what: string,
+  hook: () => Effect.Effect<BuildContext | void, unknown, R>
+): Effect.Effect<BuildContext, BuildFailed, R> =>
+  Effect.flatMap(theirs(what, hook), (yielded) => {
+    const next = { ...context, ...yielded, name: context.name }
+    const bad = next.tags.find((tag) => !Schema.is(Tag)(tag))
+    return bad === undefined
+      ? Effect.succeed(next)
+      : new BuildFailed({
+          message: `${what} gave the tag "${bad}", and nothing was stored: tags are 1 to 128 printable characters without blanks and commas`
+        })
+  })
+
+/** Runs what the user wrote. */
+const theirs = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>): Effect.Effect<A, BuildFailed, R> =>
+  Effect.suspend(() => {
+    const effect = run()
+    return Effect.isEffect(effect)
+      ? Effect.mapError(effect, buildFailure(what))
+      : new BuildFailed({ message: `${what} gave no Effect: a Promise becomes one with Effect.promise(() => …)` })
+  })
+
+const isArtifact = (artifact: Artifact): boolean =>
+  Predicate.hasProperty(artifact, "tree") && Predicate.hasProperty(artifact.tree, Stream.StreamTypeId)
 
 /** A builder of the user's may fail with anything; what is known of it goes into one sentence. */
 const buildFailure =
   (what: string) =>
   (error: unknown): BuildFailed => {
     if (error instanceof BuildFailed) return error
-    const said =
-      Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message : String(error)
-    const status =
-      Predicate.hasProperty(error, "exitStatus") && typeof error.exitStatus === "number" ? error.exitStatus : undefined
-    return new BuildFailed({
-      message: status === undefined ? `${what} failed, and nothing was stored: ${said}` : said,
-      status: status ?? 1,
-      cause: error
-    })
+    const reason =
+      said(error) ??
+      (error === undefined || error === null || error === ""
+        ? "it did not say why"
+        : Inspectable.toStringUnknown(error, 0))
+    const status = Predicate.hasProperty(error, "exitStatus") ? error.exitStatus : undefined
+    return isFailure(status)
+      ? new BuildFailed({ message: reason, status, cause: error })
+      : new BuildFailed({ message: `${what} failed, and nothing was stored: ${reason}`, cause: error })
   }
+
+const isFailure = Schema.is(Schema.Int.pipe(Schema.between(1, 255)))

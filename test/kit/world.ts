@@ -2,7 +2,11 @@
  * A world in memory for the real command line: the very command tree of `src/Cli.ts`, over stores, engines and hosts that
  * a test can look into and change.
  */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -18,7 +22,7 @@ import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Prompt, Script } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
-import { Workspace } from "../../src/workspace/Workspace.ts"
+import { Workspace, workspacePaths } from "../../src/workspace/Workspace.ts"
 
 /** What a command did, as whoever called it sees it. */
 export interface Ran {
@@ -51,15 +55,23 @@ export const usualImage = (version = "1"): { readonly files: Readonly<Record<str
   }
 })
 
-/** Everything but the prompt, which each command gets anew. `image` is asked at each build. */
-export const world = (
-  options: { readonly config?: ConfigInput; readonly image?: () => MemoryImage | undefined } = {}
-) => {
+/** How a world differs from the usual one. */
+export interface WorldOptions {
+  readonly config?: ConfigInput
+  /** Asked at each build. */
+  readonly image?: () => MemoryImage | undefined
+  /** A folder for the workspace and the store, which are in memory otherwise. */
+  readonly root?: string
+}
+
+/** Everything but the prompt, which each command gets anew. */
+export const world = ({ config = usualConfig, root, ...options }: WorldOptions = {}) => {
   let built = 0
   const image = options.image ?? (() => usualImage(String(++built)))
+  const workspace = Workspace.layerMemory(config, root === undefined ? undefined : workspacePaths(root))
   return Layer.mergeAll(
-    Workspace.layerMemory(options.config ?? usualConfig),
-    ReleaseStore.layerMemory,
+    workspace,
+    root === undefined ? ReleaseStore.layerMemory : Layer.provide(ReleaseStore.layer, workspace),
     DockerBuilder.layerMemory(image),
     MemoryHost.layer,
     Layer.succeed(Operator, { name: "tester@laptop" })
@@ -96,6 +108,26 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
     const asked = yield* Effect.flatMap(Script, ({ asked }) => asked).pipe(Effect.provide(script))
     return { status: Main.exitStatus(exit), stdout: out.join(""), stderr: err.join(""), asked } satisfies Ran
   }).pipe(Effect.scoped)
+
+/** A folder of the test's own with `deployer/config/` in it, removed with the scope. */
+export const projectFolder = Effect.acquireRelease(
+  Effect.sync(() => {
+    const root = mkdtempSync(join(tmpdir(), "deployer-world-"))
+    mkdirSync(join(root, "deployer", "config"), { recursive: true })
+    return root
+  }),
+  (root) => Effect.sync(() => rmSync(root, { recursive: true, force: true }))
+)
+
+/** All releases of the store, oldest first. */
+export const stored = Effect.flatMap(ReleaseStore, (store) => Effect.map(store.list(), (all) => all.toReversed()))
+
+/** Builds a release and yields it. */
+export const built = Effect.gen(function* () {
+  const ran = yield* run("build target=prod")
+  assert.strictEqual(ran.status, 0, ran.stderr)
+  return (yield* stored).at(-1)!
+})
 
 /** The host of a target in memory. */
 export const hostNamed = (name: string = prodHost) => Effect.map(MemoryHost.MemoryHosts, (hosts) => hosts.host(name))
