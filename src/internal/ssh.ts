@@ -197,8 +197,10 @@ const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred
     let refused: PublicKey | undefined
     const fail = (failure: Disconnected | HostKeyRefused | Denied) => {
       if (phase !== "open") return resume(Effect.fail(failure))
-      const reason = failure instanceof Disconnected ? failure : new Disconnected({ reason: "lost", detail: "refused" })
-      Deferred.unsafeDone(gone, Effect.fail(reason))
+      // A host may show another key when the keys of a long connection are renewed.
+      const lost =
+        failure instanceof Disconnected ? failure : new Disconnected({ reason: "lost", detail: "its host key changed" })
+      Deferred.unsafeDone(gone, Effect.fail(lost))
     }
     const lost = (error: unknown) => {
       if (refused !== undefined) return fail(new HostKeyRefused({ key: refused }))
