@@ -299,6 +299,18 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("survive that the keys of their connection are renewed", () =>
+      Effect.gen(function* () {
+        const host = yield* sshd({ config: ["RekeyLimit 1M"], logLevel: "DEBUG1" })
+        const transport = yield* connectTo(host)
+        const { sha256, stream } = bytes(8_000_000)
+        const stdin = yield* transport.exec(sh("sha256sum", [], { stdin: stream, wait: "transfer" }))
+        assert.strictEqual(stdin.stdout, `${sha256}  -\n`)
+        assert.strictEqual((yield* transport.exec(sh("yes | head -c 8000000"))).stdout.length, 8_000_000)
+        assert.isAbove(host.log().split("SSH2_MSG_KEXINIT received").length, 5)
+      })
+    )
+
     it.scoped("refuse a flood", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
