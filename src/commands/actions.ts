@@ -53,7 +53,7 @@ export const runAction = Effect.fn("runAction")(function* (options: {
 }) {
   const session = yield* connected(options.target)
   const command = actionCommand(session.target, options.action)
-  const status = yield* session.run(command, { name: session.target.name })
+  const status = yield* session.run(command, { name: session.target.name, isResult: true })
   const { address } = session
   if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status })
   return ActionReport.make({ address, action: options.action, command })

@@ -15,6 +15,7 @@ import type { Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type HostSession, HostUnfit, RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
+import { bytes } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
@@ -158,20 +159,22 @@ const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
 ) {
   const others = unfinishedOthers(state, release)
   if (others.length === 0) return false
-  for (const { note, received, ref } of others) {
+  for (const { kind, note, received, ref } of others) {
+    const state = kind === "release" ? "it was unpacked" : `${bytes(received)} arrived`
     yield* Reporter.warn(
-      `A deployment of ${shortRef(ref)} to ${session.address} did not finish (${note ?? "nobody wrote who began it"}; ${received} bytes arrived)`
+      `A deployment of ${shortRef(ref)} to ${session.address} did not finish (${note ?? "nobody wrote who began it"}; ${state})`
     )
   }
+  const them = others.length === 1 ? "it" : "them"
   const answer = yield* (yield* Prompt).select<"remove" | "keep" | "abort">({
-    message: "What about it?",
+    message: others.length === 1 ? "What about it?" : `What about these ${others.length}?`,
     choices: [
-      { title: "remove it and go on", value: "remove" },
-      { title: "keep it and go on", value: "keep" },
+      { title: `remove ${them} and go on`, value: "remove" },
+      { title: `keep ${them} and go on`, value: "keep" },
       { title: "abort", value: "abort" }
     ],
     safe: { value: "keep" },
-    hint: "yes keeps it"
+    hint: `answer with yes to keep ${them} and go on`
   })
   if (answer === "abort") return yield* new Declined({ consequence: "nothing was deployed" })
   return answer === "remove"
@@ -191,9 +194,13 @@ const makePlan = (
 // Doing it
 
 const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, manifest: Manifest) {
-  for (const step of plan.steps) yield* carryOutStep(session, plan, manifest, step)
-  if (plan.outcome === "nothing") return
-  yield* logEvent(session, plan.outcome === "deploy" ? "deployed" : "linked", [plan.release])
+  const isAfter = (step: Step) => step._tag === "Run" && step.hook === "afterSwitch"
+  for (const step of plan.steps.filter((step) => !isAfter(step))) yield* carryOutStep(session, plan, manifest, step)
+  // Before the last hooks: whatever they do, the release is live by now.
+  if (plan.outcome !== "nothing") {
+    yield* logEvent(session, plan.outcome === "deploy" ? "deployed" : "linked", [plan.release])
+  }
+  for (const step of plan.steps.filter(isAfter)) yield* carryOutStep(session, plan, manifest, step)
 })
 
 const carryOutStep = Effect.fnUntraced(function* (
@@ -211,7 +218,8 @@ const carryOutStep = Effect.fnUntraced(function* (
       return yield* Reporter.note(`Removed the unfinished deployment of ${shortRef(step.unfinished.ref)}`)
     case "Upload": {
       const store = yield* ReleaseStore
-      if (step.from > 0) yield* Reporter.note(`Going on with the upload after ${step.from} of ${step.size} bytes`)
+      if (step.from > 0)
+        yield* Reporter.note(`Going on with the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
       return yield* session.upload({
         ref: release.ref,
         from: step.from,
@@ -254,7 +262,7 @@ const runHook = Effect.fnUntraced(function* (
   return yield* new HookFailed({ address: session.address, hook, command, status, release: releaseLabel(release) })
 })
 
-/** Writes one event to the host's log. */
+/** Writes one event to the host's log. What it tells of is done: a log that cannot be written is no failure of that. */
 export const logEvent = Effect.fnUntraced(function* (
   session: HostSession,
   event: HostLogEntry["event"],
@@ -266,5 +274,7 @@ export const logEvent = Effect.fnUntraced(function* (
     by: (yield* Operator).name,
     releases: releases.map(({ name, ref }) => ({ name, ref }))
   })
-  yield* session.log(Schema.encodeSync(HostLogEntryJson)(entry))
+  yield* Effect.catchAll(session.log(Schema.encodeSync(HostLogEntryJson)(entry)), (error) =>
+    Reporter.warn(`This was done, but the host's log does not tell of it. ${error.message}`)
+  )
 })

@@ -54,7 +54,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
       let stderr = Buffer.alloc(0)
       const readOut = Stream.runForEach(child.stdout, (chunk) => {
         pieces += 1
-        if (exec.onOutput !== undefined) return exec.onOutput(chunk)
+        if (exec.onOutput !== undefined) return exec.onOutput(chunk, "stdout")
         received += chunk.length
         if (received > mostStdout) return unreachable("protocol", "it sends more than 64 MiB")
         stdout.push(chunk)
@@ -62,7 +62,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
       })
       const readErr = Stream.runForEach(child.stderr, (chunk) => {
         pieces += 1
-        if (exec.onOutput !== undefined) return exec.onOutput(chunk)
+        if (exec.onOutput !== undefined) return exec.onOutput(chunk, "stderr")
         stderr = Buffer.concat([stderr, chunk]).subarray(-mostStderr)
         return Effect.void
       })

@@ -216,7 +216,11 @@ const transport = (host: MemoryHost, target: Target): Transport => {
 const reply = <E>(exec: Exec<E>, lines: ReadonlyArray<string>, exitCode = 0): Effect.Effect<ExecResult> => {
   const stdout = `${[scripts.replyBegin, ...lines, scripts.replyEnd].join("\n")}\n`
   if (exec.onOutput === undefined) return Effect.succeed({ exitCode, stdout, stderr: "" })
-  return Effect.as(exec.onOutput(new TextEncoder().encode(`\n${stdout}`)), { exitCode, stdout: "", stderr: "" })
+  return Effect.as(exec.onOutput(new TextEncoder().encode(`\n${stdout}`), "stdout"), {
+    exitCode,
+    stdout: "",
+    stderr: ""
+  })
 }
 
 const sha256 = (bytes: Uint8Array): string => {
@@ -555,7 +559,7 @@ const runCommand = <E>(question: Question, exec: Exec<E>, target: Target): Effec
     host.commands.push(ran)
     const { exitCode = 0, never = false, output = "" } = host.onRun(ran)
     const answered = yield* reply(exec, [], exitCode)
-    if (output !== "" && exec.onOutput !== undefined) yield* exec.onOutput(new TextEncoder().encode(output))
+    if (output !== "" && exec.onOutput !== undefined) yield* exec.onOutput(new TextEncoder().encode(output), "stdout")
     if (!never) return answered
     const waited = Duration.format(target.timeouts.command)
     return yield* new CommandTimeout({ address: addressOf(target), command, waited })

@@ -216,6 +216,8 @@ export interface RunOptions {
   /** The release whose folder `<path>/releases/deployer_<REF>/<name>` is the working directory; absent: the one that is current. */
   readonly ref?: string
   readonly name: string
+  /** Whether its standard output is what the user asked for, and not only told on the way. Default: no. */
+  readonly isResult?: boolean
 }
 
 /** One connection to one target. */

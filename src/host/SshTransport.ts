@@ -533,15 +533,15 @@ const collect: Effect.Effect<Output> = Effect.map(Deferred.make<never, Ssh.Disco
   }
 })
 
-const deliver = (onOutput: (chunk: Uint8Array) => Effect.Effect<void>): Effect.Effect<Output, never, Scope.Scope> =>
+const deliver = (onOutput: Exec<never>["onOutput"] & {}): Effect.Effect<Output, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const mailbox = yield* Mailbox.make<Uint8Array>()
+    const mailbox = yield* Mailbox.make<readonly [chunk: Uint8Array, from: "stdout" | "stderr"]>()
     let waiting = 0
     let session: Ssh.Session | undefined
     const reader = yield* Mailbox.toStream(mailbox).pipe(
-      Stream.runForEach((chunk) =>
+      Stream.runForEach(([chunk, from]) =>
         Effect.zipRight(
-          onOutput(chunk),
+          onOutput(chunk, from),
           Effect.sync(() => {
             const before = waiting
             waiting -= chunk.length
@@ -555,9 +555,9 @@ const deliver = (onOutput: (chunk: Uint8Array) => Effect.Effect<void>): Effect.E
       listener: {
         // The user's own commands may leave a daemon behind that never closes its output.
         patience: 1000,
-        onData: (chunk) => {
+        onData: (chunk, from) => {
           waiting += chunk.length
-          mailbox.unsafeOffer(chunk)
+          mailbox.unsafeOffer([chunk, from])
           if (waiting >= pending) session?.pause()
         }
       },

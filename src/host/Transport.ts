@@ -18,8 +18,8 @@ export interface Exec<E> {
   readonly args: ReadonlyArray<string>
   /** Fed to the script's standard input; absent: it is closed at once. */
   readonly stdin?: Stream.Stream<Uint8Array, E>
-  /** Called with everything the script writes to either output, as it comes, instead of collecting it. */
-  readonly onOutput?: (chunk: Uint8Array) => Effect.Effect<void>
+  /** Called with everything the script writes, as it comes, instead of collecting it. */
+  readonly onOutput?: (chunk: Uint8Array, from: "stdout" | "stderr") => Effect.Effect<void>
   /** `command`: the target's `timeouts.command` bounds the whole run; `transfer`: `timeouts.transfer` bounds each pause of stdin. */
   readonly wait: "command" | "transfer"
 }

@@ -101,14 +101,19 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
     fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ address, ...fault, tools: [] }))
 
-  const run: HostSession["run"] = (command, { name, ref }) =>
+  const run: HostSession["run"] = (command, { isResult = false, name, ref }) =>
     Effect.suspend(() => {
       const step = `run "${Reply.clean(command, 80)}"`
       let head: Buffer | undefined = Buffer.alloc(0)
+      let said = Buffer.alloc(0)
       let decoded: Either.Either<void, Reply.Fault> = Reply.done("")
-      const onOutput = (chunk: Uint8Array) =>
+      const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
         Effect.suspend(() => {
-          if (head === undefined) return output(chunk)
+          if (from === "stderr") {
+            if (head !== undefined) said = Buffer.concat([said, chunk]).subarray(-longestAnswer)
+            return output(chunk)
+          }
+          if (head === undefined) return output(chunk, { isResult })
           head = Buffer.concat([head, chunk])
           const end = head.indexOf(`\n${scripts.replyEnd}\n`)
           if (end < 0 && head.length < longestAnswer) return Effect.void
@@ -116,7 +121,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
           decoded = Reply.done(head.subarray(0, answer).toString())
           const rest = head.subarray(answer)
           head = undefined
-          return rest.length === 0 ? Effect.void : output(rest)
+          return rest.length === 0 ? Effect.void : output(rest, { isResult })
         })
       return transport
         .exec({ step, script: scripts.run, args: [path, name, ref ?? "", command], wait: "command", onOutput })
@@ -125,7 +130,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
             Effect.fail(new CommandTimeout({ address, command, waited: timeout.waited }))
           ),
           Effect.flatMap(({ exitCode }) =>
-            Effect.as(settle(step, { exitCode, stderr: head?.toString() ?? "" }, decoded), exitCode)
+            Effect.as(settle(step, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), exitCode)
           )
         )
     }).pipe(Effect.withSpan("RemoteHost.run"))

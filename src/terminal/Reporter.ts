@@ -18,8 +18,8 @@ export type Event =
   | { readonly _tag: "Note"; readonly message: string }
   /** A sentence about something that is not right but does not stop the command. */
   | { readonly _tag: "Warning"; readonly message: string }
-  /** Output of a program, as it comes. */
-  | { readonly _tag: "Output"; readonly chunk: Uint8Array }
+  /** Output of a program, as it comes. `isResult`: it is what the user asked for. */
+  | { readonly _tag: "Output"; readonly chunk: Uint8Array; readonly isResult: boolean }
   /** Bytes of a transfer so far; `total` is absent where it is not known. The same `label` is the same transfer. */
   | { readonly _tag: "Progress"; readonly label: string; readonly done: number; readonly total?: number }
   /** The transfer is over, whether well or not. */
@@ -28,6 +28,8 @@ export type Event =
 /** Where the terminal's reporter writes. */
 export interface Sink {
   readonly write: (text: string | Uint8Array) => void
+  /** For output that is a result. */
+  readonly writeResult: (chunk: Uint8Array) => void
   readonly isTTY: boolean
   readonly color: boolean
   /** Asked at each drawing, since terminals change their size. */
@@ -49,9 +51,10 @@ export class Reporter extends Context.Reference<Reporter>()("deployer/Reporter",
 
   /** Reports on stderr: stdout is for results. */
   static readonly terminal: Layer.Layer<Reporter> = Layer.suspend(() => {
-    const { env, stderr } = process
+    const { env, stderr, stdout } = process
     return Reporter.to({
       write: (text) => stderr.write(text),
+      writeResult: (chunk) => stdout.write(chunk),
       isTTY: stderr.isTTY === true && env["TERM"] !== "dumb",
       color: hasColor(stderr, env),
       columns: () => stderr.columns || 80
@@ -77,7 +80,10 @@ export const note = (message: string): Effect.Effect<void> => emit({ _tag: "Note
 export const warn = (message: string): Effect.Effect<void> => emit({ _tag: "Warning", message })
 
 /** Passes a program's output on. */
-export const output = (chunk: Uint8Array): Effect.Effect<void> => emit({ _tag: "Output", chunk })
+export const output = (
+  chunk: Uint8Array,
+  { isResult = false }: { readonly isResult?: boolean } = {}
+): Effect.Effect<void> => emit({ _tag: "Output", chunk, isResult })
 
 /** Reports the bytes that pass through a stream, from `start` on, under one label. */
 export const transfer =
@@ -206,7 +212,8 @@ const draw = (sink: Sink) => {
         case "Output": {
           if (event.chunk.length === 0) return
           clear()
-          sink.write(event.chunk)
+          if (event.isResult) sink.writeResult(event.chunk)
+          else sink.write(event.chunk)
           open = event.chunk.at(-1) !== 10
           return redraw(now)
         }

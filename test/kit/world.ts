@@ -93,6 +93,7 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
     }
     const reporter = Reporter.to({
       write: (text) => void err.push(typeof text === "string" ? text : new TextDecoder().decode(text)),
+      writeResult: (chunk) => void out.push(new TextDecoder().decode(chunk)),
       isTTY: false,
       color: false,
       columns: () => 80

@@ -8,10 +8,14 @@ import * as Reporter from "../../src/terminal/Reporter.ts"
 
 const screen = (options: Partial<Reporter.Sink> = {}) => {
   let text = ""
+  let results = ""
   const decoder = new TextDecoder()
   const sink: Reporter.Sink = {
     write: (chunk) => {
       text += typeof chunk === "string" ? chunk : decoder.decode(chunk)
+    },
+    writeResult: (chunk) => {
+      results += decoder.decode(chunk)
     },
     isTTY: true,
     color: false,
@@ -20,7 +24,7 @@ const screen = (options: Partial<Reporter.Sink> = {}) => {
   }
   /** What a terminal shows: a return and an erasure drop what stood in the line. */
   const lines = () => text.split("\n").map((line) => line.split("\r\u001b[K").at(-1) ?? "")
-  return { layer: Reporter.Reporter.to(sink), lines, raw: () => text }
+  return { layer: Reporter.Reporter.to(sink), lines, raw: () => text, results: () => results }
 }
 
 const emit = (event: Reporter.Event) => Effect.flatMap(Reporter.Reporter, (reporter) => reporter.emit(event))
@@ -30,6 +34,15 @@ const end = (ok = true, label = "uploading a") => emit({ _tag: "ProgressEnd", la
 const bytes = (text: string) => new TextEncoder().encode(text)
 
 describe("Reporter on a terminal", () => {
+  it.effect("keeps output that is the result apart from what is told on the way", () => {
+    const { layer, raw, results } = screen()
+    return Effect.gen(function* () {
+      yield* Reporter.output(bytes("on the way\n"))
+      yield* Reporter.output(bytes("the result\n"), { isResult: true })
+      assert.deepStrictEqual([raw(), results()], ["on the way\n", "the result\n"])
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("draws bytes, rate and time left", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {
