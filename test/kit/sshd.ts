@@ -41,7 +41,8 @@ const find = (program: string): string | undefined =>
 /** Why tests with a real sshd cannot run here; absent where they can, and in CI, where a missing part must fail. */
 export const missingSshd: string | undefined = missing("sshd", "ssh-keygen", "ssh-agent", "ssh-add")
 
-function missing(...programs: ReadonlyArray<string>): string | undefined {
+/** Why tests with these programs cannot run here; absent where they can, and in CI, where a missing part must fail. */
+export function missing(...programs: ReadonlyArray<string>): string | undefined {
   const absent = programs.filter((program) => find(program) === undefined)
   return absent.length === 0 || process.env["CI"] === "true" ? undefined : `${absent.join(" and ")} not installed`
 }

@@ -1,0 +1,107 @@
+import { execFileSync } from "node:child_process"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { binary } from "../kit/build.ts"
+import { missing, missingSshd, sshd, titled } from "../kit/sshd.ts"
+
+/** A terminal of 100 columns and 30 rows with a shell in it. */
+const terminal = (folder: string, env: Readonly<Record<string, string>>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const tmux = (...args: ReadonlyArray<string>) =>
+        execFileSync("tmux", ["-S", join(folder, "tmux"), "-f", "/dev/null", ...args], {
+          encoding: "utf8",
+          env: { ...process.env, ...env, TERM: "xterm-256color", PS1: "local> ", ENV: "" }
+        })
+      tmux("new-session", "-d", "-x", "100", "-y", "30", "-c", folder, "sh")
+      const screen = () => tmux("capture-pane", "-p")
+      return {
+        type: (line: string) => Effect.sync(() => tmux("send-keys", line, "Enter")),
+        press: (key: string) => Effect.sync(() => tmux("send-keys", key)),
+        resize: (columns: number, rows: number) =>
+          Effect.sync(() => tmux("resize-window", "-x", String(columns), "-y", String(rows))),
+        waitFor: (text: string | RegExp) =>
+          Effect.repeat(Effect.delay(Effect.sync(screen), 50), {
+            until: (shown) => (typeof text === "string" ? shown.includes(text) : text.test(shown))
+          }).pipe(
+            Effect.timeoutFail({
+              duration: "8 seconds",
+              onTimeout: () => new Error(`"${text}" did not appear on the terminal:\n${screen()}`)
+            })
+          ),
+        end: () => tmux("kill-server")
+      }
+    }),
+    ({ end }) => Effect.sync(end)
+  )
+
+const absent = missingSshd ?? missing("tmux")
+const suite = absent === undefined ? describe : describe.skip
+
+suite(titled("A shell on a host", absent), () => {
+  const begin = Effect.gen(function* () {
+    const host = yield* sshd()
+    const project = join(host.folder, "project")
+    mkdirSync(join(project, "deployer/config"), { recursive: true })
+    mkdirSync(join(host.home, "two words"))
+    mkdirSync(join(project, ".ssh"))
+    execFileSync("cp", [host.knownHosts, join(project, ".ssh/known_hosts")])
+    const { keyFile: sshKey, port, user } = host
+    const prod = { host: host.host, port, user, sshKey, name: "my_app", path: "two words" }
+    writeFileSync(
+      join(project, "deployer/config/deployer_config.ts"),
+      `export default ${JSON.stringify({ targets: { prod } })}\n`
+    )
+    const here = yield* terminal(project, { HOME: project, DEPLOYER: `${process.execPath} ${binary}` })
+    yield* here.type(
+      "stty -g > before; $DEPLOYER ssh target=prod; echo status $?; stty -g > after; cmp before after && echo same"
+    )
+    return { here, host }
+  })
+
+  it.live("has a real terminal, and gives the user's back as it was", () =>
+    Effect.gen(function* () {
+      const { here, host } = yield* begin
+      yield* here.type('echo "[$PWD]" $(stty size) $TERM; tty')
+      yield* here.waitFor(`[${host.home}/two words] 30 100 `)
+      yield* here.waitFor(/^\/dev\//m)
+      yield* here.type("sleep 100 && echo slept")
+      yield* here.press("C-c")
+      yield* here.type("echo interrupted $?")
+      yield* here.waitFor("interrupted 130")
+      yield* here.resize(80, 20)
+      yield* here.type(
+        "clear; while [ $(stty size | cut -d ' ' -f 2) != 80 ]; do sleep 0.1; done; stty size; seq 99999 | tail -n 1 | tr 9 x; exit 9"
+      )
+      yield* here.waitFor("20 80")
+      yield* here.waitFor("xxxxx")
+      yield* here.waitFor("status 9")
+      yield* here.waitFor(/^same$/m)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends with a sentence when the host is gone", () =>
+    Effect.gen(function* () {
+      const { here, host } = yield* begin
+      yield* here.type("echo begun $((6 * 7))")
+      yield* here.waitFor("begun 42")
+      yield* host.stop
+      yield* here.waitFor("status 1")
+      yield* here.waitFor("was lost")
+      yield* here.waitFor(/^same$/m)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is refused without a terminal", () =>
+    Effect.gen(function* () {
+      const { here } = yield* begin
+      yield* here.type("exit")
+      yield* here.waitFor("status 0")
+      yield* here.type("clear; echo hi | $DEPLOYER ssh target=prod; echo status $?")
+      yield* here.waitFor("status 3")
+      yield* here.waitFor("There is no terminal")
+    }).pipe(Effect.scoped)
+  )
+})
