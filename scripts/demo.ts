@@ -3,7 +3,7 @@
  * builder and this machine as the host where they do not.
  */
 import { spawnSync } from "node:child_process"
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -15,9 +15,18 @@ const bin = join(here, "dist/bin.js")
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
-const engine = spawnSync("docker", ["version"], { stdio: "ignore" }).status === 0
+const engine = spawnSync("docker", ["version"], { stdio: "ignore", timeout: 15_000 }).status === 0
+
+// Installed is not yet able to start: not every machine lets everybody run one.
+const ownHost =
+  missingSshd === undefined
+    ? Effect.catchAllDefect(sshd(), (defect) =>
+        Effect.succeed(defect instanceof Error ? (defect.message.split("\n")[0] ?? "") : String(defect))
+      )
+    : Effect.succeed(missingSshd)
 
 const demo = Effect.gen(function* () {
+  if (!existsSync(bin)) throw new Error("There is no dist/bin.js: run npm run build first")
   const project = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "deployer-demo-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
@@ -26,7 +35,8 @@ const demo = Effect.gen(function* () {
   mkdirSync(join(home, ".ssh"), { recursive: true, mode: 0o700 })
   cpSync(join(here, "deployer/demo"), project, { recursive: true })
 
-  const host = missingSshd === undefined ? yield* sshd() : undefined
+  const found = yield* ownHost
+  const host = typeof found === "string" ? undefined : found
   if (host !== undefined) cpSync(host.knownHosts, join(home, ".ssh/known_hosts"))
   say(
     engine
@@ -35,7 +45,7 @@ const demo = Effect.gen(function* () {
   )
   say(
     host === undefined
-      ? "sshd cannot be started here: the host is this machine, without SSH.\n"
+      ? `No sshd of the demo's own (${found}): the host is this machine, without SSH.\n`
       : `The host is an OpenSSH of this demo's own, at 127.0.0.1:${host.port}.\n`
   )
 
