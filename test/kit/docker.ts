@@ -48,6 +48,26 @@ export interface Context {
   readonly leftovers: () => ReadonlyArray<string>
 }
 
+/** Containers, and images without a name, whose label `deployer.test` has this value. */
+export const leftoversOf = (marker: string): ReadonlyArray<string> => {
+  const filter = ["--filter", `label=deployer.test=${marker}`]
+  return [
+    docker("ps", "--all", "--quiet", "--no-trunc", ...filter),
+    docker("images", "--quiet", "--no-trunc", "--filter", "dangling=true", ...filter)
+  ]
+    .join("\n")
+    .split("\n")
+    .filter((id) => id !== "")
+}
+
+/** Removes what builds of a release's name left, its layer cache too, and all that has the label. */
+export const removeBuilt = (name: string, marker: string): void => {
+  const tags = docker("images", "--format", "{{.Tag}}", "deployer-cache").split("\n")
+  for (const tag of tags) if (tag.startsWith(`${name}.`)) docker("rmi", `deployer-cache:${tag}`)
+  for (const id of leftoversOf(marker)) docker("rm", "--force", id)
+  for (const id of leftoversOf(marker)) docker("rmi", "--force", id)
+}
+
 /** How the image is to be. */
 export interface ContextOptions {
   /** The release's name; images for its layer cache are removed by it. */
@@ -92,24 +112,13 @@ export const buildContext = (options: ContextOptions): Effect.Effect<Context, ne
           ""
         ].join("\n")
       )
-      const filter = ["--filter", `label=deployer.test=${marker}`]
-      const leftovers = () =>
-        [
-          docker("ps", "--all", "--quiet", "--no-trunc", ...filter),
-          docker("images", "--quiet", "--no-trunc", "--filter", "dangling=true", ...filter)
-        ]
-          .join("\n")
-          .split("\n")
-          .filter((id) => id !== "")
+      const leftovers = () => leftoversOf(marker)
       return { folder, dockerfile, marker, leftovers }
     }),
-    ({ folder, leftovers }) =>
+    ({ folder, marker }) =>
       Effect.sync(() => {
         fs.rmSync(folder, { recursive: true, force: true })
-        const tags = docker("images", "--format", "{{.Tag}}", "deployer-cache").split("\n")
-        for (const tag of tags) if (tag.startsWith(`${options.name}.`)) docker("rmi", `deployer-cache:${tag}`)
-        for (const id of leftovers()) docker("rm", "--force", id)
-        for (const id of leftovers()) docker("rmi", "--force", id)
+        removeBuilt(options.name, marker)
       })
   )
 

@@ -32,7 +32,7 @@ export const file = (at: string, content: string, mode = 0o644): TreeEntry => ({
 export const symlink = (at: string, to: string): TreeEntry => ({ ...none, kind: "symlink", path: at, to })
 export const hardlink = (at: string, to: string): TreeEntry => ({ ...none, kind: "hardlink", path: at, to })
 
-export const sha256 = (content: string): string => createHash("sha256").update(content).digest("hex")
+export const sha256 = (content: string | Uint8Array): string => createHash("sha256").update(content).digest("hex")
 
 const tarTypes = { dir: "Directory", file: "File", symlink: "Symlink", hardlink: "Hardlink" } as const
 
@@ -87,7 +87,7 @@ export const treeIn = (folder: string): Record<string, string> => {
         visit(at)
       } else if (info.isSymbolicLink()) found.push([at, `symlink ${fs.readlinkSync(path.join(folder, at))}`])
       else {
-        const content = fs.readFileSync(path.join(folder, at), "utf8")
+        const content = fs.readFileSync(path.join(folder, at))
         found.push([at, `file ${(info.mode & 0o777).toString(8)} ${sha256(content)}`])
       }
     }
