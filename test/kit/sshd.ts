@@ -183,9 +183,10 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
     const kill = async () => {
       if (child.exitCode !== null || child.signalCode !== null) return
       const pid = child.pid ?? 0
-      // Sessions first: once sshd is gone, they belong to nobody.
-      for (const descendant of descendantsOf(pid)) killOne(descendant)
+      const descendants = descendantsOf(pid)
+      // The guard first, or it would take the end of its `cat` for ours.
       killOne(pid)
+      for (const descendant of descendants) killOne(descendant)
       await once(child, "exit")
     }
     if (!(await answers(port, () => !/fatal|Cannot bind/.test(log)))) {
