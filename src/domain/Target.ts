@@ -59,7 +59,8 @@ const defaultTimeouts = Schema.decodeSync(Timeouts)({})
 const targetFields = {
   /** A host name or address, or `"local"`: this machine, without SSH. */
   host: oneLine("a host"),
-  port: Schema.optionalWith(Port, { default: () => 22 }),
+  /** Absent: what `~/.ssh/config` says, or 22. */
+  port: Schema.optional(Port),
   /** The login; absent: the name of the local user, as `ssh` does. */
   user: Schema.optional(oneLine("a user")),
   /** The name of the release that this target runs. */

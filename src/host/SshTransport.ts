@@ -121,8 +121,7 @@ const findPlace = (target: Target, root: string) =>
     const configured = config.identityFiles.map(fromConfig)
     return {
       host,
-      // The config of deployer cannot tell a port that is not set from the usual one.
-      port: target.port === 22 ? (config.port ?? 22) : target.port,
+      port: target.port ?? config.port ?? 22,
       user,
       agentSocket: agent === "SSH_AUTH_SOCK" ? agentSocket : agent === "none" ? undefined : fromConfig(agent),
       wholeAgent: target.sshKey === undefined && !config.identitiesOnly,
