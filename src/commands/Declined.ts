@@ -6,10 +6,12 @@ import * as Schema from "effect/Schema"
 /** A question was answered with no, so the command did not do what it is for. */
 export class Declined extends Schema.TaggedError<Declined>()("Declined", {
   /** What was not done, one clause: `nothing was removed`. */
-  consequence: Schema.String
+  consequence: Schema.String,
+  /** In the words of the question. */
+  answer: Schema.optionalWith(Schema.String, { default: () => "no" })
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `The answer was no: ${this.consequence}`
+    return `The answer was ${this.answer}: ${this.consequence}`
   }
 }

@@ -15,7 +15,7 @@ import type { Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type HostSession, HostUnfit, RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
-import { bytes } from "../terminal/format.ts"
+import { bytes, dateTime } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
@@ -106,17 +106,16 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, sele
     const release = found.value
     if (release.name !== word) return yield* insistOnName(target, release)
     const agreed = yield* prompt.confirm({
-      message: `Release ${releaseLabel(release)} (id ${release.id}, ${DateTime.formatIso(release.createdAt)}) is the latest of ${word}. Deploy it to ${target.key}?`,
+      message: `Release ${releaseLabel(release)} (id ${release.id}, built ${dateTime(release.createdAt)} UTC) is the latest of ${word}. Deploy it to ${target.key}?`,
       initial: true,
       safe: true,
       hint: `name it with release=${release.id}, or answer with yes`
     })
     if (agreed) return yield* insistOnName(target, release)
-  } else {
-    yield* Reporter.note(`The store has no release of ${target.name}`)
   }
   const all = yield* store.list()
   if (all.length === 0) return yield* new ReleaseNotFound({ selector: word, known: [] })
+  if (Option.isNone(found)) yield* Reporter.note(`The store has no release of ${target.name}, only others`)
   const chosen = yield* prompt.select({
     message: `Which release goes to ${target.key}?`,
     choices: all.map((release) => ({ title: releaseTitle(release), value: release })),
@@ -126,13 +125,7 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, sele
 })
 
 const releaseTitle = (release: Release): string =>
-  [
-    release.id,
-    release.name,
-    shortRef(release.ref),
-    DateTime.formatIso(release.createdAt),
-    release.tags.join(", ")
-  ].join("  ")
+  [release.id, release.name, shortRef(release.ref), dateTime(release.createdAt), release.tags.join(", ")].join("  ")
 
 const insistOnName = (target: Target, release: Release) =>
   release.name === target.name
@@ -142,7 +135,7 @@ const insistOnName = (target: Target, release: Release) =>
           message: `Target ${target.key} runs ${target.name}, but this is a release of ${release.name}. Deploy it there all the same?`,
           initial: false,
           safe: false,
-          hint: `choose a release of ${target.name}`
+          hint: `choose a release of ${target.name}, or answer on a terminal`
         })
       ).pipe(
         Effect.flatMap((agreed) =>
@@ -176,7 +169,7 @@ const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
     safe: { value: "keep" },
     hint: `answer with yes to keep ${them} and go on`
   })
-  if (answer === "abort") return yield* new Declined({ consequence: "nothing was deployed" })
+  if (answer === "abort") return yield* new Declined({ answer: "abort", consequence: "nothing was deployed" })
   return answer === "remove"
 })
 
@@ -200,7 +193,15 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
   if (plan.outcome !== "nothing") {
     yield* logEvent(session, plan.outcome === "deploy" ? "deployed" : "linked", [plan.release])
   }
-  for (const step of plan.steps.filter(isAfter)) yield* carryOutStep(session, plan, manifest, step)
+  for (const step of plan.steps.filter(isAfter)) {
+    yield* Effect.tapError(carryOutStep(session, plan, manifest, step), (error) =>
+      error._tag === "HookFailed"
+        ? Effect.void
+        : Reporter.warn(
+            `${releaseLabel(plan.release)} is current, but not all of its afterSwitch commands ran, and the next deploy will not run them: see to it on ${session.address}`
+          )
+    )
+  }
 })
 
 const carryOutStep = Effect.fnUntraced(function* (

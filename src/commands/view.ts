@@ -3,12 +3,11 @@
  */
 import * as Terminal from "@effect/platform/Terminal"
 import * as Console from "effect/Console"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { DeployPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
-import { bytes, duration } from "../terminal/format.ts"
+import { bytes, dateTime, duration } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import type { BuildReport } from "./build.ts"
 import type { DeployReport } from "./deploy.ts"
@@ -27,8 +26,6 @@ export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal>
     const columns = (yield* terminal.isTTY) ? yield* terminal.columns : undefined
     yield* Console.log(view(columns))
   })
-
-const date = (when: DateTime.Utc): string => DateTime.formatIso(when).slice(0, 19).replace("T", " ")
 
 const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
   const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
@@ -110,7 +107,7 @@ const storeRow = (release: Release) => [
   String(release.id),
   release.name,
   shortRef(release.ref),
-  date(release.createdAt),
+  dateTime(release.createdAt),
   bytes(release.size),
   release.tags.join(", ")
 ]
@@ -145,7 +142,7 @@ export const releaseInfo =
       ["sha256", release.sha256],
       ["tarball", `${release.fileName}, ${bytes(release.size)}, ${entries} entries`],
       ["tags", release.tags.join(", ")],
-      ["built", `${date(release.createdAt)} UTC`],
+      ["built", `${dateTime(release.createdAt)} UTC`],
       ["took", release.metadata.buildMillis === undefined ? undefined : duration(release.metadata.buildMillis)],
       ["builder", release.metadata.builder],
       ["commit", provenance(release)],
@@ -172,8 +169,8 @@ export const hostInfo =
             current ? "current" : "",
             release.name,
             shortRef(release.ref),
-            date(release.createdAt),
-            date(release.deployedAt),
+            dateTime(release.createdAt),
+            dateTime(release.deployedAt),
             tags.join(", ")
           ]),
           columns
@@ -191,8 +188,8 @@ export const hostReleaseInfo =
       ["on", `${address}:${path}${current ? " (current)" : ""}`],
       ["size", `${bytes(size)} unpacked, ${bytes(release.size)} as tarball`],
       ["tags", tags.join(", ")],
-      ["built", `${date(release.createdAt)} UTC as id ${release.id}`],
-      ["deployed", `${date(release.deployedAt)} UTC`],
+      ["built", `${dateTime(release.createdAt)} UTC as id ${release.id}`],
+      ["deployed", `${dateTime(release.deployedAt)} UTC`],
       ["commit", release.commit]
     ])
 

@@ -1,6 +1,7 @@
 /**
  * Quantities for people.
  */
+import * as DateTime from "effect/DateTime"
 
 const units = ["kB", "MB", "GB", "TB", "PB"]
 
@@ -27,3 +28,6 @@ export const duration = (millis: number): string => {
   if (minutes < 60) return `${minutes} min${seconds % 60 === 0 ? "" : ` ${seconds % 60} s`}`
   return `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? "" : ` ${minutes % 60} min`}`
 }
+
+/** A moment to the second, in UTC: `2026-01-02 03:04:05`. */
+export const dateTime = (when: DateTime.Utc): string => DateTime.formatIso(when).slice(0, 19).replace("T", " ")

@@ -1,18 +1,75 @@
+import { readdirSync, rmSync } from "node:fs"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { Metadata, type Release } from "../../src/domain/Release.ts"
+import type { MemoryHost, MemoryStep } from "../../src/host/MemoryHost.ts"
+import {
+  AuthenticationFailed,
+  type ConnectFailure,
+  HostKeyRejected,
+  HostUnreachable,
+  KeyUnusable
+} from "../../src/host/RemoteHost.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
-import { currentRef, hostNamed, prodHost, prodPath, run, usualConfig, world } from "../kit/world.ts"
+import { ctrlC, PromptAborted, PromptUnavailable } from "../../src/terminal/Prompt.ts"
+import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { hostRelease, refOf } from "../kit/samples.ts"
+import {
+  built,
+  currentRef,
+  hostNamed,
+  prodHost,
+  prodPath,
+  projectFolder,
+  run,
+  stored,
+  usualConfig,
+  world
+} from "../kit/world.ts"
 
-const builtOnce = Effect.gen(function* () {
-  yield* run("build target=prod")
-  const [release] = yield* (yield* ReleaseStore).list()
-  return release!
+const address = "deploy@host.test"
+
+const withTarget = (settings: Partial<NonNullable<ConfigInput["targets"]>[string]>): ConfigInput => ({
+  ...usualConfig,
+  targets: { prod: { host: prodHost, user: "deploy", name: "my_app", path: prodPath, ...settings } }
 })
+
+/** A release in the store that no build made. */
+const planted = (name: string, ref: string) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const store = yield* ReleaseStore
+      const parcel = yield* store.receive(Stream.make(new TextEncoder().encode(ref)))
+      const createdAt = yield* DateTime.now
+      return yield* store.add(
+        { ...parcel, ref },
+        { name, tags: [], createdAt, metadata: Metadata.make({}), manifest: [] }
+      )
+    })
+  )
+
+/** What lies in `releases/` that is neither a release nor the link. */
+const leftovers = (host: MemoryHost, path = prodPath) =>
+  host.files.names(`${path}/releases`).filter((name) => name !== "current" && !name.startsWith("deployer_"))
+
+const logged = (host: MemoryHost, path = prodPath): ReadonlyArray<string> =>
+  (host.files.read(`${path}/config/log`) ?? "")
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => String(JSON.parse(line).event))
+
+/** Whether all that a release holds is there under `current`. */
+const isWhole = (host: MemoryHost, path = prodPath): boolean =>
+  host.files.read(`${path}/releases/current/.deployer_release.json`) !== undefined &&
+  host.files.read(`${path}/releases/current/my_app/version`) !== undefined
 
 describe("deploy", () => {
   it.scoped("asks about the latest release, deploys it and makes it current", () =>
     Effect.gen(function* () {
-      const release = yield* builtOnce
+      const release = yield* built
       const ran = yield* run("deploy target=prod", "")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.lengthOf(ran.asked, 1)
@@ -27,7 +84,7 @@ describe("deploy", () => {
 
   it.scoped("does nothing for the release that is current, and says so", () =>
     Effect.gen(function* () {
-      yield* builtOnce
+      yield* built
       yield* run("deploy target=prod yes")
       const host = yield* hostNamed()
       host.steps.length = 0
@@ -40,7 +97,7 @@ describe("deploy", () => {
 
   it.scoped("links an older release again, asks nothing for an id, and moves latest to it", () =>
     Effect.gen(function* () {
-      const first = yield* builtOnce
+      const first = yield* built
       yield* run("deploy target=prod yes")
       yield* run("build_and_deploy target=prod")
       const ran = yield* run("deploy target=prod release=1")
@@ -55,7 +112,7 @@ describe("deploy", () => {
 
   it.scoped("prints the plan, and touches nothing", () =>
     Effect.gen(function* () {
-      yield* builtOnce
+      yield* built
       const ran = yield* run("deploy target=prod plan")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.deepStrictEqual(
@@ -77,7 +134,7 @@ describe("deploy", () => {
 
   it.scoped("on no, offers all releases and deploys the chosen one", () =>
     Effect.gen(function* () {
-      const first = yield* builtOnce
+      const first = yield* built
       yield* run("build target=prod")
       const ran = yield* run("deploy target=prod", "n", "2")
       assert.strictEqual(ran.status, 0, ran.stderr)
@@ -87,7 +144,7 @@ describe("deploy", () => {
 
   it.scoped("cannot ask without a terminal, and leaves the host alone", () =>
     Effect.gen(function* () {
-      yield* builtOnce
+      yield* built
       const ran = yield* run("deploy target=prod")
       assert.strictEqual(ran.status, 3)
       assert.match(ran.stderr, /no terminal to ask.*release=1/s)
@@ -97,7 +154,7 @@ describe("deploy", () => {
 
   it.scoped("runs the hooks in the release, and removes it again where one fails before the switch", () =>
     Effect.gen(function* () {
-      yield* builtOnce
+      yield* built
       const host = yield* hostNamed()
       host.onRun = ({ command }) => (command === "bad" ? { exitCode: 7, output: "no such table\n" } : {})
       const ran = yield* run("deploy target=prod yes")
@@ -117,5 +174,634 @@ describe("deploy", () => {
         })
       )
     )
+  )
+
+  describe("refuses a host that is not fit for it, says why, and changes nothing:", () => {
+    const cases: ReadonlyArray<readonly [what: string, arrange: (host: MemoryHost) => void, said: string]> = [
+      [
+        "a file in the way of the path",
+        (host) => host.files.write("/srv", "a file"),
+        "/srv/my_app on deploy@host.test is, or is below, something that is not a directory"
+      ],
+      [
+        "a path that cannot be written",
+        (host) => {
+          host.files.makeDirectory("/srv")
+          host.readOnly.add("/srv")
+        },
+        "/srv/my_app on deploy@host.test cannot be written by this user"
+      ],
+      [
+        "releases/ that cannot be written",
+        (host) => {
+          host.files.makeDirectory(`${prodPath}/config`)
+          host.files.makeDirectory(`${prodPath}/releases`)
+          host.readOnly.add(`${prodPath}/releases`)
+        },
+        "cannot be written by this user"
+      ],
+      [
+        "a directory at current",
+        (host) => host.files.makeDirectory(`${prodPath}/releases/current`),
+        "/srv/my_app/releases/current on deploy@host.test is not a link but a file or directory that deployer did not make"
+      ],
+      [
+        "a file at current",
+        (host) => host.files.write(`${prodPath}/releases/current`, ""),
+        "is not a link but a file or directory"
+      ],
+      [
+        "no tar and no hash program",
+        (host) => {
+          host.missingTools.add("tar")
+          host.missingTools.add("sha256")
+        },
+        "deploy@host.test lacks tar and sha256sum, shasum or openssl: install"
+      ],
+      [
+        "a disk that is too full",
+        (host) => {
+          host.freeBytes = 0
+        },
+        "has 0 bytes free, and "
+      ]
+    ]
+    for (const [what, arrange, said] of cases) {
+      it.scoped(what, () =>
+        Effect.gen(function* () {
+          yield* planted("my_app", refOf("A"))
+          const host = yield* hostNamed()
+          arrange(host)
+          const before = host.files.below("/")
+          const ran = yield* run("deploy target=prod yes")
+          assert.strictEqual(ran.status, 1)
+          assert.include(ran.stderr, said)
+          assert.match(ran.stderr, /^deployer: [^\n]*\n$/)
+          assert.strictEqual(ran.stdout, "")
+          assert.deepStrictEqual(host.steps, ["inspect"])
+          assert.deepStrictEqual(host.files.below("/"), before)
+          const plan = yield* run("deploy target=prod plan")
+          assert.strictEqual(plan.status, 1)
+          assert.strictEqual(plan.stderr, ran.stderr)
+        }).pipe(Effect.provide(world()))
+      )
+    }
+
+    it.scoped("what appears after the look is refused as well", () =>
+      Effect.gen(function* () {
+        yield* built
+        const host = yield* hostNamed()
+        host.beforeStep = (step) =>
+          step === "activate"
+            ? Effect.sync(() => void host.files.makeDirectory(`${prodPath}/releases/current`))
+            : Effect.void
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 1)
+        assert.match(ran.stderr, /current on deploy@host.test is not a link/)
+      }).pipe(Effect.provide(world()))
+    )
+  })
+
+  describe("takes the release", () => {
+    const [ab1, ab2, c] = [`ABCD1${"0".repeat(27)}`, `ABCD2${"0".repeat(27)}`, `C0FFEE${"0".repeat(26)}`]
+
+    it.scoped("that an id, a name, a ref or the beginning of one names", () =>
+      Effect.gen(function* () {
+        for (const ref of [ab1, ab2, c]) yield* planted("my_app", ref)
+        const cases: ReadonlyArray<readonly [word: string, id: number]> = [
+          ["1", 1],
+          ["my_app", 3],
+          [ab2, 2],
+          ["C0FF", 3],
+          ["abcd1", 1]
+        ]
+        for (const [word, id] of cases) {
+          const ran = yield* run(`deploy target=prod release=${word} plan`)
+          assert.include(ran.stdout, `(id ${id})`, word)
+          const host = yield* hostNamed()
+          host.failStep("prepare", "that far only")
+          host.steps.length = 0
+          const deployed = yield* run(`deploy target=prod release=${word} yes`)
+          assert.deepStrictEqual(deployed.asked, [])
+          assert.deepStrictEqual(host.steps, ["inspect", "prepare"])
+        }
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("of that name only after a question, of an id without one", () =>
+      Effect.gen(function* () {
+        yield* built
+        const named = yield* run("deploy target=prod release=my_app", "y")
+        assert.strictEqual(named.status, 0, named.stderr)
+        assert.lengthOf(named.asked, 1)
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("or refuses a word that names several or none", () =>
+      Effect.gen(function* () {
+        for (const ref of [ab1, ab2, c]) yield* planted("my_app", ref)
+        const ambiguous = yield* run("deploy target=prod release=ABCD yes")
+        assert.strictEqual(ambiguous.status, 2)
+        assert.strictEqual(
+          ambiguous.stderr,
+          `deployer: "ABCD" is the beginning of several refs (${ab1}, ${ab2}): give more of it\n`
+        )
+        for (const word of ["99", "my_ap", "FFFF", "C0F"]) {
+          const ran = yield* run(`deploy target=prod release=${word} yes`)
+          assert.strictEqual(ran.status, 2, word)
+          assert.strictEqual(
+            ran.stderr,
+            `deployer: No release has the id, name or ref "${word}" (the store has releases of: my_app; see deployer manage info)\n`
+          )
+        }
+        assert.strictEqual((yield* hostNamed()).connections, 0)
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("or says that the store is empty", () =>
+      Effect.gen(function* () {
+        for (const line of ["deploy target=prod", "deploy target=prod yes", "deploy target=prod plan"]) {
+          const ran = yield* run(line)
+          assert.strictEqual(ran.status, 2, line)
+          assert.match(ran.stderr, /^deployer: .*the store is empty: run deployer build target=T first\)\n$/)
+        }
+        const named = yield* run("deploy target=prod release=7")
+        assert.strictEqual(named.status, 2)
+        assert.match(named.stderr, /"7" \(the store is empty/)
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("of another name only after a question, which yes does not answer", () =>
+      Effect.gen(function* () {
+        yield* run("build target=other")
+        const host = yield* hostNamed()
+        const question = "Target prod runs my_app, but this is a release of other_app. Deploy it there all the same?"
+        for (const [line, answers, status] of [
+          ["deploy target=prod release=1", [], 3],
+          ["deploy target=prod release=1 yes", [], 3],
+          ["deploy target=prod release=other_app yes", [], 3],
+          ["deploy target=prod release=1", [""], 1],
+          ["deploy target=prod release=1", ["n"], 1],
+          ["deploy target=prod release=1", [ctrlC], 130],
+          ["deploy target=prod", ["1", "n"], 1]
+        ] as const) {
+          const ran = yield* run(line, ...answers)
+          assert.strictEqual(ran.status, status, `${line} ${answers}`)
+          assert.strictEqual(ran.asked.at(-1), question)
+          assert.match(
+            ran.stderr,
+            /deployer: .*(choose a release of my_app, or answer on a terminal|nothing was (deployed|changed))/
+          )
+        }
+        assert.strictEqual(host.connections, 0)
+        const ran = yield* run("deploy target=prod release=1", "y")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.isDefined(host.files.read(`${prodPath}/releases/current/other_app/my_app/version`))
+      }).pipe(
+        Effect.provide(
+          world({
+            config: {
+              ...usualConfig,
+              targets: {
+                ...usualConfig.targets,
+                other: { host: "other.test", name: "other_app", path: "/srv/other", builder: "prod" }
+              }
+            }
+          })
+        )
+      )
+    )
+
+    it.scoped("that a number of the list names, after another attempt", () =>
+      Effect.gen(function* () {
+        const first = yield* built
+        const ran = yield* run("deploy target=prod", "perhaps", "n", "9", "my_app", "1")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
+      }).pipe(Effect.provide(world()))
+    )
+  })
+
+  describe("where the tarball is gone from the store", () => {
+    const setUp = Effect.gen(function* () {
+      const root = yield* projectFolder
+      const folder = join(root, "deployer", "release_store")
+      const lose = (release: Release) => Effect.sync(() => rmSync(join(folder, release.fileName)))
+      return { lose, layer: world({ root }), names: () => readdirSync(folder) }
+    })
+
+    it.scoped("before the choice: clears the entry aloud and takes the one before", () =>
+      Effect.gen(function* () {
+        const { layer, lose } = yield* setUp
+        yield* Effect.gen(function* () {
+          const first = yield* built
+          const second = yield* built
+          yield* lose(second)
+          const ran = yield* run("deploy target=prod yes")
+          assert.strictEqual(ran.status, 0, ran.stderr)
+          assert.match(ran.stderr, /warning: .*my_app-[0-9]+\.tar\.gz.*(gone|cleared)/)
+          assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
+          assert.deepStrictEqual(
+            (yield* stored).map(({ id }) => id),
+            [1]
+          )
+        }).pipe(Effect.provide(layer))
+      })
+    )
+
+    it.scoped("in between: fails with what to do, and the host stays as it was", () =>
+      Effect.gen(function* () {
+        const { layer, lose } = yield* setUp
+        yield* Effect.gen(function* () {
+          const first = yield* built
+          yield* run("deploy target=prod yes")
+          const second = yield* built
+          const host = yield* hostNamed()
+          host.beforeStep = (step) => (step === "inspect" ? lose(second) : Effect.void)
+          const ran = yield* run("deploy target=prod yes")
+          assert.strictEqual(ran.status, 1)
+          assert.match(ran.stderr, /deployer: The tarball .* is gone from release_store\/, so its entry was cleared/)
+          assert.strictEqual(currentRef(host), first.ref)
+          assert.deepStrictEqual(
+            (yield* stored).map(({ id }) => id),
+            [1]
+          )
+        }).pipe(Effect.provide(layer))
+      })
+    )
+  })
+
+  describe("where another deployment did not finish", () => {
+    const ref = refOf("B")
+    const part = `${prodPath}/releases/.staging_${ref}/release.tar.gz`
+    const setUp = Effect.gen(function* () {
+      const release = yield* built
+      const host = yield* hostNamed()
+      host.plantUpload(prodPath, { ref, content: new Uint8Array(5), note: "begun by eve@desk" })
+      return { host, release }
+    })
+
+    it.scoped("shows it and removes it", () =>
+      Effect.gen(function* () {
+        const { host, release } = yield* setUp
+        const ran = yield* run("deploy target=prod", "y", "1")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.match(
+          ran.stderr,
+          /warning: A deployment of BBBBBBBB to deploy@host\.test did not finish \(begun by eve@desk; 5 B arrived\)/
+        )
+        assert.include(ran.stderr, "Removed the unfinished deployment of BBBBBBBB")
+        assert.isUndefined(host.files.bytes(part))
+        assert.strictEqual(currentRef(host), release.ref)
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("or keeps it", () =>
+      Effect.gen(function* () {
+        const { host, release } = yield* setUp
+        const ran = yield* run("deploy target=prod release=1", "2")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.isDefined(host.files.bytes(part))
+        assert.strictEqual(currentRef(host), release.ref)
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("or goes no further", () =>
+      Effect.gen(function* () {
+        const { host } = yield* setUp
+        for (const [answers, status] of [
+          [["3"], 1],
+          [["\\a"], 130],
+          [[ctrlC], 130],
+          [[], 3]
+        ] as const) {
+          host.steps.length = 0
+          const ran = yield* run("deploy target=prod release=1", ...answers)
+          assert.strictEqual(ran.status, status)
+          if (status === 1) assert.match(ran.stderr, /deployer: The answer was abort: nothing was deployed\n/)
+          assert.deepStrictEqual(host.steps, ["inspect"])
+          assert.isDefined(host.files.bytes(part))
+        }
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("keeps it with yes", () =>
+      Effect.gen(function* () {
+        const { host } = yield* setUp
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(ran.asked, [])
+        assert.isDefined(host.files.bytes(part))
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("tells one that was unpacked from one that was cut, and asks once for all", () =>
+      Effect.gen(function* () {
+        const { host } = yield* setUp
+        host.plantUnrecorded(prodPath, hostRelease({ ref: refOf("C") }), { version: "1" })
+        const ran = yield* run("deploy target=prod release=1", "1")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(ran.asked, ["What about these 2?"])
+        assert.match(
+          ran.stderr,
+          /A deployment of CCCCCCCC .* did not finish \(nobody wrote who began it; it was unpacked\)/
+        )
+        assert.deepStrictEqual(leftovers(host), [])
+        assert.isUndefined(host.files.node(`${prodPath}/releases/deployer_${refOf("C")}`))
+      }).pipe(Effect.provide(world()))
+    )
+  })
+
+  it.scoped("goes on with its own upload and sends only what is missing", () =>
+    Effect.gen(function* () {
+      const { ref, size } = yield* built
+      const host = yield* hostNamed()
+      host.cutUploadAfter = 100
+      const cut = yield* run("deploy target=prod yes")
+      assert.strictEqual(cut.status, 1)
+      assert.match(
+        cut.stderr,
+        /deployer: The connection to deploy@host\.test was lost \(connection reset\): the next deploy goes on from what the host has/
+      )
+      assert.isUndefined(currentRef(host))
+      // Cut again if more is sent than what is missing, and not used up if less is.
+      host.cutUploadAfter = size - 100
+      const ran = yield* run("deploy target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.strictEqual(host.cutUploadAfter, 0)
+      assert.include(ran.stderr, `Going on with the upload after 100 B of ${size} B`)
+      assert.deepStrictEqual(ran.asked, [])
+      assert.strictEqual(currentRef(host), ref)
+      assert.deepStrictEqual(leftovers(host), [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("refuses what arrived damaged and removes it; the next deploy starts anew", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      host.beforeStep = (step) =>
+        Effect.sync(() => {
+          const file = `${prodPath}/releases/.staging_${ref}/release.tar.gz`
+          const bytes = host.files.bytes(file)
+          if (step === "unpack" && bytes !== undefined) host.files.write(file, bytes.with(90, (bytes[90]! + 1) % 256))
+        })
+      const ran = yield* run("deploy target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.match(
+        ran.stderr,
+        /deployer: Release [0-9A-F]+ arrived damaged on deploy@host\.test .*nothing was switched/
+      )
+      assert.isUndefined(currentRef(host))
+      assert.deepStrictEqual(leftovers(host), [])
+      host.beforeStep = () => Effect.void
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+      assert.strictEqual(currentRef(host), ref)
+    }).pipe(Effect.provide(world()))
+  )
+
+  describe("whose connection is lost at any step leaves the old release or the new one, and a plain deploy mends it:", () => {
+    const hosts = Array.from({ length: 20 }, (_, k) => `host${k}.test`)
+    const config = withTarget({})
+    const everywhere: ConfigInput = {
+      ...config,
+      targets: Object.fromEntries([
+        ...Object.entries(config.targets ?? {}),
+        ...hosts.map((host, k) => [
+          `t${k}`,
+          { host, name: "my_app", path: prodPath, builder: "prod", afterUnpack: "migrate", afterSwitch: "reload" }
+        ])
+      ])
+    }
+    /** Loses the connection at each of all steps in turn. */
+    const atEachStep = (steps: ReadonlyArray<MemoryStep>, fresh: Release, old?: Release) =>
+      Effect.gen(function* () {
+        for (const [k, name] of hosts.entries()) {
+          const host = yield* hostNamed(name)
+          if (old !== undefined) assert.strictEqual((yield* run(`deploy target=t${k} release=${old.id}`)).status, 0)
+          const known = [old?.ref, fresh.ref]
+          host.beforeStep = () =>
+            Effect.sync(() => {
+              assert.include(known, currentRef(host))
+              if (currentRef(host) !== undefined) assert.isTrue(isWhole(host))
+            })
+          host.loseAfterSteps = k
+          const cut = yield* run(`deploy target=t${k} release=${fresh.id}`)
+          assert.include(known, currentRef(host))
+          const done = host.loseAfterSteps !== undefined
+          host.loseAfterSteps = undefined
+          // Without its line in the log all is done: that is a warning.
+          assert.strictEqual(cut.status, done || steps[k] === "log" ? 0 : 1, `${steps[k]}: ${cut.stderr}`)
+          if (!done) assert.match(cut.stderr, /The connection to host[0-9]+\.test was lost/)
+          if (k === steps.length - 1) assert.match(cut.stderr, /warning: .* is current, but not all of its afterSwitch/)
+          const again = yield* run(`deploy target=t${k} release=${fresh.id}`)
+          assert.strictEqual(again.status, 0, again.stderr)
+          assert.deepStrictEqual(again.asked, [])
+          assert.strictEqual(currentRef(host), fresh.ref)
+          assert.isTrue(isWhole(host))
+          assert.deepStrictEqual(leftovers(host), [])
+          if (done) return assert.strictEqual(k, steps.length)
+        }
+        return assert.fail("it has more steps than that")
+      })
+
+    it.scoped("on the first contact", () =>
+      Effect.gen(function* () {
+        const steps = ["inspect", "prepare", "upload", "unpack", "run", "record", "activate", "log", "run"] as const
+        yield* atEachStep(steps, yield* built)
+      }).pipe(Effect.provide(world({ config: everywhere })))
+    )
+
+    it.scoped("with an older release there", () =>
+      Effect.gen(function* () {
+        const steps = ["inspect", "upload", "unpack", "run", "record", "activate", "log", "run"] as const
+        const old = yield* built
+        yield* atEachStep(steps, yield* built, old)
+      }).pipe(Effect.provide(world({ config: everywhere })))
+    )
+  })
+
+  describe("whose step fails on the host says which and why, and the next one succeeds:", () => {
+    const cases: ReadonlyArray<readonly [step: MemoryStep, said: string]> = [
+      ["inspect", "Could not look at the releases on deploy@host.test: disk on fire"],
+      ["prepare", "Could not make /srv/my_app on deploy@host.test: disk on fire"],
+      ["upload", "Could not upload the release on deploy@host.test: disk on fire"],
+      ["unpack", "Could not unpack the release on deploy@host.test: disk on fire"],
+      ["run", 'Could not run "migrate" on deploy@host.test: disk on fire'],
+      ["record", "Could not record the release on deploy@host.test: disk on fire"],
+      ["activate", "Could not switch to"]
+    ]
+    for (const [step, said] of cases) {
+      it.scoped(step, () =>
+        Effect.gen(function* () {
+          const { ref } = yield* built
+          const host = yield* hostNamed()
+          host.failStep(step, "disk on fire")
+          const ran = yield* run("deploy target=prod yes")
+          assert.strictEqual(ran.status, 1)
+          assert.include(ran.stderr, `deployer: ${said}`)
+          assert.match(ran.stderr, /disk on fire\n$/)
+          assert.isUndefined(currentRef(host))
+          host.healStep(step)
+          const again = yield* run("deploy target=prod yes")
+          assert.strictEqual(again.status, 0, again.stderr)
+          assert.strictEqual(currentRef(host), ref)
+          assert.deepStrictEqual(leftovers(host), [])
+        }).pipe(Effect.provide(world({ config: withTarget({ afterUnpack: "migrate" }) })))
+      )
+    }
+
+    it.scoped("a log that cannot be written is a warning: the release is live", () =>
+      Effect.gen(function* () {
+        const { ref } = yield* built
+        const host = yield* hostNamed()
+        host.failStep("log", "disk on fire")
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.match(ran.stderr, /warning: .*Could not write the log on deploy@host\.test: disk on fire/)
+        assert.strictEqual(currentRef(host), ref)
+      }).pipe(Effect.provide(world()))
+    )
+  })
+
+  describe("with afterSwitch", () => {
+    const layer = world({ config: withTarget({ afterUnpack: "migrate", afterSwitch: ["reload", "notify"] }) })
+
+    it.scoped("runs each command in the release's folder, before and after the switch", () =>
+      Effect.gen(function* () {
+        const { ref } = yield* built
+        const host = yield* hostNamed()
+        const seen: Array<string> = []
+        host.onRun = ({ command, directory }) => {
+          assert.strictEqual(directory, `${prodPath}/releases/deployer_${ref}/my_app`)
+          seen.push(`${command} ${currentRef(host) === ref}`)
+          return { output: `${command} says hello\n` }
+        }
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(seen, ["migrate false", "reload true", "notify true"])
+        assert.match(ran.stderr, /Running afterSwitch: reload\nreload says hello\n/)
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.scoped("that fails: the release is current all the same, is in the log, and the status is 1", () =>
+      Effect.gen(function* () {
+        const { ref } = yield* built
+        const host = yield* hostNamed()
+        host.onRun = ({ command }) => (command === "reload" ? { exitCode: 3, output: "no such process\n" } : {})
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 1)
+        assert.strictEqual(ran.stdout, "")
+        assert.match(
+          ran.stderr,
+          /no such process\ndeployer: The afterSwitch command "reload" of my_app [0-9A-F]{8} ended with status 3 on deploy@host\.test: the release is current all the same/
+        )
+        assert.strictEqual(currentRef(host), ref)
+        assert.deepStrictEqual(
+          host.commands.map(({ command }) => command),
+          ["migrate", "reload"]
+        )
+        assert.deepStrictEqual(logged(host), ["deployed"])
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.scoped("that does not end in time is stopped waiting for", () =>
+      Effect.gen(function* () {
+        const { ref } = yield* built
+        const host = yield* hostNamed()
+        host.onRun = ({ command }) => ({ never: command === "migrate" })
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 1)
+        assert.match(ran.stderr, /deployer: "migrate" did not end on deploy@host\.test within 15m/)
+        assert.isUndefined(currentRef(host))
+        host.onRun = () => ({})
+        assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+        assert.strictEqual(currentRef(host), ref)
+      }).pipe(Effect.provide(layer))
+    )
+  })
+
+  it.scoped("writes into the host's log what it did, and by whom", () =>
+    Effect.gen(function* () {
+      yield* built
+      yield* built
+      yield* run("deploy target=prod release=1")
+      yield* run("deploy target=prod release=1")
+      yield* run("deploy target=prod release=2")
+      yield* run("deploy target=prod release=1")
+      const host = yield* hostNamed()
+      assert.deepStrictEqual(logged(host), ["deployed", "deployed", "linked"])
+      assert.include(host.files.read(`${prodPath}/config/log`), '"by":"tester@laptop"')
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("ends at Ctrl-C at any of its questions, with nothing done", () =>
+    Effect.gen(function* () {
+      yield* planted("my_app", refOf("A"))
+      for (const answers of [[ctrlC], ["n", ctrlC], ["n", "\\a"]]) {
+        const ran = yield* run("deploy target=prod", ...answers)
+        assert.strictEqual(ran.status, 130)
+        assert.strictEqual(ran.stdout, "")
+      }
+      assert.strictEqual((yield* hostNamed()).connections, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("passes on why there is no connection", () =>
+    Effect.gen(function* () {
+      yield* planted("my_app", refOf("A"))
+      const host = yield* hostNamed()
+      const key = { address, keyType: "ssh-ed25519", fingerprint: "SHA256:abc", file: "/home/me/.ssh/known_hosts" }
+      const failures: ReadonlyArray<ConnectFailure> = [
+        ...(["unknown-name", "refused", "timeout", "lost", "protocol"] as const).map(
+          (reason) => new HostUnreachable({ address, reason, detail: "as it is" })
+        ),
+        ...(["unknown", "changed", "revoked"] as const).map((reason) => new HostKeyRejected({ ...key, reason })),
+        new AuthenticationFailed({ address, tried: ["the agent"] }),
+        new AuthenticationFailed({ address, tried: [] }),
+        ...(["missing", "unreadable", "not-a-key", "wrong-passphrase"] as const).map(
+          (reason) => new KeyUnusable({ file: "/home/me/.ssh/id", reason })
+        ),
+        new PromptUnavailable({ question: "Passphrase:", hint: "use the agent" }),
+        new PromptAborted()
+      ]
+      for (const failure of failures) {
+        host.connectFailure = failure
+        for (const line of ["deploy target=prod yes", "deploy target=prod plan"]) {
+          const ran = yield* run(line)
+          assert.strictEqual(ran.stderr, `deployer: ${failure.message}\n`)
+          assert.strictEqual(ran.status, failure.exitStatus)
+        }
+      }
+      assert.deepStrictEqual(host.steps, [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("takes nothing on trust that stands on the host", () =>
+    Effect.gen(function* () {
+      yield* planted("my_app", refOf("A"))
+      const host = yield* hostNamed()
+      host.plantRelease(prodPath, hostRelease({ ref: refOf("B") }), { version: "1" })
+      const file = `${prodPath}/releases/deployer_${refOf("B")}/.deployer_release.json`
+      const whole = host.files.read(file)!
+      for (const garbage of [
+        "garbage\n",
+        "",
+        "{}\n",
+        whole.trimEnd(),
+        whole.replace(refOf("B"), refOf("C")),
+        whole.replace("my_app", "$(reboot)"),
+        "\u0000\u001b[2J\n",
+        "x".repeat(70_000)
+      ]) {
+        host.files.write(file, garbage)
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 1, garbage.slice(0, 40))
+        assert.match(ran.stderr, /^deployer: [^\p{Cc}]*\n$/u)
+        assert.include(ran.stderr, `${file} on ${address} is not what deployer wrote (`)
+        assert.isBelow(ran.stderr.length, 600)
+      }
+      assert.deepStrictEqual([...new Set(host.steps)], ["inspect"])
+    }).pipe(Effect.provide(world()))
   )
 })
