@@ -30,6 +30,8 @@ export interface Reading {
 
 /** Where answers come from. */
 export interface Keyboard {
+  /** Whether somebody can type. */
+  readonly isThere: Effect.Effect<boolean>
   readonly read: (reading: Reading) => Effect.Effect<Typed>
   readonly show: (text: string) => Effect.Effect<void>
   /** Columns. */
@@ -52,9 +54,11 @@ export const terminalKeyboard = (): Keyboard => {
   const output = process.stderr
   let history: Array<string> = []
 
+  const isThere = () => input.isTTY === true && output.isTTY === true
+
   const read = (reading: Reading): Effect.Effect<Typed> =>
     Effect.async<Typed>((resume) => {
-      if (!input.isTTY || !output.isTTY) return resume(Effect.succeed({ _tag: "Unavailable" }))
+      if (!isThere()) return resume(Effect.succeed({ _tag: "Unavailable" }))
       const { complete } = reading
       const lines = readline.createInterface({
         input,
@@ -97,6 +101,7 @@ export const terminalKeyboard = (): Keyboard => {
     })
 
   return {
+    isThere: Effect.sync(isThere),
     read,
     show: (text) =>
       Effect.sync(() => {

@@ -71,6 +71,8 @@ export class Script extends Context.Tag("deployer/Prompt/Script")<
 export class Prompt extends Context.Tag("deployer/Prompt")<
   Prompt,
   {
+    /** Whether there is somebody to ask. */
+    readonly canAsk: Effect.Effect<boolean>
     readonly confirm: (question: Confirm) => Effect.Effect<boolean, PromptFailure>
     readonly select: <A>(question: Select<A>) => Effect.Effect<A, PromptFailure>
     /** Never shown, never kept in a history. */
@@ -110,6 +112,7 @@ export class Prompt extends Context.Tag("deployer/Prompt")<
         const asked = yield* Ref.make<ReadonlyArray<string>>([])
         const prompt = yield* make({
           show: () => Effect.void,
+          isThere: Effect.map(Ref.get(queue), ({ length }) => length > 0),
           width: Number.POSITIVE_INFINITY,
           read: ({ question }) =>
             Effect.gen(function* () {
@@ -205,6 +208,7 @@ const make = (keyboard: Keyboard) =>
     }
 
     return Prompt.of({
+      canAsk: keyboard.isThere,
       confirm: (question) => mutex.withPermits(1)(confirm(question)),
       select: (question) =>
         question.choices.length === 0

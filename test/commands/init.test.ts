@@ -32,6 +32,7 @@ const answering = (answer: boolean | undefined) => {
   const asked: Array<Confirm> = []
   const unavailable = (question: string) => new PromptUnavailable({ question })
   const layer = Layer.succeed(Prompt, {
+    canAsk: Effect.succeed(answer !== undefined),
     confirm: (question) => {
       asked.push(question)
       return answer === undefined ? Effect.fail(unavailable(question.message)) : Effect.succeed(answer)

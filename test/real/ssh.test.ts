@@ -44,6 +44,7 @@ const scripted = (...answers: ReadonlyArray<boolean | string>) => {
         : Effect.succeed(answer)
     })
   const prompt = Layer.succeed(Prompt, {
+    canAsk: Effect.sync(() => left.length > 0),
     confirm: ({ message }) => Effect.map(next(message), (answer) => answer === true),
     select: ({ message }) => Effect.zipRight(next(message), Effect.dieMessage("no choices here")),
     secret: ({ hint, message }) => Effect.map(next(message, hint), (answer) => Redacted.make(String(answer))),

@@ -86,7 +86,10 @@ describe("Prompt.layerScripted", () => {
 
   it.effect("fails when its answers are used up, and knows what was asked", () =>
     Effect.gen(function* () {
+      const canAsk = Effect.flatMap(Prompt, ({ canAsk }) => canAsk)
+      assert.isTrue(yield* canAsk)
       assert.deepStrictEqual(yield* askAll([yn, yn, line]), ["true", "PromptUnavailable", "PromptUnavailable"])
+      assert.isFalse(yield* canAsk)
       assert.deepStrictEqual(yield* Effect.flatMap(Script, ({ asked }) => asked), ["Deploy?", "Deploy?", "> "])
     }).pipe(Effect.provide(scripted(["y"])))
   )

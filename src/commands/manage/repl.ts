@@ -20,7 +20,7 @@ import {
   ReleaseStore,
   type StoreFailure
 } from "../../store/ReleaseStore.ts"
-import { Prompt, type PromptFailure } from "../../terminal/Prompt.ts"
+import { Prompt, type PromptFailure, PromptUnavailable } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { findTarget } from "../../workspace/Config.ts"
 import { type ConfigInvalid, Workspace } from "../../workspace/Workspace.ts"
@@ -73,6 +73,12 @@ interface Side {
 
 /** Runs the manager until it is left; begins on a host where a target is given. */
 export const repl = Effect.fn("manage.repl")(function* (target: Option.Option<string>) {
+  if (!(yield* (yield* Prompt).canAsk)) {
+    return yield* new PromptUnavailable({
+      question: "What shall be done?",
+      hint: `name a verb, as in: deployer manage info${Option.match(target, { onNone: () => "", onSome: (key) => ` target=${key}` })}`
+    })
+  }
   let next: Next = Option.match(target, {
     onNone: () => ({ _tag: "Local" }) as const,
     onSome: (target) => ({ _tag: "Connect", target }) as const
