@@ -26,9 +26,10 @@ const decode = Schema.decodeSync(TargetSettings)
 
 type Settings = Partial<typeof TargetSettings.Encoded>
 
+/** With port 0 the target names none. */
 const targetOf = (host: { readonly host: string; readonly port: number }, more: Settings = {}): Target => ({
   key: "prod",
-  ...decode({ host: host.host, port: host.port, name: "my_app", path: "srv", ...more })
+  ...decode({ host: host.host, ...(host.port === 0 ? {} : { port: host.port }), name: "my_app", path: "srv", ...more })
 })
 
 /** Answers what it is given, in this order, and notes what it was asked; without answers there is no terminal. */
@@ -654,10 +655,11 @@ suite(titled("SSH", missingSshd), () => {
             configFile,
             `Host web\n  HostName 127.0.0.1\n  Port ${host.port}\n  User ${host.user}\n${lines}\n`
           )
-        const web = { ...host, host: "web", port: 22 }
+        const web = { ...host, host: "web", port: 0 }
         const options = { configFile, agentSocket, homeDir: host.folder, userName: "nobody-here" }
         config(`IdentityFile "~/in config"\nIdentitiesOnly yes`)
         const error = yield* Effect.flip(connectWithout(web, options))
+        assert.strictEqual(error._tag, "AuthenticationFailed", error.message)
         assert.deepStrictEqual(error._tag === "AuthenticationFailed" && error.tried, [second])
         host.authorize(readFileSync(`${second}.pub`, "utf8"))
         yield* connectWithout(web, options)

@@ -117,7 +117,7 @@ describe("Workspace", () => {
   it.scoped("in memory has a config, paths and real scratch folders", () =>
     Effect.gen(function* () {
       const workspace = yield* Workspace
-      assert.deepInclude((yield* workspace.config).targets["prod"], { host: "h", port: 22 })
+      assert.deepInclude((yield* workspace.config).targets["prod"], { host: "h", name: "a" })
       assert.strictEqual((yield* workspace.paths).root, "/project")
       assert.deepStrictEqual(readdirSync(yield* workspace.scratch), [])
     }).pipe(Effect.provide(Workspace.layerMemory({ targets: { prod: { host: "h", name: "a", path: "b" } } })))
