@@ -3,7 +3,7 @@
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import { DockerBuilder } from "./build/DockerBuilder.ts"
 import * as AnyHost from "./host/AnyHost.ts"
 import { ReleaseStore } from "./store/ReleaseStore.ts"
@@ -11,10 +11,13 @@ import { Prompt } from "./terminal/Prompt.ts"
 import { Reporter } from "./terminal/Reporter.ts"
 import { Workspace } from "./workspace/Workspace.ts"
 
-/** Everything the commands need, on this machine, for the project at `root` (absent: found from the working directory). */
-export const layer = ({ root }: { readonly root: Option.Option<string> }) =>
+/** This machine's files, paths, processes and terminal: what builders may use. */
+export const platform: Layer.Layer<NodeContext.NodeContext> = NodeContext.layer
+
+/** Everything the commands need, on this machine, for the project at `root` (none: found from the working directory). */
+export const layer = ({ root = Option.none() }: { readonly root?: Option.Option<string> } = {}) =>
   Layer.mergeAll(AnyHost.layer, ReleaseStore.layer, DockerBuilder.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Workspace.layer({ root }), Prompt.layer)),
     Layer.provideMerge(Reporter.terminal),
-    Layer.provideMerge(NodeContext.layer)
+    Layer.provideMerge(platform)
   )

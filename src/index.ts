@@ -52,7 +52,6 @@ export {
   DockerMemory,
   EngineUnavailable,
   ImageBuildFailed,
-  type MemoryFile,
   type MemoryImage,
   ReleasePathMissing
 } from "./build/DockerBuilder.ts"
@@ -82,7 +81,7 @@ export {
   type Verdict
 } from "./host/RemoteHost.ts"
 export { SshSettings } from "./host/SshTransport.ts"
-/** All live layers for a project: `Deployer.layer({ root: Option.none() })`. */
+/** All live layers for a project: `Deployer.layer()`; `Deployer.platform` is what of this machine builders may use. */
 export * as Deployer from "./Live.ts"
 export {
   type Parcel,
@@ -96,8 +95,11 @@ export {
   type StoreFailure,
   TarballMissing
 } from "./store/ReleaseStore.ts"
+export { Tarballs, TarballsError } from "./store/Tarballs.ts"
 export {
   type Confirm,
+  ctrlC,
+  ctrlD,
   type Line,
   Prompt,
   PromptAborted,
@@ -106,7 +108,16 @@ export {
   Script,
   type Select
 } from "./terminal/Prompt.ts"
-export { type Event, note, output, Reported, Reporter, type Sink, transfer, warn } from "./terminal/Reporter.ts"
+export {
+  type Event as ReporterEvent,
+  note,
+  output,
+  Reported,
+  Reporter,
+  type Sink,
+  transfer,
+  warn
+} from "./terminal/Reporter.ts"
 export {
   ConfigInvalid,
   Workspace,
@@ -117,7 +128,7 @@ export {
 
 // The config and its builders
 
-export { type CommandOptions, command, type DockerOptions, docker, fromDirectory } from "./build/Artifact.ts"
+export { type CommandOptions, command, type DockerOptions, docker, fromDirectory, fromFiles } from "./build/Artifact.ts"
 export {
   type Artifact,
   type BuildContext,
@@ -129,6 +140,7 @@ export {
   type PostBuildHook,
   type PreBuildHook
 } from "./build/Builder.ts"
+export type { MemoryFile } from "./build/MemoryFile.ts"
 export { ArtifactInvalid, ExtraFileInvalid } from "./build/Tarball.ts"
 export {
   type ConfigInput,

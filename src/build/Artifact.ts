@@ -3,6 +3,7 @@
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
@@ -23,6 +24,7 @@ import {
   type PreBuildHook
 } from "./Builder.ts"
 import { DockerBuilder } from "./DockerBuilder.ts"
+import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
 /** What is in a directory of this machine, in the order of the names. Fails when it is read. */
 export const fromDirectory = (directory: string): Artifact => ({
@@ -31,6 +33,16 @@ export const fromDirectory = (directory: string): Artifact => ({
     ({ detail, path }) => new BuildFailed({ message: `The release could not be read from ${path}: ${detail}` })
   ),
   metadata: { platform }
+})
+
+/** Files in memory, by path in the release (one that ends in `/` is a directory): for builders that make what they release, and for tests. */
+export const fromFiles = (files: Readonly<Record<string, MemoryFile>>): Artifact => ({
+  tree: Stream.unwrap(
+    Effect.map(DateTime.now, ({ epochMillis }) =>
+      Stream.fromIterable(tarOf(Object.entries(files), Math.floor(epochMillis / 1000)))
+    )
+  ),
+  metadata: {}
 })
 
 const Text = Schema.String.annotations({ message: () => "must be a text" })

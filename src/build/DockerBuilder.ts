@@ -17,9 +17,9 @@ import * as Stream from "effect/Stream"
 import { ask, digest, lastLine, linesOf, type Reply, type StageReader, stageReader } from "../internal/engine.ts"
 import { isOrphan, temporaryName } from "../internal/leftovers.ts"
 import { run } from "../internal/process.ts"
-import { paddingOf, type TarEntry, tarEnd, tarHeader } from "../internal/tar.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { type Artifact, BuildFailed } from "./Builder.ts"
+import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
 /** One image to build and the directory to take out of it. */
 export interface DockerBuild {
@@ -106,13 +106,6 @@ export type DockerBuilderError =
   | ImageBuildFailed
   | ContainerFailed
   | ReleasePathMissing
-
-/** A file of an image in memory: its content, what it is run as, or a link. */
-export type MemoryFile =
-  | string
-  | Uint8Array
-  | { readonly content: string | Uint8Array; readonly mode: number }
-  | { readonly symlink: string }
 
 /** What an in-memory build ends in: files by absolute path (one that ends in `/` is a directory), a failing build, or any other failure. */
 export type MemoryImage =
@@ -417,12 +410,12 @@ const inMemory = (
           yield* Reporter.output(new TextEncoder().encode(image.output))
           return yield* new ImageBuildFailed({ engine, dockerfile, status: image.status })
         }
-        const own = treeBelow(image.files, `${releasePath}/${name}`, build.timestamp)
-        const all = treeBelow(image.files, releasePath, build.timestamp)
+        const own = filesBelow(image.files, `${releasePath}/${name}`)
+        const all = filesBelow(image.files, releasePath)
         if (all.length === 0) return yield* new ReleasePathMissing({ releasePath, detail: "no such directory" })
-        const tree = own.length > 0 ? own : all
+        const tree = tarOf(own.length > 0 ? own : all, build.timestamp)
         return {
-          tree: Stream.fromIterable([...tree, tarEnd]),
+          tree: Stream.fromIterable(tree),
           metadata: { image: `sha256:${digest(dockerfile)}`, platform: "linux/amd64" }
         }
       }),
@@ -435,21 +428,10 @@ const inMemory = (
   )
 }
 
-const treeBelow = (
+const filesBelow = (
   files: Readonly<Record<string, MemoryFile>>,
-  directory: string,
-  mtime: number
-): ReadonlyArray<Uint8Array> =>
-  Object.entries(files)
-    .filter(([path]) => path.startsWith(`${directory}/`))
-    .flatMap(([path, file]) => memoryEntry(path.slice(directory.length + 1), file, mtime))
-
-const memoryEntry = (path: string, file: MemoryFile, mtime: number): ReadonlyArray<Uint8Array> => {
-  const plain = typeof file === "string" || file instanceof Uint8Array ? { content: file, mode: 0o644 } : file
-  const entry: TarEntry = { path: `./${path}`, type: "File", mode: 0o755, mtime, size: 0, to: "" }
-  if ("symlink" in plain) return [tarHeader({ ...entry, type: "Symlink", to: plain.symlink })]
-  if (path === "" || path.endsWith("/")) return [tarHeader({ ...entry, type: "Directory" })]
-  const content = typeof plain.content === "string" ? new TextEncoder().encode(plain.content) : plain.content
-  const size = content.length
-  return [tarHeader({ ...entry, mode: plain.mode, size }), content, new Uint8Array(paddingOf(size))]
-}
+  directory: string
+): ReadonlyArray<readonly [path: string, file: MemoryFile]> =>
+  Object.entries(files).flatMap(([path, file]) =>
+    path.startsWith(`${directory}/`) ? [[path.slice(directory.length + 1), file] as const] : []
+  )
