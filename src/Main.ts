@@ -57,6 +57,9 @@ export const exitStatus = (exit: Exit.Exit<unknown, unknown>, signal?: number): 
   })
 }
 
+/** A failure of which only the status is told. */
+const isSilent = (error: unknown): boolean => Predicate.hasProperty(error, "isSilent") && error.isSilent === true
+
 /** The lines for stderr: a sentence for what was expected to happen, a report for what was not. */
 export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
   const bug = Option.match(Cause.keepDefects(cause), {
@@ -69,6 +72,7 @@ export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
   })
   const failure = Cause.failureOption(cause)
   if (Option.isSome(failure)) {
+    if (isSilent(failure.value)) return bug
     return [
       ...(isQuit(failure.value) ? [`${name}: interrupted`] : `${name}: ${sentence(failure.value)}`.split("\n")),
       ...bug

@@ -20,7 +20,7 @@ export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFail
     return this.status
   }
   override get message(): string {
-    return `"${this.command}" (${this.action}) ended with status ${this.status} on ${this.address}; its output above says why`
+    return `"${this.command}" (${this.action}) ended with status ${this.status} on ${this.address}; if it said why, that is above`
   }
 }
 
@@ -29,8 +29,10 @@ export class ShellExited extends Schema.TaggedError<ShellExited>()("ShellExited"
   get exitStatus(): number {
     return this.status
   }
+  /** The user has seen all of it. */
+  readonly isSilent = true
   override get message(): string {
-    return ""
+    return `The shell ended with status ${this.status}`
   }
 }
 
@@ -46,15 +48,16 @@ export class ActionReport extends Schema.Class<ActionReport>("ActionReport")({
   command: Schema.String
 }) {}
 
-/** Runs the target's own command for an action in the current release's folder; its output goes to the reporter. */
+/** Runs the target's own command for an action in the current release's folder; its output is the result. */
 export const runAction = Effect.fn("runAction")(function* (options: {
   readonly target: string
   readonly action: Action
 }) {
   const session = yield* connected(options.target)
   const command = actionCommand(session.target, options.action)
-  const status = yield* session.run(command, { name: session.target.name, isResult: true })
   const { address } = session
+  yield* Reporter.note(`Running ${options.action} on ${address}: ${command}`)
+  const status = yield* session.run(command, { name: session.target.name, isResult: true })
   if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status })
   return ActionReport.make({ address, action: options.action, command })
 }, Effect.scoped)
