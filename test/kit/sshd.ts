@@ -1,7 +1,7 @@
 /**
  * Real hosts for tests: OpenSSH's sshd as the current user on a free loopback port.
  */
-import { execFileSync, spawn } from "node:child_process"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import {
   accessSync,
@@ -169,10 +169,12 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       `LogLevel ${options.logLevel ?? "VERBOSE"}`,
       // The user's real shell runs the forced command: it must not read the user's own start-up files.
       `SetEnv HOME=${home}`,
-      `ForceCommand ${session}`,
-      ""
+      `ForceCommand ${session}`
     ]
-    writeFileSync(config, lines.join("\n"))
+    // Newer sshds shut out addresses that failed to log in a few times; older ones do not know the option.
+    const write = (more: ReadonlyArray<string>) => writeFileSync(config, [...lines, ...more, ""].join("\n"))
+    write(["PerSourcePenalties no"])
+    if (spawnSync(program, ["-t", "-f", config], { stdio: "ignore" }).status !== 0) write([])
     const child = spawn("sh", ["-c", guard, "guard", folder, program, "-D", "-e", "-f", config], {
       stdio: ["pipe", "ignore", "pipe"]
     })
