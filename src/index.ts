@@ -26,7 +26,7 @@ export {
   ReleaseIsCurrent
 } from "./commands/manage/host.ts"
 export { Removal } from "./commands/manage/removal.ts"
-export { ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
+export { NameNotFound, ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
 export {
   deleteFromHost,
   deleteFromStore,

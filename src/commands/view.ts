@@ -152,15 +152,10 @@ export const releaseInfo =
 
 /** What is on a host. */
 export const hostInfo =
-  ({ address, current, free, path, releases }: HostInfo): View =>
+  ({ address, current, free, link, path, releases }: HostInfo): View =>
   (columns) => {
     const head = `${address}:${path} (${bytes(free)} free)`
-    const state =
-      current._tag === "Absent"
-        ? "\nNothing is current"
-        : current._tag === "Foreign"
-          ? `\ncurrent leads to ${current.to}`
-          : ""
+    const state = current._tag === "Absent" ? "\nNothing is current" : link === undefined ? "" : `\n${link}`
     return releases.length === 0
       ? `${head}${state}\nNo releases`
       : `${head}${state}\n${table({
@@ -217,7 +212,8 @@ export const integrity =
       `${address}: ${link ?? "current leads to a complete release"}`,
       ...releases.map(({ current, faults, name, ref }) => {
         const gone = removed.includes(ref) ? ", removed" : ""
-        const state = faults.length === 0 ? "whole" : `broken (${faults.length} faults${gone})`
+        const state =
+          faults.length === 0 ? "whole" : `broken (${faults.length} ${faults.length === 1 ? "fault" : "faults"})${gone}`
         return `${releaseLabel({ name, ref })}${current ? " (current)" : ""}: ${state}`
       })
     ].join("\n")

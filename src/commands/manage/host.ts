@@ -21,6 +21,8 @@ export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
   /** Absolute. */
   path: Schema.String,
   current: Current,
+  /** What is wrong with the link; absent where it leads to a complete release. */
+  link: Schema.optional(Schema.String),
   releases: Schema.Array(Schema.Struct({ release: HostRelease, tags: Schema.Array(Tag), current: Schema.Boolean })),
   /** Bytes. */
   free: Schema.NonNegativeInt
@@ -48,6 +50,8 @@ export class Linked extends Schema.TaggedClass<Linked>()("Linked", {
 
 /** What is wrong on a host. */
 export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
+  /** Its key. */
+  target: Schema.String,
   address: Schema.String,
   /** What is wrong with the link; absent where it leads to a complete release. */
   link: Schema.optional(Schema.String),
@@ -65,13 +69,28 @@ export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
 
 /** Something on the host is not as it was deployed. */
 export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("IntegrityViolated", {
+  /** Its key. */
+  target: Schema.String,
   address: Schema.String,
-  /** What is left wrong. */
-  count: Schema.Int
+  /** How many broken releases are left. */
+  broken: Schema.Int,
+  /** Whether the link is wrong as well. */
+  link: Schema.Boolean
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `${this.count} ${this.count === 1 ? "thing is" : "things are"} wrong on ${this.address}: deploy a good release, or remove the broken ones with deployer manage integrity -f`
+    const count = this.broken + (this.link ? 1 : 0)
+    const remedies = [
+      ...(this.broken === 0
+        ? []
+        : [
+            `remove broken releases with deployer manage integrity -f target=${this.target}, and deploy them again where they are needed`
+          ]),
+      ...(this.link
+        ? [`make a whole release current with deployer manage ln ref=REF target=${this.target}, or deploy one`]
+        : [])
+    ]
+    return `${count} ${count === 1 ? "thing is" : "things are"} wrong on ${this.address}: ${remedies.join("; ")}`
   }
 }
 
@@ -82,6 +101,7 @@ export const info = Effect.fn("manage.host.info")(function* (session: HostSessio
     address: session.address,
     path: state.path,
     current: state.current,
+    ...linkField(state),
     free: state.freeBytes,
     releases: inOrder(state).map((release) => ({
       release,
@@ -121,19 +141,25 @@ export const deleteOne = Effect.fn("manage.host.delete")(function* (session: Hos
   const state = yield* look(session)
   const release = yield* pick(session, state, selector)
   if (isCurrent(state, release)) {
-    return yield* new ReleaseIsCurrent({ address: session.address, release: releaseLabel(release) })
+    return yield* new ReleaseIsCurrent({
+      target: session.target.key,
+      address: session.address,
+      release: releaseLabel(release)
+    })
   }
   return yield* removeFromHost(session, [release])
 })
 
 /** The release is live, so it is not removed. */
 export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("ReleaseIsCurrent", {
+  /** Its key. */
+  target: Schema.String,
   address: Schema.String,
   release: Schema.String
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `${this.release} is the current release on ${this.address} and was not removed: make another one current first (ln REF)`
+    return `${this.release} is the current release on ${this.address} and was not removed: make another one current first (deployer manage ln ref=REF target=${this.target})`
   }
 }
 
@@ -173,14 +199,16 @@ export const integrity = Effect.fn("manage.host.integrity")(function* (
     yield* Reporter.warn(`${releaseLabel(release)} on ${session.address}: ${summary(faults)}`)
   }
   const removed = fix ? yield* removeBroken(session, broken) : []
-  const link = linkFault(state)
+  const isRemoved = ({ ref }: HostRelease) => removed.includes(ref)
+  const unlinked = releases.some(({ current, release }) => current && isRemoved(release))
   return Integrity.make({
+    target: session.target.key,
     address: session.address,
-    ...(link === undefined ? {} : { link }),
+    ...linkField(unlinked ? { current: { _tag: "Absent" }, currentRelease: undefined } : state),
     releases: releases.map(({ current, faults, release }) => ({
       name: release.name,
       ref: release.ref,
-      current,
+      current: current && !isRemoved(release),
       faults
     })),
     removed
@@ -212,7 +240,12 @@ const removeBroken = Effect.fnUntraced(function* (
   return [...others, live].map(({ ref }) => ref)
 })
 
-const linkFault = ({ current, currentRelease }: HostState): string | undefined => {
+const linkField = (state: Pick<HostState, "current" | "currentRelease">): { readonly link?: string } => {
+  const link = linkFault(state)
+  return link === undefined ? {} : { link }
+}
+
+const linkFault = ({ current, currentRelease }: Pick<HostState, "current" | "currentRelease">): string | undefined => {
   switch (current._tag) {
     case "Absent":
       return "there is no current link"
@@ -277,7 +310,9 @@ const pickOnHost = (
 
 /** Fails where something is still wrong: for scripts, whose users look at the exit status. */
 export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {
-  const left = report.releases.filter(({ faults, ref }) => faults.length > 0 && !report.removed.includes(ref)).length
-  const count = left + (report.link === undefined ? 0 : 1)
-  return count === 0 ? Effect.void : new IntegrityViolated({ address: report.address, count })
+  const { address, link, removed, target } = report
+  const broken = report.releases.filter(({ faults, ref }) => faults.length > 0 && !removed.includes(ref)).length
+  return broken === 0 && link === undefined
+    ? Effect.void
+    : new IntegrityViolated({ target, address, broken, link: link !== undefined })
 }

@@ -39,6 +39,7 @@ type VerbFailure =
   | StoreFailure
   | ConfigInvalid
   | ReleaseNotFound
+  | store.NameNotFound
   | ReleaseAmbiguous
   | StepFailure
   | HostUnfit

@@ -6,7 +6,8 @@ import * as Schema from "effect/Schema"
 import { toPrune } from "../../domain/Prune.ts"
 import { Release } from "../../domain/Release.ts"
 import { address } from "../../domain/Target.ts"
-import { ReleaseNotFound, ReleaseStore } from "../../store/ReleaseStore.ts"
+import { knownWords } from "../../internal/suggest.ts"
+import { ReleaseStore } from "../../store/ReleaseStore.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { Workspace } from "../../workspace/Workspace.ts"
 import { askToRemove, Removal } from "./removal.ts"
@@ -31,6 +32,18 @@ export class ReleaseInfo extends Schema.TaggedClass<ReleaseInfo>()("ReleaseInfo"
   /** Paths in the tarball. */
   entries: Schema.NonNegativeInt
 }) {}
+
+/** No release of the store has this name. */
+export class NameNotFound extends Schema.TaggedError<NameNotFound>()("NameNotFound", {
+  name: Schema.String,
+  /** Names that releases do have. */
+  known: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `No release has the name "${this.name}"${knownWords(this.name, this.known)}`
+  }
+}
 
 /** Lists the store; entries whose tarball is gone are cleared, files that no entry knows are mentioned. */
 export const info = Effect.fn("manage.info")(function* () {
@@ -67,7 +80,7 @@ export const prune = Effect.fn("manage.prune")(function* (name: string) {
   const ofName = yield* store.list({ name })
   if (ofName.length === 0) {
     const known = new Set((yield* store.list()).map((release) => release.name))
-    return yield* new ReleaseNotFound({ selector: name, known: [...known] })
+    return yield* new NameNotFound({ name, known: [...known] })
   }
   return yield* removeFromStore(toPrune(ofName, name))
 })

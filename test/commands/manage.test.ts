@@ -1,0 +1,546 @@
+import { readdirSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type { HostRelease } from "../../src/domain/HostState.ts"
+import type { MemoryHost } from "../../src/host/MemoryHost.ts"
+import { ctrlC } from "../../src/terminal/Prompt.ts"
+import { hostRelease, refOf } from "../kit/samples.ts"
+import { built, currentRef, hostNamed, prodPath, projectFolder, run, stored, world } from "../kit/world.ts"
+
+const ids = Effect.map(stored, (releases) => releases.map(({ id }) => id))
+
+const logged = (host: MemoryHost): ReadonlyArray<unknown> =>
+  (host.files.read(`${prodPath}/config/log`) ?? "")
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line))
+    .map(({ event, releases }) => [event, ...releases.map(({ ref }: { ref: string }) => ref[0])])
+
+const folder = (digit: string) => `${prodPath}/releases/deployer_${refOf(digit)}`
+
+/** Releases A, B, C … in the order of their deployment; `current` is the one that is live. */
+const hostWith = (current: string | undefined, ...releases: ReadonlyArray<Partial<HostRelease> & { digit: string }>) =>
+  Effect.map(hostNamed(), (host) => {
+    for (const [index, { digit, ...fields }] of releases.entries()) {
+      const record = hostRelease({ ref: refOf(digit), serial: index + 1, id: index + 1, ...fields })
+      host.plantRelease(prodPath, record, { version: digit, "bin/my_app": "#!/bin/sh\n" })
+    }
+    if (current !== undefined) host.link(prodPath, refOf(current))
+    return host
+  })
+
+/** The releases that lie on a host, by the first digit of their refs. */
+const onHost = (host: MemoryHost) =>
+  host.files
+    .names(`${prodPath}/releases`)
+    .filter((name) => name.startsWith("deployer_"))
+    .map((name) => name["deployer_".length])
+
+const three = [{ digit: "A" }, { digit: "B" }, { digit: "C" }] as const
+
+describe("manage info", () => {
+  it.scoped("lists releases and targets of an empty and of a filled store", () =>
+    Effect.gen(function* () {
+      const empty = yield* run("manage info")
+      assert.strictEqual(empty.status, 0, empty.stderr)
+      assert.match(empty.stdout, /^The store is empty: deployer build target=T\n\nTarget +Host +Name +Path\nprod /)
+      yield* built
+      const { ref } = yield* built
+      const ran = yield* run("manage info")
+      assert.strictEqual(ran.status, 0)
+      const [head, second, first] = ran.stdout.split("\n")
+      assert.match(head!, /^Id +Name +Ref +Built \(UTC\) +Size +Tags$/)
+      assert.match(second!, new RegExp(`^2 +my_app +${ref.slice(0, 8)} .* prod, latest$`))
+      assert.match(first!, /^1 +my_app .* prod$/)
+      assert.match(ran.stdout, /\nprod +deploy@host\.test +my_app +\/srv\/my_app\n$/)
+      assert.strictEqual((yield* hostNamed()).connections, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("shows one release in full, by id, name, ref or the beginning of it", () =>
+    Effect.gen(function* () {
+      yield* built
+      const { ref, sha256 } = yield* built
+      for (const line of ["info 2", "info my_app", `info ${ref}`, `info ref=${ref.slice(0, 5).toLowerCase()}`]) {
+        const ran = yield* run(`manage ${line}`)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.match(ran.stdout, new RegExp(`^id +2\nname +my_app\nref +${ref}\nsha256 +${sha256}\ntarball +my_app-1`))
+        assert.match(ran.stdout, /\ntarball .* 4 entries\ntags +prod, latest\n/)
+      }
+      const unknown = yield* run("manage info FFFF")
+      assert.strictEqual(unknown.status, 2)
+      assert.match(
+        unknown.stderr,
+        /^deployer: No release has the id, name or ref "FFFF" \(the store has releases of: my_app/
+      )
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("clears entries without a tarball, and mentions tarballs without an entry", () =>
+    Effect.gen(function* () {
+      const root = yield* projectFolder
+      const files = join(root, "deployer", "release_store")
+      yield* Effect.gen(function* () {
+        const first = yield* built
+        yield* built
+        rmSync(join(files, first.fileName))
+        writeFileSync(join(files, "mine.tar.gz"), "mine")
+        const ran = yield* run("manage info")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.match(ran.stderr, /warning: The tarball my_app-0\.tar\.gz was gone, so its entry was cleared/)
+        assert.match(ran.stderr, /warning: Not in the store, left alone in release_store\/: mine\.tar\.gz/)
+        assert.deepStrictEqual(yield* ids, [2])
+        assert.include(readdirSync(files), "mine.tar.gz")
+      }).pipe(Effect.provide(world({ root })))
+    })
+  )
+
+  it.scoped("of a target shows the current release first", () =>
+    Effect.gen(function* () {
+      yield* hostWith("A", ...three, { digit: "D", name: "other_app" })
+      const ran = yield* run("manage info target=prod")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      const [where, head, ...rows] = ran.stdout.trimEnd().split("\n")
+      assert.match(where!, /^deploy@host\.test:\/srv\/my_app \(1\.0 GB free\)$/)
+      assert.match(head!, /Name +Ref +Built \(UTC\) +Deployed \(UTC\) +Tags/)
+      assert.deepStrictEqual(
+        rows.map((row) =>
+          row
+            .trim()
+            .replaceAll(/ +/g, " ")
+            .replaceAll(/2026-\S+ \S+ /g, "")
+        ),
+        [
+          "current my_app AAAAAAAA prod",
+          "other_app DDDDDDDD prod, latest",
+          "my_app CCCCCCCC prod, latest",
+          "my_app BBBBBBBB prod"
+        ]
+      )
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("of a target says what current is where it is no release", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith(undefined, { digit: "A" })
+      for (const [arrange, said] of [
+        [() => undefined, "Nothing is current"],
+        [() => host.link(prodPath, refOf("F")), "current leads to FFFFFFFF, which is gone or incomplete"],
+        [
+          () => host.files.link(`${prodPath}/releases/current`, "/opt/else"),
+          "current leads to /opt/else, which is not a release"
+        ],
+        [
+          () => {
+            host.files.remove(`${prodPath}/releases/current`)
+            host.files.makeDirectory(`${prodPath}/releases/current`)
+          },
+          "current is a directory, not a link"
+        ]
+      ] as const) {
+        arrange()
+        const ran = yield* run("manage info target=prod")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.strictEqual(ran.stdout.split("\n")[1], said)
+        assert.include(ran.stdout, "AAAAAAAA")
+      }
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("of a target shows one release in full, with what it takes on the disk", () =>
+    Effect.gen(function* () {
+      yield* hostWith("B", ...three)
+      const ran = yield* run("manage info bbbb target=prod")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stdout, new RegExp(`^name +my_app\nref +${refOf("B")}\n`))
+      assert.include(ran.stdout, `deploy@host.test:${folder("B")} (current)`)
+      assert.match(ran.stdout, /size +[1-9]\S* kB unpacked/)
+      const unknown = yield* run("manage info target=prod 1234")
+      assert.strictEqual(unknown.status, 2)
+      assert.strictEqual(
+        unknown.stderr,
+        'deployer: There is no release "1234" on deploy@host.test (it has my_app BBBBBBBB, my_app CCCCCCCC, my_app AAAAAAAA)\n'
+      )
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("and all other verbs say that nothing was deployed to a host yet, and change nothing there", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      for (const verb of ["info", "info AAAA", "prune my_app", "delete AAAA", "ln AAAA", "integrity", "integrity -f"]) {
+        const ran = yield* run(`manage ${verb} target=prod`)
+        assert.strictEqual(ran.status, 1, verb)
+        assert.strictEqual(
+          ran.stderr,
+          "deployer: There is nothing of deployer's at /srv/my_app on deploy@host.test yet: deploy to it first\n"
+        )
+      }
+      assert.deepStrictEqual(host.files.below("/"), [])
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("manage prune", () => {
+  it.scoped("of the store shows what goes, asks, and keeps the latest", () =>
+    Effect.gen(function* () {
+      for (let i = 0; i < 3; i++) yield* built
+      const ran = yield* run("manage prune name=my_app", "y")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.asked[0]!, /^Remove these 2 releases and free [0-9]+ B\?$/)
+      assert.match(ran.stderr, /^To be removed from the store: my_app [0-9A-F]{8}, 183 B\nTo be removed/)
+      assert.match(ran.stdout, /^Removed my_app [0-9A-F]{8}, my_app [0-9A-F]{8} from the store: [0-9]+ B freed\n$/)
+      assert.deepStrictEqual(yield* ids, [3])
+      const again = yield* run("manage prune name=my_app")
+      assert.strictEqual(again.status, 0)
+      assert.strictEqual(again.stdout, "Nothing to remove from the store\n")
+      assert.deepStrictEqual(again.asked, [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("of the store changes nothing on no, at Ctrl-C, and where it cannot ask", () =>
+    Effect.gen(function* () {
+      yield* built
+      yield* built
+      for (const [answers, status] of [
+        [["n"], 1],
+        [[""], 1],
+        [[ctrlC], 130],
+        [[], 3]
+      ] as const) {
+        const ran = yield* run("manage prune my_app", ...answers)
+        assert.strictEqual(ran.status, status)
+        assert.strictEqual(ran.stdout, "")
+        assert.deepStrictEqual(yield* ids, [1, 2])
+      }
+      const ran = yield* run("manage prune my_app yes")
+      assert.strictEqual(ran.status, 0)
+      assert.deepStrictEqual(ran.asked, [])
+      assert.deepStrictEqual(yield* ids, [2])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("of a host keeps the latest and the current one", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("B", ...three, { digit: "D" }, { digit: "E", name: "other_app" })
+      const ran = yield* run("manage prune name=my_app target=prod", "y")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.asked[0]!, /^Remove these 2 releases and free [0-9]+ kB\?$/)
+      assert.match(ran.stdout, /^Removed my_app AAAAAAAA, my_app CCCCCCCC from deploy@host\.test: [0-9]+ kB freed\n$/)
+      assert.deepStrictEqual(onHost(host), ["B", "D", "E"])
+      assert.strictEqual(currentRef(host), refOf("B"))
+      assert.deepStrictEqual(logged(host), [["removed", "A", "C"]])
+      const again = yield* run("manage prune name=my_app target=prod")
+      assert.strictEqual(again.status, 0)
+      assert.strictEqual(again.stdout, "Nothing to remove from deploy@host.test\n")
+      assert.deepStrictEqual(onHost(host), ["B", "D", "E"])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("of a host changes nothing on no, at Ctrl-C, and where it cannot ask; and does not touch the store", () =>
+    Effect.gen(function* () {
+      yield* built
+      yield* built
+      const host = yield* hostWith("C", ...three)
+      for (const [answers, status] of [
+        [["n"], 1],
+        [[ctrlC], 130],
+        [[], 3]
+      ] as const) {
+        const ran = yield* run("manage prune my_app target=prod", ...answers)
+        assert.strictEqual(ran.status, status)
+        assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+      }
+      // Wherever the target stands.
+      const ran = yield* run("manage target=prod prune my_app yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.deepStrictEqual(onHost(host), ["C"])
+      assert.deepStrictEqual(yield* ids, [1, 2])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("names what there is where nothing has that name", () =>
+    Effect.gen(function* () {
+      const empty = yield* run("manage prune name=my_app")
+      assert.strictEqual(empty.status, 2)
+      yield* built
+      yield* hostWith("A", ...three)
+      const local = yield* run("manage prune name=my_ap yes")
+      assert.strictEqual(local.status, 2)
+      assert.strictEqual(
+        local.stderr,
+        'deployer: No release has the name "my_ap" (known: my_app; did you mean "my_app"?)\n'
+      )
+      const remote = yield* run("manage prune name=my_ap target=prod yes")
+      assert.strictEqual(remote.status, 2)
+      assert.strictEqual(remote.stderr, 'deployer: There is no release "my_ap" on deploy@host.test (it has my_app)\n')
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("whose removal fails says so", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("C", ...three)
+      host.failStep("remove", "Operation not permitted")
+      const ran = yield* run("manage prune my_app target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stderr, /deployer: Could not remove releases on deploy@host\.test: Operation not permitted\n$/)
+      assert.strictEqual(ran.stdout, "")
+      assert.deepStrictEqual(logged(host), [])
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("manage delete", () => {
+  it.scoped("removes one release of the store; latest passes on to the newest one left", () =>
+    Effect.gen(function* () {
+      const releases = [yield* built, yield* built, yield* built]
+      const ran = yield* run(`manage delete ref=${releases[2]!.ref.slice(0, 4)}`, "y")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.asked[0]!, /^Remove this release and free 182 B\?$/)
+      assert.match(ran.stdout, /^Removed my_app [0-9A-F]{8} from the store: 182 B freed\n$/)
+      assert.deepStrictEqual(
+        (yield* stored).map(({ id, isLatest }) => [id, isLatest]),
+        [
+          [1, false],
+          [2, true]
+        ]
+      )
+      const no = yield* run("manage delete 1", "n")
+      assert.strictEqual(no.status, 1)
+      assert.strictEqual(no.stderr.split("\n").at(-2), "deployer: The answer was no: nothing was removed")
+      assert.deepStrictEqual(yield* ids, [1, 2])
+      assert.strictEqual((yield* run("manage delete 1 yes")).status, 0)
+      assert.deepStrictEqual(yield* ids, [2])
+      const gone = yield* run("manage delete 1 yes")
+      assert.strictEqual(gone.status, 2)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("removes one release of a host, and never the current one", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("B", ...three)
+      const refused = yield* run("manage delete BBBB target=prod yes")
+      assert.strictEqual(refused.status, 1)
+      assert.strictEqual(
+        refused.stderr,
+        "deployer: my_app BBBBBBBB is the current release on deploy@host.test and was not removed: make another one current first (deployer manage ln ref=REF target=prod)\n"
+      )
+      const no = yield* run("manage delete CCCC target=prod", "n")
+      assert.strictEqual(no.status, 1)
+      assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+      const ran = yield* run("manage delete CCCC target=prod", "y")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stdout, /^Removed my_app CCCCCCCC from deploy@host\.test: [0-9]+ kB freed\n$/)
+      assert.deepStrictEqual(onHost(host), ["A", "B"])
+      assert.strictEqual(currentRef(host), refOf("B"))
+      // On the host latest is the last deployed of those that are there.
+      assert.match((yield* run("manage info target=prod")).stdout, /current +my_app +BBBBBBBB .*latest/)
+      assert.deepStrictEqual(logged(host), [["removed", "C"]])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("of a host takes refs only, and refuses the beginning of several", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("A", { digit: "A" })
+      host.plantRelease(prodPath, hostRelease({ ref: `ABCD1${"0".repeat(27)}` }))
+      host.plantRelease(prodPath, hostRelease({ ref: `ABCD2${"0".repeat(27)}` }))
+      const several = yield* run("manage delete abcd target=prod yes")
+      assert.strictEqual(several.status, 2)
+      assert.strictEqual(
+        several.stderr,
+        'deployer: "abcd" is the beginning of several refs (ABCD1000, ABCD2000): give more of it\n'
+      )
+      for (const word of ["my_app", "1", "ABC"]) {
+        const ran = yield* run(`manage delete ${word} target=prod yes`)
+        assert.strictEqual(ran.status, 2, word)
+        assert.include(ran.stderr, `deployer: There is no release "${word}" on deploy@host.test (it has `)
+      }
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("manage ln", () => {
+  it.scoped("makes another release current, and does nothing for the one that is", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("C", ...three)
+      const ran = yield* run("manage ln ref=AAAA target=prod")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.deepStrictEqual(ran.asked, [])
+      assert.match(ran.stdout, /^my_app AAAAAAAA is current on deploy@host\.test now; restart the application/)
+      assert.strictEqual(currentRef(host), refOf("A"))
+      assert.deepStrictEqual(logged(host), [["linked", "A"]])
+      const again = yield* run("manage ln aaaa target=prod")
+      assert.strictEqual(again.stdout, "my_app AAAAAAAA is current on deploy@host.test already: nothing to do\n")
+      assert.deepStrictEqual(logged(host), [["linked", "A"]])
+      const unknown = yield* run("manage ln ref=FFFF target=prod")
+      assert.strictEqual(unknown.status, 2)
+      assert.strictEqual(currentRef(host), refOf("A"))
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("mends a dead link, and leaves a real directory", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("F", ...three)
+      assert.strictEqual((yield* run("manage ln AAAA target=prod")).status, 0)
+      assert.strictEqual(currentRef(host), refOf("A"))
+      host.files.remove(`${prodPath}/releases/current`)
+      host.files.write(`${prodPath}/releases/current/data`, "precious")
+      const ran = yield* run("manage ln BBBB target=prod")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stderr, /^deployer: \/srv\/my_app\/releases\/current on deploy@host\.test is not a link/)
+      assert.strictEqual(host.files.read(`${prodPath}/releases/current/data`), "precious")
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("manage integrity", () => {
+  const damage = (host: MemoryHost, digit: string) => host.files.write(`${folder(digit)}/my_app/version`, "evil")
+
+  it.scoped("finds nothing where all is as it was deployed", () =>
+    Effect.gen(function* () {
+      yield* hostWith("B", ...three)
+      const ran = yield* run("manage integrity target=prod")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.strictEqual(ran.stderr, "")
+      assert.strictEqual(
+        ran.stdout,
+        [
+          "deploy@host.test: current leads to a complete release",
+          "my_app BBBBBBBB (current): whole",
+          "my_app CCCCCCCC: whole",
+          "my_app AAAAAAAA: whole\n"
+        ].join("\n")
+      )
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("names each file that differs or is missing, and fails", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("B", ...three)
+      damage(host, "A")
+      host.files.remove(`${folder("C")}/my_app/bin`)
+      host.files.remove(`${folder("C")}/my_app/version`)
+      const ran = yield* run("manage integrity target=prod")
+      assert.strictEqual(ran.status, 1)
+      assert.include(ran.stderr, "warning: my_app AAAAAAAA on deploy@host.test: changed my_app/version\n")
+      assert.include(
+        ran.stderr,
+        "warning: my_app CCCCCCCC on deploy@host.test: missing my_app/version, missing my_app/bin/my_app\n"
+      )
+      assert.match(ran.stdout, /my_app AAAAAAAA: broken \(1 fault\)\n/)
+      assert.match(ran.stdout, /my_app CCCCCCCC: broken \(2 faults\)\n/)
+      assert.strictEqual(
+        ran.stderr.split("\n").at(-2),
+        "deployer: 2 things are wrong on deploy@host.test: remove broken releases with deployer manage integrity -f target=prod, and deploy them again where they are needed"
+      )
+      assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("finds a link that leads nowhere, or is none, with or without -f", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("F", { digit: "A" })
+      for (const [arrange, said] of [
+        [() => undefined, "current leads to FFFFFFFF, which is gone or incomplete"],
+        [() => host.files.remove(`${prodPath}/releases/current`), "there is no current link"],
+        [() => host.files.link(`${prodPath}/releases/current`, "/opt"), "current leads to /opt, which is not a release"]
+      ] as const) {
+        arrange()
+        for (const fix of ["", "-f yes"]) {
+          const ran = yield* run(`manage integrity target=prod ${fix}`)
+          assert.strictEqual(ran.status, 1)
+          assert.include(ran.stdout, `deploy@host.test: ${said}\n`)
+          assert.deepStrictEqual(ran.asked, [])
+          assert.match(
+            ran.stderr,
+            /deployer: 1 thing is wrong on deploy@host\.test: make a whole release current with deployer manage ln ref=REF target=prod, or deploy one\n$/
+          )
+          assert.deepStrictEqual(onHost(host), ["A"])
+        }
+      }
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("-f removes the broken ones after a question", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("B", ...three)
+      damage(host, "A")
+      damage(host, "C")
+      const no = yield* run("manage integrity -f target=prod", "n")
+      assert.strictEqual(no.status, 1)
+      assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+      const ran = yield* run("manage integrity -f target=prod", "y")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stdout, /my_app AAAAAAAA: broken \(1 fault\), removed\n/)
+      assert.deepStrictEqual(onHost(host), ["B"])
+      assert.deepStrictEqual(logged(host), [["removed", "C", "A"]])
+      const again = yield* run("manage integrity fix target=prod")
+      assert.strictEqual(again.status, 0, again.stderr)
+      assert.deepStrictEqual(again.asked, [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("-f asks apart about the current one, and yes is no answer to that", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("B", ...three)
+      damage(host, "A")
+      damage(host, "B")
+      const question = /^my_app BBBBBBBB is broken AND CURRENT/
+      const unasked = yield* run("manage integrity -f target=prod yes")
+      assert.strictEqual(unasked.status, 3)
+      assert.lengthOf(unasked.asked, 1)
+      assert.match(unasked.asked[0]!, question)
+      assert.deepStrictEqual(onHost(host), ["B", "C"])
+      assert.strictEqual(currentRef(host), refOf("B"))
+      const no = yield* run("manage integrity -f target=prod yes", "n")
+      assert.strictEqual(no.status, 1)
+      assert.match(no.stdout, /my_app BBBBBBBB \(current\): broken \(1 fault\)\n/)
+      assert.deepStrictEqual(onHost(host), ["B", "C"])
+      const yes = yield* run("manage integrity -f target=prod", "y")
+      assert.match(yes.asked[0]!, question)
+      assert.deepStrictEqual(onHost(host), ["C"])
+      assert.isUndefined(currentRef(host))
+      assert.deepStrictEqual(logged(host), [
+        ["removed", "A"],
+        ["unlinked", "B"],
+        ["removed", "B"]
+      ])
+      // What is not current any more is not said to be, and a host without a current release is not well.
+      assert.match(
+        yes.stdout,
+        /^deploy@host\.test: there is no current link\nmy_app BBBBBBBB: broken \(1 fault\), removed\n/
+      )
+      assert.strictEqual(yes.status, 1)
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("manage without a word that it needs", () => {
+  it.scoped("says which", () =>
+    Effect.gen(function* () {
+      yield* hostWith("A", ...three)
+      for (const [line, said] of [
+        ["manage prune", "This needs a name, as in: deployer manage prune name=my_app"],
+        ["manage prune target=prod yes", "This needs a name, as in: deployer manage prune name=my_app"],
+        ["manage delete", "This needs a ref, as in: deployer manage delete ref=3F2A"],
+        ["manage delete target=prod", "This needs a ref, as in: deployer manage delete ref=3F2A"],
+        ["manage ln target=prod", "This needs a ref, as in: deployer manage ln ref=3F2A target=prod"]
+      ] as const) {
+        const ran = yield* run(line)
+        assert.strictEqual(ran.status, 2, line)
+        assert.strictEqual(ran.stderr, `deployer: ${said}\n`)
+      }
+      for (const verb of ["ln AAAA", "integrity"]) {
+        const ran = yield* run(`manage ${verb}`)
+        assert.strictEqual(ran.status, 2, verb)
+        assert.match(ran.stderr, /^deployer: .*needs target/)
+      }
+      const unknown = yield* run("manage prnue my_app")
+      assert.strictEqual(unknown.status, 2)
+      assert.match(unknown.stderr, /"prnue".*prune/)
+      const target = yield* run("manage info target=prdo")
+      assert.strictEqual(target.status, 2)
+      assert.match(target.stderr, /did you mean "prod"/)
+    }).pipe(Effect.provide(world()))
+  )
+})
