@@ -9,6 +9,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -34,6 +35,8 @@ export interface Ran {
   readonly stderr: string
   /** The questions, in order. */
   readonly asked: ReadonlyArray<string>
+  /** What the Tab key would offer at each line of the manager, in order. */
+  readonly completions: ReadonlyArray<(typed: string) => ReadonlyArray<string>>
 }
 
 /** Where the target `prod` of `usualConfig` lies on its host. */
@@ -86,6 +89,16 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
     const out: Array<string> = []
     const err: Array<string> = []
     const script = yield* Layer.build(Prompt.layerScripted(answers))
+    const completions: Array<(typed: string) => ReadonlyArray<string>> = []
+    const scripted = Context.get(script, Prompt)
+    const prompt = Prompt.of({
+      ...scripted,
+      line: (line) =>
+        Effect.zipRight(
+          Effect.sync(() => completions.push(line.complete)),
+          scripted.line(line)
+        )
+    })
     const base = yield* Console.consoleWith(Effect.succeed)
     const captured: Console.Console = {
       ...base,
@@ -102,13 +115,19 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
     const exit = yield* Main.run(Cli.command, { version: "0.0.0", color: false })(argv).pipe(
       Effect.withConsole(captured),
       Effect.provide(reporter),
-      Effect.provide(script),
+      Effect.provideService(Prompt, prompt),
       Effect.exit
     )
     if (Exit.isFailure(exit) && Cause.isDie(exit.cause)) return yield* Effect.failCause(exit.cause)
     if (Exit.isFailure(exit)) err.push(...Main.report(exit.cause).map((sentence) => `${sentence}\n`))
     const asked = yield* Effect.flatMap(Script, ({ asked }) => asked).pipe(Effect.provide(script))
-    return { status: Main.exitStatus(exit), stdout: out.join(""), stderr: err.join(""), asked } satisfies Ran
+    return {
+      status: Main.exitStatus(exit),
+      stdout: out.join(""),
+      stderr: err.join(""),
+      asked,
+      completions
+    } satisfies Ran
   }).pipe(Effect.scoped)
 
 /** A folder of the test's own with `deployer/config/` in it, removed with the scope. */

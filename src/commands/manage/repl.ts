@@ -30,7 +30,11 @@ import * as host from "./host.ts"
 import * as store from "./store.ts"
 
 /** Where the manager goes after a line. */
-type Next = { readonly _tag: "Stay" | "Local" | "Quit" } | { readonly _tag: "Connect"; readonly target: string }
+type Next =
+  | { readonly _tag: "Stay" | "Quit" }
+  /** Over to the local store. `isNew`: with all that is shown at the beginning. */
+  | { readonly _tag: "Local"; readonly isNew: boolean }
+  | { readonly _tag: "Connect"; readonly target: string }
 
 const stay: Next = { _tag: "Stay" }
 
@@ -81,31 +85,44 @@ export const repl = Effect.fn("manage.repl")(function* (target: Option.Option<st
     })
   }
   let next: Next = Option.match(target, {
-    onNone: () => ({ _tag: "Local" }) as const,
+    onNone: () => ({ _tag: "Local", isNew: true }) as const,
     onSome: (target) => ({ _tag: "Connect", target }) as const
   })
+  let isFirst = true
   while (next._tag !== "Quit") {
-    next = yield* next._tag === "Connect" ? onHost(next.target, Option.isSome(target)) : sideLoop(local)
+    next = yield* next._tag === "Connect"
+      ? onHost(next.target, isFirst)
+      : sideLoop(local, next._tag === "Local" && next.isNew)
+    isFirst = false
   }
 })
 
-/** A session is open for as long as the manager stays on the host. A target that cannot be reached leaves the manager local. */
-const onHost = (target: string, only: boolean) =>
+/**
+ * A session is open for as long as the manager stays on the host. A target that cannot be reached leaves the manager
+ * local, unless it was named on the command line: then it is the whole wish, and the failure is the command's.
+ */
+const onHost = (target: string, isWish: boolean) =>
   Effect.gen(function* () {
-    const config = yield* (yield* Workspace).config
-    const session = yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
-    return yield* sideLoop(remote(session))
-  }).pipe(
-    Effect.scoped,
-    // Named on the command line, it is the whole wish: the failure is the command's.
-    Effect.catchAll((error) => (only ? Effect.fail(error) : Effect.as(sayFailure(error), { _tag: "Local" } as const)))
-  )
+    const connected = Effect.gen(function* () {
+      const config = yield* (yield* Workspace).config
+      return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
+    })
+    const session = yield* isWish ? Effect.asSome(connected) : Effect.catchAll(Effect.asSome(connected), unreached)
+    return Option.isSome(session)
+      ? yield* sideLoop(remote(session.value), true)
+      : ({ _tag: "Local", isNew: false } as const)
+  }).pipe(Effect.scoped)
 
-const sideLoop = (side: Side) =>
+const unreached = (error: Failure) => Effect.as(sayFailure(error), Option.none())
+
+const sideLoop = (side: Side, isNew: boolean) =>
   Effect.gen(function* () {
     const prompt = yield* Prompt
-    yield* runLine(side, "info")
-    yield* Console.log(help(side))
+    if (isNew) {
+      const shown = yield* runLine(side, "info")
+      if (shown._tag !== "Stay") return shown
+      yield* Console.log(`\n${help(side)}`)
+    }
     while (true) {
       const candidates = yield* Effect.orElseSucceed(side.candidates, () => nothing)
       const line = yield* prompt.line({ prompt: side.prompt, complete: (typed) => complete(side, candidates, typed) })
@@ -118,52 +135,65 @@ const sideLoop = (side: Side) =>
 const nothing: Candidates = { names: [], refs: [], targets: [], flags: [] }
 
 /** A verb that fails says so, and the manager goes on; only questions that cannot be asked end it. */
-const runLine = (side: Side, line: string) => {
+const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailable, VerbServices> => {
   const [word = "", ...rest] = line.trim().split(/\s+/)
   const argument = rest.join(" ")
   if (word === "") return Effect.succeed(stay)
-  const verb = findVerb(side.verbs, word)
+  const [verb, ...more] = findVerbs(side.verbs, word)
   if (verb === undefined) {
     const meant = suggest(
       word,
       side.verbs.map(({ name }) => name)
     )
-    return Effect.as(
-      Reporter.warn(
-        `There is no "${word}" here${meant === undefined ? "" : `; did you mean "${meant}"?`} (h lists what there is)`
-      ),
-      stay
+    return complain(
+      `There is no "${word}" here${meant === undefined ? "" : `; did you mean "${meant}"?`} (h lists what there is)`
     )
+  }
+  if (more.length > 0) {
+    return complain(`"${word}" could be ${[verb, ...more].map(({ name }) => name).join(" or ")}`)
   }
   if (argument === "" && verb.argument?.required === true) {
-    return Effect.as(Reporter.warn(`${verb.name} needs ${verb.argument.label}`), stay)
+    return complain(`${verb.name} needs a ${verb.argument.label}`)
   }
-  return verb
-    .run(argument)
-    .pipe(
-      Effect.catchAll((error) =>
-        error._tag === "PromptUnavailable" ? Effect.fail(error) : Effect.as(sayFailure(error), stay)
-      )
-    )
+  return verb.run(argument).pipe(
+    Effect.catchAll((error): Effect.Effect<Next, PromptUnavailable> => {
+      switch (error._tag) {
+        case "PromptUnavailable":
+          return Effect.fail(error)
+        // Nothing more can be done on that host; what comes next would fail in the same way.
+        case "HostUnreachable":
+          return Effect.as(sayFailure(error), { _tag: "Local", isNew: false })
+        default:
+          return Effect.as(sayFailure(error), stay)
+      }
+    })
+  )
 }
 
-const sayFailure = (error: { readonly _tag: string; readonly message: string }) =>
+const complain = (message: string): Effect.Effect<Next> => Effect.as(Reporter.warn(message), stay)
+
+interface Failure {
+  readonly _tag: string
+  readonly message: string
+}
+
+const sayFailure = (error: Failure) =>
   error._tag === "Declined" || error._tag === "PromptAborted"
-    ? Reporter.note("Nothing was removed or changed")
+    ? Reporter.note(error.message)
     : Reporter.warn(error.message)
 
-/** A verb by its name, or by the beginning of exactly one; `\q`, `q`, `quit` and `exit` are one. */
-const findVerb = (verbs: ReadonlyArray<Verb>, word: string): Verb | undefined => {
+/** The verb of that name, or those that begin so; `\q`, `q`, `quit` and `exit` are one. */
+const findVerbs = (verbs: ReadonlyArray<Verb>, word: string): ReadonlyArray<Verb> => {
   const name = ["\\q", "quit", "exit"].includes(word) ? "q" : word === "help" ? "h" : word
-  const [only, ...more] = verbs.filter((verb) => verb.name.startsWith(name))
-  return verbs.find((verb) => verb.name === name) ?? (more.length === 0 ? only : undefined)
+  const exact = verbs.filter((verb) => verb.name === name)
+  return exact.length > 0 ? exact : verbs.filter((verb) => verb.name.startsWith(name))
 }
 
 const complete = (side: Side, candidates: Candidates, typed: string): ReadonlyArray<string> => {
   const [word = "", argument] = typed.split(/\s+/, 2)
   if (argument === undefined) return side.verbs.map(({ name }) => name).filter((name) => name.startsWith(word))
-  const verb = findVerb(side.verbs, word)
-  if (verb?.argument === undefined) return []
+  const [verb, ...more] = findVerbs(side.verbs, word)
+  if (verb?.argument === undefined || more.length > 0) return []
   return candidates[verb.argument.candidates]
     .filter((candidate) => candidate.toLowerCase().startsWith(argument.toLowerCase()))
     .map((candidate) => `${verb.name} ${candidate}`)
@@ -264,12 +294,14 @@ const remote = (session: HostSession) => {
       argument: { label: "-f", required: false, candidates: "flags" },
       summary: "checks the link and each release; -f removes the broken ones",
       run: (flag) =>
-        Effect.flatMap(host.integrity(session, { fix: flag === "-f" }), (report) => print(view.integrity(report)))
+        flag === "" || flag === "-f"
+          ? Effect.flatMap(host.integrity(session, { fix: flag === "-f" }), (report) => print(view.integrity(report)))
+          : complain(`integrity takes -f or nothing, not "${flag}"`)
     },
     {
       name: "local",
       summary: "back to the local store",
-      run: () => Effect.succeed({ _tag: "Local" })
+      run: () => Effect.succeed({ _tag: "Local", isNew: true })
     }
   ]
   const candidates = Effect.map(session.inspect, ({ releases }) => ({
