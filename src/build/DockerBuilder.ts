@@ -50,7 +50,7 @@ export class EngineUnavailable extends Schema.TaggedError<EngineUnavailable>()("
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `Building needs a container engine, and "${this.engine}" did not answer: ${this.detail}. Start the engine, or name another one with engine: "podman" in the builder`
+    return `Building needs a container engine, and "${this.engine}" did not answer: ${this.detail.replace(/(?<![.!?])$/, ".")} Start the engine, or name another one with engine: "podman" in the builder`
   }
 }
 

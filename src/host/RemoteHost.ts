@@ -114,7 +114,7 @@ export class HostUnfit extends Schema.TaggedError<HostUnfit>()("HostUnfit", {
     const where = `${this.path} on ${this.address}`
     switch (this.reason) {
       case "not-a-directory":
-        return `${where} is, or is below, something that is not a directory: choose another "path", or move that file away`
+        return `${where} cannot hold releases: it, something above it, or config or releases in it is not a directory. Move that away, or choose another "path"`
       case "not-writable":
         return `${where} cannot be written by this user: change its owner, or choose another "path"`
       case "current-occupied":

@@ -181,7 +181,7 @@ describe("deploy", () => {
       [
         "a file in the way of the path",
         (host) => host.files.write("/srv", "a file"),
-        "/srv/my_app on deploy@host.test is, or is below, something that is not a directory"
+        "/srv/my_app on deploy@host.test cannot hold releases: it, something above it, or config or releases in it is not a directory"
       ],
       [
         "a path that cannot be written",
