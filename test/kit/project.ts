@@ -174,9 +174,11 @@ export const project = (options: { readonly init?: boolean } = {}): Effect.Effec
           Object.entries(targets).map(([key, target]) => [key, { name, path: `at ${key}`, ...target }])
         )
         const making = Object.entries(made).map(([key, source]) => `    ${key}: ${source}`)
+        // Loading Effect for a config takes a while.
+        const effect = /\bEffect\./.test(making.join()) ? 'import { Effect } from "effect"\n' : ""
         write(
           "deployer/config/deployer_config.ts",
-          `import { command, config, docker } from "effect-deployer"
+          `${effect}import { command, config, docker } from "effect-deployer"
 void [command, docker]
 export default config({
   targets: ${JSON.stringify(whole, null, 2)},

@@ -1,0 +1,769 @@
+/** Bad input, bad files, bad hosts: one sentence, the right status, and nothing changed. The real binary throughout. */
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { missingDocker } from "../kit/docker.ts"
+import { disk, missingMount } from "../kit/mount.ts"
+import { assertFailed, builders, type Ended, type Project, project, type RunOptions, reach } from "../kit/project.ts"
+import { proxy } from "../kit/proxy.ts"
+import { freePort, makeKey, missingSshd, type Sshd, sshd, titled } from "../kit/sshd.ts"
+import { treeIn } from "../kit/tree.ts"
+import { emptyFolder, own } from "../kit/userland.ts"
+
+interface Place {
+  readonly here: Project
+  readonly host: Sshd
+  /** Two releases in the store, oldest first: their refs. */
+  readonly refs: readonly [string, string]
+}
+
+class World extends Context.Tag("test/World")<World, Place>() {}
+
+/** A project with two stored releases; the first is on the host, as target `prod`. */
+const world = Layer.scoped(
+  World,
+  Effect.gen(function* () {
+    const here = yield* project()
+    const host = yield* sshd()
+    here.knowHost(host)
+    here.configure({ prod: { ...reach(host), builder: "plain" } })
+    const build = Effect.map(here.good("build", "target=prod"), (said) => /[0-9A-F]{8}/.exec(said)?.[0] ?? said)
+    const first = yield* build
+    here.version("2.0")
+    const second = yield* build
+    yield* here.good("deploy", "target=prod", "release=1")
+    return { here, host, refs: [first, second] as const }
+  })
+)
+
+/** Files that a command cannot help making, without a meaning: SQLite's own notes about a database that is open. */
+const withoutNotes = (tree: Record<string, string>) =>
+  Object.fromEntries(Object.entries(tree).filter(([name]) => !/\.db-(wal|shm)$/.test(name)))
+
+/** Runs a command that must leave project and host as they are, byte for byte. */
+const unchanged = (
+  { here, host }: Pick<Place, "here" | "host">,
+  args: ReadonlyArray<string>,
+  options?: RunOptions
+): Effect.Effect<Ended> =>
+  Effect.gen(function* () {
+    const look = () => ({ project: withoutNotes(here.tree()), host: treeIn(host.home) })
+    const before = look()
+    const ended = yield* here.run(args, options)
+    assert.deepStrictEqual(look(), before)
+    assert.deepStrictEqual(here.leftovers(), [])
+    return ended
+  })
+
+/** Puts another config there for as long as the scope lives. */
+const config = (here: Project, text: string | (() => void)) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const file = path.join(here.root, "deployer/config/deployer_config.ts")
+      const before = fs.readFileSync(file)
+      if (typeof text === "string") fs.writeFileSync(file, text)
+      else text()
+      return { file, before }
+    }),
+    ({ before, file }) => Effect.sync(() => fs.writeFileSync(file, before))
+  )
+
+interface Case {
+  readonly args: string | ReadonlyArray<string>
+  readonly status: number
+  readonly says: RegExp
+  readonly options?: RunOptions
+}
+
+const suite = missingSshd === undefined ? describe : describe.skip
+
+suite(titled("bad input", missingSshd), () => {
+  layer(world, { excludeTestServices: true, timeout: "60 seconds" })("and what is said of it", (it) => {
+    const at = (title: string, body: (place: Place) => Effect.Effect<Case, unknown, Scope.Scope>, missing?: string) =>
+      (missing === undefined ? it.scoped : it.scoped.skip)(titled(title, missing), () =>
+        Effect.gen(function* () {
+          const place = yield* World
+          const { args, options, says, status } = yield* body(place)
+          const words = typeof args === "string" ? args.split(" ") : args
+          assertFailed(yield* unchanged(place, words, options), status, says)
+        })
+      )
+    const plainly = (title: string, args: string, status: number, says: RegExp) =>
+      at(title, () => Effect.succeed({ args, status, says }))
+    /** With other targets in the config. */
+    const targeting = (
+      title: string,
+      targets: (place: Place) => Effect.Effect<object, unknown, Scope.Scope>,
+      status: number,
+      says: RegExp,
+      more: { readonly args?: string; readonly options?: RunOptions; readonly missing?: string | undefined } = {}
+    ) =>
+      at(
+        title,
+        (place) =>
+          Effect.gen(function* () {
+            const prod = yield* targets(place)
+            yield* config(place.here, () => place.here.configure({ prod: { builder: "plain", ...prod } }))
+            return { args: more.args ?? "deploy target=prod release=2", status, says, options: more.options ?? {} }
+          }),
+        more.missing
+      )
+
+    describe("the project", () => {
+      at("there is none", ({ host }) =>
+        Effect.succeed({
+          args: "deploy target=prod",
+          status: 2,
+          says: /^deployer: No deployer\/config in \/tmp\/.* or any folder above it: run "deployer init"/,
+          options: { cwd: host.home }
+        })
+      )
+      at("root= names a folder without one", ({ host }) =>
+        Effect.succeed({
+          args: ["manage", "info", `root=${host.folder}`],
+          status: 2,
+          says: /^deployer: No deployer\/config in \/tmp\/.*, which root= names/
+        })
+      )
+      plainly(
+        "there is one already",
+        "init",
+        2,
+        /^deployer: There is a config already: \/.*deployer_config\.ts\. .*force_init$/
+      )
+    })
+
+    describe("the config", () => {
+      const broken = (title: string, text: string, says: RegExp) =>
+        at(title, ({ here }) =>
+          Effect.as(config(here, text), { args: "deploy target=prod release=2", status: 2, says })
+        )
+      broken(
+        "a syntax error",
+        "export default {\n  targets: { prod: }\n}\n",
+        /config \/.*_config\.ts is not usable: line 2, column \d+: /
+      )
+      broken(
+        "a throwing import",
+        'import { config } from "effect-deployer"\nthrow new Error("no vault")\nexport default config({})\n',
+        /is not usable: importing it failed: no vault$/
+      )
+      broken(
+        "an import that is not there",
+        'import "./nowhere.ts"\nexport default {}\n',
+        /imports "\.\/nowhere\.ts", which does not exist$/
+      )
+      broken("no export", "void 0\n", /exports no config: end it with export default/)
+      it.scoped("six mistakes, each with its path", () =>
+        Effect.gen(function* () {
+          const place = yield* World
+          yield* config(
+            place.here,
+            `export default {
+              targets: { prod: { host: "", port: 0, name: "a b", pth: "x", path: "../up" } },
+              builders: { prod: 7 }
+            }`
+          )
+          const { status, stderr, stdout } = yield* unchanged(place, ["deploy", "target=prod"])
+          const [sentence = "", ...mistakes] = stderr.trimEnd().split("\n")
+          assert.deepStrictEqual([status, stdout], [2, ""])
+          assert.match(sentence, /^deployer: The config \/.* has 6 mistakes:$/)
+          const keys = [
+            "targets.prod.host",
+            "targets.prod.name",
+            "targets.prod.path",
+            "targets.prod.port",
+            "targets.prod.pth"
+          ]
+          assert.deepStrictEqual(mistakes.map((line) => line.trim().split(": ")[0]).sort(), ["builders.prod", ...keys])
+        })
+      )
+    })
+
+    describe("words", () => {
+      plainly("unknown target", "deploy target=prd", 2, /^deployer: No target named "prd".*"?prod"?/)
+      plainly("unknown target to build", "build target=prd", 2, /^deployer: No target named "prd"/)
+      targeting(
+        "unknown builder",
+        () => Effect.succeed({ host: "local", builder: "plian" }),
+        2,
+        /wants the builder "plian".*plain/,
+        {
+          args: "build target=prod"
+        }
+      )
+      plainly(
+        "unknown release",
+        "deploy target=prod release=99",
+        2,
+        /^deployer: No release has the id, name or ref "99" \(/
+      )
+      plainly(
+        "unknown ref",
+        "deploy target=prod release=FFFFFFFF",
+        2,
+        /^deployer: No release has the id, name or ref "FFFFFFFF"/
+      )
+      plainly("unknown ref in the store", "manage info FFFFFFFF", 2, /^deployer: No release has .*"FFFFFFFF"/)
+      plainly("unknown name in the store", "manage prune name=nobody yes", 2, /^deployer: No release has .*"nobody"/)
+      plainly(
+        "unknown ref on the host",
+        "manage ln FFFFFFFF target=prod",
+        2,
+        /^deployer: There is no release "FFFFFFFF" on .* \(it has app_/
+      )
+      plainly(
+        "unknown name on the host",
+        "manage prune nobody target=prod yes",
+        2,
+        /^deployer: There is no release "nobody" on /
+      )
+      plainly(
+        "a word that is missing",
+        "manage delete",
+        2,
+        /^deployer: This needs a ref, as in: deployer manage delete ref=/
+      )
+      plainly("an option that is missing", "build", 2, /^deployer: .*target/)
+      plainly("unknown command", "biuld target=prod", 2, /^deployer: .*biuld.*build/)
+      plainly("unknown verb", "manage prnue", 2, /^deployer: .*prnue.*prune/)
+      plainly("unknown key", "build traget=prod", 2, /^deployer: .*traget.*target/)
+      plainly("a word too much", "build target=prod extra", 2, /^deployer: .*extra/)
+      plainly("an env file that is not there", "build target=prod env_file_name=no.env", 2, /no\.env/)
+    })
+
+    describe("the builder", () => {
+      const building = (
+        title: string,
+        builder: string,
+        status: number,
+        says: RegExp,
+        heard?: string,
+        missing?: string,
+        options: RunOptions = {}
+      ) =>
+        (missing === undefined ? it.scoped : it.scoped.skip)(titled(title, missing), () =>
+          Effect.gen(function* () {
+            const place = yield* World
+            yield* config(place.here, () =>
+              place.here.configure({ prod: { host: "local", builder: "made" } }, { made: builder })
+            )
+            const ended = yield* unchanged(place, ["build", "target=prod"], options)
+            assertFailed(ended, status, says)
+            if (heard !== undefined) assert.include(ended.stderr, heard)
+          })
+        )
+      const file = (text: string) => `Dockerfile.${text.length}`
+      const image = (title: string, options: string, text: string, status: number, says: RegExp, heard?: string) =>
+        (missingDocker === undefined ? it.scoped : it.scoped.skip)(titled(title, missingDocker), () =>
+          Effect.gen(function* () {
+            const place = yield* World
+            const { here } = place
+            here.write(
+              file(text),
+              `FROM scratch\nLABEL deployer.test=${here.marker}\nCOPY busybox /bin/busybox\n${text}\n`
+            )
+            yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(path.join(here.root, file(text)))))
+            yield* config(here, () =>
+              here.configure(
+                { prod: { host: "local", builder: "made" } },
+                { made: `docker({ dockerfile: "${file(text)}", args: ["--network", "none"], ${options} })` }
+              )
+            )
+            const ended = yield* unchanged(place, ["build", "target=prod"])
+            assertFailed(ended, status, says)
+            if (heard !== undefined) assert.include(ended.stderr, heard)
+          })
+        )
+      image(
+        "a failing docker build",
+        "",
+        'RUN ["/bin/busybox", "sh", "-c", "echo no compiler here; exit 9"]',
+        1,
+        /^deployer: "\S+ build" of \/.*Dockerfile\.\d+ failed with status \d+; its output above says why/,
+        "no compiler here"
+      )
+      image(
+        "a releasePath that is not in the image",
+        'releasePath: "/opt/nothing"',
+        "# elsewhere",
+        1,
+        /^deployer: The image has no directory \/opt\/nothing to take the release from/
+      )
+      image(
+        "an empty release",
+        'releasePath: "/opt/empty"',
+        'RUN ["/bin/busybox", "mkdir", "-p", "/opt/empty"]',
+        1,
+        /^deployer: .*empty/
+      )
+      building(
+        "a missing Dockerfile",
+        'docker({ dockerfile: "Dockerfile.none" })',
+        2,
+        /^deployer: There is no Dockerfile at \/.*Dockerfile\.none: /
+      )
+      building(
+        "an engine that does not answer",
+        "docker({})",
+        1,
+        /^deployer: Building needs a container engine, and "\S+" did not answer: .*[^.?!][.?!] Start the engine, /,
+        undefined,
+        missingDocker,
+        {
+          env: { DOCKER_HOST: "unix:///nonexistent/docker.sock", CONTAINER_HOST: "unix:///nonexistent/podman.sock" }
+        }
+      )
+      it.scoped("an engine whose program is missing", () =>
+        Effect.gen(function* () {
+          const place = yield* World
+          const nothing = yield* emptyFolder("bin")
+          yield* config(place.here, () =>
+            place.here.configure({ prod: { host: "local", builder: "made" } }, { made: "docker({})" })
+          )
+          const ended = yield* unchanged(place, ["build", "target=prod"], {
+            env: { PATH: nothing, DEPLOYER_ENGINE: undefined }
+          })
+          assertFailed(ended, 1, /"docker" did not answer: there is no such program\. /)
+        })
+      )
+      building(
+        "a failing command",
+        'command({ run: "echo no make; exit 3", releasePath: "build" })',
+        1,
+        /^deployer: The build command "echo no make; exit 3" failed with status 3; /,
+        "no make"
+      )
+      building(
+        "a command that leaves nothing",
+        'command({ run: "true", releasePath: "nothing" })',
+        1,
+        /^deployer: There is no directory \/.*\/nothing to take the release from/
+      )
+      building(
+        "a failing hook before the build",
+        `Object.assign(${builders.plain}, { preBuild: [() => Effect.fail(new Error("no licence"))] })`,
+        1,
+        /^deployer: A pre-build hook failed, and nothing was stored: no licence$/
+      )
+      building(
+        "a failing hook after the build",
+        `command({ run: "mkdir -p /tmp", releasePath: "bin", postBuild: [() => Effect.fail("too large")] })`,
+        1,
+        /^deployer: A post-build hook failed, and nothing was stored: too large$/
+      )
+      building(
+        "options that make no sense",
+        'docker({ dokcerfile: "x" })',
+        2,
+        /builders\.made\.dokcerfile: is not an option of docker.*dockerfile/
+      )
+    })
+
+    describe("the disk", () => {
+      it.scoped.skipIf(missingMount !== undefined)(titled("full while packing", missingMount), () =>
+        Effect.gen(function* () {
+          const place = yield* World
+          yield* disk(path.join(place.here.root, "deployer/temp"), "size=64k")
+          yield* config(place.here, () =>
+            place.here.configure(
+              { prod: { host: "local", builder: "made" } },
+              {
+                made: 'command({ run: "mkdir -p big && head -c 1000000 /dev/urandom > big/file", releasePath: "big" })'
+              }
+            )
+          )
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => fs.rmSync(path.join(place.here.root, "big"), { recursive: true }))
+          )
+          fs.mkdirSync(path.join(place.here.root, "big"))
+          fs.writeFileSync(path.join(place.here.root, "big/file"), "")
+          const store = () => treeIn(path.join(place.here.root, "deployer"))
+          const before = withoutNotes(store())
+          assertFailed(yield* place.here.deployer("build", "target=prod"), 1, /no space left|disk is full/i)
+          assert.deepStrictEqual(withoutNotes(store()), before)
+        })
+      )
+      it.scoped("a file that may not grow while packing", () =>
+        Effect.gen(function* () {
+          const place = yield* World
+          yield* config(place.here, () =>
+            place.here.configure(
+              { prod: { host: "local", builder: "made" } },
+              { made: 'command({ run: "true", releasePath: "big" })' }
+            )
+          )
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => fs.rmSync(path.join(place.here.root, "big"), { recursive: true }))
+          )
+          fs.mkdirSync(path.join(place.here.root, "big"))
+          fs.writeFileSync(path.join(place.here.root, "big/file"), randomBytes(400_000))
+          const through = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh"]
+          assertFailed(
+            yield* unchanged(place, ["build", "target=prod"], { through }),
+            1,
+            /^deployer: Could not write the tarball: .* larger than this system allows$/
+          )
+        })
+      )
+      targeting(
+        "full on the host, and known before",
+        ({ host }) =>
+          Effect.map(disk(path.join(host.folder, "small"), "size=8k"), () => {
+            fs.writeFileSync(path.join(host.folder, "small/theirs"), Buffer.alloc(8192))
+            return { ...reach(host), path: `${host.folder}/small/app` }
+          }),
+        1,
+        /small\/app on .* has \d+ bytes free, and \d+ are needed .* make room/,
+        { missing: missingMount }
+      )
+      it.scoped.skipIf(missingMount !== undefined)(titled("full on the host in the middle of it", missingMount), () =>
+        Effect.gen(function* () {
+          const place = yield* World
+          const { here, host } = place
+          const small = path.join(host.folder, "few")
+          yield* disk(small, "size=1m,nr_inodes=12")
+          yield* config(here, () =>
+            here.configure({ prod: { ...reach(host), path: `${small}/app`, builder: "plain" } })
+          )
+          const ended = yield* unchanged(place, ["deploy", "target=prod", "release=2"])
+          assertFailed(ended, 1, /^deployer: Could not \w+ .* on .*: .*No space left on device/)
+          assert.isFalse(fs.existsSync(`${small}/app/releases/current`))
+          assert.deepStrictEqual(
+            fs.readdirSync(`${small}/app/releases`).filter((name) => name.startsWith("deployer_")),
+            []
+          )
+        })
+      )
+    })
+
+    describe("the connection", () => {
+      targeting(
+        "a name that does not resolve",
+        ({ host }) => Effect.succeed({ ...reach(host), host: "no-such-host.invalid" }),
+        1,
+        /^deployer: The name of \S*no-such-host\.invalid:\d+ does not resolve /
+      )
+      targeting(
+        "a port that is closed",
+        ({ host }) => Effect.map(Effect.promise(freePort), (port) => ({ ...reach(host), port })),
+        1,
+        /^deployer: Nothing answers at .*: check "host" and "port"/
+      )
+      targeting(
+        "a host that keeps silent",
+        ({ host }) =>
+          Effect.map(proxy(host), (hole) => {
+            hole.stall()
+            return { ...reach(host, hole), timeouts: { connect: "1 second" } }
+          }),
+        1,
+        /^deployer: .* did not answer in time \(.*\): /
+      )
+      targeting(
+        "a key that the host does not accept",
+        ({ host }) =>
+          Effect.sync(() => ({
+            ...reach(host),
+            sshKey: fs.existsSync(path.join(host.folder, "wrong"))
+              ? path.join(host.folder, "wrong")
+              : makeKey(path.join(host.folder, "wrong"))
+          })),
+        1,
+        /^deployer: .* accepted none of our keys \(offered: \/.*wrong\): set "sshKey"/
+      )
+      targeting(
+        "no key at all",
+        ({ host }) => Effect.succeed({ ...reach(host), sshKey: undefined }),
+        1,
+        /accepted none of our keys \(there was no key to offer\)/
+      )
+      targeting(
+        "a key that is missing",
+        ({ host }) => Effect.succeed({ ...reach(host), sshKey: "keys/none" }),
+        2,
+        /^deployer: There is no private key at \/.*\/root\/keys\/none: /
+      )
+      targeting(
+        "a file that is no key",
+        ({ host }) => Effect.succeed({ ...reach(host), sshKey: host.knownHosts }),
+        2,
+        /known_hosts is not a private key/
+      )
+      targeting(
+        "an encrypted key, and nobody to ask for its passphrase",
+        ({ host }) =>
+          Effect.sync(() => ({
+            ...reach(host),
+            sshKey: makeKey(path.join(host.folder, "locked"), { passphrase: "s3cret" })
+          })),
+        3,
+        /^deployer: There is no terminal to ask ".*\/locked.*": .*ssh-agent/
+      )
+      at("an unknown host key", ({ host }) =>
+        Effect.succeed({
+          args: "deploy target=prod release=2",
+          status: 1,
+          says: /^deployer: The key of .* \(ssh-ed25519 SHA256:\S+\) is not in \/.*known_hosts: /,
+          options: { env: { HOME: host.folder } }
+        })
+      )
+      at("a changed host key", ({ here, host }) =>
+        Effect.sync(() => {
+          const home = path.join(here.folder, "other")
+          fs.mkdirSync(path.join(home, ".ssh"), { recursive: true })
+          const other = fs.readFileSync(`${host.keyFile}.pub`, "utf8").split(" ").slice(0, 2).join(" ")
+          fs.writeFileSync(path.join(home, ".ssh/known_hosts"), `[127.0.0.1]:${host.port} ${other}\n`)
+          return {
+            args: "deploy target=prod release=2",
+            status: 1,
+            says: /^deployer: The key of .* is not the one in \/.*known_hosts: .*ssh-keygen -R/,
+            options: { env: { HOME: home } }
+          }
+        })
+      )
+    })
+
+    describe("the host", () => {
+      const add = (host: Sshd, name: string, plant: (base: string) => void) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const base = path.join(host.home, name)
+            plant(base)
+            return { ...reach(host), path: name }
+          }),
+          () => Effect.sync(() => fs.rmSync(path.join(host.home, name), { recursive: true }))
+        )
+      targeting(
+        "a path that cannot be written",
+        ({ host }) =>
+          Effect.as(disk(path.join(host.folder, "sealed"), "ro"), {
+            ...reach(host),
+            path: `${host.folder}/sealed/app`
+          }),
+        1,
+        /sealed\/app on .* cannot be written by this user: /,
+        { missing: missingMount }
+      )
+      targeting(
+        "a file in the place of the path",
+        ({ host }) => add(host, "file", (base) => fs.writeFileSync(base, "")),
+        1,
+        /\/file on .* cannot hold releases: it, something above it, or config or releases in it is not a directory\. /
+      )
+      targeting(
+        "a file in the place of releases/",
+        ({ host }) =>
+          add(host, "half", (base) => {
+            fs.mkdirSync(base)
+            fs.writeFileSync(path.join(base, "releases"), "")
+          }),
+        1,
+        /\/half\S* on .* cannot hold releases: it, something above it, or config or releases in it is not a directory\. /
+      )
+      targeting(
+        "current is a real directory",
+        ({ host }) =>
+          add(host, "real", (base) => fs.mkdirSync(path.join(base, "releases/current/theirs"), { recursive: true })),
+        1,
+        /\/real\/releases\/current on .* is not a link but .*: move it away/
+      )
+      targeting(
+        "no deployment there yet",
+        ({ host }) => Effect.succeed({ ...reach(host), path: "virgin" }),
+        1,
+        /There is nothing of deployer's at \/.*\/virgin on .* yet: deploy to it first/,
+        { args: "manage info target=prod" }
+      )
+      targeting("nothing to start yet", ({ host }) => Effect.succeed({ ...reach(host), path: "virgin" }), 1, /deploy/, {
+        args: "start target=prod"
+      })
+      const lacking = (tool: string) =>
+        it.scoped(`no ${tool}`, () =>
+          Effect.gen(function* () {
+            const { here } = yield* World
+            // BusyBox's own shell finds its applets without a PATH.
+            const host = yield* sshd({ path: yield* own({ without: [tool] }) })
+            const known = path.join(here.home, ".ssh/known_hosts")
+            const before = fs.readFileSync(known)
+            here.knowHost(host)
+            yield* Effect.addFinalizer(() => Effect.sync(() => fs.writeFileSync(known, before)))
+            yield* config(here, () => here.configure({ prod: { ...reach(host), builder: "plain" } }))
+            assertFailed(
+              yield* unchanged({ here, host }, ["deploy", "target=prod", "release=2"]),
+              1,
+              new RegExp(`^deployer: .* lacks ${tool}: install it there and deploy again$`)
+            )
+          })
+        )
+      lacking("tar")
+      lacking("gzip")
+
+      for (const [what, content] of [
+        ["garbage", "not json\n"],
+        ["nothing", ""],
+        ["another kind of JSON", '{"version": 1}\n'],
+        ["hostile words", '{"name": "$(touch /tmp/owned)", "\u001b]0;owned\u0007": "`id`"}\n'],
+        ["100 KB in one line", `${"x".repeat(100_000)}\n`]
+      ] as const) {
+        at(`${what} in a file of ours`, ({ here, host }) =>
+          Effect.gen(function* () {
+            const base = path.join(host.home, "at prod/releases")
+            const file = path.join(base, fs.readlinkSync(path.join(base, "current")), ".deployer_release.json")
+            const before = fs.readFileSync(file)
+            yield* Effect.acquireRelease(
+              Effect.sync(() => fs.writeFileSync(file, content)),
+              () => Effect.sync(() => fs.writeFileSync(file, before))
+            )
+            const info = yield* here.deployer("manage", "info", "target=prod")
+            assert.notMatch(info.stderr, /\u001b|\u0007/)
+            return {
+              args: "deploy target=prod release=2",
+              status: 1,
+              says: /^deployer: .*\.deployer_release\.json.* on .* is not what deployer wrote \([^\u0000-\u001f]*\): look at it/
+            }
+          })
+        )
+      }
+    })
+
+    describe("a hook on the host", () => {
+      it.scoped("that fails before the switch leaves what was current", () =>
+        Effect.gen(function* () {
+          const place = yield* World
+          const { here, host, refs } = place
+          yield* config(here, () =>
+            here.configure({
+              prod: {
+                ...reach(host),
+                builder: "plain",
+                afterUnpack: ["echo migrating", "echo no database >&2; exit 4"]
+              }
+            })
+          )
+          const base = path.join(host.home, "at prod")
+          const before = treeIn(base)
+          const ended = yield* here.deployer("deploy", "target=prod", "release=2")
+          assertFailed(
+            ended,
+            1,
+            new RegExp(
+              `^deployer: The afterUnpack command "echo no database >&2; exit 4" of ${here.name} ${refs[1]} ended with status 4 on .*: nothing was switched, and the release was removed there again$`
+            )
+          )
+          assert.match(ended.stderr, /migrating\n[\s\S]*no database\n/)
+          assert.deepStrictEqual(treeIn(base), before)
+        })
+      )
+      it.scoped("that fails after the switch says how things are", () =>
+        Effect.gen(function* () {
+          const { here, host } = yield* World
+          yield* config(here, () =>
+            here.configure({ prod: { ...reach(host), path: "after", builder: "plain", afterSwitch: "exit 5" } })
+          )
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => fs.rmSync(path.join(host.home, "after"), { recursive: true }))
+          )
+          const ended = yield* here.deployer("deploy", "target=prod", "release=2")
+          assertFailed(
+            ended,
+            1,
+            /^deployer: The afterSwitch command "exit 5" of .* ended with status 5 on .*: the release is current all the same/
+          )
+          assert.include(
+            fs.readFileSync(path.join(host.home, "after/releases/current", here.name, "VERSION"), "utf8"),
+            "2.0"
+          )
+        })
+      )
+    })
+
+    describe("nobody to ask", () => {
+      for (const [how, through] of [
+        ["stdin is empty", undefined],
+        ["stdin is closed", ["sh", "-c", 'exec "$@" <&-', "sh"]],
+        ["stdin is a pipe that says yes", ["sh", "-c", 'yes | "$@"', "sh"]]
+      ] as const) {
+        const options: RunOptions = { millis: 20_000, ...(through === undefined ? {} : { through }) }
+        const asking = (title: string, args: string, says: RegExp) =>
+          at(`${title} (${how})`, () => Effect.succeed({ args, status: 3, says, options }))
+        asking(
+          "which release",
+          "deploy target=prod",
+          /^deployer: There is no terminal to ask "Release app_.* is the latest of app_\w+\. Deploy it to prod\?": name it with release=2, or .*yes$/
+        )
+        asking(
+          "whether to delete",
+          "manage delete 1",
+          /^deployer: There is no terminal to ask "Remove this release and free .*\?": answer with yes$/
+        )
+        asking(
+          "whether to start from scratch",
+          "init force_init",
+          /^deployer: There is no terminal to ask "This removes 2 stored releases .*": /
+        )
+        asking(
+          "what to do in the manager",
+          "manage",
+          /^deployer: There is no terminal to ask .*: name a verb, as in: deployer manage info$/
+        )
+        asking(
+          "what to do in the manager of a host",
+          "manage target=prod",
+          /^deployer: .*: name a verb, as in: deployer manage info target=prod$/
+        )
+        asking("what to type in a shell", "ssh target=prod", /^deployer: There is no terminal to ask ".*/)
+      }
+
+      const unfinished = (host: Sshd, body: () => void) =>
+        Effect.acquireRelease(Effect.sync(body), () =>
+          Effect.sync(() =>
+            fs.rmSync(path.join(host.home, `at prod/releases/.staging_${"A".repeat(32)}`), {
+              recursive: true,
+              force: true
+            })
+          )
+        )
+      at("what to do with an unfinished deployment", ({ host }) =>
+        Effect.gen(function* () {
+          const stage = path.join(host.home, `at prod/releases/.staging_${"A".repeat(32)}`)
+          yield* unfinished(host, () => {
+            fs.mkdirSync(stage)
+            fs.writeFileSync(path.join(stage, "release.tar.gz"), "half")
+            fs.writeFileSync(path.join(stage, "note"), "begun by \u001b[31mnobody\n")
+          })
+          return {
+            args: "deploy target=prod release=2",
+            status: 3,
+            says: /^deployer: There is no terminal to ask "What about it\?": /
+          }
+        })
+      )
+      at("whether to remove the broken current release", ({ host }) =>
+        Effect.gen(function* () {
+          const file = path.join(
+            host.home,
+            "at prod/releases/current",
+            fs.readdirSync(path.join(host.home, "at prod/releases/current")).find((name) => name.startsWith("app_"))!,
+            "VERSION"
+          )
+          const before = fs.readFileSync(file)
+          yield* Effect.acquireRelease(
+            Effect.sync(() => fs.writeFileSync(file, "9")),
+            () => Effect.sync(() => fs.writeFileSync(file, before))
+          )
+          return {
+            args: "manage integrity -f target=prod yes",
+            status: 3,
+            says: /^deployer: There is no terminal to ask ".* is broken AND CURRENT/
+          }
+        })
+      )
+    })
+  })
+})
