@@ -16,7 +16,7 @@ import * as Stream from "effect/Stream"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { rawTerminal } from "../internal/rawTerminal.ts"
 import * as Ssh from "../internal/ssh.ts"
-import { publicHalf, publicKeyOfLine } from "../internal/sshKeys.ts"
+import { type PublicKey, publicHalf, publicKeyOfLine } from "../internal/sshKeys.ts"
 import { Prompt, PromptUnavailable } from "../terminal/Prompt.ts"
 import { warn } from "../terminal/Reporter.ts"
 import * as KnownHosts from "./KnownHosts.ts"
@@ -163,9 +163,8 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
         : yield* Effect.orElseSucceed(Ssh.openAgent(ssh2, agentSocket), () => undefined)
     const ready: Array<Identity> = []
     const locked: Array<LockedKey> = []
-    if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
-      ready.push({ label: `ssh-agent with ${count(agent.keys.length, "key")}`, method: agent.method })
-    }
+    /** Keys of the agent that belong to a locked file. */
+    const own: Array<PublicKey> = []
     for (const file of keyFiles) {
       const key = yield* readKey(ssh2, file).pipe(
         // Files that the target does not name are often absent.
@@ -179,7 +178,13 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
       const half = yield* publicPart(key)
       const held = agent?.keys.find((other) => other.blob === half?.blob)
       if (agent === undefined || held === undefined) locked.push(key)
-      else if (!wholeAgent) ready.push({ label: `${file} in ssh-agent`, method: agent.only(held) })
+      else if (wholeAgent) own.push(held)
+      else ready.push({ label: `${file} in ssh-agent`, method: agent.only([held]) })
+    }
+    if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
+      // A host gives up after a few keys, so that those which are likely to fit come first.
+      const keys = [...own, ...agent.keys.filter((key) => !own.includes(key))]
+      ready.unshift({ label: `ssh-agent with ${count(keys.length, "key")}`, method: agent.only(keys) })
     }
     return { ready, locked, named } satisfies Identities
   })
@@ -274,7 +279,7 @@ const makeDial = (ssh2: Ssh.Ssh2, target: Target, { host, port, user }: Place, a
     // Keys accepted during this connect, in case the file cannot be written.
     const accepted: Array<KnownHosts.PublicKey> = []
 
-    const attempt = (methods: ReadonlyArray<Ssh.Method>) =>
+    const attemptOnce = (methods: ReadonlyArray<Ssh.Method>) =>
       Effect.gen(function* () {
         const files = [settings.knownHostsFile, ...settings.globalKnownHostsFiles]
         const known = (yield* Effect.forEach(files, readKnownHosts)).flat()
@@ -305,6 +310,13 @@ const makeDial = (ssh2: Ssh.Ssh2, target: Target, { host, port, user }: Place, a
             HostKeyRefused: ({ key }) => Effect.fail({ _tag: "Refused", key, verdict: judge(key) } as const)
           })
         )
+      })
+
+    // A host that hangs up after a few wrong keys gets the others on a new connection.
+    const attempt = (methods: ReadonlyArray<Ssh.Method>): ReturnType<typeof attemptOnce> =>
+      Effect.catchTag(attemptOnce(methods), "Denied", (denied) => {
+        const untried = denied.untried.filter((method) => method._tag !== "None")
+        return untried.length === 0 || untried.length >= methods.length ? denied : attempt(untried)
       })
 
     const rejected = (key: KnownHosts.PublicKey, reason: HostKeyRejected["reason"]) =>
@@ -420,6 +432,18 @@ const makeTransport = (target: Target, address: string, connection: Ssh.Connecti
         Effect.zipRight(Effect.sync(session.endInput))
       )
 
+    const startOf = (wait: Exec<never>["wait"]) => (options: Ssh.SessionOptions) =>
+      wait === "command"
+        ? connection.start(options)
+        : Effect.timeoutFail(connection.start(options), {
+            duration: transferWait,
+            onTimeout: () =>
+              new Ssh.Disconnected({
+                reason: "timeout",
+                detail: `it started no command for ${Duration.format(transferWait)}`
+              })
+          })
+
     const bounded =
       (step: string) =>
       <A, E, R>(self: Effect.Effect<A, E, R>) =>
@@ -431,7 +455,7 @@ const makeTransport = (target: Target, address: string, connection: Ssh.Connecti
     const exec = <E = never>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout> =>
       Effect.gen(function* () {
         const output = yield* exec.onOutput === undefined ? collect : deliver(exec.onOutput)
-        const session = yield* connection.start({
+        const session = yield* startOf(exec.wait)({
           // Once its input has ended, a command cannot be asked to end any more: so no input is not an ended one.
           command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
           ...output.listener

@@ -59,8 +59,8 @@ export class Disconnected extends Data.TaggedError("Disconnected")<{
 /** The host showed a key that was not accepted. */
 export class HostKeyRefused extends Data.TaggedError("HostKeyRefused")<{ readonly key: PublicKey }> {}
 
-/** The host accepted none of the ways to authenticate. */
-export class Denied extends Data.TaggedError("Denied")<{}> {}
+/** The host accepted none of the ways to authenticate; `untried` are those that it did not let us come to. */
+export class Denied extends Data.TaggedError("Denied")<{ readonly untried: ReadonlyArray<Method> }> {}
 
 /** A way to authenticate. */
 export type Method =
@@ -89,8 +89,9 @@ export interface SessionOptions {
   /** Present: the command gets a terminal. */
   readonly pty?: PseudoTtyOptions
   /**
-   * How long the output may be silent once the exit status has come, in milliseconds; absent: until its end. A program left
-   * behind in the background may hold the output open for as long as it lives.
+   * How long the output may be silent once the exit status has come, in milliseconds, and a fifth of how long it may go on
+   * at all; absent: until its end. A program left behind in the background may hold the output open, or write to it, for as
+   * long as it lives.
    */
   readonly patience?: number
   /** Called with each chunk as it comes. */
@@ -153,7 +154,12 @@ const detailOf = (error: unknown): string => {
   // Several addresses of one name were tried: the first tells enough.
   if (error instanceof AggregateError && error.errors.length > 0) return detailOf(error.errors[0])
   const text = error instanceof Error && error.message !== "" ? error.message : codeOf(error)
-  return text === "" ? "no reason given" : text.replace(/\s+/g, " ").slice(0, 200)
+  // Some of it is in the host's own words, which must not move a cursor here.
+  const shown = text
+    .replaceAll(/[\s\p{C}]+/gu, " ")
+    .trim()
+    .slice(0, 200)
+  return shown === "" ? "no reason given" : shown
 }
 
 const levelOf = (error: unknown): unknown =>
@@ -208,7 +214,9 @@ const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred
       const level = levelOf(error)
       if (phase === "authentication" && (level === "agent" || level === "client-authentication")) return
       const detail = detailOf(error)
-      if (phase === "authentication" && /authentication failures/i.test(detail)) return fail(new Denied())
+      if (phase === "authentication" && /authentication failures/i.test(detail)) {
+        return fail(new Denied({ untried: left }))
+      }
       const known = names.get(codeOf(error))
       fail(new Disconnected({ reason: phase === "open" ? "lost" : (known ?? "protocol"), detail }))
     }
@@ -224,7 +232,7 @@ const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred
     const authHandler: AuthHandlerMiddleware = (_left, _partial, next) => {
       phase = "authentication"
       const method = left.shift()
-      if (method === undefined) return fail(new Denied())
+      if (method === undefined) return fail(new Denied({ untried: [] }))
       const username = options.user
       switch (method._tag) {
         case "Agent":
@@ -364,15 +372,20 @@ const listen = (
   end: (exitCode: number) => void
 ): void => {
   let exitCode: number | undefined
+  let exited = 0
   let silence: NodeJS.Timeout | undefined
   const { patience } = options
   const waitForSilence = () => {
     if (exitCode === undefined || patience === undefined) return
     clearTimeout(silence)
-    silence = setTimeout(() => {
-      if (channel.isPaused() || channel.readableLength > 0) return waitForSilence()
-      end(exitCode ?? 255)
-    }, patience)
+    const left = exited + 5 * patience - performance.now()
+    silence = setTimeout(
+      () => {
+        if (channel.isPaused() || channel.readableLength > 0) return waitForSilence()
+        end(exitCode ?? 255)
+      },
+      Math.min(patience, Math.max(left, 10))
+    )
     silence.unref()
   }
   const receive = (from: "stdout" | "stderr") => (chunk: Uint8Array) => {
@@ -386,6 +399,7 @@ const listen = (
   channel.stderr.on("error", () => {})
   channel.on("exit", (code: number | null, signal?: string) => {
     exitCode = code ?? 128 + numberOf(signal)
+    exited = performance.now()
     waitForSilence()
   })
   channel.on("close", () => {
@@ -449,10 +463,9 @@ const fromPkcs8 = (content: string, encrypted: boolean, passphrase: string | und
 
 /** An agent that answers, and the keys in it. */
 export interface Agent {
-  readonly method: Method
   readonly keys: ReadonlyArray<PublicKey>
-  /** The agent as if it had this one key only. */
-  readonly only: (key: PublicKey) => Method
+  /** The agent as if it had these keys only. */
+  readonly only: (keys: ReadonlyArray<PublicKey>) => Method
 }
 
 /** Asks an agent for its keys; fails where none answers within three seconds. */
@@ -469,9 +482,8 @@ export const openAgent = (ssh2: Ssh2, socket: string): Effect.Effect<Agent, Disc
       })
       resume(
         Effect.succeed({
-          method: { _tag: "Agent", agent },
           keys,
-          only: (key) => ({ _tag: "Agent", agent: restrict(ssh2, agent, key) })
+          only: (keys) => ({ _tag: "Agent", agent: restrict(ssh2, agent, keys) })
         })
       )
     })
@@ -484,10 +496,13 @@ export const openAgent = (ssh2: Ssh2, socket: string): Effect.Effect<Agent, Disc
 
 type AnyKey = ParsedKey | Buffer | string
 
-const restrict = (ssh2: Ssh2, agent: BaseAgent, key: PublicKey): BaseAgent =>
+const restrict = (ssh2: Ssh2, agent: BaseAgent, keys: ReadonlyArray<PublicKey>): BaseAgent =>
   new (class extends ssh2.BaseAgent<AnyKey> {
     override getIdentities(callback: IdentityCallback): void {
-      callback(null, [Buffer.from(key.blob, "base64")])
+      callback(
+        null,
+        keys.map((key) => Buffer.from(key.blob, "base64"))
+      )
     }
     override sign(of: AnyKey, data: Buffer, options: SigningRequestOptions | SignCallback, callback?: SignCallback) {
       if (typeof options === "function") agent.sign(of, data, options)

@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import ssh2, { type Connection } from "ssh2"
 import { type Target, TargetSettings } from "../../src/domain/Target.ts"
 import { connect, SshSettings } from "../../src/host/SshTransport.ts"
 import type { Exec } from "../../src/host/Transport.ts"
@@ -265,6 +266,15 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("end although a program in the background writes on and on", () =>
+      Effect.gen(function* () {
+        const transport = yield* connectTo(yield* Host, { timeouts: { command: "15 seconds" } })
+        const onOutput = () => Effect.void
+        const script = "(while :; do echo tick; sleep 0.2; done) & exit 5"
+        assert.strictEqual((yield* transport.exec(sh(script, [], { onOutput }))).exitCode, 5)
+      })
+    )
+
     it.scoped("have a bounded time", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host, { timeouts: { command: "300 millis", transfer: "300 millis" } })
@@ -400,6 +410,26 @@ suite(titled("SSH", missingSshd), () => {
         const http = yield* listen("HTTP/1.1 400 Bad Request\r\n\r\n")
         const other = yield* Effect.flip(connectTo({ ...host, port: http }))
         assert.strictEqual(other._tag === "HostUnreachable" && other.reason, "protocol")
+      })
+    )
+
+    it.scoped("may lead to somebody who lets us in and starts nothing", () =>
+      Effect.gen(function* () {
+        const host = yield* strange(() => {})
+        const transport = yield* connectTo(host, { timeouts: { transfer: "300 millis" } })
+        const error = yield* Effect.flip(
+          transport.exec(sh("cat", [], { stdin: bytes(1000).stream, wait: "transfer" }))
+        ).pipe(Effect.timeout("3 seconds"))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "timeout")
+      })
+    )
+
+    it.scoped("may lead to somebody who says farewell with control characters", () =>
+      Effect.gen(function* () {
+        const host = yield* strange((client) => disconnect(client, "\u001b]0;owned\u0007go\u009b2Jaway"))
+        const transport = yield* connectTo(host)
+        const error = yield* Effect.flip(transport.exec(sh("true")))
+        assert.include(error.message, "(]0;owned go 2Jaway)")
       })
     )
 
@@ -640,6 +670,31 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("are offered although ssh-agent has more than the host has patience for", () =>
+      Effect.gen(function* () {
+        const host = yield* sshd({ config: ["MaxAuthTries 3"] })
+        const agentSocket = yield* agent
+        const add = (file: string) =>
+          execFileSync("ssh-add", ["-q", file], {
+            env: { ...process.env, SSH_AUTH_SOCK: agentSocket },
+            stdio: "ignore"
+          })
+        for (const name of ["a", "b", "c", "d"]) add(makeKey(join(host.folder, name)))
+        const homeDir = mkdtempSync(join(host.folder, "home-"))
+        const mine = join(homeDir, ".ssh/id_ed25519")
+        execFileSync("mkdir", [join(homeDir, ".ssh")])
+        execFileSync("cp", [host.keyFile, mine])
+        yield* connectWithout(host, { agentSocket, homeDir })
+        // The agent's own key for a locked file comes before its others.
+        add(mine)
+        execFileSync("ssh-keygen", ["-q", "-p", "-N", "open sesame", "-P", "", "-f", mine], { stdio: "ignore" })
+        yield* connectWithout(host, { agentSocket, homeDir })
+        const elsewhere = { agentSocket, homeDir: host.folder }
+        const refused = yield* Effect.flip(connectWithout(host, elsewhere))
+        assert.deepStrictEqual(refused._tag === "AuthenticationFailed" && refused.tried, ["ssh-agent with 5 keys"])
+      })
+    )
+
     it.scoped("come from ~/.ssh/config, and so does what the target leaves open", () =>
       Effect.gen(function* () {
         const host = yield* Host
@@ -694,6 +749,43 @@ suite(titled("SSH", missingSshd), () => {
     )
   })
 })
+
+/** A host with a key of its own that lets everybody in, and does with a request for a session what it likes. */
+const strange = (onSession: (client: Connection) => void) =>
+  Effect.gen(function* () {
+    const host = yield* Host
+    const hostKeys = [readFileSync(join(host.folder, "host_key"))]
+    const server = yield* Effect.acquireRelease(
+      Effect.promise(async () => {
+        const server = new ssh2.Server({ hostKeys }, (client) => {
+          client.on("error", () => {})
+          client.on("authentication", (context) => context.accept())
+          client.on("session", () => onSession(client))
+        }).listen(0, "127.0.0.1")
+        await once(server, "listening")
+        return server
+      }),
+      (server) => Effect.sync(() => server.close())
+    )
+    const { port } = Object(server.address())
+    writeFileSync(host.knownHosts, `[127.0.0.1]:${port} ${host.hostKey}\n`, { flag: "a" })
+    return { ...host, port: Number(port) }
+  })
+
+/** ssh2 itself gives no reason when it disconnects. */
+const disconnect = (client: Connection, reason: string) => {
+  const protocol = Object(client)._protocol
+  const text = Buffer.from(reason)
+  const { write } = protocol._packetRW
+  const packet: Buffer = write.alloc(13 + text.length)
+  const start: number = write.allocStart
+  packet[start] = 1
+  packet.writeUInt32BE(2, start + 1)
+  packet.writeUInt32BE(text.length, start + 5)
+  text.copy(packet, start + 9)
+  packet.writeUInt32BE(0, start + 9 + text.length)
+  protocol._cipher.encrypt(write.finalize(packet))
+}
 
 const agent = Effect.acquireRelease(
   Effect.promise(async () => {
