@@ -5,7 +5,7 @@ import * as Terminal from "@effect/platform/Terminal"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type { DeployPlan, Step } from "../domain/Plan.ts"
-import { releaseLabel } from "../domain/Plan.ts"
+import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import { bytes, dateTime, duration } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
@@ -80,11 +80,13 @@ export const deployPlan =
   (plan: DeployPlan): View =>
   () => {
     const head = `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${plan.target}: ${plan.address}:${plan.state.path}`
-    return plan.steps.length === 0
-      ? `${head}\nNothing to do: it is current already`
-      : [head, ...plan.steps.map((step, index) => `${String(index + 1).padStart(2)}. ${stepLine(step, plan)}`)].join(
-          "\n"
-        )
+    const others = unfinishedOthers(plan.state, plan.release).map(({ ref }) => shortRef(ref))
+    return [
+      head,
+      ...(others.length === 0 ? [] : [`    ask about what did not finish: ${others.join(", ")}`]),
+      ...plan.steps.map((step, index) => `${String(index + 1).padStart(2)}. ${stepLine(step, plan)}`),
+      ...(plan.steps.length === 0 ? ["Nothing to do: it is current already"] : [])
+    ].join("\n")
   }
 
 /** What a deployment did. */
@@ -99,7 +101,9 @@ export const deployReport =
       case "relink":
         return `${release} was on the host already and is live again at ${where}`
       case "nothing":
-        return `${release} is live at ${where} already: nothing to do`
+        return plan.steps.some(({ _tag }) => _tag === "Record")
+          ? `${release} is live at ${where} already, and is the latest of its name there again`
+          : `${release} is live at ${where} already: nothing to do`
     }
   }
 

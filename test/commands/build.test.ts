@@ -422,6 +422,20 @@ describe("build", () => {
     )
   })
 
+  it.scoped("that is interrupted leaves nothing behind", () =>
+    Effect.gen(function* () {
+      for (const prod of [
+        docker({ preBuild: [() => Effect.interrupt] }),
+        docker({ postBuild: [() => Effect.interrupt] }),
+        (() => Effect.interrupt) satisfies Builder
+      ]) {
+        const ran = yield* failing(builtBy(prod))
+        assert.strictEqual(ran.status, 130)
+        assert.match(ran.stderr, /deployer: interrupted\n$/)
+      }
+    })
+  )
+
   it.scoped("after a failed build the next one gets the first id", () => {
     let first = true
     const image = () => {

@@ -431,6 +431,20 @@ describe("deploy", () => {
     )
   })
 
+  it.scoped("of the current release, which is not the latest, makes it the latest and says so", () =>
+    Effect.gen(function* () {
+      const first = yield* built
+      yield* built
+      for (const id of [1, 2]) yield* run(`deploy target=prod release=${id}`)
+      yield* run(`manage ln ${first.ref} target=prod`)
+      const ran = yield* run("deploy target=prod release=1")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stdout, /\(id 1\) is live at .* already, and is the latest of its name there again\n$/)
+      assert.match((yield* run("manage info target=prod")).stdout, /current +my_app .* prod, latest/)
+      assert.match((yield* run("deploy target=prod release=1")).stdout, /already: nothing to do\n$/)
+    }).pipe(Effect.provide(world()))
+  )
+
   describe("where another deployment did not finish", () => {
     const ref = refOf("B")
     const part = `${prodPath}/releases/.staging_${ref}/release.tar.gz`
@@ -453,6 +467,17 @@ describe("deploy", () => {
         assert.include(ran.stderr, "Removed the unfinished deployment of BBBBBBBB")
         assert.isUndefined(host.files.bytes(part))
         assert.strictEqual(currentRef(host), release.ref)
+      }).pipe(Effect.provide(world()))
+    )
+
+    it.scoped("mentions it in the plan, which asks nothing", () =>
+      Effect.gen(function* () {
+        const { host } = yield* setUp
+        const ran = yield* run("deploy target=prod plan")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.match(ran.stdout, /\n {4}ask about what did not finish: BBBBBBBB\n 1\. upload/)
+        assert.deepStrictEqual(ran.asked, [])
+        assert.deepStrictEqual(host.steps, ["inspect"])
       }).pipe(Effect.provide(world()))
     )
 
@@ -560,7 +585,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  describe("whose connection is lost at any step leaves the old release or the new one, and a plain deploy mends it:", () => {
+  describe("that ends before any of its steps leaves the old release or the new one, and a plain deploy mends it:", () => {
     const hosts = Array.from({ length: 20 }, (_, k) => `host${k}.test`)
     const config = withTarget({})
     const everywhere: ConfigInput = {
@@ -573,8 +598,34 @@ describe("deploy", () => {
         ])
       ])
     }
-    /** Loses the connection at each of all steps in turn. */
-    const atEachStep = (steps: ReadonlyArray<MemoryStep>, fresh: Release, old?: Release) =>
+    /** How a deployment ends before its step `k`, and whether it did. */
+    type Ending = (host: MemoryHost, k: number) => () => boolean
+
+    const lost: Ending = (host, k) => {
+      host.loseAfterSteps = k
+      return () => {
+        const isUsed = host.loseAfterSteps === undefined
+        host.loseAfterSteps = undefined
+        return isUsed
+      }
+    }
+
+    const interrupted: Ending = (host, k) => {
+      const look = host.beforeStep
+      let left = k
+      host.beforeStep = (step) =>
+        Effect.zipRight(
+          look(step),
+          Effect.suspend(() => (left-- === 0 ? Effect.interrupt : Effect.void))
+        )
+      return () => {
+        host.beforeStep = look
+        return left < 0
+      }
+    }
+
+    /** Ends deployments before each of all steps in turn. */
+    const atEachStep = (ending: Ending, steps: ReadonlyArray<MemoryStep>, fresh: Release, old?: Release) =>
       Effect.gen(function* () {
         for (const [k, name] of hosts.entries()) {
           const host = yield* hostNamed(name)
@@ -585,40 +636,51 @@ describe("deploy", () => {
               assert.include(known, currentRef(host))
               if (currentRef(host) !== undefined) assert.isTrue(isWhole(host))
             })
-          host.loseAfterSteps = k
-          const cut = yield* run(`deploy target=t${k} release=${fresh.id}`)
+          const ended = ending(host, k)
+          const first = yield* run(`deploy target=t${k} release=${fresh.id}`)
           assert.include(known, currentRef(host))
-          const done = host.loseAfterSteps !== undefined
-          host.loseAfterSteps = undefined
-          // Without its line in the log all is done: that is a warning.
-          assert.strictEqual(cut.status, done || steps[k] === "log" ? 0 : 1, `${steps[k]}: ${cut.stderr}`)
-          if (!done) assert.match(cut.stderr, /The connection to host[0-9]+\.test was lost/)
-          if (k === steps.length - 1) assert.match(cut.stderr, /warning: .* is current, but not all of its afterSwitch/)
+          const isDone = !ended()
+          if (isDone) assert.strictEqual(first.status, 0, first.stderr)
+          else if (ending === interrupted) {
+            assert.strictEqual(first.status, 130, `${steps[k]}: ${first.stderr}`)
+            assert.match(first.stderr, /deployer: interrupted\n$/)
+          } else {
+            assert.match(first.stderr, /The connection to host[0-9]+\.test was lost/)
+            // Without its line in the log all is done: that is a warning.
+            assert.strictEqual(first.status, steps[k] === "log" ? 0 : 1, `${steps[k]}: ${first.stderr}`)
+            if (k === steps.length - 1)
+              assert.match(first.stderr, /warning: .* is current, but not all of its afterSwitch/)
+          }
           const again = yield* run(`deploy target=t${k} release=${fresh.id}`)
           assert.strictEqual(again.status, 0, again.stderr)
           assert.deepStrictEqual(again.asked, [])
           assert.strictEqual(currentRef(host), fresh.ref)
           assert.isTrue(isWhole(host))
           assert.deepStrictEqual(leftovers(host), [])
-          if (done) return assert.strictEqual(k, steps.length)
+          if (isDone) return assert.strictEqual(k, steps.length)
         }
         return assert.fail("it has more steps than that")
       })
 
-    it.scoped("on the first contact", () =>
-      Effect.gen(function* () {
-        const steps = ["inspect", "prepare", "upload", "unpack", "run", "record", "activate", "log", "run"] as const
-        yield* atEachStep(steps, yield* built)
-      }).pipe(Effect.provide(world({ config: everywhere })))
-    )
+    const steps = ["upload", "unpack", "run", "record", "activate", "log", "run"] as const
+    const endings: ReadonlyArray<readonly [string, Ending]> = [
+      ["a lost connection", lost],
+      ["Ctrl-C", interrupted]
+    ]
+    for (const [what, ending] of endings) {
+      it.scoped(`${what} on the first contact`, () =>
+        Effect.gen(function* () {
+          yield* atEachStep(ending, ["inspect", "prepare", ...steps], yield* built)
+        }).pipe(Effect.provide(world({ config: everywhere })))
+      )
 
-    it.scoped("with an older release there", () =>
-      Effect.gen(function* () {
-        const steps = ["inspect", "upload", "unpack", "run", "record", "activate", "log", "run"] as const
-        const old = yield* built
-        yield* atEachStep(steps, yield* built, old)
-      }).pipe(Effect.provide(world({ config: everywhere })))
-    )
+      it.scoped(`${what} with an older release there`, () =>
+        Effect.gen(function* () {
+          const old = yield* built
+          yield* atEachStep(ending, ["inspect", ...steps], yield* built, old)
+        }).pipe(Effect.provide(world({ config: everywhere })))
+      )
+    }
   })
 
   describe("whose step fails on the host says which and why, and the next one succeeds:", () => {
