@@ -4,9 +4,12 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { create } from "tar"
+import { codeOf } from "./files.ts"
 
 /** A directory or something in it could not be read. */
 export class DirectoryUnreadable extends Data.TaggedError("DirectoryUnreadable")<{
@@ -21,12 +24,16 @@ export class DirectoryUnreadable extends Data.TaggedError("DirectoryUnreadable")
  */
 export const directoryTar = (directory: string): Stream.Stream<Uint8Array, DirectoryUnreadable> =>
   Stream.unwrap(
-    Effect.map(walk(directory, "."), (paths) =>
-      Stream.fromAsyncIterable(
-        create({ cwd: directory, portable: true, noDirRecurse: true, strict: true }, [".", ...paths]),
-        (cause) => unreadable(directory, cause)
+    Effect.gen(function* () {
+      const paths = yield* walk(directory, ".")
+      const failed = yield* Deferred.make<never, DirectoryUnreadable>()
+      const tar = create({ cwd: directory, portable: true, noDirRecurse: true, strict: true }, [".", ...paths])
+      // Its iterator listens only while the next chunk is asked for; a failure at any other time would be a crash.
+      tar.on("error", (cause) => Deferred.unsafeDone(failed, Effect.fail(unreadable(directory, cause))))
+      return Stream.fromAsyncIterable(tar, (cause) => unreadable(directory, cause)).pipe(
+        Stream.interruptWhenDeferred(failed)
       )
-    )
+    })
   )
 
 const walk = (directory: string, at: string): Effect.Effect<ReadonlyArray<string>, DirectoryUnreadable> =>
@@ -39,6 +46,10 @@ const walk = (directory: string, at: string): Effect.Effect<ReadonlyArray<string
     const sorted = entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))
     const paths = yield* Effect.forEach(sorted, (entry) => {
       const path = `${at}/${entry.name}`
+      if (entry.name.includes("\uFFFD")) {
+        const detail = "its name is not UTF-8: rename it, or leave it out of the release"
+        return Effect.fail(new DirectoryUnreadable({ path: join(directory, path), detail }))
+      }
       if (entry.isDirectory()) return Effect.map(walk(directory, path), (below) => [path, ...below])
       if (entry.isFile() || entry.isSymbolicLink()) return Effect.succeed([path])
       return Effect.fail(
@@ -53,4 +64,10 @@ const walk = (directory: string, at: string): Effect.Effect<ReadonlyArray<string
   })
 
 const unreadable = (path: string, cause: unknown) =>
-  new DirectoryUnreadable({ path, detail: cause instanceof Error ? cause.message : String(cause) })
+  // What the tar library calls a file that is longer or shorter than it was a moment ago.
+  codeOf(cause) === "EOF"
+    ? new DirectoryUnreadable({
+        path: Predicate.hasProperty(cause, "path") ? String(cause.path) : path,
+        detail: "it changed while it was read: stop what writes to it, and build again"
+      })
+    : new DirectoryUnreadable({ path, detail: cause instanceof Error ? cause.message : String(cause) })

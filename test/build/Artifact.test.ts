@@ -85,6 +85,48 @@ describe("fromDirectory", () => {
       assert.match(pipe.message, /pipe: it is neither a file/)
     }).pipe(Effect.provide(services))
   )
+
+  it.scoped("says which name is not UTF-8", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      fs.writeFileSync(Buffer.from(`${folder}/caf\xe9`, "latin1"), "")
+      const error = yield* Effect.flip(pathsOf(fromDirectory(folder)))
+      assert.match(error.message, /caf\uFFFD: its name is not UTF-8: rename it/)
+    }).pipe(Effect.provide(services))
+  )
+
+  /** Reads as slowly as a disk writes; `after` runs when the first bytes are there. */
+  const slowly = (folder: string, after: () => void) =>
+    fromDirectory(folder).tree.pipe(
+      Stream.zipWithIndex,
+      Stream.tap(([, index]) => Effect.sync(() => (index === 0 ? after() : undefined))),
+      Stream.tap(() => Effect.sleep("2 millis")),
+      Stream.runDrain,
+      Effect.flip
+    )
+
+  it.live("says which file changed while it was read", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      write(folder, { "a-log": "x".repeat(17 * 1024 * 1024 + 1) })
+      const log = path.join(folder, "a-log")
+      const grown = yield* slowly(folder, () => fs.appendFileSync(log, "more"))
+      assert.include(grown.message, `could not be read from ${log}: it changed while it was read: stop what writes`)
+      const shrunk = yield* slowly(folder, () => fs.truncateSync(log, 100))
+      assert.include(shrunk.message, `could not be read from ${log}: it changed while it was read: stop what writes`)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("says what vanished while it was read", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      write(folder, Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`file-${n}`, "x".repeat(50_000)])))
+      const gone = yield* slowly(folder, () => {
+        for (const name of fs.readdirSync(folder)) fs.rmSync(path.join(folder, name))
+      })
+      assert.match(gone.message, /could not be read from .*file-\d+.*ENOENT|ENOENT.*file-\d+/)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
 })
 
 describe("command", () => {
