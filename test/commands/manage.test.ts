@@ -325,8 +325,12 @@ describe("manage delete", () => {
         refused.stderr,
         "deployer: my_app BBBBBBBB is the current release on deploy@host.test and was not removed: make another one current first (deployer manage ln ref=REF target=prod)\n"
       )
-      const no = yield* run("manage delete CCCC target=prod", "n")
-      assert.strictEqual(no.status, 1)
+      for (const [answer, status] of [
+        ["n", 1],
+        [ctrlC, 130]
+      ] as const) {
+        assert.strictEqual((yield* run("manage delete CCCC target=prod", answer)).status, status)
+      }
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
       const ran = yield* run("manage delete CCCC target=prod", "y")
       assert.strictEqual(ran.status, 0, ran.stderr)
@@ -491,6 +495,9 @@ describe("manage integrity", () => {
       assert.lengthOf(unasked.asked, 1)
       assert.match(unasked.asked[0]!, question)
       assert.deepStrictEqual(onHost(host), ["B", "C"])
+      assert.strictEqual(currentRef(host), refOf("B"))
+      const aborted = yield* run("manage integrity -f target=prod yes", ctrlC)
+      assert.strictEqual(aborted.status, 130)
       assert.strictEqual(currentRef(host), refOf("B"))
       const no = yield* run("manage integrity -f target=prod yes", "n")
       assert.strictEqual(no.status, 1)
