@@ -107,7 +107,11 @@ export const recordOf = (release: Release, state: HostState, deployedAt: typeof 
     tags: release.tags.filter((tag) => tag !== latest),
     createdAt: release.createdAt,
     deployedAt,
-    serial: state.releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1,
+    // A host may hold any number: none of them may end in a number that cannot be written.
+    serial: Math.min(
+      state.releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1,
+      Number.MAX_SAFE_INTEGER
+    ),
     id: release.id,
     ...(release.metadata.commit === undefined ? {} : { commit: release.metadata.commit })
   })

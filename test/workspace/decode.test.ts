@@ -33,6 +33,13 @@ describe("decodeConfig", () => {
     assert.deepStrictEqual(Either.getOrThrow(decodeConfig({})), { targets: {}, groups: {}, builders: {} })
   })
 
+  it("takes no path that is the root or the home directory, however it is written", () => {
+    for (const path of ["/", "//", "/.", "/./.", ".", "./.", "~", "~/", "~/.", "~//./"]) {
+      assert.match(target({ path }).join(), /^targets\.prod\.path: must be a directory of its own/, path)
+    }
+    for (const path of ["/a", "./a", "~/.a", "a/.", "..a"]) assert.deepStrictEqual(target({ path }), [], path)
+  })
+
   it("lists all mistakes at once, a line each", () => {
     assert.sameMembers(
       [

@@ -1,0 +1,19 @@
+import { assert, describe, it } from "@effect/vitest"
+import { recordOf } from "../../src/domain/HostState.ts"
+import * as sample from "../kit/samples.ts"
+
+const serialAfter = (...serials: ReadonlyArray<number>) => {
+  const releases = serials.map((serial) => sample.hostRelease({ serial }))
+  return recordOf(sample.release(), sample.hostState({ releases }), sample.hostRelease().deployedAt).serial
+}
+
+describe("recordOf", () => {
+  it("counts on from the highest serial", () => {
+    assert.strictEqual(serialAfter(), 1)
+    assert.strictEqual(serialAfter(3, 7, 5), 8)
+  })
+
+  it("takes the highest number there is from a host", () => {
+    assert.strictEqual(serialAfter(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
+  })
+})
