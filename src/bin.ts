@@ -9,6 +9,12 @@ const argv = process.argv.slice(2)
 
 // Scripts ask for the version often; nothing else is loaded for it.
 if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
+  process.stdout.on("error", ({ message }) => {
+    // A reader that went away is no failure.
+    if (message.includes("EPIPE")) return
+    process.stderr.write(`deployer: The version could not be written to standard output: ${message}\n`)
+    process.exitCode = 1
+  })
   process.stdout.write(`${version}\n`)
 } else {
   import("./internal/program.ts").then(({ main }) => main(argv))

@@ -166,6 +166,13 @@ describe("the process", () => {
         fails: Effect.fail({ message: "no luck", exitStatus: 4 }),
         dies: Effect.die(new Error("odd")),
         waits: Effect.ensuring(Effect.zipRight(Effect.sync(() => process.stdout.write("ready")), Effect.never), cleanUp),
+        exits: Effect.zipRight(Effect.sync(() => process.exit(0)), Effect.void),
+        prints: Effect.sync(() => console.log("out")),
+        goesOn: Effect.gen(function* () {
+          process.stderr.write("progress\\n")
+          yield* Effect.sleep(50)
+          console.log("done all the same")
+        }),
         lingers: Effect.sync(() => { setInterval(() => {}, 1000) }),
         throws: Effect.ensuring(Effect.zipRight(Effect.sync(() => { setTimeout(() => { throw new Error("aside") }, 10) }), Effect.never), cleanUp),
         floods: Effect.forever(Effect.zipRight(Effect.sleep(1), Effect.sync(() => process.stdout.write("x".repeat(10000) + "\\n")))).pipe(Effect.timeoutOption(500))
@@ -231,6 +238,30 @@ describe("the process", () => {
     const { status, err } = await run("throws")
     assert.strictEqual(status, 70)
     assert.match(err, /^cleaned\n[\s\S]*Error: aside/)
+  })
+
+  it.concurrent("fails when its result cannot be written, but not when its progress cannot", async () => {
+    const shell = (script: string) =>
+      new Promise<string>((resolve) => {
+        const child = spawn("sh", ["-c", script, process.execPath, path.join(folder, "main.mjs")])
+        let text = ""
+        for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (text += chunk))
+        child.on("close", () => resolve(text))
+      })
+    assert.strictEqual(
+      await shell('"$0" "$1" prints > /dev/full; echo "status $?"'),
+      "deployer: The result could not be written to standard output: ENOSPC: no space left on device, write\nstatus 1\n"
+    )
+    assert.strictEqual(await shell('"$0" "$1" goesOn 2> /dev/full; echo "status $?"'), "done all the same\nstatus 0\n")
+  })
+
+  it.concurrent("is not done when something else ends the process", async () => {
+    const { err, status } = await run("exits")
+    assert.strictEqual(status, 1)
+    assert.strictEqual(
+      err,
+      "deployer: ended by a process.exit in the config, a builder or a hook, before the command was done\n"
+    )
   })
 
   it.concurrent("ends quietly when nobody reads its output", async () => {

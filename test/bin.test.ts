@@ -85,6 +85,16 @@ describe("deployer", () => {
     assert.deepStrictEqual([head.stdout, head.stderr], ["deployer\n", "status 0\n"])
     const closed = shell(`"$0" "$1" --help >&- 2>&- <&-; echo "status $?"`)
     assert.strictEqual(closed.stdout, "status 0\n")
+    const version = shell(`for i in 1 2 3; do { "$0" "$1" --version; echo "status $?" >&2; } | true; done`)
+    assert.match(version.stderr, /^(status 0\n){3}$/)
+  })
+
+  it("says so when its output cannot be written", () => {
+    for (const task of ["--version", "--help"]) {
+      const full = shell(`"$0" "$1" ${task} > /dev/full; echo "status $?"`)
+      assert.strictEqual(full.stdout, "status 1\n")
+      assert.match(full.stderr, /^deployer: .* could not be written to standard output: ENOSPC.*\n$/)
+    }
   })
 
   it("runs a config and builders written with Effect, which it brings along itself", () => {
