@@ -1,0 +1,59 @@
+/** How fast the real binary starts, and what it leaves alone until it is needed. */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { binary } from "../kit/build.ts"
+import { project } from "../kit/project.ts"
+
+/** Writes down the CommonJS modules and the native ones of the process that loads it. */
+const preload = `const fs = require("node:fs")
+process.on("exit", () => {
+  const native = process.report.getReport().sharedObjects
+  fs.writeFileSync(__filename + ".loaded", [...Object.keys(require("node:module")._cache), ...native].join("\\n"))
+})
+`
+
+const heavy = ["better-sqlite3", "jiti", "ssh2"] as const
+
+const median = (values: ReadonlyArray<number>) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+
+describe("start", () => {
+  it.scopedLive("loads the database, SSH and the config's compiler only where they are needed", () =>
+    Effect.gen(function* () {
+      const here = yield* project()
+      here.configure({ prod: { host: "local" } })
+      const file = path.join(here.folder, "preload.cjs")
+      fs.writeFileSync(file, preload)
+      const loadedBy = (...args: ReadonlyArray<string>) =>
+        Effect.map(
+          here.run(args, { env: { ...here.env, NODE_OPTIONS: `--require ${file}` } }),
+          ({ status, stderr }) => {
+            assert.strictEqual(status, 0, stderr)
+            const loaded = fs.readFileSync(`${file}.loaded`, "utf8").split("\n")
+            return heavy.filter((name) => loaded.some((module) => module.includes(`/node_modules/${name}/`)))
+          }
+        )
+      for (const args of [["--version"], ["--help"], ["build", "--help"], ["completions=bash"]]) {
+        assert.deepStrictEqual(yield* loadedBy(...args), [], args.join(" "))
+      }
+      // The measurement can see them.
+      assert.deepStrictEqual(yield* loadedBy("manage", "info"), ["better-sqlite3", "jiti"])
+    })
+  )
+
+  it("takes at most three times as long as Node itself for --version", () => {
+    const millis = (...args: ReadonlyArray<string>) => {
+      const began = performance.now()
+      assert.strictEqual(spawnSync(process.execPath, args).status, 0)
+      return performance.now() - began
+    }
+    // Side by side, so that other work on the machine meets both.
+    const rounds = Array.from({ length: 7 }, () => [millis("-e", "0"), millis(binary, "--version")] as const)
+    const bare = median(rounds.map(([bare]) => bare))
+    const ours = median(rounds.map(([, ours]) => ours))
+    assert.isAtMost(ours / bare, 3, `bare ${bare.toFixed()} ms, --version ${ours.toFixed()} ms`)
+  })
+})
