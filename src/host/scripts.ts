@@ -170,6 +170,7 @@ export const inspect = `${prelude}${look}${tools}
 look
 say "path $base"
 say "base $state"
+[ -d "$releases" ] && where=$releases
 disk=$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)
 set -f
 for word in \${disk#*"$nl"}; do
@@ -241,7 +242,7 @@ stage=.staging_$2
 part=$stage/release.tar.gz
 err=$(mkdir -p "$stage" 2>&1) || fail "$err"
 wipe "$stage/tree"
-err=$({ printf "%s\\n" "$5" > "$stage/note"; } 2>&1) || fail "$err"
+err=$({ say "$5" | cat > "$stage/note"; } 2>&1) || fail "$err"
 if [ "$3" -eq 0 ]; then
   rm -f "$part"
   err=$({ : > "$part"; } 2>&1) || fail "$err"
@@ -265,6 +266,8 @@ stage=.staging_$2
 folder=deployer_$2
 real_file "$stage/release.tar.gz" || fail "nothing was uploaded"
 err=$(cat 2>&1 > "$stage/manifest") || fail "$err"
+lines=$(wc -l < "$stage/manifest")
+[ "$(sed -n "$ p" "$stage/manifest")" = "end $((lines - 1))" ] || fail "the manifest did not arrive whole"
 if [ -e "$folder" ] || [ -L "$folder" ]; then
   [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
   is_current "$2" && fail "$folder is current, though it is not complete"
@@ -298,7 +301,7 @@ export const record = `${prelude}${enter}
 folder=deployer_$2
 [ -d "$folder" ] || fail "there is no $folder"
 new=$folder/.deployer_release.json.$$
-err=$({ printf "%s\\n" "$3" > "$new"; } 2>&1 && mv -f "$new" "$folder/.deployer_release.json" 2>&1) || { rm -f "$new"; fail "$err"; }
+err=$({ say "$3" | cat > "$new"; } 2>&1 && mv -f "$new" "$folder/.deployer_release.json" 2>&1) || { rm -f "$new"; fail "$err"; }
 finish
 `
 
@@ -410,7 +413,7 @@ finish
 
 /** Appends to the log. `$1` path, `$2` one line. */
 export const log = `${prelude}
-err=$({ printf "%s\\n" "$2" >> "$base/config/log"; } 2>&1) || fail "$err"
+err=$({ say "$2" | cat >> "$base/config/log"; } 2>&1) || fail "$err"
 finish
 `
 

@@ -66,6 +66,9 @@ const encodeLines = (lines: ReadonlyArray<string>): Stream.Stream<Uint8Array> =>
 /** What a host may say before a command's own output begins, in bytes. */
 const longestAnswer = 65_536
 
+/** What one word of a command line may hold on every system, in characters, with room for the script. */
+const longestLine = 100_000
+
 /** A session over a connection that is open. */
 export const makeSession = (target: Target, transport: Transport): HostSession => {
   const address = addressOf(target)
@@ -84,7 +87,8 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     const said = Reply.clean(result.stderr)
     if (fault._tag === "Failed") return Effect.fail(stepFailed(step, fault.detail === "" ? said : fault.detail))
     if (fault.what === Reply.answer && result.exitCode !== 0) {
-      return Effect.fail(stepFailed(step, `${said === "" ? "no answer" : said} (exit status ${result.exitCode})`))
+      const why = said === "" ? `the answer cannot be read, ${fault.detail}` : said
+      return Effect.fail(stepFailed(step, `${why} (exit status ${result.exitCode})`))
     }
     const what = fault.what === Reply.answer ? `The answer to "${step}"` : fault.what
     return Effect.fail(new HostReplyInvalid({ address, what, detail: fault.detail }))
@@ -200,7 +204,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         : ask({ step: "measure the releases", script: scripts.usage, args: refs }, Reply.usages(refs))
     ),
     log: Effect.fn("RemoteHost.log")((line) =>
-      ask({ step: "write the log", script: scripts.log, args: [Reply.clean(line, 2000)] }, Reply.done)
+      ask({ step: "write the log", script: scripts.log, args: [Reply.clean(line, longestLine)] }, Reply.done)
     ),
     run,
     shell: transport.shell(path)

@@ -1,4 +1,14 @@
-import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -150,6 +160,49 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("says that the disk is full also where the shell itself writes", () =>
+    Effect.gen(function* () {
+      const { env, home, session } = yield* local(userland.own())
+      const one = sample("1")
+      yield* session.prepare
+      yield* put(session, one)
+      const cat = join(env.PATH ?? "", "cat")
+      unlinkSync(cat)
+      writeFileSync(cat, `#!/bin/sh\nexec ${userland.which("cat")} > /dev/full\n`, { mode: 0o755 })
+      for (const step of [session.record(one.record), session.log("line")]) {
+        assert.include((yield* Effect.flip(step)).message, "No space left on device")
+      }
+      const folder = join(home, "app/releases", `deployer_${one.ref}`)
+      assert.sameMembers(readdirSync(folder), [".deployer_manifest", ".deployer_release.json", "my_app"])
+      assert.lengthOf((yield* session.inspect).releases, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("measures the disk on which the releases are", () =>
+    Effect.gen(function* () {
+      const { env, home, session } = yield* local(userland.own())
+      const df = join(env.PATH ?? "", "df")
+      unlinkSync(df)
+      const line = `printf "Filesystem 1024-blocks Used Available Capacity Mounted\\ndev 99 1 %s 1%% /x\\n"`
+      writeFileSync(df, `#!/bin/sh\ncase "$2" in *releases) ${line} 7 ;; *) ${line} 8 ;; esac\n`, { mode: 0o755 })
+      assert.strictEqual((yield* session.inspect).freeBytes, 8 * 1024)
+      mkdirSync(join(home, "disk"))
+      mkdirSync(join(home, "app"))
+      symlinkSync(join(home, "disk"), join(home, "app/releases"))
+      assert.strictEqual((yield* session.inspect).freeBytes, 7 * 1024)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("lets in nobody who would run commands, and says so on the standard output", () =>
+    Effect.gen(function* () {
+      const { env, session } = yield* local(userland.own())
+      const sh = join(env.PATH ?? "", "sh")
+      unlinkSync(sh)
+      writeFileSync(sh, "#!/bin/sh\necho This account is not available.\nexit 1\n", { mode: 0o755 })
+      assert.include((yield* Effect.flip(session.inspect)).message, "This account is not available. (exit status 1)")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("has no sh", () =>
     Effect.gen(function* () {
       const { session } = yield* local(userland.own({ without: ["sh"] }))
@@ -290,6 +343,49 @@ describe("trees", () => {
       yield* session.remove([one.ref])
       assert.sameMembers(readdirSync(releases), ["current", `deployer_${two.ref}`])
       rmSync(releases, { recursive: true })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a connection that is lost", () => {
+  it.live("while the manifest is sent costs nothing of what was uploaded", () =>
+    Effect.gen(function* () {
+      const { env, session } = yield* local(undefined)
+      const target = sampleTarget({ host: "local", path: "app" })
+      const transport = LocalTransport.make(target, env)
+      // To the script it looks like the end of its input.
+      const cut = makeSession(target, {
+        ...transport,
+        exec: (exec) =>
+          transport.exec(
+            exec.stdin === undefined
+              ? exec
+              : { ...exec, stdin: Stream.map(exec.stdin, (chunk) => chunk.subarray(0, 500)) }
+          )
+      })
+      yield* session.prepare
+      yield* session.upload({
+        ref: odd.ref,
+        from: 0,
+        size: odd.tarball.length,
+        note: "n",
+        content: () => Stream.make(odd.tarball)
+      })
+      assert.include((yield* Effect.flip(cut.unpack(odd))).message, "did not arrive whole")
+      assert.deepInclude((yield* session.inspect).unfinished[0], { kind: "upload", received: odd.tarball.length })
+      yield* session.unpack(odd)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the log", () => {
+  it.live("holds long lines", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      yield* session.prepare
+      const line = JSON.stringify(Array.from({ length: 500 }, () => ({ name: "my_app", ref: odd.ref })))
+      yield* session.log(line)
+      assert.strictEqual(readFileSync(join(home, "app/config/log"), "utf8"), `${line}\n`)
     }).pipe(Effect.scoped)
   )
 })
