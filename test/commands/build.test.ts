@@ -147,6 +147,7 @@ describe("build", () => {
         assert.deepStrictEqual(yield* (yield* DockerMemory).builds, [])
       }).pipe(
         Effect.provide(
+          // @effect-diagnostics-next-line globalErrorInEffectFailure:off
           world({ config: builtBy(docker({ preBuild: [() => Effect.fail(new Error("the tests are red"))] })) })
         )
       )

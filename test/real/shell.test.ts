@@ -28,6 +28,7 @@ const terminal = (folder: string, env: Readonly<Record<string, string>>) =>
           }).pipe(
             Effect.timeoutFail({
               duration: "8 seconds",
+              // @effect-diagnostics-next-line globalErrorInEffectFailure:off
               onTimeout: () => new Error(`"${text}" did not appear on the terminal:\n${screen()}`)
             })
           ),
