@@ -3,7 +3,7 @@
  */
 import { createHash } from "node:crypto"
 import { constants } from "node:fs"
-import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises"
+import { copyFile, type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises"
 import { dirname } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -89,6 +89,12 @@ export const sizeOf = (path: string): Effect.Effect<Option.Option<number>, FileE
       attempt(path, () => stat(path)),
       ({ size }) => Option.some(size)
     )
+  )
+
+/** Whether this is a symbolic link to nothing. */
+export const leadsNowhere = (path: string): Effect.Effect<boolean, FileError> =>
+  Effect.flatMap(absentAs(undefined)(attempt(path, () => lstat(path))), (found) =>
+    found?.isSymbolicLink() === true ? Effect.map(sizeOf(path), Option.isNone) : Effect.succeed(false)
   )
 
 /** Removes a file or a whole folder; nothing happens where it does not exist. */

@@ -263,13 +263,17 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       ? Effect.filter(releases, ({ fileName }) => tarballs.has(fileName), { negate: true })
       : Effect.map(tarballs.names, (names) => releases.filter(({ fileName }) => !names.has(fileName)))
 
+  /** Removes entries without a tarball. A disk that is not there today would otherwise cost all of them. */
+  const forget = (lost: ReadonlyArray<Release>) =>
+    lost.length === 0 ? Effect.void : Effect.zipRight(tarballs.reachable, entries.remove(lost))
+
   /** Clears entries, unless another process cleared them or brought their tarballs back; yields those that it cleared. */
   const clear = (releases: ReadonlyArray<Release>) =>
     entries.exclusively(
       Effect.gen(function* () {
         const recorded = yield* Effect.filter(releases, ({ id }) => Effect.map(entries.withId(id), Option.isSome))
         const lost = yield* gone(recorded)
-        yield* entries.remove(lost)
+        yield* forget(lost)
         return lost
       })
     )
@@ -429,7 +433,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
           const releases = yield* entries.list({})
           const names = yield* tarballs.names
           const cleared = releases.filter(({ fileName }) => !names.has(fileName))
-          yield* entries.remove(cleared)
+          yield* forget(cleared)
           const known = new Set(releases.map(({ fileName }) => fileName))
           const unknown = [...names].filter((name) => !known.has(name) && !name.startsWith(".")).toSorted()
           return { cleared, unknown }
@@ -456,13 +460,18 @@ const isInternal = (error: unknown): error is Internal =>
   error instanceof Migrator.MigrationError ||
   error instanceof Entries.ManifestDamaged
 
+const firstIssue = (error: ParseResult.ParseError): string => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  return issue === undefined ? error.message : `${issue.path.map(String).join(".")}: ${issue.message.split("\n")[0]}`
+}
+
 const inWords = (database: string, error: Internal): { readonly detail: string; readonly cause?: unknown } => {
   switch (error._tag) {
     case "SqlError":
     case "MigrationError":
       return sqlite.explain(database, error)
     case "ParseError":
-      return { detail: `an entry of the database ${database} makes no sense: ${error.message}`, cause: error }
+      return { detail: `an entry of the database ${database} makes no sense (${firstIssue(error)})`, cause: error }
     default:
       return error
   }

@@ -44,6 +44,8 @@ export class Tarballs extends Context.Tag("deployer/Tarballs")<
     /** The reverse of `place`. */
     readonly takeBack: (path: string, fileName: string) => Effect.Effect<void, TarballsError>
     readonly has: (fileName: string) => Effect.Effect<boolean, TarballsError>
+    /** Fails where the place is elsewhere and cannot be reached: then nothing can be said about its tarballs. */
+    readonly reachable: Effect.Effect<void, TarballsError>
     /** All file names that are kept, ours or not. */
     readonly names: Effect.Effect<ReadonlySet<string>, TarballsError>
     /** Nothing where there is no such tarball. Once this has yielded, removal does not disturb the reading. */
@@ -97,6 +99,13 @@ const inFolders = (folders: {
       ),
     takeBack: (path, fileName) => worded(files.move(kept(fileName), path, `${path}.back`)),
     has: (fileName) => worded(Effect.map(files.sizeOf(kept(fileName)), Option.isSome)),
+    reachable: Effect.flatMap(worded(files.leadsNowhere(folders.releaseStore)), (nowhere) =>
+      nowhere
+        ? new TarballsError({
+            detail: `${folders.releaseStore} leads to a folder that is not there: bring it back (is its disk mounted?), or remove the link to have the entries of its tarballs cleared`
+          })
+        : Effect.void
+    ),
     names: worded(Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names))),
     open: (fileName, offset) =>
       worded(files.readFrom(kept(fileName), offset)).pipe(
@@ -151,6 +160,7 @@ const inMemory = (): Context.Tag.Service<Tarballs> => {
     place: (path, fileName) => transferred(received, path, kept, fileName),
     takeBack: (path, fileName) => transferred(kept, fileName, received, path),
     has: (fileName) => Effect.sync(() => kept.has(fileName)),
+    reachable: Effect.void,
     names: Effect.sync(() => new Set(kept.keys())),
     open: (fileName, offset) =>
       Effect.sync(() =>

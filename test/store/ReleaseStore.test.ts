@@ -7,7 +7,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
@@ -134,6 +136,25 @@ describe("ReleaseStore in files", () => {
           if (word === "a") assert.strictEqual(Either.getOrThrow(found).id, one.id)
           else assert.strictEqual(Either.isLeft(found) && found.left._tag, "ReleaseNotFound")
         }
+      })
+    )
+
+    it.scoped("but not because the folder is a link to a disk that is not mounted", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        const release = yield* using(paths, store("1", draft("a")))
+        const away = `${paths.releaseStore}.away`
+        renameSync(paths.releaseStore, away)
+        symlinkSync(`${paths.releaseStore}.nowhere`, paths.releaseStore)
+        const find = Effect.flatMap(ReleaseStore, (releases) => releases.find("a"))
+        for (const use of [Effect.asVoid(list), Effect.asVoid(check), Effect.asVoid(find)]) {
+          const error = yield* Effect.flip(using(paths, use))
+          assert.strictEqual(error._tag, "ReleaseStoreError")
+          assert.match(error.message, /release_store leads to a folder that is not there: bring it back .*mounted/)
+        }
+        rmSync(paths.releaseStore)
+        renameSync(away, paths.releaseStore)
+        assert.deepStrictEqual(yield* using(paths, list), [release])
       })
     )
 
