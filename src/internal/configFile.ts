@@ -5,8 +5,10 @@ import { readFile } from "node:fs/promises"
 import { dirname, relative } from "node:path"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import { codeOf } from "./files.ts"
+import { said } from "./said.ts"
 
 /** Why a config could not be loaded: one line that begins where `the config is not usable:` ends. */
 export interface LoadFailure {
@@ -17,7 +19,8 @@ const failure = (mistake: string): LoadFailure => ({ mistake })
 
 const firstLine = (text: string): string => text.split("\n")[0]?.trim() ?? ""
 
-const textOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+const textOf = (cause: unknown): string =>
+  cause instanceof Error ? cause.message : (said(cause) ?? Inspectable.toStringUnknown(cause, 0))
 
 /** The modules of a package: its index and, by their own paths, the namespaces that the index exports. */
 const withPaths = (name: string, index: object): ReadonlyArray<readonly [string, unknown]> => [
@@ -110,7 +113,10 @@ const evaluated = (value: unknown): Effect.Effect<unknown, LoadFailure> =>
           ? Effect.interrupt
           : Effect.fail(failure(`the Effect that it exports failed: ${firstLine(textOf(Cause.squash(cause)))}`))
       )
-    : Effect.succeed(value)
+    : // It has nothing of its own, and would pass for an empty config.
+      Predicate.isPromiseLike(value)
+      ? Effect.fail(failure("exports a Promise: await it in the file (export default await …), or export an Effect"))
+      : Effect.succeed(value)
 
 /** The whole config as it was written, not decoded. Nothing is written anywhere, no cache either. */
 export const loadConfig = (file: string): Effect.Effect<unknown, LoadFailure> =>

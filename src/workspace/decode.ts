@@ -152,7 +152,17 @@ const crossMistakes = (input: object): ReadonlyArray<string> => {
 const decode = ParseResult.decodeUnknownEither(ConfigSchema, { errors: "all", onExcessProperty: "error" })
 
 /** The config, or every mistake in it, one line each: `targets.prod.host: is missing`. Any input is an answer, none throws. */
-export const decodeConfig = (input: unknown): Either.Either<DeployerConfig, ReadonlyArray<string>> => {
+export const decodeConfig = (input: unknown): Either.Either<DeployerConfig, ReadonlyArray<string>> =>
+  Either.flatMap(
+    Either.try({
+      try: () => decodeParts(input),
+      // A property may be computed.
+      catch: (cause) => [`cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`]
+    }),
+    (decoded) => decoded
+  )
+
+const decodeParts = (input: unknown): Either.Either<DeployerConfig, ReadonlyArray<string>> => {
   if (!Predicate.isRecord(input)) {
     return Either.left([`must export an object with targets, groups and builders, found ${shown(input)}`])
   }

@@ -205,6 +205,12 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
     ],
     ["throwing itself", 'throw new Error("no luck\\nat all")', "importing it failed: no luck"],
     ["throwing what is no error", 'throw "up"', "importing it failed: up"],
+    ["throwing an object", "throw { code: 7 }", 'importing it failed: {"code":7}'],
+    [
+      "a Promise",
+      "const load = async () => ({ targets: {} })\nexport default load()",
+      "exports a Promise: await it in the file (export default await …), or export an Effect"
+    ],
     [
       "an import that does not exist",
       'import x from "./gone.ts"\nexport default x',
@@ -230,6 +236,11 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
     [
       "an Effect that fails",
       'import * as Effect from "effect/Effect"\nexport default Effect.fail(new Error("vault sealed"))',
+      "the Effect that it exports failed: vault sealed"
+    ],
+    [
+      "an Effect that fails with an object",
+      'import * as Effect from "effect/Effect"\nexport default Effect.fail({ _tag: "Vault", message: "vault sealed" })',
       "the Effect that it exports failed: vault sealed"
     ],
     [

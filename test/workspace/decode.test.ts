@@ -109,6 +109,15 @@ describe("decodeConfig", () => {
     assert.isTrue(found.every((line) => line.startsWith("builders.prod.dockerfi")))
   })
 
+  it("takes what throws for a mistake", () => {
+    const input = {
+      get targets() {
+        throw new Error("no vault")
+      }
+    }
+    assert.deepStrictEqual(decodeConfig(input), Either.left(["cannot be read: no vault"]))
+  })
+
   it("never throws, whatever it is given", () => {
     const known = FastCheck.constantFrom(
       "targets",
