@@ -80,7 +80,7 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
   }
 
   const header = () => {
-    const read = new Header(block)
+    const read = headerIn(block)
     if (read.nullBlock) {
       ended = true
       return
@@ -148,6 +148,15 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
     finish: () => {
       if (!ended) throw new TarBroken("it ends too early")
     }
+  }
+}
+
+const headerIn = (block: Buffer): Header => {
+  try {
+    return new Header(block)
+  } catch {
+    // It throws where a number makes no sense.
+    throw new TarBroken("a header is damaged")
   }
 }
 

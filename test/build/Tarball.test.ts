@@ -288,6 +288,7 @@ describe("pack", () => {
       refused(tarOf([file("a", "x".repeat(5000))]).subarray(0, 3000), /ends too early/)
     )
     it.effect("bytes that are no tar", () => refused(Buffer.alloc(4096, "garbage "), /header is damaged/))
+    it.effect("numbers that are none", () => refused(Buffer.alloc(4096, 0xc3), /header is damaged/))
     it.effect("..", () => refused(raw([{ path: "a/../../b" }]), /"a\/\.\.\/\.\.\/b", which leads out/))
     it.effect("an absolute path", () => refused(raw([{ path: "/etc/passwd" }]), /"\/etc\/passwd", which leads out/))
     it.effect("a name with a line end", () => refused(raw([{ path: "a\nb" }]), /control character: "a\\nb"/))
