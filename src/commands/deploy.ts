@@ -188,7 +188,17 @@ const makePlan = (
 
 const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, manifest: Manifest) {
   const isAfter = (step: Step) => step._tag === "Run" && step.hook === "afterSwitch"
-  for (const step of plan.steps.filter((step) => !isAfter(step))) yield* carryOutStep(session, plan, manifest, step)
+  const hasAfter = plan.steps.some(isAfter)
+  for (const step of plan.steps.filter((step) => !isAfter(step))) {
+    yield* Effect.tapError(carryOutStep(session, plan, manifest, step), (error) =>
+      // The answer is missing, not always the deed: then the next deploy finds nothing to do.
+      hasAfter && step._tag === "Switch" && (error._tag === "HostUnreachable" || error._tag === "CommandTimeout")
+        ? Reporter.warn(
+            `${releaseLabel(plan.release)} may be current by now, without its afterSwitch commands: if the next deploy has nothing to do, see to them on ${session.address}`
+          )
+        : Effect.void
+    )
+  }
   // Before the last hooks: whatever they do, the release is live by now.
   if (plan.outcome !== "nothing") {
     yield* logEvent(session, plan.outcome === "deploy" ? "deployed" : "linked", [plan.release])
