@@ -95,7 +95,7 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
     Layer.effect(
       this,
       Effect.gen(function* () {
-        const cwd = Effect.sync(() => resolve(options.cwd ?? process.cwd()))
+        const cwd = Effect.sync(() => resolve(options.cwd ?? workingDirectory()))
         const named = options.root ?? Option.none()
         const home = Effect.map(cwd, (from) =>
           resolve(
@@ -132,6 +132,15 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
       config: Effect.suspend(() => decoded(where.configFile, config)),
       scratch: Effect.suspend(() => scratchIn(paths?.temp ?? join(tmpdir(), "deployer-temp")))
     })
+  }
+}
+
+/** Where the shell believes to be, should that folder be gone. */
+const workingDirectory = (): string => {
+  try {
+    return process.cwd()
+  } catch {
+    return process.env["PWD"] ?? "/"
   }
 }
 

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Workspace } from "../../src/workspace/Workspace.ts"
@@ -75,6 +75,21 @@ describe("Workspace", () => {
       assert.strictEqual(home, join(root, "sub"))
       assert.include(missing._tag === "Left" && missing.left.message, `${join(root, "sub")}, which root= names`)
     })
+  )
+
+  it.effect("finds nothing where the working directory was removed", () =>
+    Effect.gen(function* () {
+      const cwd = vi.spyOn(process, "cwd").mockImplementation(() => {
+        throw new Error("ENOENT: no such file or directory, uv_cwd")
+      })
+      const root = yield* folder
+      vi.stubEnv("PWD", root)
+      yield* Effect.addFinalizer(() => Effect.sync(() => [cwd.mockRestore(), vi.unstubAllEnvs()]))
+      const error = yield* Effect.flip(
+        Effect.flatMap(Workspace, (workspace) => workspace.paths).pipe(Effect.provide(Workspace.layer()))
+      )
+      assert.deepInclude(error, { _tag: "WorkspaceNotFound", searched: root })
+    }).pipe(Effect.scoped)
   )
 
   it.scoped("says where it looked", () =>
