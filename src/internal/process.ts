@@ -86,13 +86,19 @@ const start = <E>(
   ended: Deferred.Deferred<number, E>
 ): Effect.Effect<ChildProcess, PlatformError> =>
   Effect.async((resume) => {
-    const child = spawn(options.command, [...options.args], {
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: { ...process.env, ...options.env },
-      stdio,
-      // With the terminal the child must stay in the foreground group.
-      detached: stdio === "pipe"
-    })
+    let child: ChildProcess
+    try {
+      child = spawn(options.command, [...options.args], {
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        env: { ...process.env, ...options.env },
+        stdio,
+        // With the terminal the child must stay in the foreground group.
+        detached: stdio === "pipe"
+      })
+    } catch (cause) {
+      // A word that no command line can hold: one with a null byte.
+      return resume(Effect.fail(spawnFailure(options, cause instanceof Error ? cause : new Error(String(cause)))))
+    }
     // A pipe may break at any time, also when nobody reads or writes any more: without a listener that would be a crash.
     for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.on("error", () => {})
     child.on("error", (cause) => resume(Effect.fail(spawnFailure(options, cause))))

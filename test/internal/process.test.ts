@@ -32,6 +32,13 @@ describe("process.run", () => {
     })
   )
 
+  it.scoped("fails on a word with a null byte", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(run({ command: "echo", args: ["a\0b"] }))
+      assert.match(error.message, /without null bytes/)
+    })
+  )
+
   it.scoped("reports death by a signal as 128+n", () =>
     Effect.gen(function* () {
       const child = yield* sh("kill -9 $$")
