@@ -6,8 +6,11 @@ import type * as Stream from "effect/Stream"
 import type { PromptFailure } from "../terminal/Prompt.ts"
 import type { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 
-/** Quotes one word for a POSIX shell. Every word that reaches a host passes through here. */
-export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
+/**
+ * Quotes one word for a POSIX shell, and for fish, to which a backslash inside single quotes may mean something. Every word
+ * that reaches a host passes through here.
+ */
+export const quote = (word: string): string => `'${word.replaceAll(/['\\]/g, (char) => `'\\${char}'`)}'`
 
 /** One run of `sh` on the host. */
 export interface Exec<E> {
