@@ -191,7 +191,12 @@ const findVerbs = (verbs: ReadonlyArray<Verb>, word: string): ReadonlyArray<Verb
 
 const complete = (side: Side, candidates: Candidates, typed: string): ReadonlyArray<string> => {
   const [word = "", argument] = typed.split(/\s+/, 2)
-  if (argument === undefined) return side.verbs.map(({ name }) => name).filter((name) => name.startsWith(word))
+  if (argument === undefined) {
+    // The blank lets the next Tab go on with the argument.
+    return side.verbs
+      .filter(({ name }) => name.startsWith(word))
+      .map(({ argument, name }) => (argument === undefined ? name : `${name} `))
+  }
   const [verb, ...more] = findVerbs(side.verbs, word)
   if (verb?.argument === undefined || more.length > 0) return []
   return candidates[verb.argument.candidates]
