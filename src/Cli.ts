@@ -3,7 +3,10 @@
  */
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -12,6 +15,7 @@ import { build } from "./commands/build.ts"
 import { buildAndDeploy } from "./commands/buildAndDeploy.ts"
 import { deploy, planDeploy } from "./commands/deploy.ts"
 import { init } from "./commands/init.ts"
+import { LockWait, lock, unlock } from "./commands/locking.ts"
 import { insistOnIntegrity } from "./commands/manage/host.ts"
 import * as manage from "./commands/manage.ts"
 import * as view from "./commands/view.ts"
@@ -50,6 +54,36 @@ const answering = <Name extends string, R, E, A extends { readonly yes: boolean 
   self: Command.Command<Name, R, E, A>
 ) => Command.provide(self, ({ yes }) => (yes ? Prompt.yes : Layer.effect(Prompt, Prompt)))
 
+const unit: ReadonlyMap<string, string> = new Map([
+  ["s", "seconds"],
+  ["m", "minutes"],
+  ["h", "hours"]
+])
+
+/** `90s`, `5m`, `1h`, or as Effect writes durations: `5 minutes`. */
+const readDuration = (text: string) => {
+  const [, count, short = ""] = /^([0-9]+) *([smh])$/.exec(text) ?? []
+  return Option.match(Duration.decodeUnknown(count === undefined ? text : `${count} ${unit.get(short)}`), {
+    onNone: () =>
+      Effect.fail(ValidationError.invalidValue(HelpDoc.p(`"wait" takes a time such as 90s, 5m or 1h, not "${text}"`))),
+    onSome: Effect.succeed
+  })
+}
+
+const wait = Options.text("wait").pipe(
+  Options.withPseudoName("TIME"),
+  Options.withDescription(
+    "how long to wait while somebody else has the target's lock, such as 5m; otherwise not at all"
+  ),
+  Options.mapEffect(readDuration),
+  Options.withDefault(Duration.zero)
+)
+
+/** How long a command waits for a lock is its surroundings' business. */
+const waiting = <Name extends string, R, E, A extends { readonly wait: Duration.Duration }>(
+  self: Command.Command<Name, R, E, A>
+) => Command.provide(self, ({ wait }) => Layer.succeed(LockWait, { duration: wait }))
+
 // The tasks
 
 const initTask = Command.make(
@@ -82,6 +116,7 @@ const deployTask = Command.make(
     target,
     release,
     plan: Options.boolean("plan").pipe(Options.withDescription("shows what would be done, and does nothing")),
+    wait,
     yes
   },
   ({ plan, release, target }) => {
@@ -92,20 +127,25 @@ const deployTask = Command.make(
   }
 ).pipe(
   answering,
+  waiting,
   Command.withDescription(
     "Puts a stored release on the target's host and switches to it. Example: deployer deploy target=prod release=3"
   )
 )
 
-const buildAndDeployTask = Command.make("build_and_deploy", { target, envFileName, yes }, ({ envFileName, target }) =>
-  Effect.flatMap(
-    buildAndDeploy({ target, envFileName: Option.getOrUndefined(envFileName) }, (built) =>
-      view.print(view.buildReport(built))
-    ),
-    ({ deployed }) => view.print(view.deployReport(deployed))
-  )
+const buildAndDeployTask = Command.make(
+  "build_and_deploy",
+  { target, envFileName, wait, yes },
+  ({ envFileName, target }) =>
+    Effect.flatMap(
+      buildAndDeploy({ target, envFileName: Option.getOrUndefined(envFileName) }, (built) =>
+        view.print(view.buildReport(built))
+      ),
+      ({ deployed }) => view.print(view.deployReport(deployed))
+    )
 ).pipe(
   answering,
+  waiting,
   Command.withDescription("Builds a release and deploys just that. Example: deployer build_and_deploy target=prod")
 )
 
@@ -114,11 +154,37 @@ const sshTask = Command.make("ssh", { target }, ssh).pipe(
 )
 
 const actionTask = (action: (typeof actions)[number]) =>
-  Command.make(action, { target }, ({ target }) => runAction({ target, action })).pipe(
+  Command.make(action, { target, wait }, ({ target }) => runAction({ target, action })).pipe(
+    waiting,
     Command.withDescription(
       `Runs the current release's own ${action} command on the target's host. Example: deployer ${action} target=prod`
     )
   )
+
+const lockTask = Command.make(
+  "lock",
+  {
+    target,
+    reason: Options.text("reason").pipe(
+      Options.withPseudoName("WHY"),
+      Options.withDescription("what for; shown to everybody who is kept out")
+    )
+  },
+  (options) => Effect.flatMap(lock(options), (report) => view.print(view.lockReport(report)))
+).pipe(
+  Command.withDescription(
+    'Keeps everybody from changing what is on the target\'s host. Example: deployer lock target=prod reason="migrating the database"'
+  )
+)
+
+const unlockTask = Command.make("unlock", { target, yes }, (options) =>
+  Effect.flatMap(unlock(options), (report) => view.print(view.lockReport(report)))
+).pipe(
+  answering,
+  Command.withDescription(
+    "Takes the target's lock away, after showing whose it is. Example: deployer unlock target=prod"
+  )
+)
 
 // The manager
 
@@ -158,36 +224,39 @@ const infoTask = Command.make("info", { target: optionalTarget, ...ref }, ({ tar
   )
 )
 
-const pruneTask = Command.make("prune", { target: optionalTarget, ...name, yes }, ({ target, ...words }) =>
+const pruneTask = Command.make("prune", { target: optionalTarget, ...name, wait, yes }, ({ target, ...words }) =>
   Effect.gen(function* () {
     const name = yield* required("a name, as in: deployer manage prune name=my_app", words)
     return Option.isNone(target) ? yield* manage.pruneStore(name) : yield* manage.pruneHost(target.value, name)
   }).pipe(Effect.flatMap((report) => view.print(view.removal(report))))
 ).pipe(
   answering,
+  waiting,
   Command.withDescription(
     "Removes all releases of a name but the latest, on a host also but the current one. Example: deployer manage prune name=my_app target=prod yes"
   )
 )
 
-const deleteTask = Command.make("delete", { target: optionalTarget, ...ref, yes }, ({ target, ...words }) =>
+const deleteTask = Command.make("delete", { target: optionalTarget, ...ref, wait, yes }, ({ target, ...words }) =>
   Effect.gen(function* () {
     const ref = yield* required("a ref, as in: deployer manage delete ref=3F2A", words)
     return Option.isNone(target) ? yield* manage.deleteFromStore(ref) : yield* manage.deleteFromHost(target.value, ref)
   }).pipe(Effect.flatMap((report) => view.print(view.removal(report))))
 ).pipe(
   answering,
+  waiting,
   Command.withDescription(
     "Removes one release; on a host never the current one. Example: deployer manage delete ref=3F2A"
   )
 )
 
-const linkTask = Command.make("ln", { target, ...ref }, ({ target, ...words }) =>
+const linkTask = Command.make("ln", { target, ...ref, wait }, ({ target, ...words }) =>
   required("a ref, as in: deployer manage ln ref=3F2A target=prod", words).pipe(
     Effect.flatMap((ref) => manage.link(target, ref)),
     Effect.flatMap((report) => view.print(view.linked(report)))
   )
 ).pipe(
+  waiting,
   Command.withDescription("Makes another release on a host current. Example: deployer manage ln ref=3F2A target=prod")
 )
 
@@ -199,6 +268,7 @@ const integrityTask = Command.make(
       Options.withAlias("f"),
       Options.withDescription("removes what is broken; asks apart about the current release")
     ),
+    wait,
     yes
   },
   ({ fix, target }) =>
@@ -207,6 +277,7 @@ const integrityTask = Command.make(
     )
 ).pipe(
   answering,
+  waiting,
   Command.withDescription(
     "Checks the link and every file of every release on a host. Example: deployer manage integrity target=prod"
   )
@@ -233,6 +304,8 @@ export const command = Command.make("deployer", {
     deployTask,
     buildAndDeployTask,
     manageTask,
+    lockTask,
+    unlockTask,
     sshTask,
     actionTask("start"),
     actionTask("stop"),

@@ -17,6 +17,7 @@ export {
   planDeploy
 } from "./commands/deploy.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
+export { LockReport, LockWait, lock, unlock } from "./commands/locking.ts"
 export {
   HostInfo,
   HostReleaseInfo,
@@ -73,6 +74,8 @@ export {
   HostUnfit,
   HostUnreachable,
   KeyUnusable,
+  LockHeld,
+  LockLost,
   NotOnHost,
   ReleaseCorrupt,
   RemoteHost,
@@ -156,6 +159,7 @@ export { decodeConfig } from "./workspace/decode.ts"
 
 export { HostLogEntry } from "./domain/HostLog.ts"
 export { Current, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
+export { Lock, LockDetails } from "./domain/Lock.ts"
 export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
 export { DeployPlan, Step } from "./domain/Plan.ts"
 export { Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"

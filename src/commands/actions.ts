@@ -8,6 +8,7 @@ import { RemoteHost } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
+import { locked } from "./locking.ts"
 
 /** A command of the release ended with an error; the exit status is passed on. */
 export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFailed", {
@@ -57,7 +58,9 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   const command = actionCommand(session.target, options.action)
   const { address } = session
   yield* Reporter.note(`Running ${options.action} on ${address}: ${command}`)
-  const status = yield* session.run(command, { name: session.target.name, isResult: true })
+  const status = yield* session
+    .run(command, { name: session.target.name, isResult: true })
+    .pipe(locked(session, options.action))
   if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status })
   return ActionReport.make({ address, action: options.action, command })
 }, Effect.scoped)

@@ -21,6 +21,7 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { Declined } from "./Declined.ts"
+import { takeLock } from "./locking.ts"
 
 /** A hook's command failed on the host. */
 export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
@@ -81,11 +82,17 @@ export const deployRelease = Effect.fn("deployRelease")(function* (target: Targe
   const session = yield* (yield* RemoteHost).connect(target)
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
+      // What cannot work is refused before anything is touched, and what is done already needs no lock.
+      const before = yield* makePlan(session, yield* session.inspect, release, manifest, false)
+      if (before.steps.length === 0) return before
+      const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
+      for (const step of first) yield* carryOutStep(session, before, manifest, step)
+      yield* takeLock(session, "deploy")
       const state = yield* session.inspect
       const removeUnfinished = yield* askAboutUnfinished(session, state, release)
       const plan = yield* makePlan(session, state, release, manifest, removeUnfinished)
       yield* carryOut(session, plan, manifest)
-      return plan
+      return DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
     })
   )
   return DeployReport.make({ plan, millis: Duration.toMillis(elapsed) })

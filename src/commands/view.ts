@@ -4,6 +4,7 @@
 import * as Terminal from "@effect/platform/Terminal"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import { lockOwner } from "../domain/Lock.ts"
 import type { DeployPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
@@ -12,6 +13,7 @@ import { table } from "../terminal/Table.ts"
 import type { BuildReport } from "./build.ts"
 import type { DeployReport } from "./deploy.ts"
 import type { InitReport } from "./init.ts"
+import type { LockReport } from "./locking.ts"
 import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
 import type { Removal } from "./manage/removal.ts"
 import type { ReleaseInfo, StoreInfo } from "./manage/store.ts"
@@ -156,9 +158,10 @@ export const releaseInfo =
 
 /** What is on a host. */
 export const hostInfo =
-  ({ address, current, free, link, path, releases }: HostInfo): View =>
+  ({ address, current, free, link, lock, path, releases }: HostInfo): View =>
   (columns) => {
-    const head = `${address}:${path} (${bytes(free)} free)`
+    const locked = lock === undefined ? "" : `\nlocked by ${lockOwner(lock)}`
+    const head = `${address}:${path} (${bytes(free)} free)${locked}`
     const state = current._tag === "Absent" ? "\nNothing is current" : link === undefined ? "" : `\n${link}`
     return releases.length === 0
       ? `${head}${state}\nNo releases`
@@ -191,6 +194,12 @@ export const hostReleaseInfo =
       ["deployed", `${dateTime(release.deployedAt)} UTC`],
       ["commit", release.commit]
     ])
+
+/** Whose the lock is now. */
+export const lockReport =
+  ({ address, lock }: LockReport): View =>
+  () =>
+    lock === undefined ? `${address} is not locked` : `${address} is locked by ${lockOwner(lock)}`
 
 /** What was removed. */
 export const removal =

@@ -2,6 +2,7 @@
  * What one look at a host shows. All of it is data from another machine: decoded, never evaluated, never trusted.
  */
 import * as Schema from "effect/Schema"
+import { Lock } from "./Lock.ts"
 import { latest, Ref, type Release, ReleaseName, Sha256, Tag } from "./Release.ts"
 
 /** What a host keeps about a release that is complete there. */
@@ -72,7 +73,9 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   /** Bytes that can still be written below the path. */
   freeBytes: Schema.NonNegativeInt,
   /** `uname -m`. */
-  machine: Schema.String
+  machine: Schema.String,
+  /** Who works on this target, or keeps it for a purpose; absent where nobody does. */
+  lock: Schema.optional(Lock)
 }) {
   /** The release that is live, if the link leads to a complete one. */
   get currentRelease(): HostRelease | undefined {

@@ -1,9 +1,12 @@
 /**
  * Hosts in memory: true models with files, links and records, that a test can look into and make fail.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -19,6 +22,8 @@ import type { Exec, ExecResult, Transport } from "./Transport.ts"
 
 /** The steps of a session, by the names of its members. */
 export type MemoryStep =
+  | "lock"
+  | "unlock"
   | "inspect"
   | "prepare"
   | "upload"
@@ -180,13 +185,21 @@ interface Question {
   readonly releases: string
   readonly args: ReadonlyArray<string>
   readonly stdin: Uint8Array
+  /** Unix seconds by the host's clock. */
+  readonly now: number
 }
 
 type Answer = (question: Question) => ReadonlyArray<string>
 
 const transport = (host: MemoryHost, target: Target): Transport => {
   const address = addressOf(target)
-  const lost = (detail: string) => new HostUnreachable({ address, reason: "lost", detail })
+  // Ends the locks of a connection that is lost, as the end of its standard input does on a real host.
+  const gone = Deferred.unsafeMake<never, HostUnreachable>(FiberId.none)
+  const lost = (detail: string) => {
+    const error = new HostUnreachable({ address, reason: "lost", detail })
+    Deferred.unsafeDone(gone, Effect.fail(error))
+    return error
+  }
   return {
     shell: (cwd) => Effect.sync(() => host.shells.push(cwd)).pipe(Effect.as(0)),
     exec: <E>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout> =>
@@ -202,9 +215,13 @@ const transport = (host: MemoryHost, target: Target): Transport => {
         const [written = "", ...args] = exec.args
         const path = loginPath(written)
         const base = path.startsWith("/") ? path : `${memoryHome(target)}/${path}`
-        const question = { host, base, releases: `${base}/releases`, args, stdin: new Uint8Array(0) }
+        const fence = guardedScripts.has(exec.script) ? Number(args.shift()) : 0
+        const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+        const question = { host, base, releases: `${base}/releases`, args, stdin: new Uint8Array(0), now }
         const failure = host.failureOf(step)
         if (failure !== undefined) return yield* reply(exec, [`fail ${failure}`])
+        if (fence !== 0 && !holds(topLock(question), fence)) return yield* reply(exec, ["fenced"])
+        if (step === "lock") return yield* keepLock(question, exec, Deferred.await(gone))
         if (step === "upload") return yield* reply(exec, yield* receive(question, exec.stdin ?? Stream.empty, lost))
         if (step === "run") return yield* runCommand(question, exec, target)
         const chunks = yield* Stream.runCollect(exec.stdin ?? Stream.empty)
@@ -288,6 +305,7 @@ const inspect: Answer = (question) => {
   const { base, host, releases } = question
   const [state] = look(question)
   return [
+    ...(topLock(question).state === "free" ? [] : [lockLine(topLock(question))]),
     `path ${base}`,
     `base ${state}`,
     `free ${Math.floor(host.freeBytes / 1024)}`,
@@ -565,7 +583,93 @@ const runCommand = <E>(question: Question, exec: Exec<E>, target: Target): Effec
     return yield* new CommandTimeout({ address: addressOf(target), command, waited })
   })
 
+// Locks: files as on a real host.
+
+interface TopLock {
+  readonly token: number
+  readonly state: "free" | "taken" | "held"
+  readonly details: string
+  readonly idle: number
+}
+
+const topLock = ({ base, host, now }: Question): TopLock => {
+  const tokens = host.files.names(`${base}/config`).flatMap((name) => /^lock\.([0-9]+)$/.exec(name)?.[1] ?? [])
+  const token = Math.max(0, ...tokens.map(Number))
+  const line = token === 0 ? "free " : (host.files.read(`${base}/config/lock.${token}`) ?? "").split("\n")[0]
+  const [word = "", ...details] = (line ?? "").split(" ")
+  const beat = Number(host.files.read(`${base}/config/beat.${token}`) ?? "0")
+  return {
+    token,
+    state: word === "free" || word === "held" ? word : "taken",
+    details: details.join(" "),
+    idle: Math.max(0, now - beat)
+  }
+}
+
+const holds = ({ state, token }: TopLock, mine: number): boolean => token === mine && state === "taken"
+
+const lockLine = ({ details, idle, token }: TopLock): string => `locked ${token} ${idle} ${details}`
+
+const writeLock = ({ base, host }: Question, token: number, state: TopLock["state"], details: string) =>
+  host.files.write(`${base}/config/lock.${token}`, `${state} ${details}\n`)
+
+const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<never, HostUnreachable>) =>
+  Effect.gen(function* () {
+    const { args, base, host, now } = question
+    const [details = "", stale = "", state] = args
+    if (!isDirectory(host, `${base}/config`)) return yield* reply(exec, ["unready"])
+    const top = topLock(question)
+    if (top.state === "held" || (top.state === "taken" && top.idle < Number(stale))) {
+      return yield* reply(exec, [lockLine(top)])
+    }
+    const mine = top.token + 1
+    const beat = (seconds: number) => host.files.write(`${base}/config/beat.${mine}`, `${seconds}\n`)
+    beat(now)
+    writeLock(question, mine, state === "held" ? "held" : "taken", details)
+    for (const name of host.files.names(`${base}/config`)) {
+      const token = Number(/^(?:lock|beat)\.([0-9]+)$/.exec(name)?.[1] ?? mine)
+      if (token < mine) host.files.remove(`${base}/config/${name}`)
+    }
+    const answered = yield* reply(exec, [`token ${mine}`])
+    if (state === "held") return answered
+    yield* (exec.stdin ?? Stream.empty).pipe(
+      Stream.runForEachWhile(() =>
+        Effect.map(Clock.currentTimeMillis, (millis) => {
+          if (!holds(topLock(question), mine)) return false
+          beat(Math.floor(millis / 1000))
+          return true
+        })
+      ),
+      Effect.raceFirst(gone),
+      Effect.ensuring(
+        Effect.sync(() => {
+          if (holds(topLock(question), mine)) writeLock(question, mine, "free", details)
+        })
+      )
+    )
+    return answered
+  })
+
+const unlock: Answer = (question) => {
+  const top = topLock(question)
+  if (top.token !== Number(question.args[0]) || top.state === "free") return ["changed"]
+  writeLock(question, top.token, "free", top.details)
+  return []
+}
+
+const guardedScripts: ReadonlySet<string> = new Set([
+  scripts.upload,
+  scripts.unpack,
+  scripts.record,
+  scripts.activate,
+  scripts.deactivate,
+  scripts.remove,
+  scripts.discard
+])
+
 const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<string, readonly [MemoryStep, Answer]>([
+  [scripts.lock, ["lock", () => []]],
+  [scripts.unlock, ["unlock", unlock]],
   [scripts.inspect, ["inspect", inspect]],
   [scripts.prepare, ["prepare", prepare]],
   [scripts.upload, ["upload", () => []]],

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { type HostRelease, type HostState, HostTool, type Unfinished } from "../domain/HostState.ts"
+import { Lock, type LockDetails, lockOwner } from "../domain/Lock.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import type { Target } from "../domain/Target.ts"
 import type { PromptFailure } from "../terminal/Prompt.ts"
@@ -185,6 +186,30 @@ export class NotOnHost extends Schema.TaggedError<NotOnHost>()("NotOnHost", {
   }
 }
 
+/** Somebody else works on the target, or keeps it for a purpose. */
+export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
+  address: Schema.String,
+  lock: Lock
+}) {
+  readonly exitStatus = 4
+  override get message(): string {
+    const { details, idleSeconds } = this.lock
+    const next =
+      details?.held === true
+        ? "it is kept on purpose: ask them, or take it away with deployer unlock"
+        : `they gave a sign of life ${idleSeconds} seconds ago: wait for them (wait=5m), or take it away with deployer unlock`
+    return `${this.address} is locked by ${lockOwner(this.lock)}; ${next}`
+  }
+}
+
+/** The lock was lost while it was needed: the connection stalled for too long, or somebody took it away. */
+export class LockLost extends Schema.TaggedError<LockLost>()("LockLost", { address: Schema.String }) {
+  readonly exitStatus = 4
+  override get message(): string {
+    return `The lock on ${this.address} is somebody else's by now, so nothing more was done there: see who works on it with deployer manage info, and deploy again`
+  }
+}
+
 /** A program did not end in time. */
 export class CommandTimeout extends Schema.TaggedError<CommandTimeout>()("CommandTimeout", {
   address: Schema.String,
@@ -202,7 +227,7 @@ export class CommandTimeout extends Schema.TaggedError<CommandTimeout>()("Comman
 export type ConnectFailure = HostUnreachable | HostKeyRejected | AuthenticationFailed | KeyUnusable | PromptFailure
 
 /** The failures that any step on a connected host may have. */
-export type StepFailure = HostUnreachable | HostStepFailed | HostReplyInvalid | CommandTimeout
+export type StepFailure = HostUnreachable | HostStepFailed | HostReplyInvalid | CommandTimeout | LockLost
 
 /** What is wrong with a release on a host; nothing where it is as it was deployed. */
 export interface Verdict {
@@ -225,6 +250,16 @@ export interface HostSession {
   readonly target: Target
   /** `user@host:port`, for sentences. */
   readonly address: string
+  /**
+   * Takes the target's lock and keeps it, with a sign of life every ten seconds, until the scope is closed or the connection ends. From
+   * then on everything that changes the host is refused there (`LockLost`) once the lock is somebody else's. A lock without a
+   * sign of life for a minute is taken over. Needs `<path>/config`: `HostUnfit` where nothing was deployed yet.
+   */
+  readonly lock: (details: LockDetails) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit, Scope.Scope>
+  /** Leaves a lock that is kept on purpose, until somebody takes it away. */
+  readonly hold: (details: LockDetails) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit>
+  /** Takes a lock away, whoever has it; `false` where it is another one, or none, by now. */
+  readonly unlock: (lock: Lock) => Effect.Effect<boolean, StepFailure>
   /** Everything at once, in one round trip. */
   readonly inspect: Effect.Effect<HostState, StepFailure>
   /** Makes `<path>`, `config/` and `releases/`, as far as they are missing. */

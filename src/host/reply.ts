@@ -3,9 +3,11 @@
  * asked for is a fault with a name, never a crash and never a guess.
  */
 import * as Either from "effect/Either"
+import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { Base, type Current, HostReleaseJson, HostState, HostTool, Unfinished } from "../domain/HostState.ts"
+import { Lock, LockDetailsJson } from "../domain/Lock.ts"
 import { Ref } from "../domain/Release.ts"
 import { replyBegin, replyEnd } from "./scripts.ts"
 
@@ -13,6 +15,8 @@ import { replyBegin, replyEnd } from "./scripts.ts"
 export type Fault =
   /** The step failed, in the host's words. */
   | { readonly _tag: "Failed"; readonly detail: string }
+  /** Somebody else has the lock by now, and nothing was done. */
+  | { readonly _tag: "Fenced"; readonly detail: string }
   /** It is not an answer of ours; `what` is the file on the host or the question. */
   | { readonly _tag: "Invalid"; readonly what: string; readonly detail: string }
 
@@ -53,6 +57,8 @@ const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
     const blank = line.indexOf(" ")
     return blank < 0 ? { word: line, rest: "" } : { word: line.slice(0, blank), rest: line.slice(blank + 1) }
   })
+  if (read.some((line) => line.word === "fenced"))
+    return Either.left({ _tag: "Fenced", detail: "the lock is somebody else's" })
   const failure = read.find((line) => line.word === "fail")
   return failure === undefined ? Either.right(read) : failed(clean(failure.rest))
 }
@@ -119,6 +125,41 @@ export const verdicts =
       )
     })
 
+const decodeDetails = Schema.decodeUnknownOption(LockDetailsJson)
+
+/** A line that says who has the lock. */
+const lockOf = (line: Line): Decoded<Lock> => {
+  const parts = /^([0-9]{1,15}) ([0-9]{1,15})(?: (.*))?$/s.exec(line.rest)
+  if (parts === null) return unexpected(line)
+  const details = Option.getOrUndefined(decodeDetails(parts[3] ?? ""))
+  return Either.right(
+    Lock.make({ token: Number(parts[1]), idleSeconds: Number(parts[2]), ...(details === undefined ? {} : { details }) })
+  )
+}
+
+/** How the attempt to take a lock ended: with a token, with somebody else who has it, or without the folder that it belongs into. */
+export type Locking =
+  | { readonly _tag: "Taken"; readonly token: number }
+  | { readonly _tag: "Held"; readonly by: Lock }
+  | { readonly _tag: "Unready" }
+
+/** The answer to an attempt to take the lock. */
+export const locking = (stdout: string): Decoded<Locking> =>
+  Either.flatMap(lines(stdout), ([line, ...more]): Decoded<Locking> => {
+    if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
+    if (line.word === "unready") return Either.right({ _tag: "Unready" })
+    if (line.word === "locked") return Either.map(lockOf(line), (by) => ({ _tag: "Held", by }))
+    return line.word === "token" && /^[1-9][0-9]{0,14}$/.test(line.rest)
+      ? Either.right({ _tag: "Taken", token: Number(line.rest) })
+      : unexpected(line)
+  })
+
+/** Whether the lock was given back: not where it is another one by now. */
+export const unlocking = (stdout: string): Decoded<boolean> =>
+  Either.flatMap(lines(stdout), ([line]) =>
+    line === undefined ? Either.right(true) : line.word === "changed" ? Either.right(false) : unexpected(line)
+  )
+
 const kibibytes = (text: string): number | undefined => (/^[0-9]{1,12}$/.test(text) ? Number(text) * 1024 : undefined)
 
 /** Bytes of each release that is there. */
@@ -167,6 +208,8 @@ export const state = (stdout: string): Decoded<HostState> =>
     if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
     const current = yield* Either.flatMap(only("current"), currentOf)
     const free = read.find((line) => line.word === "free")
+    const locked = read.find((line) => line.word === "locked")
+    const lock = locked === undefined ? {} : { lock: yield* lockOf(locked) }
 
     const releases: Array<typeof HostReleaseJson.Type> = []
     const unfinished: Array<Unfinished> = []
@@ -216,6 +259,7 @@ export const state = (stdout: string): Decoded<HostState> =>
         case "machine":
         case "current":
         case "free":
+        case "locked":
           break
         default:
           return yield* unexpected(line)
@@ -230,7 +274,8 @@ export const state = (stdout: string): Decoded<HostState> =>
       missingTools,
       // What cannot be found out must not stop a deployment: a full disk is noticed while writing.
       freeBytes: kibibytes(free?.rest ?? "") ?? Number.MAX_SAFE_INTEGER,
-      machine
+      machine,
+      ...lock
     })
   })
 

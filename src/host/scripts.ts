@@ -165,8 +165,62 @@ check() (
 )
 `
 
+/**
+ * Locks are files `config/lock.<token>` of one line, `taken`, `held` or `free` and the details. The highest token counts. Taking a
+ * lock makes the next token by link(2), which only one can do, with all details in it; nobody removes the highest. `top` sets
+ * `token` (0: never locked), `state` and `details`; `idle` prints the seconds since the last sign of life.
+ */
+const locking = `
+top() {
+  token=0 state=free details=
+  for lock in "$base"/config/lock.*; do
+    n=\${lock##*.}
+    case "$n" in "" | *[!0-9]*) continue ;; esac
+    [ "\${#n}" -le 15 ] && [ "$n" -gt "$token" ] && token=$n
+  done
+  [ "$token" -gt 0 ] || return 0
+  lock=
+  IFS= read -r lock 2>/dev/null < "$base/config/lock.$token"
+  state=\${lock%% *} details=\${lock#* }
+  case "$state" in free | held) ;; *) state=taken ;; esac
+}
+idle() {
+  beat=
+  IFS= read -r beat 2>/dev/null < "$base/config/beat.$token"
+  case "$beat" in "" | *[!0-9]*) beat=0 ;; esac
+  now=$(date +%s)
+  if [ "$now" -ge "$beat" ]; then printf "%s" "$((now - beat))"; else printf 0; fi
+}
+# By rename: a file that is being written has no time in it, and would let somebody else take the lock over.
+live() {
+  now=$(date +%s)
+  printf "%s\\n" "$now" > "$base/config/.beat.$$" && mv -f "$base/config/.beat.$$" "$base/config/beat.$1"
+}
+`
+
+/**
+ * For scripts that change something: `$2` is the token of the lock under which they run, 0 without one, and is taken off the
+ * arguments. `guard` refuses when that lock is not the holder's any more; it stands right before whatever cannot be taken back.
+ */
+const guarded = `${locking}
+fence=$2
+first=$1
+shift 2
+set -- "$first" "$@"
+guard() {
+  [ "$fence" -eq 0 ] && return 0
+  top
+  [ "$token" -eq "$fence" ] && [ "$state" = taken ] && return 0
+  say "fenced"
+  finish
+}
+guard
+`
+
 /** Everything at once. `$1` path. */
-export const inspect = `${prelude}${look}${tools}
+export const inspect = `${prelude}${locking}${look}${tools}
+top
+[ "$state" = free ] || say "locked $token $(idle) $details"
 look
 say "path $base"
 say "base $state"
@@ -237,7 +291,7 @@ finish
 `
 
 /** Receives a tarball from standard input. `$1` path, `$2` ref, `$3` bytes to keep, `$4` bytes in the end, `$5` note. */
-export const upload = `${prelude}${tools}${enter}
+export const upload = `${prelude}${guarded}${tools}${enter}
 stage=.staging_$2
 part=$stage/release.tar.gz
 err=$(mkdir -p "$stage" 2>&1) || fail "$err"
@@ -261,7 +315,7 @@ finish
 `
 
 /** Unpacks what is staged and gives it its name. `$1` path, `$2` ref, `$3` SHA-256; standard input: the manifest's lines. */
-export const unpack = `${prelude}${tools}${isCurrent}${sums}${enter}
+export const unpack = `${prelude}${guarded}${tools}${isCurrent}${sums}${enter}
 stage=.staging_$2
 folder=deployer_$2
 real_file "$stage/release.tar.gz" || fail "nothing was uploaded"
@@ -290,6 +344,7 @@ if [ -n "$faults" ]; then
   finish
 fi
 chmod u+rwx "$stage/tree"
+guard
 err=$(mv -f "$stage/manifest" "$stage/tree/.deployer_manifest" 2>&1 && mv "$stage/tree" "$folder" 2>&1) || fail "$err"
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
 wipe "$stage"
@@ -297,7 +352,7 @@ finish
 `
 
 /** Writes a release's record. `$1` path, `$2` ref, `$3` one line of JSON. */
-export const record = `${prelude}${enter}
+export const record = `${prelude}${guarded}${enter}
 folder=deployer_$2
 [ -d "$folder" ] || fail "there is no $folder"
 new=$folder/.deployer_release.json.$$
@@ -306,7 +361,7 @@ finish
 `
 
 /** Switches the link. `$1` path, `$2` ref. */
-export const activate = `${prelude}${tools}${enter}
+export const activate = `${prelude}${guarded}${tools}${enter}
 folder=deployer_$2
 real_dir "$folder" || fail "there is no $folder"
 [ -f "$folder/.deployer_release.json" ] || fail "$folder is not complete"
@@ -321,6 +376,8 @@ done
 new=.current.$$
 rm -f "$new"
 err=$(ln -s "$folder" "$new" 2>&1) || fail "$err"
+# Whoever takes the lock over removes the links of those before: so after this check the renaming fails, or was in time.
+[ "$fence" -eq 0 ] || { top; [ "$token" -eq "$fence" ] && [ "$state" = taken ]; } || { rm -f "$new"; say "fenced"; finish; }
 if ! err=$(mv -fT "$new" current 2>&1); then
   if [ -L current ]; then
     mv -fh "$new" current 2>/dev/null || perl -e "rename shift, shift or exit 1" "$new" current 2>/dev/null
@@ -333,7 +390,7 @@ finish
 `
 
 /** Takes the link away. `$1` path. */
-export const deactivate = `${prelude}${enter}
+export const deactivate = `${prelude}${guarded}${enter}
 if [ -L current ]; then
   err=$(rm -f current 2>&1) || fail "$err"
 elif [ -e current ]; then
@@ -345,6 +402,7 @@ finish
 /** Moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current. */
 const discardFolder = `
 drop() {
+  guard
   trash=.trash_$2_$$
   err=$(mv "$1" "$trash" 2>&1) || fail "$err"
   if is_current "$2"; then
@@ -356,7 +414,7 @@ drop() {
 `
 
 /** Removes complete releases. `$1` path, then refs. */
-export const remove = `${prelude}${tools}${isCurrent}${discardFolder}${enter}
+export const remove = `${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
 shift
 for ref; do is_current "$ref" && fail "deployer_$ref is current"; done
 for ref; do
@@ -370,7 +428,7 @@ finish
 `
 
 /** Removes what an unfinished deployment left. `$1` path, `$2` ref, `$3` upload or release. */
-export const discard = `${prelude}${tools}${isCurrent}${discardFolder}${enter}
+export const discard = `${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
 if [ "$3" = upload ]; then
   if [ -e ".staging_$2" ]; then
     err=$(mv ".staging_$2" ".trash_$2_$$" 2>&1) || fail "$err"
@@ -445,4 +503,66 @@ umask "$mask"
 if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
 say "${replyEnd}"
 exec sh -c "$4" </dev/null
+`
+
+/**
+ * Takes the lock, answers, and keeps it for as long as standard input stays open: each line of it is a sign of life, its end (also that
+ * of the connection) gives the lock back. `$1` path, `$2` details, `$3` seconds after which a lock without a sign of life is taken
+ * over, `$4` `taken`, or `held`: kept on purpose, and for good.
+ */
+export const lock = `${prelude}${locking}
+[ -d "$base/config" ] || { say "unready"; finish; }
+tries=0
+while :; do
+  top
+  if [ "$state" = held ] || { [ "$state" = taken ] && [ "$(idle)" -lt "$3" ]; }; then
+    say "locked $token $(idle) $details"
+    finish
+  fi
+  mine=$((token + 1))
+  new=$base/config/.lock.$$
+  err=$({ live "$mine" && printf "%s %s\\n" "$4" "$2" > "$new"; } 2>&1) || { rm -f "$new"; fail "$err"; }
+  if err=$(ln "$new" "$base/config/lock.$mine" 2>&1); then
+    rm -f "$new"
+    top
+    [ "$token" -eq "$mine" ] && break
+    rm -f "$base/config/lock.$mine"
+  else
+    rm -f "$new"
+    # Not every file system has hard links: there the file is made by whoever is first, and filled a moment later.
+    if [ ! -e "$base/config/lock.$mine" ]; then
+      (set -C; printf "%s %s\\n" "$4" "$2" > "$base/config/lock.$mine") 2>/dev/null && break
+      [ -e "$base/config/lock.$mine" ] || fail "$err"
+    fi
+  fi
+  tries=$((tries + 1))
+  [ "$tries" -lt 100 ] || fail "others took it a hundred times meanwhile"
+done
+for old in "$base"/config/lock.* "$base"/config/beat.*; do
+  n=\${old##*.}
+  case "$n" in "" | *[!0-9]*) continue ;; esac
+  [ "$n" -lt "$mine" ] && rm -f "$old"
+done
+rm -f "$releases"/.current.*
+say "token $mine"
+[ "$4" = held ] && finish
+say "${replyEnd}"
+trap "" HUP PIPE
+while IFS= read -r line; do
+  top
+  [ "$token" -eq "$mine" ] && [ "$state" = taken ] || { say "lost"; exit 0; }
+  live "$mine"
+done
+top
+if [ "$token" -eq "$mine" ] && [ "$state" = taken ]; then
+  printf "free %s\\n" "$2" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$mine"
+fi
+`
+
+/** Gives a lock back that may be somebody else's. `$1` path, `$2` its token. */
+export const unlock = `${prelude}${locking}
+top
+[ "$token" -eq "$2" ] && [ "$state" != free ] || { say "changed"; finish; }
+err=$({ printf "free %s\\n" "$details" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$2"; } 2>&1) || fail "$err"
+finish
 `

@@ -1,11 +1,15 @@
 /**
  * A host session over any transport: one script a step, one round trip a script.
  */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { HostReleaseJson } from "../domain/HostState.ts"
+import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../domain/Lock.ts"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { output } from "../terminal/Reporter.ts"
@@ -15,6 +19,8 @@ import {
   type HostSession,
   HostStepFailed,
   HostUnfit,
+  LockHeld,
+  LockLost,
   ReleaseCorrupt,
   type StepFailure
 } from "./RemoteHost.ts"
@@ -63,6 +69,9 @@ const encodeLines = (lines: ReadonlyArray<string>): Stream.Stream<Uint8Array> =>
     Stream.encodeText
   )
 
+/** A sign of life. */
+const beat = new TextEncoder().encode("\n")
+
 /** What a host may say before a command's own output begins, in bytes. */
 const longestAnswer = 65_536
 
@@ -81,9 +90,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     step: string,
     result: { readonly exitCode: number; readonly stderr: string },
     decoded: Either.Either<A, Reply.Fault>
-  ): Effect.Effect<A, HostStepFailed | HostReplyInvalid> => {
+  ): Effect.Effect<A, HostStepFailed | HostReplyInvalid | LockLost> => {
     if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
     const fault = decoded.left
+    if (fault._tag === "Fenced") return Effect.fail(new LockLost({ address }))
     const said = Reply.clean(result.stderr)
     if (fault._tag === "Failed") return Effect.fail(stepFailed(step, fault.detail === "" ? said : fault.detail))
     if (fault.what === Reply.answer && result.exitCode !== 0) {
@@ -101,6 +111,61 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     Effect.suspend(() =>
       transport.exec({ ...exec, args: [path, ...(exec.args ?? [])], wait: exec.wait ?? "command" })
     ).pipe(Effect.flatMap((result) => settle(exec.step, result, decode(result.stdout))))
+
+  // The lock under which everything that changes the host runs; 0 without one.
+  let fence = 0
+
+  const change: typeof ask = (exec, decode) =>
+    Effect.suspend(() => ask({ ...exec, args: [String(fence), ...(exec.args ?? [])] }, decode))
+
+  const details = (lock: LockDetails) =>
+    Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
+
+  const granted = (answer: Reply.Locking): Effect.Effect<number, LockHeld | HostUnfit> => {
+    switch (answer._tag) {
+      case "Taken":
+        return Effect.succeed(answer.token)
+      case "Held":
+        return Effect.fail(new LockHeld({ address, lock: answer.by }))
+      case "Unready":
+        return Effect.fail(new HostUnfit({ address, reason: "not-a-deployer-path", path: target.path, tools: [] }))
+    }
+  }
+
+  const lock: HostSession["lock"] = Effect.fn("RemoteHost.lock")(function* (mine) {
+    const step = "take the lock"
+    const args = [path, yield* details(mine), String(staleAfterSeconds), "taken"]
+    const answered = yield* Deferred.make<Reply.Locking, StepFailure>()
+    const over = yield* Deferred.make<void>()
+    let said = ""
+    const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
+      Effect.suspend(() => {
+        said = (said + Buffer.from(chunk).toString()).slice(-longestAnswer)
+        if (from === "stderr" || !said.includes(`\n${scripts.replyEnd}\n`)) return Effect.void
+        const answer = said.slice(0, said.indexOf(`\n${scripts.replyEnd}\n`) + scripts.replyEnd.length + 2)
+        return Deferred.complete(answered, settle(step, { exitCode: 0, stderr: "" }, Reply.locking(answer)))
+      })
+    const signs = Stream.repeatEffect(Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat)).pipe(
+      Stream.interruptWhenDeferred(over)
+    )
+    const holding = yield* transport
+      .exec({ step, script: scripts.lock, args, stdin: signs, onOutput, wait: "transfer" })
+      .pipe(
+        Effect.flatMap(({ exitCode }) => settle(step, { exitCode, stderr: said }, Reply.locking(said))),
+        Effect.exit,
+        Effect.tap((exit) => Deferred.done(answered, exit)),
+        Effect.forkScoped
+      )
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function* () {
+        fence = 0
+        yield* Deferred.succeed(over, undefined)
+        // Its end is waited for, so that the lock is free once we are gone; a dead connection frees it by itself.
+        yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.seconds(5)), Effect.ignore)
+      })
+    )
+    fence = yield* Effect.flatMap(Deferred.await(answered), granted)
+  })
 
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
     fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ address, ...fault, tools: [] }))
@@ -142,6 +207,14 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   return {
     target,
     address,
+    lock,
+    hold: Effect.fn("RemoteHost.hold")(function* (mine) {
+      const args = [yield* details(mine), String(staleAfterSeconds), "held"]
+      yield* Effect.flatMap(ask({ step: "leave a lock", script: scripts.lock, args }, Reply.locking), granted)
+    }),
+    unlock: Effect.fn("RemoteHost.unlock")(({ token }) =>
+      ask({ step: "take the lock away", script: scripts.unlock, args: [String(token)] }, Reply.unlocking)
+    ),
     inspect: ask({ step: "look at the releases", script: scripts.inspect }, Reply.state).pipe(
       Effect.withSpan("RemoteHost.inspect")
     ),
@@ -150,7 +223,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       Effect.withSpan("RemoteHost.prepare")
     ),
     upload: Effect.fn("RemoteHost.upload")(({ ref, from, size, note, content }) =>
-      ask(
+      change(
         {
           step: "upload the release",
           script: scripts.upload,
@@ -167,7 +240,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       if (lines === undefined) {
         return yield* stepFailed(step, "a path in it has a line break, or is a second name of nothing")
       }
-      const damaged = yield* ask(
+      const damaged = yield* change(
         { step, script: scripts.unpack, args: [ref, sha256], stdin: encodeLines(lines) },
         Reply.corruption
       )
@@ -178,20 +251,22 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       const json = yield* Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) =>
         stepFailed(step, error.message)
       )
-      yield* ask({ step, script: scripts.record, args: [release.ref, json] }, Reply.done)
+      yield* change({ step, script: scripts.record, args: [release.ref, json] }, Reply.done)
     }),
     activate: Effect.fn("RemoteHost.activate")((ref) =>
-      Effect.flatMap(ask({ step: `switch to ${ref}`, script: scripts.activate, args: [ref] }, Reply.fitness), unfit)
+      Effect.flatMap(change({ step: `switch to ${ref}`, script: scripts.activate, args: [ref] }, Reply.fitness), unfit)
     ),
-    deactivate: ask({ step: "take the link away", script: scripts.deactivate }, Reply.fitness).pipe(
+    deactivate: change({ step: "take the link away", script: scripts.deactivate }, Reply.fitness).pipe(
       Effect.flatMap(unfit),
       Effect.withSpan("RemoteHost.deactivate")
     ),
     remove: Effect.fn("RemoteHost.remove")((refs) =>
-      refs.length === 0 ? Effect.void : ask({ step: "remove releases", script: scripts.remove, args: refs }, Reply.done)
+      refs.length === 0
+        ? Effect.void
+        : change({ step: "remove releases", script: scripts.remove, args: refs }, Reply.done)
     ),
     discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
-      ask({ step: "remove an unfinished deployment", script: scripts.discard, args: [ref, kind] }, Reply.done)
+      change({ step: "remove an unfinished deployment", script: scripts.discard, args: [ref, kind] }, Reply.done)
     ),
     verify: Effect.fn("RemoteHost.verify")((refs) =>
       refs.length === 0

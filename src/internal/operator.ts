@@ -10,3 +10,13 @@ const userName = () => {
     return `uid ${process.getuid?.() ?? "unknown"}`
   }
 }
+
+/** How to find the CI job that this runs in; nothing outside of one. */
+export const ciJob = (env: Readonly<Record<string, string | undefined>> = process.env): string | undefined => {
+  const { BUILD_URL, CI_JOB_URL, GITHUB_REPOSITORY, GITHUB_RUN_ID, GITHUB_SERVER_URL } = env
+  const github =
+    GITHUB_SERVER_URL === undefined || GITHUB_REPOSITORY === undefined || GITHUB_RUN_ID === undefined
+      ? undefined
+      : `${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}/actions/runs/${GITHUB_RUN_ID}`
+  return (github ?? CI_JOB_URL ?? BUILD_URL)?.slice(0, 500)
+}

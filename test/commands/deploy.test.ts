@@ -417,7 +417,7 @@ describe("deploy", () => {
           yield* run("deploy target=prod yes")
           const second = yield* built
           const host = yield* hostNamed()
-          host.beforeStep = (step) => (step === "inspect" ? lose(second) : Effect.void)
+          host.beforeStep = (step) => (step === "upload" ? lose(second) : Effect.void)
           const ran = yield* run("deploy target=prod yes")
           assert.strictEqual(ran.status, 1)
           assert.match(ran.stderr, /deployer: The tarball .* is gone from release_store\/, so its entry was cleared/)
@@ -504,7 +504,7 @@ describe("deploy", () => {
           const ran = yield* run("deploy target=prod release=1", ...answers)
           assert.strictEqual(ran.status, status)
           if (status === 1) assert.match(ran.stderr, /deployer: The answer was abort: nothing was deployed\n/)
-          assert.deepStrictEqual(host.steps, ["inspect"])
+          assert.deepStrictEqual(host.steps, ["inspect", "lock", "inspect"])
           assert.isDefined(host.files.bytes(part))
         }
       }).pipe(Effect.provide(world()))
@@ -662,7 +662,7 @@ describe("deploy", () => {
         return assert.fail("it has more steps than that")
       })
 
-    const steps = ["upload", "unpack", "run", "record", "activate", "log", "run"] as const
+    const steps = ["lock", "inspect", "upload", "unpack", "run", "record", "activate", "log", "run"] as const
     const endings: ReadonlyArray<readonly [string, Ending]> = [
       ["a lost connection", lost],
       ["Ctrl-C", interrupted]

@@ -5,10 +5,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { HostReleaseJson, type HostState, Unfinished } from "../../src/domain/HostState.ts"
+import { LockDetails } from "../../src/domain/Lock.ts"
 import type { TargetSettings } from "../../src/domain/Target.ts"
 import type { HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { quote } from "../../src/host/Transport.ts"
@@ -96,6 +98,130 @@ export const contract = (
     const one = sample("1")
     const two = sample("2")
     const odd = oddSample()
+
+    describe("lock", () => {
+      const details = (fields: Partial<ConstructorParameters<typeof LockDetails>[0]> = {}) =>
+        LockDetails.make({
+          by: "tester@laptop",
+          reason: "it's a test; $HOME `id`",
+          since: DateTime.unsafeMake("2026-01-02T03:04:05Z"),
+          nonce: "n-1",
+          held: false,
+          ...fields
+        })
+
+      at("belongs to one, shows whose it is, and is given back", ({ files, base, place, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const other = yield* place.connect(session.target)
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              yield* session.lock(details())
+              const refused = yield* Effect.flip(Effect.scoped(other.lock(details({ nonce: "n-2" }))))
+              assert.strictEqual(refused._tag, "LockHeld")
+              assert.include(refused.message, "tester@laptop")
+              assert.deepStrictEqual((yield* other.inspect).lock?.details, details())
+              // Under the lock everything works.
+              yield* put(session, one)
+              yield* session.activate(one.ref)
+            })
+          )
+          assert.isUndefined((yield* other.inspect).lock)
+          yield* Effect.scoped(other.lock(details({ nonce: "n-2" })))
+          assert.lengthOf(
+            files.names(`${base}/config`).filter((name) => name.startsWith("lock.")),
+            1
+          )
+        })
+      )
+
+      at("needs a host that something was deployed to", ({ session }) =>
+        Effect.gen(function* () {
+          const refused = yield* Effect.flip(Effect.scoped(session.lock(details())))
+          assert.deepInclude(refused, { _tag: "HostUnfit", reason: "not-a-deployer-path" })
+        })
+      )
+
+      at("fences out whoever lost it, at each step that changes something", ({ place, releases, files, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          yield* session.activate(one.ref)
+          const other = yield* place.connect(session.target)
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              yield* session.lock(details())
+              const { lock } = yield* other.inspect
+              assert.isTrue(yield* other.unlock(lock!))
+              assert.isFalse(yield* other.unlock(lock!))
+              yield* Effect.scoped(other.lock(details({ nonce: "n-2" })))
+              const changes: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }>> = [
+                session.activate(two.ref),
+                session.deactivate,
+                session.remove([two.ref]),
+                session.record(two.record),
+                session.discard(Unfinished.make({ ref: two.ref, kind: "upload", received: 0 })),
+                upload(session, two),
+                session.unpack(two)
+              ]
+              for (const change of changes) assert.strictEqual((yield* Effect.flip(change))._tag, "LockLost")
+            })
+          )
+          assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${one.ref}`)
+          assert.isUndefined((yield* other.inspect).lock)
+        })
+      )
+
+      at("is taken over once its holder has given no sign of life for a minute", ({ base, files, place, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          files.write(`${base}/config/lock.7`, `taken {"garbage`)
+          files.write(`${base}/config/beat.7`, "1000\n")
+          const { lock } = yield* session.inspect
+          assert.deepInclude(lock, { token: 7 })
+          assert.isUndefined(lock?.details)
+          const other = yield* place.connect(session.target)
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              yield* session.lock(details())
+              assert.strictEqual((yield* session.inspect).lock?.token, 8)
+              assert.strictEqual((yield* Effect.flip(Effect.scoped(other.lock(details()))))._tag, "LockHeld")
+            })
+          )
+        })
+      )
+
+      at("that is kept on purpose stays, however old, until it is taken away", ({ base, files, place, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* session.hold(details({ held: true, reason: "freeze" }))
+          files.write(`${base}/config/beat.1`, "1000\n")
+          const other = yield* place.connect(session.target)
+          const refused = yield* Effect.flip(Effect.scoped(other.lock(details())))
+          assert.include(refused.message, 'for "freeze"')
+          const { lock } = yield* other.inspect
+          assert.isTrue(yield* other.unlock(lock!))
+          yield* Effect.scoped(other.lock(details()))
+        })
+      )
+
+      at("has one winner in each race", ({ place, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const others = yield* Effect.forEach([1, 2, 3], () => place.connect(session.target))
+          for (let race = 0; race < 5; race++) {
+            const exits = yield* Effect.scoped(
+              Effect.forEach(others, (other, n) => Effect.either(other.lock(details({ nonce: `n-${n}` }))), {
+                concurrency: "unbounded"
+              })
+            )
+            assert.lengthOf(exits.filter(Either.isRight), 1)
+          }
+          assert.isUndefined((yield* session.inspect).lock)
+        })
+      )
+    })
 
     describe("inspect and prepare", () => {
       at("sees nothing on the first contact, and makes the structure", ({ base, files, session }) =>

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { Current, HostRelease, type HostState, hostTags, inOrder } from "../../domain/HostState.ts"
+import { Lock } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
 import { parseSelector, Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
@@ -13,6 +14,7 @@ import { ReleaseAmbiguous } from "../../store/ReleaseStore.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { logEvent } from "../deploy.ts"
+import { locked } from "../locking.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
 /** What is on a host: the current release first, then the last deployed first. */
@@ -25,7 +27,9 @@ export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
   link: Schema.optional(Schema.String),
   releases: Schema.Array(Schema.Struct({ release: HostRelease, tags: Schema.Array(Tag), current: Schema.Boolean })),
   /** Bytes. */
-  free: Schema.NonNegativeInt
+  free: Schema.NonNegativeInt,
+  /** Who works on it, or keeps it for a purpose. */
+  lock: Schema.optional(Lock)
 }) {}
 
 /** One release on a host in full. */
@@ -103,6 +107,7 @@ export const info = Effect.fn("manage.host.info")(function* (session: HostSessio
     current: state.current,
     ...linkField(state),
     free: state.freeBytes,
+    ...(state.lock === undefined ? {} : { lock: state.lock }),
     releases: inOrder(state).map((release) => ({
       release,
       tags: hostTags(state.releases, release),
@@ -127,28 +132,34 @@ export const infoOf = Effect.fn("manage.host.infoOf")(function* (session: HostSe
 })
 
 /** Removes all releases of a name but the latest and the current one, after showing them and asking. */
-export const prune = Effect.fn("manage.host.prune")(function* (session: HostSession, name: string) {
-  const state = yield* look(session)
-  if (!state.releases.some((release) => release.name === name)) {
-    const known = [...new Set(state.releases.map((release) => release.name))]
-    return yield* new NotOnHost({ address: session.address, selector: name, known })
-  }
-  return yield* removeFromHost(session, toPruneOnHost(state, name))
-})
+export const prune = Effect.fn("manage.host.prune")(
+  function* (session: HostSession, name: string) {
+    const state = yield* look(session)
+    if (!state.releases.some((release) => release.name === name)) {
+      const known = [...new Set(state.releases.map((release) => release.name))]
+      return yield* new NotOnHost({ address: session.address, selector: name, known })
+    }
+    return yield* removeFromHost(session, toPruneOnHost(state, name))
+  },
+  (self, session) => locked(session, "prune")(self)
+)
 
 /** Removes one release, after showing it and asking; the current one is refused. */
-export const deleteOne = Effect.fn("manage.host.delete")(function* (session: HostSession, selector: string) {
-  const state = yield* look(session)
-  const release = yield* pick(session, state, selector)
-  if (isCurrent(state, release)) {
-    return yield* new ReleaseIsCurrent({
-      target: session.target.key,
-      address: session.address,
-      release: releaseLabel(release)
-    })
-  }
-  return yield* removeFromHost(session, [release])
-})
+export const deleteOne = Effect.fn("manage.host.delete")(
+  function* (session: HostSession, selector: string) {
+    const state = yield* look(session)
+    const release = yield* pick(session, state, selector)
+    if (isCurrent(state, release)) {
+      return yield* new ReleaseIsCurrent({
+        target: session.target.key,
+        address: session.address,
+        release: releaseLabel(release)
+      })
+    }
+    return yield* removeFromHost(session, [release])
+  },
+  (self, session) => locked(session, "delete")(self)
+)
 
 /** The release is live, so it is not removed. */
 export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("ReleaseIsCurrent", {
@@ -164,56 +175,59 @@ export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("Re
 }
 
 /** Makes another release current; the one that is current already is left as it is. */
-export const link = Effect.fn("manage.host.link")(function* (session: HostSession, selector: string) {
-  const state = yield* look(session)
-  const release = yield* pick(session, state, selector)
-  if (state.current._tag === "Occupied") {
-    return yield* new HostUnfit({
-      address: session.address,
-      reason: "current-occupied",
-      path: `${state.path}/releases/current`
-    })
-  }
-  const switched = !isCurrent(state, release)
-  if (switched) {
-    yield* session.activate(release.ref)
-    yield* logEvent(session, "linked", [release])
-  }
-  return Linked.make({ address: session.address, release, switched })
-})
+export const link = Effect.fn("manage.host.link")(
+  function* (session: HostSession, selector: string) {
+    const state = yield* look(session)
+    const release = yield* pick(session, state, selector)
+    if (state.current._tag === "Occupied") {
+      return yield* new HostUnfit({
+        address: session.address,
+        reason: "current-occupied",
+        path: `${state.path}/releases/current`
+      })
+    }
+    const switched = !isCurrent(state, release)
+    if (switched) {
+      yield* session.activate(release.ref)
+      yield* logEvent(session, "linked", [release])
+    }
+    return Linked.make({ address: session.address, release, switched })
+  },
+  (self, session) => locked(session, "ln")(self)
+)
 
 /** Checks the link and every file of every release. With `fix`, removes the broken ones, asking apart about the current one. */
-export const integrity = Effect.fn("manage.host.integrity")(function* (
-  session: HostSession,
-  { fix }: { readonly fix: boolean }
-) {
-  const state = yield* look(session)
-  const verdicts = yield* session.verify(state.releases.map(({ ref }) => ref))
-  const releases = inOrder(state).map((release) => ({
-    release,
-    current: isCurrent(state, release),
-    faults: verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
-  }))
-  const broken = releases.filter(({ faults }) => faults.length > 0)
-  for (const { faults, release } of broken) {
-    yield* Reporter.warn(`${releaseLabel(release)} on ${session.address}: ${summary(faults)}`)
-  }
-  const removed = fix ? yield* removeBroken(session, broken) : []
-  const isRemoved = ({ ref }: HostRelease) => removed.includes(ref)
-  const unlinked = releases.some(({ current, release }) => current && isRemoved(release))
-  return Integrity.make({
-    target: session.target.key,
-    address: session.address,
-    ...linkField(unlinked ? { current: { _tag: "Absent" }, currentRelease: undefined } : state),
-    releases: releases.map(({ current, faults, release }) => ({
-      name: release.name,
-      ref: release.ref,
-      current: current && !isRemoved(release),
-      faults
-    })),
-    removed
-  })
-})
+export const integrity = Effect.fn("manage.host.integrity")(
+  function* (session: HostSession, { fix }: { readonly fix: boolean }) {
+    const state = yield* look(session)
+    const verdicts = yield* session.verify(state.releases.map(({ ref }) => ref))
+    const releases = inOrder(state).map((release) => ({
+      release,
+      current: isCurrent(state, release),
+      faults: verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
+    }))
+    const broken = releases.filter(({ faults }) => faults.length > 0)
+    for (const { faults, release } of broken) {
+      yield* Reporter.warn(`${releaseLabel(release)} on ${session.address}: ${summary(faults)}`)
+    }
+    const removed = fix ? yield* removeBroken(session, broken) : []
+    const isRemoved = ({ ref }: HostRelease) => removed.includes(ref)
+    const unlinked = releases.some(({ current, release }) => current && isRemoved(release))
+    return Integrity.make({
+      target: session.target.key,
+      address: session.address,
+      ...linkField(unlinked ? { current: { _tag: "Absent" }, currentRelease: undefined } : state),
+      releases: releases.map(({ current, faults, release }) => ({
+        name: release.name,
+        ref: release.ref,
+        current: current && !isRemoved(release),
+        faults
+      })),
+      removed
+    })
+  },
+  (self, session, { fix }) => (fix ? locked(session, "integrity -f")(self) : self)
+)
 
 const summary = (faults: ReadonlyArray<string>): string =>
   faults.length <= 5 ? faults.join(", ") : `${faults.slice(0, 5).join(", ")} and ${faults.length - 5} more`

@@ -9,6 +9,7 @@ import { shortRef } from "../../domain/Release.ts"
 import {
   type HostSession,
   type HostUnfit,
+  type LockHeld,
   type NotOnHost,
   RemoteHost,
   type StepFailure
@@ -48,6 +49,7 @@ type VerbFailure =
   | StepFailure
   | HostUnfit
   | NotOnHost
+  | LockHeld
   | host.ReleaseIsCurrent
   | Declined
   | PromptFailure

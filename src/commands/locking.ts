@@ -1,0 +1,100 @@
+/**
+ * Locks around commands: whatever changes a host does so alone.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import { Lock, LockDetails } from "../domain/Lock.ts"
+import { Operator } from "../host/Operator.ts"
+import { type HostSession, LockHeld, RemoteHost } from "../host/RemoteHost.ts"
+import { Prompt } from "../terminal/Prompt.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { findTarget } from "../workspace/Config.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import { Declined } from "./Declined.ts"
+
+/** How long a command waits for a lock that somebody else has; by default not at all. */
+export class LockWait extends Context.Reference<LockWait>()("deployer/LockWait", {
+  defaultValue: () => ({ duration: Duration.zero })
+}) {}
+
+const describe = Effect.fnUntraced(function* (reason: string, held: boolean) {
+  const { job, name } = yield* Operator
+  return LockDetails.make({
+    by: name,
+    reason,
+    since: yield* DateTime.now,
+    ...(job === undefined ? {} : { job }),
+    nonce: (yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)).toString(36),
+    held
+  })
+})
+
+/** Between two attempts to take a lock. */
+const pause = Duration.seconds(2)
+
+/** Takes the target's lock for the rest of the scope, waiting for it as long as `LockWait` says. */
+export const takeLock = (session: HostSession, reason: string) =>
+  Effect.gen(function* () {
+    const details = yield* describe(reason, false)
+    const { duration } = yield* LockWait
+    const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(duration)
+    const attempt = (said: boolean): ReturnType<HostSession["lock"]> =>
+      Effect.catchTag(session.lock(details), "LockHeld", (held) =>
+        Effect.gen(function* () {
+          if ((yield* Clock.currentTimeMillis) >= end) return yield* held
+          if (!said) yield* Reporter.note(`Waiting up to ${Duration.format(duration)}: ${held.message}`)
+          yield* Effect.sleep(pause)
+          yield* attempt(true)
+        })
+      )
+    yield* attempt(false)
+  })
+
+/** Runs an Effect under the target's lock, which is given back however it ends. */
+export const locked =
+  (session: HostSession, reason: string) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.scoped(Effect.zipRight(takeLock(session, reason), self))
+
+const connected = Effect.fnUntraced(function* (target: string) {
+  const config = yield* (yield* Workspace).config
+  return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
+})
+
+/** A target was locked on purpose, or is not locked any more. */
+export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
+  address: Schema.String,
+  /** Absent: nobody has it now. */
+  lock: Schema.optional(Lock)
+}) {}
+
+/** Keeps everybody from changing a target until it is unlocked. */
+export const lock = Effect.fn("lock")(function* (options: { readonly target: string; readonly reason: string }) {
+  const session = yield* connected(options.target)
+  yield* session.hold(yield* describe(options.reason, true))
+  const { lock } = yield* session.inspect
+  return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { lock }) })
+}, Effect.scoped)
+
+/** Takes a target's lock away, after showing whose it is and asking. */
+export const unlock = Effect.fn("unlock")(function* (options: { readonly target: string }) {
+  const session = yield* connected(options.target)
+  const { lock } = yield* session.inspect
+  if (lock !== undefined) {
+    yield* Reporter.note(new LockHeld({ address: session.address, lock }).message)
+    const agreed = yield* (yield* Prompt).confirm({
+      message: "Take the lock away? Whoever has it can change nothing any more.",
+      initial: false,
+      safe: true,
+      hint: "answer with yes"
+    })
+    if (!agreed) return yield* new Declined({ consequence: "the lock stays" })
+    yield* session.unlock(lock)
+  }
+  return LockReport.make({ address: session.address })
+}, Effect.scoped)

@@ -1,0 +1,157 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
+import * as TestServices from "effect/TestServices"
+import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { currentRef, hostNamed, prodPath, run, world } from "../kit/world.ts"
+
+const deployed = Effect.gen(function* () {
+  yield* run("build target=prod")
+  yield* run("deploy target=prod yes")
+  yield* run("build target=prod")
+  const [fresh, old] = yield* (yield* ReleaseStore).list()
+  return { fresh: fresh!, old: old!, host: yield* hostNamed() }
+})
+
+/** Starts a deployment that stands still at a step until it is let go on. */
+const paused = (step: string) =>
+  Effect.gen(function* () {
+    const host = yield* hostNamed()
+    const there = yield* Deferred.make<void>()
+    const go = yield* Deferred.make<void>()
+    let first = true
+    host.beforeStep = (at) => {
+      if (at !== step || !first) return Effect.void
+      first = false
+      return Effect.zipRight(Deferred.succeed(there, undefined), Deferred.await(go))
+    }
+    const fiber = yield* Effect.fork(run("deploy target=prod yes"))
+    yield* Deferred.await(there)
+    return { fiber, goOn: Deferred.succeed(go, undefined) }
+  })
+
+/** Lets time pass, a second at a time, until a command has ended: what it does besides waiting is real work. */
+const passTime = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
+  Effect.gen(function* () {
+    yield* TestClock.adjust("1 seconds")
+    yield* TestServices.provideLive(Effect.sleep("2 millis"))
+    return (yield* fiber.poll)._tag === "Some" ? yield* Fiber.join(fiber) : yield* passTime(fiber)
+  })
+
+describe("locks", () => {
+  it.scoped("let one deployment work at a time: the other says whose it is, with status 4, and changes nothing", () =>
+    Effect.gen(function* () {
+      const { fresh, host, old } = yield* deployed
+      const { fiber, goOn } = yield* paused("upload")
+      for (const line of [
+        `deploy target=prod release=${fresh.id}`,
+        "manage prune name=my_app target=prod yes",
+        `manage delete ${fresh.ref} target=prod yes`,
+        `manage ln ${old.ref} target=prod`,
+        "manage integrity -f target=prod yes",
+        "restart target=prod"
+      ]) {
+        const refused = yield* run(line)
+        assert.strictEqual(refused.status, 4, `${line}: ${refused.stderr}`)
+        assert.match(refused.stderr, /locked by tester@laptop for "deploy" since .*: wait for them/)
+      }
+      assert.strictEqual(currentRef(host), old.ref)
+      assert.match((yield* run("manage info target=prod")).stdout, /locked by tester@laptop for "deploy"/)
+      yield* goOn
+      assert.strictEqual((yield* Fiber.join(fiber)).status, 0)
+      assert.strictEqual(currentRef(host), fresh.ref)
+      assert.notInclude((yield* run("manage info target=prod")).stdout, "locked")
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("are waited for where that is asked, and only so long", () =>
+    Effect.gen(function* () {
+      yield* deployed
+      const { fiber, goOn } = yield* paused("upload")
+      const impatient = yield* Effect.fork(run("deploy target=prod yes wait=5s"))
+      assert.strictEqual((yield* passTime(impatient)).status, 4)
+      const patient = yield* Effect.fork(run("deploy target=prod yes wait=1h"))
+      yield* TestServices.provideLive(Effect.sleep("100 millis"))
+      yield* goOn
+      yield* Fiber.join(fiber)
+      const ran = yield* passTime(patient)
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stderr, /Waiting up to 1h/)
+      assert.strictEqual((yield* run("deploy target=prod wait=soon")).status, 2)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("are given back however a deployment ends", () =>
+    Effect.gen(function* () {
+      const { host } = yield* deployed
+      const free = Effect.map(run("manage info target=prod"), ({ stdout }) => assert.notInclude(stdout, "locked"))
+      const { fiber } = yield* paused("upload")
+      yield* Fiber.interrupt(fiber)
+      yield* free
+      host.cutUploadAfter = 10
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 1)
+      yield* free
+      host.failStep("unpack", "no")
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 1)
+      host.healStep("unpack")
+      yield* free
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+      yield* free
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("that are lost stop whoever had them before anything more is changed", () =>
+    Effect.gen(function* () {
+      const { host, old } = yield* deployed
+      for (const step of ["upload", "unpack", "record", "activate"]) {
+        const { fiber, goOn } = yield* paused(step)
+        assert.strictEqual((yield* run("unlock target=prod", "y")).status, 0)
+        yield* run("restart target=prod")
+        yield* goOn
+        const ran = yield* Fiber.join(fiber)
+        assert.strictEqual(ran.status, 4, `${step}: ${ran.stderr}`)
+        assert.match(ran.stderr, /somebody else's by now, so nothing more was done/)
+        assert.strictEqual(currentRef(host), old.ref)
+      }
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("without a sign of life for a minute are taken over; with signs of life they never are", () =>
+    Effect.gen(function* () {
+      const { host } = yield* deployed
+      const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+      host.files.write(`${prodPath}/config/lock.99`, "taken {}\n")
+      host.files.write(`${prodPath}/config/beat.99`, `${now}\n`)
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 4)
+      yield* TestClock.adjust("61 seconds")
+      const { fiber, goOn } = yield* paused("upload")
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 4)
+      yield* goOn
+      assert.strictEqual((yield* Fiber.join(fiber)).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("can be kept on purpose, and are taken away only after asking", () =>
+    Effect.gen(function* () {
+      yield* deployed
+      const kept = yield* run(["lock", "target=prod", "reason=moving the database"])
+      assert.strictEqual(kept.status, 0, kept.stderr)
+      assert.match(kept.stdout, /locked by tester@laptop for "moving the database"/)
+      yield* TestClock.adjust("10 days")
+      const refused = yield* run("deploy target=prod yes")
+      assert.strictEqual(refused.status, 4)
+      assert.match(refused.stderr, /moving the database.*kept on purpose.*deployer unlock/)
+      assert.strictEqual((yield* run("unlock target=prod", "n")).status, 1)
+      assert.strictEqual((yield* run("unlock target=prod")).status, 3)
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 4)
+      assert.match((yield* run("unlock target=prod yes")).stdout, /is not locked/)
+      assert.match((yield* run("unlock target=prod")).stdout, /is not locked/)
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+})
