@@ -288,10 +288,10 @@ describe("manage", () => {
       > = [
         [
           "",
-          ["info", "prune", "delete", "connect", "h", "q"],
-          ["info", "ln", "prune", "delete", "integrity", "local", "h", "q"]
+          ["info ", "prune ", "delete ", "connect ", "h", "q"],
+          ["info ", "ln ", "prune ", "delete ", "integrity ", "local", "h", "q"]
         ],
-        ["in", ["info"], ["info", "integrity"]],
+        ["in", ["info "], ["info ", "integrity "]],
         ["prune ", ["prune my_app"], ["prune my_app"]],
         ["prune o", [], []],
         ["pr m", ["prune my_app"], ["prune my_app"]],
