@@ -5,38 +5,7 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { binary } from "../kit/build.ts"
 import { missing, missingSshd, sshd, titled } from "../kit/sshd.ts"
-
-/** A terminal of 100 columns and 30 rows with a shell in it. */
-const terminal = (folder: string, env: Readonly<Record<string, string>>) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const tmux = (...args: ReadonlyArray<string>) =>
-        execFileSync("tmux", ["-S", join(folder, "tmux"), "-f", "/dev/null", ...args], {
-          encoding: "utf8",
-          env: { ...process.env, ...env, TERM: "xterm-256color", PS1: "local> ", ENV: "" }
-        })
-      tmux("new-session", "-d", "-x", "100", "-y", "30", "-c", folder, "sh")
-      const screen = () => tmux("capture-pane", "-p")
-      return {
-        type: (line: string) => Effect.sync(() => tmux("send-keys", line, "Enter")),
-        press: (key: string) => Effect.sync(() => tmux("send-keys", key)),
-        resize: (columns: number, rows: number) =>
-          Effect.sync(() => tmux("resize-window", "-x", String(columns), "-y", String(rows))),
-        waitFor: (text: string | RegExp) =>
-          Effect.repeat(Effect.delay(Effect.sync(screen), 50), {
-            until: (shown) => (typeof text === "string" ? shown.includes(text) : text.test(shown))
-          }).pipe(
-            Effect.timeoutFail({
-              duration: "8 seconds",
-              // @effect-diagnostics-next-line globalErrorInEffectFailure:off
-              onTimeout: () => new Error(`"${text}" did not appear on the terminal:\n${screen()}`)
-            })
-          ),
-        end: () => tmux("kill-server")
-      }
-    }),
-    ({ end }) => Effect.sync(end)
-  )
+import { terminal } from "../kit/terminal.ts"
 
 const absent = missingSshd ?? missing("tmux")
 const suite = absent === undefined ? describe : describe.skip

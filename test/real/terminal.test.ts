@@ -1,0 +1,208 @@
+/** The real binary on a terminal. `deployer ssh` is in shell.test.ts. */
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { binary } from "../kit/build.ts"
+import { type Project, project, reach } from "../kit/project.ts"
+import { proxy } from "../kit/proxy.ts"
+import { makeKey, missing, missingSshd, type Sshd, sshd, titled } from "../kit/sshd.ts"
+import { terminal } from "../kit/terminal.ts"
+
+/** Two releases are in the store, and none on the host. */
+class World extends Context.Tag("test/World")<World, { readonly here: Project; readonly host: Sshd }>() {}
+
+const world = Layer.scoped(
+  World,
+  Effect.gen(function* () {
+    const here = yield* project()
+    const host = yield* sshd()
+    here.knowHost(host)
+    here.configure({ prod: { ...reach(host), builder: "plain" } })
+    for (const version of ["1.0", "2.0"]) {
+      here.version(version)
+      here.write("bin/data", randomBytes(100_000).toString("base64"))
+      yield* here.good("build", "target=prod")
+    }
+    return { here, host }
+  })
+)
+
+const absent = missingSshd ?? missing("tmux")
+const suite = absent === undefined ? describe : describe.skip
+
+suite(titled("a terminal", absent), { timeout: 60_000 }, () => {
+  layer(world, { excludeTestServices: true, timeout: "60 seconds" })("shows and asks", (it) => {
+    const open = (here: Project, env: Readonly<Record<string, string>> = {}) =>
+      Effect.gen(function* () {
+        const folder = fs.mkdtempSync(path.join(here.folder, "terminal-"))
+        const raw = path.join(folder, "raw")
+        const screen = yield* terminal(folder, {
+          ...here.env,
+          ...env,
+          D: `${process.execPath} ${binary}`,
+          ROOT: here.root
+        })
+        yield* screen.record(raw)
+        yield* screen.type("cd $ROOT; clear")
+        return { ...screen, raw: () => fs.readFileSync(raw, "utf8") }
+      })
+
+    it.scoped("deploy asks; no leads to the list; Ctrl-C at a question ends it and changes nothing", () =>
+      Effect.gen(function* () {
+        const { here, host } = yield* World
+        const at = path.join(host.home, "asked")
+        here.configure({ prod: { ...reach(host), path: "asked", builder: "plain" } })
+        const screen = yield* open(here)
+        yield* screen.type("$D deploy target=prod; echo aborted status $?")
+        yield* screen.waitFor("Deploy it to prod? [Yn]")
+        yield* screen.press("C-c")
+        yield* screen.waitFor("aborted status 130")
+        assert.isFalse(fs.existsSync(at))
+        yield* screen.type("clear; $D deploy target=prod; echo chosen status $?")
+        yield* screen.waitFor("Deploy it to prod? [Yn]")
+        yield* screen.type("n")
+        yield* screen.waitFor(/ 1\) 2 .*\n 2\) 1 [\s\S]*Number \(1-2\)/)
+        yield* screen.type("2")
+        yield* screen.waitFor("chosen status 0")
+        assert.match(screen.shown(), /\(id 1\) is live at/)
+        yield* screen.type("clear; $D deploy target=prod; echo enter status $?")
+        yield* screen.waitFor("Deploy it to prod? [Yn]")
+        yield* screen.press("Enter")
+        yield* screen.waitFor("enter status 0")
+        assert.match(screen.shown(), /\(id 2\) is live at/)
+      })
+    )
+
+    it.scoped("the manager works on both sides, with Tab and history", () =>
+      Effect.gen(function* () {
+        const { here, host } = yield* World
+        here.configure({ prod: { ...reach(host), path: "managed", builder: "plain" } })
+        yield* here.good("deploy", "target=prod", "release=1")
+        yield* here.good("deploy", "target=prod", "release=2")
+        const screen = yield* open(here)
+        yield* screen.type("$D manage; echo left with $?")
+        yield* screen.waitFor(/connect target[\s\S]*deployer>$/m)
+        // Typed by hand: keys that arrive together count as pasted.
+        for (const key of ["c", "o", "n", "Tab", "p", "Tab"]) {
+          yield* screen.press(key)
+          yield* Effect.sleep("150 millis")
+        }
+        yield* screen.waitFor("deployer> connect prod")
+        yield* screen.press("Enter")
+        yield* screen.waitFor(/current +app_\w+[\s\S]*\nprod>$/m)
+        yield* screen.type("prune nobody")
+        yield* screen.waitFor('There is no release "nobody"')
+        yield* screen.press("Up")
+        yield* screen.waitFor(/prod> prune nobody\s*$/)
+        yield* screen.press("C-c")
+        yield* screen.type("integrity")
+        yield* screen.waitFor(/: whole\n[\s\S]*: whole\n/)
+        yield* screen.type(`prune ${here.name}`)
+        yield* screen.waitFor(/free .*\? \[yN\]$/m)
+        yield* screen.type("y")
+        yield* screen.waitFor(/Removed app_\w+ [0-9A-F]{8} from .* freed/)
+        yield* screen.type("local")
+        yield* screen.waitFor(/freed[\s\S]*deployer>$/m)
+        yield* screen.press("C-d")
+        yield* screen.waitFor("left with 0")
+        assert.lengthOf(fs.readdirSync(path.join(host.home, "managed/releases")), 2)
+      })
+    )
+
+    it.scoped("an unknown host key is shown and asked about, and known from then on", () =>
+      Effect.gen(function* () {
+        const { here, host } = yield* World
+        const home = path.join(here.folder, "stranger")
+        fs.mkdirSync(home)
+        here.configure({ prod: { ...reach(host), path: "unknown", builder: "plain" } })
+        const screen = yield* open(here, { HOME: home })
+        const known = path.join(home, ".ssh/known_hosts")
+        yield* screen.type("$D deploy target=prod release=1; echo status $?")
+        yield* screen.waitFor(/SHA256:[\s\S]*\[yN\]$/m)
+        yield* screen.type("n")
+        yield* screen.waitFor("status 1")
+        assert.isFalse(fs.existsSync(known))
+        yield* screen.type("clear; $D deploy target=prod release=1; echo status $?")
+        yield* screen.waitFor(/SHA256:[\s\S]*\[yN\]$/m)
+        yield* screen.type("y")
+        yield* screen.waitFor("status 0")
+        assert.include(fs.readFileSync(known, "utf8"), host.hostKey)
+        assert.deepInclude(yield* here.run(["manage", "info", "target=prod"], { env: { HOME: home } }), {
+          status: 0,
+          stderr: ""
+        })
+      })
+    )
+
+    it.scoped("a passphrase is asked for and never shown", () =>
+      Effect.gen(function* () {
+        const { here, host } = yield* World
+        const key = makeKey(path.join(here.folder, "locked"), { passphrase: "open sesame" })
+        host.authorize(fs.readFileSync(`${key}.pub`, "utf8"))
+        here.configure({ prod: { ...reach(host), sshKey: key, path: "locked", builder: "plain" } })
+        const screen = yield* open(here)
+        yield* screen.type("$D deploy target=prod release=1; echo status $?")
+        yield* screen.waitFor(/assphrase.*locked/)
+        yield* Effect.sleep("300 millis")
+        yield* screen.type("open sesame")
+        yield* screen.waitFor("status 0")
+        assert.notInclude(screen.raw(), "sesame")
+        // The line discipline is as it was: what is typed shows again.
+        yield* screen.type("echo seen again")
+        yield* screen.waitFor("\nseen again")
+      })
+    )
+
+    it.scoped("an upload has a bar, with colours unless NO_COLOR; a pipe gets plain lines", () =>
+      Effect.gen(function* () {
+        const { here, host } = yield* World
+        const network = yield* proxy(host, { rate: 6_000_000 })
+        fs.appendFileSync(path.join(here.home, ".ssh/known_hosts"), `[127.0.0.1]:${network.port} ${host.hostKey}\n`)
+        const target = (name: string) => ({ ...reach(host, network), path: name, builder: "plain" })
+        here.configure({ bar: target("bar"), plain: target("plain") })
+        // More than the buffers on the way take at once.
+        here.write("bin/data", randomBytes(18_000_000).toString("base64"))
+        yield* here.good("build", "target=bar")
+        const screen = yield* open(here)
+        yield* screen.type("$D deploy target=bar release=3; echo status $?")
+        yield* screen.waitFor(/uploading .* \d+\s?%.* of .*\/s/)
+        yield* screen.waitFor("status 0")
+        // Redrawn in its line, not line by line.
+        assert.isAbove(screen.raw().split("\r").length, 6)
+        assert.strictEqual(screen.shown().match(/^uploading/gm)?.length, 1)
+        yield* screen.type("clear; $D deploy --help; echo helped")
+        yield* screen.waitFor(/^helped/m)
+        assert.match(screen.raw(), /\u001b\[(?!0?m)[0-9;]*m/)
+
+        const colourless = yield* open(here, { NO_COLOR: "1" })
+        yield* colourless.type("clear; $D deploy --help; $D deploy target=plain release=1; echo status $?")
+        yield* colourless.waitFor("status 0")
+        assert.notMatch(colourless.raw(), /\u001b\[(?!0?m)[0-9;]*m/)
+
+        const { stderr } = yield* here.deployer("build_and_deploy", "target=plain")
+        assert.notMatch(stderr, /\u001b|\r/)
+        assert.match(stderr, /^uploading .*\n/m)
+      })
+    )
+
+    it.scoped("a table is cut to the width of the terminal; a reader that leaves early is no error", () =>
+      Effect.gen(function* () {
+        const { here, host } = yield* World
+        here.configure({ prod: { ...reach(host), path: `${"long/".repeat(40)}path`, builder: "plain" } })
+        const screen = yield* open(here)
+        yield* screen.type("$D manage info; echo status $?")
+        yield* screen.waitFor("status 0")
+        for (const line of screen.shown().split("\n")) assert.isAtMost(line.length, 100)
+        assert.include(screen.shown(), "…")
+        yield* screen.type("clear; { $D manage info; echo first $? >&2; } | head -1")
+        yield* screen.waitFor("first 0")
+        assert.match(screen.shown(), /^Id +Name/m)
+        assert.notMatch(screen.shown(), /EPIPE|deployer:/)
+      })
+    )
+  })
+})
