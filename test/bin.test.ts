@@ -75,7 +75,10 @@ describe("deployer", () => {
       const { err, out, status } = run([`completions=${name}`])
       assert.deepStrictEqual([status, err], [0, ""])
       for (const [task] of tasks) assert.include(out, task ?? "no task")
-      const checked = spawnSync(name, ["-n"], { input: out, encoding: "utf8" })
+      // fish reads no script from its input.
+      const file = path.join(folder, name)
+      fs.writeFileSync(file, out)
+      const checked = spawnSync(name, ["-n", file], { encoding: "utf8" })
       if (checked.error === undefined) assert.strictEqual(checked.stderr, "")
     })
   }

@@ -146,7 +146,8 @@ export type Locking =
 /** The answer to an attempt to take the lock. */
 export const locking = (stdout: string): Decoded<Locking> =>
   Either.flatMap(lines(stdout), ([line, ...more]): Decoded<Locking> => {
-    if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
+    if (line === undefined || more.length > 0)
+      return invalid(answer, `it is not one line: ${JSON.stringify([line, ...more])}`)
     if (line.word === "unready") return Either.right({ _tag: "Unready" })
     if (line.word === "locked") return Either.map(lockOf(line), (by) => ({ _tag: "Held", by }))
     return line.word === "token" && /^[1-9][0-9]{0,14}$/.test(line.rest)

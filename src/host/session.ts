@@ -137,13 +137,14 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     const args = [path, yield* details(mine), String(staleAfterSeconds), "taken"]
     const answered = yield* Deferred.make<Reply.Locking, StepFailure>()
     const over = yield* Deferred.make<void>()
-    let said = ""
+    const said = { stdout: "", stderr: "" }
     const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
       Effect.suspend(() => {
-        said = (said + Buffer.from(chunk).toString()).slice(-longestAnswer)
-        if (from === "stderr" || !said.includes(`\n${scripts.replyEnd}\n`)) return Effect.void
-        const answer = said.slice(0, said.indexOf(`\n${scripts.replyEnd}\n`) + scripts.replyEnd.length + 2)
-        return Deferred.complete(answered, settle(step, { exitCode: 0, stderr: "" }, Reply.locking(answer)))
+        said[from] = (said[from] + Buffer.from(chunk).toString()).slice(-longestAnswer)
+        const end = said.stdout.indexOf(`\n${scripts.replyEnd}\n`)
+        if (end < 0) return Effect.void
+        const answer = Reply.locking(said.stdout.slice(0, end + scripts.replyEnd.length + 2))
+        return Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, answer))
       })
     const signs = Stream.repeatEffect(Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat)).pipe(
       Stream.interruptWhenDeferred(over)
@@ -151,7 +152,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     const holding = yield* transport
       .exec({ step, script: scripts.lock, args, stdin: signs, onOutput, wait: "transfer" })
       .pipe(
-        Effect.flatMap(({ exitCode }) => settle(step, { exitCode, stderr: said }, Reply.locking(said))),
+        Effect.flatMap(({ exitCode }) => settle(step, { exitCode, stderr: said.stderr }, Reply.locking(said.stdout))),
         Effect.exit,
         Effect.tap((exit) => Deferred.done(answered, exit)),
         Effect.forkScoped
@@ -161,7 +162,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         fence = 0
         yield* Deferred.succeed(over, undefined)
         // Its end is waited for, so that the lock is free once we are gone; a dead connection frees it by itself.
-        yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.seconds(5)), Effect.ignore)
+        yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.millis(1500)), Effect.ignore)
       })
     )
     fence = yield* Effect.flatMap(Deferred.await(answered), granted)

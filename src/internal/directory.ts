@@ -27,7 +27,9 @@ export const directoryTar = (directory: string): Stream.Stream<Uint8Array, Direc
     Effect.gen(function* () {
       const paths = yield* walk(directory, ".")
       const failed = yield* Deferred.make<never, DirectoryUnreadable>()
-      const tar = create({ cwd: directory, portable: true, noDirRecurse: true, strict: true }, [".", ...paths])
+      // As few and as small reads as keep the compression busy: by default four files of 16 MiB each are under way.
+      const options = { portable: true, noDirRecurse: true, strict: true, maxReadSize: 256 * 1024, jobs: 2 }
+      const tar = create({ cwd: directory, ...options }, [".", ...paths])
       // Its iterator listens only while the next chunk is asked for; a failure at any other time would be a crash.
       tar.on("error", (cause) => Deferred.unsafeDone(failed, Effect.fail(unreadable(directory, cause))))
       return Stream.fromAsyncIterable(tar, (cause) => unreadable(directory, cause)).pipe(

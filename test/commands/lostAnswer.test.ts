@@ -12,13 +12,13 @@ describe("deploy", () => {
     Effect.gen(function* () {
       const release = yield* built
       const host = yield* hostNamed()
-      // inspect, prepare, upload, unpack and record come before the switch.
-      host.loseAfterSteps = 5
+      // inspect, prepare, lock, inspect, upload, unpack and record come before the switch.
+      host.loseAfterSteps = 7
       const ran = yield* run(`deploy target=prod release=${release.id}`)
       assert.strictEqual(ran.status, 1)
       assert.strictEqual(host.steps.at(-1), "record")
       assert.match(ran.stderr, /warning: .* may be current by now, without its afterSwitch commands/)
-      host.loseAfterSteps = 4
+      host.loseAfterSteps = 6
       host.files.remove(prodPath)
       const before = yield* run(`deploy target=prod release=${release.id}`)
       assert.strictEqual(before.status, 1)

@@ -64,7 +64,8 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     ])
 
     const started = yield* deployer("start", t)
-    assert.deepInclude(started, { status: 0, stdout: `${name} 1.0 started\n`, stderr: "" })
+    assert.deepInclude(started, { status: 0, stdout: `${name} 1.0 started\n` })
+    assert.match(started.stderr, /^Running start on .*: bin\/.* daemon\n$/)
     const pid = Number(fs.readFileSync(path.join(base, "releases/current", name, "pid"), "utf8"))
     assert.isTrue(runs(pid))
     const stopped = yield* deployer("stop", t)
@@ -74,7 +75,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.deepInclude(restarted, { status: 7, stdout: `${name} restarting\n` })
     assert.match(
       restarted.stderr,
-      /^no luck\ndeployer: "bin\/app_\w+ restart" \(restart\) ended with status 7 on .*\n$/
+      /^Running restart on .*\nno luck\ndeployer: "bin\/app_\w+ restart" \(restart\) ended with status 7 on .*\n$/
     )
 
     // The next one: the latest of the target's name needs no id.

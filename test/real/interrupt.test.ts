@@ -206,7 +206,13 @@ suite(titled("signals", missingSshd), { timeout: 60_000 }, () => {
               fs.rmSync(unpacking)
               yield* Effect.sleep("2500 millis")
             }
-            const next = yield* here.deployer("deploy", "target=fast", "yes")
+            // A host that cannot know that we are gone keeps the lock until it notices.
+            if (options.stall === true) {
+              const kept = yield* here.deployer("deploy", "target=fast", "yes")
+              assert.strictEqual(kept.status, 4, kept.stderr)
+              network.cut()
+            }
+            const next = yield* here.deployer("deploy", "target=fast", "yes", "wait=10s")
             assert.strictEqual(next.status, 0, next.stderr)
             if (options.resumes === true) assert.match(next.stderr, /Going on with the upload after /)
             assert.notStrictEqual(current(), old)
