@@ -118,7 +118,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.match(broken.stdout, /: broken \(1 faults?\)/)
     assert.match(broken.stderr, new RegExp(`changed ${name}/VERSION`))
     assert.match(broken.stderr, /deployer: 1 thing is wrong on /)
-    assert.match(yield* good("manage", "integrity", "-f", t, "yes"), /broken \(1 faults?, removed\)/)
+    assert.match(yield* good("manage", "integrity", "-f", t, "yes"), /broken \(1 faults?\), removed/)
     assert.deepStrictEqual(host.releases(), ["current", `deployer_${first.ref}`])
 
     // It comes back, and now the older one may go.
