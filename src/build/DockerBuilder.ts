@@ -318,8 +318,8 @@ const unavailable = (engine: string, error: PlatformError): EngineUnavailable =>
         : error.message
   })
 
-/** What an engine may take for a small step. */
-const patience = Duration.seconds(30)
+/** What an engine may take for one step of the clean-up, and to answer at all. */
+const patience = Duration.seconds(10)
 
 /** For finalizers: these must end, whatever the engine does. What stays behind is swept by a later command. */
 const bounded = <A, E>(cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>

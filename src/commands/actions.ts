@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Action, actionCommand } from "../domain/Target.ts"
 import { RemoteHost } from "../host/RemoteHost.ts"
+import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -68,7 +69,8 @@ export const runAction = Effect.fn("runAction")(function* (options: {
 /** Gives the terminal to a shell on the host, in the target's path. */
 export const ssh = Effect.fn("ssh")(function* (options: { readonly target: string }) {
   const session = yield* connected(options.target)
-  yield* Reporter.note(`A shell in ${session.target.path} on ${session.address}; leave it with exit or Ctrl-D`)
+  if (yield* (yield* Prompt).canAsk)
+    yield* Reporter.note(`A shell in ${session.target.path} on ${session.address}; leave it with exit or Ctrl-D`)
   const status = yield* session.shell
   if (status !== 0) return yield* new ShellExited({ status })
 }, Effect.scoped)

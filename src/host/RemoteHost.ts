@@ -168,7 +168,7 @@ export class ReleaseCorrupt extends Schema.TaggedError<ReleaseCorrupt>()("Releas
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `Release ${this.ref} arrived damaged on ${this.address} (${this.what.slice(0, 3).join(", ")}); it was removed there and nothing was switched: deploy again`
+    return `Release ${this.ref} arrived damaged on ${this.address} (${this.what.slice(0, 3).join(", ")}); it was removed there and nothing was switched: deploy again. If that happens again, the stored tarball is damaged: deployer manage delete ref=${this.ref}, and build again`
   }
 }
 

@@ -328,17 +328,20 @@ if [ -e "$folder" ] || [ -L "$folder" ]; then
   err=$(wipe "$folder" 2>&1) || fail "$err"
 fi
 if [ "$(sum "$stage/release.tar.gz")" != "$3" ]; then
+  guard
   wipe "$stage"
   say "corrupt tarball"
   finish
 fi
 err=$(wipe "$stage/tree" 2>&1 && mkdir "$stage/tree" 2>&1) || fail "$err"
 if ! err=$({ gzip -dc "$stage/release.tar.gz" | (cd "$stage/tree" && tar -xpof -); } 2>&1); then
+  guard
   wipe "$stage/tree"
   fail "$err"
 fi
 faults=$(check "$stage/tree" "$PWD/$stage/manifest")
 if [ -n "$faults" ]; then
+  guard
   wipe "$stage"
   printf "%s\\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
   finish

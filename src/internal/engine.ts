@@ -2,7 +2,8 @@
  * The command line of a container engine.
  */
 import { createHash } from "node:crypto"
-import type { PlatformError } from "@effect/platform/Error"
+import { type PlatformError, SystemError } from "@effect/platform/Error"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { run } from "./process.ts"
@@ -15,7 +16,7 @@ export interface Reply {
   readonly complaint: string
 }
 
-/** Runs a short command of the engine; fails only where the program cannot be started. */
+/** Runs a short command of the engine; fails only where the program cannot be started, or does not end. */
 export const ask = (engine: string, args: ReadonlyArray<string>): Effect.Effect<Reply, PlatformError> =>
   Effect.gen(function* () {
     const child = yield* run({ command: engine, args })
@@ -23,7 +24,23 @@ export const ask = (engine: string, args: ReadonlyArray<string>): Effect.Effect<
       concurrency: "unbounded"
     })
     return { status, stdout, complaint: lastLine(stderr) }
-  }).pipe(Effect.scoped)
+  }).pipe(
+    Effect.scoped,
+    Effect.timeoutFail({
+      duration: patience,
+      onTimeout: () =>
+        new SystemError({
+          reason: "TimedOut",
+          module: "Command",
+          method: "ask",
+          pathOrDescriptor: engine,
+          description: `"${engine} ${args[0] ?? ""}" did not end within ${Duration.format(patience)}`
+        })
+    })
+  )
+
+/** What an engine may take for a small step, also where it creates a container out of a large image. */
+const patience = Duration.minutes(2)
 
 const text = (bytes: Stream.Stream<Uint8Array, PlatformError>) => Stream.mkString(Stream.decodeText(bytes))
 

@@ -1,0 +1,92 @@
+/** What the real binary needs in memory for releases of very different sizes. */
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { type Project, project, reach } from "../kit/project.ts"
+import { missingSshd, sshd } from "../kit/sshd.ts"
+
+const megabyte = 1_000_000
+const sizes = [60 * megabyte, 360 * megabyte] as const
+
+/**
+ * In bytes. Node needs some 100 MB for the program alone, and lets garbage grow by some 100 MB while bytes pass as fast as a
+ * loopback is; what matters is that it does not grow with the release.
+ */
+const limit = 280 * megabyte
+/** How much more the larger release may take, in bytes, though it is 300 MB larger: that much the garbage varies. */
+const slack = 70 * megabyte
+
+/** Half of it cannot be compressed, half of it can. */
+const fill = (folder: string, bytes: number) => {
+  fs.mkdirSync(folder, { recursive: true })
+  // Repeats only after what gzip looks back on.
+  const noise = randomBytes(megabyte)
+  const text = Buffer.from("a line of text that stands there again and again\n".repeat(30_000)).subarray(0, megabyte)
+  for (let written = 0, file = 0; written < bytes; file++) {
+    const handle = fs.openSync(path.join(folder, `file-${file}`), "w")
+    for (let part = 0; part < 30 && written < bytes; part++, written += megabyte) {
+      fs.writeSync(handle, file % 2 === 0 ? noise : text)
+    }
+    fs.closeSync(handle)
+  }
+}
+
+/** Writes the peak of the process that loads it beside itself when that ends. */
+const preload = `const fs = require("node:fs")
+process.on("exit", () => fs.writeFileSync(__filename + ".peak", /VmHWM:\\s*(\\d+) kB/.exec(fs.readFileSync("/proc/self/status", "utf8"))[1]))
+`
+
+/** Runs a command to its good end; its peak of resident memory in bytes. */
+const peakOf = (here: Project, ...args: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const file = path.join(here.folder, "preload.cjs")
+    fs.writeFileSync(file, preload)
+    const ended = yield* here.run(args, {
+      env: { ...here.env, NODE_OPTIONS: `--require ${file}` },
+      millis: 120_000
+    })
+    assert.strictEqual(ended.status, 0, ended.stderr)
+    return Number(fs.readFileSync(`${file}.peak`, "utf8")) * 1024
+  })
+
+const commands = [
+  ["build", ["build", "target=there"]],
+  ["deploy", ["deploy", "target=there", "yes"]]
+] as const
+
+const hasProc = fs.existsSync("/proc/self/status")
+const missing = missingSshd ?? (hasProc || process.env["CI"] === "true" ? undefined : "no /proc")
+
+describe(`memory${missing === undefined ? "" : ` (skipped: ${missing})`}`, { skip: missing !== undefined }, () => {
+  it.scopedLive(
+    "is flat in the size of the release",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* sshd()
+        const peaks = yield* Effect.forEach(sizes, (size) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const here = yield* project()
+              here.knowHost(host)
+              here.configure(
+                { there: { ...reach(host), path: `size ${size}`, builder: "here" } },
+                { here: `command({ run: "true", releasePath: "build" })` }
+              )
+              fill(path.join(here.root, "build"), size)
+              return yield* Effect.forEach(commands, ([, args]) => peakOf(here, ...args))
+            })
+          )
+        )
+        for (const [index, [name]] of commands.entries()) {
+          const [small = 0, large = 0] = peaks.map((row) => row[index])
+          const said = `${name}: ${sizes.map((size, at) => `${size / megabyte} MB need ${Math.round((peaks[at]?.[index] ?? 0) / megabyte)} MB`).join(", ")}`
+          console.log(said)
+          assert.isBelow(large, limit, said)
+          assert.isBelow(large - small, slack, said)
+        }
+      }),
+    240_000
+  )
+})
