@@ -9,6 +9,8 @@ export default defineConfig({
     globalSetup: ["test/kit/build.ts"],
     include: ["test/**/*.test.ts"],
     testTimeout: 20_000,
+    // Shared CI machines stall for seconds now and then; a test that fails twice in a row has a reason of its own.
+    retry: process.env["CI"] === "true" ? 1 : 0,
     hookTimeout: 60_000
   }
 })
