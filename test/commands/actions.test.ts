@@ -142,7 +142,7 @@ describe("start, stop and restart", () => {
 describe("ssh", () => {
   it.scoped("opens a shell in the target's path and says where and how to leave", () =>
     Effect.gen(function* () {
-      const ran = yield* run("ssh target=prod")
+      const ran = yield* run("ssh target=prod", "somebody is there")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.strictEqual(ran.stdout, "")
       assert.match(ran.stderr, /^A shell in \/srv\/my_app on deploy@host\.test; leave it with exit or Ctrl-D\n$/)
