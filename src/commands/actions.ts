@@ -4,11 +4,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Action, actionCommand } from "../domain/Target.ts"
-import { RemoteHost } from "../host/RemoteHost.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
-import { findTarget } from "../workspace/Config.ts"
-import { Workspace } from "../workspace/Workspace.ts"
+import { connect } from "./connect.ts"
 import { locked } from "./locking.ts"
 
 /** A command of the release ended with an error; the exit status is passed on. */
@@ -38,11 +36,6 @@ export class ShellExited extends Schema.TaggedError<ShellExited>()("ShellExited"
   }
 }
 
-const connected = Effect.fnUntraced(function* (target: string) {
-  const config = yield* (yield* Workspace).config
-  return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
-})
-
 /** An action of the current release was done. */
 export class ActionReport extends Schema.Class<ActionReport>("ActionReport")({
   address: Schema.String,
@@ -55,7 +48,7 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   readonly target: string
   readonly action: Action
 }) {
-  const session = yield* connected(options.target)
+  const session = yield* connect(options.target)
   const command = actionCommand(session.target, options.action)
   const { address } = session
   yield* Reporter.note(`Running ${options.action} on ${address}: ${command}`)
@@ -68,7 +61,7 @@ export const runAction = Effect.fn("runAction")(function* (options: {
 
 /** Gives the terminal to a shell on the host, in the target's path. */
 export const ssh = Effect.fn("ssh")(function* (options: { readonly target: string }) {
-  const session = yield* connected(options.target)
+  const session = yield* connect(options.target)
   if (yield* (yield* Prompt).canAsk)
     yield* Reporter.note(`A shell in ${session.target.path} on ${session.address}; leave it with exit or Ctrl-D`)
   const status = yield* session.shell

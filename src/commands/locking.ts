@@ -10,11 +10,10 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import { Lock, LockDetails } from "../domain/Lock.ts"
 import { Operator } from "../host/Operator.ts"
-import { type HostSession, LockHeld, RemoteHost } from "../host/RemoteHost.ts"
+import { type HostSession, LockHeld } from "../host/RemoteHost.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
-import { findTarget } from "../workspace/Config.ts"
-import { Workspace } from "../workspace/Workspace.ts"
+import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
 
 /** How long a command waits for a lock that somebody else has; by default not at all. */
@@ -61,11 +60,6 @@ export const locked =
   <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.scoped(Effect.zipRight(takeLock(session, reason), self))
 
-const connected = Effect.fnUntraced(function* (target: string) {
-  const config = yield* (yield* Workspace).config
-  return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
-})
-
 /** A target was locked on purpose, or is not locked any more. */
 export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
   address: Schema.String,
@@ -75,7 +69,7 @@ export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
 
 /** Keeps everybody from changing a target until it is unlocked. */
 export const lock = Effect.fn("lock")(function* (options: { readonly target: string; readonly reason: string }) {
-  const session = yield* connected(options.target)
+  const session = yield* connect(options.target)
   yield* session.hold(yield* describe(options.reason, true))
   const { lock } = yield* session.inspect
   return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { lock }) })
@@ -83,7 +77,7 @@ export const lock = Effect.fn("lock")(function* (options: { readonly target: str
 
 /** Takes a target's lock away, after showing whose it is and asking. */
 export const unlock = Effect.fn("unlock")(function* (options: { readonly target: string }) {
-  const session = yield* connected(options.target)
+  const session = yield* connect(options.target)
   const { lock } = yield* session.inspect
   if (lock !== undefined) {
     yield* Reporter.note(new LockHeld({ address: session.address, lock }).message)

@@ -3,9 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
-import { findTarget } from "../workspace/Config.ts"
-import { Workspace } from "../workspace/Workspace.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
+import { connect } from "./connect.ts"
 import * as host from "./manage/host.ts"
 
 export { repl as manage } from "./manage/repl.ts"
@@ -24,9 +23,7 @@ const on =
   ) =>
   (target: string, ...rest: Rest) =>
     Effect.gen(function* () {
-      const config = yield* (yield* Workspace).config
-      const session = yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
-      return yield* verb(session, ...rest)
+      return yield* verb(yield* connect(target), ...rest)
     }).pipe(Effect.scoped, Effect.withSpan(name))
 
 /** What is on a target's host. */

@@ -1,0 +1,13 @@
+/**
+ * From a target's key to a session on its host.
+ */
+import * as Effect from "effect/Effect"
+import { RemoteHost } from "../host/RemoteHost.ts"
+import { findTarget } from "../workspace/Config.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+
+/** Connects to the target with this key; the connection is closed with the scope. */
+export const connect = Effect.fnUntraced(function* (target: string) {
+  const config = yield* (yield* Workspace).config
+  return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
+})
