@@ -77,6 +77,8 @@ export {
   LockHeld,
   LockLost,
   NotOnHost,
+  type Probe,
+  type Probed,
   ReleaseCorrupt,
   RemoteHost,
   type RunOptions,

@@ -10,10 +10,11 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import * as ChildProcess from "../internal/process.ts"
+import * as Tcp from "../internal/tcp.ts"
 import { PromptUnavailable } from "../terminal/Prompt.ts"
 import { CommandTimeout, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
 import { makeSession } from "./session.ts"
-import type { Exec, ExecResult, Transport } from "./Transport.ts"
+import { DialFailed, type Exec, type ExecResult, type Transport } from "./Transport.ts"
 
 /** The most that is kept of the standard output, in bytes. */
 const mostStdout = 64 * 1024 * 1024
@@ -100,6 +101,15 @@ export const make = (target: Target, env: Environment = {}): Transport => {
         (stdin) => start({ ...exec, stdin })
       )
     },
+    dial: (to, use) =>
+      Tcp.connect(to).pipe(
+        Effect.mapError(
+          ({ code, detail }) =>
+            new DialFailed({ to, reason: code === "ECONNREFUSED" ? "refused" : "unreachable", detail })
+        ),
+        Effect.flatMap(use),
+        Effect.scoped
+      ),
     shell: (cwd) =>
       Effect.gen(function* () {
         if (!(yield* ChildProcess.hasTerminal)) {

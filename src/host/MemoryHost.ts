@@ -13,12 +13,13 @@ import * as Stream from "effect/Stream"
 import { type HostRelease, HostReleaseJson, type HostTool } from "../domain/HostState.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { sha256Sum } from "../internal/machine.ts"
+import { answering } from "../internal/tcp.ts"
 import { unpackTarball } from "../internal/unpackTarball.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
 import { CommandTimeout, type ConnectFailure, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
 import * as scripts from "./scripts.ts"
 import { loginPath, makeSession } from "./session.ts"
-import type { Exec, ExecResult, Transport } from "./Transport.ts"
+import { DialFailed, type Endpoint, type Exec, type ExecResult, type Transport } from "./Transport.ts"
 
 /** The steps of a session, by the names of its members. */
 export type MemoryStep =
@@ -37,6 +38,7 @@ export type MemoryStep =
   | "usage"
   | "log"
   | "run"
+  | "probe"
 
 /** A command that was run on a host in memory. */
 export interface MemoryCommand {
@@ -57,6 +59,13 @@ export interface MemoryResult {
   readonly never?: boolean
 }
 
+/** A program that listens on a host in memory: it gets a request's head and yields what it sends before it hangs up; nothing: silence. */
+export type MemoryListener = (request: string) => string | undefined
+
+/** An HTTP answer as a listener sends it. */
+export const httpAnswer = (status: number, body = ""): string =>
+  `HTTP/1.1 ${status} Answer\r\nContent-Length: ${new TextEncoder().encode(body).length}\r\n\r\n${body}`
+
 /** One host in memory. Its members may be changed at any time. */
 export class MemoryHost {
   readonly files = new MemoryFiles()
@@ -69,6 +78,8 @@ export class MemoryHost {
   readonly readOnly = new Set<string>()
   /** Decides how a command ends. */
   onRun: (command: MemoryCommand) => MemoryResult = () => ({})
+  /** Decides who listens where on the host's network, or why nobody does. */
+  onDial: (to: Endpoint) => MemoryListener | DialFailed["reason"] = () => "refused"
   /** What was run so far. */
   readonly commands: Array<MemoryCommand> = []
   /** The steps that were taken so far, each one round trip. */
@@ -200,18 +211,31 @@ const transport = (host: MemoryHost, target: Target): Transport => {
     Deferred.unsafeDone(gone, Effect.fail(error))
     return error
   }
+  const begin = (step: MemoryStep) =>
+    Effect.gen(function* () {
+      if (host.loseAfterSteps === 0) {
+        host.loseAfterSteps = undefined
+        return yield* lost("connection reset")
+      }
+      if (host.loseAfterSteps !== undefined) host.loseAfterSteps -= 1
+      host.steps.push(step)
+      yield* host.beforeStep(step)
+    })
   return {
     shell: (cwd) => Effect.sync(() => host.shells.push(cwd)).pipe(Effect.as(0)),
+    dial: (to, use) =>
+      Effect.gen(function* () {
+        yield* begin("probe")
+        const failure = host.failureOf("probe")
+        if (failure !== undefined) return yield* new DialFailed({ to, reason: "unreachable", detail: failure })
+        const found = host.onDial(to)
+        if (typeof found === "string") return yield* new DialFailed({ to, reason: found, detail: "open failed" })
+        return yield* Effect.raceFirst(use(answering(found)), Deferred.await(gone))
+      }),
     exec: <E>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout> =>
       Effect.gen(function* () {
         const [step, answer] = answers.get(exec.script) ?? ["inspect", () => ["fail that script is unknown"]]
-        if (host.loseAfterSteps === 0) {
-          host.loseAfterSteps = undefined
-          return yield* lost("connection reset")
-        }
-        if (host.loseAfterSteps !== undefined) host.loseAfterSteps -= 1
-        host.steps.push(step)
-        yield* host.beforeStep(step)
+        yield* begin(step)
         const [written = "", ...args] = exec.args
         const path = loginPath(written)
         const base = path.startsWith("/") ? path : `${memoryHome(target)}/${path}`

@@ -2,6 +2,7 @@
  * The host service: what a deployment means on a host, whatever lies between here and there.
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -245,6 +246,20 @@ export interface RunOptions {
   readonly isResult?: boolean
 }
 
+/** A question to the network as the host sees it. */
+export type Probe =
+  /** A GET request that does not follow redirects; a status from 200 to 399 is well. */
+  | { readonly _tag: "Http"; readonly url: string }
+  /** Whether connections are taken; without `host` on the host itself. */
+  | { readonly _tag: "Tcp"; readonly port: number; readonly host?: string }
+
+/** What a probe found. */
+export interface Probed {
+  readonly ok: boolean
+  /** A short sentence: `503 from http://127.0.0.1:4000/health: starting`. */
+  readonly detail: string
+}
+
 /** One connection to one target. */
 export interface HostSession {
   readonly target: Target
@@ -299,6 +314,8 @@ export interface HostSession {
   readonly log: (line: string) => Effect.Effect<void, StepFailure>
   /** Runs a shell command in a release's folder; its output goes to the reporter. Yields its exit status. */
   readonly run: (command: string, options: RunOptions) => Effect.Effect<number, StepFailure>
+  /** Asks the network once, from the host, and waits `timeout` at most. No answer is not well; only a lost host is a failure. */
+  readonly probe: (probe: Probe, timeout: Duration.Duration) => Effect.Effect<Probed, StepFailure>
   /** Gives the user's terminal to a login shell in `<path>`. Yields its exit status. */
   readonly shell: Effect.Effect<number, StepFailure | PromptFailure>
 }

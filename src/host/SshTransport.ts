@@ -17,6 +17,7 @@ import { address as addressOf, type Target } from "../domain/Target.ts"
 import { rawTerminal } from "../internal/rawTerminal.ts"
 import * as Ssh from "../internal/ssh.ts"
 import { type PublicKey, publicHalf, publicKeyOfLine } from "../internal/sshKeys.ts"
+import type { Duplex } from "../internal/tcp.ts"
 import { Prompt, PromptUnavailable } from "../terminal/Prompt.ts"
 import { warn } from "../terminal/Reporter.ts"
 import * as KnownHosts from "./KnownHosts.ts"
@@ -29,7 +30,7 @@ import {
   KeyUnusable
 } from "./RemoteHost.ts"
 import * as SshConfig from "./SshConfig.ts"
-import { type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
+import { DialFailed, type Endpoint, type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
 const globalKnownHostsFiles: ReadonlyArray<string> = ["/etc/ssh/ssh_known_hosts"]
 
@@ -506,7 +507,22 @@ const makeTransport = (target: Target, address: string, connection: Ssh.Connecti
         return yield* session.ended
       }).pipe(Effect.scoped, Effect.catchTag("Disconnected", fail))
 
-    return { exec, shell }
+    const dial = <A, E>(to: Endpoint, use: (stream: Duplex) => Effect.Effect<A, E>) =>
+      connection.forward(to).pipe(
+        Effect.mapError((error) =>
+          error._tag === "Disconnected"
+            ? fail(error)
+            : new DialFailed({
+                to,
+                reason: error.prohibited ? "prohibited" : /refused/i.test(error.detail) ? "refused" : "unreachable",
+                detail: error.detail
+              })
+        ),
+        Effect.flatMap((stream) => Effect.raceFirst(use(stream), Effect.mapError(connection.gone, fail))),
+        Effect.scoped
+      )
+
+    return { exec, dial, shell }
   })
 
 const commandLine = (script: string, args: ReadonlyArray<string>): string =>

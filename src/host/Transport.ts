@@ -1,8 +1,10 @@
 /**
  * How words reach a host's shell: the one thing in which SSH and this machine differ.
  */
+import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
+import type { Duplex } from "../internal/tcp.ts"
 import type { PromptFailure } from "../terminal/Prompt.ts"
 import type { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 
@@ -36,9 +38,28 @@ export interface ExecResult {
   readonly stderr: string
 }
 
+/** Where a program listens, by its name or address on the host's own network. */
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
+/** The host is there, but the endpoint could not be connected to from it. `prohibited`: the host does not pass connections on. */
+export class DialFailed extends Data.TaggedError("DialFailed")<{
+  readonly to: Endpoint
+  readonly reason: "refused" | "unreachable" | "prohibited"
+  /** In the host's words, not cleaned. */
+  readonly detail: string
+}> {}
+
 /** A connection to one host. */
 export interface Transport {
   readonly exec: <E = never>(exec: Exec<E>) => Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout>
+  /** Opens a TCP connection from the host to somewhere, and closes it once it was used; that ends early when the host is lost. */
+  readonly dial: <A, E>(
+    to: Endpoint,
+    use: (stream: Duplex) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E | DialFailed | HostUnreachable>
   /** Connects the user's terminal with a shell that begins in the directory `cwd` (absolute, or relative to the login directory); yields its exit status. */
   readonly shell: (cwd: string) => Effect.Effect<number, HostUnreachable | PromptFailure>
 }

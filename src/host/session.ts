@@ -13,6 +13,7 @@ import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } fro
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { output } from "../terminal/Reporter.ts"
+import { runProbe } from "./probe.ts"
 import {
   CommandTimeout,
   HostReplyInvalid,
@@ -283,6 +284,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       ask({ step: "write the log", script: scripts.log, args: [Reply.clean(line, longestLine)] }, Reply.done)
     ),
     run,
+    probe: Effect.fn("RemoteHost.probe")((probe, timeout) => runProbe(transport, address, probe, timeout)),
     shell: transport.shell(path)
   }
 }

@@ -24,6 +24,7 @@ import type {
   SigningRequestOptions
 } from "ssh2"
 import { type PublicKey, publicKeyOf } from "./sshKeys.ts"
+import type { Duplex } from "./tcp.ts"
 
 /** The ssh2 package; it is slow to load, so only those who connect load it. */
 export const load = Effect.map(
@@ -114,12 +115,23 @@ export interface Session {
   readonly resume: () => void
 }
 
+/** The host did not connect to somewhere else for us: it must not (`prohibited`), or it could not. */
+export class ForwardRefused extends Data.TaggedError("ForwardRefused")<{
+  readonly prohibited: boolean
+  readonly detail: string
+}> {}
+
 /** An authenticated connection. */
 export interface Connection {
   /** Fails when the connection is gone; never succeeds. */
   readonly gone: Effect.Effect<never, Disconnected>
   /** Starts a command; it is asked to end when the scope closes before it has. */
   readonly start: (options: SessionOptions) => Effect.Effect<Session, Disconnected, Scope.Scope>
+  /** Opens a TCP connection from the host to somewhere; it is closed with the scope. */
+  readonly forward: (to: {
+    readonly host: string
+    readonly port: number
+  }) => Effect.Effect<Duplex, Disconnected | ForwardRefused, Scope.Scope>
 }
 
 // GCM is fastest where the processor helps, which is nearly everywhere.
@@ -194,7 +206,11 @@ export const dial = (
     yield* handshake(client, socket, options, gone)
     yield* Effect.forkScoped(watch(socket, options.keepAlive, gone))
     const lost = Deferred.await(gone)
-    return { gone: lost, start: (session) => start(client, socket, lost, session) }
+    return {
+      gone: lost,
+      start: (session) => start(client, socket, lost, session),
+      forward: (to) => forward(client, lost, to)
+    }
   })
 
 const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred.Deferred<never, Disconnected>) =>
@@ -354,6 +370,49 @@ const start = (client: Client, socket: Socket, gone: Effect.Effect<never, Discon
       }
     }
     return session
+  })
+
+/** A host that does not pass connections on says so by number, and tells in words why it could not. */
+const prohibitions: ReadonlySet<unknown> = new Set([1, 3])
+
+const forward = (
+  client: Client,
+  gone: Effect.Effect<never, Disconnected>,
+  to: { readonly host: string; readonly port: number }
+) =>
+  Effect.gen(function* () {
+    const slot = yield* Effect.acquireRelease(
+      Effect.sync((): { channel: ClientChannel | undefined; closed: boolean } => ({
+        channel: undefined,
+        closed: false
+      })),
+      (slot) =>
+        Effect.sync(() => {
+          slot.closed = true
+          slot.channel?.destroy()
+          // It is closed once everything was read.
+          slot.channel?.resume()
+        })
+    )
+    return yield* Effect.async<Duplex, Disconnected | ForwardRefused>((resume) => {
+      const opened = (error: Error | undefined, channel: ClientChannel) => {
+        if (error !== undefined) {
+          // Without a reason it is the connection that is going, which will be known in a moment.
+          if (!("reason" in error)) return
+          const detail = detailOf(error).replace(/^\(SSH\) Channel open failure: /, "")
+          return resume(new ForwardRefused({ prohibited: prohibitions.has(error.reason), detail }))
+        }
+        channel.on("error", () => {})
+        if (slot.closed) return channel.destroy()
+        slot.channel = channel
+        resume(Effect.succeed(channel))
+      }
+      try {
+        client.forwardOut("127.0.0.1", 0, to.host, to.port, opened)
+      } catch (error) {
+        resume(new Disconnected({ reason: "lost", detail: detailOf(error) }))
+      }
+    }).pipe(Effect.raceFirst(gone))
   })
 
 /** Asks a command to end and stops listening; does nothing when it has ended. */

@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import { layer, MemoryHosts } from "../../src/host/MemoryHost.ts"
+import * as TestClock from "effect/TestClock"
+import { httpAnswer, layer, MemoryHosts } from "../../src/host/MemoryHost.ts"
 import { AuthenticationFailed, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import { oddSample, sample } from "../kit/packed.ts"
@@ -106,6 +108,36 @@ describe("MemoryHost", () => {
       assert.deepInclude(yield* Effect.flip(run("do")), { _tag: "CommandTimeout", command: "do", waited: "15m" })
       assert.strictEqual(yield* session.shell, 0)
       assert.deepStrictEqual(host.shells, [path])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("answers probes as it is told, and forgets none", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      const url = "http://127.0.0.1:4000/health"
+      const probe = Effect.map(session.probe({ _tag: "Http", url }, Duration.seconds(5)), ({ detail }) => detail)
+      assert.strictEqual(yield* probe, "nothing listens on port 4000 of 127.0.0.1")
+      const asked: Array<string> = []
+      host.onDial =
+        ({ host, port }) =>
+        (request) => {
+          asked.push(`${host} ${port} ${request.split("\r\n")[0]}`)
+          return httpAnswer(503, "no")
+        }
+      assert.strictEqual(yield* probe, `503 from ${url}: no`)
+      assert.deepStrictEqual(asked, ["127.0.0.1 4000 GET /health HTTP/1.1"])
+      host.onDial = () => "prohibited"
+      assert.include(yield* probe, "deploy@host.test does not let anybody connect")
+      host.failStep("probe", "no route")
+      assert.strictEqual(yield* probe, "port 4000 of 127.0.0.1 cannot be reached (no route)")
+      host.healStep("probe")
+      host.onDial = () => () => undefined
+      const silent = yield* Effect.fork(probe)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* Fiber.join(silent), `no answer from ${url} within 5s`)
+      host.loseAfterSteps = 0
+      assert.deepInclude(yield* Effect.flip(probe), { _tag: "HostUnreachable", reason: "lost" })
+      assert.deepStrictEqual(host.steps, ["probe", "probe", "probe", "probe", "probe"])
     }).pipe(Effect.provide(layer))
   )
 

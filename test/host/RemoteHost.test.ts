@@ -8,6 +8,8 @@ import * as MemoryHost from "../../src/host/MemoryHost.ts"
 import { RemoteHost } from "../../src/host/RemoteHost.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { diskFiles } from "../kit/disk.ts"
+import { listen } from "../kit/listen.ts"
+import { freePort } from "../kit/sshd.ts"
 import { sha256 } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
 import { contract, type Place } from "./contract.ts"
@@ -21,18 +23,26 @@ const local = (path?: Effect.Effect<string, never, Scope.Scope>): Effect.Effect<
       fields: { host: "local" },
       home,
       files: diskFiles,
-      shell: true
+      shell: true,
+      listen,
+      freePort: Effect.promise(freePort)
     }
   })
 
 const memory: Effect.Effect<Place> = Effect.gen(function* () {
   const context = yield* Effect.scoped(Layer.build(MemoryHost.layer))
-  const { files } = Context.get(context, MemoryHost.MemoryHosts).host("host.test")
+  const host = Context.get(context, MemoryHost.MemoryHosts).host("host.test")
+  const { files } = host
+  const listeners = new Map<number, MemoryHost.MemoryListener>()
+  host.onDial = ({ port }) => listeners.get(port) ?? "refused"
+  const nextPort = Effect.sync(() => 4000 + listeners.size)
   return {
     connect: Context.get(context, RemoteHost).connect,
     fields: { host: "host.test", user: "deploy" },
     home: "/home/deploy",
     shell: false,
+    listen: (answer) => Effect.tap(nextPort, (port) => Effect.sync(() => listeners.set(port, () => answer))),
+    freePort: nextPort,
     files: {
       write: (path, content) => assert.isTrue(files.write(path, content)),
       makeDirectory: (path) => assert.isTrue(files.makeDirectory(path)),

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import { HostReleaseJson, type HostState, Unfinished } from "../../src/domain/HostState.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
 import type { TargetSettings } from "../../src/domain/Target.ts"
+import { httpAnswer } from "../../src/host/MemoryHost.ts"
 import type { HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { quote } from "../../src/host/Transport.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
@@ -43,6 +44,10 @@ export interface Place {
   readonly files: HostFiles
   /** Whether shell commands really run there. */
   readonly shell: boolean
+  /** Starts a program there, as `listen` of test/kit/listen.ts. */
+  readonly listen: (answer?: string) => Effect.Effect<number, never, Scope.Scope>
+  /** A port that nobody listens on. */
+  readonly freePort: Effect.Effect<number>
 }
 
 /** Sends a release; the steps of a deployment up to the record. */
@@ -687,6 +692,94 @@ export const contract = (
           const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
           files.write(file, `${yield* Schema.encode(HostReleaseJson)(two.record)}\n`)
           assert.deepInclude(yield* Effect.flip(session.inspect), { _tag: "HostReplyInvalid", what: file })
+        })
+      )
+    })
+
+    describe("probe", () => {
+      const wait = Duration.seconds(5)
+      const http = (port: number, path = "/health") =>
+        ({ _tag: "Http", url: `http://127.0.0.1:${port}${path}` }) as const
+
+      at("calls 200 to 399 well, and shows the rest with what it says", ({ place, session }) =>
+        Effect.gen(function* () {
+          for (const status of [200, 204, 302, 399]) {
+            const url = http(yield* place.listen(httpAnswer(status)))
+            assert.deepStrictEqual(yield* session.probe(url, wait), { ok: true, detail: `${status} from ${url.url}` })
+          }
+          for (const status of [400, 404, 500, 503]) {
+            const url = http(yield* place.listen(httpAnswer(status, "starting\n\u001b[2J still")))
+            assert.deepStrictEqual(yield* session.probe(url, wait), {
+              ok: false,
+              detail: `${status} from ${url.url}: starting [2J still`
+            })
+          }
+          const long = http(yield* place.listen(httpAnswer(500, "x".repeat(100_000))))
+          assert.lengthOf((yield* session.probe(long, wait)).detail, `500 from ${long.url}: `.length + 1000)
+          assert.strictEqual(
+            yield* session
+              .probe(http(yield* place.listen(httpAnswer(200)), "/"), wait)
+              .pipe(Effect.map(({ ok }) => ok)),
+            true
+          )
+        })
+      )
+
+      at("shows no password and no token of a URL", ({ place, session }) =>
+        Effect.gen(function* () {
+          const port = yield* place.listen(httpAnswer(500))
+          const url = `http://me:secret@127.0.0.1:${port}/health?token=secret`
+          assert.strictEqual(
+            (yield* session.probe({ _tag: "Http", url }, wait)).detail,
+            `500 from http://127.0.0.1:${port}/health`
+          )
+        })
+      )
+
+      at("says that nothing listens, that it keeps silent, or speaks something else", ({ place, session }) =>
+        Effect.gen(function* () {
+          const port = yield* place.freePort
+          const nothing = { ok: false, detail: `nothing listens on port ${port}` }
+          assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port }, wait), nothing)
+          const there = { ok: false, detail: `nothing listens on port ${port} of 127.0.0.1` }
+          assert.deepStrictEqual(yield* session.probe(http(port), wait), there)
+          const mute = http(yield* place.listen())
+          assert.deepStrictEqual(yield* session.probe(mute, Duration.millis(300)), {
+            ok: false,
+            detail: `no answer from ${mute.url} within 300ms`
+          })
+          for (const answer of ["", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 2"]) {
+            const other = http(yield* place.listen(answer))
+            const probed = yield* session.probe(other, wait)
+            assert.isFalse(probed.ok)
+            assert.include(probed.detail, `no answer from ${other.url}: `)
+          }
+        })
+      )
+
+      at("takes a connection for an answer where that is asked for", ({ place, session }) =>
+        Effect.gen(function* () {
+          const port = yield* place.listen()
+          assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port, host: "127.0.0.1" }, wait), {
+            ok: true,
+            detail: `port ${port} of 127.0.0.1 takes connections`
+          })
+          assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port }, wait), {
+            ok: true,
+            detail: `port ${port} takes connections`
+          })
+        })
+      )
+
+      at("says what is no URL", ({ session }) =>
+        Effect.gen(function* () {
+          for (const url of ["", "127.0.0.1:80", "ftp://127.0.0.1/", "http://"]) {
+            const probed = yield* session.probe({ _tag: "Http", url }, wait)
+            assert.deepStrictEqual(probed, {
+              ok: false,
+              detail: `"${url}" is not a URL that begins with http:// or https://`
+            })
+          }
         })
       )
     })

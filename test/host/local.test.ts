@@ -1,3 +1,5 @@
+import { execFileSync } from "node:child_process"
+import { once } from "node:events"
 import {
   chmodSync,
   mkdirSync,
@@ -9,6 +11,7 @@ import {
   unlinkSync,
   writeFileSync
 } from "node:fs"
+import { createServer } from "node:https"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -430,6 +433,35 @@ describe("each step", () => {
         yield* step
         assert.strictEqual(runs, index + 1)
       }
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("probes over TLS", () => {
+  const { because, live } = needs("openssl")
+  live(`check the certificate${because}`, () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const key = join(home, "key.pem")
+      const certificate = join(home, "cert.pem")
+      const request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+      execFileSync("openssl", [...request, "-keyout", key, "-out", certificate], { stdio: "ignore" })
+      const port = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const options = { key: readFileSync(key), cert: readFileSync(certificate) }
+          const server = createServer(options, (_, response) => response.end("well")).listen(0, "127.0.0.1")
+          await once(server, "listening")
+          return server
+        }),
+        (server) => Effect.sync(() => server.close())
+      ).pipe(Effect.map((server) => Number(Object(server.address()).port)))
+      const secure = { _tag: "Http", url: `https://localhost:${port}/` } as const
+      assert.deepStrictEqual(yield* session.probe(secure, Duration.seconds(5)), {
+        ok: false,
+        detail: `no answer from ${secure.url}: self-signed certificate`
+      })
+      const plain = { _tag: "Http", url: `http://localhost:${port}/` } as const
+      assert.isFalse((yield* session.probe(plain, Duration.seconds(5))).ok)
     }).pipe(Effect.scoped)
   )
 })

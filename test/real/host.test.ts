@@ -11,7 +11,8 @@ import { makeSession } from "../../src/host/session.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { contract, type Place } from "../host/contract.ts"
 import { diskFiles } from "../kit/disk.ts"
-import { missingSshd, type Sshd, settingsFor, sshd } from "../kit/sshd.ts"
+import { listen } from "../kit/listen.ts"
+import { freePort, missingSshd, type Sshd, settingsFor, sshd } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
 
 /** Starts a host at its first use, for all tests of this file. */
@@ -40,7 +41,9 @@ const openSsh = (start: Effect.Effect<Sshd, never, Scope.Scope>): Effect.Effect<
       fields: { host: host.host, port: host.port, user: host.user, sshKey: host.keyFile },
       home: host.home,
       files: diskFiles,
-      shell: true
+      shell: true,
+      listen,
+      freePort: Effect.promise(freePort)
     }
   })
 }

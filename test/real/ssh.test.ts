@@ -18,8 +18,10 @@ import * as Stream from "effect/Stream"
 import ssh2, { type Connection } from "ssh2"
 import { type Target, TargetSettings } from "../../src/domain/Target.ts"
 import { connect, SshSettings } from "../../src/host/SshTransport.ts"
+import { makeSession } from "../../src/host/session.ts"
 import type { Exec } from "../../src/host/Transport.ts"
 import { Prompt, PromptUnavailable } from "../../src/terminal/Prompt.ts"
+import { listen } from "../kit/listen.ts"
 import { proxy } from "../kit/proxy.ts"
 import { freePort, makeKey, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 
@@ -453,6 +455,56 @@ suite(titled("SSH", missingSshd), () => {
         yield* host.stop
         const error = yield* Fiber.join(fiber).pipe(Effect.timeout("3 seconds"))
         assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "lost")
+      })
+    )
+  })
+
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("probes", (it) => {
+    const sessionOn = (host: Sshd) =>
+      Effect.map(connectTo(host), (transport) => makeSession(targetOf(host, { user: "me" }), transport))
+
+    it.scoped("say that the host passes no connections on, and what to do", () =>
+      Effect.gen(function* () {
+        const host = yield* sshd({ config: ["AllowTcpForwarding no"] })
+        const session = yield* sessionOn(host)
+        const probed = yield* session.probe({ _tag: "Tcp", port: yield* listen() }, Duration.seconds(5))
+        assert.isFalse(probed.ok)
+        assert.match(probed.detail, /^me@127\.0\.0\.1:[0-9]+ does not let anybody connect to port [0-9]+ through it/)
+        assert.include(probed.detail, "check with a command")
+      })
+    )
+
+    it.scoped("tell a lost host from an application that is down", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const network = yield* proxy(host)
+        writeFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`, { flag: "a" })
+        const session = yield* sessionOn({ ...host, port: network.port })
+        const url = `http://127.0.0.1:${yield* listen()}/`
+        const fiber = yield* Effect.fork(Effect.flip(session.probe({ _tag: "Http", url }, Duration.seconds(20))))
+        yield* Effect.sleep(300)
+        network.cut()
+        const error = yield* Fiber.join(fiber).pipe(Effect.timeout("3 seconds"))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "lost")
+        const again = yield* Effect.flip(session.probe({ _tag: "Tcp", port: 1 }, Duration.seconds(5)))
+        assert.strictEqual(again._tag === "HostUnreachable" && again.reason, "lost")
+      })
+    )
+
+    it.scoped("leave no connection open", () =>
+      Effect.gen(function* () {
+        const host = yield* sshd({ logLevel: "DEBUG1" })
+        const session = yield* sessionOn(host)
+        const port = yield* listen()
+        for (let turn = 0; turn < 30; turn++) {
+          assert.isTrue((yield* session.probe({ _tag: "Tcp", port }, Duration.seconds(5))).ok)
+          yield* session.probe({ _tag: "Http", url: `http://127.0.0.1:${port}/` }, Duration.millis(20))
+        }
+        const count = (text: string) => host.log().split(text).length - 1
+        yield* Effect.repeat(Effect.sleep(20), {
+          until: () =>
+            count("confirm direct-tcpip") >= 40 && count("free: direct-tcpip") === count("confirm direct-tcpip")
+        }).pipe(Effect.timeout("5 seconds"))
       })
     )
   })
