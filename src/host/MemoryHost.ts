@@ -614,19 +614,24 @@ interface TopLock {
   readonly state: "free" | "taken" | "held"
   readonly details: string
   readonly idle: number
+  /** Whether the last sign of life has yet to come, by the clock. */
+  readonly ahead: boolean
 }
 
 const topLock = ({ base, host, now }: Question): TopLock => {
-  const tokens = host.files.names(`${base}/config`).flatMap((name) => /^lock\.([0-9]+)$/.exec(name)?.[1] ?? [])
+  const tokens = host.files
+    .names(`${base}/config`)
+    .flatMap((name) => /^lock\.([1-9][0-9]{0,14})$/.exec(name)?.[1] ?? [])
   const token = Math.max(0, ...tokens.map(Number))
   const line = token === 0 ? "free " : (host.files.read(`${base}/config/lock.${token}`) ?? "").split("\n")[0]
   const [word = "", ...details] = (line ?? "").split(" ")
-  const beat = Number(host.files.read(`${base}/config/beat.${token}`) ?? "0")
+  const beat = Number(/^[1-9][0-9]{0,14}(?=\s)/.exec(host.files.read(`${base}/config/beat.${token}`) ?? "")?.[0] ?? "0")
   return {
     token,
     state: word === "free" || word === "held" ? word : "taken",
     details: details.join(" "),
-    idle: Math.max(0, now - beat)
+    idle: Math.max(0, now - beat),
+    ahead: beat > now
   }
 }
 
@@ -644,6 +649,7 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
     if (!isDirectory(host, `${base}/config`)) return yield* reply(exec, ["unready"])
     const top = topLock(question)
     if (top.state === "held" || (top.state === "taken" && top.idle < Number(stale))) {
+      if (top.ahead) host.files.write(`${base}/config/beat.${top.token}`, `${now}\n`)
       return yield* reply(exec, [lockLine(top)])
     }
     const mine = top.token + 1

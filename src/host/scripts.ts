@@ -168,15 +168,21 @@ check() (
 /**
  * Locks are files `config/lock.<token>` of one line, `taken`, `held` or `free` and the details. The highest token counts. Taking a
  * lock makes the next token by link(2), which only one can do, with all details in it; nobody removes the highest. `top` sets
- * `token` (0: never locked), `state` and `details`; `idle` prints the seconds since the last sign of life.
+ * `token` (0: never locked), `state` and `details`; `idle` sets `since`, the seconds since the last sign of life, and `ahead` where
+ * that has yet to come.
+ *
+ * A sign of life, `config/beat.<token>`, says when by the host's clock and, on Linux, how long after its start: nobody sets that.
  */
 const locking = `
+number() {
+  case "$1" in "" | 0?* | *[!0-9]*) return 1 ;; esac
+  [ "\${#1}" -le 15 ]
+}
 top() {
   token=0 state=free details=
   for lock in "$base"/config/lock.*; do
     n=\${lock##*.}
-    case "$n" in "" | *[!0-9]*) continue ;; esac
-    [ "\${#n}" -le 15 ] && [ "$n" -gt "$token" ] && token=$n
+    number "$n" && [ "$n" -gt "$token" ] && token=$n
   done
   [ "$token" -gt 0 ] || return 0
   lock=
@@ -184,17 +190,28 @@ top() {
   state=\${lock%% *} details=\${lock#* }
   case "$state" in free | held) ;; *) state=taken ;; esac
 }
-idle() {
-  beat=
-  IFS= read -r beat 2>/dev/null < "$base/config/beat.$token"
-  case "$beat" in "" | *[!0-9]*) beat=0 ;; esac
+clock() {
   now=$(date +%s)
-  if [ "$now" -ge "$beat" ]; then printf "%s" "$((now - beat))"; else printf 0; fi
+  number "$now" || now=0
+  up= boot=
+  IFS="." read -r up boot 2>/dev/null < /proc/uptime
+  number "$up" && IFS= read -r boot 2>/dev/null < /proc/sys/kernel/random/boot_id || up=0 boot=
+}
+idle() {
+  beat= beat_up= beat_boot=
+  IFS=" " read -r beat beat_up beat_boot 2>/dev/null < "$base/config/beat.$token"
+  clock
+  if [ -n "$boot" ] && [ "$boot" = "$beat_boot" ] && number "$beat_up"; then since=$((up - beat_up))
+  elif number "$beat"; then since=$((now - beat))
+  else since=$now
+  fi
+  ahead=no
+  [ "$since" -ge 0 ] || since=0 ahead=yes
 }
 # By rename: a file that is being written has no time in it, and would let somebody else take the lock over.
 live() {
-  now=$(date +%s)
-  printf "%s\\n" "$now" > "$base/config/.beat.$$" && mv -f "$base/config/.beat.$$" "$base/config/beat.$1"
+  clock
+  printf "%s\\n" "$now $up $boot" > "$base/config/.beat.$$" && mv -f "$base/config/.beat.$$" "$base/config/beat.$1"
 }
 `
 
@@ -220,7 +237,7 @@ guard
 /** Everything at once. `$1` path. */
 export const inspect = `${prelude}${locking}${look}${tools}
 top
-[ "$state" = free ] || say "locked $token $(idle) $details"
+[ "$state" = free ] || { idle; say "locked $token $since $details"; }
 look
 say "path $base"
 say "base $state"
@@ -518,8 +535,11 @@ export const lock = `${prelude}${locking}
 tries=0
 while :; do
   top
-  if [ "$state" = held ] || { [ "$state" = taken ] && [ "$(idle)" -lt "$3" ]; }; then
-    say "locked $token $(idle) $details"
+  [ "$state" = free ] || idle
+  if [ "$state" = held ] || { [ "$state" = taken ] && [ "$since" -lt "$3" ]; }; then
+    # The clock was set back, and its holder may be dead: from now on it has to give signs of life by this clock.
+    if [ "$ahead" = yes ]; then live "$token" 2>/dev/null; fi
+    say "locked $token $since $details"
     finish
   fi
   mine=$((token + 1))
@@ -543,8 +563,7 @@ while :; do
 done
 for old in "$base"/config/lock.* "$base"/config/beat.*; do
   n=\${old##*.}
-  case "$n" in "" | *[!0-9]*) continue ;; esac
-  [ "$n" -lt "$mine" ] && rm -f "$old"
+  number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
 rm -f "$releases"/.current.*
 say "token $mine"
@@ -558,7 +577,9 @@ while IFS= read -r line; do
 done
 top
 if [ "$token" -eq "$mine" ] && [ "$state" = taken ]; then
-  printf "free %s\\n" "$2" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$mine"
+  { printf "free %s\\n" "$2" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$mine"; } 2>/dev/null ||
+    # On a full disk: a lock that never gave a sign of life is as good as free.
+    rm -f "$base/config/.lock.$$" "$base/config/beat.$mine"
 fi
 `
 

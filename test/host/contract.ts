@@ -197,6 +197,41 @@ export const contract = (
         })
       )
 
+      at("whose last sign of life has yet to come has to give one by the clock of today", ({ base, files, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          files.write(`${base}/config/lock.7`, "taken {}")
+          files.write(`${base}/config/beat.7`, "99999999999\n")
+          const refused = yield* Effect.flip(Effect.scoped(session.lock(details())))
+          assert.deepInclude(refused, { _tag: "LockHeld" })
+          assert.isBelow(Number(files.read(`${base}/config/beat.7`)?.split(" ")[0]), 9_999_999_999)
+        })
+      )
+
+      for (const [what, name, content] of [
+        ["a sign of life that is no number", "beat.7", `${"9".repeat(40)}\n`],
+        ["a sign of life that is a number of other kinds", "beat.7", "09\n"],
+        ["no sign of life", "beat.6", "1000\n"],
+        ["tokens of other kinds beside it", "lock.08", "held {}"],
+        ["a token beyond numbers beside it", `lock.${"9".repeat(30)}`, "held {}"]
+      ] as const) {
+        at(`with ${what} is taken over`, ({ base, files, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            files.write(`${base}/config/lock.7`, "taken {}")
+            files.write(`${base}/config/beat.7`, "1000\n")
+            if (name === "beat.6") files.remove(`${base}/config/beat.7`)
+            files.write(`${base}/config/${name}`, content)
+            yield* Effect.scoped(
+              Effect.zipRight(
+                session.lock(details()),
+                Effect.map(session.inspect, ({ lock }) => assert.strictEqual(lock?.token, 8))
+              )
+            )
+          })
+        )
+      }
+
       at("that is kept on purpose stays, however old, until it is taken away", ({ base, files, place, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
