@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { HostLogEntry, HostLogEntryJson } from "../domain/HostLog.ts"
 import { type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
-import { type Manifest, unpackedSize } from "../domain/Manifest.ts"
+import type { Manifest } from "../domain/Manifest.ts"
 import { DeployPlan, plan, releaseLabel, type Step, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
@@ -187,8 +187,8 @@ const makePlan = (
   manifest: Manifest,
   removeUnfinished: boolean
 ) =>
-  plan(state, { target: session.target, release, unpackedSize: unpackedSize(manifest), removeUnfinished }).pipe(
-    Effect.mapError(({ tools = [], ...refusal }) => new HostUnfit({ address: session.address, tools, ...refusal }))
+  plan(state, { target: session.target, release, manifest, removeUnfinished }).pipe(
+    Effect.mapError((unfit) => new HostUnfit({ address: session.address, ...unfit }))
   )
 
 // Doing it

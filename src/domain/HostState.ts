@@ -60,6 +60,19 @@ export type Base = typeof Base.Type
 /** The tools without which nothing can be deployed. */
 export const HostTool = Schema.Literal("tar", "gzip", "sha256")
 
+/** How the file system below the path is mounted. */
+export const Mount = Schema.Struct({
+  /** The directory that it is mounted on. */
+  point: Schema.String,
+  /** `ext4`, `tmpfs`, … */
+  type: Schema.String,
+  readOnly: Schema.Boolean,
+  noExec: Schema.Boolean
+})
+
+/** The bytes of a file system that could not be measured: a full one is noticed while writing. */
+export const unmeasured = Number.MAX_SAFE_INTEGER
+
 /** Everything one look shows. */
 export class HostState extends Schema.Class<HostState>("HostState")({
   /** The absolute form of the target's path. */
@@ -70,10 +83,20 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   releases: Schema.Array(HostRelease),
   unfinished: Schema.Array(Unfinished),
   missingTools: Schema.Array(HostTool),
-  /** Bytes that can still be written below the path. */
+  /** Bytes that can still be written below the path; `unmeasured` where the host does not say. */
   freeBytes: Schema.NonNegativeInt,
+  /** Files and directories that can still be made below the path; absent where they are not counted. */
+  freeInodes: Schema.optional(Schema.NonNegativeInt),
+  /** Absent where the host does not say. */
+  mount: Schema.optional(Mount),
   /** `uname -m`. */
   machine: Schema.String,
+  /** The dynamic loaders of the C libraries that are there, absolute. */
+  loaders: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }),
+  /** The login, by its name there. */
+  user: Schema.optional(Schema.String),
+  /** How far the host's clock is ahead of ours (behind: negative), and how far that may be from the truth, in milliseconds. */
+  clock: Schema.optional(Schema.Struct({ aheadMillis: Schema.Number, toleranceMillis: Schema.NonNegative })),
   /** Who works on this target, or keeps it for a purpose; absent where nobody does. */
   lock: Schema.optional(Lock)
 }) {

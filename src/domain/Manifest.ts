@@ -38,3 +38,7 @@ export type Manifest = typeof Manifest.Type
 /** Bytes of all files once unpacked. */
 export const unpackedSize = (manifest: Manifest): number =>
   manifest.reduce((total, entry) => (entry._tag === "File" ? total + entry.size : total), 0)
+
+/** Whether any file may be executed. */
+export const hasExecutables = (manifest: Manifest): boolean =>
+  manifest.some((entry) => entry._tag === "File" && (entry.mode & 0o111) !== 0)

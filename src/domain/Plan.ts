@@ -3,9 +3,12 @@
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { HostState, HostTool, isLatestOnHost, Unfinished } from "./HostState.ts"
+import { checks, type Needs } from "./Checks.ts"
+import { HostState, isLatestOnHost, Unfinished } from "./HostState.ts"
+import { hasExecutables, type Manifest, unpackedSize } from "./Manifest.ts"
 import { Release, type ReleaseName, shortRef } from "./Release.ts"
 import { address, hookCommands, type Target } from "./Target.ts"
+import type { Unfit } from "./Unfit.ts"
 
 /** One step of a deployment, in the order in which it is done. */
 export const Step = Schema.Union(
@@ -40,24 +43,11 @@ export class DeployPlan extends Schema.Class<DeployPlan>("DeployPlan")({
   steps: Schema.Array(Step)
 }) {}
 
-/** Why nothing can be planned: the host is not in a state for it. The fields of `HostUnfit` without the address. */
-export const Refusal = Schema.Struct({
-  reason: Schema.Literal("not-a-directory", "not-writable", "current-occupied", "missing-tools", "no-space"),
-  path: Schema.String,
-  tools: Schema.optional(Schema.Array(HostTool)),
-  /** Bytes. */
-  needed: Schema.optional(Schema.Number),
-  free: Schema.optional(Schema.Number)
-})
-/** Why nothing can be planned. */
-export type Refusal = typeof Refusal.Type
-
 /** What is wanted. */
 export interface Wanted {
   readonly target: Target
   readonly release: Release
-  /** Bytes of all files of the release once unpacked. */
-  readonly unpackedSize: number
+  readonly manifest: Manifest
   /** Whether what other deployments left unfinished is removed on the way. */
   readonly removeUnfinished: boolean
 }
@@ -69,14 +59,39 @@ export interface Wanted {
 export const unfinishedOthers = (state: HostState, release: Pick<Release, "ref">): ReadonlyArray<Unfinished> =>
   state.unfinished.filter(({ kind, ref }) => ref !== release.ref && !(kind === "release" && isLinked(state, ref)))
 
-/** Plans a deployment. */
-export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan, Refusal> => {
-  const { release, target } = wanted
-  const present = state.releases.find((other) => other.ref === release.ref)
+/** What of a release is on the host already. */
+const found = (state: HostState, release: Release) => {
   const own = state.unfinished.filter((unfinished) => unfinished.ref === release.ref)
-  const named = own.some(({ kind }) => kind === "release")
   const part = own.find(({ kind, received }) => kind === "upload" && received <= release.size)
-  const from = part?.received ?? 0
+  return {
+    present: state.releases.find((other) => other.ref === release.ref),
+    own,
+    named: own.some(({ kind }) => kind === "release"),
+    part,
+    from: part?.received ?? 0
+  }
+}
+
+/** Beside the entries of a release: its folder, staging folder, tarball, note, manifest, record, link and lock. */
+const ownInodes = 8
+
+/** What is still to arrive of a release. */
+export const needsOf = (state: HostState, { manifest, release, target }: Omit<Wanted, "removeUnfinished">): Needs => {
+  const { from, named, present } = found(state, release)
+  const arrives = present === undefined && !named
+  return {
+    bytes: arrives ? release.size - from + unpackedSize(manifest) : 0,
+    inodes: arrives ? manifest.length + ownInodes : 0,
+    executables: hasExecutables(manifest),
+    binaries: release.metadata.binaries,
+    platformCheck: target.platformCheck
+  }
+}
+
+/** Plans a deployment, or says why the host is in no state for it. */
+export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan, Unfit> => {
+  const { release, target } = wanted
+  const { from, named, own, part, present } = found(state, release)
 
   const steps: Array<Step> = []
   const stale = own.filter(
@@ -97,7 +112,7 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   if (switches) steps.push({ _tag: "Switch", ...before(state) })
   if (switches || isNew) steps.push(...hookSteps(target, "afterSwitch"))
 
-  const refused = refuse(state, isNew && !named ? release.size - from + wanted.unpackedSize : 0)
+  const refused = checks(state, needsOf(state, wanted)).find(({ unfit }) => unfit !== undefined)?.unfit
   return refused === undefined
     ? Either.right(
         DeployPlan.make({
@@ -113,13 +128,6 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
 }
 
 const isLinked = ({ current }: HostState, ref: string): boolean => current._tag === "Linked" && current.ref === ref
-
-const refuse = (state: HostState, needed: number): Refusal | undefined => {
-  if (state.base === "not-a-directory" || state.base === "not-writable") return { reason: state.base, path: state.path }
-  if (state.missingTools.length > 0) return { reason: "missing-tools", path: state.path, tools: state.missingTools }
-  if (state.current._tag === "Occupied") return { reason: "current-occupied", path: `${state.path}/releases/current` }
-  return needed > state.freeBytes ? { reason: "no-space", path: state.path, needed, free: state.freeBytes } : undefined
-}
 
 const hookSteps = (target: Target, hook: "afterUnpack" | "afterSwitch"): ReadonlyArray<Step> =>
   hookCommands(target, hook).map((command) => ({ _tag: "Run", hook, command }))

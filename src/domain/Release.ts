@@ -31,6 +31,16 @@ export const Sha256 = Schema.String.pipe(
   Schema.pattern(/^[0-9a-f]{64}$/, { message: () => "must be 64 lower-case hex digits" })
 )
 
+/** What the programs of a release were built for: its ELF files that may be executed. Both lists without repetition. */
+export const Binaries = Schema.Struct({
+  /** As `uname -m` calls them, all of x86 before 64 bits as `i386` and of ARM as `arm`. */
+  machines: Schema.Array(Schema.String),
+  /** The dynamic loaders that start them, absolute; none where all are linked statically. */
+  interpreters: Schema.Array(Schema.String)
+})
+/** What the programs of a release were built for. */
+export type Binaries = typeof Binaries.Type
+
 /** Where a release comes from; every field is absent where it could not be found out. */
 export class Metadata extends Schema.Class<Metadata>("Metadata")({
   /** The builder's key in the config. */
@@ -44,7 +54,9 @@ export class Metadata extends Schema.Class<Metadata>("Metadata")({
   /** `os/architecture`, for instance `linux/amd64`. */
   platform: Schema.optional(Schema.String),
   /** How long the whole build took, in milliseconds. */
-  buildMillis: Schema.optional(Schema.NonNegativeInt)
+  buildMillis: Schema.optional(Schema.NonNegativeInt),
+  /** Read while it was packed. */
+  binaries: Schema.optional(Binaries)
 }) {}
 
 /** A tarball's name in `release_store/`. */

@@ -79,6 +79,8 @@ const targetFields = {
   start: Schema.optional(oneLine("a command")),
   stop: Schema.optional(oneLine("a command")),
   restart: Schema.optional(oneLine("a command")),
+  /** Whether a host on which no program of the release can run is refused. */
+  platformCheck: Schema.optionalWith(Schema.Boolean, { default: () => true }),
   timeouts: Schema.optionalWith(Timeouts, { default: () => defaultTimeouts })
 }
 

@@ -10,7 +10,7 @@ import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type HostRelease, HostReleaseJson, type HostTool } from "../domain/HostState.ts"
+import { type HostRelease, HostReleaseJson, type HostState, type HostTool } from "../domain/HostState.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { answering } from "../internal/tcp.ts"
@@ -73,6 +73,14 @@ export class MemoryHost {
   machine = "x86_64"
   /** Bytes; an upload or a release that needs more fails. */
   freeBytes = 1_000_000_000
+  /** Files and directories; a release that needs more fails. Nothing: they are not counted. */
+  freeInodes: number | undefined = 1_000_000
+  /** How all of it is mounted; read-only, nothing can be written. Nothing: it does not say. */
+  mount: HostState["mount"] = { point: "/", type: "ext4", readOnly: false, noExec: false }
+  /** The dynamic loaders that are there. */
+  loaders: ReadonlyArray<string> = ["/lib64/ld-linux-x86-64.so.2"]
+  /** Seconds by which its clock is ahead of ours. Nothing: it does not tell the time. */
+  clockAhead: number | undefined = 0
   readonly missingTools = new Set<typeof HostTool.Type>()
   /** Absolute paths of directories in which nothing can be written. */
   readonly readOnly = new Set<string>()
@@ -198,6 +206,8 @@ interface Question {
   readonly stdin: Uint8Array
   /** Unix seconds by the host's clock. */
   readonly now: number
+  /** The login. */
+  readonly user: string
 }
 
 type Answer = (question: Question) => ReadonlyArray<string>
@@ -240,8 +250,9 @@ const transport = (host: MemoryHost, target: Target): Transport => {
         const path = loginPath(written)
         const base = path.startsWith("/") ? path : `${memoryHome(target)}/${path}`
         const fence = guardedScripts.has(exec.script) ? Number(args.shift()) : 0
-        const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-        const question = { host, base, releases: `${base}/releases`, args, stdin: new Uint8Array(0), now }
+        const now = Math.floor((yield* Clock.currentTimeMillis) / 1000) + (host.clockAhead ?? 0)
+        const user = target.user ?? "user"
+        const question = { host, base, releases: `${base}/releases`, args, stdin: new Uint8Array(0), now, user }
         const failure = host.failureOf(step)
         if (failure !== undefined) return yield* reply(exec, [`fail ${failure}`])
         if (fence !== 0 && !holds(topLock(question), fence)) return yield* reply(exec, ["fenced"])
@@ -277,7 +288,8 @@ const realFile = ({ files }: MemoryHost, path: string): boolean => files.node(pa
 const parent = (path: string): string => path.slice(0, path.lastIndexOf("/")) || "/"
 
 const look = ({ base, host }: Question): readonly [base: string, where: string] => {
-  const { files, readOnly } = host
+  const { files } = host
+  const readOnly = { has: (path: string) => host.readOnly.has(path) || host.mount?.readOnly === true }
   if (isDirectory(host, base)) {
     let state = "ready"
     for (const folder of [`${base}/config`, `${base}/releases`]) {
@@ -326,13 +338,21 @@ const refsIn = ({ host, releases }: Question, prefix: string): ReadonlyArray<str
 const firstLine = (text: string | undefined): string => text?.split("\n")[0] ?? ""
 
 const inspect: Answer = (question) => {
-  const { base, host, releases } = question
+  const { base, host, now, releases, user } = question
+  const { mount } = host
   const [state] = look(question)
   return [
     ...(topLock(question).state === "free" ? [] : [lockLine(topLock(question))]),
     `path ${base}`,
     `base ${state}`,
+    `user ${user}`,
+    ...(host.clockAhead === undefined ? [] : [`clock ${now}`]),
     `free ${Math.floor(host.freeBytes / 1024)}`,
+    ...(host.freeInodes === undefined ? [] : [`inodes ${host.freeInodes}`]),
+    ...(mount === undefined
+      ? []
+      : [`mounted ${mount.type} ${mount.readOnly ? "ro" : "rw"} ${mount.noExec ? "noexec" : "exec"} ${mount.point}`]),
+    ...host.loaders.map((loader) => `loader ${loader}`),
     `machine ${host.machine}`,
     ...[...host.missingTools].map((tool) => `lacks ${tool}`),
     `current ${currentOf(question)}`,
@@ -442,7 +462,8 @@ const unpack: Answer = (question) => {
   files.makeDirectory(tree)
   const entries = unpackTarball(tarball)
   if (entries === undefined) return ["fail tar: this does not look like a tar archive"]
-  if (entries.reduce((total, { content }) => total + content.length, 0) > host.freeBytes) {
+  const size = entries.reduce((total, { content }) => total + content.length, 0)
+  if (size > host.freeBytes || entries.length > (host.freeInodes ?? entries.length)) {
     files.remove(tree)
     return ["fail tar: cannot write: No space left on device"]
   }
@@ -666,7 +687,7 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
       Stream.runForEachWhile(() =>
         Effect.map(Clock.currentTimeMillis, (millis) => {
           if (!holds(topLock(question), mine)) return false
-          beat(Math.floor(millis / 1000))
+          beat(Math.floor(millis / 1000) + (host.clockAhead ?? 0))
           return true
         })
       ),

@@ -7,10 +7,11 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { type HostRelease, type HostState, HostTool, type Unfinished } from "../domain/HostState.ts"
+import type { HostRelease, HostState, Unfinished } from "../domain/HostState.ts"
 import { Lock, type LockDetails, lockOwner } from "../domain/Lock.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import type { Target } from "../domain/Target.ts"
+import { unfitFields, unfitText } from "../domain/Unfit.ts"
 import type { PromptFailure } from "../terminal/Prompt.ts"
 
 /** The host could not be reached, or the connection to it ended. */
@@ -97,41 +98,14 @@ export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable"
 /** The host is not in a state in which this can be done; nothing was changed. */
 export class HostUnfit extends Schema.TaggedError<HostUnfit>()("HostUnfit", {
   address: Schema.String,
-  reason: Schema.Literal(
-    "not-a-directory",
-    "not-writable",
-    "current-occupied",
-    "missing-tools",
-    "no-space",
-    "not-a-deployer-path"
-  ),
-  path: Schema.String,
-  tools: Schema.optionalWith(Schema.Array(HostTool), { default: () => [] }),
-  /** Bytes, for `no-space`. */
-  needed: Schema.optional(Schema.Number),
-  free: Schema.optional(Schema.Number)
+  ...unfitFields
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    const where = `${this.path} on ${this.address}`
-    switch (this.reason) {
-      case "not-a-directory":
-        return `${where} cannot hold releases: it, something above it, or config or releases in it is not a directory. Move that away, or choose another "path"`
-      case "not-writable":
-        return `${where} cannot be written by this user: change its owner, or choose another "path"`
-      case "current-occupied":
-        return `${where} is not a link but a file or directory that deployer did not make, so nothing can be switched: move it away and deploy again`
-      case "missing-tools":
-        return `${this.address} lacks ${this.tools.map(toolName).join(" and ")}: install it there and deploy again`
-      case "no-space":
-        return `${where} has ${this.free ?? 0} bytes free, and ${this.needed ?? 0} are needed for the tarball and what is in it: make room (deployer manage prune) and deploy again`
-      case "not-a-deployer-path":
-        return `There is nothing of deployer's at ${where} yet: deploy to it first`
-    }
+    const { advice, found } = unfitText(this, this.address)
+    return `${found}: ${advice}`
   }
 }
-
-const toolName = (tool: typeof HostTool.Type): string => (tool === "sha256" ? "sha256sum, shasum or openssl" : tool)
 
 /** The host answered with something that is not what was asked for, or a file of ours there is damaged. */
 export class HostReplyInvalid extends Schema.TaggedError<HostReplyInvalid>()("HostReplyInvalid", {

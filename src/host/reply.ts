@@ -6,7 +6,15 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { Base, type Current, HostReleaseJson, HostState, HostTool, Unfinished } from "../domain/HostState.ts"
+import {
+  Base,
+  type Current,
+  HostReleaseJson,
+  HostState,
+  HostTool,
+  Unfinished,
+  unmeasured
+} from "../domain/HostState.ts"
 import { Lock, LockDetailsJson } from "../domain/Lock.ts"
 import { Ref } from "../domain/Release.ts"
 import { replyBegin, replyEnd } from "./scripts.ts"
@@ -191,8 +199,31 @@ const currentOf = (line: Line): Decoded<Current> => {
   return Either.right(isRef(ref) ? { _tag: "Linked", ref } : { _tag: "Foreign", to: clean(to, 4096) })
 }
 
+/** How a file system is mounted; what makes no sense is taken for unknown. */
+const mountOf = (text: string): HostState["mount"] => {
+  const [, type, mode, exec, point] = /^([\w.-]{1,64}) (ro|rw) (exec|noexec) (\/[^\p{C}]{0,4096})$/u.exec(text) ?? []
+  return type === undefined || point === undefined
+    ? undefined
+    : { type, point, readOnly: mode === "ro", noExec: exec === "noexec" }
+}
+
+/** Between which moments of our clock the host's was read, in milliseconds. */
+interface Between {
+  readonly asked: number
+  readonly answered: number
+}
+
+/** The host shows whole seconds, at some moment between question and answer. */
+const clockOf = (text: string, { answered, asked }: Between): HostState["clock"] =>
+  /^[0-9]{1,12}$/.test(text)
+    ? {
+        aheadMillis: Number(text) * 1000 + 500 - (asked + answered) / 2,
+        toleranceMillis: Math.max(0, answered - asked) / 2 + 500
+      }
+    : undefined
+
 /** Everything that one look shows. */
-export const state = (stdout: string): Decoded<HostState> =>
+export const state = (stdout: string, between?: Between): Decoded<HostState> =>
   Either.gen(function* () {
     const read = yield* lines(stdout)
     /** The rest of the only line with that word. */
@@ -208,13 +239,19 @@ export const state = (stdout: string): Decoded<HostState> =>
     const machine = (yield* only("machine")).rest
     if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
     const current = yield* Either.flatMap(only("current"), currentOf)
-    const free = read.find((line) => line.word === "free")
+    /** What must not stop a deployment where it cannot be found out. */
+    const perhaps = (word: string): string => read.find((line) => line.word === word)?.rest ?? ""
+    const mount = mountOf(perhaps("mounted"))
+    const inodes = perhaps("inodes")
+    const user = clean(perhaps("user"), 64)
+    const clock = between === undefined ? undefined : clockOf(perhaps("clock"), between)
     const locked = read.find((line) => line.word === "locked")
     const lock = locked === undefined ? {} : { lock: yield* lockOf(locked) }
 
     const releases: Array<typeof HostReleaseJson.Type> = []
     const unfinished: Array<Unfinished> = []
     const missingTools: Array<typeof HostTool.Type> = []
+    const loaders: Array<string> = []
     const folders = new Set<string>()
     const stagings = new Set<string>()
     const once = (seen: Set<string>, ref: string): Decoded<void> =>
@@ -255,11 +292,20 @@ export const state = (stdout: string): Decoded<HostState> =>
           missingTools.push(line.rest)
           break
         }
+        case "loader": {
+          if (!/^\/[^\p{C}]{1,200}$/u.test(line.rest)) return yield* unexpected(line)
+          loaders.push(line.rest)
+          break
+        }
         case "path":
         case "base":
         case "machine":
         case "current":
         case "free":
+        case "inodes":
+        case "mounted":
+        case "clock":
+        case "user":
         case "locked":
           break
         default:
@@ -273,9 +319,13 @@ export const state = (stdout: string): Decoded<HostState> =>
       releases,
       unfinished,
       missingTools,
-      // What cannot be found out must not stop a deployment: a full disk is noticed while writing.
-      freeBytes: kibibytes(free?.rest ?? "") ?? Number.MAX_SAFE_INTEGER,
+      freeBytes: kibibytes(perhaps("free")) ?? unmeasured,
       machine,
+      loaders,
+      ...(/^[0-9]{1,15}$/.test(inodes) ? { freeInodes: Number(inodes) } : {}),
+      ...(mount === undefined ? {} : { mount }),
+      ...(user === "" ? {} : { user }),
+      ...(clock === undefined ? {} : { clock }),
       ...lock
     })
   })

@@ -234,21 +234,56 @@ guard() {
 guard
 `
 
+/**
+ * `row` reads the figures of the only file system in what df prints; `mount_of` finds how the directory `$1` is mounted. Not by
+ * df, which on BusyBox names any mount of the same disk.
+ */
+const disks = `
+row() {
+  total= used= available= share=
+  set -f
+  for word in \${1#*"$nl"}; do
+    case "$word" in [0-9]*%) share=$word; break ;; esac
+    total=$used used=$available available=$word
+  done
+  set +f
+  [ -n "$share" ]
+}
+mount_of() {
+  point= mounted=
+  [ -r /proc/mounts ] && inside=$(cd -P "$1" 2>/dev/null && pwd -P) || return 0
+  while IFS=" " read -r device folder type options rest; do
+    case "$folder" in *[!-A-Za-z0-9/._]*) folder=$(printf "%b" "$folder") ;; esac
+    case "\${inside%/}/" in "\${folder%/}"/*) [ "\${#folder}" -ge "\${#point}" ] || continue ;; *) continue ;; esac
+    point=$folder
+    mounted=$type
+    case ",$options," in *,ro,*) mounted="$mounted ro" ;; *) mounted="$mounted rw" ;; esac
+    case ",$options," in *,noexec,*) mounted="$mounted noexec" ;; *) mounted="$mounted exec" ;; esac
+  done < /proc/mounts
+}
+`
+
 /** Everything at once. `$1` path. */
-export const inspect = `${prelude}${locking}${look}${tools}
+export const inspect = `${prelude}${locking}${look}${tools}${disks}
 top
 [ "$state" = free ] || { idle; say "locked $token $since $details"; }
 look
 say "path $base"
 say "base $state"
 [ -d "$releases" ] && where=$releases
-disk=$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)
-set -f
-for word in \${disk#*"$nl"}; do
-  case "$word" in [0-9]*%) say "free $before"; break ;; esac
-  before=$word
+if user=$(id -un 2>/dev/null); then say "user $(flat "$user")"; fi
+if clock=$(date +%s 2>/dev/null); then say "clock $clock"; fi
+row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
+nodes=$(df -Pi "$where" 2>/dev/null)
+# Some file systems make inodes as they are needed, and count none; some systems print other columns.
+case "$nodes" in
+  *" Inodes "*) row "$nodes" && [ "$total" -gt 0 ] 2>/dev/null && say "inodes $available" ;;
+esac
+mount_of "$where"
+[ -z "$mounted" ] || say "mounted $mounted $(flat "$point")"
+for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
+  if [ -e "$loader" ]; then say "loader $(flat "$loader")"; fi
 done
-set +f
 say "machine $(flat "$(uname -m)")"
 for tool in tar gzip; do command -v "$tool" >/dev/null 2>&1 || say "lacks $tool"; done
 command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 ||

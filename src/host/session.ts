@@ -217,9 +217,12 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     unlock: Effect.fn("RemoteHost.unlock")(({ token }) =>
       ask({ step: "take the lock away", script: scripts.unlock, args: [String(token)] }, Reply.unlocking)
     ),
-    inspect: ask({ step: "look at the releases", script: scripts.inspect }, Reply.state).pipe(
-      Effect.withSpan("RemoteHost.inspect")
-    ),
+    inspect: Effect.clockWith((clock) => {
+      const asked = clock.unsafeCurrentTimeMillis()
+      return ask({ step: "look at the releases", script: scripts.inspect }, (stdout) =>
+        Reply.state(stdout, { asked, answered: clock.unsafeCurrentTimeMillis() })
+      )
+    }).pipe(Effect.withSpan("RemoteHost.inspect")),
     prepare: ask({ step: `make ${target.path}`, script: scripts.prepare }, Reply.fitness).pipe(
       Effect.flatMap(unfit),
       Effect.withSpan("RemoteHost.prepare")

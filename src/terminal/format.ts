@@ -2,32 +2,13 @@
  * Quantities for people.
  */
 import * as DateTime from "effect/DateTime"
+import { bytes } from "../domain/Quantity.ts"
 
-const units = ["kB", "MB", "GB", "TB", "PB"]
-
-/** Bytes in decimal units, three digits at most: `999 B`, `1.2 kB`, `207 MB`. */
-export const bytes = (count: number): string => {
-  if (count < 1000) return `${Math.max(0, Math.round(count))} B`
-  const scale = (value: number, [unit = "PB", ...larger]: ReadonlyArray<string>): string =>
-    value < 999.5 || larger.length === 0
-      ? `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${unit}`
-      : scale(value / 1000, larger)
-  return scale(count / 1000, units)
-}
+/** Bytes and milliseconds in units that people read. */
+export { bytes, duration } from "../domain/Quantity.ts"
 
 /** Bytes a second: `3.1 MB/s`. */
 export const rate = (bytesPerSecond: number): string => `${bytes(bytesPerSecond)}/s`
-
-/** Milliseconds in the two largest units that matter: `350 ms`, `4.9 s`, `2 min 5 s`, `1 h 3 min`. */
-export const duration = (millis: number): string => {
-  if (millis < 999.5) return `${Math.max(0, Math.round(millis))} ms`
-  if (millis < 9950) return `${(millis / 1000).toFixed(1)} s`
-  const seconds = Math.round(millis / 1000)
-  if (seconds < 60) return `${seconds} s`
-  const minutes = Math.floor(seconds / 60)
-  if (minutes < 60) return `${minutes} min${seconds % 60 === 0 ? "" : ` ${seconds % 60} s`}`
-  return `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? "" : ` ${minutes % 60} min`}`
-}
 
 /** A moment to the second, in UTC: `2026-01-02 03:04:05`. */
 export const dateTime = (when: DateTime.Utc): string => DateTime.formatIso(when).slice(0, 19).replace("T", " ")

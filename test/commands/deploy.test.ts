@@ -223,7 +223,28 @@ describe("deploy", () => {
         (host) => {
           host.freeBytes = 0
         },
-        "has 0 bytes free, and "
+        "/srv/my_app on deploy@host.test has 0 B free, and "
+      ],
+      [
+        "a disk without inodes",
+        (host) => {
+          host.freeInodes = 2
+        },
+        "/srv/my_app on deploy@host.test has room for 2 more files and directories (inodes), and 8 are needed"
+      ],
+      [
+        "a disk that is mounted read-only",
+        (host) => {
+          host.mount = { point: "/srv", type: "ext4", readOnly: true, noExec: false }
+        },
+        "/srv/my_app on deploy@host.test lies on a file system that is mounted read-only: mount it for writing"
+      ],
+      [
+        "a disk without symbolic links",
+        (host) => {
+          host.mount = { point: "/srv", type: "vfat", readOnly: false, noExec: false }
+        },
+        "lies on a file system (vfat) that has no symbolic links"
       ]
     ]
     for (const [what, arrange, said] of cases) {

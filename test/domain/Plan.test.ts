@@ -2,14 +2,17 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import * as Option from "effect/Option"
+import { checks } from "../../src/domain/Checks.ts"
 import { HostState, Unfinished } from "../../src/domain/HostState.ts"
-import { plan, type Wanted } from "../../src/domain/Plan.ts"
+import { needsOf, plan, type Wanted } from "../../src/domain/Plan.ts"
+import { Metadata, Release } from "../../src/domain/Release.ts"
 import * as sample from "../kit/samples.ts"
 
 const wanted = (fields: Partial<Wanted> = {}): Wanted => ({
   target: sample.target(),
   release: sample.release(),
-  unpackedSize: 3000,
+  manifest: [{ _tag: "File", path: "my_app/bin/my_app", mode: 0o755, size: 3000, sha256: "0".repeat(64) }],
   removeUnfinished: false,
   ...fields
 })
@@ -111,7 +114,8 @@ describe("plan", () => {
     assert.deepStrictEqual(refusal(sample.hostState({ missingTools: ["tar"] })).tools, ["tar"])
     assert.deepStrictEqual(refusal(sample.hostState({ current: { _tag: "Occupied", by: "directory" } })), {
       reason: "current-occupied",
-      path: "/srv/my_app/releases/current"
+      path: "/srv/my_app/releases/current",
+      tools: []
     })
     assert.deepInclude(refusal(sample.hostState({ freeBytes: 3999 })), { reason: "no-space", needed: 4000, free: 3999 })
     assert.isTrue(Either.isRight(plan(sample.hostState({ freeBytes: 4000 }), wanted())))
@@ -119,6 +123,32 @@ describe("plan", () => {
 
   it("counts only what still has to arrive", () => {
     assert.isTrue(Either.isRight(plan(sample.hostState({ freeBytes: 3600, unfinished: [unfinished()] }), wanted())))
+    const there = sample.hostState({ freeBytes: 0, freeInodes: 0, releases: [sample.hostRelease()] })
+    assert.isTrue(Either.isRight(plan(there, wanted())))
+    assert.deepInclude(refusal(sample.hostState({ freeInodes: 8 })), { reason: "no-inodes", needed: 9, free: 8 })
+  })
+
+  it("refuses programs that cannot run there, unless told not to look", () => {
+    const release = sample.release({
+      metadata: Metadata.make({ binaries: { machines: ["aarch64"], interpreters: [] } })
+    })
+    assert.deepInclude(refusal(sample.hostState(), { release }), { reason: "wrong-machine", wants: ["aarch64"] })
+    const target = sample.target({ platformCheck: false })
+    assert.isTrue(Either.isRight(plan(sample.hostState(), wanted({ release, target }))))
+  })
+
+  it("refuses exactly what a check calls failed (property)", () => {
+    FastCheck.assert(
+      FastCheck.property(states, Arbitrary.make(Release), (state, release) => {
+        const refused = Either.getLeft(plan(state, wanted({ release })))
+        const failed = checks(state, needsOf(state, wanted({ release }))).filter(({ verdict }) => verdict === "failed")
+        assert.deepStrictEqual(
+          Option.getOrUndefined(refused),
+          failed.map(({ unfit }) => unfit).find((unfit) => unfit !== undefined)
+        )
+        assert.strictEqual(Option.isSome(refused), failed.length > 0)
+      })
+    )
   })
 
   const states = Arbitrary.make(HostState).map((state) => {

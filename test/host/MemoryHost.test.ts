@@ -52,6 +52,28 @@ describe("MemoryHost", () => {
       assert.include((yield* Effect.flip(put(session, sample()))).message, "No space left")
       host.freeBytes = oddSample().tarball.length
       assert.include((yield* Effect.flip(put(session, oddSample()))).message, "No space left")
+      host.freeBytes = 1_000_000_000
+      host.freeInodes = 3
+      assert.include((yield* Effect.flip(put(session, oddSample()))).message, "No space left")
+      host.clockAhead = 3600
+      host.mount = { point: "/srv", type: "xfs", readOnly: true, noExec: true }
+      host.loaders = ["/lib/ld-musl-aarch64.so.1"]
+      assert.deepInclude(
+        { ...(yield* session.inspect) },
+        {
+          base: "not-writable",
+          freeInodes: 3,
+          mount: host.mount,
+          loaders: host.loaders,
+          user: "deploy",
+          clock: { aheadMillis: 3_600_500, toleranceMillis: 500 }
+        }
+      )
+      host.clockAhead = undefined
+      host.mount = undefined
+      host.freeInodes = undefined
+      const silent = yield* session.inspect
+      assert.deepStrictEqual([silent.clock, silent.mount, silent.freeInodes], [undefined, undefined, undefined])
     }).pipe(Effect.provide(layer))
   )
 

@@ -277,6 +277,16 @@ export const contract = (
           })
           assert.isAbove(before.freeBytes, 0)
           assert.match(before.machine, /^\w+$/)
+          assert.isAbove(before.freeInodes ?? 1, 0)
+          assert.match(before.user ?? "", /^[\w-]+$/)
+          assert.isBelow(Math.abs(before.clock?.aheadMillis ?? Number.NaN) - 1000, before.clock?.toleranceMillis ?? 0)
+          assert.deepInclude(before.mount, { readOnly: false, noExec: false })
+          assert.isTrue(`${base}/`.startsWith(before.mount?.point ?? "?"))
+          assert.isAbove(before.loaders.length, 0)
+          assert.deepStrictEqual(
+            before.loaders.filter((loader) => !loader.startsWith("/lib")),
+            []
+          )
           yield* session.prepare
           yield* session.prepare
           assert.sameMembers([...files.names(base)], ["config", "releases"])

@@ -55,7 +55,44 @@ describe("state", () => {
     }
   })
 
+  it("reads what the disk, the clock and the platform are like", () => {
+    const state = Either.getOrThrow(
+      Reply.state(
+        answer(
+          ...good,
+          "inodes 12",
+          "user deploy",
+          "clock 1000",
+          "mounted ext4 ro noexec /a disk",
+          "loader /lib/ld-musl-x86_64.so.1",
+          "loader /lib64/ld-linux-x86-64.so.2"
+        ),
+        { asked: 900_000, answered: 901_000 }
+      )
+    )
+    assert.deepInclude(
+      { ...state },
+      {
+        freeInodes: 12,
+        user: "deploy",
+        mount: { type: "ext4", point: "/a disk", readOnly: true, noExec: true },
+        loaders: ["/lib/ld-musl-x86_64.so.1", "/lib64/ld-linux-x86-64.so.2"],
+        clock: { aheadMillis: 100_000, toleranceMillis: 1000 }
+      }
+    )
+  })
+
+  it("takes what cannot be found out for unknown", () => {
+    const odd = ["inodes -", "clock %s", "mounted ext4 / rw", "mounted \u001b ro exec /"]
+    const state = Either.getOrThrow(Reply.state(answer(...good, ...odd), { asked: 0, answered: 0 }))
+    assert.deepStrictEqual(
+      [state.freeInodes, state.clock, state.mount, state.user],
+      [undefined, undefined, undefined, undefined]
+    )
+  })
+
   for (const [what, lines] of [
+    ["a loader that is no path", [...good, "loader ld.so"]],
     ["no path", good.slice(1)],
     ["two paths", [...good, "path /other"]],
     ["a relative path", ["path app", ...good.slice(1)]],
@@ -130,6 +167,7 @@ describe("every decoder", () => {
   it("never throws, and shows nothing raw, whatever comes", () => {
     const words = FastCheck.constantFrom(
       ...["path", "base", "free", "machine", "current", "release", "damaged", "unrecorded", "upload", "lacks"],
+      ...["inodes", "clock", "mounted", "loader", "user"],
       ...["verdict", "fault", "usage", "unfit", "corrupt", "fail", scripts.replyBegin, scripts.replyEnd, "{}", ""]
     )
     const line = FastCheck.tuple(

@@ -51,6 +51,7 @@ const basic = [
   "cat",
   "chmod",
   "cut",
+  "date",
   "dd",
   "df",
   "du",

@@ -1,0 +1,215 @@
+/**
+ * What a deployment needs of a host, one check after another, over what one look showed. Pure: `deploy` refuses what
+ * `doctor` calls failed.
+ */
+import * as Schema from "effect/Schema"
+import { type HostState, type HostTool, unmeasured } from "./HostState.ts"
+import { lockOwner } from "./Lock.ts"
+import { bytes, duration } from "./Quantity.ts"
+import type { Binaries } from "./Release.ts"
+import { Unfit, unfitText } from "./Unfit.ts"
+
+/** One thing that was looked at. */
+export class Check extends Schema.Class<Check>("Check")({
+  name: Schema.Literal(
+    "file system",
+    "path",
+    "tools",
+    "current",
+    "space",
+    "inodes",
+    "execution",
+    "platform",
+    "clock",
+    "lock"
+  ),
+  /** `failed`: nothing can be deployed; `warning`: look at it; `unknown`: the host does not say. */
+  verdict: Schema.Literal("ok", "warning", "failed", "unknown"),
+  /** What was found, in words. */
+  found: Schema.String,
+  /** What to do; absent where nothing is to be done. */
+  advice: Schema.optional(Schema.String),
+  /** The facts, where it failed. */
+  unfit: Schema.optional(Unfit)
+}) {}
+
+/** What is about to arrive. */
+export interface Needs {
+  /** Bytes of what is still to be written. */
+  readonly bytes: number
+  /** Files and directories that are still to be made. */
+  readonly inodes: number
+  /** Whether any file may be executed. */
+  readonly executables: boolean
+  /** What its programs were built for; absent where nobody looked. */
+  readonly binaries: Binaries | undefined
+  /** Whether a host that cannot run them is refused. */
+  readonly platformCheck: boolean
+}
+
+type Name = Check["name"]
+
+const ok = (name: Name, found: string): Check => Check.make({ name, verdict: "ok", found })
+const unknown = (name: Name, found: string): Check => Check.make({ name, verdict: "unknown", found })
+const warning = (name: Name, found: string, advice: string): Check =>
+  Check.make({ name, verdict: "warning", found, advice })
+const failed = (name: Name, facts: Omit<Unfit, "tools"> & { readonly tools?: Unfit["tools"] }): Check => {
+  const unfit = Unfit.make(facts)
+  return Check.make({ name, verdict: "failed", unfit, ...unfitText(unfit) })
+}
+
+/** All checks, the gravest first. Without `needs` only what holds for any release. */
+export const checks = (state: HostState, needs?: Needs): ReadonlyArray<Check> => [
+  fileSystem(state),
+  path(state),
+  tools(state),
+  current(state),
+  space(state, needs),
+  inodes(state, needs),
+  execution(state, needs),
+  platform(state, needs),
+  clock(state),
+  lock(state)
+]
+
+/** Every rename of a deployment stays inside one folder, so that `releases` may well be a disk of its own. */
+const fileSystem = ({ mount, path }: HostState): Check => {
+  const name = "file system"
+  if (mount === undefined) return unknown(name, "the host does not tell how it is mounted")
+  if (mount.readOnly) return failed(name, { reason: "read-only", path })
+  if (linkless.includes(mount.type)) return failed(name, { reason: "no-links", path, has: [mount.type] })
+  return ok(name, `${mount.type} at ${mount.point}`)
+}
+
+const linkless: ReadonlyArray<string> = ["vfat", "msdos", "exfat"]
+
+const path = ({ base, path, user }: HostState): Check => {
+  const by = user === undefined ? "" : ` by ${user}`
+  switch (base) {
+    case "not-a-directory":
+    case "not-writable":
+      return failed("path", { reason: base, path })
+    case "ready":
+      return ok("path", `${path} can be written${by}`)
+    case "absent":
+      return ok("path", `${path} is not there yet and can be made${by}`)
+    case "incomplete":
+      return ok("path", `${path} lacks config/ or releases/, which can be made${by}`)
+  }
+}
+
+const tools = ({ missingTools, path }: HostState): Check => {
+  const needed: ReadonlyArray<typeof HostTool.Type> = missingTools
+  return needed.length === 0
+    ? ok("tools", "tar, gzip and one for SHA-256 are there")
+    : failed("tools", { reason: "missing-tools", path, tools: needed })
+}
+
+const current = ({ current, path }: HostState): Check => {
+  switch (current._tag) {
+    case "Occupied":
+      return failed("current", { reason: "current-occupied", path: `${path}/releases/current` })
+    case "Foreign":
+      return ok("current", `leads to ${current.to}, which is not a release`)
+    case "Linked":
+      return ok("current", `leads to deployer_${current.ref}`)
+    case "Absent":
+      return ok("current", "nothing is current yet")
+  }
+}
+
+const space = ({ freeBytes, path }: HostState, needs: Needs | undefined): Check => {
+  if (freeBytes === unmeasured) return unknown("space", "the host does not tell how much is free")
+  if (needs === undefined) return ok("space", `${bytes(freeBytes)} free`)
+  return needs.bytes > freeBytes
+    ? failed("space", { reason: "no-space", path, needed: needs.bytes, free: freeBytes })
+    : ok("space", `${bytes(freeBytes)} free, ${bytes(needs.bytes)} needed`)
+}
+
+const inodes = ({ freeInodes, path }: HostState, needs: Needs | undefined): Check => {
+  if (freeInodes === undefined) return unknown("inodes", "the file system does not count them, or the host does not")
+  if (needs === undefined) return ok("inodes", `${freeInodes} free`)
+  return needs.inodes > freeInodes
+    ? failed("inodes", { reason: "no-inodes", path, needed: needs.inodes, free: freeInodes })
+    : ok("inodes", `${freeInodes} free, ${needs.inodes} needed`)
+}
+
+const execution = ({ mount, path }: HostState, needs: Needs | undefined): Check => {
+  const name = "execution"
+  if (mount === undefined) return unknown(name, "the host does not tell how it is mounted")
+  if (!mount.noExec) return ok(name, "programs can be started there")
+  if (needs?.executables === false)
+    return ok(name, `${mount.point} is mounted noexec, and the release holds no programs`)
+  return needs?.platformCheck === true && (needs.binaries?.machines.length ?? 0) > 0
+    ? failed(name, { reason: "no-exec", path })
+    : warning(name, `${mount.point} is mounted noexec`, "programs and scripts of a release cannot be started there")
+}
+
+/** Machines whose programs each machine runs, by the names that `uname -m` gives; any other runs what is called like it. */
+const runs: Readonly<Record<string, ReadonlyArray<string>>> = {
+  x86_64: ["x86_64", "i386"],
+  amd64: ["x86_64", "i386"],
+  i386: ["i386"],
+  i486: ["i386"],
+  i586: ["i386"],
+  i686: ["i386"],
+  aarch64: ["aarch64", "arm"],
+  arm64: ["aarch64", "arm"],
+  armv6l: ["arm"],
+  armv7l: ["arm"],
+  armv8l: ["arm"],
+  riscv64: ["riscv64"],
+  ppc64le: ["ppc64le"],
+  ppc64: ["ppc64"],
+  s390x: ["s390x"],
+  loongarch64: ["loongarch64"]
+}
+
+const machines: ReadonlySet<string> = new Set(Object.values(runs).flat())
+
+/** Where the dynamic loaders are that a look lists. */
+const isUsualLoader = (loader: string): boolean => /^\/lib[^/]*\/ld[^/]*$/.test(loader)
+
+const platform = ({ loaders, machine, path }: HostState, needs: Needs | undefined): Check => {
+  const name = "platform"
+  const here = [machine, ...loaders].join(", ")
+  if (needs === undefined) return ok(name, here)
+  const { binaries, platformCheck } = needs
+  if (!platformCheck) return unknown(name, `${here}; not compared with the release (platformCheck: false)`)
+  if (binaries === undefined) return unknown(name, `${here}; nobody looked at what the release was built for`)
+  if (binaries.machines.length === 0) return ok(name, `${here}; the release holds no programs for one machine only`)
+
+  const runnable = runs[machine]
+  if (runnable === undefined || binaries.machines.some((other) => !machines.has(other)))
+    return unknown(name, `${here}; the release holds programs for ${binaries.machines.join(" and ")}`)
+  if (!binaries.machines.some((other) => runnable.includes(other)))
+    return failed(name, { reason: "wrong-machine", path, wants: binaries.machines, has: [machine] })
+
+  const { interpreters } = binaries
+  if (interpreters.length > 0 && !interpreters.some((loader) => loaders.includes(loader))) {
+    return interpreters.every(isUsualLoader)
+      ? failed(name, { reason: "no-loader", path, wants: interpreters, has: loaders })
+      : unknown(name, `${here}; the programs of the release are started by ${interpreters.join(" and ")}`)
+  }
+  return ok(name, `${here}; runs what the release holds for ${binaries.machines.join(" and ")}`)
+}
+
+/** Milliseconds by which clocks may differ without a word. */
+const skewMillis = 60_000
+
+const clock = ({ clock }: HostState): Check => {
+  if (clock === undefined) return unknown("clock", "the host does not tell the time")
+  const { aheadMillis, toleranceMillis } = clock
+  const off = Math.abs(aheadMillis)
+  if (off - toleranceMillis < skewMillis) return ok("clock", "as here, within a minute")
+  return warning(
+    "clock",
+    `${duration(off)} ${aheadMillis > 0 ? "ahead of" : "behind"} this machine's`,
+    "let both keep time (chrony, systemd-timesyncd); locks go by the host's clock alone, so nothing is refused"
+  )
+}
+
+const lock = ({ lock }: HostState): Check =>
+  lock === undefined
+    ? ok("lock", "nobody has it")
+    : warning("lock", `locked by ${lockOwner(lock)}`, "wait for them (wait=5m), or take it away with deployer unlock")

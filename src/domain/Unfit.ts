@@ -1,0 +1,112 @@
+/**
+ * Why a host cannot take a release: facts, and the sentence for them.
+ */
+import * as Schema from "effect/Schema"
+import { HostTool } from "./HostState.ts"
+import { bytes } from "./Quantity.ts"
+
+/** Facts about what stands in the way. */
+export const unfitFields = {
+  reason: Schema.Literal(
+    "not-a-directory",
+    "not-writable",
+    "read-only",
+    "no-links",
+    "no-exec",
+    "current-occupied",
+    "missing-tools",
+    "no-space",
+    "no-inodes",
+    "wrong-machine",
+    "no-loader",
+    "not-a-deployer-path"
+  ),
+  path: Schema.String,
+  tools: Schema.optionalWith(Schema.Array(HostTool), { default: () => [] }),
+  /** Bytes for `no-space`, files and directories for `no-inodes`. */
+  needed: Schema.optional(Schema.Number),
+  free: Schema.optional(Schema.Number),
+  /** What the release was built for: machines for `wrong-machine`, dynamic loaders for `no-loader`. */
+  wants: Schema.optional(Schema.Array(Schema.String)),
+  /** What the host has of these; for `no-links` the kind of its file system. */
+  has: Schema.optional(Schema.Array(Schema.String))
+}
+
+/** What stands in the way. */
+export const Unfit = Schema.Struct(unfitFields)
+/** What stands in the way. */
+export type Unfit = typeof Unfit.Type
+
+const packages = { tar: "tar", gzip: "gzip", sha256: "coreutils" } as const
+
+const list = (words: ReadonlyArray<string> = []): string => words.join(" and ")
+
+/** What was found and what to do about it; with an address also where. */
+export const unfitText = (
+  { free = 0, has, needed = 0, path, reason, tools, wants }: Unfit,
+  address?: string
+): { readonly found: string; readonly advice: string } => {
+  const where = address === undefined ? path : `${path} on ${address}`
+  const host = address ?? "the host"
+  switch (reason) {
+    case "not-a-directory":
+      return {
+        found: `${where} cannot hold releases: it, something above it, or config or releases in it is not a directory`,
+        advice: `move that away, or choose another "path"`
+      }
+    case "not-writable":
+      return {
+        found: `${where} cannot be written by this user`,
+        advice: `change its owner, or choose another "path"`
+      }
+    case "read-only":
+      return {
+        found: `${where} lies on a file system that is mounted read-only`,
+        advice: `mount it for writing (if it was once: see the kernel's log for errors of the disk), or choose another "path"`
+      }
+    case "no-links":
+      return {
+        found: `${where} lies on a file system (${list(has)}) that has no symbolic links, so nothing can be switched`,
+        advice: `choose a "path" on another one`
+      }
+    case "no-exec":
+      return {
+        found: `${where} lies on a file system that is mounted noexec, and the release holds programs`,
+        advice: `mount it with exec, choose another "path", or set "platformCheck: false" where none of them is started`
+      }
+    case "current-occupied":
+      return {
+        found: `${where} is not a link but a file or directory that deployer did not make, so nothing can be switched`,
+        advice: "move it away and deploy again"
+      }
+    case "missing-tools": {
+      const names = tools.map((tool) => packages[tool]).join(" ")
+      return {
+        found: `${address ?? "The host"} lacks ${list(tools.map((tool) => (tool === "sha256" ? "sha256sum, shasum or openssl" : tool)))}`,
+        advice: `install it there (apt-get install ${names}, apk add ${names} or dnf install ${names}) and deploy again`
+      }
+    }
+    case "no-space":
+      return {
+        found: `${where} has ${bytes(free)} free, and ${bytes(needed)} are needed for the tarball and what is in it`,
+        advice: "make room (deployer manage prune) and deploy again"
+      }
+    case "no-inodes":
+      return {
+        found: `${where} has room for ${free} more files and directories (inodes), and ${needed} are needed`,
+        advice: "make room (deployer manage prune, or remove many small files) and deploy again"
+      }
+    case "wrong-machine":
+      return {
+        found: `The release holds programs for ${list(wants)}, and ${host} is ${list(has)}`,
+        advice: `build it for the host (for Docker: args: ["--platform=…"]), or set "platformCheck: false" where none of them is started`
+      }
+    case "no-loader":
+      return {
+        found: `The programs of the release are started by ${list(wants)}, and ${host} has ${has?.length ? `only ${list(has)}` : "no such file"}: it has another C library`,
+        advice: `build it on an image with the host's C library (musl for Alpine, glibc for Debian, Ubuntu, Fedora), link it statically, or set "platformCheck: false"`
+      }
+    case "not-a-deployer-path":
+      return { found: `There is nothing of deployer's at ${where} yet`, advice: "deploy to it first" }
+  }
+}
