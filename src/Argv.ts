@@ -279,6 +279,22 @@ const read = ({ path, rest, task }: Located): Read => {
 
 const isOn = (read: Read, option: OptionSpec): boolean => (read.values.get(option) ?? []).length > 0
 
+/** The flag, known on every line, that asks for data in place of words. */
+export const dataOption = "json"
+
+/** Whether a line asks for data, even one that makes no sense otherwise. */
+export const isData =
+  (root: TaskSpec) =>
+  (argv: ReadonlyArray<string>): boolean => {
+    const end = argv.indexOf("--")
+    const before = end === -1 ? argv : argv.slice(0, end)
+    const option = root.options.find(({ name }) => name === dataOption)
+    if (option === undefined) return false
+    // Where no task is found, nothing tells what its words mean; so `json` means itself.
+    const located = Either.getOrElse(locate(root, before), (): Located => ({ path: [root], task: root, rest: before }))
+    return isOn(read(located), option)
+  }
+
 const extraWord = ({ path, task }: Located, word: string): UsageError => {
   const options = path.flatMap((task) => task.options)
   const meant = suggest(

@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import { dataOption } from "./Argv.ts"
 import { runAction, ssh } from "./commands/actions.ts"
 import { build } from "./commands/build.ts"
 import { buildAndDeploy } from "./commands/buildAndDeploy.ts"
@@ -18,8 +19,9 @@ import { init } from "./commands/init.ts"
 import { LockWait, lock, unlock } from "./commands/locking.ts"
 import { insistOnIntegrity } from "./commands/manage/host.ts"
 import * as manage from "./commands/manage.ts"
-import * as view from "./commands/view.ts"
+import { jsonSchema, reports } from "./commands/reports.ts"
 import type { actions } from "./domain/Target.ts"
+import { answer, conversation } from "./terminal/Answer.ts"
 import { Prompt } from "./terminal/Prompt.ts"
 
 // Options that several commands share
@@ -94,16 +96,14 @@ const initTask = Command.make(
     ),
     yes
   },
-  ({ forceInit }) => Effect.flatMap(init({ forceInit }), (report) => view.print(view.initReport(report)))
+  ({ forceInit }) => Effect.flatMap(init({ forceInit }), answer(reports.init))
 ).pipe(
   answering,
   Command.withDescription("Makes deployer/ with a config to fill in, the release store and its database.")
 )
 
 const buildTask = Command.make("build", { target, envFileName }, ({ envFileName, target }) =>
-  Effect.flatMap(build({ target, envFileName: Option.getOrUndefined(envFileName) }), (report) =>
-    view.print(view.buildReport(report))
-  )
+  Effect.flatMap(build({ target, envFileName: Option.getOrUndefined(envFileName) }), answer(reports.build))
 ).pipe(
   Command.withDescription(
     "Builds a release, packs it and files it in the release store. Example: deployer build target=prod"
@@ -121,9 +121,10 @@ const deployTask = Command.make(
   },
   ({ plan, release, target }) => {
     const options = { target, release: Option.getOrUndefined(release) }
-    return plan
-      ? Effect.flatMap(planDeploy(options), (plan) => view.print(view.deployPlan(plan)))
-      : Effect.flatMap(deploy(options), (report) => view.print(view.deployReport(report)))
+    return Effect.flatMap(
+      Effect.if(plan, { onTrue: () => planDeploy(options), onFalse: () => deploy(options) }),
+      answer(reports.deploy)
+    )
   }
 ).pipe(
   answering,
@@ -138,10 +139,9 @@ const buildAndDeployTask = Command.make(
   { target, envFileName, wait, yes },
   ({ envFileName, target }) =>
     Effect.flatMap(
-      buildAndDeploy({ target, envFileName: Option.getOrUndefined(envFileName) }, (built) =>
-        view.print(view.buildReport(built))
-      ),
-      ({ deployed }) => view.print(view.deployReport(deployed))
+      // The first answer stands where there is no second one: the release is in the store.
+      buildAndDeploy({ target, envFileName: Option.getOrUndefined(envFileName) }, answer(reports.build_and_deploy)),
+      answer(reports.build_and_deploy)
     )
 ).pipe(
   answering,
@@ -149,12 +149,16 @@ const buildAndDeployTask = Command.make(
   Command.withDescription("Builds a release and deploys just that. Example: deployer build_and_deploy target=prod")
 )
 
-const sshTask = Command.make("ssh", { target }, ssh).pipe(
+const sshTask = Command.make("ssh", { target }, (options) =>
+  conversation("ssh", "run a command of the target's with start, stop or restart, or leave json out")(ssh(options))
+).pipe(
   Command.withDescription("Opens a shell on the target's host, in the target's path. Example: deployer ssh target=prod")
 )
 
 const actionTask = (action: (typeof actions)[number]) =>
-  Command.make(action, { target, wait }, ({ target }) => runAction({ target, action })).pipe(
+  Command.make(action, { target, wait }, ({ target }) =>
+    Effect.flatMap(runAction({ target, action }), answer(reports[action]))
+  ).pipe(
     waiting,
     Command.withDescription(
       `Runs the current release's own ${action} command on the target's host. Example: deployer ${action} target=prod`
@@ -170,7 +174,7 @@ const lockTask = Command.make(
       Options.withDescription("what for; shown to everybody who is kept out")
     )
   },
-  (options) => Effect.flatMap(lock(options), (report) => view.print(view.lockReport(report)))
+  (options) => Effect.flatMap(lock(options), answer(reports.lock))
 ).pipe(
   Command.withDescription(
     'Keeps everybody from changing what is on the target\'s host. Example: deployer lock target=prod reason="migrating the database"'
@@ -178,7 +182,7 @@ const lockTask = Command.make(
 )
 
 const unlockTask = Command.make("unlock", { target, yes }, (options) =>
-  Effect.flatMap(unlock(options), (report) => view.print(view.lockReport(report)))
+  Effect.flatMap(unlock(options), answer(reports.unlock))
 ).pipe(
   answering,
   Command.withDescription(
@@ -210,14 +214,12 @@ const infoTask = Command.make("info", { target: optionalTarget, ...ref }, ({ tar
   Effect.gen(function* () {
     const ref = given(words)
     if (Option.isNone(target)) {
-      return Option.isNone(ref)
-        ? view.storeInfo(yield* manage.storeInfo())
-        : view.releaseInfo(yield* manage.releaseInfo(ref.value))
+      return Option.isNone(ref) ? yield* manage.storeInfo() : yield* manage.releaseInfo(ref.value)
     }
     return Option.isNone(ref)
-      ? view.hostInfo(yield* manage.hostInfo(target.value))
-      : view.hostReleaseInfo(yield* manage.hostReleaseInfo(target.value, ref.value))
-  }).pipe(Effect.flatMap(view.print))
+      ? yield* manage.hostInfo(target.value)
+      : yield* manage.hostReleaseInfo(target.value, ref.value)
+  }).pipe(Effect.flatMap(answer(reports["manage info"])))
 ).pipe(
   Command.withDescription(
     "Lists all releases, or shows one in full. Examples: deployer manage info, deployer manage info 3F2A target=prod"
@@ -228,7 +230,7 @@ const pruneTask = Command.make("prune", { target: optionalTarget, ...name, wait,
   Effect.gen(function* () {
     const name = yield* required("a name, as in: deployer manage prune name=my_app", words)
     return Option.isNone(target) ? yield* manage.pruneStore(name) : yield* manage.pruneHost(target.value, name)
-  }).pipe(Effect.flatMap((report) => view.print(view.removal(report))))
+  }).pipe(Effect.flatMap(answer(reports["manage prune"])))
 ).pipe(
   answering,
   waiting,
@@ -241,7 +243,7 @@ const deleteTask = Command.make("delete", { target: optionalTarget, ...ref, wait
   Effect.gen(function* () {
     const ref = yield* required("a ref, as in: deployer manage delete ref=3F2A", words)
     return Option.isNone(target) ? yield* manage.deleteFromStore(ref) : yield* manage.deleteFromHost(target.value, ref)
-  }).pipe(Effect.flatMap((report) => view.print(view.removal(report))))
+  }).pipe(Effect.flatMap(answer(reports["manage delete"])))
 ).pipe(
   answering,
   waiting,
@@ -253,7 +255,7 @@ const deleteTask = Command.make("delete", { target: optionalTarget, ...ref, wait
 const linkTask = Command.make("ln", { target, ...ref, wait }, ({ target, ...words }) =>
   required("a ref, as in: deployer manage ln ref=3F2A target=prod", words).pipe(
     Effect.flatMap((ref) => manage.link(target, ref)),
-    Effect.flatMap((report) => view.print(view.linked(report)))
+    Effect.flatMap(answer(reports["manage ln"]))
   )
 ).pipe(
   waiting,
@@ -273,7 +275,7 @@ const integrityTask = Command.make(
   },
   ({ fix, target }) =>
     Effect.flatMap(manage.integrity(target, { fix }), (report) =>
-      Effect.zipRight(view.print(view.integrity(report)), insistOnIntegrity(report))
+      Effect.zipRight(answer(reports["manage integrity"])(report), insistOnIntegrity(report))
     )
 ).pipe(
   answering,
@@ -283,19 +285,29 @@ const integrityTask = Command.make(
   )
 )
 
-const manageTask = Command.make("manage", { target: optionalTarget }, ({ target }) => manage.manage(target)).pipe(
+const manageTask = Command.make("manage", { target: optionalTarget }, ({ target }) =>
+  conversation("manage", "name one of its verbs, as in: deployer manage info json")(manage.manage(target))
+).pipe(
   Command.withSubcommands([infoTask, pruneTask, deleteTask, linkTask, integrityTask]),
   Command.withDescription(
     "Looks after releases, in the store or on a host: interactively, or one verb at a time. Example: deployer manage target=prod"
   )
 )
 
-/** The whole command line. `root` is parsed in front of every task. */
+const schemaTask = Command.make("schema", {}, () => Effect.flatMap(jsonSchema, answer(reports.schema))).pipe(
+  Command.withDescription("Shows the JSON Schema of what each command writes with json.")
+)
+
+/** The whole command line. `root` and `json` are parsed in front of every task. */
 export const command = Command.make("deployer", {
   root: Options.text("root").pipe(
     Options.withPseudoName("DIR"),
     Options.withDescription("the project root; without it: the nearest folder upwards with deployer/config"),
     Options.optional
+  ),
+  // Who runs the tree sees to it, so that a line that makes no sense is answered in the same way.
+  json: Options.boolean(dataOption).pipe(
+    Options.withDescription("writes one JSON document to standard output and nothing else, whatever comes of the task")
   )
 }).pipe(
   Command.withSubcommands([
@@ -309,7 +321,8 @@ export const command = Command.make("deployer", {
     sshTask,
     actionTask("start"),
     actionTask("stop"),
-    actionTask("restart")
+    actionTask("restart"),
+    schemaTask
   ]),
   Command.withDescription("Builds releases in containers and puts them on plain hosts over SSH.")
 )

@@ -10,12 +10,17 @@ import * as Cause from "effect/Cause"
 import type * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Inspectable from "effect/Inspectable"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
 import * as Argv from "./Argv.ts"
 import { said } from "./internal/said.ts"
+import { Answer } from "./terminal/Answer.ts"
+import { errorFields, Failure } from "./terminal/Failure.ts"
 
 const name = "deployer"
 
@@ -81,12 +86,79 @@ export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
   return bug.length > 0 ? bug : [`${name}: interrupted`]
 }
 
+/** A failure as the one document that stdout holds where data was asked for. `report`: what there was to report before. */
+export const failure = (
+  cause: Cause.Cause<unknown>,
+  { report, status }: { readonly status: number; readonly report?: unknown }
+): Failure => {
+  const rest = { exitStatus: status, ...(report === undefined ? {} : { report }) }
+  const expected = Cause.failureOption(cause)
+  if (Option.isSome(expected) && !isQuit(expected.value)) {
+    const error = ValidationError.isValidationError(expected.value)
+      ? { _tag: "UsageError" }
+      : errorFields(expected.value)
+    return Failure.make({ message: sentence(expected.value), error, ...rest })
+  }
+  const defects = Option.isNone(expected) ? Cause.keepDefects(cause) : Option.none()
+  return Option.match(defects, {
+    onNone: () => Failure.make({ message: "interrupted", error: { _tag: "Interrupted" }, ...rest }),
+    onSome: (defects) =>
+      Failure.make({
+        message: `this is a bug: ${sentence(Cause.squash(defects))}`,
+        error: { _tag: "Bug", details: Cause.pretty(defects, { renderErrorCause: true }) },
+        ...rest
+      })
+  })
+}
+
+const encodeFailure = Schema.encodeSync(Failure)
+
+/** A document as it is written: one line of JSON. */
+export const document = (content: unknown): string =>
+  JSON.stringify(content instanceof Failure ? encodeFailure(content) : content)
+
+/** The end of a process as it was in truth, which its program cannot know. */
+export interface Ending {
+  /** What counts in place of how the program ended. */
+  readonly exit: (exit: Exit.Exit<unknown, unknown>) => Exit.Exit<unknown, unknown>
+  /** The number of the signal that ended it. */
+  readonly signal: () => number | undefined
+}
+
 /** What surrounds a run. */
 export interface Options {
   readonly version: string
   /** Whether help on stdout may have colours. */
   readonly color: boolean
+  /** Absent: the program's own end is all. */
+  readonly ending?: Ending
 }
+
+/** Whether a command line asks for data: for one JSON document on stdout, and nothing else there. */
+export const isData = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>) =>
+  Argv.isData(Argv.spec(command))
+
+/** Keeps the last answer of a program back, and writes it when it has ended, or a failure in its place. */
+const withDocument =
+  ({ log }: Console.Console, { ending }: Options) =>
+  <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(Ref.make<unknown>(undefined), (last) =>
+      program.pipe(
+        Effect.provideService(Answer, { keep: (content) => Ref.set(last, content) }),
+        Effect.onExit((own) =>
+          Effect.flatMap(Ref.get(last), (content) => {
+            const exit = (ending?.exit ?? identity)(own)
+            const status = exitStatus(exit, ending?.signal())
+            return exit._tag === "Failure"
+              ? log(document(failure(exit.cause, { status, report: content })))
+              : // Help, versions and completions are for people and shells, and were written already.
+                content === undefined
+                ? Effect.void
+                : log(document(content))
+          })
+        )
+      )
+    )
 
 const noise = /^\s*(A user-defined piece of text|A true or false value|This setting is optional)\.$/
 
@@ -110,19 +182,22 @@ const parserConsole = (base: Console.Console, color: boolean): Console.Console =
 })
 
 const footer = HelpDoc.p(
-  "Values are given as key=value, --key=value or --key value; flags as key or --key. Every task understands --help; --version, --completions bash|zsh|fish and --log-level LEVEL go anywhere."
+  "Values are given as key=value, --key=value or --key value; flags as key or --key. Every task understands --help and json (one JSON document on standard output); --version, --completions bash|zsh|fish and --log-level LEVEL go anywhere."
 )
 
 /** Runs a command tree on the arguments after the program's name. Log lines go to stderr: stdout is for results. */
 export const run =
   <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>, options: Options) =>
   (argv: ReadonlyArray<string>) =>
-    Effect.consoleWith((base) =>
-      Effect.flatMap(Argv.normalize(Argv.spec(command))(argv), (tokens) => {
-        const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, base))
+    Effect.consoleWith((base) => {
+      const isAsked = isData(command)(argv)
+      // What anybody else writes has no place beside the document.
+      const handlers = isAsked ? { ...base, log: base.error, info: base.error, debug: base.error } : base
+      return Effect.flatMap(Argv.normalize(Argv.spec(command))(argv), (tokens) => {
+        const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, handlers))
         return Command.run(quiet, { name, version: options.version, executable: name, footer })([name, name, ...tokens])
-      }).pipe(Effect.withConsole(parserConsole(base, options.color)))
-    ).pipe(
+      }).pipe(Effect.withConsole(parserConsole(base, options.color)), isAsked ? withDocument(base, options) : identity)
+    }).pipe(
       Effect.provide(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false })),
       Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger)))
     )

@@ -67,7 +67,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   commands: ["domain", "internal", "terminal", ...services],
   "Version.ts": [],
   "Argv.ts": ["internal"],
-  "Main.ts": ["Argv.ts", "internal"],
+  "Main.ts": ["Argv.ts", "internal", "terminal"],
   "Cli.ts": ["commands", "domain", "terminal", "Argv.ts"],
   "Live.ts": ["internal", "terminal", ...services],
   "index.ts": ["commands", "domain", "terminal", ...services, "Cli.ts", "Live.ts", "Version.ts"],

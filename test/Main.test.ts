@@ -177,7 +177,7 @@ describe("the process", () => {
         throws: Effect.ensuring(Effect.zipRight(Effect.sync(() => { setTimeout(() => { throw new Error("aside") }, 10) }), Effect.never), cleanUp),
         floods: Effect.forever(Effect.zipRight(Effect.sleep(1), Effect.sync(() => process.stdout.write("x".repeat(10000) + "\\n")))).pipe(Effect.timeoutOption(500))
       }
-      runMain(programs[process.argv[2]])`
+      runMain(() => programs[process.argv[2]])`
     await build({
       stdin: { contents: source, resolveDir: path.resolve(import.meta.dirname, ".."), loader: "ts" },
       outfile: path.join(folder, "main.mjs"),

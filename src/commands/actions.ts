@@ -9,12 +9,19 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { locked } from "./locking.ts"
 
+const said = {
+  /** What the command wrote, of each at most the last 64 KiB. */
+  stdout: Schema.String,
+  stderr: Schema.String
+}
+
 /** A command of the release ended with an error; the exit status is passed on. */
 export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFailed", {
   address: Schema.String,
   action: Schema.Literal("start", "stop", "restart"),
   command: Schema.String,
-  status: Schema.Int
+  status: Schema.Int,
+  ...said
 }) {
   get exitStatus(): number {
     return this.status
@@ -37,11 +44,31 @@ export class ShellExited extends Schema.TaggedError<ShellExited>()("ShellExited"
 }
 
 /** An action of the current release was done. */
-export class ActionReport extends Schema.Class<ActionReport>("ActionReport")({
+export class ActionReport extends Schema.TaggedClass<ActionReport>()("ActionReport", {
   address: Schema.String,
   action: Schema.Literal("start", "stop", "restart"),
-  command: Schema.String
+  command: Schema.String,
+  ...said
 }) {}
+
+/** Bytes of each output that a report holds. */
+const longest = 64 * 1024
+
+/** Keeps the ends of what is passed on to the reporter meanwhile. */
+const hearing = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const reporter = yield* Reporter.Reporter
+    const heard = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
+    const emit = (event: Reporter.Event) => {
+      if (event._tag === "Output") {
+        const from = event.isResult ? "stdout" : "stderr"
+        heard[from] = Buffer.concat([heard[from], event.chunk]).subarray(-longest)
+      }
+      return reporter.emit(event)
+    }
+    const value = yield* Effect.provideService(self, Reporter.Reporter, { emit })
+    return [value, { stdout: heard.stdout.toString(), stderr: heard.stderr.toString() }] as const
+  })
 
 /** Runs the target's own command for an action in the current release's folder; its output is the result. */
 export const runAction = Effect.fn("runAction")(function* (options: {
@@ -52,11 +79,11 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   const command = actionCommand(session.target, options.action)
   const { address } = session
   yield* Reporter.note(`Running ${options.action} on ${address}: ${command}`)
-  const status = yield* session
+  const [status, output] = yield* session
     .run(command, { name: session.target.name, isResult: true })
-    .pipe(locked(session, options.action))
-  if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status })
-  return ActionReport.make({ address, action: options.action, command })
+    .pipe(hearing, locked(session, options.action))
+  if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status, ...output })
+  return ActionReport.make({ address, action: options.action, command, ...output })
 }, Effect.scoped)
 
 /** Gives the terminal to a shell on the host, in the target's path. */

@@ -29,7 +29,7 @@ export interface BuildOptions {
 }
 
 /** What was built. */
-export class BuildReport extends Schema.Class<BuildReport>("BuildReport")({ release: Release }) {}
+export class BuildReport extends Schema.TaggedClass<BuildReport>()("BuildReport", { release: Release }) {}
 
 /** Builds a release for a target and yields what was stored. */
 export const build = Effect.fn("build")(function* (options: BuildOptions) {

@@ -2,10 +2,17 @@
  * `build_and_deploy`: builds a release and deploys exactly that one.
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { type BuildOptions, type BuildReport, build } from "./build.ts"
-import { deployRelease } from "./deploy.ts"
+import { type BuildOptions, BuildReport, build } from "./build.ts"
+import { DeployReport, deployRelease } from "./deploy.ts"
+
+/** What was built, and what was done with it. */
+export class BuildAndDeployReport extends Schema.TaggedClass<BuildAndDeployReport>()("BuildAndDeployReport", {
+  built: BuildReport,
+  deployed: DeployReport
+}) {}
 
 /**
  * Builds and deploys. There is no question which release: it is the one that was just built. `onBuilt` runs between the
@@ -19,5 +26,5 @@ export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
   const target = yield* findTarget(config, options.target)
   const built = yield* build(options)
   yield* onBuilt(built)
-  return { built, deployed: yield* deployRelease(target, built.release) }
+  return BuildAndDeployReport.make({ built, deployed: yield* deployRelease(target, built.release) })
 })

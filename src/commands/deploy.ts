@@ -50,7 +50,7 @@ export interface DeployOptions {
 }
 
 /** What was done. */
-export class DeployReport extends Schema.Class<DeployReport>("DeployReport")({
+export class DeployReport extends Schema.TaggedClass<DeployReport>()("DeployReport", {
   plan: DeployPlan,
   /** From the look at the host to the end of the last step, in milliseconds. */
   millis: Schema.NonNegative

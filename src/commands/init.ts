@@ -28,7 +28,7 @@ export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()
 }
 
 /** What `init` made. */
-export class InitReport extends Schema.Class<InitReport>("InitReport")({
+export class InitReport extends Schema.TaggedClass<InitReport>()("InitReport", {
   /** The project root, absolute. */
   root: Schema.String,
   /** Absolute. */

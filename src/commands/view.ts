@@ -1,15 +1,14 @@
 /**
  * Reports as text for people. Pure but for the width of the terminal.
  */
-import * as Terminal from "@effect/platform/Terminal"
-import * as Console from "effect/Console"
-import * as Effect from "effect/Effect"
 import { lockOwner } from "../domain/Lock.ts"
 import type { DeployPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import type { View } from "../terminal/Answer.ts"
 import { bytes, dateTime, duration } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
+import type { ActionReport } from "./actions.ts"
 import type { BuildReport } from "./build.ts"
 import type { DeployReport } from "./deploy.ts"
 import type { InitReport } from "./init.ts"
@@ -17,17 +16,7 @@ import type { LockReport } from "./locking.ts"
 import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
 import type { Removal } from "./manage/removal.ts"
 import type { ReleaseInfo, StoreInfo } from "./manage/store.ts"
-
-/** Text that may depend on the columns of the terminal; without a terminal nothing is cut. */
-export type View = (columns: number | undefined) => string
-
-/** Writes a view to standard output. */
-export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal> =>
-  Effect.gen(function* () {
-    const terminal = yield* Terminal.Terminal
-    const columns = (yield* terminal.isTTY) ? yield* terminal.columns : undefined
-    yield* Console.log(view(columns))
-  })
+import type { DocumentSchema } from "./reports.ts"
 
 const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
   const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
@@ -200,6 +189,18 @@ export const lockReport =
   ({ address, lock }: LockReport): View =>
   () =>
     lock === undefined ? `${address} is not locked` : `${address} is locked by ${lockOwner(lock)}`
+
+/** Nothing: what the command said was shown as it came. */
+export const actionReport =
+  (_: ActionReport): View =>
+  () =>
+    ""
+
+/** The schema as it goes into a file. */
+export const documentSchema =
+  (schema: DocumentSchema): View =>
+  () =>
+    JSON.stringify(schema, null, 2)
 
 /** What was removed. */
 export const removal =

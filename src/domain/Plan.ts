@@ -31,7 +31,7 @@ export const Step = Schema.Union(
 export type Step = typeof Step.Type
 
 /** What is going to be done, and on what it rests. */
-export class DeployPlan extends Schema.Class<DeployPlan>("DeployPlan")({
+export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
   target: Schema.String,
   /** `user@host:port`. */
   address: Schema.String,

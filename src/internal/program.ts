@@ -4,13 +4,14 @@
 import process from "node:process"
 import * as Command from "@effect/cli/Command"
 import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Cli from "../Cli.ts"
 import * as Main from "../Main.ts"
 import { version } from "../Version.ts"
 import { hasColor } from "./color.ts"
-import { runMain } from "./runMain.ts"
+import { type Given, runMain } from "./runMain.ts"
 
 /** Runs the arguments after the program's name and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
@@ -23,6 +24,13 @@ export const main = (argv: ReadonlyArray<string>): void => {
       )
     )
   )
-  const program = Main.run(command, { version, color: hasColor(process.stdout, process.env) })(argv)
-  runMain(Effect.provide(program, NodeContext.layer))
+  const color = hasColor(process.stdout, process.env)
+  const program = ({ ending, write }: Given) =>
+    Console.consoleWith((base) =>
+      Effect.withConsole(Main.run(command, { version, color, ending })(argv), {
+        ...base,
+        log: (...words) => Effect.sync(() => write(`${words.join(" ")}\n`))
+      })
+    ).pipe(Effect.provide(NodeContext.layer))
+  runMain(program, { isData: Main.isData(command)(argv) })
 }

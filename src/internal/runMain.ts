@@ -22,12 +22,34 @@ const isUnread = (error: unknown): boolean => ["EPIPE", "ERR_STREAM_DESTROYED"].
 const unwritten = (error: Error) =>
   Cause.fail({ message: `The result could not be written to standard output: ${error.message}` })
 
+/** What a program gets from its process. */
+export interface Given {
+  readonly ending: Main.Ending
+  /** Writes to standard output. */
+  readonly write: (text: string) => void
+}
+
+/** The way to standard output. Where that has room for one document alone, everybody else is sent to standard error. */
+const takeStdout = (isData: boolean) => {
+  const { stderr, stdout } = process
+  const write = stdout.write.bind(stdout)
+  if (isData) {
+    // For `console.log` in a config, a builder or a hook: nobody else here writes past the program's console.
+    Object.assign(stdout, { write: stderr.write.bind(stderr) })
+  }
+  return (text: string, done?: (error?: Error | null) => void) => write(text, "utf8", done)
+}
+
 /**
  * Runs a program to its end and ends the process. SIGINT, SIGTERM and SIGHUP interrupt it; another one meanwhile does not
  * skip the clean-up, which has a bounded time instead. A reader of stdout that went away (`| head`) is not an error, a full
  * disk under it is.
  */
-export const runMain = <E>(program: Effect.Effect<unknown, E>): void => {
+export const runMain = <E>(
+  program: (given: Given) => Effect.Effect<unknown, E>,
+  { isData = false }: { readonly isData?: boolean } = {}
+): void => {
+  const write = takeStdout(isData)
   let received: number | undefined
   let crash: Exit.Exit<never, unknown> | undefined
   let over = false
@@ -41,18 +63,25 @@ export const runMain = <E>(program: Effect.Effect<unknown, E>): void => {
     if (Exit.isFailure(exit)) say(Main.report(exit.cause))
     const status = Main.exitStatus(exit, received)
     // Whatever stdout still holds is written first.
-    process.stdout.write("", (error) => {
+    write("", (error) => {
       if (!(error instanceof Error) || isUnread(error) || Exit.isFailure(exit)) return leave(status)
       say(Main.report(unwritten(error)))
       leave(Main.Status.failed)
     })
   }
 
+  // The program did not come to its own end, so nobody has written a document.
+  const giveUp = (message: string, exitStatus: number) => {
+    say([`deployer: ${message}`])
+    if (isData) write(`${Main.document(Main.failure(Cause.fail({ message }), { status: exitStatus }))}\n`)
+  }
+
   const stop = () => {
     fiber.unsafeInterruptAsFork(fiber.id())
     setTimeout(() => {
-      say([`deployer: clean-up did not end within ${patience / 1000} seconds; the next command removes what is left`])
-      leave(received === undefined ? Main.Status.bug : 128 + received)
+      const status = received === undefined ? Main.Status.bug : 128 + received
+      giveUp(`clean-up did not end within ${patience / 1000} seconds; the next command removes what is left`, status)
+      leave(status)
     }, patience).unref()
   }
 
@@ -74,11 +103,13 @@ export const runMain = <E>(program: Effect.Effect<unknown, E>): void => {
   process.stderr.on("error", () => {})
   process.on("exit", (status) => {
     if (over) return
-    say(["deployer: ended by a process.exit in the config, a builder or a hook, before the command was done"])
-    process.exitCode = status === Main.Status.done ? Main.Status.failed : status
+    const exitStatus = status === Main.Status.done ? Main.Status.failed : status
+    giveUp("ended by a process.exit in the config, a builder or a hook, before the command was done", exitStatus)
+    process.exitCode = exitStatus
   })
 
-  const fiber = Effect.runFork(program)
+  const ending: Main.Ending = { exit: (exit) => crash ?? exit, signal: () => received }
+  const fiber = Effect.runFork(program({ ending, write }))
   const keepAlive = setInterval(() => {}, 2 ** 31 - 1)
   fiber.addObserver((exit) => {
     clearInterval(keepAlive)

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import { hasColor } from "../internal/color.ts"
+import { isData } from "./Answer.ts"
 import { bytes, duration, rate } from "./format.ts"
 import { truncate } from "./Table.ts"
 
@@ -201,7 +202,7 @@ const draw = (sink: Sink) => {
   }
 
   return (event: Event): Effect.Effect<void> =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
+    Effect.zipWith(Clock.currentTimeMillis, isData, (now, isData) => {
       switch (event._tag) {
         case "Note":
           line(event.message)
@@ -212,7 +213,8 @@ const draw = (sink: Sink) => {
         case "Output": {
           if (event.chunk.length === 0) return
           clear()
-          if (event.isResult) sink.writeResult(event.chunk)
+          // A document may hold it as well, but stdout has room for that one alone.
+          if (event.isResult && !isData) sink.writeResult(event.chunk)
           else sink.write(event.chunk)
           open = event.chunk.at(-1) !== 10
           return redraw(now)

@@ -129,7 +129,7 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
       import { Prompt } from "./src/terminal/Prompt.ts"
       import { askAll } from "./test/kit/questions.ts"
       const { questions, child, out } = JSON.parse(process.env.CASE)
-      runMain(Effect.flatMap(askAll(questions), (answers) => Effect.sync(() => {
+      runMain(() => Effect.flatMap(askAll(questions), (answers) => Effect.sync(() => {
         if (child) process.stderr.write("READY ")
         const read = child ? spawnSync("head", ["-n", "1"], { stdio: ["inherit", "pipe", "inherit"], encoding: "utf8" }).stdout.trim() : ""
         process.stdout.write("RESULT" + JSON.stringify(child ? [...answers, read] : answers) + "\\n")

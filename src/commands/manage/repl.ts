@@ -21,6 +21,7 @@ import {
   ReleaseStore,
   type StoreFailure
 } from "../../store/ReleaseStore.ts"
+import { print as show, type View } from "../../terminal/Answer.ts"
 import { Prompt, type PromptFailure, PromptUnavailable } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { findTarget } from "../../workspace/Config.ts"
@@ -214,7 +215,7 @@ const help = (side: Pick<Side, "verbs">): string => {
   return side.verbs.map(({ summary }, index) => `  ${(usages[index] ?? "").padEnd(width)}  ${summary}`).join("\n")
 }
 
-const print = (text: view.View) => Effect.as(view.print(text), stay)
+const print = (text: View) => Effect.as(show(text), stay)
 
 const quit: Verb = {
   name: "q",

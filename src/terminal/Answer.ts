@@ -1,0 +1,61 @@
+/**
+ * Answers: what a command says on stdout, in words for people, or as one JSON document where `json` asks for data.
+ */
+import * as Terminal from "@effect/platform/Terminal"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** Text that may depend on the columns of the terminal; without a terminal nothing is cut. */
+export type View = (columns: number | undefined) => string
+
+/** A kind of report: how it is written as data, and how in words. */
+export interface Kind<A, I> {
+  readonly schema: Schema.Schema<A, I>
+  readonly view: (report: A) => View
+}
+
+/** Where answers go: to stdout in words, or to `keep` as data, of which the last one counts. */
+export class Answer extends Context.Reference<Answer>()("deployer/Answer", {
+  defaultValue: (): { readonly keep?: (document: unknown) => Effect.Effect<void> } => ({})
+}) {}
+
+/** Whether data was asked for instead of words. */
+export const isData: Effect.Effect<boolean> = Effect.map(Answer, ({ keep }) => keep !== undefined)
+
+/** Writes a view to standard output; an empty one is no line. */
+export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal> =>
+  Effect.gen(function* () {
+    const terminal = yield* Terminal.Terminal
+    const columns = (yield* terminal.isTTY) ? yield* terminal.columns : undefined
+    const text = view(columns)
+    if (text !== "") yield* Console.log(text)
+  })
+
+/** Answers with a report, in the form that was asked for. */
+export const answer =
+  <A, I>({ schema, view }: Kind<A, I>) =>
+  (report: A): Effect.Effect<void, never, Terminal.Terminal> =>
+    Effect.flatMap(Answer, ({ keep }) =>
+      keep === undefined ? print(view(report)) : Effect.flatMap(Effect.orDie(Schema.encode(schema)(report)), keep)
+    )
+
+/** Data was asked for where only a conversation can be had. */
+export class NotAsData extends Schema.TaggedError<NotAsData>()("NotAsData", {
+  /** The command. */
+  task: Schema.String,
+  /** What to do instead, one clause. */
+  instead: Schema.String
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `"${this.task}" is a conversation and has no JSON document: ${this.instead}`
+  }
+}
+
+/** Refuses to begin a conversation where data was asked for. */
+export const conversation =
+  (task: string, instead: string) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | NotAsData, R> =>
+    Effect.if(isData, { onTrue: () => new NotAsData({ task, instead }), onFalse: () => self })
