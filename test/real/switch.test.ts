@@ -1,0 +1,81 @@
+/** 500 switches under somebody who reads without a pause: what is current is always there, and always one whole release. */
+import * as fs from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { flow } from "effect/Function"
+import { makeSession } from "../../src/host/session.ts"
+import { put } from "../host/contract.ts"
+import { local } from "../kit/hosts.ts"
+import { type Mutations, mutant } from "../kit/mutant.ts"
+import { sample } from "../kit/packed.ts"
+import { whileReading } from "../kit/reader.ts"
+import { titled } from "../kit/sshd.ts"
+
+const [one, two] = [sample("1"), sample("2")]
+
+/** Switches to and fro under a reader. */
+const switches = (kind: (typeof local)[number], count: number, mutations: Mutations = {}) =>
+  Effect.gen(function* () {
+    const host = yield* kind.start
+    const target = host.target()
+    const whole = makeSession(target, yield* host.connect())
+    const session = makeSession(target, mutant(yield* host.connect(), mutations))
+    // What lacks a protection may also fail.
+    const activate = Object.keys(mutations).length === 0 ? session.activate : flow(session.activate, Effect.ignore)
+    yield* session.prepare
+    yield* put(session, one)
+    yield* put(session, two, 2)
+    yield* whole.activate(one.ref)
+    const releases = join(host.home, "app/releases")
+    const seen = yield* whileReading(
+      join(releases, "current"),
+      Effect.gen(function* () {
+        for (let turn = 0; turn < count / 2; turn++) {
+          yield* activate(two.ref)
+          yield* activate(one.ref)
+        }
+      })
+    )
+    return { seen, names: fs.readdirSync(releases) }
+  })
+
+describe("500 switches under a reader", { timeout: 90_000 }, () => {
+  for (const kind of local) {
+    const live = kind.skip === undefined ? it.live : it.live.skip
+    live(titled(kind.title, kind.skip), () =>
+      Effect.gen(function* () {
+        const { names, seen } = yield* switches(kind, 500)
+        assert.deepInclude(seen, { missing: 0, odd: [] })
+        // That it was no idle reader.
+        assert.isAbove(seen.reads, 2000)
+        assert.isAbove(seen.changes, 100)
+        assert.sameMembers(names, ["current", `deployer_${one.ref}`, `deployer_${two.ref}`])
+      }).pipe(Effect.scoped)
+    )
+  }
+})
+
+describe("without the protection the same reader notices", { timeout: 90_000 }, () => {
+  const machine = local[0]!
+  const shown = (what: string, piece: string, replacement: string, noticed: "missing" | "odd") =>
+    it.live(what, () =>
+      Effect.gen(function* () {
+        const { seen } = yield* switches(machine, 20, { activate: [[piece, replacement]] })
+        const { missing, odd, reads } = seen
+        assert.isAbove(noticed === "missing" ? missing : odd.length, 0, `${reads} reads`)
+      }).pipe(Effect.scoped)
+    )
+  shown(
+    "a link that is removed and made again",
+    'mv -fT "$new" current',
+    'rm -f "$new" current && ln -s "$folder" current',
+    "missing"
+  )
+  shown(
+    "a release that is copied over the one before",
+    'mv -fT "$new" current',
+    'rm -f "$new"; cp "$folder/my_app/version" current/my_app/; sleep 0.05; cp "$folder/my_app/big" current/my_app/; false',
+    "odd"
+  )
+})
