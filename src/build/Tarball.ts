@@ -8,6 +8,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { Binaries } from "../domain/Release.ts"
+import { elfHead, readElf } from "../internal/elf.ts"
 import { gzipMember } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, TarBroken, type TarEntry, type TarVisitor, tarEnd, tarHeader, tarReader } from "../internal/tar.ts"
@@ -49,6 +51,8 @@ export interface Packing<E, R> {
   readonly content: Stream.Stream<Uint8Array, E | ArtifactInvalid, R>
   /** What was packed, once `content` has come to its end; a defect before. */
   readonly manifest: Effect.Effect<Manifest>
+  /** What the programs in it were built for; a defect before the end of `content` too. */
+  readonly binaries: Effect.Effect<Binaries>
 }
 
 /** Bytes of the tar that are compressed together, side by side with other such blocks. */
@@ -91,7 +95,7 @@ export const pack = <E, R>(
     readonly level?: number
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
-  let manifest: Manifest | undefined
+  let done: Pick<Rewriting, "manifest" | "binaries"> | undefined
   const content = Stream.suspend(() => {
     const out = blocks()
     const rewriting = rewrite(options.name, out)
@@ -116,19 +120,21 @@ export const pack = <E, R>(
       last(() => {
         out.write(tarEnd)
         out.close()
-        manifest = rewriting.manifest
+        done = rewriting
       }),
       Stream.flattenIterables,
       Stream.mapEffect((block) => gzipMember(block, options.level ?? 6), { concurrency: cores })
     )
   })
+  const packed = Effect.suspend(() =>
+    done === undefined
+      ? Effect.dieMessage("What was packed was asked for before the tarball was complete")
+      : Effect.succeed(done)
+  )
   return {
     content,
-    manifest: Effect.suspend(() =>
-      manifest === undefined
-        ? Effect.dieMessage("The manifest was asked for before the tarball was complete")
-        : Effect.succeed(manifest)
-    )
+    manifest: Effect.map(packed, ({ manifest }) => manifest),
+    binaries: Effect.map(packed, ({ binaries }) => binaries())
   }
 }
 
@@ -217,6 +223,7 @@ interface Rewriting {
   /** To be called after the tree: the checks that need all of it. */
   readonly finish: () => void
   readonly manifest: Manifest
+  readonly binaries: () => Binaries
 }
 
 /** Throws `ArtifactInvalid`. */
@@ -229,6 +236,17 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
   const originals = new Map<string, string>()
   let open: { readonly path: string; readonly mode: number; readonly size: number } | undefined
   let sum = sha256Sum()
+  const head = new Uint8Array(elfHead)
+  let headLength = 0
+  const machines = new Set<string>()
+  const interpreters = new Set<string>()
+
+  const lookAtProgram = () => {
+    const elf = readElf(head.subarray(0, headLength))
+    if (elf === undefined) return
+    machines.add(elf.machine)
+    if (elf.interpreter !== undefined) interpreters.add(elf.interpreter)
+  }
 
   const inTarball = (path: string) => (path === "" ? name : `${name}/${path}`)
 
@@ -259,6 +277,7 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
   const fileBegins: Rewriting["fileBegins"] = (file) => {
     open = { path: file.path, mode: (file.mode & 0o777) | 0o400, size: file.size }
     sum = sha256Sum()
+    headLength = 0
     out.write(tarHeader({ ...file, mode: open.mode, type: "File", to: "" }))
   }
 
@@ -311,15 +330,21 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
 
   return {
     manifest,
+    binaries: () => ({ machines: [...machines].sort(), interpreters: [...interpreters].sort() }),
     fileBegins,
     visitor: {
       entry,
       data: (piece) => {
         sum.update(piece)
         out.write(piece)
+        if (headLength === elfHead) return
+        const first = piece.subarray(0, elfHead - headLength)
+        head.set(first, headLength)
+        headLength += first.length
       },
       end: () => {
         if (open === undefined) return
+        if ((open.mode & 0o111) !== 0) lookAtProgram()
         out.write(new Uint8Array(paddingOf(open.size)))
         manifest.push({ _tag: "File", path: open.path, mode: open.mode, size: open.size, sha256: sum.digest() })
         open = undefined

@@ -58,6 +58,7 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
       ...source,
       ...metadata,
       builder: builderKey(target),
+      binaries: yield* packing.binaries,
       buildMillis: Math.round(Duration.toMillis(elapsed))
     })
   })

@@ -13,7 +13,8 @@ import * as Stream from "effect/Stream"
 import * as tar from "tar"
 import { ArtifactInvalid, extraFile, pack } from "../../src/build/Tarball.ts"
 import type { Manifest } from "../../src/domain/Manifest.ts"
-import { type TarEntry, tarEnd, tarHeader } from "../../src/internal/tar.ts"
+import { paddingOf, type TarEntry, tarEnd, tarHeader } from "../../src/internal/tar.ts"
+import { elf } from "../kit/elf.ts"
 import { dir, file, hardlink, sha256, symlink, type Tree, tarOf, treeIn, treeOf } from "../kit/tree.ts"
 
 const packed = (tree: Uint8Array, options: Partial<Parameters<typeof pack>[1]> & { readonly chunk?: number } = {}) =>
@@ -23,7 +24,7 @@ const packed = (tree: Uint8Array, options: Partial<Parameters<typeof pack>[1]> &
     for (let at = 0; at < tree.length; at += chunk) pieces.push(tree.subarray(at, at + chunk))
     const packing = pack(Stream.fromIterable(pieces), { name: "my_app", ...rest })
     const bytes = Buffer.concat(Chunk.toReadonlyArray(yield* Stream.runCollect(packing.content)))
-    return { bytes, manifest: yield* packing.manifest }
+    return { bytes, manifest: yield* packing.manifest, binaries: yield* packing.binaries }
   }).pipe(Effect.provide(NodeContext.layer))
 
 const scratch = Effect.acquireRelease(
@@ -67,6 +68,34 @@ const example: Tree = [
 ]
 
 describe("pack", () => {
+  it.effect("says what its programs were built for, however the bytes come", () =>
+    Effect.gen(function* () {
+      const musl = "/lib/ld-musl-aarch64.so.1"
+      const glibc = "/lib64/ld-linux-x86-64.so.2"
+      const program = (path: string, content: Uint8Array, mode = 0o755) => [
+        tarHeader({ path, type: "File", mode, mtime: 1, size: content.length, to: "" }),
+        content,
+        new Uint8Array(paddingOf(content.length))
+      ]
+      const tree = Buffer.concat([
+        ...program("bin/a", elf({ interpreter: glibc, type: "shared", at: 7000 })),
+        ...program("bin/again", Buffer.concat([elf({ interpreter: glibc }), Buffer.alloc(20_000)])),
+        ...program("bin/b", elf({ machine: "aarch64", interpreter: musl })),
+        ...program("bin/script", Buffer.from("#!/bin/sh\n")),
+        ...program("lib/firmware", elf({ machine: "arm" }), 0o644),
+        ...program("lib/a.so", elf({ machine: "s390x", type: "shared" })),
+        ...program("bin/static", elf({ machine: "i386" })),
+        tarEnd
+      ])
+      for (const chunk of [1, 1000, 65536]) {
+        const { binaries } = yield* packed(tree, { chunk })
+        assert.deepStrictEqual(binaries, { machines: ["aarch64", "i386", "x86_64"], interpreters: [musl, glibc] })
+      }
+      const { binaries } = yield* packed(tarOf(example))
+      assert.deepStrictEqual(binaries, { machines: [], interpreters: [] })
+    })
+  )
+
   it.effect("puts the release below its name and says what is in it", () =>
     Effect.gen(function* () {
       const { manifest } = yield* packed(tarOf(example))

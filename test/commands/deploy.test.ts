@@ -16,6 +16,7 @@ import {
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { ctrlC, PromptAborted, PromptUnavailable } from "../../src/terminal/Prompt.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { elf } from "../kit/elf.ts"
 import { hostRelease, refOf } from "../kit/samples.ts"
 import {
   built,
@@ -175,6 +176,68 @@ describe("deploy", () => {
       )
     )
   )
+
+  describe("compares what the release was built for with the host", () => {
+    const glibc = "/lib64/ld-linux-x86-64.so.2"
+    const image = () => ({
+      files: {
+        "/app/_build/prod/rel/my_app/bin/my_app": { content: elf({ interpreter: glibc }), mode: 0o755 }
+      }
+    })
+    for (const [what, arrange, said] of [
+      [
+        "another machine",
+        (host: MemoryHost) => {
+          host.machine = "aarch64"
+        },
+        `The release holds programs for x86_64, and ${address} is aarch64: build it for the host`
+      ],
+      [
+        "another C library",
+        (host: MemoryHost) => {
+          host.loaders = ["/lib/ld-musl-x86_64.so.1"]
+        },
+        `The programs of the release are started by ${glibc}, and ${address} has only /lib/ld-musl-x86_64.so.1: it has another C library`
+      ],
+      [
+        "a disk from which nothing can be started",
+        (host: MemoryHost) => {
+          host.mount = { point: "/srv", type: "ext4", readOnly: false, noExec: true }
+        },
+        `${prodPath} on ${address} lies on a file system that is mounted noexec`
+      ]
+    ] as const) {
+      it.scoped(`refuses ${what}`, () =>
+        Effect.gen(function* () {
+          yield* built
+          const host = yield* hostNamed()
+          arrange(host)
+          const ran = yield* run("deploy target=prod yes")
+          assert.strictEqual(ran.status, 1)
+          assert.include(ran.stderr, said)
+          assert.deepStrictEqual(host.steps, ["inspect"])
+        }).pipe(Effect.provide(world({ image })))
+      )
+
+      it.scoped(`takes ${what} where the config says so`, () =>
+        Effect.gen(function* () {
+          yield* built
+          arrange(yield* hostNamed())
+          const ran = yield* run("deploy target=prod yes")
+          assert.strictEqual(ran.status, 0, ran.stderr)
+        }).pipe(Effect.provide(world({ image, config: withTarget({ platformCheck: false }) })))
+      )
+    }
+
+    it.scoped("takes a host that fits", () =>
+      Effect.gen(function* () {
+        const { metadata } = yield* built
+        assert.deepStrictEqual(metadata.binaries, { machines: ["x86_64"], interpreters: [glibc] })
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+      }).pipe(Effect.provide(world({ image })))
+    )
+  })
 
   describe("refuses a host that is not fit for it, says why, and changes nothing:", () => {
     const cases: ReadonlyArray<readonly [what: string, arrange: (host: MemoryHost) => void, said: string]> = [
