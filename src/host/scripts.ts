@@ -129,6 +129,7 @@ check() (
   cd "$1" || { say "missing ."; exit 0; }
   files=0 lines=0 whole=no found=no
   while IFS= read -r line; do
+    whole=no
     case "$line" in
       "dir "*) real_dir "\${line#dir }" || differs "\${line#dir }" ;;
       "link "*)
@@ -143,7 +144,9 @@ check() (
     esac
     lines=$((lines + 1))
   done < "$2"
-  [ "$whole" = yes ] || say "changed .deployer_manifest"
+  # Nothing may follow the end, and no line may escape the hashing below.
+  hashed=$(file_lines "$2" | wc -l)
+  [ "$whole" = yes ] && [ -z "$line" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
   [ "$files" -gt 0 ] || exit 0
   if out=$(file_lines "$2" | all_match); then exit 0; fi
   # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.

@@ -1,0 +1,200 @@
+/** Bytes that change where SSH does not look: in the tarball that waits on the host, and in the manifest. */
+import * as fs from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Stream from "effect/Stream"
+import type { HostSession } from "../../src/host/RemoteHost.ts"
+import { makeSession } from "../../src/host/session.ts"
+import type { Transport } from "../../src/host/Transport.ts"
+import { local } from "../kit/hosts.ts"
+import { type Mutations, mutant } from "../kit/mutant.ts"
+import { oddSample, type Packed, sample } from "../kit/packed.ts"
+import { titled } from "../kit/sshd.ts"
+import { treeIn, treeOf } from "../kit/tree.ts"
+import { put } from "./contract.ts"
+
+const [one, two, odd] = [sample("1"), sample("2"), oddSample()]
+
+/** What can become of bytes. `at` is where, as a part of the whole. */
+interface Damage {
+  readonly kind: "flip" | "cut" | "lost" | "more"
+  readonly at: number
+  readonly bit: number
+}
+
+const damage: FastCheck.Arbitrary<Damage> = FastCheck.record({
+  kind: FastCheck.constantFrom("flip", "flip", "flip", "cut", "lost", "more"),
+  at: FastCheck.double({ min: 0, max: 0.999999, noNaN: true }),
+  bit: FastCheck.nat(7)
+})
+
+const damaged = (bytes: Uint8Array, { at, bit, kind }: Damage): Uint8Array => {
+  const offset = Math.floor(at * bytes.length)
+  const copy = Buffer.from(bytes)
+  switch (kind) {
+    case "flip":
+      copy[offset] = (copy[offset] ?? 0) ^ (1 << bit)
+      return copy
+    case "cut":
+      return copy.subarray(0, offset)
+    case "lost":
+      return Buffer.concat([copy.subarray(0, offset), copy.subarray(offset + 1)])
+    case "more":
+      return Buffer.concat([copy, copy.subarray(0, 1 + offset)])
+  }
+}
+
+/** Tries so many; a failure shows the seed and what was tried. */
+const forEachDamage = <E>(numRuns: number, body: (damage: Damage) => Effect.Effect<unknown, E>) =>
+  Effect.promise(() =>
+    FastCheck.assert(
+      FastCheck.asyncProperty(damage, (each) => Effect.runPromise(body(each)).then(() => {})),
+      { numRuns, endOnFailure: true }
+    )
+  )
+
+const upload = (session: HostSession, release: Packed) =>
+  session.upload({
+    ref: release.ref,
+    from: 0,
+    size: release.tarball.length,
+    note: "n",
+    content: () => Stream.make(release.tarball)
+  })
+
+/** A host on which the first release is current. */
+const deployed = (kind: (typeof local)[number], mutations: Mutations = {}) =>
+  Effect.gen(function* () {
+    const host = yield* kind.start
+    const target = host.target()
+    const transport = yield* host.connect()
+    const session = makeSession(target, transport)
+    yield* session.prepare
+    yield* put(session, one)
+    yield* session.activate(one.ref)
+    const releases = join(host.home, "app/releases")
+    const untouched = () => {
+      assert.deepStrictEqual(fs.readdirSync(releases).sort(), ["current", `deployer_${one.ref}`])
+      assert.strictEqual(fs.readlinkSync(join(releases, "current")), `deployer_${one.ref}`)
+      const { ".deployer_manifest": _, ".deployer_release.json": __, ...tree } = treeIn(join(releases, "current/"))
+      assert.deepStrictEqual(tree, treeOf(one.tree))
+    }
+    const through = (change: (transport: Transport) => Transport) => makeSession(target, change(transport))
+    return { releases, session, through, untouched, mutated: through((real) => mutant(real, mutations)) }
+  })
+
+for (const kind of local) {
+  const live = kind.skip === undefined ? it.live : it.live.skip
+  describe(titled(kind.title, kind.skip), { timeout: 60_000 }, () => {
+    live("a tarball that changed after it arrived is refused and taken away", () =>
+      Effect.gen(function* () {
+        const { releases, session, untouched } = yield* deployed(kind)
+        yield* forEachDamage(20, (each) =>
+          Effect.gen(function* () {
+            yield* upload(session, odd)
+            fs.writeFileSync(join(releases, `.staging_${odd.ref}/release.tar.gz`), damaged(odd.tarball, each))
+            const failure = yield* Effect.flip(session.unpack(odd))
+            assert.deepInclude(failure, { _tag: "ReleaseCorrupt", what: ["tarball"] })
+            untouched()
+          })
+        )
+        yield* put(session, odd, 2)
+        yield* session.activate(odd.ref)
+      }).pipe(Effect.scoped)
+    )
+
+    live("a manifest that changes on its way lets nothing pass", () =>
+      Effect.gen(function* () {
+        const { releases, session, through, untouched } = yield* deployed(kind)
+        yield* forEachDamage(30, (each) =>
+          Effect.gen(function* () {
+            const noisy = through((transport) => ({
+              ...transport,
+              exec: (exec) => {
+                if (exec.stdin === undefined) return transport.exec(exec)
+                const whole = Stream.runFold(exec.stdin, Buffer.alloc(0), (all, chunk) => Buffer.concat([all, chunk]))
+                return transport.exec({
+                  ...exec,
+                  stdin: Stream.mapEffect(Stream.make(0), () => Effect.map(whole, (all) => damaged(all, each)))
+                })
+              }
+            }))
+            yield* upload(session, odd)
+            const failure = yield* Effect.flip(noisy.unpack(odd))
+            assert.oneOf(failure._tag, ["ReleaseCorrupt", "HostStepFailed"])
+            fs.rmSync(join(releases, `.staging_${odd.ref}`), { recursive: true, force: true })
+            untouched()
+          })
+        )
+        yield* put(session, odd, 2)
+      }).pipe(Effect.scoped)
+    )
+
+    live("a manifest that changed on the host is never taken for what was deployed", () =>
+      Effect.gen(function* () {
+        const { releases, session } = yield* deployed(kind)
+        yield* put(session, odd, 2)
+        const file = join(releases, `deployer_${odd.ref}/.deployer_manifest`)
+        const whole = fs.readFileSync(file)
+        yield* forEachDamage(60, (each) =>
+          Effect.gen(function* () {
+            fs.writeFileSync(file, damaged(whole, each))
+            const [verdict] = yield* session.verify([odd.ref])
+            assert.isAbove(verdict?.faults.length ?? 0, 0)
+          })
+        )
+        fs.writeFileSync(file, whole)
+        assert.deepStrictEqual(yield* session.verify([odd.ref]), [{ ref: odd.ref, faults: [] }])
+      }).pipe(Effect.scoped)
+    )
+
+    live("a file that changed on the host is named", () =>
+      Effect.gen(function* () {
+        const { releases, session } = yield* deployed(kind)
+        const file = join(releases, `deployer_${one.ref}/my_app/big`)
+        const whole = fs.readFileSync(file)
+        yield* forEachDamage(15, (each) =>
+          Effect.gen(function* () {
+            fs.writeFileSync(file, damaged(whole, each))
+            assert.deepStrictEqual(yield* session.verify([one.ref]), [{ ref: one.ref, faults: ["changed my_app/big"] }])
+          })
+        )
+      }).pipe(Effect.scoped)
+    )
+  })
+}
+
+describe("without the protection", () => {
+  const noSum: Mutations = { unpack: [['[ "$(sum "$stage/release.tar.gz")" != "$3" ]', "false"]] }
+  const noCheck: Mutations = { unpack: [['if [ -n "$faults" ]', "if false"]] }
+
+  /** Exchanges the tarball of the second release for that of a third while it waits. */
+  const exchanged = (mutations: Mutations) =>
+    Effect.gen(function* () {
+      const { mutated, releases, session } = yield* deployed(local[0]!, mutations)
+      const other = sample("3")
+      yield* upload(session, two)
+      fs.writeFileSync(join(releases, `.staging_${two.ref}/release.tar.gz`), other.tarball)
+      yield* mutated.unpack(two)
+    })
+
+  it.live("of the tarball's hash, the files are found to be others; without both, another release passes", () =>
+    Effect.gen(function* () {
+      assert.include((yield* Effect.flip(exchanged({}))).message, "arrived damaged on this machine (tarball)")
+      assert.include((yield* Effect.flip(exchanged(noSum))).message, "(my_app/bin/my_app, my_app/version, my_app/big)")
+      yield* exchanged({ unpack: [...(noSum.unpack ?? []), ...(noCheck.unpack ?? [])] })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("of the count of lines, a manifest that lost one passes", () =>
+    Effect.gen(function* () {
+      const { mutated, releases, session } = yield* deployed(local[0]!, { verify: [['[ "$whole" = yes ]', "true"]] })
+      const file = join(releases, `deployer_${one.ref}/.deployer_manifest`)
+      fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace(/^.* \.\/my_app\/big\n/m, ""))
+      assert.deepStrictEqual((yield* session.verify([one.ref]))[0]?.faults, ["changed .deployer_manifest"])
+      assert.deepStrictEqual((yield* mutated.verify([one.ref]))[0]?.faults, [])
+    }).pipe(Effect.scoped)
+  )
+})
