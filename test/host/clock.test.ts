@@ -34,7 +34,7 @@ const bsd: Mutations = {
 /** A host whose clock can be set. */
 const skewed = (mutations: Mutations) =>
   Effect.gen(function* () {
-    const tools = yield* userland.own()
+    const tools = yield* userland.own({ without: ["date"] })
     const skew = join(tools, "skew")
     fs.writeFileSync(
       join(tools, "date"),
