@@ -15,6 +15,7 @@ import { runAction, ssh } from "./commands/actions.ts"
 import { build } from "./commands/build.ts"
 import { buildAndDeploy } from "./commands/buildAndDeploy.ts"
 import { deploy, planDeploy } from "./commands/deploy.ts"
+import { doctor, insistOnHealth } from "./commands/doctor.ts"
 import { init } from "./commands/init.ts"
 import { LockWait, lock, unlock } from "./commands/locking.ts"
 import { insistOnIntegrity } from "./commands/manage/host.ts"
@@ -147,6 +148,16 @@ const buildAndDeployTask = Command.make(
   answering,
   waiting,
   Command.withDescription("Builds a release and deploys just that. Example: deployer build_and_deploy target=prod")
+)
+
+const doctorTask = Command.make("doctor", { target, release }, ({ release, target }) =>
+  Effect.flatMap(doctor({ target, release: Option.getOrUndefined(release) }), (report) =>
+    Effect.zipRight(answer(reports.doctor)(report), insistOnHealth(report))
+  )
+).pipe(
+  Command.withDescription(
+    "Looks whether the target's host can take a release, with the checks that deploy makes. Example: deployer doctor target=prod"
+  )
 )
 
 const sshTask = Command.make("ssh", { target }, (options) =>
@@ -315,6 +326,7 @@ export const command = Command.make("deployer", {
     buildTask,
     deployTask,
     buildAndDeployTask,
+    doctorTask,
     manageTask,
     lockTask,
     unlockTask,

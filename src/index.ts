@@ -16,6 +16,7 @@ export {
   HookFailed,
   planDeploy
 } from "./commands/deploy.ts"
+export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, LockWait, lock, unlock } from "./commands/locking.ts"
 export {
@@ -159,10 +160,12 @@ export { decodeConfig } from "./workspace/decode.ts"
 
 // The domain
 
+export { Check } from "./domain/Checks.ts"
 export { HostLogEntry } from "./domain/HostLog.ts"
 export { Current, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
 export { Lock, LockDetails } from "./domain/Lock.ts"
 export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
 export { DeployPlan, Step } from "./domain/Plan.ts"
-export { Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
+export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
 export { type Action, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
+export { Unfit } from "./domain/Unfit.ts"

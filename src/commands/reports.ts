@@ -10,6 +10,7 @@ import { ActionReport } from "./actions.ts"
 import { BuildReport } from "./build.ts"
 import { BuildAndDeployReport } from "./buildAndDeploy.ts"
 import { DeployReport } from "./deploy.ts"
+import { DoctorReport } from "./doctor.ts"
 import { InitReport } from "./init.ts"
 import { LockReport } from "./locking.ts"
 import { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
@@ -57,6 +58,7 @@ export const reports = {
   "manage delete": removal,
   "manage ln": kind(Linked, view.linked),
   "manage integrity": kind(Integrity, view.integrity),
+  doctor: kind(DoctorReport, view.doctorReport),
   lock,
   unlock: lock,
   start: action,

@@ -11,6 +11,7 @@ import { table } from "../terminal/Table.ts"
 import type { ActionReport } from "./actions.ts"
 import type { BuildReport } from "./build.ts"
 import type { DeployReport } from "./deploy.ts"
+import type { DoctorReport } from "./doctor.ts"
 import type { InitReport } from "./init.ts"
 import type { LockReport } from "./locking.ts"
 import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
@@ -189,6 +190,25 @@ export const lockReport =
   ({ address, lock }: LockReport): View =>
   () =>
     lock === undefined ? `${address} is not locked` : `${address} is locked by ${lockOwner(lock)}`
+
+/** Whether a host can take a release, a line for each check; nothing is cut, since what to do comes last. */
+export const doctorReport =
+  ({ address, checks, connectMillis, lookMillis, path, release, user }: DoctorReport): View =>
+  () =>
+    [
+      `${address}:${path}${user === undefined ? "" : ` as ${user}`}, connected in ${duration(connectMillis)}, one look took ${duration(lookMillis)}`,
+      release === undefined
+        ? "The store has no release for it yet: only what holds for any release was checked"
+        : `For ${releaseLabel(release)} (id ${release.id}):`,
+      table({
+        head: ["Verdict", "Check", "Found"],
+        rows: checks.map(({ advice, found, name, verdict }) => [
+          verdict,
+          name,
+          advice === undefined ? found : `${found}: ${advice}`
+        ])
+      })
+    ].join("\n")
 
 /** Nothing: what the command said was shown as it came. */
 export const actionReport =

@@ -22,6 +22,7 @@ import * as Stream from "effect/Stream"
 import { Unfinished } from "../../src/domain/HostState.ts"
 import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { loginPath, makeSession, manifestLines } from "../../src/host/session.ts"
+import { bind, disk, missingMount } from "../kit/mount.ts"
 import { oddSample, packed, sample } from "../kit/packed.ts"
 import { target as sampleTarget } from "../kit/samples.ts"
 import { dir, file, symlink } from "../kit/tree.ts"
@@ -193,6 +194,65 @@ describe("hosts that are not fit", () => {
       mkdirSync(join(home, "app"))
       symlinkSync(join(home, "disk"), join(home, "app/releases"))
       assert.strictEqual((yield* session.inspect).freeBytes, 7 * 1024)
+    }).pipe(Effect.scoped)
+  )
+
+  const mounted = missingMount === undefined ? it.live : it.live.skip
+  const becauseMount = missingMount === undefined ? "" : ` (skipped: ${missingMount})`
+  for (const [tools, path, skip] of [
+    ["its own tools", userland.own(), undefined],
+    ["BusyBox", userland.busybox(), userland.missingBusybox]
+  ] as const) {
+    const test = (missingMount ?? skip) === undefined ? it.live : it.live.skip
+    test(`tells how the disk is mounted, with ${tools}${becauseMount}`, () =>
+      Effect.gen(function* () {
+        const { env, home } = yield* local(path)
+        const at = (folder: string) => {
+          const target = sampleTarget({ host: "local", path: folder })
+          return makeSession(target, LocalTransport.make(target, env)).inspect
+        }
+        const point = join(home, "two words/disk")
+        yield* disk(point, "size=1m,nr_inodes=50,noexec")
+        // Another mount of the same disk, which BusyBox's df would name.
+        yield* bind(point, join(home, "again"), "ro")
+        const plain = { type: "tmpfs", point, readOnly: false, noExec: true }
+        for (const folder of [point, `${point}/app/of mine`]) {
+          const state = yield* at(folder)
+          assert.deepStrictEqual(state.mount, plain)
+          assert.strictEqual(state.freeBytes, 1024 * 1024)
+          assert.isAtMost(state.freeInodes ?? 0, 50)
+          assert.isAbove(state.freeInodes ?? 0, 40)
+        }
+        symlinkSync(point, join(home, "link"))
+        assert.deepStrictEqual((yield* at(join(home, "link"))).mount, plain)
+        const again = yield* at(join(home, "again"))
+        assert.deepInclude(again.mount, { point: join(home, "again"), readOnly: true })
+        assert.deepStrictEqual((yield* at(`${point}x`)).mount, (yield* at(home)).mount)
+      }).pipe(Effect.scoped))
+  }
+
+  mounted(`deploys where releases is a disk of its own${becauseMount}`, () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(userland.own())
+      yield* disk(join(home, "app/releases"), "size=20m")
+      yield* session.prepare
+      yield* put(session, odd)
+      yield* session.activate(odd.ref)
+      assert.strictEqual((yield* session.inspect).mount?.point, join(home, "app/releases"))
+      yield* session.deactivate
+      yield* session.remove([odd.ref])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("tells the time, or that it cannot", () =>
+    Effect.gen(function* () {
+      const { env, session } = yield* local(userland.own())
+      const date = join(env.PATH ?? "", "date")
+      unlinkSync(date)
+      assert.isUndefined((yield* session.inspect).clock)
+      writeFileSync(date, "#!/bin/sh\necho 86400\n", { mode: 0o755 })
+      const { clock } = yield* session.inspect
+      assert.closeTo((clock?.aheadMillis ?? 0) + Date.now(), 86_400_000, 10_000)
     }).pipe(Effect.scoped)
   )
 

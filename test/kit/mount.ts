@@ -30,3 +30,19 @@ export const disk = (folder: string, options: string): Effect.Effect<void, never
     }),
     () => Effect.sync(() => spawnSync("umount", ["--lazy", folder]))
   )
+
+/** Mounts what is at one folder a second time at another, with options of its own; unmounted with the scope. */
+export const bind = (from: string, folder: string, options: string): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      fs.mkdirSync(folder, { recursive: true })
+      for (const words of [
+        ["--bind", from, folder],
+        ["-o", `remount,bind,${options}`, folder]
+      ]) {
+        const { status, stderr } = spawnSync("mount", words, { encoding: "utf8" })
+        if (status !== 0) throw new Error(`mount: ${stderr}`)
+      }
+    }),
+    () => Effect.sync(() => spawnSync("umount", ["--lazy", folder]))
+  )
