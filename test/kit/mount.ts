@@ -46,3 +46,9 @@ export const bind = (from: string, folder: string, options: string): Effect.Effe
     }),
     () => Effect.sync(() => spawnSync("umount", ["--lazy", folder]))
   )
+
+/** Changes how a disk of `disk` may be used from now on: `ro` or `rw`. */
+export const remount = (folder: string, how: "ro" | "rw"): void => {
+  const { status, stderr } = spawnSync("mount", ["-o", `remount,${how}`, folder], { encoding: "utf8" })
+  if (status !== 0) throw new Error(`mount: ${stderr}`)
+}

@@ -1,0 +1,196 @@
+/** Disks that are full, or read-only, from one step of a deployment on: the old release stays, and the next deploy succeeds. */
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { RemoteHost } from "../../src/host/RemoteHost.ts"
+import * as scripts from "../../src/host/scripts.ts"
+import { makeSession } from "../../src/host/session.ts"
+import type { Transport } from "../../src/host/Transport.ts"
+import { type Kind, local } from "../kit/hosts.ts"
+import { disk, missingMount, remount } from "../kit/mount.ts"
+import { type Mutations, mutant } from "../kit/mutant.ts"
+import { titled } from "../kit/sshd.ts"
+import { built, run, usualConfig, world } from "../kit/world.ts"
+
+const stages = ["lock", "upload", "unpack", "record", "activate"] as const
+
+type Stage = (typeof stages)[number]
+
+/** The script with which a stage begins. */
+const begins: Readonly<Record<Stage, string>> = {
+  lock: scripts.lock,
+  upload: scripts.upload,
+  unpack: scripts.unpack,
+  record: scripts.record,
+  activate: scripts.activate
+}
+
+/** Writes until nothing more fits, neither bytes nor files; `spare` bytes are left. */
+const fill = (folder: string, spare: number) => {
+  const big = join(folder, "filler")
+  for (const block of [65_536, 4096, 1]) {
+    try {
+      for (;;) fs.appendFileSync(big, Buffer.alloc(block))
+    } catch {
+      // It is full.
+    }
+  }
+  if (spare > 0) fs.truncateSync(big, Math.max(0, fs.statSync(big).size - spare))
+  else {
+    try {
+      for (let n = 0; ; n++) fs.writeFileSync(join(folder, `filler.${n}`), "")
+    } catch {
+      // No file can be made.
+    }
+  }
+}
+
+const empty = (folder: string) => {
+  for (const name of fs.readdirSync(folder)) if (name.startsWith("filler")) fs.rmSync(join(folder, name))
+}
+
+type Services = Layer.Layer.Success<ReturnType<typeof world>>
+
+interface Place {
+  /** The small disk. */
+  readonly base: string
+  readonly deploy: (release: number) => ReturnType<typeof run>
+  /** What to do right before a stage's script begins, once. */
+  readonly before: (stage: Stage, act: () => void) => void
+  /** Insists on a current release that is whole. */
+  readonly whole: (version: string) => void
+}
+
+/** A project with two releases of 200 kB, the first of which is current on a disk of 2 MiB. */
+const onSmallDisk = (
+  kind: Kind,
+  mutations: Mutations,
+  body: (place: Place) => Effect.Effect<unknown, unknown, Services>
+) =>
+  Effect.gen(function* () {
+    const host = yield* kind.start
+    const base = join(host.home, "app")
+    yield* disk(base, "size=2m,nr_inodes=120")
+    let waiting: { readonly stage: Stage; readonly act: () => void } | undefined
+    const remote = Layer.succeed(RemoteHost, {
+      connect: (target) =>
+        Effect.map(host.connect(target), (transport) => {
+          const real = mutant(transport, mutations)
+          const exec: Transport["exec"] = (exec) =>
+            Effect.suspend(() => {
+              const now = waiting
+              if (now !== undefined && exec.script === begins[now.stage]) {
+                waiting = undefined
+                now.act()
+              }
+              return real.exec(exec)
+            })
+          return makeSession(target, { ...real, exec })
+        })
+    })
+    const data = [0, 1].map(() => randomBytes(100_000).toString("hex"))
+    let version = 0
+    const image = () => {
+      const content = data[version] ?? ""
+      version += 1
+      const folder = "/app/_build/prod/rel/my_app"
+      return { files: { [`${folder}/version`]: String(version), [`${folder}/data`]: content } }
+    }
+    const config = { ...usualConfig, targets: { prod: { host: "local", name: "my_app", path: "app" } } }
+    const deploy = (release: number) => run(`deploy target=prod release=${release} yes`)
+    yield* Effect.gen(function* () {
+      yield* built
+      yield* built
+      const first = yield* deploy(1)
+      assert.strictEqual(first.status, 0, first.stderr)
+      yield* body({
+        base,
+        deploy,
+        before: (stage, act) => {
+          waiting = { stage, act }
+        },
+        whole: (expected) => {
+          const folder = join(base, "releases/current/my_app")
+          assert.strictEqual(fs.readFileSync(join(folder, "version"), "utf8"), expected)
+          assert.strictEqual(fs.readFileSync(join(folder, "data"), "utf8"), data[Number(expected) - 1])
+        }
+      })
+    }).pipe(Effect.provide(Layer.merge(world({ config, image }), remote)))
+  }).pipe(Effect.scoped)
+
+/** As if somebody had waited for a lock that its holder could not give back. */
+const waitAMinute = (base: string) => {
+  for (const name of fs.readdirSync(join(base, "config"))) {
+    if (name.startsWith("beat.")) fs.writeFileSync(join(base, "config", name), "1000\n")
+  }
+}
+
+/** Goes on until the second release is current. */
+const endsWell = ({ base, deploy, whole }: Place) =>
+  Effect.gen(function* () {
+    const next = yield* deploy(2)
+    assert.strictEqual(next.status, 0, next.stderr)
+    whole("2")
+    const rest = fs.readdirSync(join(base, "releases")).filter((name) => !name.startsWith("deployer_"))
+    assert.deepStrictEqual(rest, ["current"])
+  })
+
+for (const kind of local) {
+  const skip = kind.skip ?? missingMount
+  const live = skip === undefined ? it.live : it.live.skip
+  describe(titled(`${kind.title}: a disk`, skip), { timeout: 60_000 }, () => {
+    for (const stage of stages) {
+      for (const spare of stage === "upload" || stage === "unpack" ? [0, 60_000] : [0]) {
+        live(`that is full at ${stage}${spare === 0 ? "" : ", but for a few kilobytes"}`, () =>
+          onSmallDisk(kind, {}, (place) =>
+            Effect.gen(function* () {
+              place.before(stage, () => fill(place.base, spare))
+              const failed = yield* place.deploy(2)
+              assert.match(failed.stderr, /No space left on device|[0-9]+ of [0-9]+ bytes arrived/)
+              assert.strictEqual(failed.status, 1, failed.stderr)
+              place.whole("1")
+              empty(place.base)
+              yield* endsWell(place)
+            })
+          )
+        )
+      }
+    }
+
+    for (const stage of ["lock", "unpack", "activate"] as const) {
+      live(`that is read-only from ${stage} on`, () =>
+        onSmallDisk(kind, {}, (place) =>
+          Effect.gen(function* () {
+            place.before(stage, () => remount(place.base, "ro"))
+            const failed = yield* place.deploy(2)
+            assert.strictEqual(failed.status, 1, failed.stderr)
+            assert.match(failed.stderr, /Read-only file system|cannot be written|cannot create/)
+            place.whole("1")
+            remount(place.base, "rw")
+            waitAMinute(place.base)
+            yield* endsWell(place)
+          })
+        )
+      )
+    }
+  })
+}
+
+describe("without the protection", () => {
+  const live = missingMount === undefined ? it.live : it.live.skip
+  live(titled("a lock that a full disk keeps from being given back stays", missingMount), () =>
+    onSmallDisk(local[0]!, { lock: [['rm -f "$base/config/.lock.$$" "$base/config/beat.$mine"', "true"]] }, (place) =>
+      Effect.gen(function* () {
+        place.before("upload", () => fill(place.base, 0))
+        assert.strictEqual((yield* place.deploy(2)).status, 1)
+        empty(place.base)
+        const kept = yield* place.deploy(2)
+        assert.strictEqual(kept.status, 4, kept.stderr)
+        place.whole("1")
+      })
+    )
+  )
+})
