@@ -6,7 +6,7 @@
 
 export { ActionFailed, ActionReport, runAction, ShellExited, ssh } from "./commands/actions.ts"
 export { type BuildOptions, BuildReport, build } from "./commands/build.ts"
-export { buildAndDeploy } from "./commands/buildAndDeploy.ts"
+export { BuildAndDeployReport, buildAndDeploy } from "./commands/buildAndDeploy.ts"
 export { Declined } from "./commands/Declined.ts"
 export {
   type DeployOptions,
@@ -42,6 +42,9 @@ export {
   releaseInfo,
   storeInfo
 } from "./commands/manage.ts"
+
+/** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
+export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"
 
 // The services and their layers
 
@@ -102,6 +105,8 @@ export {
   TarballMissing
 } from "./store/ReleaseStore.ts"
 export { Tarballs, TarballsError } from "./store/Tarballs.ts"
+export { Answer, type Kind, NotAsData, type View } from "./terminal/Answer.ts"
+export { Failure } from "./terminal/Failure.ts"
 export {
   type Confirm,
   ctrlC,

@@ -153,6 +153,37 @@ describe("Main", () => {
   )
 })
 
+describe("a failure as data", () => {
+  const encoded = (cause: Cause.Cause<unknown>, report?: unknown) =>
+    JSON.parse(Main.document(Main.failure(cause, { status: 4, report })))
+
+  it("holds what the error's schema says, or at least its tag", () => {
+    assert.deepStrictEqual(encoded(Cause.fail(new UsageError({ message: "no" }))), {
+      _tag: "Failure",
+      exitStatus: 4,
+      message: "no",
+      error: { _tag: "UsageError", message: "no" }
+    })
+    assert.deepStrictEqual(encoded(Cause.fail(new Held({ by: "me" })), { done: 1 }), {
+      _tag: "Failure",
+      exitStatus: 4,
+      message: 'Held {"by":"me"}',
+      error: { _tag: "Held" },
+      report: { done: 1 }
+    })
+    for (const odd of [undefined, null, 42, "", {}, [], () => 1, Symbol("x"), 10n, Object.create(null)]) {
+      assert.deepStrictEqual(encoded(Cause.fail(odd)).error, { _tag: "Error" })
+    }
+  })
+
+  it("says what else may end a program", () => {
+    assert.deepStrictEqual(encoded(interrupted).error, { _tag: "Interrupted" })
+    const bug = encoded(Cause.die(new Error("odd")))
+    assert.match(bug.message, /^this is a bug: odd$/)
+    assert.match(bug.error.details, /^Error: odd\n {4}at /)
+  })
+})
+
 describe("the process", () => {
   let folder = ""
   beforeAll(async () => {

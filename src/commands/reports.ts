@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { DeployPlan } from "../domain/Plan.ts"
 import type { Kind } from "../terminal/Answer.ts"
-import { Failure } from "../terminal/Failure.ts"
+import { Anything, Failure } from "../terminal/Failure.ts"
 import { ActionReport } from "./actions.ts"
 import { BuildReport } from "./build.ts"
 import { BuildAndDeployReport } from "./buildAndDeploy.ts"
@@ -23,7 +23,7 @@ export class DocumentSchema extends Schema.Class<DocumentSchema>("DocumentSchema
   $schema: Schema.String,
   title: Schema.String,
   /** One for each command, by its name (`manage info`), and one for each thing that these refer to. */
-  $defs: Schema.Record({ key: Schema.String, value: Schema.Unknown })
+  $defs: Schema.Record({ key: Schema.String, value: Anything })
 }) {}
 
 const kind = <A, I>(schema: Schema.Schema<A, I>, view: Kind<A, I>["view"]): Kind<A, I> => ({ schema, view })

@@ -5,8 +5,13 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
+/** Any JSON. What Effect would publish for it claims an `$id`, and a schema may hold each only once. */
+export const Anything = Schema.Unknown.annotations({
+  jsonSchema: { type: ["object", "array", "string", "number", "boolean", "null"] }
+})
+
 /** What is known of an error: its tag, and the fields of its schema. */
-export const ErrorFields = Schema.Struct({ _tag: Schema.String }, { key: Schema.String, value: Schema.Unknown })
+export const ErrorFields = Schema.Struct({ _tag: Schema.String }, { key: Schema.String, value: Anything })
 
 /** The document of a command that failed, whatever the command. */
 export class Failure extends Schema.TaggedClass<Failure>()("Failure", {
@@ -16,7 +21,7 @@ export class Failure extends Schema.TaggedClass<Failure>()("Failure", {
   message: Schema.String,
   error: ErrorFields,
   /** What the command had to report before it failed, in the form that it has on success. */
-  report: Schema.optional(Schema.Unknown)
+  report: Schema.optional(Anything)
 }) {}
 
 const tagOf = (error: unknown): string =>
