@@ -30,6 +30,8 @@ export interface OptionSpec {
   readonly name: string
   readonly aliases: ReadonlyArray<string>
   readonly kind: "value" | "flag"
+  /** What it means to name it without a value; absent: then that is a mistake. */
+  readonly bare?: string
   /** Every occurrence counts; otherwise the last one wins. */
   readonly repeated: boolean
   readonly required: boolean
@@ -48,6 +50,12 @@ const field = (value: unknown, key: string): unknown => (Predicate.hasProperty(v
 
 const list = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 
+/** A value that may be left out is shown in brackets, with what that means: `[TIME=1h]`. */
+const bareValue = (self: unknown): { readonly bare?: string } => {
+  const [, bare] = /^\[[A-Z]+=(.+)\]$/.exec(String(field(field(self, "pseudoName"), "value"))) ?? []
+  return bare === undefined ? {} : { bare }
+}
+
 const optionSpecs = (
   self: unknown,
   inherited: { readonly required: boolean; readonly repeated: boolean }
@@ -59,6 +67,7 @@ const optionSpecs = (
           name: String(field(self, "name")),
           aliases: list(field(self, "aliases")).map(String),
           kind: Options.isOptions(self) && Options.isBool(self) ? "flag" : "value",
+          ...bareValue(self),
           ...inherited
         }
       ]
@@ -149,6 +158,22 @@ const isOption = (options: ReadonlyArray<OptionSpec>, token: string): boolean =>
   return pair !== undefined && lookup(options, pair) !== undefined
 }
 
+/** Whether the token after an option without a value is its value. Where it needs none, a word that means something else is not. */
+const isValue = (
+  options: ReadonlyArray<OptionSpec>,
+  tasks: ReadonlyArray<TaskSpec>,
+  option: OptionSpec,
+  next: string
+) => {
+  if (isOption(options, next)) return false
+  const pair = readPair(next)
+  return (
+    option.bare === undefined ||
+    ((pair === undefined || lookup(options, pair) === undefined) &&
+      !tasks.some(({ name }) => fold(name) === fold(next)))
+  )
+}
+
 const isBare = (token: string): boolean => !token.startsWith("-") && !token.includes("=")
 
 const allOptions = (task: TaskSpec): ReadonlyArray<OptionSpec> => [...task.options, ...task.tasks.flatMap(allOptions)]
@@ -194,7 +219,7 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
     rest.push(token)
     const next = tokens[index + 1]
     const takesNext = option?.kind === "value" && pair?.value === undefined && !isBare(token)
-    if (takesNext && next !== undefined && !isOption(everyOption, next)) {
+    if (takesNext && next !== undefined && isValue(everyOption, task.tasks, option, next)) {
       rest.push(next)
       index++
     } else if (isBare(token) && option === undefined && task.tasks.length > 0 && task.words === 0) {
@@ -266,10 +291,12 @@ const read = ({ path, rest, task }: Located): Read => {
       pair.dashes > 0 &&
       next !== undefined &&
       next !== "" &&
-      !isOption(options, next)
+      isValue(options, task.tasks, option, next)
     ) {
       set(option, next)
       index++
+    } else if (option.bare !== undefined) {
+      set(option, option.bare)
     } else {
       wrong(`${quoted(option.name)} needs a value: ${option.name}=… ${seeHelp(path)}`)
     }

@@ -74,18 +74,25 @@ const readDuration = (text: string) => {
 }
 
 const wait = Options.text("wait").pipe(
-  Options.withPseudoName("TIME"),
+  // Long enough for any deployment, and yet nothing waits for ever.
+  Options.withPseudoName("[TIME=1h]"),
   Options.withDescription(
-    "how long to wait while somebody else has the target's lock, such as 5m; otherwise not at all"
+    "how long to wait while somebody else has the target's lock, such as 5m; otherwise 5 seconds, and not at all where it is kept on purpose"
   ),
   Options.mapEffect(readDuration),
-  Options.withDefault(Duration.zero)
+  Options.optional
 )
 
 /** How long a command waits for a lock is its surroundings' business. */
-const waiting = <Name extends string, R, E, A extends { readonly wait: Duration.Duration }>(
+const waiting = <Name extends string, R, E, A extends { readonly wait: Option.Option<Duration.Duration> }>(
   self: Command.Command<Name, R, E, A>
-) => Command.provide(self, ({ wait }) => Layer.succeed(LockWait, { duration: wait }))
+) =>
+  Command.provide(self, ({ wait }) =>
+    Option.match(wait, {
+      onNone: () => Layer.empty,
+      onSome: (time) => Layer.succeed(LockWait, { taken: time, held: time })
+    })
+  )
 
 // The tasks
 

@@ -14,6 +14,7 @@ import * as Argv from "../src/Argv.ts"
 const target = Options.text("target")
 const someTarget = Options.optional(target)
 const yes = Options.boolean("yes")
+const wait = Options.optional(Options.withPseudoName(Options.text("wait"), "[TIME=1h]"))
 
 /** A tree with the shapes that deployer's own has: global options, flags, repeated options, nested tasks, words, an alias. */
 const tree = (ran: (task: string, values: unknown) => void) => {
@@ -23,7 +24,7 @@ const tree = (ran: (task: string, values: unknown) => void) => {
     Command.withSubcommands([
       task("init", { forceInit: Options.boolean("force-init") }),
       task("build", { target, envFile: Options.optional(Options.text("env-file-name")), yes }),
-      task("build_and_deploy", { target, tag: Options.repeated(Options.text("tag")) }),
+      task("build_and_deploy", { target, tag: Options.repeated(Options.text("tag")), wait }),
       task("manage", { target: someTarget }).pipe(
         Command.withSubcommands([
           task("info", { target: someTarget, ref: Args.optional(Args.text({ name: "ref" })) }),
@@ -93,6 +94,62 @@ describe("Argv", () => {
     assert.deepStrictEqual(right("init", "--force-init", "true"), ["init", "--force-init"])
     assert.deepStrictEqual(right("manage", "integrity", "-f"), ["manage", "integrity", "--force"])
     assert.include(left("init", "force_init=maybe"), "true or false")
+  })
+
+  it("knows what a value means that was left out", () => {
+    const line = ["build_and_deploy", "--target", "x", "--wait", "1h"]
+    for (const bare of ["wait", "wait=", "-wait", "--wait", "--wait="]) {
+      assert.deepStrictEqual(right("build_and_deploy", bare, "target=x"), line, bare)
+      assert.deepStrictEqual(right("build_and_deploy", "target=x", bare), line, bare)
+      assert.deepStrictEqual(right(bare, "build_and_deploy", "target=x"), line, bare)
+    }
+    const given = ["build_and_deploy", "--target", "x", "--wait", "5m"]
+    for (const spelling of [["wait=5m"], ["-wait=5m"], ["--wait", "5m"]]) {
+      assert.deepStrictEqual(right("build_and_deploy", "target=x", ...spelling), given)
+    }
+    assert.deepStrictEqual(right("build_and_deploy", "--wait", "--target", "x"), line)
+    assert.deepStrictEqual(right(...line), line)
+  })
+
+  it("knows whether data is asked for, even on a line that makes no sense otherwise", () => {
+    const data = Options.boolean(Argv.dataOption)
+    const words = Args.optional(Args.text({ name: "ref" }))
+    const isData = Argv.isData(
+      Argv.spec(
+        Command.make("deployer", { json: data }).pipe(
+          Command.withSubcommands([
+            Command.make("build", { target }),
+            Command.make("info", { words, target: someTarget })
+          ])
+        )
+      )
+    )
+    for (const line of [
+      "json",
+      "build json",
+      "json build",
+      "build target=x -json",
+      "build --json target=x",
+      "build json=true",
+      "build json=no json=yes",
+      "biuld json",
+      "biuld target=x what=json json",
+      "build nonsense=1 json",
+      "info 3F2A json"
+    ]) {
+      assert.isTrue(isData(line.split(" ")), line)
+    }
+    for (const line of [
+      "build",
+      "build target=json",
+      "build --target json",
+      "build json=false",
+      "info ref=json",
+      "info -- json"
+    ]) {
+      assert.isFalse(isData(line.split(" ")), line)
+    }
+    assert.isFalse(Argv.isData(root)(["build", "json"]))
   })
 
   it("keeps a second = in the value", () => {

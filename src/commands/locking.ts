@@ -8,17 +8,20 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
-import { Lock, LockDetails } from "../domain/Lock.ts"
+import { Lock, LockDetails, lockOwner, lockState } from "../domain/Lock.ts"
 import { Operator } from "../host/Operator.ts"
-import { type HostSession, LockHeld } from "../host/RemoteHost.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
 
-/** How long a command waits for a lock that somebody else has; by default not at all. */
+/**
+ * How long a command waits for a lock that somebody else has: one that was taken for the length of a command, and one that
+ * is held on purpose. By default 5 seconds, in which the lock of a deployment that was killed is free again, and not at all.
+ */
 export class LockWait extends Context.Reference<LockWait>()("deployer/LockWait", {
-  defaultValue: () => ({ duration: Duration.zero })
+  defaultValue: () => ({ taken: Duration.seconds(5), held: Duration.zero })
 }) {}
 
 const describe = Effect.fnUntraced(function* (reason: string, held: boolean) {
@@ -33,21 +36,24 @@ const describe = Effect.fnUntraced(function* (reason: string, held: boolean) {
   })
 })
 
-/** Between two attempts to take a lock. */
-const pause = Duration.seconds(2)
+/** Milliseconds to the next attempt to take a lock: nobody comes much later than a tenth of the time that they waited. */
+const pauseAfter = (waited: number): number => Math.min(Math.max(1000, waited / 10), 15_000)
 
 /** Takes the target's lock for the rest of the scope, waiting for it as long as `LockWait` says. */
 export const takeLock = (session: HostSession, reason: string) =>
   Effect.gen(function* () {
     const details = yield* describe(reason, false)
-    const { duration } = yield* LockWait
-    const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(duration)
+    const wait = yield* LockWait
+    const began = yield* Clock.currentTimeMillis
     const attempt = (said: boolean): ReturnType<HostSession["lock"]> =>
       Effect.catchTag(session.lock(details), "LockHeld", (held) =>
         Effect.gen(function* () {
-          if ((yield* Clock.currentTimeMillis) >= end) return yield* held
+          const duration = held.lock.details?.held === true ? wait.held : wait.taken
+          const waited = (yield* Clock.currentTimeMillis) - began
+          const left = Duration.toMillis(duration) - waited
+          if (left <= 0) return yield* held
           if (!said) yield* Reporter.note(`Waiting up to ${Duration.format(duration)}: ${held.message}`)
-          yield* Effect.sleep(pause)
+          yield* Effect.sleep(Math.min(pauseAfter(waited), left))
           yield* attempt(true)
         })
       )
@@ -60,11 +66,13 @@ export const locked =
   <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.scoped(Effect.zipRight(takeLock(session, reason), self))
 
-/** A target was locked on purpose, or is not locked any more. */
+/** A target was locked on purpose, or is not locked (any more). */
 export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
   address: Schema.String,
   /** Absent: nobody has it now. */
-  lock: Schema.optional(Lock)
+  lock: Schema.optional(Lock),
+  /** What was taken away; absent: there was nothing to take. */
+  taken: Schema.optional(Lock)
 }) {}
 
 /** Keeps everybody from changing a target until it is unlocked. */
@@ -80,7 +88,7 @@ export const unlock = Effect.fn("unlock")(function* (options: { readonly target:
   const session = yield* connect(options.target)
   const { lock } = yield* session.inspect
   if (lock !== undefined) {
-    yield* Reporter.note(new LockHeld({ address: session.address, lock }).message)
+    yield* Reporter.note(`${session.address} is locked by ${lockOwner(lock)}; ${lockState(lock)}`)
     const agreed = yield* (yield* Prompt).confirm({
       message: "Take the lock away? Whoever has it can change nothing any more.",
       initial: false,
@@ -90,5 +98,5 @@ export const unlock = Effect.fn("unlock")(function* (options: { readonly target:
     if (!agreed) return yield* new Declined({ consequence: "the lock stays" })
     yield* session.unlock(lock)
   }
-  return LockReport.make({ address: session.address })
+  return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { taken: lock }) })
 }, Effect.scoped)

@@ -187,9 +187,13 @@ export const hostReleaseInfo =
 
 /** Whose the lock is now. */
 export const lockReport =
-  ({ address, lock }: LockReport): View =>
+  ({ address, lock, taken }: LockReport): View =>
   () =>
-    lock === undefined ? `${address} is not locked` : `${address} is locked by ${lockOwner(lock)}`
+    lock !== undefined
+      ? `${address} is locked by ${lockOwner(lock)}`
+      : taken !== undefined
+        ? `The lock of ${address} was taken away`
+        : `${address} is not locked`
 
 /** Whether a host can take a release, a line for each check; nothing is cut, since what to do comes last. */
 export const doctorReport =

@@ -41,6 +41,10 @@ export const lockOwner = ({ details }: Lock): string =>
     ? "somebody unknown"
     : `${details.by}${details.job === undefined ? "" : ` (${details.job})`} for "${details.reason}" since ${DateTime.formatIso(details.since)}`
 
+/** Why a lock is still there. */
+export const lockState = ({ details, idleSeconds }: Lock): string =>
+  details?.held === true ? "it is kept on purpose" : `they gave a sign of life ${idleSeconds} seconds ago`
+
 /** Seconds without a sign of life after which a lock that is not held on purpose counts as left behind. */
 export const staleAfterSeconds = 60
 

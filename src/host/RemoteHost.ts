@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { HostRelease, HostState, Unfinished } from "../domain/HostState.ts"
-import { Lock, type LockDetails, lockOwner } from "../domain/Lock.ts"
+import { Lock, type LockDetails, lockOwner, lockState } from "../domain/Lock.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import type { Target } from "../domain/Target.ts"
 import { unfitFields, unfitText } from "../domain/Unfit.ts"
@@ -168,12 +168,8 @@ export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
 }) {
   readonly exitStatus = 4
   override get message(): string {
-    const { details, idleSeconds } = this.lock
-    const next =
-      details?.held === true
-        ? "it is kept on purpose: ask them, or take it away with deployer unlock"
-        : `they gave a sign of life ${idleSeconds} seconds ago: wait for them (wait=5m), or take it away with deployer unlock`
-    return `${this.address} is locked by ${lockOwner(this.lock)}; ${next}`
+    const next = this.lock.details?.held === true ? "ask them" : "wait for them (wait=5m)"
+    return `${this.address} is locked by ${lockOwner(this.lock)}; ${lockState(this.lock)}: ${next}, or take it away with deployer unlock`
   }
 }
 

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
+import type { MemoryHost } from "../../src/host/MemoryHost.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { currentRef, hostNamed, prodPath, run, world } from "../kit/world.ts"
 
@@ -41,6 +42,14 @@ const passTime = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
     return (yield* fiber.poll)._tag === "Some" ? yield* Fiber.join(fiber) : yield* passTime(fiber)
   })
 
+/** Until the lock was asked for so many times. */
+const attempted = (host: MemoryHost, times: number): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    host.steps.filter((step) => step === "lock").length >= times
+      ? TestServices.provideLive(Effect.sleep("10 millis"))
+      : Effect.zipRight(TestServices.provideLive(Effect.sleep("2 millis")), attempted(host, times))
+  )
+
 describe("locks", () => {
   it.scoped("let one deployment work at a time: the other says whose it is, with status 4, and changes nothing", () =>
     Effect.gen(function* () {
@@ -54,9 +63,12 @@ describe("locks", () => {
         "manage integrity -f target=prod yes",
         "restart target=prod"
       ]) {
-        const refused = yield* run(line)
+        const refused = yield* run(`${line} wait=0s`)
         assert.strictEqual(refused.status, 4, `${line}: ${refused.stderr}`)
-        assert.match(refused.stderr, /locked by tester@laptop for "deploy" since .*: wait for them/)
+        assert.match(
+          refused.stderr,
+          /locked by tester@laptop for "deploy" since .*: wait for them .* deployer unlock\n$/
+        )
       }
       assert.strictEqual(currentRef(host), old.ref)
       assert.match((yield* run("manage info target=prod")).stdout, /locked by tester@laptop for "deploy"/)
@@ -81,6 +93,47 @@ describe("locks", () => {
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stderr, /Waiting up to 1h/)
       assert.strictEqual((yield* run("deploy target=prod wait=soon")).status, 2)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("are waited for for 5 seconds where nothing is said, in which a killed deployment's is free again", () =>
+    Effect.gen(function* () {
+      yield* deployed
+      const { fiber, goOn } = yield* paused("upload")
+      const began = yield* Clock.currentTimeMillis
+      const refused = yield* passTime(yield* Effect.fork(run("deploy target=prod yes")))
+      assert.strictEqual(refused.status, 4)
+      assert.match(refused.stderr, /^Waiting up to 5s: /)
+      const waited = (yield* Clock.currentTimeMillis) - began
+      assert.isTrue(waited >= 5000 && waited < 8000, String(waited))
+      const next = yield* Effect.fork(run("deploy target=prod yes"))
+      yield* TestClock.adjust("2 seconds")
+      yield* goOn
+      yield* Fiber.join(fiber)
+      assert.strictEqual((yield* passTime(next)).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("are waited for up to an hour by a bare wait, those that are kept on purpose too", () =>
+    Effect.gen(function* () {
+      const { fresh, host } = yield* deployed
+      yield* run("lock target=prod reason=moving")
+      host.steps.length = 0
+      const waiting = yield* Effect.fork(run("deploy target=prod wait yes"))
+      yield* attempted(host, 1)
+      yield* TestClock.adjust("59 minutes")
+      yield* attempted(host, 2)
+      assert.strictEqual((yield* waiting.poll)._tag, "None")
+      yield* TestClock.adjust("61 seconds")
+      const ran = yield* passTime(waiting)
+      assert.strictEqual(ran.status, 4)
+      assert.match(ran.stderr, /^Waiting up to 1h: /)
+      host.steps.length = 0
+      const patient = yield* Effect.fork(run("deploy target=prod wait yes"))
+      yield* attempted(host, 1)
+      yield* run("unlock target=prod yes")
+      assert.strictEqual((yield* passTime(patient)).status, 0)
+      assert.strictEqual(currentRef(host), fresh.ref)
     }).pipe(Effect.provide(world()))
   )
 
@@ -126,11 +179,11 @@ describe("locks", () => {
       const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
       host.files.write(`${prodPath}/config/lock.99`, "taken {}\n")
       host.files.write(`${prodPath}/config/beat.99`, `${now}\n`)
-      assert.strictEqual((yield* run("deploy target=prod yes")).status, 4)
+      assert.strictEqual((yield* run("deploy target=prod yes wait=0s")).status, 4)
       yield* TestClock.adjust("61 seconds")
       const { fiber, goOn } = yield* paused("upload")
       yield* TestClock.adjust("10 minutes")
-      assert.strictEqual((yield* run("deploy target=prod yes")).status, 4)
+      assert.strictEqual((yield* run("deploy target=prod yes wait=0s")).status, 4)
       yield* goOn
       assert.strictEqual((yield* Fiber.join(fiber)).status, 0)
     }).pipe(Effect.provide(world()))
@@ -143,14 +196,17 @@ describe("locks", () => {
       assert.strictEqual(kept.status, 0, kept.stderr)
       assert.match(kept.stdout, /locked by tester@laptop for "moving the database"/)
       yield* TestClock.adjust("10 days")
+      // At once: whoever keeps it will not be done in seconds.
       const refused = yield* run("deploy target=prod yes")
       assert.strictEqual(refused.status, 4)
       assert.match(refused.stderr, /moving the database.*kept on purpose.*deployer unlock/)
       assert.strictEqual((yield* run("unlock target=prod", "n")).status, 1)
       assert.strictEqual((yield* run("unlock target=prod")).status, 3)
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 4)
-      assert.match((yield* run("unlock target=prod yes")).stdout, /is not locked/)
-      assert.match((yield* run("unlock target=prod")).stdout, /is not locked/)
+      const taken = yield* run("unlock target=prod yes")
+      assert.strictEqual(taken.stdout, "The lock of deploy@host.test was taken away\n")
+      assert.match(taken.stderr, /for "moving the database" since .*; it is kept on purpose\n$/)
+      assert.strictEqual((yield* run("unlock target=prod")).stdout, "deploy@host.test is not locked\n")
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
     }).pipe(Effect.provide(world()))
   )

@@ -271,7 +271,7 @@ suite(titled("signals", missingSshd), { timeout: 60_000 }, () => {
         yield* uploading({ at })
         running.signal("SIGKILL")
         assert.strictEqual((yield* running.ended).status, "SIGKILL")
-        const next = yield* here.deployer("deploy", "target=fast", "release=2", "wait=10s")
+        const next = yield* here.deployer("deploy", "target=fast", "release=2")
         assert.strictEqual(next.status, 0, next.stderr)
         assert.match(next.stderr, /Going on with the upload after /)
         assert.include(yield* here.good("manage", "integrity", "target=fast"), "current leads to a complete release")
