@@ -13,10 +13,11 @@ export {
   DeployReport,
   deploy,
   deployRelease,
-  HookFailed,
   planDeploy
 } from "./commands/deploy.ts"
 export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
+export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./commands/goLive.ts"
+export { Unhealthy } from "./commands/health.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, LockWait, lock, unlock } from "./commands/locking.ts"
 export {
@@ -42,9 +43,9 @@ export {
   releaseInfo,
   storeInfo
 } from "./commands/manage.ts"
-
 /** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
 export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"
+export { NothingToRollBackTo, type RollbackOptions, RollbackReport, rollback } from "./commands/rollback.ts"
 
 // The services and their layers
 
@@ -71,6 +72,8 @@ export {
   AuthenticationFailed,
   CommandTimeout,
   type ConnectFailure,
+  type Ended,
+  type Entries,
   HostKeyRejected,
   HostReplyInvalid,
   type HostSession,
@@ -166,11 +169,11 @@ export { decodeConfig } from "./workspace/decode.ts"
 // The domain
 
 export { Check } from "./domain/Checks.ts"
-export { HostLogEntry } from "./domain/HostLog.ts"
-export { Current, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
+export { Current, DeadMan, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
+export { JournalEntry, JournalEvent, type Standing } from "./domain/Journal.ts"
 export { Lock, LockDetails } from "./domain/Lock.ts"
 export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
-export { DeployPlan, Step } from "./domain/Plan.ts"
+export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"
 export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
-export { type Action, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
+export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
 export { Unfit } from "./domain/Unfit.ts"

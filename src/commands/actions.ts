@@ -79,7 +79,7 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   const command = actionCommand(session.target, options.action)
   const { address } = session
   yield* Reporter.note(`Running ${options.action} on ${address}: ${command}`)
-  const [status, output] = yield* session
+  const [{ status }, output] = yield* session
     .run(command, { name: session.target.name, isResult: true })
     .pipe(hearing, locked(session, options.action))
   if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status, ...output })

@@ -4,16 +4,15 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { HostLogEntry, HostLogEntryJson } from "../domain/HostLog.ts"
 import { type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
+import { failureOf } from "../domain/Journal.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import { DeployPlan, plan, releaseLabel, type Step, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
-import type { Target } from "../domain/Target.ts"
+import { address, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
-import { type HostSession, HostUnfit, RemoteHost } from "../host/RemoteHost.ts"
+import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
 import { bytes, dateTime } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
@@ -21,25 +20,10 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { Declined } from "./Declined.ts"
+import { goLive, isLiveStep, runHook } from "./goLive.ts"
+import { entries, entry, type Named } from "./journal.ts"
 import { takeLock } from "./locking.ts"
-
-/** A hook's command failed on the host. */
-export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
-  address: Schema.String,
-  hook: Schema.Literal("afterUnpack", "afterSwitch"),
-  command: Schema.String,
-  status: Schema.Int,
-  release: Schema.String
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    const consequence =
-      this.hook === "afterUnpack"
-        ? "nothing was switched, and the release was removed there again"
-        : "the release is current all the same: mend the command and run it, or make another release current with deployer manage ln"
-    return `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}: ${consequence}`
-  }
-}
+import { refused } from "./onHost.ts"
 
 /** What to deploy where. */
 export interface DeployOptions {
@@ -47,6 +31,8 @@ export interface DeployOptions {
   readonly target: string
   /** Id, name, ref or the beginning of one; absent: the latest of the target's name, after a question. */
   readonly release?: string | undefined
+  /** Whether a release that failed on this host before is deployed without a question. Default: no. */
+  readonly retry?: boolean | undefined
 }
 
 /** What was done. */
@@ -60,8 +46,12 @@ export class DeployReport extends Schema.TaggedClass<DeployReport>()("DeployRepo
 export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
-  const release = yield* chooseRelease(target, options.release)
-  return yield* deployRelease(target, release)
+  const candidates = yield* findReleases(target, options.release)
+  return yield* deployTo(target, (state) =>
+    Effect.flatMap(chooseRelease(target, state, candidates), (release) =>
+      insistOnRetry(target, state, release, options.retry === true)
+    )
+  )
 })
 
 /** What `deploy` would do, without a question and without touching anything. */
@@ -76,14 +66,22 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
 }, Effect.scoped)
 
 /** Deploys just this release, without asking which. */
-export const deployRelease = Effect.fn("deployRelease")(function* (target: Target, release: Release) {
+export const deployRelease = (target: Target, release: Release) =>
+  deployTo(target, (state) => insistOnRetry(target, state, release, false))
+
+const deployTo = Effect.fn("deployTo")(function* <E, R>(
+  target: Target,
+  choose: (state: HostState) => Effect.Effect<Release, E, R>
+) {
   const store = yield* ReleaseStore
-  const manifest = yield* store.manifest(release)
   const session = yield* (yield* RemoteHost).connect(target)
+  const seen = yield* session.inspect
+  const release = yield* choose(seen)
+  const manifest = yield* store.manifest(release)
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
       // What cannot work is refused before anything is touched, and what is done already needs no lock.
-      const before = yield* makePlan(session, yield* session.inspect, release, manifest, false)
+      const before = yield* makePlan(session, seen, release, manifest, false)
       if (before.steps.length === 0) return before
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
       for (const step of first) yield* carryOutStep(session, before, manifest, step)
@@ -100,32 +98,51 @@ export const deployRelease = Effect.fn("deployRelease")(function* (target: Targe
 
 // Which release
 
-const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, selector: string | undefined) {
+/** What may be meant: the releases that a word of the user's fits, or the latest of the target's name and all others. */
+type Candidates =
+  | { readonly _tag: "Named"; readonly release: Release; readonly exactly: boolean }
+  | { readonly _tag: "All"; readonly latest: Release | undefined; readonly all: ReadonlyArray<Release> }
+
+const findReleases = Effect.fn("findReleases")(function* (target: Target, selector: string | undefined) {
   const store = yield* ReleaseStore
-  const prompt = yield* Prompt
-  const word = selector ?? target.name
-  const found = yield* store.find(word).pipe(
-    Effect.map(Option.some),
-    // A word of the user's own that fits nothing is a mistake; the target's name that fits nothing leads to the list.
-    Effect.catchTag("ReleaseNotFound", (error) => (selector === undefined ? Effect.succeedNone : error))
-  )
-  if (Option.isSome(found)) {
-    const release = found.value
-    if (release.name !== word) return yield* insistOnName(target, release)
-    const agreed = yield* prompt.confirm({
-      message: `Release ${releaseLabel(release)} (id ${release.id}, built ${dateTime(release.createdAt)} UTC) is the latest of ${word}. Deploy it to ${target.key}?`,
-      initial: true,
-      safe: true,
-      hint: `name it with release=${release.id}, or answer with yes`
-    })
-    if (agreed) return yield* insistOnName(target, release)
+  if (selector !== undefined) {
+    const release = yield* store.find(selector)
+    return { _tag: "Named", release, exactly: release.name !== selector } satisfies Candidates
   }
   const all = yield* store.list()
-  if (all.length === 0) return yield* new ReleaseNotFound({ selector: word, known: [] })
-  if (Option.isNone(found)) yield* Reporter.note(`The store has no release of ${target.name}, only others`)
+  if (all.length === 0) return yield* new ReleaseNotFound({ selector: target.name, known: [] })
+  const latest = yield* store
+    .find(target.name)
+    .pipe(Effect.catchTag("ReleaseNotFound", () => Effect.succeed(undefined)))
+  return { _tag: "All", latest: latest?.name === target.name ? latest : undefined, all } satisfies Candidates
+})
+
+const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, state: HostState, candidates: Candidates) {
+  const prompt = yield* Prompt
+  if (candidates._tag === "Named" && candidates.exactly) return yield* insistOnName(target, candidates.release)
+  const latest = candidates._tag === "Named" ? candidates.release : candidates.latest
+  const failure = latest && failureOf(state.journal, latest.ref)
+  if (latest !== undefined && failure !== undefined && candidates._tag === "All") {
+    yield* Reporter.note(
+      `${releaseLabel(latest)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"}`
+    )
+  } else if (latest !== undefined) {
+    const agreed = yield* prompt.confirm({
+      message: `Release ${releaseLabel(latest)} (id ${latest.id}, built ${dateTime(latest.createdAt)} UTC) is the latest of ${latest.name}. Deploy it to ${target.key}?`,
+      initial: true,
+      safe: true,
+      hint: `name it with release=${latest.id}, or answer with yes`
+    })
+    if (agreed) return yield* insistOnName(target, latest)
+  } else {
+    yield* Reporter.note(`The store has no release of ${target.name}, only others`)
+  }
+  const all = candidates._tag === "Named" ? yield* (yield* ReleaseStore).list() : candidates.all
   const chosen = yield* prompt.select({
     message: `Which release goes to ${target.key}?`,
-    choices: all.map((release) => ({ title: releaseTitle(release), value: release })),
+    choices: all
+      .filter(({ ref }) => failureOf(state.journal, ref) === undefined)
+      .map((release) => ({ title: releaseTitle(release), value: release })),
     hint: "name one with release=ID"
   })
   return yield* insistOnName(target, chosen)
@@ -149,6 +166,19 @@ const insistOnName = (target: Target, release: Release) =>
           agreed ? Effect.succeed(release) : new Declined({ consequence: "nothing was deployed" })
         )
       )
+
+/** A release that failed on a host before goes there again only where somebody says so. */
+const insistOnRetry = Effect.fnUntraced(function* (target: Target, state: HostState, release: Release, retry: boolean) {
+  const failure = failureOf(state.journal, release.ref)
+  if (failure === undefined || retry) return release
+  const agreed = yield* (yield* Prompt).confirm({
+    message: `${releaseLabel(release)} failed on ${address(target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "nobody wrote why"}). Deploy it there all the same?`,
+    initial: false,
+    safe: false,
+    hint: `say deployer deploy target=${target.key} release=${release.id} retry, or deploy another release`
+  })
+  return agreed ? release : yield* new Declined({ consequence: "nothing was deployed" })
+})
 
 // What to do
 
@@ -186,40 +216,35 @@ const makePlan = (
   release: Release,
   manifest: Manifest,
   removeUnfinished: boolean
-) =>
-  plan(state, { target: session.target, release, manifest, removeUnfinished }).pipe(
-    Effect.mapError((unfit) => new HostUnfit({ address: session.address, ...unfit }))
-  )
+) => refused(session, plan(state, { target: session.target, release, manifest, removeUnfinished }))
 
 // Doing it
 
 const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, manifest: Manifest) {
-  const isAfter = (step: Step) => step._tag === "Run" && step.hook === "afterSwitch"
-  const hasAfter = plan.steps.some(isAfter)
-  for (const step of plan.steps.filter((step) => !isAfter(step))) {
-    yield* Effect.tapError(carryOutStep(session, plan, manifest, step), (error) =>
-      // The answer is missing, not always the deed: then the next deploy finds nothing to do.
-      hasAfter && step._tag === "Switch" && (error._tag === "HostUnreachable" || error._tag === "CommandTimeout")
-        ? Reporter.warn(
-            `${releaseLabel(plan.release)} may be current by now, without its afterSwitch commands: if the next deploy has nothing to do, see to them on ${session.address}`
-          )
-        : Effect.void
-    )
-  }
-  // Before the last hooks: whatever they do, the release is live by now.
-  if (plan.outcome !== "nothing") {
-    yield* logEvent(session, plan.outcome === "deploy" ? "deployed" : "linked", [plan.release])
-  }
-  for (const step of plan.steps.filter(isAfter)) {
-    yield* Effect.tapError(carryOutStep(session, plan, manifest, step), (error) =>
-      error._tag === "HookFailed"
-        ? Effect.void
-        : Reporter.warn(
-            `${releaseLabel(plan.release)} is current, but not all of its afterSwitch commands ran, and the next deploy will not run them: see to it on ${session.address}`
-          )
-    )
+  const { back, release, state, steps } = plan
+  const lives = steps.findIndex(isLiveStep)
+  const until = lives < 0 ? steps.length : lives
+  for (const step of steps.slice(0, until)) yield* carryOutStep(session, plan, manifest, step)
+  if (lives < 0) return
+  yield* goLive(session, { release, state, steps: steps.filter(isLiveStep), back, event: "switched" })
+  for (const step of steps.slice(until)) {
+    if (step._tag === "Prune") yield* prune(session, step.releases)
   }
 })
+
+/** The release is live and well: that older ones stay is nothing to fail for. */
+const prune = (session: HostSession, releases: ReadonlyArray<Named>) =>
+  Effect.gen(function* () {
+    yield* session.remove(
+      releases.map(({ ref }) => ref),
+      yield* entries("removed", releases)
+    )
+    yield* Reporter.note(`Removed what is beyond the releases to keep: ${releases.map(releaseLabel).join(", ")}`)
+  }).pipe(
+    Effect.catchAll((error) =>
+      Reporter.warn(`Older releases could not be removed, and will be by the next deploy. ${error.message}`)
+    )
+  )
 
 const carryOutStep = Effect.fnUntraced(function* (
   session: HostSession,
@@ -253,46 +278,19 @@ const carryOutStep = Effect.fnUntraced(function* (
       })
     }
     case "Unpack":
-      yield* session.unpack({ ref: release.ref, sha256: release.sha256, manifest })
+      yield* session.unpack({
+        ref: release.ref,
+        sha256: release.sha256,
+        manifest,
+        entries: [yield* entry("staged", release)]
+      })
       return yield* Reporter.note(`Unpacked and verified ${manifest.length} entries`)
     case "Run":
-      return yield* runHook(session, release, step)
+      // The half-prepared folder must not pass for a release, and its note would only make the next deployment ask.
+      return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>
+        session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
+      )
     case "Record":
       return yield* session.record(recordOf(release, state, yield* DateTime.now))
-    case "Switch":
-      yield* session.activate(release.ref)
-      return yield* Reporter.note(`Switched current to ${releaseLabel(release)}`)
   }
-})
-
-const runHook = Effect.fnUntraced(function* (
-  session: HostSession,
-  release: Release,
-  { command, hook }: Extract<Step, { readonly _tag: "Run" }>
-) {
-  yield* Reporter.note(`Running ${hook}: ${command}`)
-  const status = yield* session.run(command, { ref: release.ref, name: release.name })
-  if (status === 0) return
-  // The half-prepared folder must not pass for a release, and its note would only make the next deployment ask.
-  if (hook === "afterUnpack") {
-    yield* session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
-  }
-  return yield* new HookFailed({ address: session.address, hook, command, status, release: releaseLabel(release) })
-})
-
-/** Writes one event to the host's log. What it tells of is done: a log that cannot be written is no failure of that. */
-export const logEvent = Effect.fnUntraced(function* (
-  session: HostSession,
-  event: HostLogEntry["event"],
-  releases: ReadonlyArray<{ readonly name: string; readonly ref: string }>
-) {
-  const entry = HostLogEntry.make({
-    at: yield* DateTime.now,
-    event,
-    by: (yield* Operator).name,
-    releases: releases.map(({ name, ref }) => ({ name, ref }))
-  })
-  yield* Effect.catchAll(session.log(Schema.encodeSync(HostLogEntryJson)(entry)), (error) =>
-    Reporter.warn(`This was done, but the host's log does not tell of it. ${error.message}`)
-  )
 })

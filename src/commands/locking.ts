@@ -15,6 +15,7 @@ import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
+import { entry } from "./journal.ts"
 
 /**
  * How long a command waits for a lock that somebody else has: one that was taken for the length of a command, and one that
@@ -45,8 +46,11 @@ export const takeLock = (session: HostSession, reason: string) =>
     const details = yield* describe(reason, false)
     const wait = yield* LockWait
     const began = yield* Clock.currentTimeMillis
+    const takenOver = [
+      yield* entry("locked", undefined, { detail: `${reason}: taken over from somebody without a sign of life` })
+    ]
     const attempt = (said: boolean): ReturnType<HostSession["lock"]> =>
-      Effect.catchTag(session.lock(details), "LockHeld", (held) =>
+      Effect.catchTag(session.lock(details, takenOver), "LockHeld", (held) =>
         Effect.gen(function* () {
           const duration = held.lock.details?.held === true ? wait.held : wait.taken
           const waited = (yield* Clock.currentTimeMillis) - began
@@ -78,7 +82,9 @@ export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
 /** Keeps everybody from changing a target until it is unlocked. */
 export const lock = Effect.fn("lock")(function* (options: { readonly target: string; readonly reason: string }) {
   const session = yield* connect(options.target)
-  yield* session.hold(yield* describe(options.reason, true))
+  yield* session.hold(yield* describe(options.reason, true), [
+    yield* entry("locked", undefined, { detail: options.reason })
+  ])
   const { lock } = yield* session.inspect
   return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { lock }) })
 }, Effect.scoped)
@@ -96,7 +102,7 @@ export const unlock = Effect.fn("unlock")(function* (options: { readonly target:
       hint: "answer with yes"
     })
     if (!agreed) return yield* new Declined({ consequence: "the lock stays" })
-    yield* session.unlock(lock)
+    yield* session.unlock(lock, [yield* entry("unlocked", undefined, { detail: `was locked by ${lockOwner(lock)}` })])
   }
   return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { taken: lock }) })
 }, Effect.scoped)

@@ -2,7 +2,7 @@
  * Reports as text for people. Pure but for the width of the terminal.
  */
 import { lockOwner } from "../domain/Lock.ts"
-import type { DeployPlan, Step } from "../domain/Plan.ts"
+import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import type { View } from "../terminal/Answer.ts"
@@ -12,6 +12,7 @@ import type { ActionReport } from "./actions.ts"
 import type { BuildReport } from "./build.ts"
 import type { DeployReport } from "./deploy.ts"
 import type { DoctorReport } from "./doctor.ts"
+import { healthLabel } from "./health.ts"
 import type { InitReport } from "./init.ts"
 import type { LockReport } from "./locking.ts"
 import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
@@ -46,7 +47,7 @@ export const buildReport =
     (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
 
 /** One step in words. */
-const stepLine = (step: Step, { release, state }: DeployPlan): string => {
+const stepLine = (step: Step, { release, state }: DeployPlan | RollbackPlan): string => {
   switch (step._tag) {
     case "Prepare":
       return `make ${state.path} with config/ and releases/`
@@ -62,6 +63,14 @@ const stepLine = (step: Step, { release, state }: DeployPlan): string => {
       return `run ${step.hook}: ${step.command}`
     case "Record":
       return "record it as the latest of its name"
+    case "Arm":
+      return `let the host go back by itself unless it is confirmed within ${duration(step.seconds * 1000)}`
+    case "Check":
+      return `check its health: ${healthLabel(step.health)}`
+    case "Settle":
+      return step.confirms ? "confirm over a new connection that it is well" : "write down that it is well"
+    case "Prune":
+      return `remove what is beyond the releases to keep: ${step.releases.map(releaseLabel).join(", ")}`
     case "Switch":
       return `switch current ${step.from === undefined ? "" : `from ${step.from} `}to ${releaseLabel(release)}`
   }
@@ -92,6 +101,8 @@ export const deployReport =
         return `${release} is live at ${where}, deployed in ${duration(millis)}`
       case "relink":
         return `${release} was on the host already and is live again at ${where}`
+      case "finish":
+        return `${release} was current at ${where} already, and what comes after the switch is done now`
       case "nothing":
         return plan.steps.some(({ _tag }) => _tag === "Record")
           ? `${release} is live at ${where} already, and is the latest of its name there again`

@@ -2,6 +2,7 @@
  * What one look at a host shows. All of it is data from another machine: decoded, never evaluated, never trusted.
  */
 import * as Schema from "effect/Schema"
+import { JournalEntry, lineage, standing } from "./Journal.ts"
 import { Lock } from "./Lock.ts"
 import { latest, Ref, type Release, ReleaseName, Sha256, Tag } from "./Release.ts"
 
@@ -72,6 +73,16 @@ export const Mount = Schema.Struct({
 
 /** The bytes of a file system that could not be measured: a full one is noticed while writing. */
 export const unmeasured = Number.MAX_SAFE_INTEGER
+/** A dead-man's switch: what it watches over, and what it does when nobody confirms in time. */
+export class DeadMan extends Schema.Class<DeadMan>("DeadMan")({
+  /** Tells it from all others on this target. */
+  id: Schema.String.pipe(Schema.pattern(/^[0-9]+[.][0-9]+$/)),
+  ref: Ref,
+  /** The release that becomes current again; absent: the link is taken away. */
+  back: Schema.optional(Ref),
+  /** Seconds until it acts, by the host's clock; negative where it should have acted by now. */
+  seconds: Schema.Int
+}) {}
 
 /** Everything one look shows. */
 export class HostState extends Schema.Class<HostState>("HostState")({
@@ -98,13 +109,43 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   /** How far the host's clock is ahead of ours (behind: negative), and how far that may be from the truth, in milliseconds. */
   clock: Schema.optional(Schema.Struct({ aheadMillis: Schema.Number, toleranceMillis: Schema.NonNegative })),
   /** Who works on this target, or keeps it for a purpose; absent where nobody does. */
-  lock: Schema.optional(Lock)
+  lock: Schema.optional(Lock),
+  /** The last 500 entries, oldest first. */
+  journal: Schema.optionalWith(Schema.Array(JournalEntry), { default: () => [] }),
+  /** Lines of the journal, among the last 500, that are none of ours: the torn end of a full disk, or a foreign hand. */
+  torn: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
+  /** A release that the host goes back from by itself unless its deployment is confirmed. */
+  armed: Schema.optional(DeadMan)
 }) {
   /** The release that is live, if the link leads to a complete one. */
   get currentRelease(): HostRelease | undefined {
     const current = this.current
     return current._tag === "Linked" ? this.releases.find((release) => release.ref === current.ref) : undefined
   }
+}
+
+/**
+ * The release to go back to: the last one before the current one that was live and healthy, and is complete on the host. Absent where
+ * there is none.
+ */
+export const previousRelease = (
+  { current, journal, releases }: Pick<HostState, "current" | "journal" | "releases">,
+  from = current._tag === "Linked" ? current.ref : undefined
+): HostRelease | undefined => {
+  const line = lineage(journal)
+  const before = from === undefined || !line.includes(from) ? line : line.slice(0, line.indexOf(from))
+  const ref = before.findLast(
+    (ref) => ref !== from && standing(journal, ref) === "healthy" && releases.some((release) => release.ref === ref)
+  )
+  return releases.find((release) => release.ref === ref)
+}
+
+/** What a deployment of a release goes back to when it fails: the current release where that is well, or the one before it. */
+export const wayBack = (state: HostState, ref: string): HostRelease | undefined => {
+  const current = state.currentRelease
+  return current !== undefined && current.ref !== ref && standing(state.journal, current.ref) === "healthy"
+    ? current
+    : previousRelease(state, state.current._tag === "Linked" && state.current.ref !== ref ? state.current.ref : ref)
 }
 
 /** The release of each name that was deployed last carries `latest`. */

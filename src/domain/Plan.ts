@@ -4,10 +4,12 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { checks, type Needs } from "./Checks.ts"
-import { HostState, isLatestOnHost, Unfinished } from "./HostState.ts"
+import { HostRelease, HostState, isLatestOnHost, recordOf, Unfinished, wayBack } from "./HostState.ts"
+import { isSettled, JournalEntry, standing } from "./Journal.ts"
 import { hasExecutables, type Manifest, unpackedSize } from "./Manifest.ts"
-import { Release, type ReleaseName, shortRef } from "./Release.ts"
-import { address, hookCommands, type Target } from "./Target.ts"
+import { beyondKeep } from "./Prune.ts"
+import { Ref, Release, ReleaseName, shortRef } from "./Release.ts"
+import { address, deadManSeconds, Health, Hook, hookCommands, type Target } from "./Target.ts"
 import type { Unfit } from "./Unfit.ts"
 
 /** One step of a deployment, in the order in which it is done. */
@@ -21,11 +23,19 @@ export const Step = Schema.Union(
   /** Unpack the tarball and verify every file of it. */
   Schema.TaggedStruct("Unpack", {}),
   /** Run one command of a hook in the release's folder. */
-  Schema.TaggedStruct("Run", { hook: Schema.Literal("afterUnpack", "afterSwitch"), command: Schema.String }),
+  Schema.TaggedStruct("Run", { hook: Hook, command: Schema.String }),
   /** Write down that the release is complete and the latest of its name. */
   Schema.TaggedStruct("Record", {}),
+  /** Let the host go back by itself unless it hears from us over a new connection. */
+  Schema.TaggedStruct("Arm", { seconds: Schema.Positive }),
   /** Make the release current. `from` is what was current before, in words. */
-  Schema.TaggedStruct("Switch", { from: Schema.optional(Schema.String) })
+  Schema.TaggedStruct("Switch", { from: Schema.optional(Schema.String) }),
+  /** See that the release is live and well. */
+  Schema.TaggedStruct("Check", { health: Health }),
+  /** Write down that it is; after `Arm`, over a new connection that keeps the host from going back. */
+  Schema.TaggedStruct("Settle", { confirms: Schema.Boolean }),
+  /** Remove what is beyond the releases that the target keeps. */
+  Schema.TaggedStruct("Prune", { releases: Schema.Array(Schema.Struct({ name: ReleaseName, ref: Ref })) })
 )
 /** One step of a deployment, in the order in which it is done. */
 export type Step = typeof Step.Type
@@ -38,9 +48,27 @@ export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
   release: Release,
   /** What was seen. */
   state: HostState,
-  /** `deploy`: the release goes there; `relink`: it is there and becomes current again; `nothing`: it is current already. */
-  outcome: Schema.Literal("deploy", "relink", "nothing"),
-  steps: Schema.Array(Step)
+  /**
+   * `deploy`: the release goes there; `relink`: it is there and becomes current again; `finish`: it is current, and what comes after the switch
+   * is still to do; `nothing`: it is current, and all is done.
+   */
+  outcome: Schema.Literal("deploy", "relink", "finish", "nothing"),
+  steps: Schema.Array(Step),
+  /** What the host goes back to when anything after the switch fails; absent: there is nothing to go back to. */
+  back: Schema.optional(HostRelease)
+}) {}
+
+/** Going back to a release that is on the host. */
+export class RollbackPlan extends Schema.Class<RollbackPlan>("RollbackPlan")({
+  target: Schema.String,
+  /** `user@host:port`. */
+  address: Schema.String,
+  release: HostRelease,
+  /** What was seen. */
+  state: HostState,
+  steps: Schema.Array(Step),
+  /** What the host goes back to when that fails. */
+  back: Schema.optional(HostRelease)
 }) {}
 
 /** What is wanted. */
@@ -109,10 +137,15 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   }
   if (isNew || !isLatestOnHost(state.releases, present)) steps.push({ _tag: "Record" })
   const switches = !isLinked(state, release.ref)
-  if (switches) steps.push({ _tag: "Switch", ...before(state) })
-  if (switches || isNew) steps.push(...hookSteps(target, "afterSwitch"))
+  const unfinished = !switches && (!isSettled(state.journal, release.ref) || isUnhealthy(state, release))
+  if (switches || isNew || unfinished) {
+    steps.push(...(switches ? switchSteps(state, target) : []), ...settleSteps(target, switches))
+    const record = recordOf(release, state, release.createdAt)
+    steps.push(...pruneSteps(target, withLive(state, isNew ? record : present)))
+  }
 
   const refused = checks(state, needsOf(state, wanted)).find(({ unfit }) => unfit !== undefined)?.unfit
+  const back = wayBack(state, release.ref)
   return refused === undefined
     ? Either.right(
         DeployPlan.make({
@@ -120,16 +153,72 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
           address: address(target),
           release,
           state,
-          outcome: isNew ? "deploy" : switches ? "relink" : "nothing",
-          steps
+          outcome: isNew ? "deploy" : switches ? "relink" : unfinished ? "finish" : "nothing",
+          steps,
+          ...(back === undefined ? {} : { back })
         })
       )
     : Either.left(refused)
 }
 
+/** Plans to make a release live that is complete on the host. Nothing is left to do where it is and is well. */
+export const planRollback = (
+  state: HostState,
+  { release, target }: { readonly target: Target; readonly release: HostRelease }
+): Either.Either<RollbackPlan, Unfit> => {
+  const switches = !isLinked(state, release.ref)
+  const isDone = !switches && isSettled(state.journal, release.ref) && !isUnhealthy(state, release)
+  const back = wayBack(state, release.ref)
+  const refused = checks(state).find(({ unfit }) => unfit !== undefined)?.unfit
+  return refused === undefined
+    ? Either.right(
+        RollbackPlan.make({
+          target: target.key,
+          address: address(target),
+          release,
+          state,
+          steps: isDone ? [] : [...(switches ? switchSteps(state, target) : []), ...settleSteps(target, switches)],
+          ...(back === undefined ? {} : { back })
+        })
+      )
+    : Either.left(refused)
+}
+
+const isUnhealthy = ({ journal }: HostState, { ref }: { readonly ref: string }): boolean =>
+  standing(journal, ref) === "unhealthy"
+
+const switchSteps = (state: HostState, target: Target): ReadonlyArray<Step> => {
+  const seconds = deadManSeconds(target)
+  return [...(seconds === undefined ? [] : [{ _tag: "Arm" as const, seconds }]), { _tag: "Switch", ...before(state) }]
+}
+
+const settleSteps = (target: Target, switches: boolean): ReadonlyArray<Step> => [
+  ...hookSteps(target, "afterSwitch"),
+  ...hookSteps(target, "restart"),
+  ...(target.health === undefined ? [] : [{ _tag: "Check" as const, health: target.health }]),
+  { _tag: "Settle", confirms: switches && target.deadMan !== undefined }
+]
+
+const pruneSteps = (target: Target, state: HostState): ReadonlyArray<Step> => {
+  const beyond = target.keep === undefined ? [] : beyondKeep(state, target.name, target.keep)
+  return beyond.length === 0 ? [] : [{ _tag: "Prune", releases: beyond.map(({ name, ref }) => ({ name, ref })) }]
+}
+
+/** What the host is going to be like once this release is live and well. */
+const withLive = (state: HostState, release: HostRelease): HostState => {
+  const entry = (event: "switched" | "healthy") =>
+    JournalEntry.make({ event, at: release.deployedAt, by: "", release: { name: release.name, ref: release.ref } })
+  return HostState.make({
+    ...state,
+    current: { _tag: "Linked", ref: release.ref },
+    releases: [...state.releases.filter(({ ref }) => ref !== release.ref), release],
+    journal: [...state.journal, entry("switched"), entry("healthy")]
+  })
+}
+
 const isLinked = ({ current }: HostState, ref: string): boolean => current._tag === "Linked" && current.ref === ref
 
-const hookSteps = (target: Target, hook: "afterUnpack" | "afterSwitch"): ReadonlyArray<Step> =>
+const hookSteps = (target: Target, hook: Hook): ReadonlyArray<Step> =>
   hookCommands(target, hook).map((command) => ({ _tag: "Run", hook, command }))
 
 const before = ({ current, currentRelease }: HostState): { readonly from?: string } => {

@@ -1,7 +1,8 @@
 /**
  * What `prune` removes. Never the latest release of a name and never the current one of a host.
  */
-import { type HostRelease, type HostState, isLatestOnHost } from "./HostState.ts"
+import { type HostRelease, type HostState, isLatestOnHost, previousRelease } from "./HostState.ts"
+import { pinned, standing } from "./Journal.ts"
 import type { Release } from "./Release.ts"
 
 /** The stored releases of a name but for its latest; where none is tagged so, the newest one stays. Order is kept. */
@@ -19,8 +20,36 @@ const isCurrent = ({ current }: HostState, release: HostRelease): boolean =>
   (current._tag === "Linked" && current.ref === release.ref) ||
   (current._tag === "Foreign" && current.to.toUpperCase().includes(release.ref))
 
-/** The releases of a name on a host but for its latest and the current one. Order is kept. */
-export const toPruneOnHost = (state: HostState, name: string): ReadonlyArray<HostRelease> =>
-  state.releases.filter(
-    (release) => release.name === name && !isCurrent(state, release) && !isLatestOnHost(state.releases, release)
+/** The releases of a name on a host but for its latest, the current one, and those that are pinned. Order is kept. */
+export const toPruneOnHost = (state: HostState, name: string): ReadonlyArray<HostRelease> => {
+  const pins = pinned(state.journal)
+  return state.releases.filter(
+    (release) =>
+      release.name === name &&
+      !isCurrent(state, release) &&
+      !isLatestOnHost(state.releases, release) &&
+      !pins.has(release.ref) &&
+      release.ref !== state.armed?.back
   )
+}
+
+/**
+ * What goes after a deployment to a target that keeps `keep` healthy releases of a name: the older healthy ones, and the failed and
+ * unproven ones but for the newest. Never the current, the previous or a pinned one. Order is kept.
+ */
+export const beyondKeep = (state: HostState, name: string, keep: number): ReadonlyArray<HostRelease> => {
+  const pins = pinned(state.journal)
+  const previous = previousRelease(state)
+  const ofName = state.releases.filter((release) => release.name === name).toSorted((a, b) => b.serial - a.serial)
+  const isHealthy = ({ ref }: HostRelease) => standing(state.journal, ref) === "healthy"
+  const kept = new Set([...ofName.filter(isHealthy).slice(0, keep), ...ofName.filter((r) => !isHealthy(r)).slice(0, 1)])
+  return state.releases.filter(
+    (release) =>
+      release.name === name &&
+      !kept.has(release) &&
+      !isCurrent(state, release) &&
+      release.ref !== previous?.ref &&
+      release.ref !== state.armed?.back &&
+      !pins.has(release.ref)
+  )
+}

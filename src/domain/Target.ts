@@ -56,6 +56,35 @@ export const Timeouts = Schema.Struct({
 
 const defaultTimeouts = Schema.decodeSync(Timeouts)({})
 
+/**
+ * How to tell that a release is live and well: a command that ends with status 0, a URL that answers with a status from 200 to 399, or
+ * a port that accepts connections. URL and port are those that the host itself sees.
+ */
+export const Health = Schema.Struct({
+  /** Run in the release's folder, as hooks are. */
+  command: Schema.optional(oneLine("a command")),
+  http: Schema.optional(
+    Schema.String.pipe(
+      Schema.pattern(/^https?:\/\/[^\s/]\S*$/, { message: () => "must be a URL such as http://127.0.0.1:4000/health" })
+    )
+  ),
+  tcp: Schema.optional(Port),
+  /** How long it may take from the first attempt to the last success. Default 60 seconds. */
+  timeout: Schema.optionalWith(Wait, { default: () => Duration.seconds(60) }),
+  /** Between two attempts. Default 1 second. */
+  interval: Schema.optionalWith(Wait, { default: () => Duration.seconds(1) }),
+  /** How many successes in a row it takes. Default 2. */
+  successes: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 1000)), { default: () => 2 })
+}).pipe(
+  Schema.filter(({ command, http, tcp }) =>
+    [command, http, tcp].filter((way) => way !== undefined).length === 1
+      ? undefined
+      : "needs one of command, http and tcp, and only one"
+  )
+)
+/** How to tell that a release is live and well. */
+export type Health = typeof Health.Type
+
 const targetFields = {
   /** A host name or address, or `"local"`: this machine, without SSH. */
   host: oneLine("a host"),
@@ -78,7 +107,17 @@ const targetFields = {
   afterSwitch: Schema.optional(Commands),
   start: Schema.optional(oneLine("a command")),
   stop: Schema.optional(oneLine("a command")),
+  /** Where it is set, each deployment runs it after `afterSwitch`. */
   restart: Schema.optional(oneLine("a command")),
+  /** Checked after that. With `restart` or `health`, the host goes back to the release before as soon as any of these fails. */
+  health: Schema.optional(Health),
+  /** How many healthy releases of a name stay after each deployment; absent: all. */
+  keep: Schema.optional(Schema.Int.pipe(Schema.between(1, 1000))),
+  /**
+   * Within this time after the switch, besides the timeout of `health`, the deployment has to be confirmed over a new connection, or the
+   * host goes back by itself.
+   */
+  deadMan: Schema.optional(Wait),
   /** Whether a host on which no program of the release can run is refused. */
   platformCheck: Schema.optionalWith(Schema.Boolean, { default: () => true }),
   timeouts: Schema.optionalWith(Timeouts, { default: () => defaultTimeouts })
@@ -106,11 +145,25 @@ const elixirVerb = { start: "daemon", stop: "stop", restart: "restart" } as cons
 export const actionCommand = (target: Target, action: Action): string =>
   target[action] ?? `bin/${target.name} ${elixirVerb[action]}`
 
+/** The commands that run in a release's folder on the way, by when they do. */
+export const Hook = Schema.Literal("afterUnpack", "afterSwitch", "restart")
+/** The commands that run in a release's folder on the way, by when they do. */
+export type Hook = typeof Hook.Type
+
 /** The hook's commands in the order in which they run. */
-export const hookCommands = (target: Target, hook: "afterUnpack" | "afterSwitch"): ReadonlyArray<string> => {
+export const hookCommands = (target: Target, hook: Hook): ReadonlyArray<string> => {
   const commands = target[hook] ?? []
   return typeof commands === "string" ? [commands] : commands
 }
+
+/** Seconds after which the host goes back by itself; absent where it does not. */
+export const deadManSeconds = ({ deadMan, health }: Target): number | undefined =>
+  deadMan === undefined
+    ? undefined
+    : Math.ceil(Duration.toSeconds(deadMan) + Duration.toSeconds(health?.timeout ?? Duration.zero))
+
+/** Whether a deployment to this target goes back by itself when something after the switch fails. */
+export const goesBack = (target: Target): boolean => target.health !== undefined || target.restart !== undefined
 
 /** `user@host:port`, leaving out what is not set or usual, for sentences; `this machine` where there is no SSH. */
 export const address = (target: Pick<Target, "host" | "port" | "user">): string =>

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type HostRelease, HostReleaseJson, type HostState, type HostTool } from "../domain/HostState.ts"
+import { type JournalEntry, JournalEntryJson, journalTail } from "../domain/Journal.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { answering } from "../internal/tcp.ts"
@@ -32,11 +33,13 @@ export type MemoryStep =
   | "record"
   | "activate"
   | "deactivate"
+  | "arm"
+  | "confirm"
   | "remove"
   | "discard"
   | "verify"
   | "usage"
-  | "log"
+  | "note"
   | "run"
   | "probe"
 
@@ -96,6 +99,8 @@ export class MemoryHost {
   readonly shells: Array<string> = []
   /** Runs at the beginning of each step: to look, to change something meanwhile, or never to end. */
   beforeStep: (step: MemoryStep) => Effect.Effect<void> = () => Effect.void
+  /** How many background processes were started. */
+  processes = 0
   /** How often it was connected to. */
   connections = 0
   /** Set: nobody can connect. */
@@ -115,6 +120,9 @@ export class MemoryHost {
   healStep(step: MemoryStep): void {
     this.failing.delete(step)
   }
+
+  /** Set: the journal cannot be written, for that reason. */
+  journalFailure: string | undefined
 
   /** Why a step fails; nothing where it works. */
   failureOf(step: MemoryStep): string | undefined {
@@ -158,6 +166,18 @@ export class MemoryHost {
   /** Links `current` to a release. */
   link(path: string, ref: string): void {
     this.files.link(`${path}/releases/current`, `deployer_${ref}`)
+  }
+
+  /** Appends to the journal, as if that had been done. */
+  plantJournal(path: string, ...entries: ReadonlyArray<JournalEntry>): void {
+    const lines = entries.map((entry) => `${Schema.encodeSync(JournalEntryJson)(entry)}\n`)
+    this.files.write(`${path}/config/journal`, `${this.files.read(`${path}/config/journal`) ?? ""}${lines.join("")}`)
+  }
+
+  /** What stands in the journal, oldest first. */
+  journal(path: string): ReadonlyArray<JournalEntry> {
+    const lines = (this.files.read(`${path}/config/journal`) ?? "").split("\n").filter((line) => line !== "")
+    return lines.map((line) => Schema.decodeSync(JournalEntryJson)(line))
   }
 }
 
@@ -204,6 +224,8 @@ interface Question {
   readonly releases: string
   readonly args: ReadonlyArray<string>
   readonly stdin: Uint8Array
+  /** Lines for the journal. */
+  readonly entries: string
   /** Unix seconds by the host's clock. */
   readonly now: number
   /** The login. */
@@ -249,15 +271,19 @@ const transport = (host: MemoryHost, target: Target): Transport => {
         const [written = "", ...args] = exec.args
         const path = loginPath(written)
         const base = path.startsWith("/") ? path : `${memoryHome(target)}/${path}`
-        const fence = guardedScripts.has(exec.script) ? Number(args.shift()) : 0
+        const guarded = guardedScripts.has(exec.script)
+        const fence = guarded ? Number(args.shift()) : 0
+        const entries = guarded ? (args.shift() ?? "") : (args[entriesAt.get(exec.script) ?? args.length] ?? "")
         const now = Math.floor((yield* Clock.currentTimeMillis) / 1000) + (host.clockAhead ?? 0)
         const user = target.user ?? "user"
-        const question = { host, base, releases: `${base}/releases`, args, stdin: new Uint8Array(0), now, user }
+        const stdin = new Uint8Array(0)
+        const question = { host, base, releases: `${base}/releases`, args, stdin, entries, now, user }
         const failure = host.failureOf(step)
         if (failure !== undefined) return yield* reply(exec, [`fail ${failure}`])
         if (fence !== 0 && !holds(topLock(question), fence)) return yield* reply(exec, ["fenced"])
         if (step === "lock") return yield* keepLock(question, exec, Deferred.await(gone))
         if (step === "upload") return yield* reply(exec, yield* receive(question, exec.stdin ?? Stream.empty, lost))
+        if (step === "arm") return yield* reply(exec, yield* arm(question, fence))
         if (step === "run") return yield* runCommand(question, exec, target)
         const chunks = yield* Stream.runCollect(exec.stdin ?? Stream.empty)
         return yield* reply(exec, answer({ ...question, stdin: Buffer.concat([...chunks]) }))
@@ -279,6 +305,16 @@ const sha256 = (bytes: Uint8Array): string => {
   const sum = sha256Sum()
   sum.update(bytes)
   return sum.digest()
+}
+
+/** Appends the entries to the journal; says so where it cannot. */
+const note = ({ base, entries, host }: Question): ReadonlyArray<string> => {
+  if (entries === "") return []
+  if (host.journalFailure !== undefined) return [`unnoted ${host.journalFailure}`]
+  const before = host.files.read(`${base}/config/journal`) ?? ""
+  const torn = before === "" || before.endsWith("\n") ? "" : "\n"
+  host.files.write(`${base}/config/journal`, `${before}${torn}${entries}\n`)
+  return []
 }
 
 const isDirectory = ({ files }: MemoryHost, path: string): boolean => files.target(path)?._tag === "Directory"
@@ -356,6 +392,14 @@ const inspect: Answer = (question) => {
     `machine ${host.machine}`,
     ...[...host.missingTools].map((tool) => `lacks ${tool}`),
     `current ${currentOf(question)}`,
+    ...switches(question, "armed").map(
+      ({ back, deadline, id, ref }) => `armed ${id} ${ref} ${back} ${deadline - question.now}`
+    ),
+    ...(host.files.read(`${base}/config/journal`) ?? "")
+      .split("\n")
+      .filter((line) => line !== "")
+      .slice(-journalTail)
+      .map((line) => (/^\{.*\}$/.test(line) ? `journal ${line}` : "torn")),
     ...refsIn(question, "deployer_").map((ref) => {
       const file = `${releases}/deployer_${ref}/.deployer_release.json`
       if (host.files.node(file) === undefined) return `unrecorded ${ref}`
@@ -483,7 +527,7 @@ const unpack: Answer = (question) => {
   files.write(`${tree}/.deployer_manifest`, manifest)
   files.rename(tree, folder)
   files.remove(stage)
-  return []
+  return note(question)
 }
 
 const check = (host: MemoryHost, tree: string, manifest: string): ReadonlyArray<string> => {
@@ -529,29 +573,98 @@ const occupied = ({ host, releases }: Question): ReadonlyArray<string> | undefin
 
 const activate: Answer = (question) => {
   const { args, host, releases } = question
-  const [ref = ""] = args
+  const [ref = "", armed] = args
   const folder = `${releases}/deployer_${ref}`
   if (!realDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
   if (host.files.bytes(`${folder}/.deployer_release.json`) === undefined)
     return [`fail deployer_${ref} is not complete`]
   const refused = occupied(question)
   if (refused !== undefined) return refused
+  disarm(question, armed)
   host.files.link(`${releases}/current`, `deployer_${ref}`)
-  return []
+  return note(question)
 }
 
 const deactivate: Answer = (question) => {
+  const { args, host, releases } = question
+  const [restore = ""] = args
   const refused = occupied(question)
   if (refused !== undefined) return refused
-  question.host.files.remove(`${question.releases}/current`)
-  return []
+  disarm(question)
+  if (restore === "") host.files.remove(`${releases}/current`)
+  else host.files.link(`${releases}/current`, restore)
+  return note(question)
+}
+
+// Dead-man's switches: files as on a real host.
+
+interface Switch {
+  readonly id: string
+  readonly ref: string
+  readonly back: string
+  readonly deadline: number
+}
+
+const switches = ({ base, host }: Question, state: "armed" | "confirmed"): ReadonlyArray<Switch> =>
+  host.files
+    .names(`${base}/config`)
+    .filter((name) => name.startsWith(`${state}.`))
+    .map((name) => {
+      const [ref = "", back = "", deadline = ""] = (host.files.read(`${base}/config/${name}`) ?? "").trim().split(" ")
+      return { id: name.slice(state.length + 1), ref, back, deadline: Number(deadline) }
+    })
+
+const disarm = (question: Question, but?: string): void => {
+  for (const { id } of switches(question, "armed")) {
+    if (id !== but) question.host.files.remove(`${question.base}/config/armed.${id}`)
+  }
+}
+
+const arm = (question: Question, fence: number): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.gen(function* () {
+    const { args, base, entries, host, now, releases } = question
+    const [ref = "", back = "", seconds = "0", name = "", command = ""] = args
+    disarm(question)
+    for (const { id } of switches(question, "confirmed")) host.files.remove(`${base}/config/confirmed.${id}`)
+    host.processes += 1
+    const id = `${fence}.${host.processes}`
+    const armed = `${base}/config/armed.${id}`
+    host.files.write(armed, `${ref} ${back === "" ? "-" : back} ${now + Number(seconds)}\n`)
+    const goBack = Effect.map(Clock.currentTimeMillis, (millis) => {
+      if (host.files.node(armed) === undefined) return
+      host.files.remove(armed)
+      if (host.files.readLink(`${releases}/current`) !== `deployer_${ref}`) return
+      if (back === "") host.files.remove(`${releases}/current`)
+      else host.files.link(`${releases}/current`, `deployer_${back}`)
+      const at = new Date(millis).toISOString()
+      note({ ...question, entries: entries.replaceAll("1970-01-01T00:00:00.000Z", at) })
+      const directory = `${releases}/deployer_${back}`
+      if (back === "" || command === "" || !isDirectory(host, `${directory}/${name}`)) return
+      const ran = { command, directory: `${directory}/${name}`, name, ref: back, path: base, release: directory }
+      host.commands.push(ran)
+      host.onRun(ran)
+    })
+    yield* Effect.forkDaemon(Effect.delay(goBack, Duration.seconds(Number(seconds))))
+    return [`armed ${id}`]
+  })
+const confirm: Answer = (question) => {
+  const { args, base, host } = question
+  const [id = ""] = args
+  const armed = host.files.read(`${base}/config/armed.${id}`)
+  if (host.files.node(`${base}/config/confirmed.${id}`) !== undefined) return ["confirmed"]
+  if (armed === undefined) return ["fired"]
+  host.files.remove(`${base}/config/armed.${id}`)
+  host.files.write(`${base}/config/confirmed.${id}`, armed)
+  return [...note(question), "confirmed"]
 }
 
 const remove: Answer = (question) => {
   const current = question.args.find((ref) => isCurrent(question, ref))
   if (current !== undefined) return [`fail deployer_${current} is current`]
+  const needed = switches(question, "armed").find(({ back }) => question.args.includes(back))
+  if (needed !== undefined) return [`fail the host may go back to deployer_${needed.back} by itself`]
   for (const ref of question.args) question.host.files.remove(`${question.releases}/deployer_${ref}`)
-  return []
+  return note(question)
 }
 
 const discard: Answer = (question) => {
@@ -591,13 +704,6 @@ const usage: Answer = ({ args, host, releases }) =>
         .map(([, node]) => (node._tag === "File" ? Math.ceil(node.content.length / 4096) * 4 : 4))
       return `usage ${ref} ${blocks.reduce((total, kibibytes) => total + kibibytes, 4)}`
     })
-
-const log: Answer = ({ args, base, host }) => {
-  const [line = ""] = args
-  if (!isDirectory(host, `${base}/config`)) return [`fail there is no directory ${base}/config`]
-  host.files.write(`${base}/config/log`, `${host.files.read(`${base}/config/log`) ?? ""}${line}\n`)
-  return []
-}
 
 const runCommand = <E>(question: Question, exec: Exec<E>, target: Target): Effect.Effect<ExecResult, CommandTimeout> =>
   Effect.gen(function* () {
@@ -671,6 +777,7 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
     const [details = "", stale = "", state] = args
     if (!isDirectory(host, `${base}/config`)) return yield* reply(exec, ["unready"])
     const top = topLock(question)
+    const isNoted = state === "held" || top.state === "taken"
     if (top.state === "held" || (top.state === "taken" && top.idle < Number(stale))) {
       if (top.ahead) host.files.write(`${base}/config/beat.${top.token}`, `${now}\n`)
       return yield* reply(exec, [lockLine(top)])
@@ -683,7 +790,7 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
       const token = Number(/^(?:lock|beat)\.([0-9]+)$/.exec(name)?.[1] ?? mine)
       if (token < mine) host.files.remove(`${base}/config/${name}`)
     }
-    const answered = yield* reply(exec, [`token ${mine}`])
+    const answered = yield* reply(exec, [...(isNoted ? note(question) : []), `token ${mine}`])
     if (state === "held") return answered
     yield* (exec.stdin ?? Stream.empty).pipe(
       Stream.runForEachWhile(() =>
@@ -707,7 +814,7 @@ const unlock: Answer = (question) => {
   const top = topLock(question)
   if (top.token !== Number(question.args[0]) || top.state === "free") return ["changed"]
   writeLock(question, top.token, "free", top.details)
-  return []
+  return note(question)
 }
 
 const guardedScripts: ReadonlySet<string> = new Set([
@@ -716,8 +823,17 @@ const guardedScripts: ReadonlySet<string> = new Set([
   scripts.record,
   scripts.activate,
   scripts.deactivate,
+  scripts.arm,
+  scripts.note,
   scripts.remove,
   scripts.discard
+])
+
+/** Which of the arguments after the path are entries for the journal. */
+const entriesAt: ReadonlyMap<string, number> = new Map([
+  [scripts.lock, 3],
+  [scripts.unlock, 1],
+  [scripts.confirm, 1]
 ])
 
 const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<string, readonly [MemoryStep, Answer]>([
@@ -730,10 +846,12 @@ const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<stri
   [scripts.record, ["record", within(record)]],
   [scripts.activate, ["activate", within(activate)]],
   [scripts.deactivate, ["deactivate", within(deactivate)]],
+  [scripts.arm, ["arm", () => []]],
+  [scripts.confirm, ["confirm", confirm]],
   [scripts.remove, ["remove", within(remove)]],
   [scripts.discard, ["discard", within(discard)]],
   [scripts.verify, ["verify", within(verify)]],
   [scripts.usage, ["usage", within(usage)]],
-  [scripts.log, ["log", log]],
+  [scripts.note, ["note", note]],
   [scripts.run, ["run", () => []]]
 ])

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { HostRelease, HostState, Unfinished } from "../domain/HostState.ts"
+import type { JournalEntry } from "../domain/Journal.ts"
 import { Lock, type LockDetails, lockOwner, lockState } from "../domain/Lock.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import type { Target } from "../domain/Target.ts"
@@ -214,6 +215,8 @@ export interface RunOptions {
   readonly name: string
   /** Whether its standard output is what the user asked for, and not only told on the way. Default: no. */
   readonly isResult?: boolean
+  /** Whether its output is only kept and not told. Default: no. */
+  readonly isQuiet?: boolean
 }
 
 /** A question to the network as the host sees it. */
@@ -230,6 +233,16 @@ export interface Probed {
   readonly detail: string
 }
 
+/** How a command of the user's ended. */
+export interface Ended {
+  readonly status: number
+  /** The last 1,000 characters of what it wrote. */
+  readonly output: string
+}
+
+/** What is written into the host's journal by the step that does it. */
+export type Entries = ReadonlyArray<JournalEntry>
+
 /** One connection to one target. */
 export interface HostSession {
   readonly target: Target
@@ -238,13 +251,17 @@ export interface HostSession {
   /**
    * Takes the target's lock and keeps it, with a sign of life every ten seconds, until the scope is closed or the connection ends. From
    * then on everything that changes the host is refused there (`LockLost`) once the lock is somebody else's. A lock without a
-   * sign of life for a minute is taken over. Needs `<path>/config`: `HostUnfit` where nothing was deployed yet.
+   * sign of life for a minute is taken over; only that is written into the journal. Needs `<path>/config`: `HostUnfit` where nothing
+   * was deployed yet.
    */
-  readonly lock: (details: LockDetails) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit, Scope.Scope>
+  readonly lock: (
+    details: LockDetails,
+    takenOver?: Entries
+  ) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit, Scope.Scope>
   /** Leaves a lock that is kept on purpose, until somebody takes it away. */
-  readonly hold: (details: LockDetails) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit>
+  readonly hold: (details: LockDetails, entries?: Entries) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit>
   /** Takes a lock away, whoever has it; `false` where it is another one, or none, by now. */
-  readonly unlock: (lock: Lock) => Effect.Effect<boolean, StepFailure>
+  readonly unlock: (lock: Lock, entries?: Entries) => Effect.Effect<boolean, StepFailure>
   /** Everything at once, in one round trip. */
   readonly inspect: Effect.Effect<HostState, StepFailure>
   /** Makes `<path>`, `config/` and `releases/`, as far as they are missing. */
@@ -265,25 +282,46 @@ export interface HostSession {
     readonly ref: string
     readonly sha256: string
     readonly manifest: Manifest
+    readonly entries?: Entries
   }) => Effect.Effect<void, StepFailure | ReleaseCorrupt>
   /** Writes (again) what the host knows of the release; from then on it counts as complete. */
   readonly record: (release: HostRelease) => Effect.Effect<void, StepFailure>
-  /** Makes a complete release current by renaming a new link over the old one, and looks whether it is. */
-  readonly activate: (ref: string) => Effect.Effect<void, StepFailure | HostUnfit>
-  /** Takes the link `current` away; no link is no failure. A real file or directory there is left. */
-  readonly deactivate: Effect.Effect<void, StepFailure | HostUnfit>
-  /** Removes releases with all their files. Never the current one: it is left, and that is a failure. */
-  readonly remove: (refs: ReadonlyArray<string>) => Effect.Effect<void, StepFailure>
+  /**
+   * Makes a complete release current by renaming a new link over the old one, and looks whether it is. Keeps the host from going
+   * back by itself, whoever armed that, but for what `armed` names.
+   */
+  readonly activate: (ref: string, entries?: Entries, armed?: string) => Effect.Effect<void, StepFailure | HostUnfit>
+  /** Takes the link `current` away, or makes it again a link to `restore`; no link is no failure. A real file or directory there is left. */
+  readonly deactivate: (options?: {
+    readonly restore?: string
+    readonly entries?: Entries
+  }) => Effect.Effect<void, StepFailure | HostUnfit>
+  /**
+   * Arms a dead-man's switch, whose name it yields: from now on in so many seconds, and for as long as `ref` is current, the host itself goes back to
+   * the release `back`, or takes the link away, and runs `command` in it; unless `confirm` comes before that.
+   */
+  readonly arm: (options: {
+    readonly ref: string
+    readonly back: { readonly ref: string; readonly name: string } | undefined
+    readonly seconds: number
+    readonly command?: string
+    /** What the host writes into its journal then, with the time of then. */
+    readonly entries?: Entries
+  }) => Effect.Effect<string, StepFailure>
+  /** Disarms it; `false` where it was too late. To be asked over a new connection; the answer stays the same. */
+  readonly confirm: (armed: string, entries?: Entries) => Effect.Effect<boolean, StepFailure>
+  /** Removes releases with all their files. Never the current one nor one that the host may go back to: it is left, and that is a failure. */
+  readonly remove: (refs: ReadonlyArray<string>, entries?: Entries) => Effect.Effect<void, StepFailure>
   /** Removes what an unfinished deployment left. A folder that `current` leads to is left, and that is a failure. */
   readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
   /** Compares releases with their manifests, file by file. */
   readonly verify: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>
   /** Bytes that each release takes on the host's disk. */
   readonly usage: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>
-  /** Appends one line to the host's log of what was done. */
-  readonly log: (line: string) => Effect.Effect<void, StepFailure>
-  /** Runs a shell command in a release's folder; its output goes to the reporter. Yields its exit status. */
-  readonly run: (command: string, options: RunOptions) => Effect.Effect<number, StepFailure>
+  /** Writes into the host's journal what needs no step of its own. */
+  readonly note: (entries: Entries) => Effect.Effect<void, StepFailure>
+  /** Runs a shell command in a release's folder; its output goes to the reporter. */
+  readonly run: (command: string, options: RunOptions) => Effect.Effect<Ended, StepFailure>
   /** Asks the network once, from the host, and waits `timeout` at most. No answer is not well; only a lost host is a failure. */
   readonly probe: (probe: Probe, timeout: Duration.Duration) => Effect.Effect<Probed, StepFailure>
   /** Gives the user's terminal to a login shell in `<path>`. Yields its exit status. */

@@ -9,12 +9,14 @@ import * as Schema from "effect/Schema"
 import {
   Base,
   type Current,
+  DeadMan,
   HostReleaseJson,
   HostState,
   HostTool,
   Unfinished,
   unmeasured
 } from "../domain/HostState.ts"
+import { JournalEntryJson } from "../domain/Journal.ts"
 import { Lock, LockDetailsJson } from "../domain/Lock.ts"
 import { Ref } from "../domain/Release.ts"
 import { replyBegin, replyEnd } from "./scripts.ts"
@@ -69,6 +71,12 @@ const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
     return Either.left({ _tag: "Fenced", detail: "the lock is somebody else's" })
   const failure = read.find((line) => line.word === "fail")
   return failure === undefined ? Either.right(read) : failed(clean(failure.rest))
+}
+
+/** Takes the line out of an answer that says why the journal could not be written. */
+export const unnoted = (stdout: string): { readonly stdout: string; readonly why: string | undefined } => {
+  const [, why] = /^unnoted (.*)$/m.exec(stdout) ?? []
+  return { stdout: why === undefined ? stdout : stdout.replace(/^unnoted .*\n/m, ""), why: why && clean(why) }
 }
 
 const unexpected = (line: Line): Decoded<never> => invalid(answer, `it has the line "${clean(line.word, 40)}"`)
@@ -169,6 +177,24 @@ export const unlocking = (stdout: string): Decoded<boolean> =>
     line === undefined ? Either.right(true) : line.word === "changed" ? Either.right(false) : unexpected(line)
   )
 
+/** The name of the dead-man's switch that was armed. */
+export const arming = (stdout: string): Decoded<string> =>
+  Either.flatMap(lines(stdout), ([line, ...more]) => {
+    if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
+    return line.word === "armed" && /^[0-9]{1,15}\.[0-9]{1,15}$/.test(line.rest)
+      ? Either.right(line.rest)
+      : unexpected(line)
+  })
+
+/** Whether the host was told in time not to go back. */
+export const confirmation = (stdout: string): Decoded<boolean> =>
+  Either.flatMap(lines(stdout), ([line, ...more]) => {
+    if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
+    return line.word === "confirmed" || line.word === "fired"
+      ? Either.right(line.word === "confirmed")
+      : unexpected(line)
+  })
+
 const kibibytes = (text: string): number | undefined => (/^[0-9]{1,12}$/.test(text) ? Number(text) * 1024 : undefined)
 
 /** Bytes of each release that is there. */
@@ -185,6 +211,16 @@ export const usages =
       }
       return used
     })
+
+const decodeEntry = Schema.decodeUnknownOption(JournalEntryJson)
+
+/** A line that says what the host goes back from by itself. */
+const armedOf = (line: Line): Decoded<DeadMan> => {
+  const parts = /^([0-9]{1,15}\.[0-9]{1,15}) ([0-9A-F]{32}) (-|[0-9A-F]{32}) (-?[0-9]{1,15})$/.exec(line.rest)
+  if (parts === null) return unexpected(line)
+  const [, id = "", ref = "", back = "", seconds] = parts
+  return Either.right(DeadMan.make({ id, ref, seconds: Number(seconds), ...(back === "-" ? {} : { back }) }))
+}
 
 const decodeRecord = Schema.decodeUnknownEither(HostReleaseJson)
 const isBase = Schema.is(Base)
@@ -248,6 +284,13 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
     const locked = read.find((line) => line.word === "locked")
     const lock = locked === undefined ? {} : { lock: yield* lockOf(locked) }
 
+    const armedLine = read.find((line) => line.word === "armed")
+    const armed = armedLine === undefined ? {} : { armed: yield* armedOf(armedLine) }
+    const entries = read.flatMap(({ rest, word }) =>
+      word === "journal" ? [Option.getOrUndefined(decodeEntry(rest))] : word === "torn" ? [undefined] : []
+    )
+    const journal = entries.filter((entry) => entry !== undefined)
+
     const releases: Array<typeof HostReleaseJson.Type> = []
     const unfinished: Array<Unfinished> = []
     const missingTools: Array<typeof HostTool.Type> = []
@@ -297,6 +340,11 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
           loaders.push(line.rest)
           break
         }
+        case "journal":
+        case "torn":
+        case "armed":
+        // After the journal, whose last line may have no end.
+        case "":
         case "path":
         case "base":
         case "machine":
@@ -326,7 +374,10 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
       ...(mount === undefined ? {} : { mount }),
       ...(user === "" ? {} : { user }),
       ...(clock === undefined ? {} : { clock }),
-      ...lock
+      ...lock,
+      journal,
+      torn: entries.length - journal.length,
+      ...armed
     })
   })
 

@@ -6,6 +6,8 @@
  * another backslash, so that fish takes them as one word too. No value that is printed may hold a line break.
  */
 
+import { journalTail } from "../domain/Journal.ts"
+
 /** Ends each answer: one without it was cut. */
 export const replyEnd = "deployer end"
 /** Begins each answer: what a login shell prints of its own comes before it. */
@@ -82,6 +84,22 @@ real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
 size_of() { n=$(wc -c < "$1") && printf "%s" "$((n))"; }
+`
+
+/** `enter_release` goes into the folder `$2` of the release's folder `$1` and makes the surroundings of a user's command. */
+const inRelease = `
+enter_release() {
+  cd "$1" || fail "$releases/$1 cannot be entered"
+  DEPLOYER_RELEASE=$(pwd)
+  [ -d "$2" ] || fail "$DEPLOYER_RELEASE holds no folder $2: its name is another one"
+  cd "$2" || fail "$DEPLOYER_RELEASE/$2 cannot be entered"
+  DEPLOYER_REF=\${1#deployer_}
+  [ "$1" = current ] && DEPLOYER_REF=
+  DEPLOYER_NAME=$2 DEPLOYER_PATH=$base
+  export DEPLOYER_NAME DEPLOYER_REF DEPLOYER_PATH DEPLOYER_RELEASE
+  umask "$mask"
+  if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
+}
 `
 
 /** Whether the release `$1` is what `current` leads to, however the link is written. */
@@ -219,13 +237,28 @@ live() {
 `
 
 /**
- * For scripts that change something: `$2` is the token of the lock under which they run, 0 without one, and is taken off the
- * arguments. `guard` refuses when that lock is not the holder's any more; it stands right before whatever cannot be taken back.
+ * `note` appends `entries`, whole lines, to the journal, after what they tell of. What is done is done: where they cannot be
+ * written, the answer says so and goes on.
  */
-const guarded = `${locking}
+const journal = `
+note() {
+  [ -n "$entries" ] || return 0
+  log=$base/config/journal torn=
+  [ ! -s "$log" ] || [ -z "$(tail -c 1 "$log" 2>/dev/null)" ] || torn=$nl
+  err=$({ printf "%s%s\\n" "$torn" "$entries" >> "$log"; } 2>&1) || say "unnoted $(flat "$err")"
+}
+`
+
+/**
+ * For scripts that change something: `$2` is the token of the lock under which they run, 0 without one, `$3` what they write
+ * into the journal; both are taken off the arguments. `guard` refuses when that lock is not the holder's any more; it stands right before
+ * whatever cannot be taken back.
+ */
+const guarded = `${locking}${journal}
 fence=$2
+entries=$3
 first=$1
-shift 2
+shift 3
 set -- "$first" "$@"
 guard() {
   [ "$fence" -eq 0 ] && return 0
@@ -266,6 +299,41 @@ mount_of() {
 }
 `
 
+/**
+ * `switch_to` renames a new link over `current`. `disarm` keeps the host from going back by itself: whoever renames the file of a
+ * dead-man's switch has decided, and where the host was first, its going back is waited for.
+ */
+const switching = `
+switch_to() {
+  err=$(ln -s "$1" "$2" 2>&1) || fail "$err"
+  # Whoever takes the lock over removes the links of those before: so after this check the renaming fails, or was in time.
+  [ "$fence" -eq 0 ] || { top; [ "$token" -eq "$fence" ] && [ "$state" = taken ]; } || { rm -f "$2"; say "fenced"; finish; }
+  if ! err=$(mv -fT "$2" current 2>&1); then
+    if [ -L current ]; then
+      mv -fh "$2" current 2>/dev/null || perl -e "rename shift, shift or exit 1" "$2" current 2>/dev/null
+    else
+      err=$(mv -f "$2" current 2>&1)
+    fi || { rm -f "$2"; fail "$err"; }
+  fi
+  [ "$(link_of current)" = "$1" ] || fail "the link leads to $(link_of current) now"
+}
+disarm() {
+  for armed in "$base"/config/armed.*; do
+    [ -e "$armed" ] && [ "$armed" != "$base/config/armed.$1" ] || continue
+    mv "$armed" "$base/config/.disarmed.$$" 2>/dev/null && rm -f "$base/config/.disarmed.$$"
+  done
+  tries=0
+  for fired in "$base"/config/fired.*; do
+    while [ -e "$fired" ]; do
+      tries=$((tries + 1))
+      # It takes no longer than this: the machine went down in the middle of it.
+      [ "$tries" -le 15 ] || rm -f "$fired"
+      sleep 1
+    done
+  done
+}
+`
+
 /** Everything at once. `$1` path. */
 export const inspect = `${prelude}${locking}${look}${tools}${disks}
 top
@@ -299,6 +367,18 @@ if [ -L current ]; then say "current link $(flat "$(link_of current)")"
 elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
 else say "current absent"
+fi
+now=$(date +%s)
+for armed in "$base"/config/armed.*; do
+  [ -e "$armed" ] || continue
+  ref= back= deadline=
+  read -r ref back deadline < "$armed"
+  case "$deadline" in "" | *[!0-9]*) continue ;; esac
+  say "armed \${armed##*/armed.} $ref $back $((deadline - now))"
+done
+if [ -f "$base/config/journal" ] && [ -r "$base/config/journal" ]; then
+  tail -n ${journalTail} "$base/config/journal" | sed -e "s/^{.*}$/journal &/" -e t -e "s/.*/torn/"
+  say ""
 fi
 big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
 for folder in deployer_*; do
@@ -405,6 +485,7 @@ chmod u+rwx "$stage/tree"
 guard
 err=$(mv -f "$stage/manifest" "$stage/tree/.deployer_manifest" 2>&1 && mv "$stage/tree" "$folder" 2>&1) || fail "$err"
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
+note
 wipe "$stage"
 finish
 `
@@ -418,8 +499,8 @@ err=$({ say "$3" | cat > "$new"; } 2>&1 && mv -f "$new" "$folder/.deployer_relea
 finish
 `
 
-/** Switches the link. `$1` path, `$2` ref. */
-export const activate = `${prelude}${guarded}${tools}${enter}
+/** Switches the link. `$1` path, `$2` ref, `$3` the dead-man's switch that stays armed, or nothing. */
+export const activate = `${prelude}${guarded}${tools}${switching}${enter}
 folder=deployer_$2
 real_dir "$folder" || fail "there is no $folder"
 [ -f "$folder/.deployer_release.json" ] || fail "$folder is not complete"
@@ -431,28 +512,84 @@ for link in .current.*; do
   [ -L "$link" ] || continue
   kill -0 "\${link#.current.}" 2>/dev/null || rm -f "$link"
 done
-new=.current.$$
-rm -f "$new"
-err=$(ln -s "$folder" "$new" 2>&1) || fail "$err"
-# Whoever takes the lock over removes the links of those before: so after this check the renaming fails, or was in time.
-[ "$fence" -eq 0 ] || { top; [ "$token" -eq "$fence" ] && [ "$state" = taken ]; } || { rm -f "$new"; say "fenced"; finish; }
-if ! err=$(mv -fT "$new" current 2>&1); then
-  if [ -L current ]; then
-    mv -fh "$new" current 2>/dev/null || perl -e "rename shift, shift or exit 1" "$new" current 2>/dev/null
-  else
-    err=$(mv -f "$new" current 2>&1)
-  fi || { rm -f "$new"; fail "$err"; }
-fi
-[ "$(link_of current)" = "$folder" ] || fail "the link leads to $(link_of current) now"
+disarm "$3"
+rm -f ".current.$$"
+switch_to "$folder" ".current.$$"
+note
 finish
 `
 
-/** Takes the link away. `$1` path. */
-export const deactivate = `${prelude}${guarded}${enter}
-if [ -L current ]; then
-  err=$(rm -f current 2>&1) || fail "$err"
-elif [ -e current ]; then
+/** Takes the link away, or makes it again what it was. `$1` path, `$2` the text of a link, or nothing. */
+export const deactivate = `${prelude}${guarded}${tools}${switching}${enter}
+if [ ! -L current ] && [ -e current ]; then
   say "unfit current-occupied $releases/current"
+  finish
+fi
+disarm ""
+if [ -n "$2" ]; then
+  rm -f ".current.$$"
+  switch_to "$2" ".current.$$"
+elif [ -L current ]; then
+  guard
+  err=$(rm -f current 2>&1) || fail "$err"
+fi
+note
+finish
+`
+
+/**
+ * Lets the host go back by itself, with nothing but this script, unless somebody says in time that all is well. `$1` path, `$2` the ref
+ * that becomes current next, `$3` the ref to go back to, or nothing: then the link is taken away, `$4` seconds, `$5` name and
+ * `$6` command to run in the release gone back to, or nothing. The entries are for the journal once it has gone back; their
+ * time is the beginning of 1970, and is set then.
+ */
+export const arm = `
+mask=$(umask)
+locale=\${LC_ALL-}
+${prelude}${guarded}${tools}${switching}${inRelease}${enter}
+disarm ""
+id=$fence.$$
+rm -f "$base"/config/confirmed.*
+deadline=$(($(date +%s) + $4))
+err=$({ say "$2 \${3:--} $deadline" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
+(
+  trap "" HUP INT TERM PIPE
+  sleep "$4"
+  mv "$base/config/armed.$id" "$base/config/fired.$id" || exit 0
+  fence=0
+  if [ "$(link_of current)" = "deployer_$2" ]; then
+    if [ -n "$3" ]; then
+      rm -f ".back.$$"
+      switch_to "deployer_$3" ".back.$$"
+    else rm -f current
+    fi
+    at=$(date -u +%Y-%m-%dT%H:%M:%S.000Z)
+    entries=$(printf "%s\\n" "$entries" | sed "s/1970-01-01T00:00:00.000Z/$at/")
+    note
+    rm -f "$base/config/fired.$id"
+    [ -n "$3" ] && [ -n "$6" ] && enter_release "deployer_$3" "$5" && exec sh -c "$6"
+  fi
+  rm -f "$base/config/fired.$id"
+) </dev/null >/dev/null 2>&1 &
+say "armed $id"
+finish
+`
+
+/** Keeps the host from going back by itself. `$1` path, `$2` what `arm` answered, `$3` entries for the journal. */
+export const confirm = `${prelude}${journal}
+entries=$3
+if [ -e "$base/config/confirmed.$2" ]; then say "confirmed"
+elif mv "$base/config/armed.$2" "$base/config/confirmed.$2" 2>/dev/null; then
+  note
+  say "confirmed"
+elif [ -e "$base/config/confirmed.$2" ]; then say "confirmed"
+else
+  tries=0
+  while [ -e "$base/config/fired.$2" ] && [ "$tries" -lt 15 ]; do
+    tries=$((tries + 1))
+    sleep 1
+  done
+  say "fired"
 fi
 finish
 `
@@ -474,7 +611,14 @@ drop() {
 /** Removes complete releases. `$1` path, then refs. */
 export const remove = `${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
 shift
-for ref; do is_current "$ref" && fail "deployer_$ref is current"; done
+for ref; do
+  is_current "$ref" && fail "deployer_$ref is current"
+  for armed in "$base"/config/armed.*; do
+    [ -e "$armed" ] || continue
+    read -r over back rest < "$armed"
+    [ "$back" = "$ref" ] && fail "the host may go back to deployer_$ref by itself"
+  done
+done
 for ref; do
   if [ -e "deployer_$ref" ] || [ -L "deployer_$ref" ]; then drop "deployer_$ref" "$ref"; fi
 done
@@ -482,6 +626,7 @@ for trash in .trash_*; do
   [ -e "$trash" ] || continue
   err=$(wipe "$trash" 2>&1) || fail "$err"
 done
+note
 finish
 `
 
@@ -527,9 +672,9 @@ done
 finish
 `
 
-/** Appends to the log. `$1` path, `$2` one line. */
-export const log = `${prelude}
-err=$({ say "$2" | cat >> "$base/config/log"; } 2>&1) || fail "$err"
+/** Writes into the journal what needs no deed. `$1` path. */
+export const note = `${prelude}${guarded}
+note
 finish
 `
 
@@ -540,7 +685,7 @@ finish
 export const run = `
 mask=$(umask)
 locale=\${LC_ALL-}
-${prelude}${tools}${enter}
+${prelude}${tools}${inRelease}${enter}
 if [ -n "$3" ]; then folder=deployer_$3
 elif [ -L current ]; then
   folder=$(link_of current)
@@ -549,16 +694,7 @@ elif [ -e current ]; then fail "$releases/current is not a link: move it away an
 else fail "no release is current there: deploy first"
 fi
 [ -d "$folder" ] || fail "there is no $releases/$folder: deploy it first"
-cd "$folder" || fail "$releases/$folder cannot be entered"
-DEPLOYER_RELEASE=$(pwd)
-[ -d "$2" ] || fail "$DEPLOYER_RELEASE holds no folder $2: its name is another one"
-cd "$2" || fail "$DEPLOYER_RELEASE/$2 cannot be entered"
-DEPLOYER_REF=\${folder#deployer_}
-[ "$folder" = current ] && DEPLOYER_REF=
-DEPLOYER_NAME=$2 DEPLOYER_PATH=$base
-export DEPLOYER_NAME DEPLOYER_REF DEPLOYER_PATH DEPLOYER_RELEASE
-umask "$mask"
-if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
+enter_release "$folder" "$2"
 say "${replyEnd}"
 exec sh -c "$4" </dev/null
 `
@@ -566,9 +702,10 @@ exec sh -c "$4" </dev/null
 /**
  * Takes the lock, answers, and keeps it for as long as standard input stays open: each line of it is a sign of life, its end (also that
  * of the connection) gives the lock back. `$1` path, `$2` details, `$3` seconds after which a lock without a sign of life is taken
- * over, `$4` `taken`, or `held`: kept on purpose, and for good.
+ * over, `$4` `taken`, or `held`: kept on purpose, and for good, `$5` entries for the journal where it is held or taken over.
  */
-export const lock = `${prelude}${locking}
+export const lock = `${prelude}${locking}${journal}
+entries=$5 before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
 tries=0
 while :; do
@@ -580,7 +717,7 @@ while :; do
     say "locked $token $since $details"
     finish
   fi
-  mine=$((token + 1))
+  mine=$((token + 1)) before=$state
   new=$base/config/.lock.$$
   err=$({ live "$mine" && printf "%s %s\\n" "$4" "$2" > "$new"; } 2>&1) || { rm -f "$new"; fail "$err"; }
   if err=$(ln "$new" "$base/config/lock.$mine" 2>&1); then
@@ -604,6 +741,7 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
 rm -f "$releases"/.current.*
+[ "$4 $before" = "taken free" ] || note
 say "token $mine"
 [ "$4" = held ] && finish
 say "${replyEnd}"
@@ -621,10 +759,12 @@ if [ "$token" -eq "$mine" ] && [ "$state" = taken ]; then
 fi
 `
 
-/** Gives a lock back that may be somebody else's. `$1` path, `$2` its token. */
-export const unlock = `${prelude}${locking}
+/** Gives a lock back that may be somebody else's. `$1` path, `$2` its token, `$3` entries for the journal. */
+export const unlock = `${prelude}${locking}${journal}
+entries=$3
 top
 [ "$token" -eq "$2" ] && [ "$state" != free ] || { say "changed"; finish; }
 err=$({ printf "free %s\\n" "$details" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$2"; } 2>&1) || fail "$err"
+note
 finish
 `

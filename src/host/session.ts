@@ -9,13 +9,15 @@ import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { HostReleaseJson } from "../domain/HostState.ts"
+import { type JournalEntry, JournalEntryJson } from "../domain/Journal.ts"
 import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../domain/Lock.ts"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
-import { output } from "../terminal/Reporter.ts"
+import { output, warn } from "../terminal/Reporter.ts"
 import { runProbe } from "./probe.ts"
 import {
   CommandTimeout,
+  type Entries,
   HostReplyInvalid,
   type HostSession,
   HostStepFailed,
@@ -76,8 +78,12 @@ const beat = new TextEncoder().encode("\n")
 /** What a host may say before a command's own output begins, in bytes. */
 const longestAnswer = 65_536
 
-/** What one word of a command line may hold on every system, in characters, with room for the script. */
-const longestLine = 100_000
+/** How much of a command's output is kept, in characters. */
+const longestTail = 1_000
+
+/** As the host's journal holds them. An entry made in 1970 gets its time on the host: it is about something yet to come. */
+const journalLines = (entries: Entries = []): string =>
+  entries.map((entry: JournalEntry) => Schema.encodeSync(JournalEntryJson)(entry)).join("\n")
 
 /** A session over a connection that is open. */
 export const makeSession = (target: Target, transport: Transport): HostSession => {
@@ -111,13 +117,26 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   ): Effect.Effect<A, E | StepFailure> =>
     Effect.suspend(() =>
       transport.exec({ ...exec, args: [path, ...(exec.args ?? [])], wait: exec.wait ?? "command" })
-    ).pipe(Effect.flatMap((result) => settle(exec.step, result, decode(result.stdout))))
+    ).pipe(
+      Effect.flatMap((result) => {
+        const { stdout, why } = Reply.unnoted(result.stdout)
+        return Effect.zipLeft(settle(exec.step, result, decode(stdout)), warnUnnoted(why))
+      })
+    )
+
+  const warnUnnoted = (why: string | undefined) =>
+    why === undefined
+      ? Effect.void
+      : warn(`The journal on ${address} could not be written (${why}): it will not tell of what was done now`)
 
   // The lock under which everything that changes the host runs; 0 without one.
   let fence = 0
 
-  const change: typeof ask = (exec, decode) =>
-    Effect.suspend(() => ask({ ...exec, args: [String(fence), ...(exec.args ?? [])] }, decode))
+  const change = <A, E = never>(
+    { entries, ...exec }: Parameters<typeof ask<A, E>>[0] & { readonly entries?: Entries | undefined },
+    decode: (stdout: string) => Either.Either<A, Reply.Fault>
+  ) =>
+    Effect.suspend(() => ask({ ...exec, args: [String(fence), journalLines(entries), ...(exec.args ?? [])] }, decode))
 
   const details = (lock: LockDetails) =>
     Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
@@ -133,9 +152,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     }
   }
 
-  const lock: HostSession["lock"] = Effect.fn("RemoteHost.lock")(function* (mine) {
+  const lock: HostSession["lock"] = Effect.fn("RemoteHost.lock")(function* (mine, entries) {
     const step = "take the lock"
-    const args = [path, yield* details(mine), String(staleAfterSeconds), "taken"]
+    const args = [path, yield* details(mine), String(staleAfterSeconds), "taken", journalLines(entries)]
     const answered = yield* Deferred.make<Reply.Locking, StepFailure>()
     const over = yield* Deferred.make<void>()
     const said = { stdout: "", stderr: "" }
@@ -144,8 +163,11 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         said[from] = (said[from] + Buffer.from(chunk).toString()).slice(-longestAnswer)
         const end = said.stdout.indexOf(`\n${scripts.replyEnd}\n`)
         if (end < 0) return Effect.void
-        const answer = Reply.locking(said.stdout.slice(0, end + scripts.replyEnd.length + 2))
-        return Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, answer))
+        const { stdout, why } = Reply.unnoted(said.stdout.slice(0, end + scripts.replyEnd.length + 2))
+        return Effect.zipRight(
+          warnUnnoted(why),
+          Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, Reply.locking(stdout)))
+        )
       })
     const signs = Stream.repeatEffect(Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat)).pipe(
       Stream.interruptWhenDeferred(over)
@@ -172,19 +194,24 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
     fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ address, ...fault, tools: [] }))
 
-  const run: HostSession["run"] = (command, { isResult = false, name, ref }) =>
+  const run: HostSession["run"] = (command, { isQuiet = false, isResult = false, name, ref }) =>
     Effect.suspend(() => {
       const step = `run "${Reply.clean(command, 80)}"`
       let head: Buffer | undefined = Buffer.alloc(0)
       let said = Buffer.alloc(0)
+      let tail = ""
+      const tell = (chunk: Uint8Array, options?: { readonly isResult: boolean }) => {
+        tail = `${tail}${Buffer.from(chunk).toString()}`.slice(-longestTail)
+        return isQuiet ? Effect.void : output(chunk, options)
+      }
       let decoded: Either.Either<void, Reply.Fault> = Reply.done("")
       const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
         Effect.suspend(() => {
           if (from === "stderr") {
             if (head !== undefined) said = Buffer.concat([said, chunk]).subarray(-longestAnswer)
-            return output(chunk)
+            return tell(chunk)
           }
-          if (head === undefined) return output(chunk, { isResult })
+          if (head === undefined) return tell(chunk, { isResult })
           head = Buffer.concat([head, chunk])
           const end = head.indexOf(`\n${scripts.replyEnd}\n`)
           if (end < 0 && head.length < longestAnswer) return Effect.void
@@ -192,7 +219,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
           decoded = Reply.done(head.subarray(0, answer).toString())
           const rest = head.subarray(answer)
           head = undefined
-          return rest.length === 0 ? Effect.void : output(rest, { isResult })
+          return rest.length === 0 ? Effect.void : tell(rest, { isResult })
         })
       return transport
         .exec({ step, script: scripts.run, args: [path, name, ref ?? "", command], wait: "command", onOutput })
@@ -201,7 +228,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
             Effect.fail(new CommandTimeout({ address, command, waited: timeout.waited }))
           ),
           Effect.flatMap(({ exitCode }) =>
-            Effect.as(settle(step, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), exitCode)
+            Effect.map(settle(step, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), () => ({
+              status: exitCode,
+              output: Reply.clean(tail, longestTail)
+            }))
           )
         )
     }).pipe(Effect.withSpan("RemoteHost.run"))
@@ -210,12 +240,15 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     target,
     address,
     lock,
-    hold: Effect.fn("RemoteHost.hold")(function* (mine) {
-      const args = [yield* details(mine), String(staleAfterSeconds), "held"]
+    hold: Effect.fn("RemoteHost.hold")(function* (mine, entries) {
+      const args = [yield* details(mine), String(staleAfterSeconds), "held", journalLines(entries)]
       yield* Effect.flatMap(ask({ step: "leave a lock", script: scripts.lock, args }, Reply.locking), granted)
     }),
-    unlock: Effect.fn("RemoteHost.unlock")(({ token }) =>
-      ask({ step: "take the lock away", script: scripts.unlock, args: [String(token)] }, Reply.unlocking)
+    unlock: Effect.fn("RemoteHost.unlock")(({ token }, entries) =>
+      ask(
+        { step: "take the lock away", script: scripts.unlock, args: [String(token), journalLines(entries)] },
+        Reply.unlocking
+      )
     ),
     inspect: Effect.clockWith((clock) => {
       const asked = clock.unsafeCurrentTimeMillis()
@@ -239,14 +272,14 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         Reply.done
       )
     ),
-    unpack: Effect.fn("RemoteHost.unpack")(function* ({ ref, sha256, manifest }) {
+    unpack: Effect.fn("RemoteHost.unpack")(function* ({ entries, manifest, ref, sha256 }) {
       const step = "unpack the release"
       const lines = manifestLines(manifest)
       if (lines === undefined) {
         return yield* stepFailed(step, "a path in it has a line break, or is a second name of nothing")
       }
       const damaged = yield* change(
-        { step, script: scripts.unpack, args: [ref, sha256], stdin: encodeLines(lines) },
+        { step, script: scripts.unpack, args: [ref, sha256], stdin: encodeLines(lines), entries },
         Reply.corruption
       )
       if (damaged.length > 0) return yield* new ReleaseCorrupt({ address, ref, what: damaged })
@@ -258,17 +291,39 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       )
       yield* change({ step, script: scripts.record, args: [release.ref, json] }, Reply.done)
     }),
-    activate: Effect.fn("RemoteHost.activate")((ref) =>
-      Effect.flatMap(change({ step: `switch to ${ref}`, script: scripts.activate, args: [ref] }, Reply.fitness), unfit)
+    activate: Effect.fn("RemoteHost.activate")((ref, entries, armed = "") =>
+      Effect.flatMap(
+        change({ step: `switch to ${ref}`, script: scripts.activate, args: [ref, armed], entries }, Reply.fitness),
+        unfit
+      )
     ),
-    deactivate: change({ step: "take the link away", script: scripts.deactivate }, Reply.fitness).pipe(
-      Effect.flatMap(unfit),
-      Effect.withSpan("RemoteHost.deactivate")
+    deactivate: Effect.fn("RemoteHost.deactivate")(({ entries, restore = "" } = {}) =>
+      Effect.flatMap(
+        change({ step: "take the link away", script: scripts.deactivate, args: [restore], entries }, Reply.fitness),
+        unfit
+      )
     ),
-    remove: Effect.fn("RemoteHost.remove")((refs) =>
+    arm: Effect.fn("RemoteHost.arm")(({ back, command = "", entries, ref, seconds }) =>
+      change(
+        {
+          step: "arm the dead-man's switch",
+          script: scripts.arm,
+          args: [ref, back?.ref ?? "", String(Math.ceil(seconds)), back?.name ?? "", command],
+          entries
+        },
+        Reply.arming
+      )
+    ),
+    confirm: Effect.fn("RemoteHost.confirm")((armed, entries) =>
+      ask(
+        { step: "confirm the release", script: scripts.confirm, args: [armed, journalLines(entries)] },
+        Reply.confirmation
+      )
+    ),
+    remove: Effect.fn("RemoteHost.remove")((refs, entries) =>
       refs.length === 0
         ? Effect.void
-        : change({ step: "remove releases", script: scripts.remove, args: refs }, Reply.done)
+        : change({ step: "remove releases", script: scripts.remove, args: refs, entries }, Reply.done)
     ),
     discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
       change({ step: "remove an unfinished deployment", script: scripts.discard, args: [ref, kind] }, Reply.done)
@@ -283,8 +338,8 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         ? Effect.succeed(new Map<string, number>())
         : ask({ step: "measure the releases", script: scripts.usage, args: refs }, Reply.usages(refs))
     ),
-    log: Effect.fn("RemoteHost.log")((line) =>
-      ask({ step: "write the log", script: scripts.log, args: [Reply.clean(line, longestLine)] }, Reply.done)
+    note: Effect.fn("RemoteHost.note")((entries) =>
+      change({ step: "write the journal", script: scripts.note, entries }, Reply.done)
     ),
     run,
     probe: Effect.fn("RemoteHost.probe")((probe, timeout) => runProbe(transport, address, probe, timeout)),

@@ -57,10 +57,7 @@ const leftovers = (host: MemoryHost, path = prodPath) =>
   host.files.names(`${path}/releases`).filter((name) => name !== "current" && !name.startsWith("deployer_"))
 
 const logged = (host: MemoryHost, path = prodPath): ReadonlyArray<string> =>
-  (host.files.read(`${path}/config/log`) ?? "")
-    .split("\n")
-    .slice(0, -1)
-    .map((line) => String(JSON.parse(line).event))
+  host.journal(path).map(({ event }) => event)
 
 /** Whether all that a release holds is there under `current`. */
 const isWhole = (host: MemoryHost, path = prodPath): boolean =>
@@ -126,7 +123,8 @@ describe("deploy", () => {
           `2. ${ran.stdout.match(/upload \S+ \S+/)?.[0]}`,
           "3. unpack and verify every file",
           "4. record it as the latest of its name",
-          "5. switch current to my_app REF"
+          "5. switch current to my_app REF",
+          "6. write down that it is well"
         ]
       )
       assert.deepStrictEqual((yield* hostNamed()).steps, ["inspect"])
@@ -149,7 +147,7 @@ describe("deploy", () => {
       const ran = yield* run("deploy target=prod")
       assert.strictEqual(ran.status, 3)
       assert.match(ran.stderr, /no terminal to ask.*release=1/s)
-      assert.strictEqual((yield* hostNamed()).connections, 0)
+      assert.deepStrictEqual((yield* hostNamed()).steps, ["inspect"])
     }).pipe(Effect.provide(world()))
   )
 
@@ -437,7 +435,7 @@ describe("deploy", () => {
             /deployer: .*(choose a release of my_app, or answer on a terminal|nothing was (deployed|changed))/
           )
         }
-        assert.strictEqual(host.connections, 0)
+        assert.deepStrictEqual([...new Set(host.steps)], ["inspect"])
         const ran = yield* run("deploy target=prod release=1", "y")
         assert.strictEqual(ran.status, 0, ran.stderr)
         assert.isDefined(host.files.read(`${prodPath}/releases/current/other_app/my_app/version`))
@@ -730,13 +728,16 @@ describe("deploy", () => {
             assert.match(first.stderr, /deployer: interrupted\n$/)
           } else {
             assert.match(first.stderr, /The connection to host[0-9]+\.test was lost/)
-            // Without its line in the log all is done: that is a warning.
-            assert.strictEqual(first.status, steps[k] === "log" ? 0 : 1, `${steps[k]}: ${first.stderr}`)
-            if (k === steps.length - 1)
-              assert.match(first.stderr, /warning: .* is current, but not all of its afterSwitch/)
+            // Without its last line in the journal all is done: that is a warning.
+            assert.strictEqual(first.status, steps[k] === "note" ? 0 : 1, `${steps[k]}: ${first.stderr}`)
+            if (k === steps.length - 2)
+              assert.match(first.stderr, /warning: .* is current .* the next deploy of it goes on/)
           }
+          const runs = host.commands.length
           const again = yield* run(`deploy target=t${k} release=${fresh.id}`)
           assert.strictEqual(again.status, 0, again.stderr)
+          if (!isDone) assert.strictEqual(host.commands.at(-1)?.command, "reload")
+          if (!isDone) assert.isAbove(host.commands.length, runs)
           assert.deepStrictEqual(again.asked, [])
           assert.strictEqual(currentRef(host), fresh.ref)
           assert.isTrue(isWhole(host))
@@ -746,7 +747,7 @@ describe("deploy", () => {
         return assert.fail("it has more steps than that")
       })
 
-    const steps = ["lock", "inspect", "upload", "unpack", "run", "record", "activate", "log", "run"] as const
+    const steps = ["lock", "inspect", "upload", "unpack", "run", "record", "activate", "run", "note"] as const
     const endings: ReadonlyArray<readonly [string, Ending]> = [
       ["a lost connection", lost],
       ["Ctrl-C", interrupted]
@@ -797,14 +798,14 @@ describe("deploy", () => {
       )
     }
 
-    it.scoped("a log that cannot be written is a warning: the release is live", () =>
+    it.scoped("a journal that cannot be written is a warning: the release is live", () =>
       Effect.gen(function* () {
         const { ref } = yield* built
         const host = yield* hostNamed()
-        host.failStep("log", "disk on fire")
+        host.journalFailure = "disk on fire"
         const ran = yield* run("deploy target=prod yes")
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.match(ran.stderr, /warning: .*Could not write the log on deploy@host\.test: disk on fire/)
+        assert.match(ran.stderr, /warning: The journal on deploy@host\.test could not be written \(disk on fire\)/)
         assert.strictEqual(currentRef(host), ref)
       }).pipe(Effect.provide(world()))
     )
@@ -847,7 +848,7 @@ describe("deploy", () => {
           host.commands.map(({ command }) => command),
           ["migrate", "reload"]
         )
-        assert.deepStrictEqual(logged(host), ["deployed"])
+        assert.deepStrictEqual(logged(host), ["staged", "switched"])
       }).pipe(Effect.provide(layer))
     )
 
@@ -876,8 +877,10 @@ describe("deploy", () => {
       yield* run("deploy target=prod release=2")
       yield* run("deploy target=prod release=1")
       const host = yield* hostNamed()
-      assert.deepStrictEqual(logged(host), ["deployed", "deployed", "linked"])
-      assert.include(host.files.read(`${prodPath}/config/log`), '"by":"tester@laptop"')
+      const deployed = ["staged", "switched", "healthy"]
+      assert.deepStrictEqual(logged(host), [...deployed, ...deployed, "switched", "healthy"])
+      assert.strictEqual(host.journal(prodPath).at(-2)?.from, (yield* stored)[1]?.ref)
+      assert.include(host.files.read(`${prodPath}/config/journal`), '"by":"tester@laptop"')
     }).pipe(Effect.provide(world()))
   )
 
@@ -889,7 +892,7 @@ describe("deploy", () => {
         assert.strictEqual(ran.status, 130)
         assert.strictEqual(ran.stdout, "")
       }
-      assert.strictEqual((yield* hostNamed()).connections, 0)
+      assert.deepStrictEqual([...new Set((yield* hostNamed()).steps)], ["inspect"])
     }).pipe(Effect.provide(world()))
   )
 

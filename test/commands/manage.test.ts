@@ -11,11 +11,7 @@ import { built, currentRef, hostNamed, prodPath, projectFolder, run, stored, wor
 const ids = Effect.map(stored, (releases) => releases.map(({ id }) => id))
 
 const logged = (host: MemoryHost): ReadonlyArray<unknown> =>
-  (host.files.read(`${prodPath}/config/log`) ?? "")
-    .split("\n")
-    .slice(0, -1)
-    .map((line) => JSON.parse(line))
-    .map(({ event, releases }) => [event, ...releases.map(({ ref }: { ref: string }) => ref[0])])
+  host.journal(prodPath).map(({ event, release }) => [event, release?.ref[0]])
 
 const folder = (digit: string) => `${prodPath}/releases/deployer_${refOf(digit)}`
 
@@ -229,7 +225,10 @@ describe("manage prune", () => {
       assert.match(ran.stdout, /^Removed my_app AAAAAAAA, my_app CCCCCCCC from deploy@host\.test: [0-9]+ kB freed\n$/)
       assert.deepStrictEqual(onHost(host), ["B", "D", "E"])
       assert.strictEqual(currentRef(host), refOf("B"))
-      assert.deepStrictEqual(logged(host), [["removed", "A", "C"]])
+      assert.deepStrictEqual(logged(host), [
+        ["removed", "A"],
+        ["removed", "C"]
+      ])
       const again = yield* run("manage prune name=my_app target=prod")
       assert.strictEqual(again.status, 0)
       assert.strictEqual(again.stdout, "Nothing to remove from deploy@host.test\n")
@@ -477,7 +476,10 @@ describe("manage integrity", () => {
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, /my_app AAAAAAAA: broken \(1 fault\), removed\n/)
       assert.deepStrictEqual(onHost(host), ["B"])
-      assert.deepStrictEqual(logged(host), [["removed", "C", "A"]])
+      assert.deepStrictEqual(logged(host), [
+        ["removed", "C"],
+        ["removed", "A"]
+      ])
       const again = yield* run("manage integrity fix target=prod")
       assert.strictEqual(again.status, 0, again.stderr)
       assert.deepStrictEqual(again.asked, [])

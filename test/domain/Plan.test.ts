@@ -32,7 +32,8 @@ describe("plan", () => {
       "Upload",
       "Unpack",
       "Record",
-      "Switch"
+      "Switch",
+      "Settle"
     ])
   })
 
@@ -45,7 +46,8 @@ describe("plan", () => {
       "Run",
       "Record",
       "Switch",
-      "Run"
+      "Run",
+      "Settle"
     ])
   })
 
@@ -53,7 +55,8 @@ describe("plan", () => {
     const { outcome, steps } = planned(
       sample.hostState({
         releases: [sample.hostRelease()],
-        current: { _tag: "Linked", ref: sample.refOf("A") }
+        current: { _tag: "Linked", ref: sample.refOf("A") },
+        journal: [sample.journalEntry(), sample.journalEntry({ event: "healthy" })]
       })
     )
     assert.deepStrictEqual([outcome, steps], ["nothing", []])
@@ -68,7 +71,7 @@ describe("plan", () => {
     assert.strictEqual(outcome, "relink")
     assert.deepStrictEqual(
       steps.map(({ _tag }) => _tag),
-      ["Record", "Switch", "Run"]
+      ["Record", "Switch", "Run", "Settle"]
     )
   })
 
@@ -81,7 +84,7 @@ describe("plan", () => {
     const { steps } = planned(sample.hostState({ unfinished: [unfinished({ received: 1001 })] }))
     assert.deepStrictEqual(
       steps.map(({ _tag }) => _tag),
-      ["Discard", "Upload", "Unpack", "Record", "Switch"]
+      ["Discard", "Upload", "Unpack", "Record", "Switch", "Settle"]
     )
     assert.deepStrictEqual(steps[1], { _tag: "Upload", from: 0, size: 1000 })
   })
@@ -90,7 +93,7 @@ describe("plan", () => {
     const target = sample.target({ afterUnpack: "migrate" })
     assert.deepStrictEqual(
       steps(sample.hostState({ unfinished: [unfinished({ kind: "release", received: 0 })] }), { target }),
-      ["Run", "Record", "Switch"]
+      ["Run", "Record", "Switch", "Settle"]
     )
   })
 
@@ -160,7 +163,7 @@ describe("plan", () => {
     })
   })
 
-  it("switches at most once, last but for afterSwitch, and never without a complete release (property)", () => {
+  it("switches at most once, before what comes after that, and never without a complete release (property)", () => {
     FastCheck.assert(
       FastCheck.property(states, FastCheck.boolean(), FastCheck.nat(20), (state, removeUnfinished, pick) => {
         const present = state.releases[pick]
@@ -172,7 +175,7 @@ describe("plan", () => {
         const at = tags.indexOf("Switch")
         assert.isTrue(tags.lastIndexOf("Switch") === at)
         if (at === -1) return
-        assert.isTrue(tags.slice(at + 1).every((tag) => tag === "afterSwitch"))
+        assert.isTrue(tags.slice(at + 1).every((tag) => ["afterSwitch", "Settle", "Prune"].includes(tag)))
         if (present === undefined) assert.isTrue(tags.slice(0, at).includes("Record"))
       })
     )

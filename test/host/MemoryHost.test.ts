@@ -114,8 +114,8 @@ describe("MemoryHost", () => {
       }
       host.onRun = ({ command }) => (command === "fail" ? { exitCode: 3, output: "no" } : {})
       const run = (command: string) => session.run(command, { name: "my_app" })
-      assert.strictEqual(yield* run("fail").pipe(Effect.provideService(Reporter, reporter)), 3)
-      assert.strictEqual(yield* run("do"), 0)
+      assert.strictEqual((yield* run("fail").pipe(Effect.provideService(Reporter, reporter))).status, 3)
+      assert.strictEqual((yield* run("do")).status, 0)
       assert.deepStrictEqual(said, ["Output no"])
       const release = `${path}/releases/deployer_${refOf("A")}`
       assert.deepStrictEqual(host.commands[1], {

@@ -10,10 +10,11 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { HostReleaseJson, type HostState, Unfinished } from "../../src/domain/HostState.ts"
+import type { JournalEntry } from "../../src/domain/Journal.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
 import type { TargetSettings } from "../../src/domain/Target.ts"
 import { httpAnswer } from "../../src/host/MemoryHost.ts"
-import type { HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
+import type { Entries, HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { quote } from "../../src/host/Transport.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import { oddSample, type Packed, sample } from "../kit/packed.ts"
@@ -51,11 +52,22 @@ export interface Place {
 }
 
 /** Sends a release; the steps of a deployment up to the record. */
-export const put = Effect.fnUntraced(function* (session: HostSession, release: Packed, serial = 1) {
+export const put = Effect.fnUntraced(function* (
+  session: HostSession,
+  release: Packed,
+  serial = 1,
+  entries: Entries = []
+) {
   yield* upload(session, release)
-  yield* session.unpack(release)
+  yield* session.unpack({ ...release, entries })
   yield* session.record(Object.assign(release.record, { serial }))
 })
+
+/** An entry of the journal about a release. */
+export const entryAbout = (
+  { ref }: { readonly ref: string },
+  fields: Partial<ConstructorParameters<typeof JournalEntry>[0]> = {}
+): JournalEntry => samples.journalEntry({ release: { name: "my_app", ref }, ...fields })
 
 const upload = (session: HostSession, release: Packed, from = 0, to = release.tarball.length) =>
   session.upload({
@@ -163,7 +175,7 @@ export const contract = (
               yield* Effect.scoped(other.lock(details({ nonce: "n-2" })))
               const changes: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }>> = [
                 session.activate(two.ref),
-                session.deactivate,
+                session.deactivate(),
                 session.remove([two.ref]),
                 session.record(two.record),
                 session.discard(Unfinished.make({ ref: two.ref, kind: "upload", received: 0 })),
@@ -537,8 +549,8 @@ export const contract = (
           assert.strictEqual((yield* session.inspect).currentRelease?.ref, one.ref)
           assert.lengthOf(files.names(releases), 3)
           assert.deepStrictEqual(files.names(`${releases}/deployer_${one.ref}`).includes("current"), false)
-          yield* session.deactivate
-          yield* session.deactivate
+          yield* session.deactivate()
+          yield* session.deactivate()
           assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
         })
       )
@@ -552,7 +564,7 @@ export const contract = (
             files.link(`${releases}/current`, to)
             yield* session.activate(one.ref)
             assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${one.ref}`)
-            yield* session.deactivate
+            yield* session.deactivate()
           }
           assert.deepStrictEqual(files.names(`${releases}/else`), [])
         })
@@ -568,7 +580,7 @@ export const contract = (
               files.makeDirectory(`${releases}/current`)
               files.write(`${releases}/current/theirs`, "theirs")
             }
-            for (const attempt of [session.activate(one.ref), session.deactivate]) {
+            for (const attempt of [session.activate(one.ref), session.deactivate()]) {
               assert.deepInclude(yield* Effect.flip(attempt), {
                 _tag: "HostUnfit",
                 reason: "current-occupied",
@@ -689,12 +701,101 @@ export const contract = (
         })
       )
 
-      at("appends lines to the log", ({ base, files, session }) =>
+      at("appends entries to the journal and shows them, whatever else stands in it", ({ base, files, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
-          yield* session.log(`{"it's":"%s $HOME \\n"}`)
-          yield* session.log("two\nlines")
-          assert.strictEqual(files.read(`${base}/config/log`), `{"it's":"%s $HOME \\n"}\ntwo lines\n`)
+          assert.deepStrictEqual((yield* session.inspect).journal, [])
+          const odd = entryAbout(one, { event: "unhealthy", detail: `it's "odd" %s $HOME \\n \u00e9` })
+          yield* session.note([odd, entryAbout(two)])
+          assert.strictEqual(files.read(`${base}/config/journal`)?.split("\n").length, 3)
+          assert.deepStrictEqual((yield* session.inspect).journal, [odd, entryAbout(two)])
+          files.write(`${base}/config/journal`, `nonsense\n{"event":"eaten"}\n{"event":"switched","at":"20`)
+          const { journal, torn } = yield* session.inspect
+          assert.deepStrictEqual([journal, torn], [[], 3])
+          yield* session.note([entryAbout(one)])
+          const mended = yield* session.inspect
+          assert.deepStrictEqual([mended.journal, mended.torn], [[entryAbout(one)], 3])
+        })
+      )
+
+      at("writes into the journal with each step that changes something", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const staged = entryAbout(one, { event: "staged" })
+          yield* put(session, one, 1, [staged])
+          const switched = entryAbout(one, { event: "switched" })
+          yield* session.activate(one.ref, [switched])
+          const unlinked = entryAbout(one, { event: "unlinked" })
+          yield* session.deactivate({ entries: [unlinked] })
+          const removed = entryAbout(one, { event: "removed" })
+          yield* session.remove([one.ref], [removed])
+          assert.deepStrictEqual((yield* session.inspect).journal, [staged, switched, unlinked, removed])
+        })
+      )
+
+      at("puts back a link that was there before", ({ base, files, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          files.link(`${base}/releases/current`, "/opt/other")
+          yield* put(session, one)
+          yield* session.activate(one.ref)
+          yield* session.deactivate({ restore: "/opt/other" })
+          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Foreign", to: "/opt/other" })
+        })
+      )
+
+      at("goes back by itself unless that is confirmed", ({ base, files, place, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two)
+          yield* session.activate(one.ref)
+          const back = { ref: one.ref, name: "my_app" }
+          const at = DateTime.unsafeMake(0)
+          const entries = [entryAbout(one, { event: "rolledBack", at })]
+          const confirmed = yield* session.arm({ ref: two.ref, back, seconds: 2, entries })
+          yield* session.activate(one.ref)
+          assert.strictEqual((yield* session.inspect).armed, undefined)
+          assert.strictEqual(yield* session.confirm(confirmed), false, "another switch disarms it")
+
+          const second = yield* session.arm({ ref: two.ref, back, seconds: 60, entries })
+          yield* session.activate(two.ref, [], second)
+          const { armed } = yield* session.inspect
+          assert.deepInclude(armed, { id: second, ref: two.ref, back: one.ref })
+          assert.isAbove(armed?.seconds ?? 0, 30)
+          const refused = yield* Effect.flip(session.remove([one.ref]))
+          assert.include(refused.message, "may go back to")
+          assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
+          assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
+          assert.deepStrictEqual(
+            (yield* session.inspect).journal.map(({ event }) => event),
+            ["healthy"]
+          )
+
+          const gone = yield* session.arm({
+            ref: two.ref,
+            back,
+            seconds: 1,
+            entries,
+            command: 'echo "$DEPLOYER_REF" > seen'
+          })
+          yield* session.activate(two.ref, [], gone)
+          yield* Effect.sleep("3 seconds")
+          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
+          assert.strictEqual(yield* session.confirm(gone), false)
+          if (place.shell) {
+            assert.strictEqual(files.read(`${releases}/deployer_${one.ref}/my_app/seen`), `${one.ref}\n`)
+          }
+          yield* session.arm({ ref: one.ref, back: undefined, seconds: 1, entries })
+          yield* Effect.sleep("3 seconds")
+          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
+          assert.deepStrictEqual(
+            files.names(`${base}/config`).filter((name) => /^(armed|fired)/.test(name)),
+            []
+          )
+          const { event, at: when } = (yield* session.inspect).journal.at(-1) ?? {}
+          assert.strictEqual(event, "rolledBack")
+          assert.notDeepEqual(when, at)
         })
       )
 
@@ -855,8 +956,8 @@ export const contract = (
               assert.strictEqual(state.currentRelease?.ref, one.ref)
               assert.strictEqual(files.read(`${base}/releases/current/my_app/version`), "1")
               assert.deepStrictEqual(yield* session.verify([one.ref]), [{ ref: one.ref, faults: [] }])
-              yield* session.log("x")
-              assert.strictEqual(yield* session.run("true", { name: "my_app" }), 0)
+              yield* session.note([entryAbout(one)])
+              assert.strictEqual((yield* session.run("true", { name: "my_app" })).status, 0)
             }),
           (home) => [written, `${home}/${below}`]
         )
@@ -896,11 +997,11 @@ export const contract = (
                   })
               })
             )
-          assert.strictEqual(status, 7)
+          assert.strictEqual(status.status, 7)
           assert.sameMembers(said.join("").trim().split("\n"), ["it's 2", "problem"])
-          assert.strictEqual(yield* session.run('sh -c "kill -9 \\$\\$"; exit $?', { name: "my_app" }), 137)
-          assert.strictEqual(yield* session.run("echo fail nothing", { name: "my_app" }), 0)
-          assert.strictEqual(yield* session.run("no_such_command_here", { name: "my_app" }), 127)
+          assert.strictEqual((yield* session.run('sh -c "kill -9 \\$\\$"; exit $?', { name: "my_app" })).status, 137)
+          assert.strictEqual((yield* session.run("echo fail nothing", { name: "my_app" })).status, 0)
+          assert.strictEqual((yield* session.run("no_such_command_here", { name: "my_app" })).status, 127)
         })
       )
 
@@ -916,7 +1017,7 @@ export const contract = (
             [one, {}],
             [two, { ref: two.ref }]
           ] as const) {
-            assert.strictEqual(yield* session.run(command, { name: "my_app", ...ref }), 0)
+            assert.strictEqual((yield* session.run(command, { name: "my_app", ...ref })).status, 0)
             const folder = `${base}/releases/deployer_${release.ref}`
             assert.deepStrictEqual(files.read(`${folder}/my_app/seen`)?.split("\n"), [
               `${folder}/my_app`,
@@ -937,7 +1038,7 @@ export const contract = (
           yield* session.activate(one.ref)
           const command = `(trap "" HUP; i=0; while [ $i -lt 100 ] && [ ! -e ${quote(`${place.home}/enough`)} ]; do sleep 0.1; i=$((i + 1)); done; : > ${quote(`${place.home}/lived`)}) & echo started`
           const [took, status] = yield* Effect.timed(session.run(command, { name: "my_app" }))
-          assert.strictEqual(status, 0)
+          assert.strictEqual(status.status, 0)
           assert.isBelow(Duration.toMillis(took), 5000)
           files.write(`${place.home}/enough`, "")
           yield* Effect.sleep("400 millis")
@@ -967,7 +1068,7 @@ export const contract = (
             ],
             { concurrency: 2 }
           )
-          assert.strictEqual(status, 0)
+          assert.strictEqual(status.status, 0)
         })
       )
     })

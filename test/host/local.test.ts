@@ -27,7 +27,7 @@ import { oddSample, packed, sample } from "../kit/packed.ts"
 import { target as sampleTarget } from "../kit/samples.ts"
 import { dir, file, symlink } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
-import { put } from "./contract.ts"
+import { entryAbout, put } from "./contract.ts"
 
 const local = (
   path: Effect.Effect<string, never, Scope.Scope> | undefined,
@@ -83,7 +83,7 @@ describe("other tools and shells", () => {
         yield* put(session, odd)
         yield* session.activate(odd.ref)
         assert.strictEqual((yield* session.inspect).currentRelease?.ref, odd.ref)
-        assert.strictEqual(yield* session.run("exit 3", { name: "my_app" }), 3)
+        assert.strictEqual((yield* session.run("exit 3", { name: "my_app" })).status, 3)
         assert.include((yield* Effect.flip(session.remove([odd.ref]))).message, "is current")
       }).pipe(Effect.scoped)
     )
@@ -173,7 +173,7 @@ describe("hosts that are not fit", () => {
       const cat = join(env.PATH ?? "", "cat")
       unlinkSync(cat)
       writeFileSync(cat, `#!/bin/sh\nexec ${userland.which("cat")} > /dev/full\n`, { mode: 0o755 })
-      for (const step of [session.record(one.record), session.log("line")]) {
+      for (const step of [session.record(one.record), session.note([entryAbout(one)])]) {
         assert.include((yield* Effect.flip(step)).message, "No space left on device")
       }
       const folder = join(home, "app/releases", `deployer_${one.ref}`)
@@ -285,7 +285,7 @@ describe("hosts that are not fit", () => {
       pretend(`printf "Welcome to the host"; exec ${program} "$@"`)
       yield* session.prepare
       yield* put(session, odd)
-      assert.strictEqual(yield* session.run("exit 4", { name: "my_app", ref: odd.ref }), 4)
+      assert.strictEqual((yield* session.run("exit 4", { name: "my_app", ref: odd.ref })).status, 4)
       pretend("echo deployer begin; echo path /; exit 0")
       assert.deepInclude(yield* Effect.flip(session.inspect), { _tag: "HostReplyInvalid", detail: "it was cut" })
       pretend("echo it broke >&2; exit 3")
@@ -441,18 +441,6 @@ describe("a connection that is lost", () => {
   )
 })
 
-describe("the log", () => {
-  it.live("holds long lines", () =>
-    Effect.gen(function* () {
-      const { home, session } = yield* local(undefined)
-      yield* session.prepare
-      const line = JSON.stringify(Array.from({ length: 500 }, () => ({ name: "my_app", ref: odd.ref })))
-      yield* session.log(line)
-      assert.strictEqual(readFileSync(join(home, "app/config/log"), "utf8"), `${line}\n`)
-    }).pipe(Effect.scoped)
-  )
-})
-
 describe("each step", () => {
   it.live("is one run of sh", () =>
     Effect.gen(function* () {
@@ -483,9 +471,9 @@ describe("each step", () => {
         session.activate(one.ref),
         session.verify([one.ref]),
         session.usage([one.ref]),
-        session.log("line"),
+        session.note([entryAbout(one)]),
         session.run("true", { name: "my_app" }),
-        session.deactivate,
+        session.deactivate(),
         session.remove([one.ref]),
         session.discard(Unfinished.make({ ref: one.ref, kind: "upload", received: 0 }))
       ]

@@ -4,6 +4,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { HostRelease, HostState } from "../../src/domain/HostState.ts"
+import { JournalEntry } from "../../src/domain/Journal.ts"
 import { Metadata, Release } from "../../src/domain/Release.ts"
 import { type Target, TargetSettings } from "../../src/domain/Target.ts"
 
@@ -49,6 +50,15 @@ export const hostState = (fields: Partial<ConstructorParameters<typeof HostState
     missingTools: [],
     freeBytes: 1_000_000,
     machine: "x86_64",
+    ...fields
+  })
+
+export const journalEntry = (fields: Partial<ConstructorParameters<typeof JournalEntry>[0]> = {}): JournalEntry =>
+  JournalEntry.make({
+    event: "switched",
+    at: when,
+    by: "tester@laptop",
+    release: { name: "my_app", ref: refOf("A") },
     ...fields
   })
 

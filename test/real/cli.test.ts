@@ -28,7 +28,7 @@ const onHost = (base: string) => ({
   releases: () => fs.readdirSync(path.join(base, "releases")).sort(),
   says: (name: string) =>
     execFileSync(path.join(base, "releases/current", name, "bin", name), ["version"], { encoding: "utf8" }).trim(),
-  log: () => fs.readFileSync(path.join(base, "config/log"), "utf8").trim().split("\n")
+  log: () => fs.readFileSync(path.join(base, "config/journal"), "utf8").trim().split("\n")
 })
 
 /** Two releases are in the store; `target` has seen nothing yet. */

@@ -2,19 +2,18 @@
  * The manager's verbs on a host, over a session that is open already.
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { Current, HostRelease, type HostState, hostTags, inOrder } from "../../domain/HostState.ts"
 import { Lock } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
-import { parseSelector, Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
+import { Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
 import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts"
-import { ReleaseAmbiguous } from "../../store/ReleaseStore.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
-import { logEvent } from "../deploy.ts"
+import { entries, entry } from "../journal.ts"
 import { locked } from "../locking.ts"
+import { look, pick } from "../onHost.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
 /** What is on a host: the current release first, then the last deployed first. */
@@ -188,8 +187,8 @@ export const link = Effect.fn("manage.host.link")(
     }
     const switched = !isCurrent(state, release)
     if (switched) {
-      yield* session.activate(release.ref)
-      yield* logEvent(session, "linked", [release])
+      const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
+      yield* session.activate(release.ref, [yield* entry("linked", release, from)])
     }
     return Linked.make({ address: session.address, release, switched })
   },
@@ -247,10 +246,8 @@ const removeBroken = Effect.fnUntraced(function* (
     hint: "deploy a good release or make another one current, then run integrity -f again"
   })
   if (!agreed) return others.map(({ ref }) => ref)
-  yield* session.deactivate
-  yield* logEvent(session, "unlinked", [live])
-  yield* session.remove([live.ref])
-  yield* logEvent(session, "removed", [live])
+  yield* session.deactivate({ entries: [yield* entry("unlinked", live, { detail: "it was broken" })] })
+  yield* session.remove([live.ref], [yield* entry("removed", live, { detail: "it was broken" })])
   return [...others, live].map(({ ref }) => ref)
 })
 
@@ -284,43 +281,15 @@ const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releas
   })
   yield* askToRemove(removal)
   if (releases.length > 0) {
-    yield* session.remove(releases.map(({ ref }) => ref))
-    yield* logEvent(session, "removed", releases)
+    yield* session.remove(
+      releases.map(({ ref }) => ref),
+      yield* entries("removed", releases)
+    )
   }
   return removal
 })
 
-const look = Effect.fnUntraced(function* (session: HostSession) {
-  const state = yield* session.inspect
-  if (state.base === "ready") return state
-  return yield* new HostUnfit({ address: session.address, reason: "not-a-deployer-path", path: state.path })
-})
-
 const isCurrent = (state: HostState, release: HostRelease): boolean => state.currentRelease?.ref === release.ref
-
-const pick = (session: HostSession, state: HostState, selector: string) =>
-  pickOnHost(state.releases, selector).pipe(
-    Either.mapLeft((refs) =>
-      refs.length > 1
-        ? new ReleaseAmbiguous({ selector, refs: refs.map(shortRef) })
-        : new NotOnHost({
-            address: session.address,
-            selector,
-            known: inOrder(state).slice(0, 8).map(releaseLabel)
-          })
-    )
-  )
-
-/** The release whose ref begins like this, or the refs that fit (none or several). */
-const pickOnHost = (
-  releases: ReadonlyArray<HostRelease>,
-  selector: string
-): Either.Either<HostRelease, ReadonlyArray<string>> => {
-  const { refPrefix } = parseSelector(selector)
-  const fitting = refPrefix === undefined ? [] : releases.filter(({ ref }) => ref.startsWith(refPrefix))
-  const [only, ...more] = fitting
-  return only !== undefined && more.length === 0 ? Either.right(only) : Either.left(fitting.map(({ ref }) => ref))
-}
 
 /** Fails where something is still wrong: for scripts, whose users look at the exit status. */
 export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {

@@ -1,0 +1,300 @@
+/**
+ * Makes a release live and proves it: the switch, what comes after it, and the way back. Deployments and rollbacks go through here.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type { HostRelease, HostState } from "../domain/HostState.ts"
+import { releaseLabel, type Step } from "../domain/Plan.ts"
+import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
+import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { awaitHealthy, healthLabel, type Unhealthy } from "./health.ts"
+import { entry, type Named } from "./journal.ts"
+
+/** A command of the target's failed on the host. */
+export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
+  address: Schema.String,
+  hook: Hook,
+  command: Schema.String,
+  status: Schema.Int,
+  /** The end of what it wrote. */
+  output: Schema.String,
+  release: Schema.String,
+  /** Whether the host goes back by itself after it. */
+  goesBack: Schema.Boolean
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const failure = `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}`
+    if (this.hook === "afterUnpack") return `${failure}: nothing was switched, and the release was removed there again`
+    if (this.goesBack) return `${failure}${this.output === "" ? "" : `: ${this.output}`}`
+    return `${failure}: the release is current all the same. Mend the command and deploy it again, or go back with deployer rollback`
+  }
+}
+
+/** The release failed once it was live, and the host is again as it was before. */
+export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  release: Schema.String,
+  /** What is live again; absent: there was nothing to go back to. */
+  back: Schema.optional(Schema.String),
+  /** Why, as a sentence. */
+  reason: Schema.String
+}) {
+  readonly exitStatus = 5
+  override get message(): string {
+    const now =
+      this.back === undefined
+        ? `there was nothing to go back to, so nothing is current on ${this.address} now`
+        : `went back: ${this.back} is live again on ${this.address}`
+    return `${this.reason}; ${now}. ${this.release} is marked as failed and its files are still there: deployer history target=${this.target}`
+  }
+}
+
+/** The release failed once it was live, and so did going back. */
+export class RollbackFailed extends Schema.TaggedError<RollbackFailed>()("RollbackFailed", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  release: Schema.String,
+  /** What should be live again. */
+  back: Schema.optional(Schema.String),
+  /** Why the release failed. */
+  reason: Schema.String,
+  /** Why going back failed. */
+  failure: Schema.String
+}) {
+  readonly exitStatus = 6
+  override get message(): string {
+    const aim = this.back === undefined ? "taking the link away" : `going back to ${this.back}`
+    return `${this.reason}; ${aim} failed as well: ${this.failure}. See what is live on ${this.address} now: deployer status target=${this.target}`
+  }
+}
+
+/** The host did not hear in time that all is well, or nobody knows whether it did. */
+export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirmed", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  release: Schema.String,
+  reason: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `${this.release} could not be confirmed on ${this.address} over a new connection (${this.reason}), and the host cannot be asked what it did. Unless it was confirmed, it has gone back by itself: deployer status target=${this.target}`
+  }
+}
+
+/** What is to be made live. */
+export interface Live {
+  readonly release: Named
+  /** What was seen before. */
+  readonly state: HostState
+  /** From `Arm` or `Switch` on to `Settle`. */
+  readonly steps: ReadonlyArray<Step>
+  /** What becomes current again when anything after the switch fails. */
+  readonly back: HostRelease | undefined
+  /** What the switch is in the journal. */
+  readonly event: "switched" | "rolledBack"
+}
+
+/** Whether a step belongs to going live. */
+export const isLiveStep = (step: Step): boolean =>
+  ["Arm", "Switch", "Check", "Settle"].includes(step._tag) || (step._tag === "Run" && step.hook !== "afterUnpack")
+
+/** Runs one command of the target's in a release. */
+export const runHook = Effect.fnUntraced(function* (
+  session: HostSession,
+  release: Named,
+  { command, hook }: { readonly hook: Hook; readonly command: string }
+) {
+  yield* Reporter.note(`Running ${hook}: ${command}`)
+  const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name })
+  if (status === 0) return
+  return yield* new HookFailed({
+    address: session.address,
+    hook,
+    command,
+    status,
+    output,
+    release: releaseLabel(release),
+    goesBack: goesBack(session.target)
+  })
+})
+
+const check = Effect.fnUntraced(function* (session: HostSession, release: Named, health: Health) {
+  yield* Reporter.note(`Checking the health of ${releaseLabel(release)}: ${healthLabel(health)}`)
+  const attempts = yield* awaitHealthy(session, release, health)
+  yield* Reporter.note(`${releaseLabel(release)} is healthy (${attempts} ${attempts === 1 ? "attempt" : "attempts"})`)
+})
+
+/** What may go wrong with a release that is live, as opposed to with the way to its host. */
+type Fault = HookFailed | Unhealthy | Exclude<StepFailure, { readonly _tag: "HostUnreachable" | "LockLost" }>
+
+const isFault = (error: HookFailed | Unhealthy | StepFailure): error is Fault =>
+  error._tag !== "HostUnreachable" && error._tag !== "LockLost"
+
+/** The commands and checks after a switch, without the last word on them. */
+const prove = Effect.fnUntraced(function* (session: HostSession, release: Named, steps: ReadonlyArray<Step>) {
+  for (const step of steps) {
+    if (step._tag === "Run") yield* runHook(session, release, step)
+    if (step._tag === "Check") yield* check(session, release, step.health)
+  }
+})
+
+/**
+ * Switches to a release, runs what comes after that, and writes down that it is well. Where the target says how to tell (`restart`,
+ * `health`) and it is not, the host goes back: `RolledBack`, or `RollbackFailed`.
+ */
+export const goLive = Effect.fn("goLive")(function* (session: HostSession, live: Live) {
+  const { event, release, state, steps } = live
+  const armed = steps.find((step) => step._tag === "Arm")
+  const switches = steps.find((step) => step._tag === "Switch")
+  const deadMan = armed === undefined ? undefined : yield* arm(session, live, armed.seconds)
+  if (switches !== undefined) {
+    const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
+    yield* session
+      .activate(release.ref, [yield* entry(event, release, from)], deadMan?.id)
+      .pipe(Effect.tapErrorCause(warnUnsettled(session, release, "may be")))
+    yield* Reporter.note(`Switched current to ${releaseLabel(release)}`)
+  }
+  yield* prove(session, release, steps).pipe(
+    Effect.catchIf(isFault, (fault) =>
+      goesBack(session.target) ? goBack(session, live, fault) : Effect.fail<Fault | RolledBack | RollbackFailed>(fault)
+    ),
+    Effect.tapErrorCause(warnUnsettled(session, release, "is"))
+  )
+  yield* settle(session, live, deadMan)
+})
+
+// The answer is missing, not always the deed; or the user went away in the middle.
+const warnUnsettled =
+  (session: HostSession, release: Named, is: string) =>
+  (cause: Cause.Cause<{ readonly _tag: string }>): Effect.Effect<void> => {
+    const failure = Cause.failureOption(cause)
+    const isAway = failure._tag === "None" || ["HostUnreachable", "LockLost"].includes(failure.value._tag)
+    return isAway || (is === "may be" && failure.value._tag === "CommandTimeout")
+      ? Reporter.warn(
+          session.target.deadMan === undefined
+            ? `${releaseLabel(release)} ${is} current on ${session.address} by now, and what comes after the switch is not done: the next deploy of it goes on there`
+            : `${releaseLabel(release)} ${is} current on ${session.address} by now: unless it is confirmed, the host goes back by itself`
+        )
+      : Effect.void
+  }
+
+/** What the host runs by itself once it has gone back. */
+const restartAgain = (target: Target): string =>
+  [...hookCommands(target, "afterSwitch"), ...hookCommands(target, "restart")].join("\n")
+
+/** When what is yet to come has happened, the host says. */
+const unknownTime = DateTime.unsafeMake(0)
+
+const arm = Effect.fnUntraced(function* (session: HostSession, { back, release }: Live, seconds: number) {
+  const about = { at: unknownTime, detail: "nobody confirmed it in time: the host went back by itself" }
+  const from = { ...about, from: release.ref }
+  const id = yield* session.arm({
+    ref: release.ref,
+    back,
+    seconds,
+    command: restartAgain(session.target),
+    entries: [
+      yield* entry("unhealthy", release, about),
+      back === undefined ? yield* entry("unlinked", release, about) : yield* entry("rolledBack", back, from)
+    ]
+  })
+  yield* Reporter.note(
+    `Armed: unless it is confirmed within ${Duration.format(Duration.seconds(seconds))}, the host goes back by itself`
+  )
+  return { id, end: (yield* Clock.currentTimeMillis) + seconds * 1000 }
+})
+
+const settle = Effect.fnUntraced(function* (
+  session: HostSession,
+  live: Live,
+  deadMan: { readonly id: string; readonly end: number } | undefined
+) {
+  const { release } = live
+  const healthy = [yield* entry("healthy", release)]
+  if (deadMan === undefined) {
+    return yield* Effect.catchIf(
+      session.note(healthy),
+      (error) => error._tag !== "LockLost",
+      (error) =>
+        Reporter.warn(
+          `${releaseLabel(release)} is live and well, but that could not be written down: the next deploy sees to it again. ${error.message}`
+        )
+    )
+  }
+  const confirmed = yield* confirm(session, deadMan.id, healthy).pipe(
+    Effect.retry({
+      while: () => Effect.map(Clock.currentTimeMillis, (now) => now < deadMan.end + graceMillis),
+      schedule: confirmPause
+    }),
+    Effect.mapError(
+      (error) =>
+        new NotConfirmed({
+          target: session.target.key,
+          address: session.address,
+          release: releaseLabel(release),
+          reason: error.message
+        })
+    )
+  )
+  if (confirmed) return yield* Reporter.note(`Confirmed ${releaseLabel(release)} over a new connection`)
+  return yield* new RolledBack({
+    target: session.target.key,
+    address: session.address,
+    release: releaseLabel(release),
+    reason: `${releaseLabel(release)} was not confirmed in time, and the host went back by itself`,
+    ...backLabel(live)
+  })
+})
+
+const confirm = (session: HostSession, id: string, healthy: Parameters<HostSession["confirm"]>[1]) =>
+  Effect.gen(function* () {
+    const again = yield* (yield* RemoteHost).connect(session.target)
+    return yield* again.confirm(id, healthy)
+  }).pipe(Effect.scoped)
+
+/** Once the host has decided, it is still asked for so long what it decided. */
+const graceMillis = 20_000
+const confirmPause = Schedule.spaced(Duration.seconds(2))
+
+const backLabel = ({ back, state: { current } }: Live) =>
+  back !== undefined
+    ? { back: releaseLabel(back) }
+    : current._tag === "Foreign"
+      ? { back: `the link to ${current.to}` }
+      : {}
+
+const goBack = Effect.fnUntraced(function* (session: HostSession, live: Live, fault: Fault) {
+  const { back, release, state, steps } = live
+  const about = {
+    target: session.target.key,
+    address: session.address,
+    release: releaseLabel(release),
+    reason: fault.message,
+    ...backLabel(live)
+  }
+  yield* Reporter.warn(`${fault.message}: going back`)
+  const unhealthy = yield* entry("unhealthy", release, { detail: fault.message })
+  const returned = Effect.gen(function* () {
+    if (back === undefined) {
+      const restore = state.current._tag === "Foreign" ? { restore: state.current.to } : {}
+      const unlinked = yield* entry("unlinked", release, { detail: "there was nothing to go back to" })
+      return yield* session.deactivate({ ...restore, entries: [unhealthy, unlinked] })
+    }
+    yield* session.activate(back.ref, [unhealthy, yield* entry("rolledBack", back, { from: release.ref })])
+    yield* prove(session, back, steps)
+    yield* session.note([yield* entry("healthy", back)])
+  })
+  yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...about, failure: error.message }))
+  return yield* new RolledBack(about)
+})

@@ -1,0 +1,85 @@
+/**
+ * Waits until a release is live and well, or has had its time.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { releaseLabel } from "../domain/Plan.ts"
+import type { Health } from "../domain/Target.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
+import type { Named } from "./journal.ts"
+
+/** A release did not become healthy in its time. */
+export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
+  address: Schema.String,
+  release: Schema.String,
+  /** The check in words. */
+  check: Schema.String,
+  attempts: Schema.NonNegativeInt,
+  /** In words. */
+  waited: Schema.String,
+  /** What the last failed attempt said. */
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
+    return `${this.release} was not healthy on ${this.address} within ${this.waited} (${this.check}, ${tries}): ${this.detail}`
+  }
+}
+
+/** A health check in words: `GET http://127.0.0.1:4000/health`. */
+export const healthLabel = ({ command, http, tcp }: Health): string =>
+  command !== undefined ? `"${command}"` : http !== undefined ? `GET ${http}` : `port ${tcp ?? 0}`
+
+/** One attempt takes no longer than this. */
+const attemptTime = Duration.seconds(10)
+
+/** One attempt: whether it went well, and what was said. */
+export const attempt = (
+  session: HostSession,
+  release: Named,
+  { command, http, tcp }: Health,
+  time: Duration.Duration
+) =>
+  Effect.gen(function* () {
+    if (http !== undefined) return yield* session.probe({ _tag: "Http", url: http }, time)
+    if (tcp !== undefined) return yield* session.probe({ _tag: "Tcp", port: tcp }, time)
+    const { output, status } = yield* session.run(command ?? "true", {
+      ref: release.ref,
+      name: release.name,
+      isQuiet: true
+    })
+    return { ok: status === 0, detail: `status ${status}${output === "" ? "" : `: ${output}`}` }
+  }).pipe(
+    Effect.timeoutOption(time),
+    Effect.map(Option.getOrElse(() => ({ ok: false, detail: `no answer within ${Duration.format(time)}` })))
+  )
+
+/** Checks a release again and again until it was well as often in a row as it takes; `Unhealthy` once its time is up. */
+export const awaitHealthy = Effect.fn("awaitHealthy")(function* (session: HostSession, release: Named, health: Health) {
+  const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(health.timeout)
+  let attempts = 0
+  let inARow = 0
+  let detail = "it was not tried"
+  while (true) {
+    const left = end - (yield* Clock.currentTimeMillis)
+    if (left <= 0) break
+    const result = yield* attempt(session, release, health, Duration.min(Duration.millis(left), attemptTime))
+    attempts += 1
+    inARow = result.ok ? inARow + 1 : 0
+    if (inARow >= health.successes) return attempts
+    if (!result.ok) detail = result.detail
+    yield* Effect.sleep(health.interval)
+  }
+  return yield* new Unhealthy({
+    address: session.address,
+    release: releaseLabel(release),
+    check: healthLabel(health),
+    attempts,
+    waited: Duration.format(health.timeout),
+    detail
+  })
+})

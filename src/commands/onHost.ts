@@ -1,0 +1,55 @@
+/**
+ * What the commands on a host have in common: the look, and the words for its releases.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { type HostRelease, type HostState, inOrder } from "../domain/HostState.ts"
+import { releaseLabel } from "../domain/Plan.ts"
+import { parseSelector, shortRef } from "../domain/Release.ts"
+import type { Unfit } from "../domain/Unfit.ts"
+import { type HostSession, HostUnfit, NotOnHost } from "../host/RemoteHost.ts"
+import { ReleaseAmbiguous } from "../store/ReleaseStore.ts"
+
+/** What is on a host; `HostUnfit` where nothing was deployed to it yet. */
+export const look = Effect.fnUntraced(function* (session: HostSession) {
+  const state = yield* session.inspect
+  if (state.base === "ready") return state
+  return yield* new HostUnfit({ address: session.address, reason: "not-a-deployer-path", path: state.path })
+})
+
+/** The release on a host that a ref or its beginning names; with `ids`, also the id that it has in the store it came from. */
+export const pick = (
+  session: HostSession,
+  state: HostState,
+  selector: string,
+  { ids = false }: { readonly ids?: boolean } = {}
+) =>
+  pickOnHost(state.releases, selector, ids).pipe(
+    Either.mapLeft((refs) =>
+      refs.length > 1
+        ? new ReleaseAmbiguous({ selector, refs: refs.map(shortRef) })
+        : new NotOnHost({
+            address: session.address,
+            selector,
+            known: inOrder(state).slice(0, 8).map(releaseLabel)
+          })
+    )
+  )
+
+/** The release whose ref begins like this, or that has this id; or the refs that fit (none or several). */
+const pickOnHost = (
+  releases: ReadonlyArray<HostRelease>,
+  selector: string,
+  ids: boolean
+): Either.Either<HostRelease, ReadonlyArray<string>> => {
+  const { id, refPrefix } = parseSelector(selector)
+  const begins = refPrefix === undefined ? [] : releases.filter(({ ref }) => ref.startsWith(refPrefix))
+  // Ids are those of the store a release came from: several stores may have given the same.
+  const fitting = begins.length > 0 || !ids ? begins : releases.filter((release) => release.id === id)
+  const [only, ...more] = fitting
+  return only !== undefined && more.length === 0 ? Either.right(only) : Either.left(fitting.map(({ ref }) => ref))
+}
+
+/** A plan, or the reason against it as an error. */
+export const refused = <A>(session: HostSession, planned: Either.Either<A, Unfit>): Effect.Effect<A, HostUnfit> =>
+  Effect.mapError(planned, (unfit) => new HostUnfit({ address: session.address, ...unfit }))

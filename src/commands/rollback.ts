@@ -1,0 +1,94 @@
+/**
+ * `rollback`: makes live again what was live and healthy before.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { type HostRelease, type HostState, inOrder, previousRelease } from "../domain/HostState.ts"
+import { failureOf } from "../domain/Journal.ts"
+import { planRollback, RollbackPlan, releaseLabel } from "../domain/Plan.ts"
+import { shortRef } from "../domain/Release.ts"
+import { address } from "../domain/Target.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
+import { dateTime } from "../terminal/format.ts"
+import { Prompt } from "../terminal/Prompt.ts"
+import { connect } from "./connect.ts"
+import { Declined } from "./Declined.ts"
+import { goLive } from "./goLive.ts"
+import { takeLock } from "./locking.ts"
+import { look, pick, refused } from "./onHost.ts"
+
+/** There is no release to go back to. */
+export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>()("NothingToRollBackTo", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  /** What is complete there, current or not. */
+  known: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const known = this.known.length === 0 ? "it has no releases" : `it has ${this.known.join(", ")}`
+    return `No release that was live and healthy before the current one is on ${this.address} (${known}): name one with deployer rollback target=${this.target} to=REF, or deploy one`
+  }
+}
+
+/** What was done. */
+export class RollbackReport extends Schema.Class<RollbackReport>("RollbackReport")({
+  plan: RollbackPlan,
+  /** In milliseconds. */
+  millis: Schema.NonNegative
+}) {}
+
+/** What to go back to, and where. */
+export interface RollbackOptions {
+  /** A key of `targets`. */
+  readonly target: string
+  /** A ref or its beginning, or an id, of a release on the host; absent: the last one that was live and healthy. */
+  readonly to?: string | undefined
+}
+
+/** Makes an earlier release live, with the hooks, the restart and the checks of a deployment. */
+export const rollback = Effect.fn("rollback")(function* (options: RollbackOptions) {
+  const session = yield* connect(options.target)
+  const before = yield* look(session)
+  yield* choose(session, before, options.to).pipe(Effect.flatMap((release) => insist(session, before, release)))
+  const [elapsed, plan] = yield* Effect.timed(
+    Effect.gen(function* () {
+      yield* takeLock(session, "rollback")
+      const state = yield* look(session)
+      const release = yield* choose(session, state, options.to)
+      const plan = yield* refused(session, planRollback(state, { target: session.target, release }))
+      if (plan.steps.length > 0) {
+        yield* goLive(session, { release, state, steps: plan.steps, back: plan.back, event: "rolledBack" })
+      }
+      return plan
+    })
+  )
+  return RollbackReport.make({ plan, millis: Duration.toMillis(elapsed) })
+}, Effect.scoped)
+
+const choose = Effect.fnUntraced(function* (session: HostSession, state: HostState, to: string | undefined) {
+  if (to !== undefined) return yield* pick(session, state, to, { ids: true })
+  return (
+    previousRelease(state) ??
+    (yield* new NothingToRollBackTo({
+      target: session.target.key,
+      address: session.address,
+      known: inOrder(state).map(releaseLabel)
+    }))
+  )
+})
+
+/** Who names a release that failed here before is asked. */
+const insist = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: HostRelease) {
+  const failure = failureOf(state.journal, release.ref)
+  if (failure === undefined) return
+  const agreed = yield* (yield* Prompt).confirm({
+    message: `${releaseLabel(release)} failed on ${address(session.target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "nobody wrote why"}). Go to ${shortRef(release.ref)} all the same?`,
+    initial: false,
+    safe: false,
+    hint: "name another release, or answer on a terminal"
+  })
+  if (!agreed) return yield* new Declined({ consequence: "nothing was switched" })
+})
