@@ -6,6 +6,8 @@ import { JournalEntry, lineage, standing } from "./Journal.ts"
 import { Lock } from "./Lock.ts"
 import { latest, Ref, type Release, ReleaseName, Sha256, Tag } from "./Release.ts"
 
+const Commit = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{7,64}$/))
+
 /** What a host keeps about a release that is complete there. */
 export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
   name: ReleaseName,
@@ -23,7 +25,7 @@ export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
   /** Its id in the store it came from. */
   id: Schema.Int,
   /** The git commit it was built from. */
-  commit: Schema.optional(Schema.String.pipe(Schema.pattern(/^[0-9a-f]{7,64}$/)))
+  commit: Schema.optional(Commit)
 }) {}
 
 /** A release as one line of JSON, the way it stands on the host. */
@@ -180,5 +182,5 @@ export const recordOf = (release: Release, state: HostState, deployedAt: typeof 
       Number.MAX_SAFE_INTEGER
     ),
     id: release.id,
-    ...(release.metadata.commit === undefined ? {} : { commit: release.metadata.commit })
+    ...(Schema.is(Commit)(release.metadata.commit) ? { commit: release.metadata.commit } : {})
   })

@@ -173,9 +173,7 @@ describe("hosts that are not fit", () => {
       const cat = join(env.PATH ?? "", "cat")
       unlinkSync(cat)
       writeFileSync(cat, `#!/bin/sh\nexec ${userland.which("cat")} > /dev/full\n`, { mode: 0o755 })
-      for (const step of [session.record(one.record), session.note([entryAbout(one)])]) {
-        assert.include((yield* Effect.flip(step)).message, "No space left on device")
-      }
+      assert.include((yield* Effect.flip(session.record(one.record))).message, "No space left on device")
       const folder = join(home, "app/releases", `deployer_${one.ref}`)
       assert.sameMembers(readdirSync(folder), [".deployer_manifest", ".deployer_release.json", "my_app"])
       assert.lengthOf((yield* session.inspect).releases, 1)
