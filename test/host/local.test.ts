@@ -237,7 +237,7 @@ describe("hosts that are not fit", () => {
       yield* put(session, odd)
       yield* session.activate(odd.ref)
       assert.strictEqual((yield* session.inspect).mount?.point, join(home, "app/releases"))
-      yield* session.deactivate
+      yield* session.deactivate()
       yield* session.remove([odd.ref])
     }).pipe(Effect.scoped)
   )
