@@ -20,7 +20,7 @@ import { quote, type Transport } from "../../src/host/Transport.ts"
 import { local } from "../kit/hosts.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { type Packed, sample } from "../kit/packed.ts"
-import { refOf, target } from "../kit/samples.ts"
+import { journalEntry, refOf, target } from "../kit/samples.ts"
 import { titled } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
 import { put } from "./contract.ts"
@@ -132,6 +132,8 @@ const details = (fields: Partial<ConstructorParameters<typeof LockDetails>[0]> =
     ...fields
   })
 
+const said = (word: string) => journalEntry({ by: word, job: word, detail: word })
+
 /** Everything that a session can do, with the same words wherever it takes words. */
 const everything = (
   session: HostSession,
@@ -165,8 +167,11 @@ const everything = (
     sha256: word,
     manifest: [{ _tag: "Symlink", path: word === "" ? "x" : word, to: word }]
   }),
-  session.deactivate,
-  session.remove([word]),
+  session.deactivate({ restore: word, entries: [said(word)] }),
+  session.remove([word], [said(word)]),
+  session.note([said(word)]),
+  session.confirm(word, [said(word)]),
+  session.arm({ ref: word, back: { ref: word, name: word }, seconds: 0, command: "true", entries: [said(word)] }),
   session.hold(details({ reason: word.slice(0, 400), held: true })),
   session.unlock(Lock.make({ token: 1, idleSeconds: 0 })),
   session.unlock(Lock.make({ token: 2, idleSeconds: 0 }))
