@@ -20,10 +20,19 @@ export interface Proxy {
   readonly cut: () => void
   /** From now on cuts each connection once the clients have sent so many bytes more. */
   readonly cutAfter: (bytes: number) => void
+  /** What happens, once, to the byte that goes in a direction after so many more; nothing any more when it is called without. */
+  readonly trouble: (what?: Trouble) => void
   /** Passes nothing on any more, in either direction, without closing anything: a dead network. */
   readonly stall: () => void
   /** Ends a stall. */
   readonly resume: () => void
+}
+
+/** What can become of a byte: the connections are cut at it, nothing moves from it on, or one of its bits is another one. */
+export interface Trouble {
+  readonly kind: "cut" | "stall" | "flip"
+  readonly direction: "sent" | "received"
+  readonly after: number
 }
 
 /** What a network is like. */
@@ -54,6 +63,7 @@ const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
   const capacity = rate === undefined ? 16_000_000 : 256_000
   let limit = Number.POSITIVE_INFINITY
   let stalled = false
+  let trouble: Trouble | undefined
 
   const cut = () => {
     for (const socket of sockets) socket.destroy()
@@ -79,6 +89,14 @@ const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
     from.on("data", (chunk: Buffer) => {
       counts[direction] += chunk.length
       if (counts.sent >= limit) return cut()
+      if (trouble?.direction === direction && counts[direction] > trouble.after) {
+        const { after, kind } = trouble
+        trouble = undefined
+        if (kind === "cut") return cut()
+        if (kind === "stall") proxy.stall()
+        const at = Math.max(0, after - counts[direction] + chunk.length)
+        if (kind === "flip") chunk[at] = (chunk[at] ?? 0) ^ 4
+      }
       line.push(chunk)
       bytes += chunk.length
       const now = performance.now()
@@ -125,6 +143,9 @@ const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
     cut,
     cutAfter: (bytes) => {
       limit = counts.sent + bytes
+    },
+    trouble: (what) => {
+      trouble = what === undefined ? undefined : { ...what, after: counts[what.direction] + what.after }
     },
     stall: () => {
       stalled = true

@@ -1,0 +1,179 @@
+/** Networks that cut, stall and change bytes anywhere in a deployment: what is current stays whole, and the next deploy succeeds. */
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
+import { join } from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Layer from "effect/Layer"
+import { RemoteHost } from "../../src/host/RemoteHost.ts"
+import { connect, SshSettings } from "../../src/host/SshTransport.ts"
+import { makeSession } from "../../src/host/session.ts"
+import type { Transport } from "../../src/host/Transport.ts"
+import { Prompt } from "../../src/terminal/Prompt.ts"
+import { type Mutations, mutant } from "../kit/mutant.ts"
+import { type Proxy, proxy, type Trouble } from "../kit/proxy.ts"
+import { missingSshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
+import { built, type Ran, run, usualConfig, world } from "../kit/world.ts"
+
+type Services = Layer.Layer.Success<ReturnType<typeof world>>
+
+interface Place {
+  readonly network: Proxy
+  readonly deploy: (target: "prod" | "good", release: number) => Effect.Effect<Ran, unknown, Services>
+  /** The version that is current; fails where that is no whole release. */
+  readonly current: () => string
+  /** Removes what is not current from the host, so that the next deployment has all to do. */
+  readonly forget: () => void
+}
+
+/** Two releases of 100 kB; the first is current on a host that `prod` reaches through the proxy, and `good` directly. */
+const behindProxy = (mutations: Mutations, body: (place: Place) => Effect.Effect<unknown, unknown, Services>) =>
+  Effect.gen(function* () {
+    const host = yield* sshd()
+    const network = yield* proxy(host)
+    fs.appendFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`)
+    const services = Layer.mergeAll(
+      NodeFileSystem.layer,
+      Prompt.layerScripted([]),
+      Layer.succeed(SshSettings, { ...settingsFor(host), keepAlive: Duration.millis(400) })
+    )
+    const changed = (transport: Transport) => mutant(transport, mutations)
+    const remote = Layer.succeed(RemoteHost, {
+      connect: (target) =>
+        connect(target, host.folder).pipe(
+          Effect.map((transport) => makeSession(target, changed(transport))),
+          Effect.provide(services)
+        )
+    })
+    const data = [0, 1].map(() => randomBytes(50_000).toString("hex"))
+    let version = 0
+    const image = () => {
+      const content = data[version] ?? ""
+      version += 1
+      const folder = "/app/_build/prod/rel/my_app"
+      return { files: { [`${folder}/version`]: String(version), [`${folder}/data`]: content } }
+    }
+    const target = {
+      host: host.host,
+      user: host.user,
+      sshKey: host.keyFile,
+      name: "my_app",
+      path: "app",
+      timeouts: { connect: "4 seconds", transfer: "4 seconds", command: "8 seconds" }
+    }
+    const config = {
+      ...usualConfig,
+      targets: { prod: { ...target, port: network.port }, good: { ...target, port: host.port, builder: "prod" } }
+    }
+    const releases = join(host.home, "app/releases")
+    const place: Place = {
+      network,
+      deploy: (to, release) => run(`deploy target=${to} release=${release} yes`),
+      current: () => {
+        const folder = join(releases, "current/my_app")
+        const found = fs.readFileSync(join(folder, "version"), "utf8")
+        assert.strictEqual(fs.readFileSync(join(folder, "data"), "utf8"), data[Number(found) - 1])
+        assert.isTrue(fs.existsSync(join(releases, "current/.deployer_manifest")))
+        return found
+      },
+      forget: () => {
+        const live = fs.readlinkSync(join(releases, "current"))
+        for (const name of fs.readdirSync(releases)) {
+          if (name !== "current" && name !== live) fs.rmSync(join(releases, name), { recursive: true })
+        }
+      }
+    }
+    yield* Effect.gen(function* () {
+      yield* built
+      yield* built
+      const first = yield* place.deploy("good", 1)
+      assert.strictEqual(first.status, 0, first.stderr)
+      yield* body(place)
+    }).pipe(Effect.provide(Layer.merge(world({ config, image }), remote)))
+  }).pipe(Effect.scoped)
+
+/** Deploys as soon as the host has noticed that whoever had the lock is gone. */
+const plainDeploy = ({ deploy }: Place, release: number) =>
+  Effect.gen(function* () {
+    for (let wait = 0; ; wait++) {
+      const ran = yield* deploy("good", release)
+      if (ran.status !== 4 || wait > 40) return ran
+      yield* Effect.sleep("250 millis")
+    }
+  })
+
+const suite = missingSshd === undefined ? it.live : it.live.skip
+
+describe("a network that", { timeout: 120_000 }, () => {
+  suite(titled("cuts, stalls and changes bytes anywhere in a deployment", missingSshd), () =>
+    behindProxy({}, (place) =>
+      Effect.gen(function* () {
+        const { current, deploy, forget, network } = place
+        // How much goes in each direction when all is well.
+        const before = { sent: network.sent(), received: network.received() }
+        const good = yield* deploy("prod", 2)
+        assert.strictEqual(good.status, 0, good.stderr)
+        const total = { sent: network.sent() - before.sent, received: network.received() - before.received }
+        assert.isAbove(total.sent, 50_000)
+
+        const failed = { cut: 0, stall: 0, flip: 0 }
+        const round = ({ at, direction, kind }: Omit<Trouble, "after"> & { readonly at: number }) =>
+          Effect.gen(function* () {
+            forget()
+            const old = current()
+            const next = old === "1" ? 2 : 1
+            network.trouble({ kind, direction, after: Math.floor(at * total[direction]) })
+            const ran = yield* deploy("prod", next)
+            network.trouble()
+            network.cut()
+            network.resume()
+            assert.oneOf(ran.status, [0, 1], ran.stderr)
+            if (ran.status === 1) failed[kind] += 1
+            else assert.strictEqual(current(), String(next))
+            assert.oneOf(current(), [old, String(next)])
+            const after = yield* plainDeploy(place, next)
+            assert.strictEqual(after.status, 0, after.stderr)
+            assert.strictEqual(current(), String(next))
+          })
+        const services = yield* Effect.context<Services>()
+        const troubles = FastCheck.record({
+          kind: FastCheck.constantFrom(...(["cut", "cut", "flip", "stall"] as const)),
+          direction: FastCheck.constantFrom(...(["sent", "received"] as const)),
+          at: FastCheck.double({ min: 0, max: 0.999, noNaN: true, noDefaultInfinity: true })
+        })
+        yield* Effect.promise(() =>
+          FastCheck.assert(
+            FastCheck.asyncProperty(troubles, (trouble) => Effect.runPromise(Effect.provide(round(trouble), services))),
+            { numRuns: 16, endOnFailure: true }
+          )
+        )
+        // Bytes at even distances, too: the random ones love the ends.
+        for (const kind of ["cut", "flip", "stall"] as const) {
+          for (const at of [0.2, 0.7]) yield* round({ kind, direction: "sent", at })
+          yield* round({ kind, direction: "received", at: 0.8 })
+        }
+        assert.isAbove(Math.min(...Object.values(failed)), 0, JSON.stringify(failed))
+      })
+    )
+  )
+})
+
+describe("without the protection", { timeout: 60_000 }, () => {
+  suite(titled("of staging, a cut leaves a broken current", missingSshd), () =>
+    // Who unpacks where it is live, and looks afterwards.
+    behindProxy(
+      {
+        upload: [['err=$(mkdir -p "$stage" 2>&1)', 'err=$(rm -f current; mkdir -p "$stage"; ln -s "$stage" current)']]
+      },
+      ({ current, deploy, network }) =>
+        Effect.gen(function* () {
+          network.trouble({ kind: "cut", direction: "sent", after: 30_000 })
+          assert.strictEqual((yield* deploy("prod", 2)).status, 1)
+          assert.throws(() => current())
+        })
+    )
+  )
+})
