@@ -46,8 +46,8 @@ const Wait = Schema.transformOrFail(Schema.Union(Schema.String, Schema.Number), 
 
 /** The bounded waits of one target. */
 export const Timeouts = Schema.Struct({
-  /** From the first packet to an authenticated connection, questions to the user not counted. Default 15 seconds. */
-  connect: Schema.optionalWith(Wait, { default: () => Duration.seconds(15) }),
+  /** From the first packet to an authenticated connection, questions to the user not counted. Absent: what `~/.ssh/config` says, or 15 seconds. */
+  connect: Schema.optional(Wait),
   /** One step of ours on the host, and one hook or start/stop/restart command. Default 15 minutes. */
   command: Schema.optionalWith(Wait, { default: () => Duration.minutes(15) }),
   /** How long a transfer may make no progress at all. Default 60 seconds. */
@@ -95,6 +95,14 @@ const targetFields = {
   /** The name of the release that this target runs. */
   name: ReleaseName,
   path: HostPath,
+  /** The fingerprint of the host's key, as `ssh-keygen -l` prints it: no other is accepted, and known_hosts is not asked. */
+  hostKey: Schema.optional(
+    Schema.String.pipe(
+      Schema.pattern(/^SHA256:[A-Za-z0-9+/]{43}$/, {
+        message: () => 'must be a fingerprint as "ssh-keygen -l" prints it: SHA256: and 43 characters'
+      })
+    )
+  ),
   /** A private key file, `~` and paths relative to the project root allowed; absent: the agent, then the usual keys in `~/.ssh`. */
   sshKey: Schema.optional(oneLine("a path")),
   /** Given to each release built for this target. */

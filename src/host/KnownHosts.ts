@@ -90,6 +90,10 @@ export const preferredAlgorithms = (
   )
 }
 
+/** Whether a host proves that key by that algorithm. */
+export const proves = (name: HostKeyAlgorithm, key: PublicKey): boolean =>
+  algorithms.some((algorithm) => algorithm.keyType === key.type && algorithm.names.some((other) => other === name))
+
 /** The line to append for a key that the user accepted, without a newline. */
 export const line = (host: string, port: number, key: PublicKey): string =>
   `${hostName(host, port)} ${key.type} ${key.blob}`

@@ -19,7 +19,7 @@ import type { PromptFailure } from "../terminal/Prompt.ts"
 export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("HostUnreachable", {
   /** `user@host:port`. */
   address: Schema.String,
-  reason: Schema.Literal("unknown-name", "refused", "timeout", "lost", "protocol"),
+  reason: Schema.Literal("unknown-name", "refused", "timeout", "lost", "protocol", "proxy"),
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -35,6 +35,8 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
         return `The connection to ${this.address} was lost (${this.detail}): the next deploy goes on from what the host has`
       case "protocol":
         return `${this.address} does not speak SSH as expected (${this.detail})`
+      case "proxy":
+        return `There is no way to ${this.address} (${this.detail}): check ProxyJump and ProxyCommand in ~/.ssh/config`
     }
   }
 }
@@ -42,12 +44,17 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
 /** The host's key is not the one that is known, or not known at all. */
 export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("HostKeyRejected", {
   address: Schema.String,
-  reason: Schema.Literal("unknown", "changed", "revoked"),
+  /** `pinned`: it is not the one that the target's `hostKey` asks for. */
+  reason: Schema.Literal("unknown", "changed", "revoked", "pinned"),
   keyType: Schema.String,
   /** `SHA256:…`, as `ssh-keygen -l` prints it. */
   fingerprint: Schema.String,
   /** The known_hosts file that was asked. */
-  file: Schema.String
+  file: Schema.String,
+  /** What that file calls the host: `host`, `[host]:port`, or its `HostKeyAlias`. */
+  knownAs: Schema.String,
+  /** The fingerprint that was asked for. */
+  pinned: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 1
   override get message(): string {
@@ -56,9 +63,11 @@ export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("Host
       case "unknown":
         return `The key of ${this.address} (${shown}) is not in ${this.file}: compare it with the host's, then connect once from a terminal, or add it with ssh-keyscan`
       case "changed":
-        return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled or somebody is in between. If you know why, remove the old key with "ssh-keygen -R"`
+        return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled or somebody is in between. If you know why, remove the old key: ssh-keygen -f '${this.file}' -R '${this.knownAs}'`
       case "revoked":
         return `The key of ${this.address} (${shown}) is marked as revoked in ${this.file}`
+      case "pinned":
+        return `The key of ${this.address} (${shown}) is not the one in "hostKey" of the target (${this.pinned ?? "none"}): the host was reinstalled or somebody is in between. If you know why, change "hostKey"`
     }
   }
 }

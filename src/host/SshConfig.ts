@@ -1,52 +1,300 @@
 /**
- * The user's `~/.ssh/config`: what it says about a host. Pure. `Match` blocks and `Include` are left out.
+ * ssh_config as OpenSSH reads it: what its files say about one host. Pure; finding and reading the files is SshPlace's.
  */
-import { matchesHost } from "../internal/hostPattern.ts"
+import { matchesHost, matchesPattern } from "../internal/hostPattern.ts"
 
-/** What the file says about one host; absent where it says nothing. */
+/** One line that says something. */
+export interface ConfigLine {
+  /** In lower case. */
+  readonly keyword: string
+  /** Without quotes, backslashes before blanks, and a comment. */
+  readonly words: ReadonlyArray<string>
+  /** What follows the keyword, as written. */
+  readonly text: string
+  /** The files that an `Include` means, in their order. */
+  readonly included: ReadonlyArray<ReadonlyArray<ConfigLine>>
+}
+
+/** Reads a file; `include` yields the files that the words of an `Include` mean. */
+export const parse = (text: string): ReadonlyArray<ConfigLine> =>
+  text.split("\n").flatMap((line) => {
+    const [, keyword, rest] = /^\s*([^\s="#]+)(?:\s*=\s*|\s+)(\S.*?)\s*$/.exec(line) ?? []
+    if (keyword === undefined || rest === undefined) return []
+    return [{ keyword: keyword.toLowerCase(), words: wordsOf(rest), text: rest, included: [] }]
+  })
+
+const wordsOf = (text: string): ReadonlyArray<string> => {
+  const words: Array<string> = []
+  let word: string | undefined
+  let quote = ""
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charAt(at)
+    const next = text.charAt(at + 1)
+    if (char === "\\" && (/['"\\]/.test(next) || (quote === "" && next === " "))) {
+      word = `${word ?? ""}${next}`
+      at += 1
+    } else if (quote === "" && /\s/.test(char)) {
+      if (word !== undefined) words.push(word)
+      word = undefined
+    } else if (quote === "" && word === undefined && char === "#") return words
+    else if (quote === "" && /['"]/.test(char)) {
+      quote = char
+      word ??= ""
+    } else if (char === quote) quote = ""
+    else word = `${word ?? ""}${char}`
+  }
+  return word === undefined ? words : [...words, word]
+}
+
+/** What is asked for; what is given here comes before all that the files say. */
+export interface Asked {
+  readonly host: string
+  readonly user?: string | undefined
+  readonly port?: number | undefined
+  /** Jump hosts, as `ProxyJump` writes them. */
+  readonly jump?: string | undefined
+}
+
+/** Who asks. */
+export interface Asker {
+  readonly userName: string
+  readonly homeDir: string
+  /** The name of this machine. */
+  readonly machine: string
+  readonly variable: (name: string) => string | undefined
+}
+
+/** What to go through. */
+export type Proxy =
+  /** One jump host or several with commas between them, the first one first. */
+  | { readonly _tag: "Jump"; readonly hosts: string }
+  /** A shell command that speaks for the host. */
+  | { readonly _tag: "Command"; readonly command: string }
+
+/** What the files say about one host, tokens and `~` written out; absent where they say nothing. */
 export interface HostConfig {
-  /** The real name or address behind the name on the command line. */
-  readonly hostName: string | undefined
-  readonly user: string | undefined
+  /** The real name or address behind the one that was asked for. */
+  readonly hostName: string
+  readonly user: string
   readonly port: number | undefined
-  /** As written: with `~` and `%` tokens. */
   readonly identityFiles: ReadonlyArray<string>
-  /** A socket as written, `none`, or `SSH_AUTH_SOCK`. */
+  /** A socket, `none`, or `SSH_AUTH_SOCK`. */
   readonly identityAgent: string | undefined
   /** Whether other keys than the identity files' must not be offered. */
   readonly identitiesOnly: boolean
-  /** The jump host or proxy command that is asked for; there is no support for either. */
-  readonly proxy: string | undefined
+  /** The name under which known_hosts has the key. */
+  readonly hostKeyAlias: string | undefined
+  /** Empty: none. */
+  readonly userKnownHostsFiles: ReadonlyArray<string> | undefined
+  readonly globalKnownHostsFiles: ReadonlyArray<string> | undefined
+  /** `accept`: without a question. A changed key is refused whatever this says. */
+  readonly unknownKeys: "ask" | "refuse" | "accept"
+  /** Seconds, as all durations here. */
+  readonly connectTimeout: number | undefined
+  readonly aliveInterval: number | undefined
+  readonly aliveCountMax: number | undefined
+  readonly proxy: Proxy | undefined
+  /** The `Match` lines whose conditions are not understood, as written: their blocks were left out. */
+  readonly ignored: ReadonlyArray<string>
 }
 
-/** Reads what a file says about `host`. The first value of a keyword counts; identity files add up. */
-export const lookup = (text: string, host: string): HostConfig => {
+/** Reads what files say about a host. The first value of a keyword counts; identity files add up. */
+export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: Asked, asker: Asker): HostConfig => {
   const values = new Map<string, ReadonlyArray<string>>()
-  let applies = true
-  for (const line of text.split("\n")) {
-    const [, word = "", rest = ""] = /^\s*([A-Za-z]+)(?:\s*=\s*|\s+)(.*?)\s*$/.exec(line) ?? []
-    const keyword = word.toLowerCase()
-    const words = Array.from(rest.matchAll(/"([^"]*)"|(\S+)/g), ([, quoted, plain]) => quoted ?? plain ?? "")
-    if (keyword === "host") {
-      applies = matchesHost(words, host.toLowerCase())
-    } else if (keyword === "match") {
-      applies = words.length === 1 && words[0]?.toLowerCase() === "all"
-    } else if (applies && words.length > 0) {
-      const before = values.get(keyword)
-      if (before === undefined) values.set(keyword, words)
-      else if (keyword === "identityfile") values.set(keyword, [...before, ...words])
+  const identities = new Set<string>()
+  const ignored = new Set<string>()
+  let proxy: Proxy | undefined = asked.jump === undefined ? undefined : { _tag: "Jump", hosts: asked.jump }
+  if (asked.user !== undefined) values.set("user", [asked.user])
+  if (asked.port !== undefined) values.set("port", [String(asked.port)])
+  const first = (keyword: string) => values.get(keyword)?.[0]
+  const hostName = () => {
+    const set = first("hostname")
+    return set === undefined ? asked.host : expand(set, { h: asked.host })
+  }
+
+  // `Match final` asks for a second round, in which `Host` means the name that was found.
+  let final: string | undefined
+  let wantsFinal = false
+
+  /** Asked of lines that cannot apply, too: they may want the second round all the same. */
+  const matches = ({ text }: ConfigLine, never: boolean): boolean => {
+    const words = Array.from(text.matchAll(/"([^"]*)"|([^\s="]+)/g), ([, quoted, plain]) => quoted ?? plain ?? "")
+    const comment = words.findIndex((word) => word.startsWith("#"))
+    const left = comment < 0 ? words : words.slice(0, comment)
+    let result = true
+    for (let word = left.shift(); word !== undefined; word = left.shift()) {
+      const negated = word.startsWith("!")
+      const criterion = word.slice(negated ? 1 : 0).toLowerCase()
+      const holds = fits(criterion, left)
+      if (holds === undefined) {
+        if (result && !never) ignored.add(`Match ${text}`)
+        return false
+      }
+      if (holds === negated) result = false
+    }
+    return result
+  }
+
+  /** Nothing where the criterion is not understood. */
+  const fits = (criterion: string, left: Array<string>): boolean | undefined => {
+    if (criterion === "all") return left.length === 0
+    if (criterion === "canonical" || criterion === "final") {
+      wantsFinal ||= criterion === "final"
+      return final !== undefined
+    }
+    const patterns = left.shift()?.split(",")
+    if (patterns === undefined) return undefined
+    switch (criterion) {
+      case "host":
+        return matchesHost(patterns, (final ?? hostName()).toLowerCase())
+      case "originalhost":
+        return matchesHost(patterns, asked.host.toLowerCase())
+      case "user":
+        return matchesPattern(patterns, first("user") ?? asker.userName)
+      case "localuser":
+        return matchesPattern(patterns, asker.userName)
+      default:
+        return undefined
     }
   }
-  const first = (keyword: string) => values.get(keyword)?.[0]
-  const port = Number(first("port"))
-  const proxy = first("proxyjump") ?? first("proxycommand")
-  return {
-    hostName: first("hostname")?.replaceAll("%h", host),
-    user: first("user"),
-    port: Number.isInteger(port) && port > 0 && port < 65536 ? port : undefined,
-    identityFiles: values.get("identityfile") ?? [],
-    identityAgent: first("identityagent"),
-    identitiesOnly: first("identitiesonly")?.toLowerCase() === "yes",
-    proxy: proxy?.toLowerCase() === "none" ? undefined : proxy
+
+  /** `never`: what includes these lines does not apply, and so none of them does. */
+  const read = (lines: ReadonlyArray<ConfigLine>, applies: boolean, never: boolean): void => {
+    let active = applies
+    for (const line of lines) {
+      const { keyword, text, words } = line
+      if (keyword === "host") active = !never && matchesPattern(words, final ?? asked.host)
+      else if (keyword === "match") active = matches(line, never) && !never
+      else if (keyword === "include") for (const file of line.included) read(file, active, never || !active)
+      else if (!active || words[0] === undefined) continue
+      // OpenSSH takes that for a value that was not given yet.
+      else if (keyword === "connecttimeout" && words[0] === "none") continue
+      else if (keyword === "identityfile") identities.add(words[0])
+      else if (keyword === "proxyjump") proxy ??= { _tag: "Jump", hosts: text.replace(/\s*#.*$/, "") }
+      else if (keyword === "proxycommand") {
+        // Only a command may follow "ProxyJump none".
+        if (proxy === undefined || (proxy._tag === "Jump" && isNone(proxy.hosts))) {
+          proxy = { _tag: "Command", command: text }
+        }
+      } else if (!values.has(keyword)) values.set(keyword, words)
+    }
   }
+
+  const readAll = () => {
+    for (const file of files) read(file, true, false)
+  }
+  readAll()
+  if (wantsFinal) {
+    final = hostName().toLowerCase()
+    values.set("hostname", [final])
+    readAll()
+  }
+
+  const host = final ?? hostName().toLowerCase()
+  const port = portOf(first("port"))
+  const user = first("user") ?? asker.userName
+  const alias = first("hostkeyalias")?.toLowerCase()
+  const near = { h: host, n: asked.host, p: String(port ?? 22), r: user }
+  const { homeDir, machine, userName } = asker
+  const short = machine.split(".")[0] ?? machine
+  const all = { ...near, d: homeDir, k: alias ?? asked.host, L: short, l: machine, u: userName }
+  const path = (text: string) => {
+    const whole = text.replace(/\$\{([^}]*)\}/g, (written, name) => asker.variable(name) ?? written)
+    return underHome(expand(whole, all), homeDir)
+  }
+  const paths = (keyword: string) =>
+    values
+      .get(keyword)
+      ?.filter((word) => !isNone(word))
+      .map(path)
+  const agent = first("identityagent")
+  const strict = first("stricthostkeychecking")?.toLowerCase() ?? "ask"
+  return {
+    hostName: host,
+    user,
+    port,
+    identityFiles: [...identities].map((file) => (isNone(file) ? file : path(file))),
+    identityAgent:
+      agent === undefined || agent === "SSH_AUTH_SOCK" || isNone(agent)
+        ? agent
+        : agent.startsWith("$") && !agent.startsWith("${")
+          ? asker.variable(agent.slice(1))
+          : path(agent),
+    identitiesOnly: /^(yes|true)$/i.test(first("identitiesonly") ?? ""),
+    hostKeyAlias: alias,
+    userKnownHostsFiles: paths("userknownhostsfile"),
+    globalKnownHostsFiles: paths("globalknownhostsfile"),
+    unknownKeys: /^(yes|true)$/.test(strict) ? "refuse" : /^(no|false|off|accept-new)$/.test(strict) ? "accept" : "ask",
+    connectTimeout: secondsOf(first("connecttimeout")),
+    aliveInterval: secondsOf(first("serveraliveinterval")),
+    aliveCountMax: numberOf(first("serveralivecountmax")),
+    proxy: proxyOf(proxy, near),
+    ignored: [...ignored]
+  }
+}
+
+const isNone = (text: string) => text.toLowerCase() === "none"
+
+const proxyOf = (proxy: Proxy | undefined, tokens: Readonly<Record<string, string>>): Proxy | undefined => {
+  switch (proxy?._tag) {
+    case undefined:
+      return undefined
+    case "Jump":
+      return isNone(proxy.hosts) ? undefined : { _tag: "Jump", hosts: expand(proxy.hosts, tokens) }
+    case "Command":
+      return isNone(proxy.command) ? undefined : { _tag: "Command", command: expand(proxy.command, tokens) }
+  }
+}
+
+const expand = (text: string, tokens: Readonly<Record<string, string>>): string =>
+  text.replace(/%(.)/g, (token, letter) => (letter === "%" ? "%" : (tokens[letter] ?? token)))
+
+/** A path whose `~` stands for the home directory. */
+export const underHome = (path: string, homeDir: string): string =>
+  path === "~" || path.startsWith("~/") ? homeDir + path.slice(1) : path
+
+const numberOf = (text: string | undefined): number | undefined =>
+  text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined
+
+const portOf = (text: string | undefined): number | undefined => {
+  const port = numberOf(text)
+  return port !== undefined && port > 0 && port < 65536 ? port : undefined
+}
+
+const secondsIn = new Map([
+  ["", 1],
+  ["s", 1],
+  ["m", 60],
+  ["h", 3600],
+  ["d", 86_400],
+  ["w", 604_800]
+])
+
+/** `90`, `1m30s`. */
+const secondsOf = (text: string | undefined): number | undefined =>
+  text !== undefined && /^(?:[0-9]{1,9}[smhdw]?)+$/i.test(text)
+    ? Array.from(text.toLowerCase().matchAll(/([0-9]+)([smhdw]?)/g)).reduce(
+        (total, [, amount, unit]) => total + Number(amount) * (secondsIn.get(unit ?? "") ?? 1),
+        0
+      )
+    : undefined
+
+/** One host to jump over. */
+export interface Hop {
+  readonly host: string
+  readonly user: string | undefined
+  readonly port: number | undefined
+  /** The hosts before it; absent: what the files say about it. */
+  readonly jump: string | undefined
+}
+
+/** The last of the jump hosts, which is the one next to the target; nothing where that cannot be read. */
+export const lastHop = (hosts: string): Hop | undefined => {
+  const comma = hosts.lastIndexOf(",")
+  const spec = hosts.slice(comma + 1).trim()
+  const [, user, bracketed, plain, port] =
+    /^(?:ssh:\/\/)?(?:(.+)@)?(?:\[([^\]]+)\]|([^[\]:@/]+))(?::([0-9]+))?\/?$/.exec(spec) ?? []
+  const host = bracketed ?? plain
+  if (host === undefined || (port !== undefined && portOf(port) === undefined)) return undefined
+  return { host, user, port: portOf(port), jump: comma < 0 ? undefined : hosts.slice(0, comma).trim() }
 }

@@ -5,14 +5,20 @@
 const toRegExp = (pattern: string): RegExp =>
   new RegExp(
     `^${pattern
-      .toLowerCase()
       .replace(/[.+^${}()|[\]\\]/g, "\\$&")
       .replaceAll("*", ".*")
       .replaceAll("?", ".")}$`,
     "s"
   )
 
-/** Whether a list means `name`, which is in lower case: some pattern fits, and none that begins with `!` does. */
-export const matchesHost = (patterns: ReadonlyArray<string>, name: string): boolean =>
+/** Whether a list means `name`, letter by letter: some pattern fits, and none that begins with `!` does. */
+export const matchesPattern = (patterns: ReadonlyArray<string>, name: string): boolean =>
   patterns.some((pattern) => !pattern.startsWith("!") && toRegExp(pattern).test(name)) &&
   !patterns.some((pattern) => pattern.startsWith("!") && toRegExp(pattern.slice(1)).test(name))
+
+/** The same for host names: `name` is in lower case, and the patterns' case does not matter. */
+export const matchesHost = (patterns: ReadonlyArray<string>, name: string): boolean =>
+  matchesPattern(
+    patterns.map((pattern) => pattern.toLowerCase()),
+    name
+  )

@@ -2,8 +2,7 @@
  * ssh2 as Effects: a connection in a scope, sessions on it, and one failure for when it is gone.
  */
 import { createPrivateKey } from "node:crypto"
-import { Socket } from "node:net"
-import { constants, homedir, userInfo } from "node:os"
+import { constants, homedir, hostname, userInfo } from "node:os"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -25,6 +24,7 @@ import type {
 } from "ssh2"
 import { type PublicKey, publicKeyOf } from "./sshKeys.ts"
 import type { Duplex } from "./tcp.ts"
+import * as Tcp from "./tcp.ts"
 
 /** The ssh2 package; it is slow to load, so only those who connect load it. */
 export const load = Effect.map(
@@ -48,12 +48,14 @@ const nameOfUser = () => {
 export const environment = () => ({
   homeDir: homedir(),
   agentSocket: process.env["SSH_AUTH_SOCK"] === "" ? undefined : process.env["SSH_AUTH_SOCK"],
-  userName: nameOfUser()
+  userName: nameOfUser(),
+  machine: hostname(),
+  variable: (name: string): string | undefined => process.env[name]
 })
 
 /** No connection could be made, or it is gone. */
 export class Disconnected extends Data.TaggedError("Disconnected")<{
-  readonly reason: "unknown-name" | "refused" | "timeout" | "lost" | "protocol"
+  readonly reason: "unknown-name" | "refused" | "timeout" | "lost" | "protocol" | "proxy"
   readonly detail: string
 }> {}
 
@@ -72,15 +74,16 @@ export type Method =
 
 /** Where to connect to, and what to say there. */
 export interface Dial {
-  readonly host: string
-  readonly port: number
+  /** Opens the stream to speak over; it is closed with the scope. */
+  readonly open: Effect.Effect<Duplex, Disconnected, Scope.Scope>
   readonly user: string
   /** In the order of preference. */
   readonly hostKeyAlgorithms: ReadonlyArray<ServerHostKeyAlgorithm>
   readonly accepts: (key: PublicKey) => boolean
   readonly methods: ReadonlyArray<Method>
-  /** Milliseconds between two signs of life; after three without one the connection counts as lost. */
+  /** Milliseconds between two signs of life, and how many of them may be missing before the connection counts as lost. */
   readonly keepAlive: number
+  readonly keepAliveCount: number
 }
 
 /** What to start on a host, and who listens. */
@@ -156,7 +159,8 @@ const names = new Map<string, Disconnected["reason"]>([
   ["EADDRNOTAVAIL", "refused"],
   ["ETIMEDOUT", "timeout"],
   ["ECONNRESET", "lost"],
-  ["EPIPE", "lost"]
+  ["EPIPE", "lost"],
+  [Tcp.programFailed, "proxy"]
 ])
 
 const codeOf = (error: unknown): string =>
@@ -177,6 +181,19 @@ const detailOf = (error: unknown): string => {
 const levelOf = (error: unknown): unknown =>
   typeof error === "object" && error !== null && "level" in error ? error.level : undefined
 
+/** A TCP connection to an sshd. */
+export const openSocket = (to: {
+  readonly host: string
+  readonly port: number
+}): Effect.Effect<Duplex, Disconnected, Scope.Scope> =>
+  Effect.mapError(
+    Tcp.connect(to),
+    (error) => new Disconnected({ reason: names.get(error.code) ?? "protocol", detail: error.detail })
+  )
+
+/** A program that speaks for an sshd on its standard input and output: a shell command. */
+export const openProgram: (command: string) => Effect.Effect<Duplex, never, Scope.Scope> = Tcp.program
+
 /**
  * Connects and authenticates. Interrupting it at any moment closes the socket; so does the end of the scope. Asks nobody
  * anything: an unknown host key and a locked private key are failures, and the caller dials again.
@@ -187,24 +204,18 @@ export const dial = (
 ): Effect.Effect<Connection, Disconnected | HostKeyRefused | Denied, Scope.Scope> =>
   Effect.gen(function* () {
     const gone = yield* Deferred.make<never, Disconnected>()
-    const { client, socket } = yield* Effect.acquireRelease(
+    const socket = yield* options.open
+    const client = yield* Effect.acquireRelease(
       Effect.sync(() => {
         const client = new ssh2.Client()
         // A late error without a listener would end the process.
         client.on("error", () => {})
-        return { client, socket: new Socket() }
+        return client
       }),
-      ({ client, socket }) =>
-        Effect.sync(() => {
-          client.end()
-          socket.destroySoon()
-          // A dead network takes no more bytes, and must not hold the process.
-          socket.unref()
-          setTimeout(() => socket.destroy(), 1000).unref()
-        })
+      (client) => Effect.sync(() => client.end())
     )
     yield* handshake(client, socket, options, gone)
-    yield* Effect.forkScoped(watch(socket, options.keepAlive, gone))
+    yield* Effect.forkScoped(watch(socket, options, gone))
     const lost = Deferred.await(gone)
     return {
       gone: lost,
@@ -213,7 +224,7 @@ export const dial = (
     }
   })
 
-const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred.Deferred<never, Disconnected>) =>
+const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred.Deferred<never, Disconnected>) =>
   Effect.async<void, Disconnected | HostKeyRefused | Denied>((resume) => {
     let phase: "key" | "authentication" | "open" = "key"
     let refused: PublicKey | undefined
@@ -259,9 +270,7 @@ const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred
           return next({ type: "none", username })
       }
     }
-    // A command is a handful of small packets, of which none may wait for the next; the option of `connect` does nothing.
-    socket.setNoDelay(true)
-    socket.connect({ host: options.host, port: options.port })
+    if (socket.destroyed) return lost(new Error("the connection was closed"))
     client.connect({
       sock: socket,
       username: options.user,
@@ -280,17 +289,26 @@ const handshake = (client: Client, socket: Socket, options: Dial, gone: Deferred
     })
   })
 
-/** Gives the connection up when nothing at all has come for three intervals, although the host was asked. */
-const watch = (socket: Socket, interval: number, gone: Deferred.Deferred<never, Disconnected>) =>
+/** Gives the connection up when nothing at all has come for so many intervals, although the host was asked. */
+const watch = (
+  socket: Duplex,
+  { keepAlive, keepAliveCount }: Pick<Dial, "keepAlive" | "keepAliveCount">,
+  gone: Deferred.Deferred<never, Disconnected>
+) =>
   Effect.gen(function* () {
-    let received = socket.bytesRead
-    let silent = 0
-    while (silent < 4) {
-      yield* Effect.sleep(interval)
-      silent = socket.bytesRead === received ? silent + 1 : 0
-      received = socket.bytesRead
+    let heard = performance.now()
+    socket.on("data", () => {
+      heard = performance.now()
+    })
+    const patience = keepAlive * keepAliveCount
+    // What came while this process was busy has not been read yet.
+    const grace = Math.min(patience / 20, 250)
+    const left = () => heard + patience - performance.now()
+    while (left() > 0) {
+      yield* Effect.sleep(Math.max(left() - grace, 1))
+      if (left() <= grace) yield* Effect.sleep(grace)
     }
-    const detail = `no sign of life for ${Math.round((interval * 3) / 1000)} seconds`
+    const detail = `no sign of life for ${Math.round(patience / 1000)} seconds`
     yield* Deferred.fail(gone, new Disconnected({ reason: "lost", detail }))
     socket.destroy()
   })
@@ -298,7 +316,7 @@ const watch = (socket: Socket, interval: number, gone: Deferred.Deferred<never, 
 /** The host has no session to give just now: sshd counts those that ended a moment ago. Nothing was started. */
 class Busy extends Data.TaggedError("Busy")<{ readonly failure: Disconnected }> {}
 
-const start = (client: Client, socket: Socket, gone: Effect.Effect<never, Disconnected>, options: SessionOptions) =>
+const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Disconnected>, options: SessionOptions) =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
     const slot = yield* Effect.acquireRelease(
@@ -425,7 +443,7 @@ const abandon = (channel: ClientChannel) => {
 }
 
 const listen = (
-  socket: Socket,
+  socket: Duplex,
   channel: ClientChannel,
   options: SessionOptions,
   end: (exitCode: number) => void

@@ -1,6 +1,7 @@
 /**
- * Two-way byte streams: TCP connections of this machine, and connections that are only pretended.
+ * Two-way byte streams: TCP connections of this machine, programs that stand for one, and connections that are only pretended.
  */
+import { spawn } from "node:child_process"
 import { connect as connectSocket } from "node:net"
 import { Duplex } from "node:stream"
 import * as Data from "effect/Data"
@@ -26,8 +27,15 @@ export const connect = (to: {
 }): Effect.Effect<Duplex, ConnectFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const socket = yield* Effect.acquireRelease(
-      Effect.sync(() => connectSocket({ host: to.host, port: to.port })),
-      (socket) => Effect.sync(() => socket.destroy())
+      // What is sent is many small packets, of which none may wait for the next.
+      Effect.sync(() => connectSocket({ host: to.host, port: to.port, noDelay: true })),
+      (socket) =>
+        Effect.sync(() => {
+          socket.destroySoon()
+          // A dead network takes no more bytes, and must not hold the process.
+          socket.unref()
+          setTimeout(() => socket.destroy(), 1000).unref()
+        })
     )
     yield* Effect.async<void, ConnectFailed>((resume) => {
       socket.once("connect", () => resume(Effect.void))
@@ -40,6 +48,65 @@ export const connect = (to: {
     })
     return socket
   })
+
+/** The `code` of the error by which the stream of a program ends that has failed. */
+export const programFailed = "EPROGRAM"
+
+/** The most that is kept of a program's standard error, in characters. */
+const mostSaid = 500
+
+/** Starts a shell command whose standard input and output are the stream; it is ended with the scope, and all that it started. */
+export const program = (command: string): Effect.Effect<Duplex, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => startProgram(command)),
+    (stream) => Effect.sync(() => stream.destroy())
+  )
+
+const startProgram = (command: string): Duplex => {
+  const child = spawn("sh", ["-c", command], { stdio: "pipe", detached: true })
+  let said = ""
+  const fail = (how: string) => {
+    const error = new Error(`"${command}" ${how}${said.trim() === "" ? "" : `: ${said.trim()}`}`)
+    stream.destroy(Object.assign(error, { code: programFailed }))
+  }
+  const stream: Duplex = new Duplex({
+    read: () => child.stdout.resume(),
+    write: (chunk, _encoding, done) => {
+      // That it reads no more is told by its end.
+      child.stdin.write(chunk, () => done())
+    },
+    final: (done) => {
+      child.stdin.end(() => done())
+    },
+    destroy: (error, done) => {
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) killGroup(child.pid)
+      done(error)
+    }
+  })
+  // Late errors without a listener would end the process.
+  for (const one of [stream, child.stdin, child.stdout, child.stderr]) one.on("error", () => {})
+  child.stdout.on("data", (chunk) => {
+    if (!stream.push(chunk)) child.stdout.pause()
+  })
+  child.stderr.setEncoding("utf8")
+  child.stderr.on("data", (text: string) => {
+    said = (said + text).slice(-mostSaid)
+  })
+  child.on("error", (error) => fail(`cannot be started: ${error.message}`))
+  child.on("close", (code, signal) => {
+    if (code === 0) stream.push(null)
+    else fail(code === null ? `was ended by ${signal}` : `ended with exit status ${code}`)
+  })
+  return stream
+}
+
+const killGroup = (pid: number) => {
+  try {
+    process.kill(-pid, "SIGTERM")
+  } catch {
+    // It has ended by itself.
+  }
+}
 
 /**
  * A connection to nobody: once an empty line was written to it, `answer` gets all that was written, and what it yields comes

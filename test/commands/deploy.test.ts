@@ -905,7 +905,9 @@ describe("deploy", () => {
         ...(["unknown-name", "refused", "timeout", "lost", "protocol"] as const).map(
           (reason) => new HostUnreachable({ address, reason, detail: "as it is" })
         ),
-        ...(["unknown", "changed", "revoked"] as const).map((reason) => new HostKeyRejected({ ...key, reason })),
+        ...(["unknown", "changed", "revoked", "pinned"] as const).map(
+          (reason) => new HostKeyRejected({ ...key, knownAs: "host", reason })
+        ),
         new AuthenticationFailed({ address, tried: ["the agent"] }),
         new AuthenticationFailed({ address, tried: [] }),
         ...(["missing", "unreadable", "not-a-key", "wrong-passphrase"] as const).map(

@@ -288,7 +288,10 @@ const answers = async (port: number, lives: () => boolean): Promise<boolean> => 
 export const settingsFor = (host: Sshd): Context.Tag.Service<typeof SshSettings> => ({
   homeDir: join(host.folder, "nobody"),
   userName: host.user,
+  machine: "laptop.test",
+  variable: () => undefined,
   configFile: join(host.folder, "nobody/.ssh/config"),
+  globalConfigFile: join(host.folder, "nobody/ssh_config"),
   agentSocket: undefined,
   knownHostsFile: host.knownHosts,
   globalKnownHostsFiles: [],

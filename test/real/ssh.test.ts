@@ -6,7 +6,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { assert, describe, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -359,11 +359,14 @@ suite(titled("SSH", missingSshd), () => {
         // A quiet command on a living connection is left alone.
         assert.strictEqual((yield* transport.exec(sh("sleep 1.5"))).exitCode, 0)
         const fiber = yield* Effect.fork(Effect.flip(transport.exec(sh("sleep 60"))))
-        yield* Effect.sleep(100)
+        yield* Effect.sleep(300)
         network.stall()
-        const error = yield* Fiber.join(fiber).pipe(Effect.timeout("3 seconds"))
+        // Three intervals after the last byte, which may have come one before: no less than two, no more than three.
+        const [took, error] = yield* Effect.timed(Fiber.join(fiber).pipe(Effect.timeout("3 seconds")))
         assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "lost")
         assert.include(error.message, "no sign of life")
+        assert.isAbove(Duration.toMillis(took), 380)
+        assert.isBelow(Duration.toMillis(took), 1000)
       })
     )
 
@@ -589,6 +592,45 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("that changed are named as ssh-keygen wants them", () =>
+      Effect.gen(function* () {
+        const other = makeKey(join((yield* Host).folder, "another-host"))
+        const host = yield* withFile(
+          "changed-named",
+          ({ port }) => `[127.0.0.1]:${port} ${readFileSync(`${other}.pub`, "utf8")}`
+        )
+        const error = yield* Effect.flip(connectTo(host))
+        const command = /ssh-keygen -f .*$/.exec(error.message)?.[0] ?? ""
+        assert.strictEqual(command, `ssh-keygen -f '${host.knownHosts}' -R '[127.0.0.1]:${host.port}'`)
+        // It does what it is said to do.
+        execFileSync("sh", ["-c", command], { stdio: "ignore" })
+        assert.strictEqual(readFileSync(host.knownHosts, "utf8"), "")
+      })
+    )
+
+    it.scoped("that are pinned are the only ones, whatever known_hosts says", () =>
+      Effect.gen(function* () {
+        const second = makeKey(join((yield* Host).folder, "pinned-second"), { type: "ecdsa" })
+        const host = yield* sshd({ config: [`HostKey ${second}`] })
+        const printOf = (file: string) =>
+          execFileSync("ssh-keygen", ["-lf", file], { encoding: "utf8" }).split(" ")[1] ?? ""
+        const first = printOf(join(host.folder, "host_key.pub"))
+        const nowhere = { ...host, knownHosts: join(host.folder, "not-written") }
+        // Any of the host's keys may be the one.
+        for (const hostKey of [first, printOf(`${second}.pub`)]) {
+          const silent = scripted()
+          const transport = yield* connectTo(nowhere, { hostKey }, {}, silent)
+          assert.strictEqual((yield* transport.exec(sh("echo hi"))).stdout, "hi\n")
+          assert.deepStrictEqual(silent.asked, [])
+          assert.isFalse(existsSync(nowhere.knownHosts))
+        }
+        const hostKey = `SHA256:${"A".repeat(43)}`
+        const error = yield* Effect.flip(connectTo(host, { hostKey }, {}, scripted(true)))
+        assert.deepInclude(error, { _tag: "HostKeyRejected", reason: "pinned", fingerprint: first, pinned: hostKey })
+        assert.include(error.message, `is not the one in "hostKey" of the target (${hostKey})`)
+      })
+    )
+
     it.scoped("may be hashed, and revoked", () =>
       Effect.gen(function* () {
         const hashed = yield* withFile("hashed", ({ hostKey, port }) => `[127.0.0.1]:${port} ${hostKey}\n`)
@@ -800,6 +842,194 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
   })
+})
+
+suite(titled("Ways through other hosts", missingSshd), () => {
+  const debug = { logLevel: "DEBUG1" }
+  const hosts = Effect.all([sshd(debug), sshd(debug), sshd()])
+
+  /** The config's text for one host under a name of its own. */
+  const block = (name: string, host: Sshd, more = "") =>
+    `Host ${name}\n  HostName ${host.host}\n  Port ${host.port}\n  User ${host.user}\n  IdentityFile ${host.keyFile}\n${more}`
+
+  /** Connects to the name `web` with that config, knowing the keys of the hosts. */
+  const connectWith = (
+    config: string,
+    known: ReadonlyArray<Sshd>,
+    {
+      folder,
+      settings = {},
+      terminal = scripted(),
+      target = {}
+    }: {
+      readonly folder: string
+      readonly settings?: Partial<SettingsShape>
+      readonly terminal?: ReturnType<typeof scripted>
+      readonly target?: Settings
+    }
+  ) => {
+    const configFile = join(folder, "way.config")
+    const knownHostsFile = join(folder, "way.known_hosts")
+    writeFileSync(configFile, config)
+    writeFileSync(knownHostsFile, known.map((host) => readFileSync(host.knownHosts, "utf8")).join(""))
+    const [first] = known
+    return connect(targetOf({ host: "web", port: 0 }, target), folder).pipe(
+      Effect.provide(terminal.prompt),
+      Effect.provide(NodeFileSystem.layer),
+      Effect.provideService(SshSettings, {
+        ...settingsFor(first ?? assert.fail("no host")),
+        configFile,
+        knownHostsFile,
+        ...settings
+      })
+    )
+  }
+
+  const passedOn = (host: Sshd) => host.log().split("confirm direct-tcpip").length - 1
+
+  it.live("two jump hosts, one behind the other, each with its own key and login", () =>
+    Effect.gen(function* () {
+      const [one, two, web] = yield* hosts
+      const all = [one, two, web]
+      const ends = `${block("one", one)}${block("two", two)}`
+      for (const [turn, config] of [
+        `${block("web", web, "  ProxyJump one,two\n")}${ends}`,
+        // The way to a jump host is in its own block.
+        `${block("web", web, "  ProxyJump two\n")}Host two\n  ProxyJump one\n${ends}`
+      ].entries()) {
+        const transport = yield* connectWith(config, all, web)
+        const { sha256, stream } = bytes(5_000_000)
+        const result = yield* transport.exec(sh("sha256sum; pwd", [], { stdin: stream, wait: "transfer" }))
+        assert.strictEqual(result.stdout, `${sha256}  -\n${web.home}\n`)
+        assert.deepStrictEqual([passedOn(one), passedOn(two)], [turn + 1, turn + 1])
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a jump host whose key is unknown is asked about by its name, and refused without a terminal", () =>
+    Effect.gen(function* () {
+      const [one, , web] = yield* hosts
+      const config = `${block("web", web, "  ProxyJump one\n")}${block("one", one)}`
+      const refused = yield* Effect.flip(connectWith(config, [web], web))
+      assert.deepInclude(refused, { _tag: "HostKeyRejected", reason: "unknown", address: "one" })
+      const terminal = scripted(true)
+      yield* connectWith(config, [web], { ...web, terminal })
+      assert.lengthOf(terminal.asked, 1)
+      assert.include(terminal.asked[0], "The key of one is not known")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a way that ends is told apart from a host that is down", () =>
+    Effect.gen(function* () {
+      const [one, two, web] = yield* hosts
+      const closed = yield* sshd({ config: ["AllowTcpForwarding no"] })
+      const jump = (host: Sshd) => `${block("web", web, "  ProxyJump one\n")}${block("one", host)}`
+      const forbidden = yield* Effect.flip(connectWith(jump(closed), [closed, web], web))
+      assert.deepInclude(forbidden, { _tag: "HostUnreachable", reason: "proxy", address: "web" })
+      assert.include(forbidden.message, `one does not connect to 127.0.0.1:${web.port}`)
+      const circle = `${block("web", web, "  ProxyJump one\n")}Host one\n  ProxyJump two\n${block("one", one)}Host two\n  ProxyJump one\n${block("two", two)}`
+      const round = yield* Effect.flip(connectWith(circle, [one, two, web], web))
+      assert.include(round.message, "in a circle")
+      const senseless = yield* Effect.flip(connectWith(block("web", web, "  ProxyJump a:b:c\n"), [web], web))
+      assert.include(senseless.message, '"a:b:c" names no jump host')
+      yield* web.stop
+      const down = yield* Effect.flip(connectWith(jump(one), [one, web], web))
+      assert.include(down.message, "Connection refused")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a jump host that is lost takes the connection along", () =>
+    Effect.gen(function* () {
+      const [one, , web] = yield* hosts
+      const config = `${block("web", web, "  ProxyJump one\n")}${block("one", one)}`
+      const transport = yield* connectWith(config, [one, web], web)
+      const fiber = yield* Effect.fork(Effect.flip(transport.exec(sh("sleep 60"))))
+      yield* Effect.sleep(200)
+      yield* one.stop
+      const error = yield* Fiber.join(fiber).pipe(Effect.timeout("3 seconds"))
+      assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "lost")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a command that speaks for the host, and is gone with the connection", () =>
+    Effect.gen(function* () {
+      const web = yield* sshd()
+      const note = join(web.folder, "proxy.pid")
+      const program = join(web.folder, "proxy.cjs")
+      writeFileSync(
+        program,
+        `require("fs").writeFileSync(${JSON.stringify(note)}, String(process.pid))
+const socket = require("net").connect(Number(process.argv[3]), process.argv[2])
+process.stdin.pipe(socket).pipe(process.stdout)
+setInterval(() => {}, 1000)`
+      )
+      const config = block("web", web, `  ProxyCommand cd / && ${process.execPath} ${program} %h %p\n`)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const transport = yield* connectWith(config, [web], web)
+          const { sha256, stream } = bytes(5_000_000)
+          const result = yield* transport.exec(sh("sha256sum", [], { stdin: stream, wait: "transfer" }))
+          assert.strictEqual(result.stdout, `${sha256}  -\n`)
+          assert.strictEqual((yield* transport.exec(sh("yes | head -c 3000000"))).stdout.length, 3_000_000)
+        })
+      )
+      const pid = readFileSync(note, "utf8")
+      yield* Effect.repeat(Effect.sleep(20), { until: () => !existsSync(`/proc/${pid}/fd`) }).pipe(
+        Effect.timeout("3 seconds")
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("a command that fails says why", () =>
+    Effect.gen(function* () {
+      const web = yield* sshd()
+      const failing = block("web", web, `  ProxyCommand echo "no route to %h" >&2; exit 7\n`)
+      const error = yield* Effect.flip(connectWith(failing, [web], web))
+      assert.deepInclude(error, { _tag: "HostUnreachable", reason: "proxy" })
+      assert.include(error.message, "ended with exit status 7: no route to 127.0.0.1")
+      const hostile = `${block("web", web, "  ProxyCommand nc %h %p\n").replace("HostName 127.0.0.1", `HostName "x;touch y"`)}`
+      const refused = yield* Effect.flip(connectWith(hostile, [web], web))
+      assert.include(refused.message, '"x;touch y" must not be part of a shell command')
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("names, files and rules for host keys are those of the config", () =>
+    Effect.gen(function* () {
+      const web = yield* sshd()
+      const file = join(web.folder, "own known hosts")
+      writeFileSync(file, `my-alias ${web.hostKey}\n`)
+      const alias = `  HostKeyAlias My-Alias\n  UserKnownHostsFile "${file}" /nowhere\n`
+      yield* connectWith(block("web", web, alias), [web], web)
+      const other = makeKey(join(web.folder, "other-host-key"))
+      writeFileSync(file, `my-alias ${readFileSync(`${other}.pub`, "utf8")}`)
+      const changed = yield* Effect.flip(connectWith(block("web", web, alias), [web], web))
+      assert.include(changed.message, `ssh-keygen -f '${file}' -R 'my-alias'`)
+      writeFileSync(file, "")
+      const strict = yield* Effect.flip(
+        connectWith(block("web", web, `${alias}  StrictHostKeyChecking yes\n`), [web], {
+          ...web,
+          terminal: scripted(true)
+        })
+      )
+      assert.deepInclude(strict, { _tag: "HostKeyRejected", reason: "unknown", file })
+      yield* connectWith(block("web", web, `${alias}  StrictHostKeyChecking accept-new\n`), [web], web)
+      assert.strictEqual(readFileSync(file, "utf8"), `my-alias ${web.hostKey}\n`)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("the patience of the config is kept", () =>
+    Effect.gen(function* () {
+      const web = yield* sshd()
+      const network = yield* proxy(web)
+      network.stall()
+      const config = block("web", { ...web, port: network.port }, "  ConnectTimeout 1\n")
+      const [took, error] = yield* Effect.timed(Effect.flip(connectWith(config, [web], web)))
+      assert.deepInclude(error, { _tag: "HostUnreachable", reason: "timeout" })
+      assert.isBelow(Duration.toMillis(took), 3000)
+      const target = { timeouts: { connect: "200 millis" } }
+      assert.include((yield* Effect.flip(connectWith(config, [web], { ...web, target }))).message, "200ms")
+    }).pipe(Effect.scoped)
+  )
 })
 
 /** A host with a key of its own that lets everybody in, and does with a request for a session what it likes. */

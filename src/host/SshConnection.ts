@@ -1,0 +1,377 @@
+/**
+ * Authenticated connections: the way to a host, its key, and ours.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import { address as addressOf } from "../domain/Target.ts"
+import * as Ssh from "../internal/ssh.ts"
+import { type PublicKey, publicHalf, publicKeyOfLine } from "../internal/sshKeys.ts"
+import type { Duplex } from "../internal/tcp.ts"
+import { Prompt } from "../terminal/Prompt.ts"
+import { warn } from "../terminal/Reporter.ts"
+import * as KnownHosts from "./KnownHosts.ts"
+import {
+  AuthenticationFailed,
+  type ConnectFailure,
+  HostKeyRejected,
+  HostUnreachable,
+  KeyUnusable
+} from "./RemoteHost.ts"
+import { type Asked, lastHop } from "./SshConfig.ts"
+import { findPlace, isMissing, type Place, readIfThere } from "./SshPlace.ts"
+
+/** Whom to log in to. */
+export interface Login {
+  /** `user@host:port`, for sentences. */
+  readonly address: string
+  /** `sshKey`: a private key file, absolute or with `~`. */
+  readonly asked: Asked & { readonly sshKey?: string | undefined }
+  /** The only key that the host may have, as `SHA256:…`; known_hosts is not asked then. */
+  readonly hostKey?: string | undefined
+  /** From the first packet on, questions not counted; absent: what ssh_config says, or 15 seconds. */
+  readonly timeout: Duration.Duration | undefined
+}
+
+/**
+ * Connects and authenticates, over as many jump hosts as ssh_config names; all of them are left with the scope. Questions are
+ * about an unknown host key and the passphrase of a private key; each is asked between two attempts to connect, so that no
+ * host loses its patience.
+ */
+export const connectTo = (
+  login: Login,
+  hops = 0
+): Effect.Effect<Ssh.Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const ssh2 = yield* Ssh.load
+    const place = yield* findPlace(login.asked)
+    const identities = yield* findIdentities(ssh2, place)
+    const dial = makeDial(ssh2, login, place, yield* findWay(login, place, hops))
+    return yield* dial(identities.ready.map((identity) => identity.method)).pipe(
+      Effect.catchTag("Denied", () => unlockAndDial(ssh2, identities, login.address, dial))
+    )
+  })
+
+// Ways to the host
+
+/** Jump hosts one behind the other; more of them are a circle. */
+const mostHops = 10
+
+const findWay = (
+  login: Login,
+  { host, port, proxy, user }: Place,
+  hops: number
+): Effect.Effect<Open, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> => {
+  const { address } = login
+  const blocked = (detail: string) => new HostUnreachable({ address, reason: "proxy", detail })
+  switch (proxy?._tag) {
+    case undefined:
+      return Effect.succeed(Ssh.openSocket({ host, port }))
+    case "Command": {
+      const { command } = proxy
+      const odd = [host, user].find((word) => command.includes(word) && !isPlain(word))
+      return odd === undefined
+        ? Effect.succeed(Ssh.openProgram(command))
+        : blocked(`"${odd}" must not be part of a shell command`)
+    }
+    case "Jump": {
+      const hop = lastHop(proxy.hosts)
+      if (hop === undefined) return blocked(`"${proxy.hosts}" names no jump host`)
+      if (hops >= mostHops) return blocked(`it leads over ${mostHops} jump hosts and on, in a circle`)
+      const at = addressOf(hop)
+      return connectTo({ address: at, asked: hop, timeout: login.timeout }, hops + 1).pipe(
+        Effect.map((jump) =>
+          Effect.catchTag(jump.forward({ host, port }), "ForwardRefused", ({ detail }) =>
+            Effect.fail(
+              new Ssh.Disconnected({ reason: "proxy", detail: `${at} does not connect to ${host}:${port}: ${detail}` })
+            )
+          )
+        )
+      )
+    }
+  }
+}
+
+/** What a shell takes as it is, and no program for an option. */
+const isPlain = (word: string): boolean => /^[^-\s'"`$\\;&<>|(){}\p{C}][^\s'"`$\\;&<>|(){}\p{C}]*$/u.test(word)
+
+// Identities
+
+/** Something to authenticate with, and how to call it in a sentence. */
+interface Identity {
+  readonly label: string
+  readonly method: Ssh.Method
+}
+
+/** A private key that needs a passphrase. */
+interface LockedKey {
+  readonly file: string
+  readonly content: Redacted.Redacted<string>
+}
+
+interface Identities {
+  readonly ready: ReadonlyArray<Identity>
+  readonly locked: ReadonlyArray<LockedKey>
+  readonly named: boolean
+}
+
+const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAgent }: Place) =>
+  Effect.gen(function* () {
+    const agent =
+      agentSocket === undefined
+        ? undefined
+        : yield* Effect.orElseSucceed(Ssh.openAgent(ssh2, agentSocket), () => undefined)
+    const ready: Array<Identity> = []
+    const locked: Array<LockedKey> = []
+    /** Keys of the agent that belong to a locked file. */
+    const own: Array<PublicKey> = []
+    for (const file of keyFiles) {
+      const key = yield* readKey(ssh2, file).pipe(
+        // Files that the target does not name are often absent.
+        Effect.catchTag("KeyUnusable", (unusable) => (named ? unusable : Effect.succeed(undefined)))
+      )
+      if (key === undefined) continue
+      if (key._tag === "Ready") {
+        ready.push(key.identity)
+        continue
+      }
+      const half = yield* publicPart(key)
+      const held = agent?.keys.find((other) => other.blob === half?.blob)
+      if (agent === undefined || held === undefined) locked.push(key)
+      else if (wholeAgent) own.push(held)
+      else ready.push({ label: `${file} in ssh-agent`, method: agent.only([held]) })
+    }
+    if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
+      // A host gives up after a few keys, so that those which are likely to fit come first.
+      const keys = [...own, ...agent.keys.filter((key) => !own.includes(key))]
+      ready.unshift({ label: `ssh-agent with ${count(keys.length, "key")}`, method: agent.only(keys) })
+    }
+    return { ready, locked, named } satisfies Identities
+  })
+
+const count = (n: number, thing: string) => `${n} ${thing}${n === 1 ? "" : "s"}`
+
+const readKey = (ssh2: Ssh.Ssh2, file: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const content = yield* fs.readFileString(file).pipe(
+      Effect.map(Redacted.make),
+      Effect.mapError((error) => new KeyUnusable({ file, reason: isMissing(error) ? "missing" : "unreadable" }))
+    )
+    const opened = Ssh.openKey(ssh2, content)
+    switch (opened._tag) {
+      case "Opened":
+        return { _tag: "Ready", identity: { label: file, method: { _tag: "Key", key: opened.key } } } as const
+      case "Locked":
+        return { _tag: "Locked", file, content } as const
+      case "NotAKey":
+        return yield* new KeyUnusable({ file, reason: "not-a-key" })
+    }
+  })
+
+/** The public half of a locked key, where the file or the one beside it shows it. */
+const publicPart = (key: LockedKey) =>
+  Effect.gen(function* () {
+    const half = publicHalf(Redacted.value(key.content))
+    if (half !== undefined) return half
+    const fs = yield* FileSystem.FileSystem
+    return yield* fs.readFileString(`${key.file}.pub`).pipe(
+      Effect.map(publicKeyOfLine),
+      Effect.orElseSucceed(() => undefined)
+    )
+  })
+
+/** Asks for the passphrase of one locked key after another until the host accepts one. */
+const unlockAndDial = (
+  ssh2: Ssh.Ssh2,
+  { locked, named, ready }: Identities,
+  address: string,
+  dial: Dial
+): Effect.Effect<Ssh.Connection, ConnectFailure, Prompt | FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function* () {
+    const tried = ready.map((identity) => identity.label)
+    for (const key of locked) {
+      const unlocked = yield* unlock(ssh2, key).pipe(
+        Effect.catchTag("PromptUnavailable", (unavailable) => (named ? unavailable : Effect.succeed(undefined)))
+      )
+      if (unlocked === undefined) {
+        tried.push(`not ${key.file}, which needs its passphrase or ssh-agent`)
+        continue
+      }
+      tried.push(key.file)
+      const connection = yield* Effect.catchTag(dial([unlocked]), "Denied", () => Effect.succeed(undefined))
+      if (connection !== undefined) return connection
+    }
+    return yield* new AuthenticationFailed({ address, tried })
+  })
+
+const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.Method, ConnectFailure, Prompt> =>
+  Effect.gen(function* () {
+    const prompt = yield* Prompt
+    const passphrase = yield* prompt.secret({
+      message: attempt === 1 ? `Passphrase of ${key.file}` : `That does not open ${key.file}. Passphrase`,
+      hint: `unlock the key beforehand with "ssh-add ${key.file}", so that ssh-agent answers for it`
+    })
+    const opened = Ssh.openKey(ssh2, key.content, passphrase)
+    if (opened._tag === "Opened") return { _tag: "Key", key: opened.key }
+    return yield* attempt < 3
+      ? unlock(ssh2, key, attempt + 1)
+      : new KeyUnusable({ file: key.file, reason: opened._tag === "Locked" ? "wrong-passphrase" : "not-a-key" })
+  })
+
+// Connecting
+
+type Dial = (
+  methods: ReadonlyArray<Ssh.Method>
+) => Effect.Effect<Ssh.Connection, ConnectFailure | Ssh.Denied, Prompt | FileSystem.FileSystem | Scope.Scope>
+
+/** Opens what the connection is spoken over, once for each attempt. */
+type Open = Effect.Effect<Duplex, Ssh.Disconnected, Scope.Scope>
+
+const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, place: Place, open: Open): Dial => {
+  const { host, port } = place.knownAs
+  const files = [...place.knownHostsFiles, ...place.globalKnownHostsFiles]
+  const wait = timeout ?? Duration.seconds(place.connectTimeout ?? 15)
+  // Keys accepted during this connect, in case the file cannot be written.
+  const accepted: Array<KnownHosts.PublicKey> = []
+
+  /** `others`: keys that the host has shown while another one is pinned; it is asked for keys of other types. */
+  const attemptOnce = (methods: ReadonlyArray<Ssh.Method>, others: ReadonlyArray<KnownHosts.PublicKey>) =>
+    Effect.gen(function* () {
+      const known = yield* Effect.forEach(pinned === undefined ? files : [], (file) =>
+        Effect.map(readIfThere(file), (text) => ({ file, entries: KnownHosts.parse(text) }))
+      )
+      const entries = known.flatMap((one) => one.entries)
+      const judge = (key: KnownHosts.PublicKey) => {
+        if (pinned !== undefined) return KnownHosts.fingerprint(key) === pinned ? "known" : "pinned"
+        const verdict = KnownHosts.judge(entries, host, port, key)
+        return verdict === "unknown" && accepted.some((other) => other.blob === key.blob) ? "known" : verdict
+      }
+      return yield* Ssh.dial(ssh2, {
+        open,
+        user: place.user,
+        hostKeyAlgorithms: KnownHosts.preferredAlgorithms(entries, host, port).filter(
+          (name) => !others.some((key) => KnownHosts.proves(name, key))
+        ),
+        accepts: (key) => judge(key) === "known",
+        methods: [...methods, { _tag: "None" }],
+        keepAlive: place.keepAlive,
+        keepAliveCount: place.keepAliveCount
+      }).pipe(
+        keepOnSuccess,
+        Effect.timeoutFail({
+          duration: wait,
+          onTimeout: () =>
+            new Ssh.Disconnected({ reason: "timeout", detail: `no connection within ${Duration.format(wait)}` })
+        }),
+        Effect.catchTags({
+          Disconnected: unreachable(address),
+          HostKeyRefused: ({ key }) => {
+            const verdict = judge(key)
+            const file = known.find((one) => KnownHosts.judge(one.entries, host, port, key) === verdict)?.file
+            return Effect.fail({ _tag: "Refused", key, verdict, file: file ?? files[0] ?? "" } as const)
+          }
+        })
+      )
+    })
+
+  // A host that hangs up after a few wrong keys gets the others on a new connection.
+  const attempt = (
+    methods: ReadonlyArray<Ssh.Method>,
+    others: ReadonlyArray<KnownHosts.PublicKey> = []
+  ): ReturnType<typeof attemptOnce> =>
+    Effect.catchTag(attemptOnce(methods, others), "Denied", (denied) => {
+      const untried = denied.untried.filter((method) => method._tag !== "None")
+      return untried.length === 0 || untried.length >= methods.length ? denied : attempt(untried, others)
+    })
+
+  const rejected = (key: KnownHosts.PublicKey, reason: HostKeyRejected["reason"], file: string) =>
+    new HostKeyRejected({
+      address,
+      reason,
+      keyType: key.type,
+      fingerprint: KnownHosts.fingerprint(key),
+      file,
+      knownAs: KnownHosts.hostName(host, port),
+      ...(pinned === undefined ? {} : { pinned })
+    })
+
+  /** A host has a key of each type, and any of them may be the one that is pinned. */
+  const dialPinned = (
+    methods: ReadonlyArray<Ssh.Method>,
+    others: ReadonlyArray<KnownHosts.PublicKey>
+  ): ReturnType<Dial> => {
+    const [first] = others
+    return attempt(methods, others).pipe(
+      Effect.catchTags({
+        Refused: ({ key }) => dialPinned(methods, [...others, key]),
+        HostUnreachable: (failure) =>
+          first === undefined || failure.reason !== "protocol" ? failure : rejected(first, "pinned", "")
+      })
+    )
+  }
+
+  const dialKnown: Dial = (methods) =>
+    Effect.catchTag(attempt(methods), "Refused", ({ file, key, verdict }) =>
+      Effect.gen(function* () {
+        if (verdict === "changed" || verdict === "revoked") return yield* rejected(key, verdict, file)
+        if (!(yield* trusts(key))) return yield* rejected(key, "unknown", file)
+        accepted.push(key)
+        const [mine] = place.knownHostsFiles
+        if (mine !== undefined) yield* remember(mine, KnownHosts.line(host, port, key))
+        return yield* attempt(methods).pipe(
+          Effect.catchTag("Refused", (again) =>
+            rejected(again.key, again.verdict === "revoked" ? "revoked" : "changed", again.file)
+          )
+        )
+      })
+    )
+
+  const trusts = (key: KnownHosts.PublicKey) =>
+    Effect.gen(function* () {
+      if (place.unknownKeys !== "ask") return place.unknownKeys === "accept"
+      const prompt = yield* Prompt
+      return yield* prompt
+        .confirm({
+          message: `The key of ${address} is not known: ${KnownHosts.describe(key)}. Trust it from now on?`,
+          initial: false,
+          safe: false
+        })
+        .pipe(Effect.catchTag("PromptUnavailable", () => Effect.succeed(false)))
+    })
+
+  return pinned === undefined ? dialKnown : (methods) => dialPinned(methods, [])
+}
+
+/** Closes what a failed attempt opened at once, and leaves what a successful one opened to the caller's scope. */
+const keepOnSuccess = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const outer = yield* Effect.scope
+      const inner = yield* Scope.fork(outer, outer.strategy)
+      return yield* restore(self).pipe(
+        Scope.extend(inner),
+        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(inner, exit)))
+      )
+    })
+  )
+
+/** The failure of a connection to `address`. */
+export const unreachable = (address: string) => (error: Ssh.Disconnected) =>
+  new HostUnreachable({ address, reason: error.reason, detail: error.detail })
+
+/** Appends a line; where that is impossible, the key is trusted for this once. */
+const remember = (file: string, line: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const folder = file.slice(0, file.lastIndexOf("/"))
+    if (folder !== "" && !(yield* fs.exists(folder))) {
+      yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+    }
+    const before = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
+    const gap = before === "" || before.endsWith("\n") ? "" : "\n"
+    yield* fs.writeFileString(file, `${gap}${line}\n`, { flag: "a", mode: 0o600 })
+  }).pipe(Effect.catchAll((error) => warn(`The host's key could not be added to ${file}: ${error.message}`)))

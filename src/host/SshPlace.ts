@@ -1,0 +1,188 @@
+/**
+ * Where a name leads to over SSH, once the files of ssh_config and the environment have had their say.
+ */
+import type { PlatformError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { warn } from "../terminal/Reporter.ts"
+import * as SshConfig from "./SshConfig.ts"
+import { SshSettings } from "./SshSettings.ts"
+
+/** Where a name leads to, and what is needed there. */
+export interface Place {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  /** What known_hosts calls it; port 22 where the name stands for itself. */
+  readonly knownAs: { readonly host: string; readonly port: number }
+  /** The first one is appended to. */
+  readonly knownHostsFiles: ReadonlyArray<string>
+  readonly globalKnownHostsFiles: ReadonlyArray<string>
+  readonly unknownKeys: SshConfig.HostConfig["unknownKeys"]
+  readonly agentSocket: string | undefined
+  /** Whether the agent may offer keys that are in none of the files. */
+  readonly wholeAgent: boolean
+  /** Private keys, as absolute paths. */
+  readonly keyFiles: ReadonlyArray<string>
+  /** Whether the target names its key: then it must be usable, and a question about it is expected. */
+  readonly named: boolean
+  /** Seconds; absent: nothing is said. */
+  readonly connectTimeout: number | undefined
+  /** Milliseconds between two signs of life, and how many may be missing. */
+  readonly keepAlive: number
+  readonly keepAliveCount: number
+  readonly proxy: SshConfig.Proxy | undefined
+}
+
+/** What was warned of already: one run connects many times. */
+const warned = new Set<string>()
+
+/** Asks the files and the environment. `sshKey` is an absolute path or one with `~`. */
+export const findPlace = (
+  asked: SshConfig.Asked & { readonly sshKey?: string | undefined }
+): Effect.Effect<Place, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const settings = yield* SshSettings
+    const { agentSocket, homeDir } = settings
+    const config = SshConfig.lookup(yield* readConfigs, asked, settings)
+    for (const line of config.ignored) {
+      const seen = `${settings.configFile}: ${line}`
+      if (warned.has(seen)) continue
+      warned.add(seen)
+      yield* warn(`"${line}" in ${settings.configFile} is not understood: what follows it is left out`)
+    }
+    const { hostKeyAlias, hostName, identityAgent = "SSH_AUTH_SOCK", identityFiles, port = 22 } = config
+    const relative = (path: string) => (path.startsWith("/") ? path : `${homeDir}/${path}`)
+    const usual = ["id_ed25519", "id_ecdsa", "id_rsa"].map((name) => `${homeDir}/.ssh/${name}`)
+    const configured = identityFiles.filter((file) => file.toLowerCase() !== "none").map(relative)
+    return {
+      host: hostName,
+      port,
+      user: config.user,
+      knownAs: hostKeyAlias === undefined ? { host: hostName, port } : { host: hostKeyAlias, port: 22 },
+      knownHostsFiles: (config.userKnownHostsFiles ?? [settings.knownHostsFile]).map(relative),
+      globalKnownHostsFiles: config.globalKnownHostsFiles ?? settings.globalKnownHostsFiles,
+      unknownKeys: config.unknownKeys,
+      agentSocket:
+        identityAgent === "SSH_AUTH_SOCK"
+          ? agentSocket
+          : identityAgent.toLowerCase() === "none"
+            ? undefined
+            : relative(identityAgent),
+      wholeAgent: asked.sshKey === undefined && !config.identitiesOnly,
+      keyFiles:
+        asked.sshKey !== undefined
+          ? [SshConfig.underHome(asked.sshKey, homeDir)]
+          : identityFiles.length > 0
+            ? configured
+            : usual,
+      named: asked.sshKey !== undefined,
+      connectTimeout: config.connectTimeout,
+      // A link that nobody looks after could be dead for ever: 0 means the usual here.
+      keepAlive: config.aliveInterval ? config.aliveInterval * 1000 : Duration.toMillis(settings.keepAlive),
+      keepAliveCount: config.aliveCountMax || 3,
+      proxy: config.proxy
+    }
+  })
+
+// The files
+
+/** How deep files may include others, as OpenSSH has it. */
+const deepest = 16
+
+/** Reads the user's file and that of the machine, with all that they include. */
+export const readConfigs: Effect.Effect<
+  ReadonlyArray<ReadonlyArray<SshConfig.ConfigLine>>,
+  never,
+  FileSystem.FileSystem
+> = Effect.gen(function* () {
+  const { configFile, globalConfigFile, homeDir } = yield* SshSettings
+  const mine = yield* readConfig(configFile, `${homeDir}/.ssh`, homeDir, [])
+  return [mine, yield* readConfig(globalConfigFile, "/etc/ssh", homeDir, [])]
+})
+
+/** `above`: the files that include this one. */
+const readConfig = (
+  file: string,
+  folder: string,
+  homeDir: string,
+  above: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<SshConfig.ConfigLine>, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    if (above.includes(file) || above.length > deepest) {
+      yield* warn(`${above.at(-1)} includes ${file}, which includes it again: that is left out`)
+      return []
+    }
+    const lines = SshConfig.parse(yield* readIfThere(file))
+    return yield* Effect.forEach(lines, (line) =>
+      line.keyword !== "include"
+        ? Effect.succeed(line)
+        : Effect.gen(function* () {
+            const files = yield* Effect.forEach(line.words, (word) => {
+              const path = SshConfig.underHome(word, homeDir)
+              return filesOf(path.startsWith("/") ? path : `${folder}/${path}`)
+            })
+            const included = yield* Effect.forEach(files.flat(), (one) =>
+              readConfig(one, folder, homeDir, [...above, file])
+            )
+            return { ...line, included }
+          })
+    )
+  })
+
+/** The files that a path with `*`, `?` and `[…]` means, in the order of their names. */
+const filesOf = (path: string): Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem> =>
+  path
+    .split("/")
+    .slice(1)
+    .reduce<Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem>>(
+      (before, part) =>
+        Effect.flatMap(before, (folders) =>
+          /[*?[]/.test(part)
+            ? Effect.map(
+                Effect.forEach(folders, (folder) => namesIn(folder, part)),
+                (found) => found.flat()
+              )
+            : Effect.succeed(folders.map((folder) => `${folder}/${part}`))
+        ),
+      Effect.succeed([""])
+    )
+
+const namesIn = (folder: string, pattern: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const fits = globOf(pattern)
+    const names = yield* Effect.orElseSucceed(fs.readDirectory(folder === "" ? "/" : folder), () => [])
+    return names
+      .filter((name) => fits.test(name) && (pattern.startsWith(".") || !name.startsWith(".")))
+      .sort()
+      .map((name) => `${folder}/${name}`)
+  })
+
+const globOf = (pattern: string): RegExp => {
+  const text = pattern.replace(/\[([!^]?)([^\]]+)\]|[*?]|[.+^${}()|[\]\\]/g, (part, not?: string, set?: string) => {
+    if (part === "*") return ".*"
+    if (part === "?") return "."
+    return set === undefined ? `\\${part}` : `[${not ? "^" : ""}${set.replace(/[\\\]^]/g, "\\$&")}]`
+  })
+  return new RegExp(`^${text}$`, "s")
+}
+
+/** The text of a file that need not be there. */
+export const readIfThere = (file: string): Effect.Effect<string, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    return yield* fs
+      .readFileString(file)
+      .pipe(
+        Effect.catchAll((error) =>
+          isMissing(error)
+            ? Effect.succeed("")
+            : Effect.as(warn(`${file} cannot be read and is left out: ${error.message}`), "")
+        )
+      )
+  })
+
+/** Whether a file is simply not there. */
+export const isMissing = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"

@@ -1,0 +1,37 @@
+/**
+ * What SSH takes from the user's environment.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import { environment } from "../internal/ssh.ts"
+
+const globalKnownHostsFiles: ReadonlyArray<string> = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
+
+/** What SSH takes from the user's environment. */
+export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshSettings", {
+  defaultValue: () => {
+    const { agentSocket, homeDir, machine, userName, variable } = environment()
+    return {
+      /** What `~` stands for, and where `.ssh` is. */
+      homeDir,
+      /** The login on hosts whose target names none. */
+      userName,
+      /** The name of this machine. */
+      machine,
+      /** A variable of the environment. */
+      variable,
+      /** Read for what a target does not say itself. */
+      configFile: `${homeDir}/.ssh/config`,
+      /** Read for what neither says. */
+      globalConfigFile: "/etc/ssh/ssh_config",
+      /** The socket of ssh-agent; absent: there is none. */
+      agentSocket,
+      /** Read, and appended to when the user accepts a key, unless the config names others. */
+      knownHostsFile: `${homeDir}/.ssh/known_hosts`,
+      /** Read only. */
+      globalKnownHostsFiles,
+      /** The time between two signs of life, unless the config says another; after three without one the connection counts as lost. */
+      keepAlive: Duration.seconds(5)
+    }
+  }
+}) {}
