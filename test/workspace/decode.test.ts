@@ -69,6 +69,10 @@ describe("decodeConfig", () => {
     [{ host: 5 }, "targets.prod.host: must be a text, found 5"],
     [{ host: "" }, 'targets.prod.host: a host must not be empty or hold control characters, found ""'],
     [{ port: "22" }, 'targets.prod.port: must be a number, found "22"'],
+    [
+      { hostKey: "MD5:00:11" },
+      'targets.prod.hostKey: must be a fingerprint as "ssh-keygen -l" prints it: SHA256: and 43 characters, found "MD5:00:11"'
+    ],
     [{ port: 1.5 }, "targets.prod.port: must be an integer, found 1.5"],
     [{ afterUnpack: 5 }, "targets.prod.afterUnpack: must be a text or a list, found 5"],
     [{ afterUnpack: ["a", 5] }, "targets.prod.afterUnpack[1]: must be a text, found 5"],
