@@ -16,11 +16,13 @@ import { build } from "./commands/build.ts"
 import { buildAndDeploy } from "./commands/buildAndDeploy.ts"
 import { deploy, planDeploy } from "./commands/deploy.ts"
 import { doctor, insistOnHealth } from "./commands/doctor.ts"
+import { history } from "./commands/history.ts"
 import { init } from "./commands/init.ts"
 import { LockWait, lock, unlock } from "./commands/locking.ts"
 import { insistOnIntegrity } from "./commands/manage/host.ts"
 import * as manage from "./commands/manage.ts"
 import { jsonSchema, reports } from "./commands/reports.ts"
+import { rollback } from "./commands/rollback.ts"
 import type { actions } from "./domain/Target.ts"
 import { answer, conversation } from "./terminal/Answer.ts"
 import { Prompt } from "./terminal/Prompt.ts"
@@ -124,11 +126,14 @@ const deployTask = Command.make(
     target,
     release,
     plan: Options.boolean("plan").pipe(Options.withDescription("shows what would be done, and does nothing")),
+    retry: Options.boolean("retry").pipe(
+      Options.withDescription("deploys a release that failed on this host before without asking")
+    ),
     wait,
     yes
   },
-  ({ plan, release, target }) => {
-    const options = { target, release: Option.getOrUndefined(release) }
+  ({ plan, release, retry, target }) => {
+    const options = { target, release: Option.getOrUndefined(release), retry }
     return Effect.flatMap(
       Effect.if(plan, { onTrue: () => planDeploy(options), onFalse: () => deploy(options) }),
       answer(reports.deploy)
@@ -164,6 +169,44 @@ const doctorTask = Command.make("doctor", { target, release }, ({ release, targe
 ).pipe(
   Command.withDescription(
     "Looks whether the target's host can take a release, with the checks that deploy makes. Example: deployer doctor target=prod"
+  )
+)
+
+const rollbackTask = Command.make(
+  "rollback",
+  {
+    target,
+    to: Options.text("to").pipe(
+      Options.withPseudoName("R"),
+      Options.withDescription(
+        "a ref or an id of a release on the host; without it: the last one that was live and healthy before"
+      ),
+      Options.optional
+    ),
+    wait
+  },
+  ({ target, to }) => Effect.flatMap(rollback({ target, to: Option.getOrUndefined(to) }), answer(reports.rollback))
+).pipe(
+  waiting,
+  Command.withDescription(
+    "Makes the release live again that was live and healthy before, with hooks, restart and health check. Example: deployer rollback target=prod"
+  )
+)
+
+const historyTask = Command.make(
+  "history",
+  {
+    target,
+    last: Options.integer("last").pipe(
+      Options.withPseudoName("N"),
+      Options.withDescription("how many entries at most"),
+      Options.withDefault(30)
+    )
+  },
+  (options) => Effect.flatMap(history(options), answer(reports.history))
+).pipe(
+  Command.withDescription(
+    "Shows what was done to the target's host, by whom, and what came of it. Example: deployer history target=prod"
   )
 )
 
@@ -280,6 +323,14 @@ const linkTask = Command.make("ln", { target, ...ref, wait }, ({ target, ...word
   Command.withDescription("Makes another release on a host current. Example: deployer manage ln ref=3F2A target=prod")
 )
 
+const pinTask = (verb: "pin" | "unpin", run: typeof manage.pin, description: string) =>
+  Command.make(verb, { target, ...ref, wait }, ({ target, ...words }) =>
+    required(`a ref, as in: deployer manage ${verb} ref=3F2A target=prod`, words).pipe(
+      Effect.flatMap((ref) => run(target, ref)),
+      Effect.flatMap(answer(reports[`manage ${verb}`]))
+    )
+  ).pipe(waiting, Command.withDescription(`${description} Example: deployer manage ${verb} ref=3F2A target=prod`))
+
 const integrityTask = Command.make(
   "integrity",
   {
@@ -306,7 +357,15 @@ const integrityTask = Command.make(
 const manageTask = Command.make("manage", { target: optionalTarget }, ({ target }) =>
   conversation("manage", "name one of its verbs, as in: deployer manage info json")(manage.manage(target))
 ).pipe(
-  Command.withSubcommands([infoTask, pruneTask, deleteTask, linkTask, integrityTask]),
+  Command.withSubcommands([
+    infoTask,
+    pruneTask,
+    deleteTask,
+    linkTask,
+    pinTask("pin", manage.pin, "Keeps a release on a host whatever is pruned there."),
+    pinTask("unpin", manage.unpin, "Lets a release on a host be pruned again."),
+    integrityTask
+  ]),
   Command.withDescription(
     "Looks after releases, in the store or on a host: interactively, or one verb at a time. Example: deployer manage target=prod"
   )
@@ -333,6 +392,8 @@ export const command = Command.make("deployer", {
     buildTask,
     deployTask,
     buildAndDeployTask,
+    rollbackTask,
+    historyTask,
     doctorTask,
     manageTask,
     lockTask,

@@ -18,6 +18,7 @@ export {
 export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
 export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./commands/goLive.ts"
 export { Unhealthy } from "./commands/health.ts"
+export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, LockWait, lock, unlock } from "./commands/locking.ts"
 export {
@@ -28,6 +29,7 @@ export {
   Linked,
   ReleaseIsCurrent
 } from "./commands/manage/host.ts"
+export { Pinned } from "./commands/manage/pin.ts"
 export { Removal } from "./commands/manage/removal.ts"
 export { NameNotFound, ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
 export {
@@ -38,10 +40,12 @@ export {
   integrity,
   link,
   manage,
+  pin,
   pruneHost,
   pruneStore,
   releaseInfo,
-  storeInfo
+  storeInfo,
+  unpin
 } from "./commands/manage.ts"
 /** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
 export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"

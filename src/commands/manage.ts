@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { connect } from "./connect.ts"
 import * as host from "./manage/host.ts"
+import * as pins from "./manage/pin.ts"
 
 export { repl as manage } from "./manage/repl.ts"
 export {
@@ -40,6 +41,12 @@ export const deleteFromHost = on("deleteFromHost", host.deleteOne)
 
 /** Makes another release current. */
 export const link = on("link", host.link)
+
+/** Keeps a release on a target's host whatever is pruned. */
+export const pin = on("pin", pins.pin)
+
+/** Lets a release on a target's host be pruned again. */
+export const unpin = on("unpin", pins.unpin)
 
 /** Compares everything on a target's host with what was deployed; with `fix` removes what is broken. */
 export const integrity = on("integrity", host.integrity)

@@ -11,11 +11,14 @@ import { BuildReport } from "./build.ts"
 import { BuildAndDeployReport } from "./buildAndDeploy.ts"
 import { DeployReport } from "./deploy.ts"
 import { DoctorReport } from "./doctor.ts"
+import { HistoryReport } from "./history.ts"
 import { InitReport } from "./init.ts"
 import { LockReport } from "./locking.ts"
 import { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
+import { Pinned } from "./manage/pin.ts"
 import { Removal } from "./manage/removal.ts"
 import { ReleaseInfo, StoreInfo } from "./manage/store.ts"
+import { RollbackReport } from "./rollback.ts"
 import * as view from "./view.ts"
 
 /** JSON Schema (2020-12) of the documents of all commands. */
@@ -31,6 +34,7 @@ const kind = <A, I>(schema: Schema.Schema<A, I>, view: Kind<A, I>["view"]): Kind
 const action = kind(ActionReport, view.actionReport)
 const lock = kind(LockReport, view.lockReport)
 const removal = kind(Removal, view.removal)
+const pinned = kind(Pinned, view.pinned)
 
 /** The reports of all commands. */
 export const reports = {
@@ -57,7 +61,11 @@ export const reports = {
   "manage prune": removal,
   "manage delete": removal,
   "manage ln": kind(Linked, view.linked),
+  "manage pin": pinned,
+  "manage unpin": pinned,
   "manage integrity": kind(Integrity, view.integrity),
+  rollback: kind(RollbackReport, view.rollbackReport),
+  history: kind(HistoryReport, view.historyReport),
   doctor: kind(DoctorReport, view.doctorReport),
   lock,
   unlock: lock,

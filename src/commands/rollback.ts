@@ -34,7 +34,7 @@ export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>
 }
 
 /** What was done. */
-export class RollbackReport extends Schema.Class<RollbackReport>("RollbackReport")({
+export class RollbackReport extends Schema.TaggedClass<RollbackReport>()("RollbackReport", {
   plan: RollbackPlan,
   /** In milliseconds. */
   millis: Schema.NonNegative

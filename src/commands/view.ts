@@ -1,6 +1,7 @@
 /**
  * Reports as text for people. Pure but for the width of the terminal.
  */
+import type { JournalEvent } from "../domain/Journal.ts"
 import { lockOwner } from "../domain/Lock.ts"
 import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
@@ -13,12 +14,15 @@ import type { BuildReport } from "./build.ts"
 import type { DeployReport } from "./deploy.ts"
 import type { DoctorReport } from "./doctor.ts"
 import { healthLabel } from "./health.ts"
+import type { HistoryReport } from "./history.ts"
 import type { InitReport } from "./init.ts"
 import type { LockReport } from "./locking.ts"
 import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
+import type { Pinned } from "./manage/pin.ts"
 import type { Removal } from "./manage/removal.ts"
 import type { ReleaseInfo, StoreInfo } from "./manage/store.ts"
 import type { DocumentSchema } from "./reports.ts"
+import type { RollbackReport } from "./rollback.ts"
 
 const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
   const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
@@ -244,6 +248,64 @@ export const removal =
     report.releases.length === 0
       ? `Nothing to remove from ${report.from}`
       : `Removed ${report.releases.map(releaseLabel).join(", ")} from ${report.from}: ${bytes(report.bytes)} freed`
+
+/** Whether a release stays. */
+export const pinned =
+  ({ address, pinned, release }: Pinned): View =>
+  () =>
+    pinned
+      ? `${releaseLabel(release)} stays on ${address} whatever is pruned there`
+      : `${releaseLabel(release)} is pruned on ${address} like others`
+
+/** What is live again. */
+export const rollbackReport =
+  ({ millis, plan }: RollbackReport): View =>
+  () => {
+    const where = `${plan.address}:${plan.state.path}`
+    return plan.steps.length === 0
+      ? `${releaseLabel(plan.release)} is live at ${where} already: nothing to do`
+      : `${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}`
+  }
+
+const eventWords: Readonly<Record<JournalEvent, string>> = {
+  staged: "unpacked and verified",
+  switched: "became current",
+  linked: "became current by hand",
+  rolledBack: "became current again",
+  unlinked: "link taken away",
+  healthy: "live and well",
+  unhealthy: "failed",
+  adopted: "adopted",
+  pinned: "pinned",
+  unpinned: "not pinned any more",
+  removed: "removed",
+  locked: "locked",
+  unlocked: "unlocked"
+}
+
+/** What was done to a host, the last thing first. */
+export const historyReport =
+  ({ address, entries, path, torn }: HistoryReport): View =>
+  (columns) =>
+    [
+      ...(entries.length === 0 ? [`Nothing is written in the journal of ${address}:${path}`] : []),
+      ...(torn === 0 ? [] : [`${torn} lines of the journal of ${address}:${path} cannot be read`]),
+      ...(entries.length === 0
+        ? []
+        : [
+            table({
+              head: ["When (UTC)", "Release", "What", "By", "Why"],
+              rows: entries.map(({ at, by, detail = "", event, job, release }) => [
+                dateTime(at),
+                release === undefined ? "" : releaseLabel(release),
+                eventWords[event],
+                job === undefined ? by : `${by} (${job})`,
+                detail
+              ]),
+              columns
+            })
+          ])
+    ].join("\n")
 
 /** Which release was made current. */
 export const linked =

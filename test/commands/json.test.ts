@@ -121,6 +121,22 @@ const cases: Readonly<
     well: { Linked: { before: both, line: "manage ln REF target=prod" } },
     badly: { NotOnHost: { before: deployed, line: "manage ln FFFF target=prod", status: 2 } }
   },
+  "manage pin": {
+    well: { Pinned: { before: both, line: "manage pin REF target=prod" } },
+    badly: { NotOnHost: { before: deployed, line: "manage pin FFFF target=prod", status: 2 } }
+  },
+  "manage unpin": {
+    well: { Pinned: { before: both, line: "manage unpin REF target=prod" } },
+    badly: { WordMissing: { before: deployed, line: "manage unpin target=prod", status: 2 } }
+  },
+  rollback: {
+    well: { RollbackReport: { before: both, line: "rollback target=prod" } },
+    badly: { NothingToRollBackTo: { before: deployed, line: "rollback target=prod", status: 1 } }
+  },
+  history: {
+    well: { HistoryReport: { before: both, line: "history target=prod" } },
+    badly: { HostUnfit: { line: "history target=prod", status: 1 } }
+  },
   "manage integrity": {
     well: { Integrity: { before: both, line: "manage integrity target=prod" } },
     badly: { IntegrityViolated: { before: broken, line: "manage integrity target=prod", status: 1 } }

@@ -29,6 +29,7 @@ import { type ConfigInvalid, Workspace } from "../../workspace/Workspace.ts"
 import type { Declined } from "../Declined.ts"
 import * as view from "../view.ts"
 import * as host from "./host.ts"
+import * as pins from "./pin.ts"
 import * as store from "./store.ts"
 
 /** Where the manager goes after a line. */
@@ -296,6 +297,18 @@ const remote = (session: HostSession) => {
       argument: { label: "ref", required: true, candidates: "refs" },
       summary: "removes one release, never the current one",
       run: (ref) => Effect.flatMap(host.deleteOne(session, ref), (report) => print(view.removal(report)))
+    },
+    {
+      name: "pin",
+      argument: { label: "ref", required: true, candidates: "refs" },
+      summary: "keeps one release whatever is pruned",
+      run: (ref) => Effect.flatMap(pins.pin(session, ref), (report) => print(view.pinned(report)))
+    },
+    {
+      name: "unpin",
+      argument: { label: "ref", required: true, candidates: "refs" },
+      summary: "lets one release be pruned again",
+      run: (ref) => Effect.flatMap(pins.unpin(session, ref), (report) => print(view.pinned(report)))
     },
     {
       name: "integrity",

@@ -1,0 +1,34 @@
+/**
+ * `history`: what was done to a target's host, from its journal.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { JournalEntry, journalTail } from "../domain/Journal.ts"
+import { connect } from "./connect.ts"
+import { look } from "./onHost.ts"
+
+/** The journal of a host, the last entry first. */
+export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryReport", {
+  address: Schema.String,
+  /** Absolute. */
+  path: Schema.String,
+  entries: Schema.Array(JournalEntry),
+  /** Lines among them that nobody can read. */
+  torn: Schema.NonNegativeInt
+}) {}
+
+/** Which target, and how much. */
+export interface HistoryOptions {
+  /** A key of `targets`. */
+  readonly target: string
+  /** How many entries at most; absent: the last 30. The host shows its last 500. */
+  readonly last?: number | undefined
+}
+
+/** Shows what was done to a target's host, by whom, and what came of it. */
+export const history = Effect.fn("history")(function* ({ last = 30, target }: HistoryOptions) {
+  const session = yield* connect(target)
+  const { journal, path, torn } = yield* look(session)
+  const entries = journal.slice(-Math.min(last, journalTail)).toReversed()
+  return HistoryReport.make({ address: session.address, path, entries, torn })
+}, Effect.scoped)

@@ -1,0 +1,37 @@
+/**
+ * Releases that stay on a host whatever is pruned there.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { HostRelease } from "../../domain/HostState.ts"
+import { pinned } from "../../domain/Journal.ts"
+import type { HostSession } from "../../host/RemoteHost.ts"
+import { entry } from "../journal.ts"
+import { locked } from "../locking.ts"
+import { look, pick } from "../onHost.ts"
+
+/** A release is pinned, or is not any more. */
+export class Pinned extends Schema.TaggedClass<Pinned>()("Pinned", {
+  address: Schema.String,
+  release: HostRelease,
+  pinned: Schema.Boolean
+}) {}
+
+const set = (isPinned: boolean) =>
+  Effect.fn(isPinned ? "manage.host.pin" : "manage.host.unpin")(
+    function* (session: HostSession, selector: string) {
+      const state = yield* look(session)
+      const release = yield* pick(session, state, selector)
+      if (pinned(state.journal).has(release.ref) !== isPinned) {
+        yield* session.note([yield* entry(isPinned ? "pinned" : "unpinned", release)])
+      }
+      return Pinned.make({ address: session.address, release, pinned: isPinned })
+    },
+    (self, session) => locked(session, isPinned ? "pin" : "unpin")(self)
+  )
+
+/** Keeps a release whatever is pruned. */
+export const pin = set(true)
+
+/** Lets a release be pruned again. */
+export const unpin = set(false)

@@ -1,0 +1,391 @@
+/** What comes after the switch: commands, restart, health, and the way back. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
+import type { MemoryCommand, MemoryHost, MemoryResult } from "../../src/host/MemoryHost.ts"
+import { HostUnreachable } from "../../src/host/RemoteHost.ts"
+import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { built, currentRef, hostNamed, prodHost, prodPath, type Ran, run, usualConfig, world } from "../kit/world.ts"
+
+const withTarget = (fields: Partial<NonNullable<ConfigInput["targets"]>[string]>): ConfigInput => ({
+  ...usualConfig,
+  targets: { prod: { host: prodHost, user: "deploy", name: "my_app", path: prodPath, ...fields } }
+})
+
+const checked = withTarget({
+  afterSwitch: "reload",
+  restart: "bin/my_app restart",
+  health: { command: "bin/my_app ping", timeout: "20 seconds", interval: "1 second", successes: 2 },
+  keep: 2
+})
+
+/** Runs a command line while time passes as fast as it may. */
+const timely = (line: string, ...answers: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.fork(run(line, ...answers))
+    const ticking = yield* Effect.fork(
+      Effect.forever(
+        Effect.zipRight(
+          TestClock.adjust("1 second"),
+          Effect.promise(() => new Promise(setImmediate))
+        )
+      )
+    )
+    const ran: Ran = yield* Fiber.join(fiber)
+    yield* Fiber.interrupt(ticking)
+    return ran
+  })
+
+const events = (host: MemoryHost) => host.journal(prodPath).map(({ event, release }) => [event, release?.ref])
+
+const commands = (host: MemoryHost) => host.commands.map(({ command, ref }) => [command, ref])
+
+/** Commands with these words in them fail in that release. */
+const failing =
+  (ref: string, word: string, result: MemoryResult = { exitCode: 7, output: "no luck\n" }) =>
+  (ran: MemoryCommand): MemoryResult =>
+    ran.ref === ref && ran.command.includes(word) ? result : {}
+
+describe("after the switch", () => {
+  it.scoped("come afterSwitch, the restart and the health check, as often as it takes; then it counts as healthy", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.deepStrictEqual(commands(host), [
+        ["reload", ref],
+        ["bin/my_app restart", ref],
+        ["bin/my_app ping", ref],
+        ["bin/my_app ping", ref]
+      ])
+      assert.deepStrictEqual(events(host), [
+        ["staged", ref],
+        ["switched", ref],
+        ["healthy", ref]
+      ])
+      assert.include(ran.stderr, "is healthy (2 attempts)")
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("a release that becomes healthy late is waited for, and successes count in a row", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      const answers = [1, 0, 1, 0, 0]
+      host.onRun = ({ command }) => ({ exitCode: command.includes("ping") ? (answers.shift() ?? 0) : 0 })
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(ran.stderr, "(5 attempts)")
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  for (const [what, word, said] of [
+    [
+      "its health",
+      "ping",
+      /was not healthy on deploy@host\.test within 20s \("bin\/my_app ping", \d+ attempts\): status 7: no luck/
+    ],
+    ["its restart", "restart", /The restart command "bin\/my_app restart" of .* ended with status 7/],
+    ["afterSwitch", "reload", /The afterSwitch command "reload" of .* ended with status 7/]
+  ] as const) {
+    it.scoped(`${what} fails: the release before is live again, restarted and checked, and the status is 5`, () =>
+      Effect.gen(function* () {
+        const good = yield* built
+        const bad = yield* built
+        const host = yield* hostNamed()
+        yield* timely(`deploy target=prod release=${good.id}`)
+        host.commands.length = 0
+        host.onRun = failing(bad.ref, word)
+        const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+        assert.strictEqual(ran.status, 5, ran.stderr)
+        assert.match(ran.stderr, said)
+        assert.match(ran.stderr, /went back: my_app [0-9A-F]{8} is live again on deploy@host\.test/)
+        assert.strictEqual(currentRef(host), good.ref)
+        assert.deepStrictEqual(commands(host).slice(-4), [
+          ["reload", good.ref],
+          ["bin/my_app restart", good.ref],
+          ["bin/my_app ping", good.ref],
+          ["bin/my_app ping", good.ref]
+        ])
+        assert.deepStrictEqual(events(host).slice(-4), [
+          ["switched", bad.ref],
+          ["unhealthy", bad.ref],
+          ["rolledBack", good.ref],
+          ["healthy", good.ref]
+        ])
+        assert.match(host.journal(prodPath).at(-3)?.detail ?? "", said)
+        // Its tree stays, for whoever looks into it.
+        assert.isDefined(host.files.read(`${prodPath}/releases/deployer_${bad.ref}/my_app/version`))
+        assert.strictEqual((yield* run("manage info target=prod")).status, 0)
+      }).pipe(Effect.provide(world({ config: checked })))
+    )
+  }
+
+  it.scoped("a command that never ends is a failure like others", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = failing(bad.ref, "restart", { never: true })
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.strictEqual(currentRef(host), good.ref)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("the first release fails: there is nothing to go back to, and the link is taken away", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      host.onRun = failing(ref, "ping")
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 5)
+      assert.include(ran.stderr, "there was nothing to go back to, so nothing is current on deploy@host.test now")
+      assert.isUndefined(currentRef(host))
+      assert.deepStrictEqual(events(host).slice(-2), [
+        ["unhealthy", ref],
+        ["unlinked", ref]
+      ])
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("a link of somebody else's that was there before is put back", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      host.files.makeDirectory(`${prodPath}/config`)
+      host.files.link(`${prodPath}/releases/current`, "/opt/other")
+      host.onRun = failing(ref, "ping")
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 5)
+      assert.include(ran.stderr, "went back: the link to /opt/other is live again")
+      assert.strictEqual(host.files.readLink(`${prodPath}/releases/current`), "/opt/other")
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("going back fails as well: the status is 6", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = ({ command }) => ({ exitCode: command.includes("ping") ? 1 : 0 })
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 6, ran.stderr)
+      assert.match(ran.stderr, /going back to my_app [0-9A-F]{8} failed as well: my_app [0-9A-F]{8} was not healthy/)
+      assert.strictEqual(currentRef(host), good.ref)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("a release that failed is not offered again, is asked about where it is named, and retry takes it", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = failing(bad.ref, "ping")
+      yield* timely(`deploy target=prod release=${bad.id}`)
+      host.onRun = () => ({})
+      const offered = yield* timely("deploy target=prod", "1")
+      assert.include(offered.stderr, "the latest, failed on deploy@host.test before, so it is not offered: my_app")
+      assert.strictEqual(currentRef(host), good.ref)
+      assert.strictEqual((yield* timely("deploy target=prod yes")).status, 3)
+      const named = yield* timely(`deploy target=prod release=${bad.id} yes`)
+      assert.strictEqual(named.status, 3)
+      assert.include(named.stderr, "retry")
+      assert.strictEqual((yield* timely(`deploy target=prod release=${bad.id}`, "n")).status, 1)
+      assert.strictEqual(currentRef(host), good.ref)
+      const retried = yield* timely(`deploy target=prod release=${bad.id} retry yes`)
+      assert.strictEqual(retried.status, 0, retried.stderr)
+      assert.strictEqual(currentRef(host), bad.ref)
+      // It is well now, and its bad day is forgotten.
+      assert.strictEqual((yield* timely("deploy target=prod yes")).status, 0)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("the connection is lost meanwhile: the next deploy goes on there", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      let lost = false
+      host.beforeStep = (step) =>
+        Effect.sync(() => {
+          if (step === "activate" && !lost) host.loseAfterSteps = 2
+          if (step === "activate") lost = true
+        })
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stderr, /warning: my_app .* is current on .* the next deploy of it goes on there/)
+      host.commands.length = 0
+      const again = yield* timely("deploy target=prod yes")
+      assert.strictEqual(again.status, 0, again.stderr)
+      assert.match(again.stdout, /was current .* already, and what comes after the switch is done now/)
+      assert.deepStrictEqual(commands(host).at(0), ["reload", ref])
+      assert.deepStrictEqual(events(host).at(-1), ["healthy", ref])
+      assert.match((yield* timely("deploy target=prod yes")).stdout, /nothing to do/)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+})
+
+describe("keep", () => {
+  it.scoped("leaves so many healthy releases, the previous, the pinned, and the last one that failed", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      const all = [yield* built, yield* built, yield* built, yield* built, yield* built, yield* built]
+      const refs = () => all.map(({ ref }) => host.files.node(`${prodPath}/releases/deployer_${ref}`) !== undefined)
+      yield* timely("deploy target=prod release=1")
+      assert.strictEqual((yield* timely(`manage pin ${all[0]?.ref} target=prod`)).status, 0)
+      yield* timely("deploy target=prod release=2")
+      host.onRun = (ran) => ({ exitCode: ran.ref === all[2]?.ref && ran.command.includes("ping") ? 1 : 0 })
+      assert.strictEqual((yield* timely("deploy target=prod release=3")).status, 5)
+      yield* timely("deploy target=prod release=4")
+      assert.deepStrictEqual(refs(), [true, true, true, true, false, false])
+      const ran = yield* timely("deploy target=prod release=5")
+      assert.include(ran.stderr, "Removed what is beyond the releases to keep")
+      assert.deepStrictEqual(refs(), [true, false, true, true, true, false])
+      yield* timely(`manage unpin ${all[0]?.ref} target=prod`)
+      yield* timely("deploy target=prod release=6")
+      assert.deepStrictEqual(refs(), [false, false, true, false, true, true])
+      assert.deepInclude(events(host), ["removed", all[0]?.ref])
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("cannot be done: the release is live all the same", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      yield* built
+      yield* built
+      yield* built
+      yield* timely("deploy target=prod release=1")
+      yield* timely("deploy target=prod release=2")
+      host.failStep("remove", "disk on fire")
+      const ran = yield* timely("deploy target=prod release=3")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stderr, /warning: Older releases could not be removed/)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+})
+
+describe("rollback", () => {
+  it.scoped("goes to what was live and healthy before, again and again, with hooks, restart and check", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      const [a, b, c] = [yield* built, yield* built, yield* built]
+      for (const { id } of [a, b, c]) yield* timely(`deploy target=prod release=${id}`)
+      host.commands.length = 0
+      const ran = yield* timely("rollback target=prod")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stdout, /^my_app [0-9A-F]{8} is live again at deploy@host\.test:\/srv\/my_app/)
+      assert.strictEqual(currentRef(host), b.ref)
+      assert.deepStrictEqual(commands(host).slice(0, 2), [
+        ["reload", b.ref],
+        ["bin/my_app restart", b.ref]
+      ])
+      yield* timely("rollback target=prod")
+      assert.strictEqual(currentRef(host), a.ref)
+      const none = yield* timely("rollback target=prod")
+      assert.strictEqual(none.status, 1)
+      assert.include(none.stderr, "name one with deployer rollback target=prod to=REF")
+      yield* timely(`rollback target=prod to=${c.id}`)
+      assert.strictEqual(currentRef(host), c.ref)
+      assert.match((yield* timely(`rollback target=prod to=${c.ref}`)).stdout, /nothing to do/)
+    }).pipe(Effect.provide(world({ config: withTarget({ afterSwitch: "reload", restart: "bin/my_app restart" }) })))
+  )
+
+  it.scoped("skips what failed, and comes back where its aim fails", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      const [a, b, c] = [yield* built, yield* built, yield* built]
+      yield* timely("deploy target=prod release=1")
+      host.onRun = failing(b.ref, "ping")
+      yield* timely("deploy target=prod release=2")
+      yield* timely("deploy target=prod release=3")
+      host.onRun = failing(a.ref, "ping")
+      const failed = yield* timely("rollback target=prod")
+      assert.strictEqual(failed.status, 5, failed.stderr)
+      assert.strictEqual(currentRef(host), c.ref)
+      host.onRun = () => ({})
+      // A failed while it was gone back to, and B before: nobody knows better than the journal.
+      assert.strictEqual((yield* timely("rollback target=prod")).status, 1)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("shows all of it in the history", () =>
+    Effect.gen(function* () {
+      yield* built
+      yield* built
+      yield* timely("deploy target=prod release=1")
+      yield* timely("deploy target=prod release=2")
+      yield* timely("rollback target=prod")
+      const { stdout } = yield* timely("history target=prod last=3")
+      const [head, ...lines] = stdout.trim().split("\n")
+      assert.match(head!, /^When \(UTC\) +Release +What +By +Why/)
+      assert.match(lines[0]!, /live and well +tester@laptop/)
+      assert.match(lines[1]!, /became current again/)
+      assert.lengthOf(lines, 3)
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("a dead-man's switch", () => {
+  const layer = world({
+    config: withTarget({ restart: "bin/my_app restart", deadMan: "30 seconds" })
+  })
+
+  it.scoped("is confirmed over a new connection", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.strictEqual(host.connections, 2)
+      yield* TestClock.adjust(Duration.minutes(5))
+      assert.strictEqual(currentRef(host), ref)
+      assert.deepStrictEqual(events(host).at(-1), ["healthy", ref])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("goes back by itself where nobody can reach the host again, and the verdict says so", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.beforeStep = (step) =>
+        Effect.gen(function* () {
+          if (step === "confirm") yield* Effect.sleep("40 seconds")
+        })
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.include(ran.stderr, "was not confirmed in time, and the host went back by itself")
+      assert.strictEqual(currentRef(host), good.ref)
+      assert.deepStrictEqual(events(host).slice(-2), [
+        ["unhealthy", bad.ref],
+        ["rolledBack", good.ref]
+      ])
+      assert.deepInclude(host.commands.at(-1), { command: "bin/my_app restart", ref: good.ref })
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.scoped("goes back also where the deployer is gone, or cannot say what became of it", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = () => {
+        host.connectFailure = new HostUnreachable({ address: prodHost, reason: "timeout", detail: "no answer" })
+        return {}
+      }
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 1, ran.stderr)
+      assert.include(ran.stderr, "could not be confirmed")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(currentRef(host), good.ref)
+    }).pipe(Effect.provide(layer))
+  )
+})
