@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { type HostState, type HostTool, unmeasured } from "./HostState.ts"
 import { lockOwner } from "./Lock.ts"
 import { bytes, duration } from "./Quantity.ts"
-import type { Binaries } from "./Release.ts"
+import { type Binaries, shortRef } from "./Release.ts"
 import { Unfit, unfitText } from "./Unfit.ts"
 
 /** One thing that was looked at. */
@@ -16,6 +16,7 @@ export class Check extends Schema.Class<Check>("Check")({
     "path",
     "tools",
     "current",
+    "records",
     "space",
     "inodes",
     "execution",
@@ -64,6 +65,7 @@ export const checks = (state: HostState, needs?: Needs): ReadonlyArray<Check> =>
   path(state),
   tools(state),
   current(state),
+  records(state),
   space(state, needs),
   inodes(state, needs),
   execution(state, needs),
@@ -105,18 +107,29 @@ const tools = ({ missingTools, path }: HostState): Check => {
     : failed("tools", { reason: "missing-tools", path, tools: needed })
 }
 
-const current = ({ current, path }: HostState): Check => {
+const current = ({ current, currentRelease, path }: HostState): Check => {
   switch (current._tag) {
     case "Occupied":
       return failed("current", { reason: "current-occupied", path: `${path}/releases/current` })
     case "Foreign":
       return ok("current", `leads to ${current.to}, which is not a release`)
     case "Linked":
-      return ok("current", `leads to deployer_${current.ref}`)
+      return currentRelease === undefined
+        ? ok("current", `leads to ${shortRef(current.ref)}, which is gone or incomplete`)
+        : ok("current", `leads to ${currentRelease.name} ${shortRef(current.ref)}`)
     case "Absent":
       return ok("current", "nothing is current yet")
   }
 }
+
+const records = ({ damaged }: HostState): Check =>
+  damaged.length === 0
+    ? ok("records", "those of all releases can be read")
+    : warning(
+        "records",
+        `that of ${damaged.map(({ detail, ref }) => `${shortRef(ref)} (${detail})`).join(", ")} cannot be read`,
+        "deploy that release again, or remove it with deployer manage integrity -f"
+      )
 
 const space = ({ freeBytes, path }: HostState, needs: Needs | undefined): Check => {
   if (freeBytes === unmeasured) return unknown("space", "the host does not tell how much is free")

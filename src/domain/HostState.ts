@@ -34,13 +34,25 @@ export const HostReleaseJson = Schema.parseJson(HostRelease)
 /** Something that a deployment which did not finish left behind. */
 export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({
   ref: Ref,
-  /** `upload`: a staging folder with a tarball that may be incomplete; `release`: unpacked and named, but not recorded. */
-  kind: Schema.Literal("upload", "release"),
+  /**
+   * `upload`: a staging folder with a tarball that may be incomplete; `release`: unpacked and named, but not recorded;
+   * `damaged`: recorded, but the record cannot be read.
+   */
+  kind: Schema.Literal("upload", "release", "damaged"),
   /** Bytes of the tarball that have arrived; 0 for a release. */
   received: Schema.NonNegativeInt,
   /** Who began it and when, for people; absent when that was not written either. */
   note: Schema.optional(Schema.String)
 }) {}
+
+/** A release on a host whose record is not what deployer wrote: nobody can say any more what it is. */
+export const Damaged = Schema.Struct({
+  ref: Ref,
+  /** What is wrong with its record, a clause. */
+  detail: Schema.String
+})
+/** A release on a host whose record is not what deployer wrote. */
+export type Damaged = typeof Damaged.Type
 
 /** What `<path>/releases/current` is. */
 export const Current = Schema.Union(
@@ -95,6 +107,8 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   /** In no particular order. */
   releases: Schema.Array(HostRelease),
   unfinished: Schema.Array(Unfinished),
+  /** In no particular order. */
+  damaged: Schema.optionalWith(Schema.Array(Damaged), { default: () => [] }),
   missingTools: Schema.Array(HostTool),
   /** Bytes that can still be written below the path; `unmeasured` where the host does not say. */
   freeBytes: Schema.NonNegativeInt,

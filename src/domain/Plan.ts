@@ -91,10 +91,14 @@ export const unfinishedOthers = (state: HostState, release: Pick<Release, "ref">
 const found = (state: HostState, release: Release) => {
   const own = state.unfinished.filter((unfinished) => unfinished.ref === release.ref)
   const part = own.find(({ kind, received }) => kind === "upload" && received <= release.size)
+  const damaged = state.damaged.some(({ ref }) => ref === release.ref)
+  const live = isLinked(state, release.ref)
   return {
     present: state.releases.find((other) => other.ref === release.ref),
     own,
-    named: own.some(({ kind }) => kind === "release"),
+    // What is live keeps its files, and gets a record that can be read.
+    named: own.some(({ kind }) => kind === "release") || (damaged && live),
+    replaced: damaged && !live,
     part,
     from: part?.received ?? 0
   }
@@ -119,12 +123,15 @@ export const needsOf = (state: HostState, { manifest, release, target }: Omit<Wa
 /** Plans a deployment, or says why the host is in no state for it. */
 export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan, Unfit> => {
   const { release, target } = wanted
-  const { from, named, own, part, present } = found(state, release)
+  const { from, named, own, part, present, replaced } = found(state, release)
 
   const steps: Array<Step> = []
   const stale = own.filter(
     (unfinished) => unfinished.kind === "upload" && (present !== undefined || named || unfinished !== part)
   )
+  if (replaced) {
+    steps.push({ _tag: "Discard", unfinished: Unfinished.make({ ref: release.ref, kind: "damaged", received: 0 }) })
+  }
   for (const unfinished of [...(wanted.removeUnfinished ? unfinishedOthers(state, release) : []), ...stale]) {
     steps.push({ _tag: "Discard", unfinished })
   }
@@ -232,6 +239,8 @@ const before = ({ current, currentRelease }: HostState): { readonly from?: strin
   }
 }
 
-/** A release in a sentence: `my_app 1A2B3C4D`. */
-export const releaseLabel = (release: { readonly name: typeof ReleaseName.Type; readonly ref: string }): string =>
-  `${release.name} ${shortRef(release.ref)}`
+/** A release in a sentence: `my_app 1A2B3C4D`. Without a name nobody knows what it is. */
+export const releaseLabel = (release: {
+  readonly name?: typeof ReleaseName.Type | undefined
+  readonly ref: string
+}): string => `${release.name ?? "the damaged release"} ${shortRef(release.ref)}`

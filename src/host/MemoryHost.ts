@@ -562,6 +562,8 @@ const record: Answer = ({ args, host, releases }) => {
   const [ref = "", json = ""] = args
   const folder = `${releases}/deployer_${ref}`
   if (!isDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
+  // What stands there goes, whatever it is.
+  host.files.remove(`${folder}/.deployer_release.json`)
   host.files.write(`${folder}/.deployer_release.json`, `${json}\n`)
   return []
 }
@@ -675,7 +677,7 @@ const discard: Answer = (question) => {
     return []
   }
   const folder = `${releases}/deployer_${ref}`
-  if (host.files.node(`${folder}/.deployer_release.json`) !== undefined) {
+  if (kind === "release" && host.files.node(`${folder}/.deployer_release.json`) !== undefined) {
     return [`fail deployer_${ref} is complete by now`]
   }
   if (isCurrent(question, ref)) return [`fail deployer_${ref} is current`]

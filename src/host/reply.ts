@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import {
   Base,
   type Current,
+  type Damaged,
   DeadMan,
   HostReleaseJson,
   HostState,
@@ -293,6 +294,7 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
 
     const releases: Array<typeof HostReleaseJson.Type> = []
     const unfinished: Array<Unfinished> = []
+    const damaged: Array<Damaged> = []
     const missingTools: Array<typeof HostTool.Type> = []
     const loaders: Array<string> = []
     const folders = new Set<string>()
@@ -304,15 +306,17 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
         case "release": {
           const { ref, rest } = yield* withRef(line)
           yield* once(folders, ref)
-          const file = `${path}/releases/deployer_${ref}/.deployer_release.json`
-          const record = yield* Either.orElse(decodeRecord(rest), (error) => invalid(file, firstIssue(error)))
-          if (record.ref !== ref) return yield* invalid(file, `it is about ${record.ref}`)
-          releases.push(record)
+          const record = decodeRecord(rest)
+          if (Either.isLeft(record)) damaged.push({ ref, detail: clean(firstIssue(record.left), 200) })
+          else if (record.right.ref !== ref) damaged.push({ ref, detail: `it is about ${record.right.ref}` })
+          else releases.push(record.right)
           break
         }
         case "damaged": {
           const { ref, rest } = yield* withRef(line)
-          return yield* invalid(`${path}/releases/deployer_${ref}/.deployer_release.json`, rest)
+          yield* once(folders, ref)
+          damaged.push({ ref, detail: clean(rest, 200) })
+          break
         }
         case "unrecorded": {
           const { ref } = yield* withRef(line)
@@ -366,6 +370,7 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
       current,
       releases,
       unfinished,
+      damaged,
       missingTools,
       freeBytes: kibibytes(perhaps("free")) ?? unmeasured,
       machine,

@@ -494,6 +494,7 @@ finish
 export const record = `${prelude}${guarded}${enter}
 folder=deployer_$2
 [ -d "$folder" ] || fail "there is no $folder"
+[ ! -d "$folder/.deployer_release.json" ] || rm -rf "$folder/.deployer_release.json"
 new=$folder/.deployer_release.json.$$
 err=$({ say "$3" | cat > "$new"; } 2>&1 && mv -f "$new" "$folder/.deployer_release.json" 2>&1) || { rm -f "$new"; fail "$err"; }
 finish
@@ -630,7 +631,7 @@ note
 finish
 `
 
-/** Removes what an unfinished deployment left. `$1` path, `$2` ref, `$3` upload or release. */
+/** Removes what an unfinished deployment left. `$1` path, `$2` ref, `$3` upload, release or damaged. */
 export const discard = `${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
 if [ "$3" = upload ]; then
   if [ -e ".staging_$2" ]; then
@@ -638,7 +639,7 @@ if [ "$3" = upload ]; then
     err=$(wipe ".trash_$2_$$" 2>&1) || fail "$err"
   fi
 elif [ -d "deployer_$2" ]; then
-  [ -e "deployer_$2/.deployer_release.json" ] && fail "deployer_$2 is complete by now"
+  [ "$3" = release ] && [ -e "deployer_$2/.deployer_release.json" ] && fail "deployer_$2 is complete by now"
   is_current "$2" && fail "deployer_$2 is current"
   drop "deployer_$2" "$2"
 fi

@@ -15,7 +15,7 @@ describe("doctor", () => {
       assert.match(where!, /^deploy@host\.test:\/srv\/my_app as deploy, connected in \d+ ms, one look took \d+ ms$/)
       assert.strictEqual(what, `For my_app ${ref.slice(0, 8)} (id 1):`)
       assert.match(head!, /^Verdict +Check +Found$/)
-      assert.lengthOf(checks, 10)
+      assert.lengthOf(checks, 11)
       for (const line of checks) assert.match(line, /^ok /)
       assert.match(ran.stdout, /\nok +space +1\.0 GB free, \d+ B needed\n/)
       const host = yield* hostNamed()

@@ -35,6 +35,60 @@ const onHost = (host: MemoryHost) =>
 
 const three = [{ digit: "A" }, { digit: "B" }, { digit: "C" }] as const
 
+describe("a record that cannot be read", () => {
+  const damage = (host: MemoryHost, digit: string) => host.files.write(`${folder(digit)}/.deployer_release.json`, "")
+
+  it.scoped("is told of, and hides no other release", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("C", ...three)
+      damage(host, "A")
+      const ran = yield* run("manage info target=prod")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(ran.stdout, `The record of ${refOf("A").slice(0, 8)} cannot be read: it is empty\n`)
+      assert.include(ran.stdout, refOf("B").slice(0, 8))
+      assert.strictEqual((yield* run("manage delete ref=AAAA target=prod yes")).status, 2)
+      assert.strictEqual((yield* run("manage ln ref=AAAA target=prod")).status, 2)
+      assert.strictEqual((yield* run("manage prune name=my_app target=prod yes")).status, 0)
+      assert.deepStrictEqual(onHost(host), ["A", "C"])
+      const doctor = yield* run("doctor target=prod")
+      assert.strictEqual(doctor.status, 0, doctor.stderr)
+      assert.match(doctor.stdout, /\nwarning +records +that of AAAAAAAA \(it is empty\) cannot be read: deploy/)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("is found by integrity, which removes the release, but not the one that is live", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("C", ...three)
+      damage(host, "A")
+      damage(host, "C")
+      const ran = yield* run("manage integrity -f target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stdout, /the damaged release AAAAAAAA: broken \(1 fault\), removed\n/)
+      assert.match(ran.stdout, /the damaged release CCCCCCCC \(current\): broken \(1 fault\)\n/)
+      assert.deepStrictEqual(onHost(host), ["B", "C"])
+      assert.strictEqual(currentRef(host), refOf("C"))
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("goes with a deployment of that release", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      for (const live of [true, false]) {
+        assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+        if (!live) host.files.remove(`${prodPath}/releases/current`)
+        host.files.write(`${prodPath}/releases/deployer_${ref}/.deployer_release.json`, "{}\n")
+        const before = host.steps.length
+        const ran = yield* run("deploy target=prod yes")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.strictEqual(host.steps.slice(before).includes("upload"), !live)
+        assert.strictEqual(currentRef(host), ref)
+        assert.strictEqual((yield* run("manage integrity target=prod")).status, 0)
+      }
+    }).pipe(Effect.provide(world()))
+  )
+})
+
 describe("manage info", () => {
   it.scoped("lists releases and targets of an empty and of a filled store", () =>
     Effect.gen(function* () {

@@ -103,6 +103,23 @@ describe("plan", () => {
     assert.deepStrictEqual(steps(state, { removeUnfinished: true })[0], "Discard")
   })
 
+  it("replaces a release whose record cannot be read, and only mends the record of what is live", () => {
+    const damaged = [
+      { ref: sample.refOf("A"), detail: "it is empty" },
+      { ref: sample.refOf("B"), detail: "it is empty" }
+    ]
+    assert.deepStrictEqual(steps(sample.hostState({ damaged })), [
+      "Discard",
+      "Upload",
+      "Unpack",
+      "Record",
+      "Switch",
+      "Settle"
+    ])
+    const live = sample.hostState({ damaged, current: { _tag: "Linked", ref: sample.refOf("A") } })
+    assert.deepStrictEqual(steps(live), ["Record", "Settle"])
+  })
+
   it("never discards the folder that is live, whatever is missing in it", () => {
     const state = sample.hostState({
       unfinished: [unfinished({ ref: sample.refOf("B"), kind: "release" })],

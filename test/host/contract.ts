@@ -818,18 +818,57 @@ export const contract = (
         ["wrong types", '{"name":"my_app","ref":1}\n'],
         ["a huge line", `${"x".repeat(200_000)}\n`]
       ] as const) {
-        at(`names the file with ${what}`, ({ files, releases, session }) =>
+        at(`are told of where they hold ${what}, and do not hide the others`, ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             yield* put(session, one)
             const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
             files.write(file, content)
-            const failure = yield* Effect.flip(session.inspect)
-            assert.deepInclude(failure, { _tag: "HostReplyInvalid", what: file })
-            assert.isBelow(failure.message.length, 600)
+            yield* put(session, two, 2)
+            const state = yield* session.inspect
+            assert.deepStrictEqual(
+              state.damaged.map(({ ref }) => ref),
+              [one.ref]
+            )
+            assert.match(state.damaged[0]?.detail ?? "", /^.{3,210}$/)
+            assert.deepStrictEqual(
+              state.releases.map(({ ref }) => ref),
+              [two.ref]
+            )
           })
         )
       }
+
+      at("are mended in place, or make room for the release", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
+          for (const damage of [
+            () => files.write(file, "garbage"),
+            () => {
+              files.remove(file)
+              files.makeDirectory(file)
+            },
+            () => {
+              files.remove(file)
+              files.link(file, "elsewhere")
+            }
+          ]) {
+            damage()
+            assert.lengthOf((yield* session.inspect).damaged, 1)
+            yield* session.record(one.record)
+            assert.deepStrictEqual((yield* session.inspect).damaged, [])
+          }
+          const damaged = Unfinished.make({ ref: one.ref, kind: "damaged", received: 0 })
+          yield* session.activate(one.ref)
+          assert.include((yield* Effect.flip(session.discard(damaged))).message, "is current")
+          yield* session.deactivate()
+          files.write(file, "garbage")
+          yield* session.discard(damaged)
+          assert.deepStrictEqual(files.names(releases), [])
+        })
+      )
 
       at("names the file that is about another release", ({ files, releases, session }) =>
         Effect.gen(function* () {
@@ -837,7 +876,7 @@ export const contract = (
           yield* put(session, one)
           const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
           files.write(file, `${yield* Schema.encode(HostReleaseJson)(two.record)}\n`)
-          assert.deepInclude(yield* Effect.flip(session.inspect), { _tag: "HostReplyInvalid", what: file })
+          assert.deepStrictEqual((yield* session.inspect).damaged, [{ ref: one.ref, detail: `it is about ${two.ref}` }])
         })
       )
     })

@@ -13,7 +13,6 @@ const json = (release: HostRelease) => Schema.encodeSync(HostReleaseJson)(releas
 
 const good = ["path /srv/app", "base ready", "free 1000", "machine x86_64", "current absent"]
 const ref = refOf("A")
-const file = `/srv/app/releases/deployer_${ref}/.deployer_release.json`
 
 const fault = <A>(decoded: Either.Either<A, Reply.Fault>): Reply.Fault => {
   if (Either.isRight(decoded)) return assert.fail("it was taken for good")
@@ -101,6 +100,7 @@ describe("state", () => {
     ["a strange machine", ["machine $(id)", ...good.filter((line) => !line.startsWith("machine"))]],
     ["an unknown word", [...good, "eval rm"]],
     ["an unknown tool", [...good, "lacks rm"]],
+    ["a damaged release twice", [...good, `damaged ${ref} it is empty`, `damaged ${ref} it is empty`]],
     ["a release twice", [...good, `unrecorded ${ref}`, `unrecorded ${ref}`]],
     ["a staging folder twice", [...good, `upload ${ref} 1 `, `upload ${ref} 1 `]],
     ["a lower-case ref", [...good, `unrecorded ${"a".repeat(32)}`]],
@@ -123,12 +123,14 @@ describe("state", () => {
     ["another ref", json(hostRelease({ ref: refOf("B") }))],
     ["a prototype", '{"__proto__":{"name":"x"}}'],
     ["deep nesting", "[".repeat(20_000)],
-    ["the end", scripts.replyEnd]
+    ["the mark of the end", `${scripts.replyEnd}.`]
   ] as const) {
-    it(`names the file whose record is ${what}`, () => {
-      const found = fault(Reply.state(answer(...good, `release ${ref} ${record}`)))
-      assert.deepInclude(found, { _tag: "Invalid", what: file })
-      assert.isBelow(found.detail.length, 210)
+    it(`tells of a release whose record is ${what}, and of the others`, () => {
+      const whole = `release ${refOf("C")} ${json(hostRelease({ ref: refOf("C") }))}`
+      const state = Either.getOrThrow(Reply.state(answer(...good, `release ${ref} ${record}`, whole)))
+      assert.strictEqual(state.damaged[0]?.ref, ref)
+      assert.match(state.damaged[0]?.detail ?? "", /^.{3,210}$/)
+      assert.lengthOf(state.releases, 1)
     })
   }
 

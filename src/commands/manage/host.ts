@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Current, HostRelease, type HostState, hostTags, inOrder } from "../../domain/HostState.ts"
+import { Current, Damaged, HostRelease, type HostState, hostTags, inOrder } from "../../domain/HostState.ts"
 import { Lock } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
@@ -25,6 +25,8 @@ export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
   /** What is wrong with the link; absent where it leads to a complete release. */
   link: Schema.optional(Schema.String),
   releases: Schema.Array(Schema.Struct({ release: HostRelease, tags: Schema.Array(Tag), current: Schema.Boolean })),
+  /** Releases whose record cannot be read. */
+  damaged: Schema.Array(Damaged),
   /** Bytes. */
   free: Schema.NonNegativeInt,
   /** Who works on it, or keeps it for a purpose. */
@@ -59,7 +61,13 @@ export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
   /** What is wrong with the link; absent where it leads to a complete release. */
   link: Schema.optional(Schema.String),
   releases: Schema.Array(
-    Schema.Struct({ name: ReleaseName, ref: Ref, current: Schema.Boolean, faults: Schema.Array(Schema.String) })
+    Schema.Struct({
+      /** Absent where its record cannot be read. */
+      name: Schema.optional(ReleaseName),
+      ref: Ref,
+      current: Schema.Boolean,
+      faults: Schema.Array(Schema.String)
+    })
   ),
   /** Refs that were removed. */
   removed: Schema.Array(Ref)
@@ -105,6 +113,7 @@ export const info = Effect.fn("manage.host.info")(function* (session: HostSessio
     path: state.path,
     current: state.current,
     ...linkField(state),
+    damaged: state.damaged,
     free: state.freeBytes,
     ...(state.lock === undefined ? {} : { lock: state.lock }),
     releases: inOrder(state).map((release) => ({
@@ -199,18 +208,26 @@ export const link = Effect.fn("manage.host.link")(
 export const integrity = Effect.fn("manage.host.integrity")(
   function* (session: HostSession, { fix }: { readonly fix: boolean }) {
     const state = yield* look(session)
-    const verdicts = yield* session.verify(state.releases.map(({ ref }) => ref))
-    const releases = inOrder(state).map((release) => ({
-      release,
-      current: isCurrent(state, release),
-      faults: verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
-    }))
+    const verdicts = yield* session.verify([...state.releases, ...state.damaged].map(({ ref }) => ref))
+    const faultsOf = (release: Removable) => verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
+    const releases: ReadonlyArray<Examined> = [
+      ...inOrder(state).map((release) => ({
+        release,
+        current: isCurrent(state, release),
+        faults: faultsOf(release)
+      })),
+      ...state.damaged.map(({ detail, ref }) => ({
+        release: { ref },
+        current: state.current._tag === "Linked" && state.current.ref === ref,
+        faults: [`changed .deployer_release.json (${detail})`, ...faultsOf({ ref })]
+      }))
+    ]
     const broken = releases.filter(({ faults }) => faults.length > 0)
     for (const { faults, release } of broken) {
       yield* Reporter.warn(`${releaseLabel(release)} on ${session.address}: ${summary(faults)}`)
     }
     const removed = fix ? yield* removeBroken(session, broken) : []
-    const isRemoved = ({ ref }: HostRelease) => removed.includes(ref)
+    const isRemoved = ({ ref }: Removable) => removed.includes(ref)
     const unlinked = releases.some(({ current, release }) => current && isRemoved(release))
     return Integrity.make({
       target: session.target.key,
@@ -231,14 +248,21 @@ export const integrity = Effect.fn("manage.host.integrity")(
 const summary = (faults: ReadonlyArray<string>): string =>
   faults.length <= 5 ? faults.join(", ") : `${faults.slice(0, 5).join(", ")} and ${faults.length - 5} more`
 
-const removeBroken = Effect.fnUntraced(function* (
-  session: HostSession,
-  broken: ReadonlyArray<{ readonly release: HostRelease; readonly current: boolean }>
-) {
+/** A release, or what is left of one whose record cannot be read. */
+type Removable = Pick<HostRelease, "ref"> & Partial<Pick<HostRelease, "name" | "createdAt">>
+
+interface Examined {
+  readonly release: Removable
+  readonly current: boolean
+  readonly faults: ReadonlyArray<string>
+}
+
+const removeBroken = Effect.fnUntraced(function* (session: HostSession, broken: ReadonlyArray<Examined>) {
   const others = broken.filter(({ current }) => !current).map(({ release }) => release)
   yield* removeFromHost(session, others)
   const live = broken.find(({ current }) => current)?.release
-  if (live === undefined) return others.map(({ ref }) => ref)
+  // Only its record is known to be broken, and to deploy it again mends that.
+  if (live === undefined || !isKnown(live)) return others.map(({ ref }) => ref)
   const agreed = yield* (yield* Prompt).confirm({
     message: `${releaseLabel(live)} is broken AND CURRENT. Take the link away and remove it? What runs from it loses its files.`,
     initial: false,
@@ -250,6 +274,8 @@ const removeBroken = Effect.fnUntraced(function* (
   yield* session.remove([live.ref], [yield* entry("removed", live, { detail: "it was broken" })])
   return [...others, live].map(({ ref }) => ref)
 })
+
+const isKnown = (release: Removable): release is Removable & Pick<HostRelease, "name"> => release.name !== undefined
 
 const linkField = (state: Pick<HostState, "current" | "currentRelease">): { readonly link?: string } => {
   const link = linkFault(state)
@@ -271,7 +297,7 @@ const linkFault = ({ current, currentRelease }: Pick<HostState, "current" | "cur
   }
 }
 
-const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releases: ReadonlyArray<HostRelease>) {
+const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releases: ReadonlyArray<Removable>) {
   const usage = yield* releases.length === 0
     ? Effect.succeed(new Map<string, number>())
     : session.usage(releases.map(({ ref }) => ref))
@@ -283,7 +309,7 @@ const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releas
   if (releases.length > 0) {
     yield* session.remove(
       releases.map(({ ref }) => ref),
-      yield* entries("removed", releases)
+      yield* entries("removed", releases.filter(isKnown))
     )
   }
   return removal

@@ -3,7 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Ref, ReleaseName, shortRef } from "../../domain/Release.ts"
+import { releaseLabel } from "../../domain/Plan.ts"
+import { Ref, ReleaseName } from "../../domain/Release.ts"
 import { bytes } from "../../terminal/format.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
@@ -15,11 +16,12 @@ export class Removal extends Schema.TaggedClass<Removal>()("Removal", {
   from: Schema.String,
   releases: Schema.Array(
     Schema.Struct({
-      name: ReleaseName,
+      /** Absent where its record cannot be read. */
+      name: Schema.optional(ReleaseName),
       ref: Ref,
       /** Space that its removal frees. */
       bytes: Schema.NonNegativeInt,
-      createdAt: Schema.DateTimeUtc
+      createdAt: Schema.optional(Schema.DateTimeUtc)
     })
   )
 }) {
@@ -32,8 +34,8 @@ export class Removal extends Schema.TaggedClass<Removal>()("Removal", {
 /** Asks whether this should go; on "no" nothing happens. There is no question where there is nothing to remove. */
 export const askToRemove = Effect.fnUntraced(function* (removal: Removal) {
   if (removal.releases.length === 0) return
-  for (const { bytes: size, name, ref } of removal.releases) {
-    yield* Reporter.note(`To be removed from ${removal.from}: ${name} ${shortRef(ref)}, ${bytes(size)}`)
+  for (const release of removal.releases) {
+    yield* Reporter.note(`To be removed from ${removal.from}: ${releaseLabel(release)}, ${bytes(release.bytes)}`)
   }
   const agreed = yield* (yield* Prompt).confirm({
     message: `Remove ${removal.releases.length === 1 ? "this release" : `these ${removal.releases.length} releases`} and free ${bytes(removal.bytes)}?`,
