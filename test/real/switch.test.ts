@@ -68,14 +68,14 @@ describe("without the protection the same reader notices", { timeout: 90_000 }, 
     )
   shown(
     "a link that is removed and made again",
-    'mv -fT "$new" current',
-    'rm -f "$new" current && ln -s "$folder" current',
+    'mv -fT "$2" current',
+    'rm -f "$2" current && ln -s "$1" current',
     "missing"
   )
   shown(
     "a release that is copied over the one before",
-    'mv -fT "$new" current',
-    'rm -f "$new"; cp "$folder/my_app/version" current/my_app/; sleep 0.05; cp "$folder/my_app/big" current/my_app/; false',
+    'mv -fT "$2" current',
+    'rm -f "$2"; cp "$1/my_app/version" current/my_app/; sleep 0.05; cp "$1/my_app/big" current/my_app/; false',
     "odd"
   )
 })
