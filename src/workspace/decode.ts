@@ -6,7 +6,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as AST from "effect/SchemaAST"
-import { TargetSettings, Timeouts } from "../domain/Target.ts"
+import { Health, TargetSettings, Timeouts } from "../domain/Target.ts"
 import { suggest } from "../internal/suggest.ts"
 import { ConfigSchema, type DeployerConfig } from "./Config.ts"
 
@@ -55,6 +55,7 @@ const known = (path: Path): ReadonlyArray<string> => {
   if (path.length === 0) return Object.keys(ConfigSchema.fields)
   if (path.length === 2 && path[0] === "targets") return Object.keys(TargetSettings.fields)
   if (path.length === 3 && path[0] === "targets" && path[2] === "timeouts") return Object.keys(Timeouts.fields)
+  if (path.length === 3 && path[0] === "targets" && path[2] === "health") return Object.keys(Health.from.fields)
   return []
 }
 

@@ -31,10 +31,19 @@ export default config({
       // afterUnpack: ["bin/migrate"],
       // afterSwitch: "bin/notify",
 
-      // What start, stop and restart run in the current release; these are the defaults.
+      // What start, stop and restart run in the current release; these are the defaults. Where restart is set here, each deployment
+      // runs it after the switch.
       // start: "bin/${name} daemon",
       // stop: "bin/${name} stop",
       // restart: "bin/${name} restart",
+
+      // How to tell that a release is live and well; command or tcp instead of http. If it is not, the release before is live again.
+      // health: { http: "http://127.0.0.1:4000/health", timeout: "60 seconds", interval: "1 second", successes: 2 },
+      // Within this time a deployment is confirmed over a new connection, or the host goes back by itself.
+      // deadMan: "2 minutes",
+
+      // How many healthy releases stay on the host after each deployment.
+      keep: 5,
 
       // timeouts: { connect: "15 seconds", command: "15 minutes", transfer: "60 seconds" },
 

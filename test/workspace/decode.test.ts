@@ -85,6 +85,19 @@ describe("decodeConfig", () => {
       { timeouts: { conect: "1 second" } },
       'targets.prod.timeouts.conect: is not a known key (did you mean "connect"?)'
     ],
+    [
+      { health: { htp: "http://127.0.0.1:4000" } },
+      'targets.prod.health.htp: is not a known key (did you mean "http"?)'
+    ],
+    [{ health: {} }, "targets.prod.health: needs one of command, http and tcp, and only one, found an object"],
+    [
+      { health: { tcp: 1, command: "true" } },
+      "targets.prod.health: needs one of command, http and tcp, and only one, found an object"
+    ],
+    [
+      { health: { http: "localhost:4000" } },
+      'targets.prod.health.http: must be a URL such as http://127.0.0.1:4000/health, found "localhost:4000"'
+    ],
     [{ timeouts: 5 }, "targets.prod.timeouts: must be an object, found 5"],
     [{ tags: "eu" }, 'targets.prod.tags: must be a list, found "eu"']
   ]
