@@ -175,8 +175,8 @@ export const hostInfo =
       ? `${head}${state}\nNo releases`
       : `${head}${state}\n${table({
           head: ["", "Name", "Ref", "Built (UTC)", "Deployed (UTC)", "Tags"],
-          rows: releases.map(({ current, release, tags }) => [
-            current ? "current" : "",
+          rows: releases.map(({ current, marks, release, tags }) => [
+            [...(current ? ["current"] : []), ...marks].join(", "),
             release.name,
             shortRef(release.ref),
             dateTime(release.createdAt),

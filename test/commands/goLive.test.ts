@@ -119,7 +119,9 @@ describe("after the switch", () => {
         assert.match(host.journal(prodPath).at(-3)?.detail ?? "", said)
         // Its tree stays, for whoever looks into it.
         assert.isDefined(host.files.read(`${prodPath}/releases/deployer_${bad.ref}/my_app/version`))
-        assert.strictEqual((yield* run("manage info target=prod")).status, 0)
+        const info = yield* run("manage info target=prod")
+        assert.match(info.stdout, new RegExp(`\ncurrent +my_app +${good.ref.slice(0, 8)} `))
+        assert.match(info.stdout, new RegExp(`\nfailed +my_app +${bad.ref.slice(0, 8)} `))
       }).pipe(Effect.provide(world({ config: checked })))
     )
   }

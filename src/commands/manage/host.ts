@@ -3,7 +3,16 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Current, Damaged, HostRelease, type HostState, hostTags, inOrder } from "../../domain/HostState.ts"
+import {
+  Current,
+  Damaged,
+  HostRelease,
+  type HostState,
+  hostTags,
+  inOrder,
+  previousRelease
+} from "../../domain/HostState.ts"
+import { pinned, standing } from "../../domain/Journal.ts"
 import { Lock } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
@@ -16,6 +25,9 @@ import { locked } from "../locking.ts"
 import { look, pick } from "../onHost.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
+/** What the journal says of a release: `previous` is what a rollback goes to. */
+const Mark = Schema.Literal("previous", "failed", "pinned")
+
 /** What is on a host: the current release first, then the last deployed first. */
 export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
   address: Schema.String,
@@ -24,7 +36,9 @@ export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
   current: Current,
   /** What is wrong with the link; absent where it leads to a complete release. */
   link: Schema.optional(Schema.String),
-  releases: Schema.Array(Schema.Struct({ release: HostRelease, tags: Schema.Array(Tag), current: Schema.Boolean })),
+  releases: Schema.Array(
+    Schema.Struct({ release: HostRelease, tags: Schema.Array(Tag), current: Schema.Boolean, marks: Schema.Array(Mark) })
+  ),
   /** Releases whose record cannot be read. */
   damaged: Schema.Array(Damaged),
   /** Bytes. */
@@ -108,6 +122,8 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
 /** Lists what is on the host. */
 export const info = Effect.fn("manage.host.info")(function* (session: HostSession) {
   const state = yield* look(session)
+  const pins = pinned(state.journal)
+  const previous = previousRelease(state)
   return HostInfo.make({
     address: session.address,
     path: state.path,
@@ -119,7 +135,12 @@ export const info = Effect.fn("manage.host.info")(function* (session: HostSessio
     releases: inOrder(state).map((release) => ({
       release,
       tags: hostTags(state.releases, release),
-      current: isCurrent(state, release)
+      current: isCurrent(state, release),
+      marks: [
+        ...(release.ref === previous?.ref ? ["previous" as const] : []),
+        ...(standing(state.journal, release.ref) === "unhealthy" ? ["failed" as const] : []),
+        ...(pins.has(release.ref) ? ["pinned" as const] : [])
+      ]
     }))
   })
 })
