@@ -68,7 +68,7 @@ export {
 /** Hosts wherever a target says: this machine or over SSH. */
 export * as AnyHost from "./host/AnyHost.ts"
 /** This machine as the host of every target. */
-export * as LocalHost from "./host/LocalTransport.ts"
+export * as LocalHost from "./host/LocalHost.ts"
 /** Hosts in memory, for tests. */
 export * as MemoryHost from "./host/MemoryHost.ts"
 export { Operator } from "./host/Operator.ts"
@@ -96,7 +96,7 @@ export {
   type StepFailure,
   type Verdict
 } from "./host/RemoteHost.ts"
-export { SshSettings } from "./host/SshTransport.ts"
+export { SshSettings } from "./host/SshSettings.ts"
 /** All live layers for a project: `Deployer.layer()`; `Deployer.platform` is what of this machine builders may use. */
 export * as Deployer from "./Live.ts"
 export {

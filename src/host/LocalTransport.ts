@@ -5,15 +5,13 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import * as ChildProcess from "../internal/process.ts"
 import * as Tcp from "../internal/tcp.ts"
 import { PromptUnavailable } from "../terminal/Prompt.ts"
-import { CommandTimeout, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
-import { makeSession } from "./session.ts"
+import { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 import { DialFailed, type Exec, type ExecResult, type Transport } from "./Transport.ts"
 
 /** The most that is kept of the standard output, in bytes. */
@@ -152,10 +150,3 @@ const whileMoving = <A, E, E2, E3>(
     })
     return yield* Effect.raceFirst(use(watched), watch)
   })
-
-/** Every target is this machine; for tests the scripts may be given another environment. */
-export const layerWith = (env: Environment): Layer.Layer<RemoteHost> =>
-  Layer.succeed(RemoteHost, { connect: (target) => Effect.succeed(makeSession(target, make(target, env))) })
-
-/** Every target is this machine. */
-export const layer: Layer.Layer<RemoteHost> = layerWith({})

@@ -18,8 +18,6 @@ import { CommandTimeout, type ConnectFailure, type HostUnreachable } from "./Rem
 import { connectTo, unreachable } from "./SshConnection.ts"
 import { DialFailed, type Endpoint, type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
-export { SshSettings } from "./SshSettings.ts"
-
 /**
  * Connects to a target's host; the connection is closed with the scope. `root` is the project root, to which a relative
  * `sshKey` belongs. What the target leaves open is taken from ssh_config.

@@ -1,0 +1,17 @@
+/**
+ * This machine as a host.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as LocalTransport from "./LocalTransport.ts"
+import { RemoteHost } from "./RemoteHost.ts"
+import { makeSession } from "./session.ts"
+
+/** Every target is this machine; for tests the scripts may be given another environment. */
+export const layerWith = (env: Readonly<Record<string, string | undefined>>): Layer.Layer<RemoteHost> =>
+  Layer.succeed(RemoteHost, {
+    connect: (target) => Effect.succeed(makeSession(target, LocalTransport.make(target, env)))
+  })
+
+/** Every target is this machine. */
+export const layer: Layer.Layer<RemoteHost> = layerWith({})
