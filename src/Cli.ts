@@ -23,6 +23,7 @@ import { insistOnIntegrity } from "./commands/manage/host.ts"
 import * as manage from "./commands/manage.ts"
 import { jsonSchema, reports } from "./commands/reports.ts"
 import { rollback } from "./commands/rollback.ts"
+import { insistOnStatus, status } from "./commands/status.ts"
 import type { actions } from "./domain/Target.ts"
 import { answer, conversation } from "./terminal/Answer.ts"
 import { Prompt } from "./terminal/Prompt.ts"
@@ -207,6 +208,14 @@ const historyTask = Command.make(
 ).pipe(
   Command.withDescription(
     "Shows what was done to the target's host, by whom, and what came of it. Example: deployer history target=prod"
+  )
+)
+
+const statusTask = Command.make("status", { target }, (options) =>
+  Effect.flatMap(status(options), (report) => Effect.zipRight(answer(reports.status)(report), insistOnStatus(report)))
+).pipe(
+  Command.withDescription(
+    "Shows what is live on the target's host, how it is, and what is not as it should be. Example: deployer status target=prod"
   )
 )
 
@@ -395,6 +404,7 @@ export const command = Command.make("deployer", {
     rollbackTask,
     historyTask,
     doctorTask,
+    statusTask,
     manageTask,
     lockTask,
     unlockTask,

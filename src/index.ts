@@ -50,6 +50,7 @@ export {
 /** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
 export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"
 export { NothingToRollBackTo, type RollbackOptions, RollbackReport, rollback } from "./commands/rollback.ts"
+export { StatusBad, StatusReport, status } from "./commands/status.ts"
 
 // The services and their layers
 
@@ -173,8 +174,9 @@ export { decodeConfig } from "./workspace/decode.ts"
 // The domain
 
 export { Check } from "./domain/Checks.ts"
+export { Drift } from "./domain/Drift.ts"
 export { Current, DeadMan, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
-export { JournalEntry, JournalEvent, type Standing } from "./domain/Journal.ts"
+export { JournalEntry, JournalEvent, Standing } from "./domain/Journal.ts"
 export { Lock, LockDetails } from "./domain/Lock.ts"
 export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
 export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"

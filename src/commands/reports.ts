@@ -19,6 +19,7 @@ import { Pinned } from "./manage/pin.ts"
 import { Removal } from "./manage/removal.ts"
 import { ReleaseInfo, StoreInfo } from "./manage/store.ts"
 import { RollbackReport } from "./rollback.ts"
+import { StatusReport } from "./status.ts"
 import * as view from "./view.ts"
 
 /** JSON Schema (2020-12) of the documents of all commands. */
@@ -67,6 +68,7 @@ export const reports = {
   rollback: kind(RollbackReport, view.rollbackReport),
   history: kind(HistoryReport, view.historyReport),
   doctor: kind(DoctorReport, view.doctorReport),
+  status: kind(StatusReport, view.statusReport),
   lock,
   unlock: lock,
   start: action,

@@ -2,7 +2,7 @@
  * Reports as text for people. Pure but for the width of the terminal.
  */
 import type { JournalEvent } from "../domain/Journal.ts"
-import { lockOwner } from "../domain/Lock.ts"
+import { lockOwner, lockState } from "../domain/Lock.ts"
 import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
@@ -23,6 +23,7 @@ import type { Removal } from "./manage/removal.ts"
 import type { ReleaseInfo, StoreInfo } from "./manage/store.ts"
 import type { DocumentSchema } from "./reports.ts"
 import type { RollbackReport } from "./rollback.ts"
+import type { StatusReport } from "./status.ts"
 
 const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
   const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
@@ -231,6 +232,37 @@ export const doctorReport =
         ])
       })
     ].join("\n")
+
+/** What is live, how it is, and what is not as it should be; nothing is cut. */
+export const statusReport =
+  ({ address, armed, drift, free, health, live, lock, path, previous }: StatusReport): View =>
+  () =>
+    fields([
+      ["host", `${address}:${path}`],
+      [
+        "live",
+        live === undefined
+          ? "nothing"
+          : `${releaseLabel(live.release)}, deployed ${dateTime(live.release.deployedAt)} UTC, ${live.standing}`
+      ],
+      ["previous", previous === undefined ? "nothing to roll back to" : releaseLabel(previous)],
+      [
+        "health",
+        health === undefined
+          ? live && "the target has no check"
+          : `${health.ok ? "well" : "NOT well"} (${health.check}): ${health.detail}`
+      ],
+      ["lock", lock === undefined ? "nobody has it" : `${lockOwner(lock)}; ${lockState(lock)}`],
+      [
+        "dead-man",
+        armed === undefined
+          ? undefined
+          : `goes back from ${shortRef(armed.ref)} unless it is confirmed within ${duration(Math.max(0, armed.seconds) * 1000)}`
+      ],
+      ["disk", `${bytes(free)} free`],
+      ...drift.map(({ found }, index): readonly [string, string] => [index === 0 ? "drift" : "", found]),
+      ...(drift.length > 0 ? [] : [["drift", "none"] as const])
+    ])
 
 /** Nothing: what the command said was shown as it came. */
 export const actionReport =

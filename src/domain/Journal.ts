@@ -79,8 +79,24 @@ export const lineage = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<str
     }
   }, [])
 
+/** The last entry that says what `current` leads to; with `unlinked`: to nothing. Absent where the journal does not tell. */
+export const lastLink = (journal: ReadonlyArray<JournalEntry>): JournalEntry | undefined =>
+  journal.findLast(({ event }) => ["switched", "linked", "adopted", "rolledBack", "unlinked"].includes(event))
+
+/** The releases that the journal tells of, each once, but for those whose removal is the last that it tells. */
+export const notRemoved = (
+  journal: ReadonlyArray<JournalEntry>
+): ReadonlyArray<{ readonly name: typeof ReleaseName.Type; readonly ref: string }> => {
+  const last = new Map(journal.flatMap((entry) => (entry.release === undefined ? [] : [[entry.release.ref, entry]])))
+  return [...last.values()].flatMap(({ event, release }) =>
+    event === "removed" || release === undefined ? [] : [release]
+  )
+}
+
 /** What is known of a release: it was live and well, it failed when it was made live, or neither. */
-export type Standing = "healthy" | "unhealthy" | "unproven"
+export const Standing = Schema.Literal("healthy", "unhealthy", "unproven")
+/** What is known of a release. */
+export type Standing = typeof Standing.Type
 
 /** What the journal knows of a release. The last word on it counts. */
 export const standing = (journal: ReadonlyArray<JournalEntry>, ref: string): Standing => {

@@ -39,6 +39,12 @@ const failing = Effect.gen(function* () {
   host.onRun = () => ({ output: "no luck\n", exitCode: 7 })
 })
 
+const unlinked = Effect.gen(function* () {
+  yield* deployed
+  const host = yield* hostNamed()
+  host.files.remove(`${prodPath}/releases/current`)
+})
+
 const full = Effect.gen(function* () {
   yield* run("build target=prod")
   const host = yield* hostNamed()
@@ -172,6 +178,10 @@ const cases: Readonly<
   restart: {
     well: { ActionReport: { before: deployed, line: "restart target=prod" } },
     badly: { ActionFailed: { before: failing, line: "restart target=prod", status: 7 } }
+  },
+  status: {
+    well: { StatusReport: { before: deployed, line: "status target=prod" } },
+    badly: { StatusBad: { before: unlinked, line: "status target=prod", status: 1 } }
   },
   doctor: {
     well: { DoctorReport: { before: deployed, line: "doctor target=prod" } },

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { linkFault } from "../../domain/Drift.ts"
 import {
   Current,
   Damaged,
@@ -16,7 +17,7 @@ import { pinned, standing } from "../../domain/Journal.ts"
 import { Lock } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
-import { Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
+import { Ref, ReleaseName, Tag } from "../../domain/Release.ts"
 import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
@@ -301,21 +302,6 @@ const isKnown = (release: Removable): release is Removable & Pick<HostRelease, "
 const linkField = (state: Pick<HostState, "current" | "currentRelease">): { readonly link?: string } => {
   const link = linkFault(state)
   return link === undefined ? {} : { link }
-}
-
-const linkFault = ({ current, currentRelease }: Pick<HostState, "current" | "currentRelease">): string | undefined => {
-  switch (current._tag) {
-    case "Absent":
-      return "there is no current link"
-    case "Foreign":
-      return `current leads to ${current.to}, which is not a release`
-    case "Occupied":
-      return `current is a ${current.by}, not a link`
-    case "Linked":
-      return currentRelease === undefined
-        ? `current leads to ${shortRef(current.ref)}, which is gone or incomplete`
-        : undefined
-  }
 }
 
 const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releases: ReadonlyArray<Removable>) {

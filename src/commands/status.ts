@@ -1,0 +1,111 @@
+/**
+ * `status`: what is live on a target's host, how it is, and what is not as it should be.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Drift, drift } from "../domain/Drift.ts"
+import { DeadMan, HostRelease, previousRelease } from "../domain/HostState.ts"
+import { Standing, standing } from "../domain/Journal.ts"
+import { Lock } from "../domain/Lock.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
+import { connect } from "./connect.ts"
+import { attempt, healthLabel } from "./health.ts"
+import type { Named } from "./journal.ts"
+import { look } from "./onHost.ts"
+
+/** What a target's host is like now. */
+export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusReport", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  /** Absolute. */
+  path: Schema.String,
+  /** Absent: no complete release is current. */
+  live: Schema.optional(Schema.Struct({ release: HostRelease, standing: Standing })),
+  /** What a rollback goes to. */
+  previous: Schema.optional(HostRelease),
+  /** One attempt of the target's check; absent: it has none, or nothing is live. */
+  health: Schema.optional(
+    Schema.Struct({
+      /** In words. */
+      check: Schema.String,
+      ok: Schema.Boolean,
+      /** What was said. */
+      detail: Schema.String
+    })
+  ),
+  /** Who works on it, or keeps it for a purpose. */
+  lock: Schema.optional(Lock),
+  /** Bytes that can still be written. */
+  free: Schema.NonNegativeInt,
+  /** What the host goes back from by itself unless it is confirmed. */
+  armed: Schema.optional(DeadMan),
+  /** Where journal, link, trees and manifests contradict each other. */
+  drift: Schema.Array(Drift)
+}) {}
+
+/** Something on the host is not as it should be. */
+export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  /** What, in words. */
+  faults: Schema.Array(Schema.String),
+  /** What mends it. */
+  advice: Schema.Array(Drift.fields.advice)
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const { address, advice, faults, target } = this
+    const count = faults.length === 1 ? "1 thing is" : `${faults.length} things are`
+    const remedies = {
+      link: `make a whole release current with deployer manage ln ref=REF target=${target}, or deploy one`,
+      move: "move away what is in place of the link, and deploy again",
+      deploy: `deploy again, or go back with deployer rollback target=${target}`,
+      remove: `remove broken releases with deployer manage integrity -f target=${target}`,
+      history: `see what was done there with deployer history target=${target}`
+    }
+    return `${count} wrong on ${address} (${faults.join("; ")}): ${advice.map((word) => remedies[word]).join("; ")}`
+  }
+}
+
+/** What is live on a target's host, how it is, and what is not as it should be. Changes nothing. */
+export const status = Effect.fn("status")(function* (options: { readonly target: string }) {
+  const session = yield* connect(options.target)
+  const state = yield* look(session)
+  const live = state.currentRelease
+  const previous = previousRelease(state)
+  const health = live === undefined ? undefined : yield* healthOf(session, live)
+  return StatusReport.make({
+    target: session.target.key,
+    address: session.address,
+    path: state.path,
+    ...(live === undefined ? {} : { live: { release: live, standing: standing(state.journal, live.ref) } }),
+    ...(previous === undefined ? {} : { previous }),
+    ...(health === undefined ? {} : { health }),
+    ...(state.lock === undefined ? {} : { lock: state.lock }),
+    free: state.freeBytes,
+    ...(state.armed === undefined ? {} : { armed: state.armed }),
+    drift: drift(state)
+  })
+}, Effect.scoped)
+
+/** A host that is in no state to be checked is not well, and has yet to be reported. */
+const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named) {
+  const { health } = session.target
+  if (health === undefined) return undefined
+  const time = Duration.min(health.timeout, Duration.seconds(10))
+  const { detail, ok } = yield* attempt(session, live, health, time).pipe(
+    Effect.catchTag("HostStepFailed", ({ message }) => Effect.succeed({ ok: false, detail: message }))
+  )
+  return { check: healthLabel(health), ok, detail }
+})
+
+/** Fails where something is wrong: for scripts, whose users look at the exit status. */
+export const insistOnStatus = ({ address, drift, health, target }: StatusReport): Effect.Effect<void, StatusBad> => {
+  const ill = health === undefined || health.ok ? [] : [`${health.check}: ${health.detail}`]
+  const advice = [...drift.map(({ advice }) => advice), ...ill.map(() => "deploy" as const)]
+  const faults = [...ill, ...drift.map(({ found }) => found)]
+  return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(advice)] })
+}

@@ -1,0 +1,165 @@
+/**
+ * Where the journal, the link, and the folders of a host contradict each other, and what was left in the middle. Pure.
+ */
+import * as Schema from "effect/Schema"
+import type { HostState } from "./HostState.ts"
+import { isSettled, type JournalEntry, journalTail, lastLink, notRemoved, standing } from "./Journal.ts"
+import { staleAfterSeconds } from "./Lock.ts"
+import { duration } from "./Quantity.ts"
+import { Ref, type ReleaseName, shortRef } from "./Release.ts"
+
+/** One thing that is not as it should be. */
+export class Drift extends Schema.Class<Drift>("Drift")({
+  kind: Schema.Literal(
+    /** `current` leads to nothing, to something foreign, is none, or is missing. */
+    "link",
+    /** The journal tells of another release as the last one that became current. */
+    "journal",
+    /** The journal has lines that are none. */
+    "torn",
+    /** A release that was live and healthy, and that nobody removed, is not there. */
+    "gone",
+    /** The record of a release cannot be read. */
+    "damaged",
+    /** A deployment did not finish. */
+    "unfinished",
+    /** A dead-man's switch should have acted by now. */
+    "overdue",
+    /** What comes after the switch to the current release was not done. */
+    "unsettled",
+    /** The current release failed. */
+    "unhealthy"
+  ),
+  /** The release that it is about. */
+  ref: Schema.optional(Ref),
+  /** What was found, in words. */
+  found: Schema.String,
+  /** What to do: link a release, move away what is in the way, deploy again, remove what is broken, or see what was done. */
+  advice: Schema.Literal("link", "move", "deploy", "remove", "history")
+}) {}
+
+type Facts = readonly [found: string, ref?: string]
+
+const made = (kind: Drift["kind"], advice: Drift["advice"], facts: ReadonlyArray<Facts>): ReadonlyArray<Drift> =>
+  facts.map(([found, ref]) => Drift.make({ kind, advice, found, ...(ref === undefined ? {} : { ref }) }))
+
+/** What is wrong with the link; absent where it leads to a complete release. */
+export const linkFault = ({
+  current,
+  currentRelease
+}: Pick<HostState, "current" | "currentRelease">): string | undefined => {
+  switch (current._tag) {
+    case "Absent":
+      return "there is no current link"
+    case "Foreign":
+      return `current leads to ${current.to}, which is not a release`
+    case "Occupied":
+      return `current is a ${current.by}, not a link`
+    case "Linked":
+      return currentRelease === undefined
+        ? `current leads to ${shortRef(current.ref)}, which is gone or incomplete`
+        : undefined
+  }
+}
+
+/** All of it, the gravest first. */
+export const drift = (state: HostState): ReadonlyArray<Drift> => [
+  ...made("link", state.current._tag === "Occupied" ? "move" : "link", link(state)),
+  ...made("overdue", "deploy", overdue(state)),
+  ...(isBusy(state)
+    ? []
+    : [...made("unhealthy", "deploy", unhealthy(state)), ...made("unsettled", "deploy", unsettled(state))]),
+  ...made("journal", "history", otherInJournal(state)),
+  ...made(
+    "gone",
+    "history",
+    gone(state).map(({ name, ref }) => [`${name} ${shortRef(ref)} was live and healthy, and its folder is gone`, ref])
+  ),
+  ...(isBusy(state) ? [] : made("unfinished", "deploy", unfinished(state))),
+  ...made("damaged", "remove", damaged(state)),
+  ...made("torn", "history", torn(state))
+]
+
+/** Somebody works on it right now: what is unfinished is theirs. */
+const isBusy = ({ lock }: HostState): boolean =>
+  lock !== undefined && lock.details?.held !== true && lock.idleSeconds < staleAfterSeconds
+
+/** Whether the journal says that some release is live, though there is no link at all. */
+const isMissing = ({ current, journal }: HostState): boolean =>
+  current._tag === "Absent" && lastLink(journal)?.release !== undefined && lastLink(journal)?.event !== "unlinked"
+
+const link = (state: HostState): ReadonlyArray<Facts> => {
+  const fault = linkFault(state)
+  return fault === undefined || (state.current._tag === "Absent" && !isMissing(state)) ? [] : [[fault]]
+}
+
+const overdue = ({ armed }: HostState): ReadonlyArray<Facts> =>
+  armed === undefined || armed.seconds > -staleAfterSeconds
+    ? []
+    : [
+        [
+          `the host should have gone back from ${shortRef(armed.ref)} by itself ${duration(-armed.seconds * 1000)} ago, and did not`,
+          armed.ref
+        ]
+      ]
+
+const unhealthy = ({ currentRelease, journal }: HostState): ReadonlyArray<Facts> =>
+  currentRelease === undefined || standing(journal, currentRelease.ref) !== "unhealthy"
+    ? []
+    : [[`${currentRelease.name} ${shortRef(currentRelease.ref)} is current, though it failed`, currentRelease.ref]]
+
+const unsettled = ({ currentRelease, journal }: HostState): ReadonlyArray<Facts> =>
+  currentRelease === undefined || !journalTells(journal, currentRelease.ref) || isSettled(journal, currentRelease.ref)
+    ? []
+    : [
+        [
+          `what comes after the switch to ${currentRelease.name} ${shortRef(currentRelease.ref)} was not done`,
+          currentRelease.ref
+        ]
+      ]
+
+const journalTells = (journal: ReadonlyArray<JournalEntry>, ref: string): boolean => {
+  const last = lastLink(journal)
+  return last?.event !== "unlinked" && last?.release?.ref === ref
+}
+
+const otherInJournal = ({ current, journal, torn }: HostState): ReadonlyArray<Facts> => {
+  if (current._tag !== "Linked" || journalTells(journal, current.ref)) return []
+  const last = lastLink(journal)
+  // Only the end of the journal is seen: what it does not tell of may stand further up.
+  if (last === undefined && journal.length + torn >= journalTail) return []
+  const told =
+    last?.release === undefined
+      ? "does not tell how any release became current"
+      : last.event === "unlinked"
+        ? "says that the link was taken away"
+        : `says that ${last.release.name} ${shortRef(last.release.ref)} is`
+  return [[`current leads to ${shortRef(current.ref)}, and the journal ${told}`, current.ref]]
+}
+
+/** The releases that were live and healthy, that nobody removed, and of which nothing is left. */
+export const gone = ({
+  damaged,
+  journal,
+  releases,
+  unfinished
+}: HostState): ReadonlyArray<{ readonly name: typeof ReleaseName.Type; readonly ref: string }> => {
+  const present = new Set([...releases, ...unfinished, ...damaged].map(({ ref }) => ref))
+  return notRemoved(journal).filter(({ ref }) => !present.has(ref) && standing(journal, ref) === "healthy")
+}
+
+const unfinished = ({ current, unfinished }: HostState): ReadonlyArray<Facts> =>
+  unfinished
+    .filter(({ kind, ref }) => kind === "upload" || current._tag !== "Linked" || current.ref !== ref)
+    .map(({ kind, ref }) => [
+      kind === "upload"
+        ? `an upload of ${shortRef(ref)} did not finish`
+        : `${shortRef(ref)} was unpacked, and its deployment did not finish`,
+      ref
+    ])
+
+const damaged = ({ damaged }: HostState): ReadonlyArray<Facts> =>
+  damaged.map(({ detail, ref }) => [`the record of ${shortRef(ref)} cannot be read (${detail})`, ref])
+
+const torn = ({ torn }: HostState): ReadonlyArray<Facts> =>
+  torn === 0 ? [] : [[`${torn} ${torn === 1 ? "line" : "lines"} of the journal cannot be read`]]

@@ -1,0 +1,66 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { httpAnswer } from "../../src/host/MemoryHost.ts"
+import { built, hostNamed, prodPath, run, usualConfig, world } from "../kit/world.ts"
+
+const prod = { host: "host.test", user: "deploy", name: "my_app", path: prodPath }
+const checked = {
+  ...usualConfig,
+  targets: { prod: { ...prod, health: { http: "http://127.0.0.1:4000/", successes: 1, interval: 1 } } }
+}
+
+describe("status", () => {
+  it.scoped("shows what is live and well, and what a rollback goes to", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      const none = yield* run("status target=prod")
+      assert.strictEqual(none.status, 1)
+      assert.match(none.stderr, /There is nothing of deployer's at \/srv\/my_app/)
+      host.onDial = () => () => httpAnswer(200)
+      const one = yield* built
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+      const ran = yield* run("status target=prod")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stdout, new RegExp(`^live +my_app ${one.ref.slice(0, 8)}, deployed .* UTC, healthy$`, "m"))
+      assert.match(ran.stdout, /^previous +nothing to roll back to$/m)
+      assert.match(ran.stdout, /^health +well \(GET http:\/\/127\.0\.0\.1:4000\/\): 200/m)
+      assert.match(ran.stdout, /^lock +nobody has it\ndisk +1\.0 GB free\ndrift +none\n$/m)
+      host.onDial = () => () => httpAnswer(503, "starting")
+      const ill = yield* run("status target=prod")
+      assert.strictEqual(ill.status, 1)
+      assert.match(ill.stdout, /^health +NOT well .*503/m)
+      assert.match(ill.stderr, /1 thing is wrong on deploy@host\.test \(GET .*503.*\): deploy again, or go back/)
+    }).pipe(
+      Effect.provide(
+        world({
+          config: {
+            ...checked,
+            targets: {
+              prod: { ...checked.targets.prod, health: { http: "http://127.0.0.1:4000/", successes: 1, interval: 1 } }
+            }
+          }
+        })
+      )
+    )
+  )
+
+  it.scoped("names what drifted, says what mends it, and takes no lock", () =>
+    Effect.gen(function* () {
+      yield* built
+      yield* run("deploy target=prod yes")
+      const host = yield* hostNamed()
+      host.files.remove(`${prodPath}/releases/current`)
+      host.plantUpload(prodPath, { ref: "C".repeat(32), content: new Uint8Array(5) })
+      host.steps.length = 0
+      const ran = yield* run("status target=prod")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stdout, /^live +nothing\n/m)
+      assert.match(ran.stdout, /^drift +there is no current link\n +an upload of CCCCCCCC did not finish\n$/m)
+      assert.match(
+        ran.stderr,
+        /^deployer: 2 things are wrong on deploy@host\.test \(there is no current link; an upload of CCCCCCCC did not finish\): make a whole release current with deployer manage ln ref=REF target=prod, or deploy one; deploy again/m
+      )
+      assert.deepStrictEqual(host.steps, ["inspect"])
+    }).pipe(Effect.provide(world()))
+  )
+})

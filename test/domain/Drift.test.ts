@@ -1,0 +1,77 @@
+import { assert, describe, it } from "@effect/vitest"
+import { drift } from "../../src/domain/Drift.ts"
+import { DeadMan, type HostState, Unfinished } from "../../src/domain/HostState.ts"
+import type { JournalEvent } from "../../src/domain/Journal.ts"
+import { Lock } from "../../src/domain/Lock.ts"
+import { hostRelease, hostState, journalEntry, refOf } from "../kit/samples.ts"
+
+const entry = (event: JournalEvent, digit: string) =>
+  journalEntry({ event, release: { name: "my_app", ref: refOf(digit) } })
+
+/** A went live and well, then B. */
+const live = [entry("switched", "A"), entry("healthy", "A"), entry("switched", "B"), entry("healthy", "B")]
+const a = hostRelease({ ref: refOf("A") })
+const b = hostRelease({ ref: refOf("B"), serial: 2 })
+
+const host = (fields: Parameters<typeof hostState>[0] = {}): HostState =>
+  hostState({ current: { _tag: "Linked", ref: refOf("B") }, releases: [a, b], journal: live, ...fields })
+
+const kinds = (fields: Parameters<typeof hostState>[0] = {}) =>
+  drift(host(fields)).map(({ kind, ref }) => (ref === undefined ? kind : `${kind} ${ref[0]}`))
+
+const unfinished = [
+  Unfinished.make({ ref: refOf("C"), kind: "upload", received: 5 }),
+  Unfinished.make({ ref: refOf("D"), kind: "release", received: 0 })
+]
+const linkedTo = (digit: string) => ({ _tag: "Linked", ref: refOf(digit) }) as const
+
+describe("drift", () => {
+  it("is none on a host that is as the journal tells", () => {
+    assert.deepStrictEqual(kinds(), [])
+    assert.deepStrictEqual(drift(hostState()), [])
+    assert.deepStrictEqual(kinds({ current: { _tag: "Absent" }, journal: [...live, entry("unlinked", "B")] }), [])
+    assert.deepStrictEqual(
+      kinds({
+        current: linkedTo("A"),
+        journal: [...live, entry("unhealthy", "B"), entry("rolledBack", "A"), entry("healthy", "A")]
+      }),
+      []
+    )
+    assert.deepStrictEqual(kinds({ releases: [b], journal: [...live, entry("removed", "A")] }), [])
+  })
+
+  it("is a link that is missing, leads nowhere or to something foreign, or is none", () => {
+    assert.deepStrictEqual(kinds({ current: { _tag: "Absent" } }), ["link"])
+    assert.deepStrictEqual(kinds({ current: linkedTo("F") }), ["link", "journal F"])
+    assert.deepStrictEqual(kinds({ current: { _tag: "Foreign", to: "/opt" } }), ["link"])
+    assert.strictEqual(drift(host({ current: { _tag: "Occupied", by: "directory" } }))[0]?.advice, "move")
+  })
+
+  it("is a journal that tells of another release, of none, or that the link was taken away", () => {
+    assert.deepStrictEqual(kinds({ current: linkedTo("A") }), ["journal A"])
+    assert.deepStrictEqual(kinds({ journal: [] }), ["journal B"])
+    assert.deepStrictEqual(kinds({ journal: [...live, entry("unlinked", "B")] }), ["journal B"])
+    assert.deepStrictEqual(kinds({ torn: 2 }), ["torn"])
+    // Of what stands further up than the end that is seen nothing is known.
+    assert.deepStrictEqual(kinds({ journal: [], torn: 500 }), ["torn"])
+  })
+
+  it("is what is gone, unfinished, overdue, unsettled or unhealthy", () => {
+    assert.deepStrictEqual(kinds({ releases: [b] }), ["gone A"])
+    assert.deepStrictEqual(kinds({ unfinished }), ["unfinished C", "unfinished D"])
+    const damaged = [{ ref: refOf("A"), detail: "it is empty" }]
+    assert.deepStrictEqual(kinds({ releases: [b], damaged }), ["damaged A"])
+    const armed = { id: "1.1", ref: refOf("B"), back: refOf("A") }
+    assert.deepStrictEqual(kinds({ armed: DeadMan.make({ ...armed, seconds: 20 }) }), [])
+    assert.deepStrictEqual(kinds({ armed: DeadMan.make({ ...armed, seconds: -600 }) }), ["overdue B"])
+    assert.deepStrictEqual(kinds({ journal: live.slice(0, 3) }), ["unsettled B"])
+    assert.deepStrictEqual(kinds({ journal: [...live, entry("unhealthy", "B")] }), ["unhealthy B"])
+  })
+
+  it("is nothing that a deployment at work leaves for a moment", () => {
+    const lock = Lock.make({ token: 3, idleSeconds: 2 })
+    assert.deepStrictEqual(kinds({ unfinished, journal: live.slice(0, 3), lock }), [])
+    const dead = Lock.make({ token: 3, idleSeconds: 200 })
+    assert.deepStrictEqual(kinds({ unfinished, lock: dead }), ["unfinished C", "unfinished D"])
+  })
+})
