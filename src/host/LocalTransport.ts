@@ -11,8 +11,9 @@ import { address as addressOf, type Target } from "../domain/Target.ts"
 import * as ChildProcess from "../internal/process.ts"
 import * as Tcp from "../internal/tcp.ts"
 import { PromptUnavailable } from "../terminal/Prompt.ts"
+import { DialFailed } from "./Endpoint.ts"
 import { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
-import { DialFailed, type Exec, type ExecResult, type Transport } from "./Transport.ts"
+import type { Exec, ExecResult, Transport } from "./Transport.ts"
 
 /** The most that is kept of the standard output, in bytes. */
 const mostStdout = 64 * 1024 * 1024

@@ -16,11 +16,12 @@ import { address as addressOf, type Target } from "../domain/Target.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { answering } from "../internal/tcp.ts"
 import { unpackTarball } from "../internal/unpackTarball.ts"
+import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
 import { CommandTimeout, type ConnectFailure, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
 import * as scripts from "./scripts.ts"
 import { loginPath, makeSession } from "./session.ts"
-import { DialFailed, type Endpoint, type Exec, type ExecResult, type Transport } from "./Transport.ts"
+import type { Exec, ExecResult, Transport } from "./Transport.ts"
 
 /** The steps of a session, by the names of its members. */
 export type MemoryStep =

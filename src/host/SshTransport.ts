@@ -14,9 +14,10 @@ import { rawTerminal } from "../internal/rawTerminal.ts"
 import * as Ssh from "../internal/ssh.ts"
 import type { Duplex } from "../internal/tcp.ts"
 import { type Prompt, PromptUnavailable } from "../terminal/Prompt.ts"
+import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { CommandTimeout, type ConnectFailure, type HostUnreachable } from "./RemoteHost.ts"
 import { connectTo, unreachable } from "./SshConnection.ts"
-import { DialFailed, type Endpoint, type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
+import { type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
 /**
  * Connects to a target's host; the connection is closed with the scope. `root` is the project root, to which a relative

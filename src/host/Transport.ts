@@ -1,11 +1,11 @@
 /**
  * How words reach a host's shell: the one thing in which SSH and this machine differ.
  */
-import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Duplex } from "../internal/tcp.ts"
 import type { PromptFailure } from "../terminal/Prompt.ts"
+import type { DialFailed, Endpoint } from "./Endpoint.ts"
 import type { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 
 /**
@@ -37,20 +37,6 @@ export interface ExecResult {
   /** The last 8 KiB. Empty with `onOutput`. */
   readonly stderr: string
 }
-
-/** Where a program listens, by its name or address on the host's own network. */
-export interface Endpoint {
-  readonly host: string
-  readonly port: number
-}
-
-/** The host is there, but the endpoint could not be connected to from it. `prohibited`: the host does not pass connections on. */
-export class DialFailed extends Data.TaggedError("DialFailed")<{
-  readonly to: Endpoint
-  readonly reason: "refused" | "unreachable" | "prohibited"
-  /** In the host's words, not cleaned. */
-  readonly detail: string
-}> {}
 
 /** A connection to one host. */
 export interface Transport {

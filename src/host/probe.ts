@@ -4,9 +4,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { httpGet } from "../internal/httpGet.ts"
+import type { DialFailed, Endpoint } from "./Endpoint.ts"
 import type { HostUnreachable, Probe, Probed } from "./RemoteHost.ts"
 import { clean } from "./reply.ts"
-import type { DialFailed, Endpoint, Transport } from "./Transport.ts"
+import type { Transport } from "./Transport.ts"
 
 /** Characters of a body that are shown. */
 const mostBody = 1000
