@@ -41,6 +41,8 @@ export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusRepo
   free: Schema.NonNegativeInt,
   /** What the host goes back from by itself unless it is confirmed. */
   armed: Schema.optional(DeadMan),
+  /** What the live release lacks of its manifest, one line each; no file is read. */
+  faults: Schema.Array(Schema.String),
   /** Where journal, link, trees and manifests contradict each other. */
   drift: Schema.Array(Drift)
 }) {}
@@ -77,6 +79,7 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
   const live = state.currentRelease
   const previous = previousRelease(state)
   const health = live === undefined ? undefined : yield* healthOf(session, live)
+  const verdicts = live === undefined ? [] : yield* session.verify([live.ref], "paths")
   return StatusReport.make({
     target: session.target.key,
     address: session.address,
@@ -87,6 +90,7 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
     ...(state.lock === undefined ? {} : { lock: state.lock }),
     free: state.freeBytes,
     ...(state.armed === undefined ? {} : { armed: state.armed }),
+    faults: verdicts.flatMap(({ faults }) => faults),
     drift: drift(state)
   })
 }, Effect.scoped)
@@ -103,9 +107,20 @@ const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named)
 })
 
 /** Fails where something is wrong: for scripts, whose users look at the exit status. */
-export const insistOnStatus = ({ address, drift, health, target }: StatusReport): Effect.Effect<void, StatusBad> => {
+export const insistOnStatus = ({
+  address,
+  drift,
+  health,
+  target,
+  ...report
+}: StatusReport): Effect.Effect<void, StatusBad> => {
   const ill = health === undefined || health.ok ? [] : [`${health.check}: ${health.detail}`]
-  const advice = [...drift.map(({ advice }) => advice), ...ill.map(() => "deploy" as const)]
-  const faults = [...ill, ...drift.map(({ found }) => found)]
+  const broken = report.faults.length === 0 ? [] : [`the live release: ${report.faults.slice(0, 3).join(", ")}`]
+  const advice = [
+    ...broken.map(() => "remove" as const),
+    ...drift.map(({ advice }) => advice),
+    ...ill.map(() => "deploy" as const)
+  ]
+  const faults = [...broken, ...ill, ...drift.map(({ found }) => found)]
   return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(advice)] })
 }

@@ -235,7 +235,7 @@ export const doctorReport =
 
 /** What is live, how it is, and what is not as it should be; nothing is cut. */
 export const statusReport =
-  ({ address, armed, drift, free, health, live, lock, path, previous }: StatusReport): View =>
+  ({ address, armed, drift, faults, free, health, live, lock, path, previous }: StatusReport): View =>
   () =>
     fields([
       ["host", `${address}:${path}`],
@@ -260,6 +260,7 @@ export const statusReport =
           : `goes back from ${shortRef(armed.ref)} unless it is confirmed within ${duration(Math.max(0, armed.seconds) * 1000)}`
       ],
       ["disk", `${bytes(free)} free`],
+      ["files", live && (faults.length === 0 ? "all there" : faults.join(", "))],
       ...drift.map(({ found }, index): readonly [string, string] => [index === 0 ? "drift" : "", found]),
       ...(drift.length > 0 ? [] : [["drift", "none"] as const])
     ])

@@ -531,7 +531,7 @@ const unpack: Answer = (question) => {
   return note(question)
 }
 
-const check = (host: MemoryHost, tree: string, manifest: string): ReadonlyArray<string> => {
+const check = (host: MemoryHost, tree: string, manifest: string, hashes = true): ReadonlyArray<string> => {
   const faults: Array<string> = []
   const expect = (path: string, holds: (at: string) => boolean) => {
     const at = `${tree}/${path}`
@@ -552,7 +552,10 @@ const check = (host: MemoryHost, tree: string, manifest: string): ReadonlyArray<
     else if (line.startsWith("end ")) whole = line === `end ${lines}`
     else {
       const [sum, ...path] = line.split("  ")
-      expect(path.join("  "), (at) => realFile(host, at) && sha256(host.files.bytes(at) ?? new Uint8Array(0)) === sum)
+      expect(
+        path.join("  "),
+        (at) => realFile(host, at) && (!hashes || sha256(host.files.bytes(at) ?? new Uint8Array(0)) === sum)
+      )
     }
     lines += 1
   }
@@ -686,15 +689,16 @@ const discard: Answer = (question) => {
   return []
 }
 
-const verify: Answer = ({ args, host, releases }) =>
-  args.flatMap((ref) => {
+const verify: Answer = ({ args: [depth, ...refs], host, releases }) =>
+  refs.flatMap((ref) => {
     const folder = `${releases}/deployer_${ref}`
     if (!realDirectory(host, folder)) return [`verdict ${ref}`, `fault ${ref} missing deployer_${ref}`]
     const unrecorded = realFile(host, `${folder}/.deployer_release.json`) ? [] : ["missing .deployer_release.json"]
     const manifest = realFile(host, `${folder}/.deployer_manifest`)
       ? host.files.read(`${folder}/.deployer_manifest`)
       : undefined
-    const faults = manifest === undefined ? ["missing .deployer_manifest"] : check(host, folder, manifest)
+    const faults =
+      manifest === undefined ? ["missing .deployer_manifest"] : check(host, folder, manifest, depth === "files")
     return [`verdict ${ref}`, ...[...unrecorded, ...faults].map((fault) => `fault ${ref} ${fault}`)]
   })
 

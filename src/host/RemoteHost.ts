@@ -323,8 +323,13 @@ export interface HostSession {
   readonly remove: (refs: ReadonlyArray<string>, entries?: Entries) => Effect.Effect<void, StepFailure>
   /** Removes what an unfinished deployment left. A folder that `current` leads to is left, and that is a failure. */
   readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
-  /** Compares releases with their manifests, file by file. */
-  readonly verify: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>
+  /**
+   * Compares releases with their manifests, file by file; with `paths` only what is there and of which type, which takes no time.
+   */
+  readonly verify: (
+    refs: ReadonlyArray<string>,
+    depth?: "paths" | "files"
+  ) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>
   /** Bytes that each release takes on the host's disk. */
   readonly usage: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>
   /** Writes into the host's journal what needs no step of its own. */

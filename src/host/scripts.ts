@@ -114,7 +114,8 @@ is_current() {
 `
 
 /**
- * `sum` prints the SHA-256 of a file; `check dir manifest` prints `missing path` or `changed path` for all that differs.
+ * `sum` prints the SHA-256 of a file; `check dir manifest` prints `missing path` or `changed path` for all that differs;
+ * with a third word `paths` it reads no file but the manifest.
  * Files of one manifest are hashed by one process where the tool can do that.
  */
 const sums = `
@@ -165,7 +166,7 @@ check() (
   # Nothing may follow the end, and no line may escape the hashing below.
   hashed=$(file_lines "$2" | wc -l)
   [ "$whole" = yes ] && [ -z "$line" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
-  [ "$files" -gt 0 ] || exit 0
+  [ "$files" -gt 0 ] && [ "\${3-}" != paths ] || exit 0
   if out=$(file_lines "$2" | all_match); then exit 0; fi
   # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.
   names=$(printf "%s\\n" "$out" | sed -n "s/: FAILED[^:]*$//p")
@@ -646,9 +647,10 @@ fi
 finish
 `
 
-/** Compares releases with their manifests. `$1` path, then refs. */
+/** Compares releases with their manifests. `$1` path, `$2` files, or paths: nothing is hashed, then refs. */
 export const verify = `${prelude}${tools}${sums}${enter}
-shift
+depth=$2
+shift 2
 for ref; do
   say "verdict $ref"
   folder=deployer_$ref
@@ -656,7 +658,7 @@ for ref; do
   real_file "$folder/.deployer_release.json" || say "fault $ref missing .deployer_release.json"
   real_file "$folder/.deployer_manifest" && [ -r "$folder/.deployer_manifest" ] ||
     { say "fault $ref missing .deployer_manifest"; continue; }
-  check "$folder" "$PWD/$folder/.deployer_manifest" | sed "s/^/fault $ref /"
+  check "$folder" "$PWD/$folder/.deployer_manifest" "$depth" | sed "s/^/fault $ref /"
 done
 finish
 `

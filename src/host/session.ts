@@ -328,10 +328,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
       change({ step: "remove an unfinished deployment", script: scripts.discard, args: [ref, kind] }, Reply.done)
     ),
-    verify: Effect.fn("RemoteHost.verify")((refs) =>
+    verify: Effect.fn("RemoteHost.verify")((refs, depth = "files") =>
       refs.length === 0
         ? Effect.succeed([])
-        : ask({ step: "check the releases", script: scripts.verify, args: refs }, Reply.verdicts(refs))
+        : ask({ step: "check the releases", script: scripts.verify, args: [depth, ...refs] }, Reply.verdicts(refs))
     ),
     usage: Effect.fn("RemoteHost.usage")((refs) =>
       refs.length === 0

@@ -24,7 +24,16 @@ describe("status", () => {
       assert.match(ran.stdout, new RegExp(`^live +my_app ${one.ref.slice(0, 8)}, deployed .* UTC, healthy$`, "m"))
       assert.match(ran.stdout, /^previous +nothing to roll back to$/m)
       assert.match(ran.stdout, /^health +well \(GET http:\/\/127\.0\.0\.1:4000\/\): 200/m)
-      assert.match(ran.stdout, /^lock +nobody has it\ndisk +1\.0 GB free\ndrift +none\n$/m)
+      assert.match(ran.stdout, /^lock +nobody has it\ndisk +1\.0 GB free\nfiles +all there\ndrift +none\n$/m)
+      const version = `${prodPath}/releases/current/my_app/version`
+      const before = host.files.read(version) ?? ""
+      host.files.remove(version)
+      const broken = yield* run("status target=prod")
+      assert.match(
+        broken.stderr,
+        /1 thing is wrong on .* \(the live release: missing my_app\/version\): remove broken releases/
+      )
+      host.files.write(version, before)
       host.onDial = () => () => httpAnswer(503, "starting")
       const ill = yield* run("status target=prod")
       assert.strictEqual(ill.status, 1)

@@ -661,6 +661,11 @@ export const contract = (
           files.remove(`${folder}/big`)
           files.link(`${folder}/big`, "version")
           files.write(`${folder}/log of the application`, "")
+          const [seen] = yield* session.verify([odd.ref], "paths")
+          assert.sameMembers(
+            [...(seen?.faults ?? [])],
+            ["missing my_app/empty", "changed my_app/latest", "changed my_app/big"]
+          )
           const [verdict, other] = yield* session.verify([odd.ref, two.ref])
           assert.sameMembers(
             [...(verdict?.faults ?? [])],
