@@ -82,10 +82,19 @@ export interface Wanted {
 
 /**
  * What deployments of other releases left unfinished: the user is asked about these. A folder that `current` leads to is
- * live, whatever is missing in it, and never among them.
+ * live, whatever is missing in it, and never among them; nor is an upload of a release that is there.
  */
 export const unfinishedOthers = (state: HostState, release: Pick<Release, "ref">): ReadonlyArray<Unfinished> =>
-  state.unfinished.filter(({ kind, ref }) => ref !== release.ref && !(kind === "release" && isLinked(state, ref)))
+  state.unfinished.filter(
+    (unfinished) =>
+      unfinished.ref !== release.ref &&
+      !isNeedless(state, unfinished) &&
+      !(unfinished.kind === "release" && isLinked(state, unfinished.ref))
+  )
+
+/** An upload of a release that has been completed since. */
+const isNeedless = (state: HostState, { kind, ref }: Unfinished): boolean =>
+  kind === "upload" && state.releases.some((release) => release.ref === ref)
 
 /** What of a release is on the host already. */
 const found = (state: HostState, release: Release) => {
@@ -126,8 +135,10 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   const { from, named, own, part, present, replaced } = found(state, release)
 
   const steps: Array<Step> = []
-  const stale = own.filter(
-    (unfinished) => unfinished.kind === "upload" && (present !== undefined || named || unfinished !== part)
+  const stale = state.unfinished.filter(
+    (unfinished) =>
+      isNeedless(state, unfinished) ||
+      (own.includes(unfinished) && unfinished.kind === "upload" && (named || unfinished !== part))
   )
   if (replaced) {
     steps.push({ _tag: "Discard", unfinished: Unfinished.make({ ref: release.ref, kind: "damaged", received: 0 }) })

@@ -705,11 +705,14 @@ exec sh -c "$4" </dev/null
 /**
  * Takes the lock, answers, and keeps it for as long as standard input stays open: each line of it is a sign of life, its end (also that
  * of the connection) gives the lock back. `$1` path, `$2` details, `$3` seconds after which a lock without a sign of life is taken
- * over, `$4` `taken`, or `held`: kept on purpose, and for good, `$5` entries for the journal where it is held or taken over.
+ * over, `$4` `taken`, or `held`: kept on purpose, and for good, `$5` entries for the journal where it is held or taken over. Sweeps what
+ * dead commands left.
  */
-export const lock = `${prelude}${locking}${journal}
+export const lock = `${prelude}${locking}${journal}${tools}
 entries=$5 before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
+# Whoever asked may be gone before the answer: then the lock is given back, so nothing may end this before that.
+trap "" HUP PIPE
 tries=0
 while :; do
   top
@@ -722,7 +725,13 @@ while :; do
   fi
   mine=$((token + 1)) before=$state
   new=$base/config/.lock.$$
-  err=$({ live "$mine" && printf "%s %s\\n" "$4" "$2" > "$new"; } 2>&1) || { rm -f "$new"; fail "$err"; }
+  if ! err=$({ live "$mine" && printf "%s %s\\n" "$4" "$2" > "$new"; } 2>&1); then
+    rm -f "$new"
+    # Whoever takes the lock sweeps the files of all others.
+    tries=$((tries + 30))
+    [ "$tries" -lt 100 ] || fail "$err"
+    continue
+  fi
   if err=$(ln "$new" "$base/config/lock.$mine" 2>&1); then
     rm -f "$new"
     top
@@ -743,12 +752,15 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   n=\${old##*.}
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
-rm -f "$releases"/.current.*
+# What would be renamed or linked: so whoever had the lock before does not get through with it any more.
+rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$releases"/.current.* "$releases"/deployer_*/.deployer_release.json.*
+for trash in "$releases"/.trash_*; do
+  [ ! -e "$trash" ] || wipe "$trash"
+done
 [ "$4 $before" = "taken free" ] || note
 say "token $mine"
 [ "$4" = held ] && finish
 say "${replyEnd}"
-trap "" HUP PIPE
 while IFS= read -r line; do
   top
   [ "$token" -eq "$mine" ] && [ "$state" = taken ] || { say "lost"; exit 0; }

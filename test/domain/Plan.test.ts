@@ -5,7 +5,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import { checks } from "../../src/domain/Checks.ts"
 import { HostState, Unfinished } from "../../src/domain/HostState.ts"
-import { needsOf, plan, type Wanted } from "../../src/domain/Plan.ts"
+import { needsOf, plan, unfinishedOthers, type Wanted } from "../../src/domain/Plan.ts"
 import { Metadata, Release } from "../../src/domain/Release.ts"
 import * as sample from "../kit/samples.ts"
 
@@ -118,6 +118,16 @@ describe("plan", () => {
     ])
     const live = sample.hostState({ damaged, current: { _tag: "Linked", ref: sample.refOf("A") } })
     assert.deepStrictEqual(steps(live), ["Record", "Settle"])
+  })
+
+  it("removes without a question what was uploaded of a release that is there", () => {
+    const needless = unfinished({ ref: sample.refOf("B") })
+    const state = sample.hostState({
+      releases: [sample.hostRelease({ ref: sample.refOf("B") })],
+      unfinished: [needless]
+    })
+    assert.deepStrictEqual(unfinishedOthers(state, sample.release()), [])
+    assert.deepStrictEqual(planned(state).steps[0], { _tag: "Discard", unfinished: needless })
   })
 
   it("never discards the folder that is live, whatever is missing in it", () => {

@@ -14,12 +14,14 @@ import {
 import { createServer } from "node:https"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Unfinished } from "../../src/domain/HostState.ts"
+import { LockDetails } from "../../src/domain/Lock.ts"
 import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { loginPath, makeSession, manifestLines } from "../../src/host/session.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
@@ -404,6 +406,34 @@ describe("trees", () => {
       yield* session.remove([one.ref])
       assert.sameMembers(readdirSync(releases), ["current", `deployer_${two.ref}`])
       rmSync(releases, { recursive: true })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("clears what killed runs left when the lock is taken", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const [config, releases] = [join(home, "app/config"), join(home, "app/releases")]
+      const one = sample("1")
+      yield* session.prepare
+      yield* put(session, one)
+      const whole = readdirSync(join(releases, `deployer_${one.ref}`))
+      // As if they were alive: a dead one nobody waits for looks the same.
+      for (const name of [".lock", ".beat"]) writeFileSync(join(config, `${name}.${process.pid}`), "")
+      writeFileSync(join(releases, `deployer_${one.ref}/.deployer_release.json.${process.pid}`), "")
+      symlinkSync("deployer_x", join(releases, `.current.${process.pid}`))
+      mkdirSync(join(releases, `.trash_${one.ref}_1/bin`), { recursive: true })
+      chmodSync(join(releases, `.trash_${one.ref}_1/bin`), 0o500)
+      const details = LockDetails.make({
+        by: "tester@laptop",
+        reason: "deploy",
+        since: DateTime.unsafeMake(0),
+        nonce: "n-1",
+        held: false
+      })
+      yield* Effect.scoped(session.lock(details))
+      assert.sameMembers(readdirSync(releases), [`deployer_${one.ref}`])
+      assert.sameMembers(readdirSync(join(releases, `deployer_${one.ref}`)), whole)
+      assert.sameMembers(readdirSync(config), ["lock.1", "beat.1"])
     }).pipe(Effect.scoped)
   )
 })

@@ -1,0 +1,496 @@
+/**
+ * Crashes at every place where a command works on a host: a real sshd whose login shell counts the steps of a session, and the
+ * programs that each step starts, stands still at the one that is asked for, and lets the test do what it wants there.
+ *
+ * A shell may run programs of its own instead of those in PATH (BusyBox does), so each script gets functions of their names put
+ * in front of it.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as scripts from "../../src/host/scripts.ts"
+import { quote } from "../../src/host/Transport.ts"
+import { type Proxy, proxy } from "./proxy.ts"
+import { type Sshd, sshd } from "./sshd.ts"
+import { treeIn } from "./tree.ts"
+
+/** A place in a command's work on a host. */
+export interface Point {
+  /** The step's number in its session, from 1. */
+  readonly step: number
+  /** The step's script. */
+  readonly name: string
+  /** Which of the steps with that script. */
+  readonly nth: number
+  /** A program that the step starts, and which start of it in this step; absent: the whole step. */
+  readonly program?: { readonly name: string; readonly nth: number }
+  /** `halfway`: a part of its work is done. After a step: its answer is not sent. */
+  readonly when: "before" | "halfway" | "after"
+}
+
+/** As in `unpack (5), before mv 2`. */
+export const titleOf = ({ name, program, step, when }: Point): string =>
+  `${name} (${step}), ${when} ${program === undefined ? "all of it" : `${program.name} ${program.nth}`}`
+
+/**
+ * What happens at a point:
+ * - `kill`: the client is killed, or its connection cut; what was begun on the host goes on without it
+ * - `late`: the same, but what was begun on the host stands still until somebody else has deployed, and goes on then
+ * - `shell`: the step's shell is killed on the host with all that it started; the client learns of it
+ */
+export type Deed = "kill" | "late" | "shell"
+
+/** A command that works on a host. */
+export interface Client {
+  /** Ends it without a word to the host. */
+  readonly kill: Effect.Effect<void>
+  /** Its exit status, or the name of the signal that killed it, and what it said. */
+  readonly ended: Effect.Effect<{ readonly status: number | string; readonly said: string }>
+}
+
+/** One of several places on the host that commands work on side by side. */
+export interface Slot {
+  /** For a target. */
+  readonly path: string
+  readonly port: number
+  readonly network: Proxy
+  /** The same path on this machine. */
+  readonly base: string
+  /** Prepares for a command that is to stand still at a point, or only to be recorded. */
+  readonly arm: (point?: Point) => void
+  /** Commands that begin from now on just work. */
+  readonly disarm: () => void
+  /** The steps of the command, in order, and what each started: as points before them. */
+  readonly recorded: () => ReadonlyArray<Point>
+  /** The process that stands still. */
+  readonly reached: () => number | undefined
+  /** Lets it go on; `end` skips a step before which it stands. */
+  readonly go: (how: "run" | "end") => void
+  /** Steps that go on, but for one. */
+  readonly working: (but?: number) => ReadonlyArray<number>
+}
+
+export interface CrashHost {
+  readonly host: Sshd
+  /** Gives one to an Effect for its own use. */
+  readonly withSlot: <A, E, R>(use: (slot: Slot) => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly slots: ReadonlyArray<Slot>
+}
+
+/** Words of the scripts that are, or may be, the shell's own. */
+const builtins = new Set(
+  "alias bg break case cd command continue do done echo elif else esac eval exec exit export false fg fi for getopts hash if in jobs kill pwd printf read readonly return set sh shift test then time times trap true type ulimit umask unalias unset until wait while".split(
+    " "
+  )
+)
+
+/** Programs of a PATH that the scripts may start: whatever they name. */
+const programs = (PATH: string): ReadonlyArray<string> => {
+  const words = new Set(Object.values(scripts).flatMap((script) => script.match(/\b[a-z][a-z0-9]*\b/g) ?? []))
+  const there = new Set(PATH.split(":").flatMap((folder) => (fs.existsSync(folder) ? fs.readdirSync(folder) : [])))
+  return [...words].filter((word) => there.has(word) && !builtins.has(word)).sort()
+}
+
+/** Those that change nothing: what a crash leaves is the same before and after them. */
+const readers = new Set(
+  "awk cmp cut date df du env file find free grep head id ls openssl ps readlink sed sha256sum shasum sleep sort stat tail tr uname wc".split(
+    " "
+  )
+)
+
+/** Those of which a part can be done. */
+const divisible = new Set(["cat", "mkdir", "rm", "tar"])
+
+const stop = `stop() {
+  printf "%s\\n" "$$" > "$CRASH/reached"
+  read -r go < "$CRASH/../$CRASH_SLOT.go"
+}
+point=
+[ -e "$CRASH/point" ] && read -r point < "$CRASH/point"
+`
+
+/** The login shell. */
+const loginShell = (folder: string, PATH: string) => `#!/bin/sh
+case "$2" in
+  "exec sh -c "*@slot_*@*) ;;
+  *) exec sh "$@" ;;
+esac
+CRASH_SLOT=\${2##*@slot_}
+CRASH_SLOT=\${CRASH_SLOT%%@*}
+CRASH=${folder}/$CRASH_SLOT CRASH_PATH=${quote(PATH)}
+if [ ! -d "$CRASH" ] || [ -e "$CRASH/off" ]; then exec sh "$@"; fi
+n=1
+set -C
+until { printf "%s\\n" "$2" > "$CRASH/$n.step"; } 2>/dev/null; do n=$((n + 1)); done
+set +C
+CRASH_STEP=$n
+export CRASH CRASH_SLOT CRASH_STEP CRASH_PATH
+${stop}
+command="exec sh -c \\". ${folder}/functions;\\"\${2#exec sh -c }"
+status=0 go=
+case "$point" in
+  "$n before") stop ;;
+esac
+if [ "$go" = end ]; then exit 99
+elif [ "$point" = "$n after" ]; then
+  sh -c "$command" > "$CRASH/out"
+  status=$?
+  : > "$CRASH/$n.end"
+  stop
+  while IFS= read -r line; do printf "%s\\n" "$line"; done < "$CRASH/out"
+  exit "$status"
+fi
+sh -c "$command"
+status=$?
+: > "$CRASH/$n.end"
+exit "$status"
+`
+
+/** Stands in for a program. */
+const standIn = `#!/bin/sh
+PATH=$CRASH_PATH
+name=$1
+shift
+n=1
+set -C
+until { true > "$CRASH/$CRASH_STEP.$name.$n"; } 2>/dev/null; do n=$((n + 1)); done
+set +C
+${stop}
+at="$CRASH_STEP.$name.$n"
+case "$point" in
+  "$at before") stop ;;
+  "$at after")
+    "$name" "$@"
+    status=$?
+    stop
+    exit "$status" ;;
+  "$at halfway")
+    case "$name" in
+      cat)
+        [ "$#" -gt 0 ] || dd bs=1 count=40 2>/dev/null
+        stop ;;
+      tar)
+        dd bs=1 count=4000 2>/dev/null > "$CRASH/half"
+        tar "$@" < "$CRASH/half" 2>/dev/null
+        stop
+        { cat "$CRASH/half"; cat; } | tar "$@"
+        exit ;;
+      rm)
+        for last; do :; done
+        find "$last" -type f 2>/dev/null | { read -r some && rm -f "$some"; }
+        stop ;;
+      mkdir)
+        [ "$#" -lt 3 ] || mkdir "$1" "$2"
+        stop ;;
+    esac ;;
+esac
+exec "$name" "$@"
+`
+
+/** A host with a userland, on which several commands can be stopped at a time. */
+export const crashHost = (PATH: string, slots: number): Effect.Effect<CrashHost, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "deployer-crash-"))),
+      (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
+    )
+    const shell = path.join(folder, "shell")
+    fs.writeFileSync(shell, loginShell(folder, PATH), { mode: 0o755 })
+    fs.writeFileSync(path.join(folder, "stand-in"), standIn, { mode: 0o755 })
+    const functions = programs(PATH).map((name) => `${name}() { ${folder}/stand-in ${name} "$@"; }\n`)
+    fs.writeFileSync(path.join(folder, "functions"), functions.join(""))
+    const host = yield* sshd({ path: PATH, shell })
+    const all = yield* Effect.forEach(Array.from({ length: slots }).keys(), (number) =>
+      Effect.map(proxy(host), (network) => slot(folder, host, network, number))
+    )
+    const free = [...all]
+    const semaphore = Effect.unsafeMakeSemaphore(slots)
+    const taken = Effect.acquireRelease(
+      Effect.sync(() => free.shift()!),
+      (slot) => Effect.sync(() => void free.push(slot))
+    )
+    return {
+      host,
+      slots: all,
+      withSlot: (use) => semaphore.withPermits(1)(Effect.scoped(Effect.flatMap(taken, use)))
+    }
+  })
+
+const slot = (folder: string, host: Sshd, network: Proxy, number: number): Slot => {
+  const state = path.join(folder, String(number))
+  const pipe = `${state}.go`
+  const at = `@slot_${number}@`
+  const names = () => fs.readdirSync(state)
+  const steps = () => names().flatMap((name) => (name.endsWith(".step") ? [Number.parseInt(name, 10)] : []))
+  execFileSync("mkfifo", [pipe])
+  return {
+    path: at,
+    port: network.port,
+    network,
+    base: path.join(host.home, at),
+    arm: (point) => {
+      fs.rmSync(state, { recursive: true, force: true })
+      fs.mkdirSync(state)
+      if (point === undefined) return
+      const { program, step, when } = point
+      const place = program === undefined ? step : `${step}.${program.name}.${program.nth}`
+      fs.writeFileSync(path.join(state, "point"), `${place} ${when}\n`)
+    },
+    disarm: () => fs.writeFileSync(path.join(state, "off"), ""),
+    recorded: () => {
+      const started = names().flatMap((name) => {
+        const [, step, program = "", nth] = /^([0-9]+)\.([a-z0-9]+)\.([0-9]+)$/.exec(name) ?? []
+        return step === undefined ? [] : [{ step: Number(step), name: program, nth: Number(nth) }]
+      })
+      const scriptOf = (step: number) => {
+        const command = fs.readFileSync(path.join(state, `${step}.step`), "utf8")
+        return Object.entries(scripts).find(([, script]) => command.startsWith(`exec sh -c ${quote(script)} `))?.[0]
+      }
+      const order = steps().sort((a, b) => a - b)
+      const scriptsInOrder = order.map((step) => scriptOf(step) ?? "unknown")
+      return scriptsInOrder.flatMap((name, index) => {
+        const step = order[index] ?? 0
+        const nth = scriptsInOrder.slice(0, index + 1).filter((other) => other === name).length
+        const whole = { step, name, nth, when: "before" } as const
+        return [whole, ...started.filter((one) => one.step === step).map((program) => ({ ...whole, program }))]
+      })
+    },
+    reached: () => {
+      const file = path.join(state, "reached")
+      const text = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : ""
+      return text.endsWith("\n") ? Number(text) : undefined
+    },
+    go: (how) => fs.writeFileSync(pipe, `${how}\n`),
+    working: (but) => steps().filter((step) => step !== but && !names().includes(`${step}.end`))
+  }
+}
+
+/**
+ * Where a command can be stopped, from its recording. Programs that change nothing are left out, but for one in steps that
+ * change nothing.
+ */
+export const pointsIn = (recorded: ReadonlyArray<Point>): ReadonlyArray<Point> => {
+  const changes = ({ program }: Point) => program !== undefined && !readers.has(program.name)
+  const steps = new Set(recorded.filter(changes).map(({ step }) => step))
+  return recorded.flatMap((point, index): ReadonlyArray<Point> => {
+    const { name, program, step } = point
+    const after = { ...point, when: "after" } as const
+    // The lock's step goes on until the command ends.
+    if (program === undefined) return name === "lock" ? [point] : [point, after]
+    if (changes(point)) {
+      return divisible.has(program.name) ? [point, { ...point, when: "halfway" }, after] : [point, after]
+    }
+    return steps.has(step) || recorded[index - 1]?.program !== undefined ? [] : [point]
+  })
+}
+
+/** The group of a process. */
+const groupOf = (pid: number): number => {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+  return Number(stat.slice(stat.lastIndexOf(")")).split(" ")[3])
+}
+
+const isRunning = (pid: number): boolean => {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+    return !stat.slice(stat.lastIndexOf(")")).startsWith(") Z")
+  } catch {
+    return false
+  }
+}
+
+const until = (condition: () => boolean, millis: number) =>
+  Effect.gen(function* () {
+    const end = performance.now() + millis
+    while (!condition()) {
+      if (performance.now() > end) return false
+      yield* Effect.sleep("4 millis")
+    }
+    return true
+  })
+
+// What must hold
+
+/** The trees of releases by their refs, without the date of their deployment. */
+export type Trees = ReadonlyMap<string, Record<string, string>>
+
+const recordFile = ".deployer_release.json"
+
+const isRecorded = (folder: string): boolean => fs.existsSync(path.join(folder, recordFile))
+
+/** The tree of a release on a host, without the date of its deployment. */
+export const releaseTree = (folder: string): Record<string, string> => {
+  const { [recordFile]: _, ...tree } = treeIn(folder)
+  return tree
+}
+
+const currentOf = (base: string): string | undefined => {
+  const link = path.join(base, "releases/current")
+  return fs.lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true
+    ? fs.readlinkSync(link).replace("deployer_", "")
+    : undefined
+}
+
+/** What is not whole under `base`; `current` must lead to one of these, or to nothing where that is among them. */
+export const notWhole = (
+  base: string,
+  trees: Trees,
+  allowed: ReadonlyArray<string | undefined>
+): ReadonlyArray<string> => {
+  const releases = path.join(base, "releases")
+  const differs = (name: string) => {
+    const expected = trees.get(name.replace("deployer_", ""))
+    if (expected === undefined) return ["is none of ours"]
+    const found = releaseTree(path.join(releases, name))
+    return [...new Set([...Object.keys(expected), ...Object.keys(found)])].filter((at) => found[at] !== expected[at])
+  }
+  const ref = currentOf(base)
+  const to = ref === undefined ? undefined : `deployer_${ref}`
+  const isThere = fs.lstatSync(path.join(releases, "current"), { throwIfNoEntry: false }) !== undefined
+  const folders = fs.existsSync(releases) ? fs.readdirSync(releases) : []
+  const complete = folders.filter(
+    (name) => name.startsWith("deployer_") && (name === to || isRecorded(path.join(releases, name)))
+  )
+  return [
+    ...(isThere && to === undefined ? ["current is no link"] : []),
+    ...(allowed.includes(ref) ? [] : [`current leads to ${to ?? "nothing"}`]),
+    ...(to === undefined || isRecorded(path.join(releases, to)) ? [] : ["current has no record"]),
+    ...complete.flatMap((name) => differs(name).map((what) => `${name} is not whole: ${what}`))
+  ]
+}
+
+const lockOf = (base: string) => {
+  const config = path.join(base, "config")
+  const tokens = (fs.existsSync(config) ? fs.readdirSync(config) : [])
+    .filter((name) => /^lock\.[0-9]+$/.test(name))
+    .map((name) => Number(name.slice(5)))
+  const token = Math.max(0, ...tokens)
+  const isFree = token === 0 || fs.readFileSync(path.join(config, `lock.${token}`), "utf8").startsWith("free ")
+  return { token, isFree }
+}
+
+/** What dead commands left under `base`. */
+export const leftovers = (base: string): ReadonlyArray<string> => {
+  const { isFree, token } = lockOf(base)
+  const config = fs
+    .readdirSync(path.join(base, "config"))
+    .filter((name) => name.startsWith(".") || (/^(lock|beat)\./.test(name) && !name.endsWith(`.${token}`)))
+  const releases = path.join(base, "releases")
+  const folders = fs
+    .readdirSync(releases)
+    .filter((name) => name !== "current" && !(name.startsWith("deployer_") && isRecorded(path.join(releases, name))))
+  return [...(isFree ? [] : ["the lock is taken"]), ...config, ...folders]
+}
+
+// A case
+
+export interface Crash {
+  readonly slot: Slot
+  readonly point: Point
+  readonly deed: Deed
+  /** What is on the host before, a folder; absent: nothing. */
+  readonly from: string | undefined
+  readonly trees: Trees
+  /** What `current` may lead to after the crash. */
+  readonly allowed: ReadonlyArray<string | undefined>
+  /** Starts the command. */
+  readonly start: (slot: Slot) => Effect.Effect<Client, never, Scope.Scope>
+  /** The plain `deploy` that follows, and a change that follows that. */
+  readonly deploy: Following
+  readonly change: Following
+}
+
+interface Following {
+  readonly start: (slot: Slot) => Effect.Effect<Client, never, Scope.Scope>
+  /** What is current then. */
+  readonly ref: string
+}
+
+/** Copies what is to be on the host before a command. */
+export const lay = ({ base }: Slot, from: string | undefined): void => {
+  fs.rmSync(base, { recursive: true, force: true })
+  if (from !== undefined) fs.cpSync(from, base, { recursive: true, verbatimSymlinks: true })
+}
+
+/** How long anything may take, in milliseconds. */
+const patience = 20_000
+
+/** Crashes a command at a point, deploys after that, and yields what should not be. */
+export const crash = ({ allowed, change, deed, deploy, from, point, slot, start, trees }: Crash) =>
+  Effect.gen(function* () {
+    const found: Array<string> = []
+    const look = (when: string, refs: ReadonlyArray<string | undefined>) =>
+      found.push(...notWhole(slot.base, trees, refs).map((what) => `${what} ${when}`))
+    lay(slot, from)
+    slot.arm(point)
+    const client = yield* start(slot)
+    const ended = yield* Deferred.make<{ readonly status: number | string; readonly said: string }>()
+    yield* Effect.forkScoped(Effect.flatMap(client.ended, (how) => Deferred.succeed(ended, how)))
+    let over = false
+    const watcher = yield* Effect.forkScoped(Effect.tap(Deferred.await(ended), () => Effect.sync(() => (over = true))))
+    yield* until(() => over || slot.reached() !== undefined, patience)
+    const pid = slot.reached()
+    if (pid === undefined) {
+      if (!over) yield* client.kill
+      const { said, status } = yield* Fiber.join(watcher)
+      return [`it was never reached (${status}): ${said}`]
+    }
+    const group = groupOf(pid)
+    look("at that moment", allowed)
+
+    const skips = point.program === undefined && point.when === "before"
+    if (deed === "shell") {
+      process.kill(-group, "SIGKILL")
+      yield* until(() => !isRunning(pid), patience)
+    } else {
+      yield* client.kill
+      if (deed === "kill") slot.go(skips ? "end" : "run")
+    }
+    if (!(yield* until(() => over, patience))) {
+      yield* client.kill
+      found.push("the command did not end")
+    }
+    const { said, status } = yield* Deferred.await(ended)
+    if (status === 70 || /this is a bug/.test(said)) found.push(`a bug: ${said}`)
+    const stopped = deed !== "kill" || skips ? point.step : undefined
+    if (!(yield* until(() => slot.working(stopped).length === 0, patience))) {
+      found.push(`steps go on: ${slot.working(stopped).join()}`)
+    }
+    look("after the crash", allowed)
+
+    // Only who holds it can give a lock back; after a minute without a sign of life it is anybody's.
+    const isHolder = point.name === "lock" && deed !== "kill"
+    if (!(yield* until(() => lockOf(slot.base).isFree, isHolder ? 0 : 2000))) {
+      if (!isHolder) found.push("the lock is still taken")
+      const { token } = lockOf(slot.base)
+      fs.writeFileSync(path.join(slot.base, "config", `beat.${token}`), "1000000000\n")
+    }
+
+    const follow = (what: string, { ref, start }: Following) =>
+      Effect.gen(function* () {
+        const { said, status } = yield* Effect.flatMap(start(slot), ({ ended }) => ended)
+        if (status !== 0) found.push(`the ${what} failed (${status}): ${said}`)
+        look(`after the ${what}`, [ref])
+      }).pipe(Effect.scoped)
+    slot.disarm()
+    const isDone = currentOf(slot.base) === deploy.ref
+    yield* follow("next deploy", deploy)
+    if (deed === "late") {
+      slot.go("run")
+      if (!(yield* until(() => slot.working().length === 0, patience))) found.push("the late step goes on")
+      look("after the late step", [deploy.ref])
+      if (!(yield* until(() => lockOf(slot.base).isFree, 2000))) found.push("the late step keeps the lock")
+    }
+    // A deploy that has nothing to do touches nothing, and a late step does its part after it: then the next change sweeps.
+    if ((isDone || deed === "late") && leftovers(slot.base).length > 0) yield* follow("next change", change)
+    found.push(...leftovers(slot.base).map((name) => `left over: ${name}`))
+    return found
+  }).pipe(
+    Effect.scoped,
+    Effect.map((found) => found.map((what) => `${deed} at ${titleOf(point)}: ${what}`))
+  )

@@ -1,0 +1,407 @@
+/** Every step, every crash: whatever happens to a command at any place of its work, current is whole, and the next deploy succeeds. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { assert, describe, layer } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { DockerBuilder } from "../../src/build/DockerBuilder.ts"
+import * as AnyHost from "../../src/host/AnyHost.ts"
+import { RemoteHost } from "../../src/host/RemoteHost.ts"
+import { SshSettings } from "../../src/host/SshSettings.ts"
+import * as SshTransport from "../../src/host/SshTransport.ts"
+import { makeSession } from "../../src/host/session.ts"
+import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { Prompt } from "../../src/terminal/Prompt.ts"
+import { Workspace, workspacePaths } from "../../src/workspace/Workspace.ts"
+import {
+  type Client,
+  type CrashHost,
+  crash,
+  crashHost,
+  type Deed,
+  lay,
+  type Point,
+  pointsIn,
+  releaseTree,
+  type Slot,
+  type Trees,
+  titleOf
+} from "../kit/crash.ts"
+import { type Mutations, mutant } from "../kit/mutant.ts"
+import { type Project, project, reach } from "../kit/project.ts"
+import { missingSshd, settingsFor, titled } from "../kit/sshd.ts"
+import { busybox, missingBusybox } from "../kit/userland.ts"
+import { run } from "../kit/world.ts"
+
+/** How many cases run at a time. */
+const atOnce = 4
+
+/** Small releases in the store, with the ids from 1 on. */
+const count = 4
+
+/**
+ * On BusyBox hosts one case in so many is tried, and after so many kills of the real binary one deploy is the real binary's
+ * too; which, says the seed. With 1 as `CRASH_SAMPLE` all are.
+ */
+const sample = Number(process.env["CRASH_SAMPLE"] ?? 3)
+const seed = Number(process.env["CRASH_SEED"] ?? 1)
+
+const isSampled = (title: string): boolean => {
+  let hash = seed
+  for (const char of title) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0
+  return (hash >>> 8) % sample === 0
+}
+
+/** Whether something is still to be tried, and is then; `all`: on this host nothing is left to chance. */
+const isNew = (tried: Set<string>, title: string, all: boolean): boolean => {
+  if (tried.has(title)) return false
+  tried.add(title)
+  return all || isSampled(title)
+}
+
+/** A command and what it meets. */
+interface Scenario {
+  readonly title: string
+  /** Ids of releases that are deployed before, in this order; the last is made current unless another is named. */
+  readonly deployed: ReadonlyArray<number>
+  readonly current?: number
+  /** Without its target. */
+  readonly command: (place: Pick<Place, "here" | "refs">) => string
+  /** Ids of releases that may be current after a crash; `undefined`: none. */
+  readonly allowed: ReadonlyArray<number | undefined>
+}
+
+const scenarios: ReadonlyArray<Scenario> = [
+  { title: "deploy", deployed: [1], command: () => "deploy release=4", allowed: [1, 4] },
+  { title: "the first deploy", deployed: [], command: () => "deploy release=4", allowed: [undefined, 4] },
+  { title: "ln", deployed: [1, 2], current: 1, command: ({ refs }) => `manage ln ref=${refs[1]}`, allowed: [1, 2] },
+  { title: "rollback", deployed: [1, 2], command: () => "rollback", allowed: [1, 2] },
+  { title: "prune", deployed: [1, 2, 3], command: ({ here }) => `manage prune name=${here.name} yes`, allowed: [3] }
+]
+
+type Start = (slot: Slot) => Effect.Effect<Client, never, Scope.Scope>
+
+interface Place {
+  readonly here: Project
+  readonly crashes: CrashHost
+  /** By id, from 1, in the order of the ids. */
+  readonly refs: ReadonlyArray<string>
+  readonly trees: Trees
+  /** A folder with the host's files as they are before a command; absent: nothing. */
+  readonly from: (scenario: Scenario) => string | undefined
+  /** A command line as a process of its own, that can be killed. */
+  readonly binary: (line: string) => Start
+  /** A command line in this process: for the host its cut connection is the same as a killed client. */
+  readonly inProcess: (line: string, mutations?: Mutations) => Start
+  /** What was tried. The same need not be tried twice. */
+  readonly tried: Set<string>
+}
+
+class World extends Context.Tag("test/World")<World, Place>() {}
+
+const target = ({ path }: Slot) => `slot${path.replaceAll(/[^0-9]/g, "")}`
+
+/** As `AnyHost`, with scripts that lack something. */
+const mutantHost = (mutations: Mutations, root: string) =>
+  Layer.effect(
+    RemoteHost,
+    Effect.map(Effect.context<Prompt | NodeContext.NodeContext>(), (services) => ({
+      connect: (target) =>
+        SshTransport.connect(target, root).pipe(
+          Effect.map((transport) => makeSession(target, mutant(transport, mutations))),
+          Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope))
+        )
+    }))
+  )
+
+const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
+  Layer.scoped(
+    World,
+    Effect.gen(function* () {
+      const here = yield* project()
+      const crashes = yield* crashHost(yield* userland, atOnce)
+      const { host, slots } = crashes
+      fs.appendFileSync(host.knownHosts, slots.map(({ port }) => `[127.0.0.1]:${port} ${host.hostKey}\n`).join(""))
+      here.knowHost(host)
+      const hooks = { afterUnpack: "cat VERSION", afterSwitch: "cat VERSION" }
+      const targets = Object.fromEntries(
+        slots.map((slot) => [
+          target(slot),
+          { ...reach(host, slot), path: slot.path, name: here.name, builder: "plain", ...hooks }
+        ])
+      )
+      here.configure(targets)
+      for (let id = 1; id <= count; id++) {
+        here.version(`${id}.0`)
+        yield* here.good("build", "target=slot0")
+      }
+
+      const workspace = Workspace.layerMemory({ targets, builders: {} }, workspacePaths(here.root))
+      const services = (hosts: Layer.Layer<RemoteHost, never, Workspace | Prompt | NodeContext.NodeContext>) =>
+        Layer.mergeAll(
+          hosts,
+          ReleaseStore.layer,
+          DockerBuilder.layerMemory(() => undefined)
+        ).pipe(Layer.provideMerge(Layer.mergeAll(workspace, Prompt.layer)), Layer.provideMerge(NodeContext.layer))
+      const usual = yield* Layer.build(services(AnyHost.layer))
+      const words = (line: string, slot: Slot) => [...line.split(" "), `target=${target(slot)}`, "wait=10s"]
+      const inProcess: Place["inProcess"] = (line, mutations) => (slot) =>
+        Effect.gen(function* () {
+          const context =
+            mutations === undefined ? usual : yield* Layer.build(services(mutantHost(mutations, here.root)))
+          const fiber = yield* run(words(line, slot)).pipe(
+            Effect.provide(context),
+            Effect.provideService(SshSettings, settingsFor(host)),
+            Effect.map(({ status, stderr }) => ({ status, said: stderr })),
+            Effect.catchAllCause((cause) => Effect.succeed({ status: 70, said: Cause.pretty(cause) })),
+            Effect.forkScoped
+          )
+          return { kill: Effect.sync(slot.network.cut), ended: Fiber.join(fiber) }
+        }).pipe(Effect.orDie)
+      const binary: Place["binary"] = (line) => (slot) =>
+        Effect.map(here.begin(words(line, slot)), ({ ended, signal }) => ({
+          kill: Effect.sync(() => signal("SIGKILL")),
+          ended: Effect.map(ended, ({ status, stderr }) => ({ status, said: stderr }))
+        }))
+
+      // What is on the host before each command.
+      const [slot = assert.fail()] = slots
+      const refs = (yield* Context.get(usual, ReleaseStore).list()).toReversed().map(({ ref }) => ref)
+      const good = (line: string) =>
+        Effect.gen(function* () {
+          const { said, status } = yield* (yield* inProcess(line)(slot)).ended
+          assert.strictEqual(status, 0, said)
+        }).pipe(Effect.scoped)
+      const from = ({ deployed, title }: Scenario) =>
+        deployed.length === 0 ? undefined : path.join(host.folder, "before", title)
+      const trees = new Map<string, Record<string, string>>()
+      for (const scenario of [...scenarios, { title: "all", deployed: [1, 2, 3, 4] }]) {
+        lay(slot, undefined)
+        for (const id of scenario.deployed) yield* good(`deploy release=${id}`)
+        if ("current" in scenario) yield* good(`manage ln ref=${refs[scenario.current - 1]}`)
+        if (scenario.title === "all") {
+          for (const ref of refs) trees.set(ref, releaseTree(path.join(slot.base, `releases/deployer_${ref}`)))
+        } else if (scenario.deployed.length > 0) {
+          fs.cpSync(slot.base, path.join(host.folder, "before", scenario.title), {
+            recursive: true,
+            verbatimSymlinks: true
+          })
+        }
+      }
+      return { here, crashes, refs, trees, from, binary, inProcess, tried: new Set<string>() }
+    }).pipe(Effect.orDie)
+  )
+
+/** Where a command can be stopped. */
+const pointsOf = (scenario: Scenario) =>
+  Effect.gen(function* () {
+    const { crashes, from, here, inProcess, refs } = yield* World
+    const recorded = yield* crashes.withSlot((slot) =>
+      Effect.gen(function* () {
+        lay(slot, from(scenario))
+        slot.arm()
+        const { said, status } = yield* (yield* inProcess(scenario.command({ here, refs }))(slot)).ended
+        assert.strictEqual(status, 0, said)
+        return slot.recorded()
+      }).pipe(Effect.scoped)
+    )
+    assert.notInclude(
+      recorded.map(({ name }) => name),
+      "unknown"
+    )
+    return pointsIn(recorded)
+  })
+
+interface Case {
+  readonly point: Point
+  readonly deed: Deed
+}
+
+/**
+ * What is done where. Between two programs that change something only the shell's own words do: so most places are looked at
+ * before a program, and after it where it renames. What a killed client began goes on to its end wherever that was, so a few
+ * places in a step are enough.
+ */
+const casesAt = (point: Point): ReadonlyArray<Case> => {
+  const { program, when } = point
+  const renames = program !== undefined && ["ln", "mv"].includes(program.name)
+  const deeds: ReadonlyArray<Deed> =
+    program === undefined
+      ? when === "after"
+        ? ["kill"]
+        : ["kill", "late", "shell"]
+      : when === "after"
+        ? renames
+          ? ["shell"]
+          : []
+        : when === "halfway" || renames
+          ? ["kill", "late", "shell"]
+          : ["late", "shell"]
+  return deeds.map((deed) => ({ point, deed }))
+}
+
+/** Yields what should not be. `next` starts what follows on a crash. */
+const crashing = (
+  scenario: Scenario,
+  cases: ReadonlyArray<Case>,
+  startOf: (line: string) => Start,
+  next: (one: Case) => (line: string) => Start = () => startOf
+) =>
+  Effect.gen(function* () {
+    const { crashes, from, here, refs, trees } = yield* World
+    const refOf = (id: number | undefined) => (id === undefined ? undefined : refs[id - 1])
+    const deploying = (one: Case, line: string, id: number) => ({ start: next(one)(line), ref: refs[id - 1] ?? "" })
+    const found = yield* Effect.forEach(
+      cases,
+      (one) =>
+        crashes.withSlot((slot) =>
+          crash({
+            ...one,
+            slot,
+            trees,
+            from: from(scenario),
+            allowed: scenario.allowed.map(refOf),
+            start: startOf(scenario.command({ here, refs })),
+            deploy: deploying(one, "deploy yes", count),
+            change: deploying(one, "deploy yes release=1", 1)
+          })
+        ),
+      { concurrency: atOnce }
+    )
+    return found.flat()
+  })
+
+const suite = (userland: string, missing: string | undefined) =>
+  missing === undefined ? ([describe, userland] as const) : ([describe.skip, titled(userland, missing)] as const)
+
+const userlands = [
+  { name: "GNU", make: Effect.sync(() => process.env["PATH"] ?? ""), missing: missingSshd, all: true },
+  { name: "BusyBox", make: busybox(), missing: missingSshd ?? missingBusybox, all: false }
+] as const
+
+for (const { all, make, missing, name } of userlands) {
+  const [suiteHere, title] = suite(name, missing)
+  suiteHere(`crashes on a host with ${title}`, { timeout: 240_000 }, () => {
+    layer(world(make), { excludeTestServices: true, timeout: "60 seconds" })("leave", (it) => {
+      for (const scenario of scenarios) {
+        it.effect(`all whole at every place of ${scenario.title}`, () =>
+          Effect.gen(function* () {
+            const { here, inProcess, refs, tried } = yield* World
+            const command = scenario.command({ here, refs })
+            const cases = (yield* pointsOf(scenario)).flatMap(casesAt).filter(({ deed, point }) => {
+              const { name, nth, program, when } = point
+              // What a script starts does the same for every command.
+              const place = program === undefined ? command : `${program.name} ${program.nth}`
+              return isNew(tried, `${name} ${nth} ${when} ${place} ${deed}`, all)
+            })
+            const found = yield* crashing(scenario, cases, inProcess)
+            assert.deepStrictEqual(found, [], `${cases.length} cases`)
+          })
+        )
+      }
+
+      for (const scenario of scenarios) {
+        it.effect(`all whole when the real binary is killed at each step of ${scenario.title}`, () =>
+          Effect.gen(function* () {
+            const { binary, here, inProcess, refs, tried } = yield* World
+            const points = yield* pointsOf(scenario)
+            const whole = points.filter(({ program }) => program === undefined)
+            // In the middle: where something is done by halves or renamed, if there is such a place.
+            const within = whole.flatMap(({ step, when }) => {
+              if (when !== "before") return []
+              const inside = points.filter((point) => point.step === step && point.program !== undefined)
+              return inside.find((point) => casesAt(point).some(({ deed }) => deed === "kill")) ?? inside.slice(0, 1)
+            })
+            const cases = [...whole, ...within]
+              .map((point) => ({ point, deed: "kill" }) as const)
+              .filter(({ point: { name, nth, program, when } }) => {
+                const within = program === undefined ? when : "within"
+                return isNew(tried, `${name} ${nth} ${within} ${scenario.command({ here, refs })}`, all)
+              })
+            const found = yield* crashing(scenario, cases, binary, ({ point }) =>
+              isSampled(`${scenario.title} ${titleOf(point)}`) ? binary : inProcess
+            )
+            assert.deepStrictEqual(found, [], `${cases.length} cases`)
+            assert.deepStrictEqual(here.leftovers(), [])
+          })
+        )
+      }
+    })
+  })
+}
+
+const [controls, controlsTitle] = suite("GNU", missingSshd)
+controls(`crashes on a host with ${controlsTitle}, without a protection,`, { timeout: 60_000 }, () => {
+  layer(world(userlands[0].make), { excludeTestServices: true, timeout: "60 seconds" })("are noticed:", (it) => {
+    const noticed = (
+      title: string,
+      options: {
+        readonly scenario: string
+        readonly at: (place: { readonly name: string; readonly program: string; readonly when: string }) => boolean
+        readonly deed: Deed
+        readonly mutations: Mutations
+        readonly says: RegExp
+      }
+    ) =>
+      it.effect(title, () =>
+        Effect.gen(function* () {
+          const { inProcess } = yield* World
+          const scenario = scenarios.find((one) => one.title === options.scenario) ?? assert.fail()
+          const cases = (yield* pointsOf(scenario))
+            .filter(({ name, program, when }) => options.at({ name, program: program?.name ?? "", when }))
+            .map((point) => ({ point, deed: options.deed }))
+          assert.isAbove(cases.length, 0)
+          assert.deepStrictEqual(yield* crashing(scenario, cases, inProcess), [])
+          const mutated = (line: string) => inProcess(line, options.mutations)
+          const found = yield* crashing(scenario, cases, mutated)
+          assert.match(found.join("\n"), options.says)
+        })
+      )
+
+    noticed("a switch that removes the link first", {
+      scenario: "ln",
+      at: ({ name, program, when }) => name === "activate" && program === "mv" && when === "before",
+      deed: "shell",
+      mutations: { activate: [['mv -fT "$2" current', '{ rm -f current; mv -fT "$2" current; }']] },
+      says: /current leads to nothing at that moment[\s\S]*current leads to nothing after the crash/
+    })
+    noticed("a release that gets its name before it is whole", {
+      scenario: "deploy",
+      at: ({ name, program }) => name === "unpack" && program === "tar",
+      deed: "shell",
+      mutations: {
+        unpack: [
+          ['mkdir "$stage/tree" 2>&1', 'mkdir "$folder" && ln -s "../$folder" "$stage/tree" 2>&1'],
+          ['mv "$stage/tree" "$folder"', "true"]
+        ]
+      },
+      says: /is not whole: .* after the next deploy/
+    })
+    noticed("a late switch that nobody stops", {
+      scenario: "ln",
+      at: ({ name, program, when }) => name === "activate" && program === "mv" && when === "before",
+      deed: "late",
+      mutations: { lock: [['"$releases"/.current.*', '"$releases"/.none.*']] },
+      says: /current leads to deployer_[0-9A-F]+ after the late step/
+    })
+    noticed("a lock that is taken for nobody", {
+      scenario: "ln",
+      at: ({ name, program, when }) => name === "lock" && program === "ln" && when === "after",
+      deed: "kill",
+      mutations: { lock: [['trap "" HUP PIPE', ":"]] },
+      says: /the lock is still taken/
+    })
+    noticed("leftovers that nobody sweeps", {
+      scenario: "prune",
+      at: ({ name, program, when }) => name === "remove" && program === "mv" && when === "after",
+      deed: "shell",
+      mutations: { lock: [['wipe "$trash"', ":"]] },
+      says: /left over: \.trash_/
+    })
+  })
+})
