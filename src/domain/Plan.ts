@@ -154,7 +154,7 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
     steps.push(...hookSteps(target, "afterUnpack"))
   }
   if (isNew || !isLatestOnHost(state.releases, present)) steps.push({ _tag: "Record" })
-  const switches = !isLinked(state, release.ref)
+  const switches = isToSwitch(state, release.ref)
   const unfinished = !switches && (!isSettled(state.journal, release.ref) || isUnhealthy(state, release))
   if (switches || isNew || unfinished) {
     steps.push(...(switches ? switchSteps(state, target) : []), ...settleSteps(target, switches))
@@ -184,7 +184,7 @@ export const planRollback = (
   state: HostState,
   { release, target }: { readonly target: Target; readonly release: HostRelease }
 ): Either.Either<RollbackPlan, Unfit> => {
-  const switches = !isLinked(state, release.ref)
+  const switches = isToSwitch(state, release.ref)
   const isDone = !switches && isSettled(state.journal, release.ref) && !isUnhealthy(state, release)
   const back = wayBack(state, release.ref)
   const refused = checks(state).find(({ unfit }) => unfit !== undefined)?.unfit
@@ -201,6 +201,9 @@ export const planRollback = (
       )
     : Either.left(refused)
 }
+
+/** A release that the host is about to go back from by itself is switched to again, which keeps the host from that. */
+const isToSwitch = (state: HostState, ref: string): boolean => !isLinked(state, ref) || state.armed?.ref === ref
 
 const isUnhealthy = ({ journal }: HostState, { ref }: { readonly ref: string }): boolean =>
   standing(journal, ref) === "unhealthy"

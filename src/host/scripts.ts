@@ -323,6 +323,9 @@ disarm() {
     [ -e "$armed" ] && [ "$armed" != "$base/config/armed.$1" ] || continue
     mv "$armed" "$base/config/.disarmed.$$" 2>/dev/null && rm -f "$base/config/.disarmed.$$"
   done
+  await_fired
+}
+await_fired() {
   tries=0
   for fired in "$base"/config/fired.*; do
     while [ -e "$fired" ]; do
@@ -501,7 +504,10 @@ err=$({ say "$3" | cat > "$new"; } 2>&1 && mv -f "$new" "$folder/.deployer_relea
 finish
 `
 
-/** Switches the link. `$1` path, `$2` ref, `$3` the dead-man's switch that stays armed, or nothing. */
+/**
+ * Switches the link. `$1` path, `$2` ref, `$3` the dead-man's switch that stays armed, or nothing. Where that has acted before the
+ * link was switched, nobody would go back any more: then it is switched back.
+ */
 export const activate = `${prelude}${guarded}${tools}${switching}${enter}
 folder=deployer_$2
 real_dir "$folder" || fail "there is no $folder"
@@ -515,8 +521,20 @@ for link in .current.*; do
   kill -0 "\${link#.current.}" 2>/dev/null || rm -f "$link"
 done
 disarm "$3"
+over() { [ -n "$1" ] && [ ! -e "$base/config/armed.$1" ]; }
+late="the time of its dead-man's switch was up before that, so nothing was switched"
+over "$3" && fail "$late"
+before=
+[ ! -L current ] || before=$(link_of current)
 rm -f ".current.$$"
 switch_to "$folder" ".current.$$"
+if over "$3"; then
+  await_fired
+  if [ "$(link_of current)" = "$folder" ] && [ "$before" != "$folder" ]; then
+    if [ -n "$before" ]; then switch_to "$before" ".current.$$"; else rm -f current; fi
+  fi
+  fail "$late"
+fi
 note
 finish
 `

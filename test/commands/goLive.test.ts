@@ -373,6 +373,20 @@ describe("a dead-man's switch", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.scoped("that has acted before the switch keeps the switch from being made", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.beforeStep = (step) => (step === "activate" ? Effect.sleep("40 seconds") : Effect.void)
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 1, ran.stderr)
+      assert.include(ran.stderr, "the time of its dead-man's switch was up before that, so nothing was switched")
+      assert.strictEqual(currentRef(host), good.ref)
+    }).pipe(Effect.provide(layer))
+  )
+
   it.scoped("goes back also where the deployer is gone, or cannot say what became of it", () =>
     Effect.gen(function* () {
       const good = yield* built

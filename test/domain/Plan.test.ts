@@ -4,7 +4,7 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import { checks } from "../../src/domain/Checks.ts"
-import { HostState, Unfinished } from "../../src/domain/HostState.ts"
+import { DeadMan, HostState, Unfinished } from "../../src/domain/HostState.ts"
 import { needsOf, plan, unfinishedOthers, type Wanted } from "../../src/domain/Plan.ts"
 import { Metadata, Release } from "../../src/domain/Release.ts"
 import * as sample from "../kit/samples.ts"
@@ -73,6 +73,17 @@ describe("plan", () => {
       steps.map(({ _tag }) => _tag),
       ["Record", "Switch", "Run", "Settle"]
     )
+  })
+
+  it("switches again to a release that the host is about to go back from", () => {
+    const ref = sample.refOf("A")
+    const state = sample.hostState({
+      releases: [sample.hostRelease()],
+      current: { _tag: "Linked", ref },
+      journal: [sample.journalEntry()],
+      armed: DeadMan.make({ id: "1.1", ref, seconds: 20 })
+    })
+    assert.deepStrictEqual(steps(state), ["Switch", "Settle"])
   })
 
   it("goes on with an upload that was cut off", () => {

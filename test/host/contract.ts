@@ -791,6 +791,11 @@ export const contract = (
           if (place.shell) {
             assert.strictEqual(files.read(`${releases}/deployer_${one.ref}/my_app/seen`), `${one.ref}\n`)
           }
+          const late = yield* session.arm({ ref: two.ref, back, seconds: 1, entries })
+          yield* Effect.sleep("3 seconds")
+          const refusal = yield* Effect.flip(session.activate(two.ref, [entryAbout(two)], late))
+          assert.include(refusal.message, "was up before that")
+          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
           yield* session.arm({ ref: one.ref, back: undefined, seconds: 1, entries })
           yield* Effect.sleep("3 seconds")
           assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
