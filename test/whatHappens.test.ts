@@ -1,0 +1,103 @@
+/** README's "What happens when…": each of its sentences is shown by a test that is there. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+
+const root = join(import.meta.dirname, "..")
+const read = (file: string) => readFileSync(join(root, file), "utf8")
+
+/** The beginnings of the sentences, each with a test's file and words of its title. */
+const shown: ReadonlyArray<readonly [sentence: string, file: string, title: string]> = [
+  [
+    "The connection is lost or somebody presses Ctrl-C",
+    "test/commands/deploy.test.ts",
+    "that ends before any of its steps leaves the old release or the new one, and a plain deploy mends it:"
+  ],
+  ["The deployer, the shell on the host or the connection is killed", "test/real/crash.test.ts", "at every place of"],
+  ["An upload is cut", "test/commands/deploy.test.ts", "goes on with its own upload and sends only what is missing"],
+  [
+    "A byte of the tarball changes",
+    "test/host/damage.test.ts",
+    "a tarball that changed after it arrived is refused and taken away"
+  ],
+  ["The disk is full", "test/real/disk.test.ts", ": a disk"],
+  [
+    "Two deploy at once",
+    "test/commands/locking.test.ts",
+    "let one deployment work at a time: the other says whose it is, with status 4, and changes nothing"
+  ],
+  [
+    "A deployer dies without a word",
+    "test/commands/locking.test.ts",
+    "without a sign of life for a minute are taken over; with signs of life they never are"
+  ],
+  ["SIGINT, SIGTERM or SIGHUP", "test/real/signals.test.ts", "SIGHUP"],
+  ["`current` is read while it is switched", "test/real/switch.test.ts", "reader"],
+  [
+    "The new release is not healthy",
+    "test/commands/goLive.test.ts",
+    "fails: the release before is live again, restarted and checked, and the status is 5"
+  ],
+  [
+    "There is nothing to go back to",
+    "test/commands/goLive.test.ts",
+    "there is nothing to go back to, and the link is taken away"
+  ],
+  ["Going back fails as well", "test/commands/goLive.test.ts", "going back fails as well: the status is 6"],
+  [
+    "A release failed on this host before",
+    "test/commands/goLive.test.ts",
+    "a release that failed is not offered again"
+  ],
+  [
+    "The deployer is killed while a dead-man's switch",
+    "test/real/goLive.test.ts",
+    "is gone back from by the host itself where the deployer is killed"
+  ],
+  [
+    "The host goes back before",
+    "test/commands/goLive.test.ts",
+    "goes back by itself where nobody can reach the host again, and the verdict says so"
+  ],
+  [
+    "The connection is lost after the switch",
+    "test/commands/goLive.test.ts",
+    "the connection is lost meanwhile: the next deploy goes on there"
+  ],
+  [
+    "The journal cannot be written",
+    "test/commands/deploy.test.ts",
+    "a journal that cannot be written is a warning: the release is live"
+  ],
+  [
+    "A record on the host is damaged",
+    "test/commands/deploy.test.ts",
+    "takes nothing on trust that stands on the host, and is not held up by it"
+  ],
+  [
+    "The host's clock is a day off",
+    "test/host/clock.test.ts",
+    "a day back: a dead holder's lock is taken over a minute after it was first in the way"
+  ]
+]
+
+describe("README's What happens when…", () => {
+  const [, section = ""] = read("README.md").split("## What happens when…")
+  const sentences = (section.split("\n## ")[0] ?? "")
+    .split("\n")
+    .filter((line) => line.startsWith("- "))
+    .map((line) => line.slice(2))
+
+  it("has a test for each of its sentences, and no test has none", () => {
+    assert.isAbove(sentences.length, 15)
+    assert.deepStrictEqual(
+      sentences.map((sentence) => shown.filter(([begins]) => sentence.startsWith(begins)).length),
+      sentences.map(() => 1)
+    )
+    assert.lengthOf(shown, sentences.length)
+  })
+
+  for (const [sentence, file, title] of shown) {
+    it(`${sentence} …`, () => assert.include(read(file), title))
+  }
+})
