@@ -48,7 +48,9 @@ const withoutNotes = (tree: Record<string, string>) =>
 /** Runs a command that must leave project and host as they are, byte for byte. */
 /** Whoever looks whether something is to be changed holds the lock meanwhile; given back, it leaves its number. */
 const withoutLocks = (tree: Record<string, string>): Record<string, string> =>
-  Object.fromEntries(Object.entries(tree).filter(([path]) => !/(^|\/)config\/(lock|beat)\.[0-9]+$/.test(path)))
+  Object.fromEntries(
+    Object.entries(tree).filter(([path]) => !/(^|\/)config\/(journal|(lock|beat)\.[0-9]+)$/.test(path))
+  )
 
 const unchanged = (
   { here, host }: Pick<Place, "here" | "host">,
@@ -527,7 +529,7 @@ suite(titled("bad input", missingSshd), () => {
           return {
             args: "deploy target=prod release=2",
             status: 1,
-            says: /^deployer: The key of .* is not the one in \/.*known_hosts: .*ssh-keygen -R/,
+            says: /^deployer: The key of .* is not the one in \/.*known_hosts: .*ssh-keygen .*-R/,
             options: { env: { HOME: home } }
           }
         })
@@ -552,14 +554,14 @@ suite(titled("bad input", missingSshd), () => {
             path: `${host.folder}/sealed/app`
           }),
         1,
-        /sealed\/app on .* cannot be written by this user: /,
+        /sealed\/app on .* lies on a file system that is mounted read-only: /,
         { missing: missingMount }
       )
       targeting(
         "a file in the place of the path",
         ({ host }) => add(host, "file", (base) => fs.writeFileSync(base, "")),
         1,
-        /\/file on .* cannot hold releases: it, something above it, or config or releases in it is not a directory\. /
+        /\/file on .* cannot hold releases: it, something above it, or config or releases in it is not a directory: /
       )
       targeting(
         "a file in the place of releases/",
@@ -569,7 +571,7 @@ suite(titled("bad input", missingSshd), () => {
             fs.writeFileSync(path.join(base, "releases"), "")
           }),
         1,
-        /\/half\S* on .* cannot hold releases: it, something above it, or config or releases in it is not a directory\. /
+        /\/half\S* on .* cannot hold releases: it, something above it, or config or releases in it is not a directory: /
       )
       targeting(
         "current is a real directory",
