@@ -48,7 +48,7 @@ const count = 4
  * On BusyBox hosts one case in so many is tried, and after so many kills of the real binary one deploy is the real binary's
  * too; which, says the seed. With 1 as `CRASH_SAMPLE` all are.
  */
-const sample = Number(process.env["CRASH_SAMPLE"] ?? 3)
+const sample = Number(process.env["CRASH_SAMPLE"] ?? 5)
 const seed = Number(process.env["CRASH_SEED"] ?? 1)
 
 const isSampled = (title: string): boolean => {
