@@ -289,7 +289,7 @@ describe("manage", () => {
         [
           "",
           ["info ", "prune ", "delete ", "connect ", "h", "q"],
-          ["info ", "ln ", "prune ", "delete ", "integrity ", "local", "h", "q"]
+          ["info ", "ln ", "prune ", "delete ", "pin ", "unpin ", "integrity ", "local", "h", "q"]
         ],
         ["in", ["info "], ["info ", "integrity "]],
         ["prune ", ["prune my_app"], ["prune my_app"]],

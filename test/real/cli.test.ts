@@ -43,7 +43,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.match(
       plan,
       new RegExp(
-        `^${name} ${first.short} .*\n 1\\. make ${literal(base)} [\\s\\S]*switch current to ${name} ${first.short}\n$`
+        `^${name} ${first.short} .*\n 1\\. make ${literal(base)} [\\s\\S]*switch current to ${name} ${first.short}\n.* write down that it is well\n$`
       )
     )
     assert.isFalse(fs.existsSync(base))
@@ -81,7 +81,9 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     // The next one: the latest of the target's name needs no id.
     assert.match(
       yield* good("deploy", t, "plan"),
-      new RegExp(`switch current from ${name} ${first.short} to ${name} ${second.short}\n$`)
+      new RegExp(
+        `switch current from ${name} ${first.short} to ${name} ${second.short}\n.* write down that it is well\n$`
+      )
     )
     assert.strictEqual((yield* deployer("deploy", t)).status, 3)
     yield* good("deploy", t, "yes")
@@ -129,9 +131,10 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
       new RegExp(`^Removed ${name} ${first.short} from .*: .* freed\n$`)
     )
     assert.deepStrictEqual(host.releases(), ["current", `deployer_${second.ref}`])
+    const deployed = ["staged", "switched", "healthy"]
     assert.deepStrictEqual(
       host.log().map((line) => JSON.parse(line).event),
-      ["deployed", "deployed", "linked", "removed", "deployed", "removed"]
+      [...deployed, ...deployed, "linked", "removed", ...deployed, "removed"]
     )
 
     assertFailed(yield* deployer("ssh", t), 3, /terminal/)
