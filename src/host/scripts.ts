@@ -522,7 +522,7 @@ for link in .current.*; do
 done
 disarm "$3"
 over() { [ -n "$1" ] && [ ! -e "$base/config/armed.$1" ]; }
-late="the time of its dead-man's switch was up before that, so nothing was switched"
+late="the time of the dead-man switch was up before that, so nothing was switched"
 over "$3" && fail "$late"
 before=
 [ ! -L current ] || before=$(link_of current)
