@@ -588,7 +588,7 @@ const activate: Answer = (question) => {
   if (refused !== undefined) return refused
   disarm(question, armed)
   if (armed !== undefined && armed !== "" && !switches(question, "armed").some(({ id }) => id === armed)) {
-    return ["fail the time of its dead-man's switch was up before that, so nothing was switched"]
+    return ["fail the time of the dead-man switch was up before that, so nothing was switched"]
   }
   host.files.link(`${releases}/current`, `deployer_${ref}`)
   return note(question)

@@ -382,7 +382,7 @@ describe("a dead-man's switch", () => {
       host.beforeStep = (step) => (step === "activate" ? Effect.sleep("40 seconds") : Effect.void)
       const ran = yield* timely(`deploy target=prod release=${bad.id}`)
       assert.strictEqual(ran.status, 1, ran.stderr)
-      assert.include(ran.stderr, "the time of its dead-man's switch was up before that, so nothing was switched")
+      assert.include(ran.stderr, "the time of the dead-man switch was up before that, so nothing was switched")
       assert.strictEqual(currentRef(host), good.ref)
     }).pipe(Effect.provide(layer))
   )
