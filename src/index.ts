@@ -179,6 +179,7 @@ export { Current, DeadMan, HostRelease, HostState, Unfinished } from "./domain/H
 export { JournalEntry, JournalEvent, Standing } from "./domain/Journal.ts"
 export { Lock, LockDetails } from "./domain/Lock.ts"
 export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
+export { Members } from "./domain/Members.ts"
 export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"
 export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
 export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { Members } from "../domain/Members.ts"
 import type { Binaries } from "../domain/Release.ts"
 import { elfHead, readElf } from "../internal/elf.ts"
 import { gzipMember } from "../internal/gzipMember.ts"
@@ -51,6 +52,8 @@ export interface Packing<E, R> {
   readonly content: Stream.Stream<Uint8Array, E | ArtifactInvalid, R>
   /** What was packed, once `content` has come to its end; a defect before. */
   readonly manifest: Effect.Effect<Manifest>
+  /** How it is cut; a defect before the end of `content` too. */
+  readonly members: Effect.Effect<Members>
   /** What the programs in it were built for; a defect before the end of `content` too. */
   readonly binaries: Effect.Effect<Binaries>
 }
@@ -95,8 +98,9 @@ export const pack = <E, R>(
     readonly level?: number
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
-  let done: Pick<Rewriting, "manifest" | "binaries"> | undefined
+  let done: (Pick<Rewriting, "manifest" | "binaries"> & { readonly lengths: ReadonlyArray<number> }) | undefined
   const content = Stream.suspend(() => {
+    const lengths: Array<number> = []
     const out = blocks()
     const rewriting = rewrite(options.name, out)
     const reader = tarReader(rewriting.visitor)
@@ -120,10 +124,14 @@ export const pack = <E, R>(
       last(() => {
         out.write(tarEnd)
         out.close()
-        done = rewriting
+        done = { ...rewriting, lengths }
       }),
       Stream.flattenIterables,
-      Stream.mapEffect((block) => gzipMember(block, options.level ?? 6), { concurrency: cores })
+      Stream.mapEffect((block) => gzipMember(block, options.level ?? 6), { concurrency: cores }),
+      Stream.map((member) => {
+        lengths.push(member.length)
+        return member
+      })
     )
   })
   const packed = Effect.suspend(() =>
@@ -134,6 +142,7 @@ export const pack = <E, R>(
   return {
     content,
     manifest: Effect.map(packed, ({ manifest }) => manifest),
+    members: Effect.map(packed, ({ lengths }) => ({ bytes: blockBytes, lengths })),
     binaries: Effect.map(packed, ({ binaries }) => binaries())
   }
 }

@@ -54,6 +54,7 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
     tags,
     createdAt,
     manifest: yield* packing.manifest,
+    members: yield* packing.members,
     metadata: Metadata.make({
       ...source,
       ...metadata,

@@ -178,21 +178,43 @@ export const writeHashed = <E, R>(
 
 const chunkSize = 256 * 1024
 
+/** An open file. */
+export interface Readable {
+  readonly size: number
+  /** From the asked offset on. */
+  readonly bytes: Stream.Stream<Uint8Array, FileError>
+  /** So many bytes from a position on; fewer where the file ends. */
+  readonly at: (position: number, length: number) => Effect.Effect<Uint8Array, FileError>
+}
+
+const readAt = (
+  path: string,
+  file: FileHandle,
+  into: Uint8Array,
+  position: number,
+  filled = 0
+): Effect.Effect<Uint8Array, FileError> =>
+  Effect.flatMap(
+    attempt(path, () => file.read(into, filled, into.length - filled, position + filled)),
+    ({ bytesRead }) =>
+      bytesRead === 0 || filled + bytesRead === into.length
+        ? Effect.succeed(into.subarray(0, filled + bytesRead))
+        : readAt(path, file, into, position, filled + bytesRead)
+  )
+
 /** A file from byte `offset` on; nothing where it does not exist. It is open once this yields. */
 export const readFrom = (
   path: string,
   offset: number
-): Effect.Effect<
-  Option.Option<{ readonly size: number; readonly bytes: Stream.Stream<Uint8Array, FileError> }>,
-  FileError,
-  Scope.Scope
-> =>
+): Effect.Effect<Option.Option<Readable>, FileError, Scope.Scope> =>
   opened(path, "r").pipe(
     Effect.flatMap((file) =>
       Effect.map(
         attempt(path, () => file.stat()),
         ({ size }) => ({
           size,
+          at: (position: number, length: number) =>
+            Effect.suspend(() => readAt(path, file, new Uint8Array(length), position)),
           bytes: Stream.paginateEffect(offset, (position) =>
             Effect.map(
               attempt(path, () => file.read(new Uint8Array(chunkSize), 0, chunkSize, position)),

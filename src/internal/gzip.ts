@@ -1,6 +1,8 @@
 import { promisify } from "node:util"
-import { gunzip, gzip } from "node:zlib"
+import { createGunzip, gunzip, gzip } from "node:zlib"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
 
 const deflated = promisify(gzip)
 const inflated = promisify(gunzip)
@@ -13,3 +15,9 @@ export const decompress = (bytes: Uint8Array): Effect.Effect<string, unknown> =>
   Effect.map(Effect.tryPromise({ try: () => inflated(bytes), catch: (cause) => cause }), (text) =>
     text.toString("utf8")
   )
+
+/** What is in a gzip file of any number of members, as it comes. */
+export const decompressAll = <E, R, E2>(
+  bytes: Stream.Stream<Uint8Array, E, R>,
+  broken: (cause: unknown) => E2
+): Stream.Stream<Uint8Array, E | E2, R> => NodeStream.pipeThroughDuplex(bytes, () => createGunzip(), broken)

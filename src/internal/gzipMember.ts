@@ -16,3 +16,15 @@ export const gzipMember = (block: Uint8Array, level: number): Effect.Effect<Uint
 
 const systemByte = 9
 const unknownSystem = 255
+
+/** The block of this many bytes that a member holds, inflated in the thread pool. Fails where it holds anything else. */
+export const gunzipMember = (
+  member: Uint8Array,
+  size: number
+): Effect.Effect<Uint8Array, { readonly cause: unknown }> =>
+  Effect.async((resume) => {
+    // With room for one byte more it comes in one piece, and what is longer is seen.
+    zlib.gunzip(member, { chunkSize: Math.max(size + 1, 64), maxOutputLength: size + 1 }, (cause, block) =>
+      resume(cause === null && block.length === size ? Effect.succeed(block) : Effect.fail({ cause }))
+    )
+  })

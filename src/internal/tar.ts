@@ -238,6 +238,10 @@ export const tarHeader = (entry: TarEntry): Uint8Array => {
   ])
 }
 
+/** Bytes of {@link tarHeader}, of which only these fields decide. */
+export const tarHeaderSize = ({ path, to, type }: Pick<TarEntry, "path" | "type" | "to">): number =>
+  longNameSize(to) + longNameSize(type === "Directory" ? `${path}/` : path) + blockSize
+
 const typeNames = {
   File: "File",
   Directory: "Directory",
@@ -265,7 +269,12 @@ const longName = (type: "NextFileHasLongLinkpath" | "NextFileHasLongPath", name:
   ])
 }
 
-/** Cut between two characters, so that the field stays UTF-8. */
+const longNameSize = (name: string): number => {
+  const size = Buffer.byteLength(name) + 1
+  return size - 1 <= nameLimit ? 0 : blockSize + size + paddingOf(size)
+}
+
+/** Cut between two characters, so that the field stays UTF-8; a file whose name ends in `/` there is a directory to some. */
 const cut = (name: string): string => {
   let kept = ""
   let size = 0
@@ -275,5 +284,5 @@ const cut = (name: string): string => {
     if (size > nameLimit) break
     kept += character
   }
-  return kept
+  return kept.replace(/\/+$/, "")
 }

@@ -12,6 +12,7 @@ import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { Manifest } from "../domain/Manifest.ts"
+import { Members } from "../domain/Members.ts"
 import { latest, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "../domain/Release.ts"
 import { compress, decompress } from "../internal/gzip.ts"
 
@@ -28,8 +29,11 @@ const Row = Schema.Struct({
 })
 
 const decodeRows = Schema.decodeUnknown(Schema.Array(Row))
+const encodeMembers = (members: Members | undefined) =>
+  members === undefined ? Effect.succeed(null) : Schema.encode(MembersJson)(members)
 const encodeMetadata = Schema.encode(Schema.parseJson(Metadata))
 const ManifestJson = Schema.parseJson(Manifest)
+const MembersJson = Schema.parseJson(Members)
 
 /** An entry's manifest cannot be read. */
 export class ManifestDamaged extends Data.TaggedError("ManifestDamaged")<{
@@ -42,6 +46,7 @@ export class ManifestDamaged extends Data.TaggedError("ManifestDamaged")<{
 export type NewEntry = Pick<Release, "name" | "ref" | "sha256" | "size" | "tags" | "createdAt" | "metadata"> & {
   /** As {@link packManifest} makes it. */
   readonly manifest: Uint8Array
+  readonly members: Members | undefined
 }
 
 /** A manifest as it is stored. */
@@ -146,7 +151,8 @@ export const make = Effect.gen(function* () {
             ${DateTime.toEpochMillis(entry.createdAt)}, ${metadata}, 0) RETURNING id`
         const [{ id }] = yield* Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ id: Schema.Int })))(rows)
         yield* setTags(id, entry.tags)
-        yield* sql`INSERT INTO manifests (release_id, gzip) VALUES (${id}, ${entry.manifest})`
+        const members = yield* encodeMembers(entry.members)
+        yield* sql`INSERT INTO manifests (release_id, gzip, members) VALUES (${id}, ${entry.manifest}, ${members})`
         yield* makeLatest(id, entry.name)
         return Release.make({
           id,
@@ -180,6 +186,13 @@ export const make = Effect.gen(function* () {
             AND NOT EXISTS (SELECT 1 FROM releases WHERE name = ${name} AND is_latest = 1)`
         }
       }),
+
+    /** How the tarball is cut; nothing where that is not known. */
+    members: (id: number) =>
+      Effect.flatMap(
+        sql`SELECT members FROM manifests WHERE release_id = ${id} AND members IS NOT NULL`,
+        Schema.decodeUnknown(Schema.Array(Schema.Struct({ members: MembersJson })))
+      ).pipe(Effect.map(([row]) => row?.members)),
 
     /** Nothing where the entry is gone. */
     manifest: (id: number) =>

@@ -13,7 +13,8 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Manifest } from "../domain/Manifest.ts"
+import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { Members } from "../domain/Members.ts"
 import { type Metadata, parseSelector, Release, ReleaseName, shortRef, Tag, tarballName } from "../domain/Release.ts"
 import { once } from "../internal/once.ts"
 import * as sqlite from "../internal/sqlite.ts"
@@ -21,6 +22,7 @@ import { warn } from "../terminal/Reporter.ts"
 import { Workspace, type WorkspaceNotFound, type WorkspacePaths } from "../workspace/Workspace.ts"
 import * as Entries from "./Entries.ts"
 import { migrations, newest } from "./migrations.ts"
+import { type Form, select } from "./Selection.ts"
 import { Tarballs, TarballsError } from "./Tarballs.ts"
 
 /** The store could not be read or written; `operation` says what was tried. */
@@ -92,6 +94,8 @@ export interface ReleaseDraft {
   readonly createdAt: DateTime.Utc
   readonly metadata: Metadata
   readonly manifest: Manifest
+  /** How the tarball is cut; without it, whatever is taken out of it has it read from its beginning. */
+  readonly members?: Members | undefined
 }
 
 /** Which releases to list; all of them where nothing is given. */
@@ -131,6 +135,17 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     readonly add: (parcel: Parcel, draft: ReleaseDraft) => Effect.Effect<Release, StoreFailure>
     /** The tarball from byte `offset` (default 0) on. */
     readonly content: (release: Release, offset?: number) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
+    /**
+     * The tar bytes (headers, content, padding; no end of the archive) of those paths of the manifest, in the order of the tarball.
+     * Only what holds them is read and inflated. All of it is held against the manifest as it passes: a tarball that was
+     * changed is a failure.
+     */
+    readonly entries: (
+      release: Release,
+      paths: ReadonlySet<string>
+    ) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
+    /** What is in one file of the release, held against its hash in the same way. Fails where the manifest has no such file. */
+    readonly file: (release: Release, path: string) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
     /** What is in the tarball. */
     readonly manifest: (release: Release) => Effect.Effect<Manifest, StoreFailure>
     /** Removes entries and tarballs. Where that takes `latest` away, the newest one left of that name gets it. */
@@ -196,6 +211,8 @@ const lazily = (open: Effect.Effect<Store, StoreFailure, Scope.Scope>): Effect.E
       receive: (tarball) => use((store) => store.receive(tarball)),
       add: (parcel, draft) => use((store) => store.add(parcel, draft)),
       content: (release, offset) => Stream.unwrap(Effect.map(store, (store) => store.content(release, offset))),
+      entries: (release, paths) => Stream.unwrap(Effect.map(store, (store) => store.entries(release, paths))),
+      file: (release, path) => Stream.unwrap(Effect.map(store, (store) => store.file(release, path))),
       manifest: (release) => use((store) => store.manifest(release)),
       remove: (releases) => use((store) => store.remove(releases)),
       check: use((store) => store.check)
@@ -361,7 +378,8 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
               tags,
               createdAt,
               metadata: draft.metadata,
-              manifest
+              manifest,
+              members: draft.members
             })
           })
         )
@@ -371,6 +389,47 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
           )
         )
     })
+
+  const opened = (release: Release, offset: number) =>
+    Effect.gen(function* () {
+      // The file name of a removed release may belong to another one by now.
+      const recorded = yield* entries.withId(release.id)
+      const found = yield* Option.isNone(recorded) ? Effect.succeedNone : tarballs.open(recorded.value.fileName, offset)
+      if (Option.isNone(found)) {
+        yield* clear([release])
+        return yield* new TarballMissing({ release })
+      }
+      if (found.value.size !== release.size) {
+        return yield* new TarballsError({
+          detail: `it has ${found.value.size} bytes where ${release.size} were stored: delete this release and build it again`
+        })
+      }
+      return found.value
+    })
+
+  const manifestOf = (release: Release) =>
+    Effect.flatMap(entries.manifest(release.id), (manifest) =>
+      Option.isNone(manifest)
+        ? new Entries.ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
+        : Effect.succeed(manifest.value)
+    )
+
+  const taken = (
+    release: Release,
+    form: Form,
+    choose: (manifest: Manifest) => Effect.Effect<(entry: ManifestEntry) => boolean, TarballsError>
+  ) => {
+    const operation = `read from the tarball ${release.fileName}`
+    return Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const tarball = yield* opened(release, 0)
+        const manifest = yield* manifestOf(release)
+        const members = yield* entries.members(release.id)
+        const wants = yield* choose(manifest)
+        return Stream.mapError(select(tarball, { manifest, members, wants, form }), failed(operation))
+      }).pipe(during(operation))
+    )
+  }
 
   yield* during("open the release store")(migrate(entries.exclusively))
 
@@ -389,35 +448,22 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
     content: (release, offset = 0) => {
       const operation = `read the tarball ${release.fileName}`
       return Stream.unwrapScoped(
-        Effect.gen(function* () {
-          // The file name of a removed release may belong to another one by now.
-          const recorded = yield* entries.withId(release.id)
-          const opened = yield* Option.isNone(recorded)
-            ? Effect.succeedNone
-            : tarballs.open(recorded.value.fileName, offset)
-          if (Option.isNone(opened)) {
-            yield* clear([release])
-            return yield* new TarballMissing({ release })
-          }
-          const { bytes, size } = opened.value
-          if (size !== release.size) {
-            return yield* new ReleaseStoreError({
-              operation,
-              detail: `it has ${size} bytes where ${release.size} were stored: delete this release and build it again`
-            })
-          }
-          return Stream.mapError(bytes, failed(operation))
-        }).pipe(during(operation))
+        Effect.map(opened(release, offset), ({ bytes }) => Stream.mapError(bytes, failed(operation))).pipe(
+          during(operation)
+        )
       )
     },
+    entries: (release, paths) => taken(release, "entries", () => Effect.succeed(({ path }) => paths.has(path))),
+    file: (release, path) =>
+      taken(release, "content", (manifest) => {
+        const found = manifest.find((entry) => entry.path === path)
+        const first = found?._tag === "Hardlink" ? found.to : path
+        return found?._tag === "File" || found?._tag === "Hardlink"
+          ? Effect.succeed((entry) => entry.path === first)
+          : new TarballsError({ detail: `it holds no file ${JSON.stringify(path)}` })
+      }),
     manifest: (release) =>
-      Effect.gen(function* () {
-        const manifest = yield* entries.manifest(release.id)
-        if (Option.isNone(manifest)) {
-          return yield* new Entries.ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
-        }
-        return manifest.value
-      }).pipe(during(`read the manifest of ${release.name} (${shortRef(release.ref)})`)),
+      manifestOf(release).pipe(during(`read the manifest of ${release.name} (${shortRef(release.ref)})`)),
     remove: (releases) =>
       Effect.gen(function* () {
         const recorded = yield* Effect.filter(releases, ({ id }) => Effect.map(entries.withId(id), Option.isSome))

@@ -1,6 +1,7 @@
 /**
  * The place for tarballs, below the release store: a folder beside `temp/`, or memory.
  */
+import { Buffer } from "node:buffer"
 import { join } from "node:path"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -29,6 +30,8 @@ export interface Opened {
   readonly size: number
   /** From the asked offset on. */
   readonly bytes: Stream.Stream<Uint8Array, TarballsError>
+  /** So many bytes from a position on; fewer where the tarball ends. */
+  readonly at: (position: number, length: number) => Effect.Effect<Uint8Array, TarballsError>
 }
 
 /** Keeps tarballs by file name and knows nothing else about them. */
@@ -110,8 +113,9 @@ const inFolders = (folders: {
     open: (fileName, offset) =>
       worded(files.readFrom(kept(fileName), offset)).pipe(
         Effect.map(
-          Option.map(({ bytes, size }) => ({
+          Option.map(({ at, bytes, size }) => ({
             size,
+            at: (position, length) => worded(at(position, length)),
             bytes: Stream.mapError(bytes, ({ cause, detail }) => new TarballsError({ detail, cause }))
           }))
         )
@@ -164,20 +168,24 @@ const inMemory = (): Context.Tag.Service<Tarballs> => {
     names: Effect.sync(() => new Set(kept.keys())),
     open: (fileName, offset) =>
       Effect.sync(() =>
-        Option.map(Option.fromNullable(kept.get(fileName)), (chunks) => {
-          let skip = offset
-          const left: Array<Uint8Array> = []
-          for (const chunk of chunks) {
-            if (skip < chunk.length) left.push(chunk.subarray(skip))
-            skip = Math.max(0, skip - chunk.length)
-          }
-          return {
-            size: chunks.reduce((total, chunk) => total + chunk.length, 0),
-            bytes: Stream.fromIterable(left)
-          }
-        })
+        Option.map(Option.fromNullable(kept.get(fileName)), (chunks) => ({
+          size: chunks.reduce((total, chunk) => total + chunk.length, 0),
+          at: (position: number, length: number) =>
+            Effect.sync(() => Buffer.concat(between(chunks, position, position + length))),
+          bytes: Stream.fromIterable(between(chunks, offset, Number.POSITIVE_INFINITY))
+        }))
       ),
     remove: (fileName) => Effect.sync(() => kept.delete(fileName)),
     sweep: Effect.void
   }
+}
+
+/** What lies from one byte to before another, of the chunks in a row. */
+const between = (chunks: ReadonlyArray<Uint8Array>, begin: number, end: number): ReadonlyArray<Uint8Array> => {
+  let at = 0
+  return chunks.flatMap((chunk) => {
+    const piece = chunk.subarray(Math.max(0, begin - at), Math.max(0, end - at))
+    at += chunk.length
+    return piece.length === 0 ? [] : [piece]
+  })
 }

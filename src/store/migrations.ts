@@ -35,8 +35,14 @@ const releases = Effect.gen(function* () {
   )`
 })
 
+const members = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  // Nothing where it is not known how the tarball is cut: it can be read from its beginning then, and nowhere else.
+  yield* sql`ALTER TABLE manifests ADD COLUMN members TEXT`
+})
+
 /** All steps by name, for `Migrator.fromRecord`. */
-export const migrations = { "1_releases": releases }
+export const migrations = { "1_releases": releases, "2_members": members }
 
 /** The number of the last step. */
-export const newest = 1
+export const newest = 2

@@ -143,6 +143,8 @@ describe("pack", () => {
     symlink("far", `deep/${"d".repeat(90)}/${"f".repeat(200)}`),
     hardlink("far2", `deep/${"d".repeat(90)}/${"f".repeat(200)}`),
     file("exactly99".padEnd(99 - "my_app/".length, "x"), "99"),
+    dir("d".repeat(91)),
+    file(`${"d".repeat(91)}/a file, though its name's first 99 bytes end in a slash`, "file"),
     file("exactly100".padEnd(100 - "my_app/".length, "x"), "100"),
     file("big", "0123456789abcdef".repeat(200_000))
   ]

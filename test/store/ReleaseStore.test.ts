@@ -31,6 +31,7 @@ import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Tarballs } from "../../src/store/Tarballs.ts"
 import { type Event, Reporter } from "../../src/terminal/Reporter.ts"
 import { Workspace, type WorkspacePaths, workspacePaths } from "../../src/workspace/Workspace.ts"
+import { sample } from "../kit/packed.ts"
 import { bytesOf, contract, draft, store, textOf } from "./contract.ts"
 
 const project = Effect.acquireRelease(
@@ -341,6 +342,33 @@ describe("ReleaseStore in files", () => {
         yield* using(paths, list)
         yield* exec(paths, "INSERT INTO migrations (migration_id, name) VALUES (99, 'future')")
         assert.include((yield* failureOf(paths, list)).message, "update deployer")
+      })
+    )
+
+    it.scoped("a database of an older deployer: its releases are read from the beginning", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        const { manifest, tarball } = sample("1")
+        const release = yield* using(
+          paths,
+          Effect.scoped(
+            Effect.gen(function* () {
+              const releases = yield* ReleaseStore
+              const parcel = yield* releases.receive(Stream.make(tarball))
+              return yield* releases.add(parcel, draft("my_app", { manifest }))
+            })
+          )
+        )
+        yield* exec(paths, "ALTER TABLE manifests DROP COLUMN members")
+        yield* exec(paths, "DELETE FROM migrations WHERE migration_id = 2")
+        const content = Effect.flatMap(ReleaseStore, (releases) => textOf(releases.file(release, "my_app/version")))
+        assert.strictEqual(yield* using(paths, content), "1")
+        const again = yield* using(paths, store("2", draft("my_app", { members: { bytes: 1, lengths: [1] } })))
+        assert.deepStrictEqual(yield* exec(paths, "SELECT members FROM manifests ORDER BY release_id"), [
+          { members: null },
+          { members: '{"bytes":1,"lengths":[1]}' }
+        ])
+        assert.strictEqual(again.id, 2)
       })
     )
 

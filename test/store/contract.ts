@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto"
+import { gunzipSync } from "node:zlib"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as DateTime from "effect/DateTime"
@@ -6,8 +8,13 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import type * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { latest, Metadata } from "../../src/domain/Release.ts"
+import * as tar from "tar"
+import { pack } from "../../src/build/Tarball.ts"
+import type { ManifestEntry } from "../../src/domain/Manifest.ts"
+import { latest, Metadata, type Release } from "../../src/domain/Release.ts"
 import { type ReleaseDraft, ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { sample } from "../kit/packed.ts"
+import { dir, file, hardlink, symlink, type Tree, tarOf } from "../kit/tree.ts"
 
 const text = new TextEncoder()
 
@@ -34,6 +41,66 @@ export const store = (content: string, of: ReleaseDraft) =>
 
 export const textOf = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) =>
   Effect.map(Stream.runCollect(bytes), (chunks) => Buffer.concat(Chunk.toReadonlyArray(chunks)).toString())
+
+const all = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) =>
+  Effect.map(Stream.runCollect(bytes), (chunks) => Buffer.concat(Chunk.toReadonlyArray(chunks)))
+
+/** Builds a tree, with extra files, into a release whose tarball is cut as a real one is. */
+const built = (tree: Tree, { known = true, extra = "" }: { readonly known?: boolean; readonly extra?: string } = {}) =>
+  Effect.gen(function* () {
+    const releases = yield* ReleaseStore
+    const extraFiles = extra === "" ? [] : [{ path: "prod.env", file: extra }]
+    const packing = pack(Stream.make<[Uint8Array]>(tarOf(tree)), { name: "my_app", extraFiles, level: 1 })
+    const parcel = yield* releases.receive(packing.content)
+    const manifest = yield* packing.manifest
+    const members = known ? yield* packing.members : undefined
+    return yield* releases.add(parcel, draft("my_app", { manifest, members }))
+  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
+
+/** The same by hand: the tar is read whole and cut at each header. */
+const filtered = (tarball: Uint8Array, paths: ReadonlySet<string>) => {
+  const bytes = gunzipSync(tarball)
+  const kept: Array<Uint8Array> = []
+  for (let at = 0, begin = 0; at + 1024 < bytes.length; ) {
+    const header = new tar.Header(bytes, at)
+    const end = at + 512 + Math.ceil((header.size ?? 0) / 512) * 512
+    if (header.type?.startsWith("NextFile") === true) {
+      at = end
+      continue
+    }
+    const long =
+      begin === at ? undefined : bytes.subarray(begin + 512, begin + 512 + new tar.Header(bytes, begin).size! - 1)
+    const isLongPath = new tar.Header(bytes, begin).type === "NextFileHasLongPath"
+    const path = (isLongPath ? long!.toString() : header.path!).replace(/\/$/, "")
+    if (paths.has(path)) kept.push(bytes.subarray(begin, end))
+    at = end
+    begin = end
+  }
+  return Buffer.concat(kept)
+}
+
+const block = (seed: number, size: number) => {
+  let state = seed + 1
+  return Array.from({ length: size }, () => {
+    state = (state * 48271) % 2147483647
+    return String.fromCharCode(32 + (state % 90))
+  }).join("")
+}
+
+/** Several members, files within one and over three of them, names of all lengths. */
+const wide: Tree = [
+  dir("."),
+  dir("bin"),
+  file("bin/my_app", "#!/bin/sh\n", 0o755),
+  symlink("bin/link", "../lib/a"),
+  file("large", block(1, 2_500_000)),
+  ...Array.from({ length: 30 }, (_, index) =>
+    file(`many/${index}`.padEnd(60 + index * 3, "x"), block(index, index * 4000))
+  ),
+  file("empty", ""),
+  file("last", block(3, 1_048_576)),
+  hardlink("second", "large")
+]
 
 const action = FastCheck.oneof(
   FastCheck.record({
@@ -230,6 +297,125 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
         assert.deepStrictEqual(yield* releases.list(), [])
         assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
       })
+    )
+
+    const read = (release: Release, paths: Iterable<string>) =>
+      Effect.flatMap(ReleaseStore, (releases) => all(releases.entries(release, new Set(paths))))
+
+    for (const known of [true, false]) {
+      const how = known ? "where it is known how they are cut" : "reading through them where it is not"
+      test(
+        `takes single entries out of tarballs, ${how}`,
+        Effect.gen(function* () {
+          const releases = yield* ReleaseStore
+          const release = yield* built(wide, { known, extra: "package.json" })
+          const paths = (yield* releases.manifest(release)).map(({ path }) => path)
+          const tarball = yield* all(releases.content(release))
+          assert.isAbove(gunzipSync(tarball).length, 5 * 1024 * 1024)
+          assert.include(paths, "prod.env")
+          for (const path of paths) {
+            const taken = yield* read(release, [path])
+            assert.isAbove(taken.length, 0, path)
+            assert.isTrue(taken.equals(filtered(tarball, new Set([path]))), path)
+          }
+          assert.isTrue((yield* read(release, paths)).equals(gunzipSync(tarball).subarray(0, -1024)))
+          assert.strictEqual((yield* read(release, [])).length, 0)
+          assert.strictEqual((yield* read(release, ["nowhere"])).length, 0)
+          assert.strictEqual((yield* all(releases.file(release, "my_app/large"))).toString(), block(1, 2_500_000))
+          assert.strictEqual((yield* all(releases.file(release, "my_app/second"))).toString(), block(1, 2_500_000))
+          assert.strictEqual((yield* all(releases.file(release, "my_app/empty"))).length, 0)
+          for (const path of ["my_app/bin", "my_app/bin/link", "nowhere"]) {
+            const error = yield* Effect.flip(all(releases.file(release, path)))
+            assert.include(error.message, `it holds no file "${path}"`)
+          }
+        })
+      )
+    }
+
+    test(
+      "fails rather than take something out of a tarball that its manifest does not describe",
+      Effect.gen(function* () {
+        const releases = yield* ReleaseStore
+        const one: Release = yield* built(wide)
+        const manifest = yield* releases.manifest(one)
+        const tarball = yield* all(releases.content(one))
+        const lying = (change: Partial<ReleaseDraft>, bytes: Uint8Array = tarball) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              // Another comment in the header of the first member makes it another release.
+              const other = Buffer.from(bytes)
+              other[4] = (other[4] ?? 0) + 1 + (yield* releases.list()).length
+              const parcel = yield* releases.receive(Stream.make(other))
+              return yield* releases.add(parcel, draft("my_app", { manifest, ...change }))
+            })
+          )
+        const large = "my_app/large"
+        const says = (release: Release, pattern: RegExp) =>
+          Effect.gen(function* () {
+            const error = yield* Effect.flip(read(release, [large]))
+            assert.strictEqual(error._tag, "ReleaseStoreError")
+            assert.match(error.message, pattern)
+            assert.match((yield* Effect.flip(all(releases.file(release, large)))).message, pattern)
+          })
+        const packing = pack(Stream.make<[Uint8Array]>(tarOf(wide)), { name: "my_app", level: 1 })
+        yield* Stream.runDrain(packing.content)
+        const members = yield* packing.members
+        const edited = (change: (entry: ManifestEntry) => ManifestEntry | undefined) =>
+          manifest.flatMap((entry) => change(entry) ?? [])
+        const otherHash = edited((entry) => (entry._tag === "File" ? { ...entry, sha256: "0".repeat(64) } : entry))
+        const otherSize = edited((entry) => (entry.path === large && "size" in entry ? { ...entry, size: 7 } : entry))
+        const otherPlace = edited((entry) => (entry.path === "my_app/bin" ? undefined : entry))
+        for (const cut of [undefined, members]) {
+          yield* says(yield* lying({ manifest: otherHash, members: cut }), /"my_app\/large" is not as it was packed/)
+          yield* says(yield* lying({ manifest: otherSize, members: cut }), /"my_app\/large" is not as it was packed/)
+          const damaged = Buffer.from(tarball)
+          damaged[Math.floor(tarball.length / 4)]! ^= 1
+          yield* says(yield* lying({ members: cut }, damaged), /it is damaged/)
+        }
+        yield* says(yield* lying({ manifest: otherPlace, members }), /damaged|is not as it was|does not hold/)
+        yield* says(yield* lying({}, sample("2").tarball), /it does not hold "my_app\/large"/)
+        // A table that cannot be true is not used.
+        for (const lengths of [
+          [tarball.length],
+          members.lengths.slice(1),
+          members.lengths.map((length) => length + 1)
+        ]) {
+          const release = yield* lying({ members: { ...members, lengths } })
+          assert.strictEqual((yield* all(releases.file(release, large))).length, 2_500_000)
+        }
+        const [first = 0, second = 0, ...rest] = members.lengths
+        const shifted = yield* lying({ members: { ...members, lengths: [first + 1, second - 1, ...rest] } })
+        yield* says(shifted, /it is damaged/)
+      }).pipe(Effect.provide(NodeContext.layer))
+    )
+
+    it.effect.prop(
+      "takes the same bytes as reading all of it does, whatever the tree and the paths",
+      [
+        FastCheck.array(
+          FastCheck.tuple(FastCheck.nat(130), FastCheck.oneof(FastCheck.nat(3000), FastCheck.nat(900_000))),
+          {
+            minLength: 1,
+            maxLength: 8
+          }
+        ),
+        FastCheck.infiniteStream(FastCheck.boolean()),
+        FastCheck.boolean()
+      ],
+      ([files, wanted, known]) =>
+        Effect.gen(function* () {
+          const releases = yield* ReleaseStore
+          const tree = files.map(([name, size], index) =>
+            file(`${`${index}`.padEnd(name + 1, "ä/b")}z`, block(index, size))
+          )
+          const release = yield* built([dir("."), ...tree], { known })
+          const paths = new Set(
+            (yield* releases.manifest(release)).map(({ path }) => path).filter(() => wanted.next().value)
+          )
+          const tarball = yield* all(releases.content(release))
+          assert.isTrue((yield* read(release, paths)).equals(filtered(tarball, paths)))
+        }).pipe(Effect.provide(layer), Effect.orDie),
+      { fastCheck: { numRuns: 25 } }
     )
 
     it.effect.prop(

@@ -1,0 +1,200 @@
+/**
+ * Some entries of a stored tarball: where they lie, and their bytes, held against the manifest as they pass.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { Members } from "../domain/Members.ts"
+import { decompressAll } from "../internal/gzip.ts"
+import { gunzipMember } from "../internal/gzipMember.ts"
+import { cores, sha256Sum } from "../internal/machine.ts"
+import { paddingOf, TarBroken, type TarEntry, tarEnd, tarHeader, tarHeaderSize, tarReader } from "../internal/tar.ts"
+import { type Opened, TarballsError } from "./Tarballs.ts"
+
+/** What is taken of each entry: all that a tar holds of it, or what is in the file. */
+export type Form = "entries" | "content"
+
+/** What is to be taken out of a tarball. */
+export interface Selection {
+  /** Of the whole tarball. */
+  readonly manifest: Manifest
+  /** How it is cut, where that is known: then only those members are read that hold something of it. */
+  readonly members: Members | undefined
+  readonly wants: (entry: ManifestEntry) => boolean
+  readonly form: Form
+}
+
+/**
+ * The bytes of the wanted entries in the order of the tarball, without the end of an archive. Fails where one is not in it exactly
+ * once, or otherwise than in the manifest; of a file the last piece comes only when its hash has been proved.
+ */
+export const select = (tarball: Opened, selection: Selection): Stream.Stream<Uint8Array, TarballsError> => {
+  const { form, manifest, members, wants } = selection
+  const wanted = manifest.filter(wants)
+  if (wanted.length === 0) return Stream.empty
+  const layout = layoutOf(manifest, wants)
+  return members !== undefined && fits(members, layout.size, tarball.size)
+    ? taken(wanted, form, fromMembers(tarball, members, layout))
+    : taken(wanted, form, decompressAll(tarball.bytes, unlike))
+}
+
+/** Bytes of a tar, from one to before another. */
+type Range = readonly [begin: number, end: number]
+
+interface Layout {
+  /** Where the wanted entries lie; neighbours are one range. */
+  readonly ranges: ReadonlyArray<Range>
+  /** Bytes of the whole tar. */
+  readonly size: number
+}
+
+/** Follows from the manifest: our tarballs hold nothing else. */
+const layoutOf = (manifest: Manifest, wants: Selection["wants"]): Layout => {
+  const ranges: Array<Range> = []
+  let begin = -1
+  let at = 0
+  for (const entry of manifest) {
+    if (wants(entry)) begin = begin === -1 ? at : begin
+    else if (begin !== -1) {
+      ranges.push([begin, at])
+      begin = -1
+    }
+    at += tarHeaderSize({ path: entry.path, type: entry._tag, to: "to" in entry ? entry.to : "" })
+    if (entry._tag === "File") at += entry.size + paddingOf(entry.size)
+  }
+  if (begin !== -1) ranges.push([begin, at])
+  return { ranges, size: at + tarEnd.length }
+}
+
+/** Whether these members can be such a tarball. */
+const fits = ({ bytes, lengths }: Members, tarSize: number, size: number): boolean =>
+  lengths.length === Math.ceil(tarSize / bytes) && lengths.reduce((total, length) => total + length, 0) === size
+
+/** What is needed of one member. */
+interface Piece {
+  /** Where the member begins in the tarball, and its length there. */
+  readonly position: number
+  readonly length: number
+  /** Bytes of tar in it. */
+  readonly size: number
+  /** Of those bytes. */
+  readonly ranges: ReadonlyArray<Range>
+}
+
+const piecesOf = (members: Members, { ranges, size }: Layout): ReadonlyArray<Piece> => {
+  const pieces: Array<Piece> = []
+  let position = 0
+  let next = 0
+  for (const [index, length] of members.lengths.entries()) {
+    const begin = index * members.bytes
+    const end = Math.min(begin + members.bytes, size)
+    const within: Array<Range> = []
+    for (let range = ranges[next]; range !== undefined && range[0] < end; range = ranges[next]) {
+      within.push([Math.max(range[0], begin) - begin, Math.min(range[1], end) - begin])
+      if (range[1] > end) break
+      next += 1
+    }
+    if (within.length > 0) pieces.push({ position, length, size: end - begin, ranges: within })
+    position += length
+  }
+  return pieces
+}
+
+/** As many members at once as the machine has cores. */
+const fromMembers = (tarball: Opened, members: Members, layout: Layout): Stream.Stream<Uint8Array, TarballsError> =>
+  Stream.fromIterable(piecesOf(members, layout)).pipe(
+    Stream.mapEffect(
+      ({ length, position, ranges, size }) =>
+        Effect.flatMap(tarball.at(position, length), (member) =>
+          Effect.mapError(gunzipMember(member, size), unlike)
+        ).pipe(Effect.map((block) => ranges.map(([begin, end]) => block.subarray(begin, end)))),
+      { concurrency: cores }
+    ),
+    Stream.flattenIterables
+  )
+
+/** The wanted entries out of a tar that may hold others as well, and need not have an end. */
+const taken = (
+  wanted: Manifest,
+  form: Form,
+  tar: Stream.Stream<Uint8Array, TarballsError>
+): Stream.Stream<Uint8Array, TarballsError> =>
+  Stream.suspend(() => {
+    const taking = take(wanted, form)
+    const step = (run: () => void) =>
+      Effect.try({
+        try: () => {
+          run()
+          return taking.taken()
+        },
+        catch: (error) => error
+      }).pipe(Effect.catchAll((error) => (error instanceof TarBroken ? Effect.fail(unlike(error)) : Effect.die(error))))
+    return Stream.mapEffect(tar, (chunk) => step(() => taking.push(chunk))).pipe(
+      Stream.concat(Stream.fromEffect(step(taking.finish))),
+      Stream.flattenIterables
+    )
+  })
+
+/** Throws `TarBroken`. What it yields are parts of what was pushed. */
+const take = (wanted: Manifest, form: Form) => {
+  const left = new Map(wanted.map((entry) => [entry.path, entry]))
+  let out: Array<Uint8Array> = []
+  let sum = sha256Sum()
+  let open: ManifestEntry | undefined
+  /** Withheld until the hash is proved. */
+  let last: Uint8Array | undefined
+  const write = (bytes: Uint8Array) => {
+    if (bytes.length > 0) out.push(bytes)
+  }
+  const reader = tarReader({
+    entry: (found) => {
+      const path = found.path.replace(/^\.\//, "").replace(/\/$/, "")
+      open = left.get(path)
+      if (open === undefined) return
+      if (!isLike(found, open)) throw otherwise(open)
+      left.delete(path)
+      sum = sha256Sum()
+      last = undefined
+      if (form === "entries") write(tarHeader({ ...found, path }))
+    },
+    data: (piece) => {
+      if (open === undefined) return
+      sum.update(piece)
+      if (last !== undefined) write(last)
+      last = piece
+    },
+    end: () => {
+      if (open?._tag !== "File") return
+      if (sum.digest() !== open.sha256) throw otherwise(open)
+      if (last !== undefined) write(last)
+      if (form === "entries") write(new Uint8Array(paddingOf(open.size)))
+      open = undefined
+    }
+  })
+  return {
+    push: reader.push,
+    finish: () => {
+      if (open?._tag === "File") throw otherwise(open)
+      for (const [path] of left) throw new TarBroken(`it does not hold ${JSON.stringify(path)}`)
+    },
+    taken: () => {
+      const now = out
+      out = []
+      return now
+    }
+  }
+}
+
+const isLike = (found: TarEntry, entry: ManifestEntry): boolean =>
+  found.type === entry._tag &&
+  (!("mode" in entry) || found.mode === entry.mode) &&
+  (!("to" in entry) || found.to.replace(/^\.\//, "") === entry.to.replace(/^\.\//, "")) &&
+  (entry._tag !== "File" || found.size === entry.size)
+
+const otherwise = ({ path }: ManifestEntry) => new TarBroken(`${JSON.stringify(path)} is not as it was packed`)
+
+const unlike = (cause: unknown) =>
+  new TarballsError({
+    detail: `${cause instanceof TarBroken ? cause.message : "it is damaged"}: delete this release and build it again`,
+    cause
+  })
