@@ -11,6 +11,9 @@ export default defineConfig({
     testTimeout: 20_000,
     // Shared CI machines stall for seconds now and then; a test that fails twice in a row has a reason of its own.
     retry: process.env["CI"] === "true" ? 1 : 0,
-    hookTimeout: 60_000
+    hookTimeout: 60_000,
+    // Most tests wait for other programs most of the time.
+    minWorkers: 4,
+    maxWorkers: 4
   }
 })

@@ -16,9 +16,9 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ["The deployer, the shell on the host or the connection is killed", "test/real/crash.test.ts", "at every place of"],
   ["An upload is cut", "test/commands/deploy.test.ts", "goes on with its own upload and sends only what is missing"],
   [
-    "A byte of the tarball changes",
+    "A byte of a release changes on its way",
     "test/host/damage.test.ts",
-    "a tarball that changed after it arrived is refused and taken away"
+    "a release that changes on its way lets nothing pass that was not deployed"
   ],
   ["The disk is full", "test/real/disk.test.ts", ": a disk"],
   [

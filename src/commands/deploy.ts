@@ -7,13 +7,21 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
 import { failureOf } from "../domain/Journal.ts"
-import type { Manifest } from "../domain/Manifest.ts"
-import { DeployPlan, plan, releaseLabel, type Step, unfinishedOthers } from "../domain/Plan.ts"
+import {
+  DeployPlan,
+  differencesOf,
+  plan,
+  releaseLabel,
+  type Step,
+  unfinishedOthers,
+  type Wanted
+} from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import { address, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
-import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
+import { type HostSession, RemoteHost, type Shipment } from "../host/RemoteHost.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
+import { entriesSize } from "../store/Selection.ts"
 import { bytes, dateTime } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -24,6 +32,7 @@ import { goLive, isLiveStep, runHook } from "./goLive.ts"
 import { entries, entry, type Named } from "./journal.ts"
 import { takeLock } from "./locking.ts"
 import { refused } from "./onHost.ts"
+import { findOrigins } from "./origins.ts"
 
 /** What to deploy where. */
 export interface DeployOptions {
@@ -62,7 +71,9 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
   const release = yield* store.find(options.release ?? target.name)
   const session = yield* (yield* RemoteHost).connect(target)
   const state = yield* session.inspect
-  return yield* makePlan(session, state, release, yield* store.manifest(release), false)
+  const manifest = yield* store.manifest(release)
+  const origins = yield* findOrigins(session, state, release)
+  return yield* makePlan(session, state, { release, manifest, origins, removeUnfinished: false })
 }, Effect.scoped)
 
 /** Deploys just this release, without asking which. */
@@ -78,18 +89,19 @@ const deployTo = Effect.fn("deployTo")(function* <E, R>(
   const seen = yield* session.inspect
   const release = yield* choose(seen)
   const manifest = yield* store.manifest(release)
+  const origins = yield* findOrigins(session, seen, release)
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
       // What cannot work is refused before anything is touched, and what is done already needs no lock.
-      const before = yield* makePlan(session, seen, release, manifest, false)
+      const wish = { release, manifest, origins, removeUnfinished: false }
+      const before = yield* makePlan(session, seen, wish)
       if (before.steps.length === 0) return before
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
-      for (const step of first) yield* carryOutStep(session, before, manifest, step)
-      yield* takeLock(session, "deploy")
-      const state = yield* session.inspect
+      for (const step of first) yield* carryOutStep(session, before, wish, step)
+      const state = yield* takeLock(session, "deploy")
       const removeUnfinished = yield* askAboutUnfinished(session, state, release)
-      const plan = yield* makePlan(session, state, release, manifest, removeUnfinished)
-      yield* carryOut(session, plan, manifest)
+      const plan = yield* makePlan(session, state, { ...wish, removeUnfinished })
+      yield* carryOut(session, plan, wish)
       return DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
     })
   )
@@ -210,23 +222,22 @@ const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
   return answer === "remove"
 })
 
-const makePlan = (
-  session: HostSession,
-  state: HostState,
-  release: Release,
-  manifest: Manifest,
-  removeUnfinished: boolean
-) => refused(session, plan(state, { target: session.target, release, manifest, removeUnfinished }))
+const makePlan = (session: HostSession, state: HostState, wish: Omit<Wanted, "target">) =>
+  refused(session, plan(state, { ...wish, target: session.target }))
 
 // Doing it
 
-const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, manifest: Manifest) {
+/** What the steps need beside the plan. */
+type Wish = Pick<Wanted, "manifest" | "origins">
+
+const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
   const { back, release, state, steps } = plan
   const lives = steps.findIndex(isLiveStep)
   const until = lives < 0 ? steps.length : lives
-  for (const step of steps.slice(0, until)) yield* carryOutStep(session, plan, manifest, step)
+  for (const step of steps.slice(0, until)) yield* carryOutStep(session, plan, wish, step)
   if (lives < 0) return
-  yield* goLive(session, { release, state, steps: steps.filter(isLiveStep), back, event: "switched" })
+  const record = recordOf(release, state, yield* DateTime.now)
+  yield* goLive(session, { release, state, record, steps: steps.filter(isLiveStep), back, event: "switched" })
   for (const step of steps.slice(until)) {
     if (step._tag === "Prune") yield* prune(session, step.releases)
   }
@@ -246,10 +257,63 @@ const prune = (session: HostSession, releases: ReadonlyArray<Named>) =>
     )
   )
 
+const stage = Effect.fn("stage")(function* (
+  session: HostSession,
+  { release, state }: Pick<DeployPlan, "release" | "state">,
+  { manifest, origins }: Wish,
+  step: Extract<Step, { readonly _tag: "Stage" }>
+) {
+  const store = yield* ReleaseStore
+  const { key } = session.target
+  const note = `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`
+  const entries = [yield* entry("staged", release)]
+  const send = <E>(from: number, shipment: Shipment<E>) =>
+    session.stage({ ref: release.ref, manifest, from, note, shipment, entries })
+  const whole = (from: number) =>
+    send(from, {
+      _tag: "Whole",
+      size: release.size,
+      content: (offset) =>
+        store
+          .content(release, offset)
+          .pipe(
+            Reporter.transfer(`uploading ${releaseLabel(release)} to ${key}`, { start: offset, total: release.size })
+          )
+    })
+  if (step.from > 0) {
+    yield* Reporter.note(`Going on with the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
+  }
+  const less = differencesOf(state, { manifest, origins })
+  if (less === undefined) yield* whole(step.from)
+  else {
+    const total = entriesSize(manifest, less.sent)
+    const content = store
+      .entries(release, less.sent)
+      .pipe(Reporter.transfer(`uploading what changed in ${releaseLabel(release)} to ${key}`, { start: 0, total }))
+    yield* send(step.from, {
+      _tag: "Differences",
+      differences: less,
+      hardLinks: session.target.hardLinks,
+      content
+    }).pipe(
+      Effect.catchTag("ReleaseCorrupt", ({ what }) =>
+        Effect.zipRight(
+          Reporter.warn(
+            `Not all files of the releases on ${session.address} are as they were deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
+          ),
+          whole(0)
+        )
+      )
+    )
+  }
+  const kept = less === undefined ? "" : `, ${step.taken} files from releases that are there`
+  yield* Reporter.note(`Unpacked and verified ${manifest.length} entries${kept}`)
+})
+
 const carryOutStep = Effect.fnUntraced(function* (
   session: HostSession,
   { release, state }: DeployPlan,
-  manifest: Manifest,
+  wish: Wish,
   step: Step
 ) {
   switch (step._tag) {
@@ -259,32 +323,8 @@ const carryOutStep = Effect.fnUntraced(function* (
     case "Discard":
       yield* session.discard(step.unfinished)
       return yield* Reporter.note(`Removed the unfinished deployment of ${shortRef(step.unfinished.ref)}`)
-    case "Upload": {
-      const store = yield* ReleaseStore
-      if (step.from > 0)
-        yield* Reporter.note(`Going on with the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
-      return yield* session.upload({
-        ref: release.ref,
-        from: step.from,
-        size: step.size,
-        note: `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`,
-        content: (offset) =>
-          store.content(release, offset).pipe(
-            Reporter.transfer(`uploading ${releaseLabel(release)} to ${session.target.key}`, {
-              start: offset,
-              total: step.size
-            })
-          )
-      })
-    }
-    case "Unpack":
-      yield* session.unpack({
-        ref: release.ref,
-        sha256: release.sha256,
-        manifest,
-        entries: [yield* entry("staged", release)]
-      })
-      return yield* Reporter.note(`Unpacked and verified ${manifest.length} entries`)
+    case "Stage":
+      return yield* stage(session, { release, state }, wish, step)
     case "Run":
       // The half-prepared folder must not pass for a release, and its note would only make the next deployment ask.
       return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>

@@ -13,6 +13,7 @@ import { RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
+import { findOrigins } from "./origins.ts"
 
 /** What was found on a target's host. */
 export class DoctorReport extends Schema.TaggedClass<DoctorReport>()("DoctorReport", {
@@ -64,7 +65,10 @@ export const doctor = Effect.fn("doctor")(function* (options: {
   const release = yield* chosen(target, options.release)
   const [connecting, session] = yield* Effect.timed((yield* RemoteHost).connect(target))
   const [looking, state] = yield* Effect.timed(session.inspect)
-  const needs = release === undefined ? undefined : needsOf(state, { target, ...release })
+  const needs =
+    release === undefined
+      ? undefined
+      : needsOf(state, { target, ...release, origins: yield* findOrigins(session, state, release.release) })
   return DoctorReport.make({
     target: target.key,
     address: session.address,

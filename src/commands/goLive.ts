@@ -99,6 +99,8 @@ export interface Live {
   readonly state: HostState
   /** From `Arm` or `Switch` on to `Settle`. */
   readonly steps: ReadonlyArray<Step>
+  /** What is written down before the switch, where the release was not complete, or not the latest. */
+  readonly record?: HostRelease | undefined
   /** What becomes current again when anything after the switch fails. */
   readonly back: HostRelease | undefined
   /** What the switch is in the journal. */
@@ -154,16 +156,22 @@ const prove = Effect.fnUntraced(function* (session: HostSession, release: Named,
  * `health`) and it is not, the host goes back: `RolledBack`, or `RollbackFailed`.
  */
 export const goLive = Effect.fn("goLive")(function* (session: HostSession, live: Live) {
-  const { event, release, state, steps } = live
+  const { event, record, release, state, steps } = live
   const armed = steps.find((step) => step._tag === "Arm")
   const switches = steps.find((step) => step._tag === "Switch")
   const deadMan = armed === undefined ? undefined : yield* arm(session, live, armed.seconds)
   if (switches !== undefined) {
     const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
+    const healthy = switches.settles ? [yield* entry("healthy", release)] : []
     yield* session
-      .activate(release.ref, [yield* entry(event, release, from)], deadMan?.id)
+      .activate(release.ref, {
+        entries: [yield* entry(event, release, from), ...healthy],
+        armed: deadMan?.id,
+        record: switches.records ? record : undefined
+      })
       .pipe(Effect.tapErrorCause(warnUnsettled(session, release, "may be")))
     yield* Reporter.note(`Switched current to ${releaseLabel(release)}`)
+    if (switches.settles) return
   }
   yield* prove(session, release, steps).pipe(
     Effect.catchIf(isFault, (fault) =>
@@ -291,7 +299,9 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, live: Live, fa
       const unlinked = yield* entry("unlinked", release, { detail: "there was nothing to go back to" })
       return yield* session.deactivate({ ...restore, entries: [unhealthy, unlinked] })
     }
-    yield* session.activate(back.ref, [unhealthy, yield* entry("rolledBack", back, { from: release.ref })])
+    yield* session.activate(back.ref, {
+      entries: [unhealthy, yield* entry("rolledBack", back, { from: release.ref })]
+    })
     yield* prove(session, back, steps)
     yield* session.note([yield* entry("healthy", back)])
   })

@@ -40,7 +40,7 @@ const describe = Effect.fnUntraced(function* (reason: string, held: boolean) {
 /** Milliseconds to the next attempt to take a lock: nobody comes much later than a tenth of the time that they waited. */
 const pauseAfter = (waited: number): number => Math.min(Math.max(1000, waited / 10), 15_000)
 
-/** Takes the target's lock for the rest of the scope, waiting for it as long as `LockWait` says. */
+/** Takes the target's lock for the rest of the scope, waiting for it as long as `LockWait` says. Yields what is on the host then. */
 export const takeLock = (session: HostSession, reason: string) =>
   Effect.gen(function* () {
     const details = yield* describe(reason, false)
@@ -58,10 +58,10 @@ export const takeLock = (session: HostSession, reason: string) =>
           if (left <= 0) return yield* held
           if (!said) yield* Reporter.note(`Waiting up to ${Duration.format(duration)}: ${held.message}`)
           yield* Effect.sleep(Math.min(pauseAfter(waited), left))
-          yield* attempt(true)
+          return yield* attempt(true)
         })
       )
-    yield* attempt(false)
+    return yield* attempt(false)
   })
 
 /** Runs an Effect under the target's lock, which is given back however it ends. */

@@ -51,19 +51,22 @@ export const buildReport =
     `Stored ${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) as ${release.fileName}` +
     (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
 
-/** One step in words. */
-const stepLine = (step: Step, { release, state }: DeployPlan | RollbackPlan): string => {
+const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
+  const rest = from === 0 ? "" : `, going on after ${bytes(from)}`
+  return stream === "whole"
+    ? `upload ${bytes(size)}${rest}`
+    : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${bytes(size)})${rest}, take ${taken} from what is there`
+}
+
+/** One step in words, a line for each thing that it does. */
+const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): string | ReadonlyArray<string> => {
   switch (step._tag) {
     case "Prepare":
       return `make ${state.path} with config/ and releases/`
     case "Discard":
       return `remove the unfinished deployment of ${shortRef(step.unfinished.ref)}`
-    case "Upload":
-      return step.from === 0
-        ? `upload ${bytes(step.size)}`
-        : `upload ${bytes(step.size - step.from)}, going on after ${bytes(step.from)}`
-    case "Unpack":
-      return "unpack and verify every file"
+    case "Stage":
+      return [sending(step), "unpack and verify every file"]
     case "Run":
       return `run ${step.hook}: ${step.command}`
     case "Record":
@@ -77,7 +80,11 @@ const stepLine = (step: Step, { release, state }: DeployPlan | RollbackPlan): st
     case "Prune":
       return `remove what is beyond the releases to keep: ${step.releases.map(releaseLabel).join(", ")}`
     case "Switch":
-      return `switch current ${step.from === undefined ? "" : `from ${step.from} `}to ${releaseLabel(release)}`
+      return [
+        ...(step.records ? ["record it as the latest of its name"] : []),
+        `switch current ${step.from === undefined ? "" : `from ${step.from} `}to ${releaseLabel(release)}`,
+        ...(step.settles ? ["write down that it is well"] : [])
+      ]
   }
 }
 
@@ -90,7 +97,9 @@ export const deployPlan =
     return [
       head,
       ...(others.length === 0 ? [] : [`    ask about what did not finish: ${others.join(", ")}`]),
-      ...plan.steps.map((step, index) => `${String(index + 1).padStart(2)}. ${stepLine(step, plan)}`),
+      ...plan.steps
+        .flatMap((step) => stepLines(step, plan))
+        .map((line, index) => `${String(index + 1).padStart(2)}. ${line}`),
       ...(plan.steps.length === 0 ? ["Nothing to do: it is current already"] : [])
     ].join("\n")
   }

@@ -31,6 +31,9 @@ export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
 /** A release as one line of JSON, the way it stands on the host. */
 export const HostReleaseJson = Schema.parseJson(HostRelease)
 
+/** What is sent to a host: a whole tarball, or what completes the files of a release that is there. */
+export const StreamName = Schema.String.pipe(Schema.pattern(/^(whole|from_[0-9A-F]{32})$/))
+
 /** Something that a deployment which did not finish left behind. */
 export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({
   ref: Ref,
@@ -39,8 +42,10 @@ export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({
    * `damaged`: recorded, but the record cannot be read.
    */
   kind: Schema.Literal("upload", "release", "damaged"),
-  /** Bytes of the tarball that have arrived; 0 for a release. */
+  /** Bytes that have arrived; 0 for a release. */
   received: Schema.NonNegativeInt,
+  /** Of what, so that it can be gone on with; absent where nobody knows. */
+  stream: Schema.optional(StreamName),
   /** Who began it and when, for people; absent when that was not written either. */
   note: Schema.optional(Schema.String)
 }) {}
@@ -110,6 +115,8 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   /** In no particular order. */
   damaged: Schema.optionalWith(Schema.Array(Damaged), { default: () => [] }),
   missingTools: Schema.Array(HostTool),
+  /** Whether it has what it takes to complete a release from another one that is there. */
+  takesDifferences: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /** Bytes that can still be written below the path; `unmeasured` where the host does not say. */
   freeBytes: Schema.NonNegativeInt,
   /** Files and directories that can still be made below the path; absent where they are not counted. */

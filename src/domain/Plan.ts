@@ -4,7 +4,8 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { checks, type Needs } from "./Checks.ts"
-import { HostRelease, HostState, isLatestOnHost, recordOf, Unfinished, wayBack } from "./HostState.ts"
+import { type Differences, differences, type Origin } from "./Differences.ts"
+import { HostRelease, HostState, isLatestOnHost, recordOf, StreamName, Unfinished, wayBack } from "./HostState.ts"
 import { isSettled, JournalEntry, standing } from "./Journal.ts"
 import { hasExecutables, type Manifest, unpackedSize } from "./Manifest.ts"
 import { beyondKeep } from "./Prune.ts"
@@ -18,18 +19,32 @@ export const Step = Schema.Union(
   Schema.TaggedStruct("Prepare", {}),
   /** Remove what an earlier deployment left. */
   Schema.TaggedStruct("Discard", { unfinished: Unfinished }),
-  /** Send the tarball, from byte `from` on. */
-  Schema.TaggedStruct("Upload", { from: Schema.NonNegativeInt, size: Schema.NonNegativeInt }),
-  /** Unpack the tarball and verify every file of it. */
-  Schema.TaggedStruct("Unpack", {}),
+  /** Send the release, or what completes the files that are there, unpack it, and verify every file of it. */
+  Schema.TaggedStruct("Stage", {
+    stream: StreamName,
+    /** Bytes of that which are there already. */
+    from: Schema.NonNegativeInt,
+    /** Bytes: of the tarball, or of the files that travel, before they are compressed. */
+    size: Schema.NonNegativeInt,
+    /** Files that travel, and files that are taken from other releases there. */
+    sent: Schema.NonNegativeInt,
+    taken: Schema.NonNegativeInt
+  }),
   /** Run one command of a hook in the release's folder. */
   Schema.TaggedStruct("Run", { hook: Hook, command: Schema.String }),
   /** Write down that the release is complete and the latest of its name. */
   Schema.TaggedStruct("Record", {}),
   /** Let the host go back by itself unless it hears from us over a new connection. */
   Schema.TaggedStruct("Arm", { seconds: Schema.Positive }),
-  /** Make the release current. `from` is what was current before, in words. */
-  Schema.TaggedStruct("Switch", { from: Schema.optional(Schema.String) }),
+  /**
+   * Make the release current. `from` is what was current before, in words. In the same step it is written down before that that it is complete and
+   * the latest of its name (`records`), and after that that it is well, where nothing is left to prove (`settles`).
+   */
+  Schema.TaggedStruct("Switch", {
+    from: Schema.optional(Schema.String),
+    records: Schema.Boolean,
+    settles: Schema.Boolean
+  }),
   /** See that the release is live and well. */
   Schema.TaggedStruct("Check", { health: Health }),
   /** Write down that it is; after `Arm`, over a new connection that keeps the host from going back. */
@@ -76,9 +91,23 @@ export interface Wanted {
   readonly target: Target
   readonly release: Release
   readonly manifest: Manifest
+  /** Releases on the host from which files can be taken. */
+  readonly origins: ReadonlyArray<Origin>
   /** Whether what other deployments left unfinished is removed on the way. */
   readonly removeUnfinished: boolean
 }
+
+/** What of the release is taken from others on the host; absent: all of it travels. */
+export const differencesOf = (
+  state: HostState,
+  { manifest, origins }: Pick<Wanted, "manifest" | "origins">
+): Differences | undefined =>
+  state.takesDifferences
+    ? differences(
+        manifest,
+        origins.filter(({ ref }) => state.releases.some((release) => release.ref === ref))
+      )
+    : undefined
 
 /**
  * What deployments of other releases left unfinished: the user is asked about these. A folder that `current` leads to is
@@ -97,9 +126,9 @@ const isNeedless = (state: HostState, { kind, ref }: Unfinished): boolean =>
   kind === "upload" && state.releases.some((release) => release.ref === ref)
 
 /** What of a release is on the host already. */
-const found = (state: HostState, release: Release) => {
+const found = (state: HostState, release: Release, stream: typeof StreamName.Type) => {
   const own = state.unfinished.filter((unfinished) => unfinished.ref === release.ref)
-  const part = own.find(({ kind, received }) => kind === "upload" && received <= release.size)
+  const part = own.find(({ kind, stream: arrived }) => kind === "upload" && arrived === stream)
   const damaged = state.damaged.some(({ ref }) => ref === release.ref)
   const live = isLinked(state, release.ref)
   return {
@@ -113,15 +142,22 @@ const found = (state: HostState, release: Release) => {
   }
 }
 
+const streamOf = (differences: Differences | undefined): typeof StreamName.Type =>
+  differences === undefined ? "whole" : `from_${differences.origin.ref}`
+
 /** Beside the entries of a release: its folder, staging folder, tarball, note, manifest, record, link and lock. */
 const ownInodes = 8
 
 /** What is still to arrive of a release. */
-export const needsOf = (state: HostState, { manifest, release, target }: Omit<Wanted, "removeUnfinished">): Needs => {
-  const { from, named, present } = found(state, release)
+export const needsOf = (
+  state: HostState,
+  { manifest, origins, release, target }: Omit<Wanted, "removeUnfinished">
+): Needs => {
+  const less = differencesOf(state, { manifest, origins })
+  const { from, named, present } = found(state, release, streamOf(less))
   const arrives = present === undefined && !named
   return {
-    bytes: arrives ? release.size - from + unpackedSize(manifest) : 0,
+    bytes: arrives ? Math.max(0, (less?.bytes ?? release.size) - from) + unpackedSize(manifest) : 0,
     inodes: arrives ? manifest.length + ownInodes : 0,
     executables: hasExecutables(manifest),
     binaries: release.metadata.binaries,
@@ -131,8 +167,10 @@ export const needsOf = (state: HostState, { manifest, release, target }: Omit<Wa
 
 /** Plans a deployment, or says why the host is in no state for it. */
 export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan, Unfit> => {
-  const { release, target } = wanted
-  const { from, named, own, part, present, replaced } = found(state, release)
+  const { manifest, release, target } = wanted
+  const less = differencesOf(state, wanted)
+  const stream = streamOf(less)
+  const { from, named, own, part, present, replaced } = found(state, release, stream)
 
   const steps: Array<Step> = []
   const stale = state.unfinished.filter(
@@ -150,14 +188,25 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   if (isNew) {
     if (state.base !== "ready") steps.push({ _tag: "Prepare" })
     // A folder that has its name was verified before it got it: only what comes after is still to do.
-    if (!named) steps.push({ _tag: "Upload", from, size: release.size }, { _tag: "Unpack" })
+    if (!named) {
+      const files = manifest.filter(({ _tag }) => _tag === "File").length
+      steps.push({
+        _tag: "Stage",
+        stream,
+        from,
+        size: less?.bytes ?? release.size,
+        sent: less?.files ?? files,
+        taken: less === undefined ? 0 : files - less.files
+      })
+    }
     steps.push(...hookSteps(target, "afterUnpack"))
   }
-  if (isNew || !isLatestOnHost(state.releases, present)) steps.push({ _tag: "Record" })
   const switches = isToSwitch(state, release.ref)
+  const records = isNew || !isLatestOnHost(state.releases, present)
+  if (records && !switches) steps.push({ _tag: "Record" })
   const unfinished = !switches && (!isSettled(state.journal, release.ref) || isUnhealthy(state, release))
   if (switches || isNew || unfinished) {
-    steps.push(...(switches ? switchSteps(state, target) : []), ...settleSteps(target, switches))
+    steps.push(...liveSteps(state, target, { switches, records }))
     const record = recordOf(release, state, release.createdAt)
     steps.push(...pruneSteps(target, withLive(state, isNew ? record : present)))
   }
@@ -195,7 +244,7 @@ export const planRollback = (
           address: address(target),
           release,
           state,
-          steps: isDone ? [] : [...(switches ? switchSteps(state, target) : []), ...settleSteps(target, switches)],
+          steps: isDone ? [] : liveSteps(state, target, { switches, records: false }),
           ...(back === undefined ? {} : { back })
         })
       )
@@ -208,17 +257,27 @@ const isToSwitch = (state: HostState, ref: string): boolean => !isLinked(state, 
 const isUnhealthy = ({ journal }: HostState, { ref }: { readonly ref: string }): boolean =>
   standing(journal, ref) === "unhealthy"
 
-const switchSteps = (state: HostState, target: Target): ReadonlyArray<Step> => {
+/** From the switch, where there is one, to the last word on the release. */
+const liveSteps = (
+  state: HostState,
+  target: Target,
+  { records, switches }: { readonly switches: boolean; readonly records: boolean }
+): ReadonlyArray<Step> => {
   const seconds = deadManSeconds(target)
-  return [...(seconds === undefined ? [] : [{ _tag: "Arm" as const, seconds }]), { _tag: "Switch", ...before(state) }]
+  const proof: ReadonlyArray<Step> = [
+    ...hookSteps(target, "afterSwitch"),
+    ...hookSteps(target, "restart"),
+    ...(target.health === undefined ? [] : [{ _tag: "Check" as const, health: target.health }])
+  ]
+  const settle: Step = { _tag: "Settle", confirms: switches && seconds !== undefined }
+  if (!switches) return [...proof, settle]
+  const settles = proof.length === 0 && seconds === undefined
+  return [
+    ...(seconds === undefined ? [] : [{ _tag: "Arm" as const, seconds }]),
+    { _tag: "Switch", ...before(state), records, settles },
+    ...(settles ? [] : [...proof, settle])
+  ]
 }
-
-const settleSteps = (target: Target, switches: boolean): ReadonlyArray<Step> => [
-  ...hookSteps(target, "afterSwitch"),
-  ...hookSteps(target, "restart"),
-  ...(target.health === undefined ? [] : [{ _tag: "Check" as const, health: target.health }]),
-  { _tag: "Settle", confirms: switches && target.deadMan !== undefined }
-]
 
 const pruneSteps = (target: Target, state: HostState): ReadonlyArray<Step> => {
   const beyond = target.keep === undefined ? [] : beyondKeep(state, target.name, target.keep)

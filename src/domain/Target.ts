@@ -121,6 +121,8 @@ const targetFields = {
   health: Schema.optional(Health),
   /** How many healthy releases of a name stay after each deployment; absent: all. */
   keep: Schema.optional(Schema.Int.pipe(Schema.between(1, 1000))),
+  /** Whether files that a release shares with others on the host are the same ones there, instead of copies. */
+  hardLinks: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /**
    * Within this time after the switch, besides the timeout of `health`, the deployment has to be confirmed over a new connection, or the
    * host goes back by itself.

@@ -18,6 +18,7 @@ import { answering } from "../internal/tcp.ts"
 import { unpackTarball } from "../internal/unpackTarball.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
+import { listedFiles } from "./manifestText.ts"
 import { CommandTimeout, type ConnectFailure, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
 import * as scripts from "./scripts.ts"
 import { loginPath, makeSession } from "./session.ts"
@@ -29,8 +30,8 @@ export type MemoryStep =
   | "unlock"
   | "inspect"
   | "prepare"
-  | "upload"
-  | "unpack"
+  | "stage"
+  | "manifest"
   | "record"
   | "activate"
   | "deactivate"
@@ -86,6 +87,8 @@ export class MemoryHost {
   /** Seconds by which its clock is ahead of ours. Nothing: it does not tell the time. */
   clockAhead: number | undefined = 0
   readonly missingTools = new Set<typeof HostTool.Type>()
+  /** Whether it has awk and xargs. */
+  takesDifferences = true
   /** Absolute paths of directories in which nothing can be written. */
   readonly readOnly = new Set<string>()
   /** Decides how a command ends. */
@@ -133,12 +136,13 @@ export class MemoryHost {
   /** Leaves the beginning of an upload, as if its connection had been cut. `path` is absolute, as in all that follow. */
   plantUpload(
     path: string,
-    upload: { readonly ref: string; readonly content: Uint8Array; readonly note?: string }
+    upload: { readonly ref: string; readonly content: Uint8Array; readonly note?: string; readonly stream?: string }
   ): void {
     const stage = `${path}/releases/.staging_${upload.ref}`
     this.files.makeDirectory(`${path}/config`)
     this.files.write(`${stage}/release.tar.gz`, upload.content)
     if (upload.note !== undefined) this.files.write(`${stage}/note`, `${upload.note}\n`)
+    if (upload.stream !== undefined) this.files.write(`${stage}/stream`, `${upload.stream}\n`)
   }
 
   /** Puts a complete release there, with files relative to the folder `<name>`; it does not become current. */
@@ -283,7 +287,7 @@ const transport = (host: MemoryHost, target: Target): Transport => {
         if (failure !== undefined) return yield* reply(exec, [`fail ${failure}`])
         if (fence !== 0 && !holds(topLock(question), fence)) return yield* reply(exec, ["fenced"])
         if (step === "lock") return yield* keepLock(question, exec, Deferred.await(gone))
-        if (step === "upload") return yield* reply(exec, yield* receive(question, exec.stdin ?? Stream.empty, lost))
+        if (step === "stage") return yield* reply(exec, yield* stage(question, exec.stdin ?? Stream.empty, lost))
         if (step === "arm") return yield* reply(exec, yield* arm(question, fence))
         if (step === "run") return yield* runCommand(question, exec, target)
         const chunks = yield* Stream.runCollect(exec.stdin ?? Stream.empty)
@@ -375,11 +379,15 @@ const refsIn = ({ host, releases }: Question, prefix: string): ReadonlyArray<str
 const firstLine = (text: string | undefined): string => text?.split("\n")[0] ?? ""
 
 const inspect: Answer = (question) => {
+  const top = topLock(question)
+  return [...(top.state === "free" ? [] : [lockLine(top)]), ...see(question)]
+}
+
+const see: Answer = (question) => {
   const { base, host, now, releases, user } = question
   const { mount } = host
   const [state] = look(question)
   return [
-    ...(topLock(question).state === "free" ? [] : [lockLine(topLock(question))]),
     `path ${base}`,
     `base ${state}`,
     `user ${user}`,
@@ -391,6 +399,7 @@ const inspect: Answer = (question) => {
       : [`mounted ${mount.type} ${mount.readOnly ? "ro" : "rw"} ${mount.noExec ? "noexec" : "exec"} ${mount.point}`]),
     ...host.loaders.map((loader) => `loader ${loader}`),
     `machine ${host.machine}`,
+    ...(host.takesDifferences ? ["can differences"] : []),
     ...[...host.missingTools].map((tool) => `lacks ${tool}`),
     `current ${currentOf(question)}`,
     ...switches(question, "armed").map(
@@ -415,7 +424,8 @@ const inspect: Answer = (question) => {
     ...refsIn(question, ".staging_").map((ref) => {
       const stage = `${releases}/.staging_${ref}`
       const received = host.files.bytes(`${stage}/release.tar.gz`)?.length ?? 0
-      return `upload ${ref} ${received} ${firstLine(host.files.read(`${stage}/note`))}`
+      const stream = firstLine(host.files.read(`${stage}/stream`)) || "-"
+      return `upload ${ref} ${received} ${stream} ${firstLine(host.files.read(`${stage}/note`))}`
     })
   ]
 }
@@ -438,37 +448,47 @@ const within =
   (question) =>
     absent(question) ?? answer(question)
 
-const receive = <E>(
+const stage = <E>(
   question: Question,
   bytes: Stream.Stream<Uint8Array, E>,
   lost: (detail: string) => HostUnreachable
 ): Effect.Effect<ReadonlyArray<string>, E | HostUnreachable> =>
   Effect.gen(function* () {
     const { args, host, releases } = question
-    const [ref = "", from = "0", size = "0", note = ""] = args
+    const { files } = host
+    const [ref = "", from = "0", size = "", stream = "", note = ""] = args
     const missing = absent(question)
     if (missing !== undefined) return missing
-    const stage = `${releases}/.staging_${ref}`
-    const part = `${stage}/release.tar.gz`
-    host.files.makeDirectory(stage)
-    host.files.remove(`${stage}/tree`)
-    host.files.write(`${stage}/note`, `${note}\n`)
+    const folder = `${releases}/deployer_${ref}`
+    if (files.node(folder) !== undefined) {
+      if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
+        return [`fail deployer_${ref} is complete already`]
+      }
+      if (isCurrent(question, ref)) return [`fail deployer_${ref} is current, though it is not complete`]
+      files.remove(folder)
+    }
+    const staging = `${releases}/.staging_${ref}`
+    const part = `${staging}/release.tar.gz`
+    files.makeDirectory(staging)
+    files.remove(`${staging}/tree`)
+    files.write(`${staging}/note`, `${note}\n`)
+    files.write(`${staging}/stream`, `${stream}\n`)
     const keep = Number(from)
-    const old = host.files.bytes(part)
+    const old = files.bytes(part)
     if (keep > 0 && old === undefined) return ["fail there is nothing of the earlier upload any more: start anew"]
     let all = Buffer.from(old ?? new Uint8Array(0))
     if (all.length < keep) {
       return [`fail only ${all.length} of the ${keep} bytes to keep are there: start anew`]
     }
     all = all.subarray(0, keep)
-    host.files.write(part, all)
+    files.write(part, all)
     let full = false
     yield* Stream.runForEachWhile(bytes, (chunk) =>
       Effect.gen(function* () {
         const cut = host.cutUploadAfter
         const kept = chunk.subarray(0, Math.min(cut ?? chunk.length, host.freeBytes - (all.length - keep)))
         all = Buffer.concat([all, kept])
-        host.files.write(part, all)
+        files.write(part, all)
         if (cut !== undefined) {
           host.cutUploadAfter = cut - kept.length
           if (kept.length < chunk.length) {
@@ -480,55 +500,87 @@ const receive = <E>(
         return !full
       })
     )
-    if (full) return ["fail cat: write error: No space left on device"]
-    return all.length === Number(size) ? [] : [`fail ${all.length} of ${size} bytes arrived`]
+    if (full) return ["fail tee: release.tar.gz: No space left on device"]
+    if (size !== "" && all.length !== Number(size)) return [`fail ${all.length} of ${size} bytes arrived`]
+    return unpack(question, files.bytes(part) ?? all)
   })
 
-const unpack: Answer = (question) => {
-  const { args, host, releases, stdin } = question
+const unpack = (question: Question, tarball: Uint8Array): ReadonlyArray<string> => {
+  const { args, host, releases } = question
   const { files } = host
-  const [ref = "", sum = ""] = args
-  const stage = `${releases}/.staging_${ref}`
-  const folder = `${releases}/deployer_${ref}`
-  const tarball = files.bytes(`${stage}/release.tar.gz`)
-  if (tarball === undefined) return ["fail nothing was uploaded"]
-  if (files.node(folder) !== undefined) {
-    if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
-      return [`fail deployer_${ref} is complete already`]
-    }
-    if (isCurrent(question, ref)) return [`fail deployer_${ref} is current, though it is not complete`]
-    files.remove(folder)
-  }
-  if (sha256(tarball) !== sum) {
-    files.remove(stage)
+  const [ref = "", , size = "", , , sum = "", origin = ""] = args
+  const staging = `${releases}/.staging_${ref}`
+  const tree = `${staging}/tree`
+  const entries = unpackTarball(tarball)
+  if (entries === undefined) {
+    files.remove(size === "" ? tree : staging)
     return ["corrupt tarball"]
   }
-  const tree = `${stage}/tree`
-  files.makeDirectory(tree)
-  const entries = unpackTarball(tarball)
-  if (entries === undefined) return ["fail tar: this does not look like a tar archive"]
-  const size = entries.reduce((total, { content }) => total + content.length, 0)
-  if (size > host.freeBytes || entries.length > (host.freeInodes ?? entries.length)) {
-    files.remove(tree)
+  const needed = entries.reduce((total, { content }) => total + content.length, 0)
+  if (needed > host.freeBytes || entries.length > (host.freeInodes ?? entries.length)) {
     return ["fail tar: cannot write: No space left on device"]
   }
+  files.makeDirectory(tree)
   for (const { content, entry } of entries) {
     const path = `${tree}/${entry.path}`
     if (entry.type === "Directory") files.makeDirectory(path)
     else if (entry.type === "Symlink") files.link(path, entry.to)
-    else if (entry.type === "Hardlink") files.write(path, files.bytes(`${tree}/${entry.to}`) ?? new Uint8Array(0))
+    else if (entry.type === "Hardlink") copyFile(host, `${tree}/${entry.to}`, path)
     else files.write(path, content, entry.mode)
   }
-  const manifest = new TextDecoder().decode(stdin)
-  const faults = check(host, tree, manifest)
+  if (origin !== "") assemble(question, tree, `${releases}/deployer_${origin}`)
+  const manifest = files.read(`${tree}/.deployer_manifest`) ?? ""
+  const faults =
+    sha256(new TextEncoder().encode(manifest)) === sum ? check(host, tree, manifest) : ["changed .deployer_manifest"]
   if (faults.length > 0) {
-    files.remove(stage)
+    files.remove(staging)
     return faults.map((fault) => fault.replace(/^[a-z]* /, "corrupt ")).slice(0, 50)
   }
-  files.write(`${tree}/.deployer_manifest`, manifest)
-  files.rename(tree, folder)
-  files.remove(stage)
+  files.rename(tree, `${releases}/deployer_${ref}`)
+  files.remove(staging)
   return note(question)
+}
+
+const copyFile = ({ files }: MemoryHost, from: string, to: string, mode?: number): void => {
+  const node = files.node(from)
+  if (node?._tag === "File") files.write(to, node.content, mode ?? node.mode)
+}
+
+/** As `assemble` of scripts.ts: what goes wrong shows in the check that follows. */
+const assemble = ({ host, releases }: Question, tree: string, origin: string): void => {
+  const { files } = host
+  const linesOf = (path: string) => (files.read(path) ?? "").split("\n").slice(0, -1)
+  const old = linesOf(`${origin}/.deployer_manifest`)
+  const lines = linesOf(`${tree}/.deployer_edits`).flatMap((edit) => {
+    const [, begin, end] = /^=([0-9]+) ([0-9]+)$/.exec(edit) ?? []
+    return begin === undefined ? [edit.slice(1)] : old.slice(Number(begin) - 1, Number(end))
+  })
+  files.write(`${tree}/.deployer_manifest`, lines.map((line) => `${line}\n`).join(""))
+  const there = new Set(listedFiles(old)?.map(({ mode, path, sha256 }) => `${mode} ${sha256} ${path}`))
+  for (const { mode, path, sha256 } of listedFiles(lines) ?? []) {
+    if (there.has(`${mode} ${sha256} ${path}`)) copyFile(host, `${origin}/${path}`, `${tree}/${path}`)
+  }
+  let argument = ""
+  let into = ""
+  for (const line of linesOf(`${tree}/.deployer_moves`)) {
+    const word = line.slice(0, line.indexOf(" "))
+    const rest = line.slice(word.length + 1)
+    if (word === "into") into = rest
+    else if (word === "take")
+      copyFile(host, `${releases}/${rest}`, `${tree}/${into}${rest.slice(rest.lastIndexOf("/") + 1)}`)
+    else if (word === "as") copyFile(host, `${releases}/${argument}`, `${tree}/${rest}`)
+    else if (word === "of") copyFile(host, `${tree}/${rest}`, `${tree}/${rest}`, Number.parseInt(argument, 8))
+    else argument = rest
+  }
+  for (const name of [".deployer_edits", ".deployer_moves", ".deployer_end"]) files.remove(`${tree}/${name}`)
+}
+
+const manifest: Answer = ({ args: [ref = ""], host, releases }) => {
+  const name = `deployer_${ref}/.deployer_manifest`
+  const text = realFile(host, `${releases}/${name}`) ? host.files.read(`${releases}/${name}`) : undefined
+  if (text === undefined) return [`fail there is no ${name}`]
+  const lines = text.split("\n")
+  return (lines.at(-1) === "" ? lines.slice(0, -1) : lines).map((line) => `line ${line}`)
 }
 
 const check = (host: MemoryHost, tree: string, manifest: string, hashes = true): ReadonlyArray<string> => {
@@ -539,6 +591,7 @@ const check = (host: MemoryHost, tree: string, manifest: string, hashes = true):
       faults.push(`${host.files.node(at) === undefined ? "missing" : "changed"} ${path.replace("./", "")}`)
   }
   let link: string | undefined
+  let mode: number | undefined
   let lines = 0
   let whole = false
   const all = manifest.split("\n")
@@ -547,23 +600,26 @@ const check = (host: MemoryHost, tree: string, manifest: string, hashes = true):
     if (link !== undefined) {
       expect(link, (at) => host.files.readLink(at) === line.replace(/^to /, ""))
       link = undefined
-    } else if (line.startsWith("dir ")) expect(line.slice(4), (at) => realDirectory(host, at))
+    } else if (line.startsWith("mode ")) mode = Number.parseInt(line.slice(5), 8)
+    else if (line.startsWith("dir ")) expect(line.slice(4), (at) => realDirectory(host, at))
     else if (line.startsWith("link ")) link = line.slice(5)
     else if (line.startsWith("end ")) whole = line === `end ${lines}`
     else {
       const [sum, ...path] = line.split("  ")
-      expect(
-        path.join("  "),
-        (at) => realFile(host, at) && (!hashes || sha256(host.files.bytes(at) ?? new Uint8Array(0)) === sum)
-      )
+      expect(path.join("  "), (at) => {
+        const node = host.files.node(at)
+        const isAsListed = node?._tag === "File" && (mode === undefined || node.mode === mode)
+        return isAsListed && (!hashes || sha256(node.content) === sum)
+      })
     }
     lines += 1
   }
   return whole && all.at(-1) === "" ? faults : [...faults, "changed .deployer_manifest"]
 }
 
-const record: Answer = ({ args, host, releases }) => {
-  const [ref = "", json = ""] = args
+const record: Answer = ({ args: [ref = "", json = ""], host, releases }) => writeRecord(host, releases, ref, json)
+
+const writeRecord = (host: MemoryHost, releases: string, ref: string, json: string): ReadonlyArray<string> => {
   const folder = `${releases}/deployer_${ref}`
   if (!isDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
   // What stands there goes, whatever it is.
@@ -579,10 +635,10 @@ const occupied = ({ host, releases }: Question): ReadonlyArray<string> | undefin
 
 const activate: Answer = (question) => {
   const { args, host, releases } = question
-  const [ref = "", armed] = args
+  const [ref = "", armed, record = ""] = args
   const folder = `${releases}/deployer_${ref}`
   if (!realDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
-  if (host.files.bytes(`${folder}/.deployer_release.json`) === undefined)
+  if (record === "" && host.files.bytes(`${folder}/.deployer_release.json`) === undefined)
     return [`fail deployer_${ref} is not complete`]
   const refused = occupied(question)
   if (refused !== undefined) return refused
@@ -590,6 +646,7 @@ const activate: Answer = (question) => {
   if (armed !== undefined && armed !== "" && !switches(question, "armed").some(({ id }) => id === armed)) {
     return ["fail the time of the dead-man switch was up before that, so nothing was switched"]
   }
+  if (record !== "") writeRecord(host, releases, ref, record)
   host.files.link(`${releases}/current`, `deployer_${ref}`)
   return note(question)
 }
@@ -800,7 +857,8 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
       const token = Number(/^(?:lock|beat)\.([0-9]+)$/.exec(name)?.[1] ?? mine)
       if (token < mine) host.files.remove(`${base}/config/${name}`)
     }
-    const answered = yield* reply(exec, [...(isNoted ? note(question) : []), `token ${mine}`])
+    const unnoted = isNoted ? note(question) : []
+    const answered = yield* reply(exec, [...unnoted, `token ${mine}`, ...(state === "held" ? [] : see(question))])
     if (state === "held") return answered
     yield* (exec.stdin ?? Stream.empty).pipe(
       Stream.runForEachWhile(() =>
@@ -828,8 +886,7 @@ const unlock: Answer = (question) => {
 }
 
 const guardedScripts: ReadonlySet<string> = new Set([
-  scripts.upload,
-  scripts.unpack,
+  scripts.stage,
   scripts.record,
   scripts.activate,
   scripts.deactivate,
@@ -851,8 +908,8 @@ const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<stri
   [scripts.unlock, ["unlock", unlock]],
   [scripts.inspect, ["inspect", inspect]],
   [scripts.prepare, ["prepare", prepare]],
-  [scripts.upload, ["upload", () => []]],
-  [scripts.unpack, ["unpack", within(unpack)]],
+  [scripts.stage, ["stage", () => []]],
+  [scripts.manifest, ["manifest", within(manifest)]],
   [scripts.record, ["record", within(record)]],
   [scripts.activate, ["activate", within(activate)]],
   [scripts.deactivate, ["deactivate", within(deactivate)]],

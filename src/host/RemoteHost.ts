@@ -7,6 +7,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Differences, Origin } from "../domain/Differences.ts"
 import type { HostRelease, HostState, Unfinished } from "../domain/HostState.ts"
 import type { JournalEntry } from "../domain/Journal.ts"
 import { Lock, type LockDetails, lockOwner, lockState } from "../domain/Lock.ts"
@@ -249,6 +250,23 @@ export interface Ended {
   readonly output: string
 }
 
+/** What of a release travels to a host. */
+export type Shipment<E> =
+  /** The tarball, of so many bytes, from a given byte on. */
+  | {
+      readonly _tag: "Whole"
+      readonly size: number
+      readonly content: (offset: number) => Stream.Stream<Uint8Array, E>
+    }
+  /** What completes the files that are there: the tar bytes of the entries that are sent, without the end of a tar archive. */
+  | {
+      readonly _tag: "Differences"
+      readonly differences: Differences
+      /** Whether the files that are there get a second name instead of a copy. */
+      readonly hardLinks: boolean
+      readonly content: Stream.Stream<Uint8Array, E>
+    }
+
 /** What is written into the host's journal by the step that does it. */
 export type Entries = ReadonlyArray<JournalEntry>
 
@@ -261,12 +279,12 @@ export interface HostSession {
    * Takes the target's lock and keeps it, with a sign of life every ten seconds, until the scope is closed or the connection ends. From
    * then on everything that changes the host is refused there (`LockLost`) once the lock is somebody else's. A lock without a
    * sign of life for a minute is taken over; only that is written into the journal. Needs `<path>/config`: `HostUnfit` where nothing
-   * was deployed yet.
+   * was deployed yet. Yields what is on the host then, as `inspect` does but for the lock itself.
    */
   readonly lock: (
     details: LockDetails,
     takenOver?: Entries
-  ) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit, Scope.Scope>
+  ) => Effect.Effect<HostState, StepFailure | LockHeld | HostUnfit, Scope.Scope>
   /** Leaves a lock that is kept on purpose, until somebody takes it away. */
   readonly hold: (details: LockDetails, entries?: Entries) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit>
   /** Takes a lock away, whoever has it; `false` where it is another one, or none, by now. */
@@ -276,30 +294,34 @@ export interface HostSession {
   /** Makes `<path>`, `config/` and `releases/`, as far as they are missing. */
   readonly prepare: Effect.Effect<void, StepFailure | HostUnfit>
   /**
-   * Puts the tarball into the release's staging folder. `content` yields it from a given byte on, and `from` bytes that
-   * are there already are kept; 0 starts anew. `note` says who began it, for whoever finds it unfinished.
+   * Sends a release, unpacks it as it comes, compares path, type, mode and SHA-256 of everything with the manifest, and gives the folder its
+   * name. `from` bytes that are there already are kept; 0 starts anew. `note` says who began it, for whoever finds it unfinished. On a
+   * mismatch nothing stays.
    */
-  readonly upload: <E>(options: {
+  readonly stage: <E>(options: {
     readonly ref: string
-    readonly from: number
-    readonly size: number
-    readonly note: string
-    readonly content: (offset: number) => Stream.Stream<Uint8Array, E>
-  }) => Effect.Effect<void, E | StepFailure>
-  /** Checks the tarball's SHA-256, unpacks it, checks every file against the manifest and gives the folder its name. On a mismatch nothing stays. */
-  readonly unpack: (options: {
-    readonly ref: string
-    readonly sha256: string
     readonly manifest: Manifest
+    readonly from: number
+    readonly note: string
+    readonly shipment: Shipment<E>
     readonly entries?: Entries
-  }) => Effect.Effect<void, StepFailure | ReleaseCorrupt>
+  }) => Effect.Effect<void, E | StepFailure | ReleaseCorrupt>
+  /** The manifest of a release that is there, as it stands there; absent where it cannot be read as one. */
+  readonly origin: (ref: string) => Effect.Effect<Origin | undefined, StepFailure>
   /** Writes (again) what the host knows of the release; from then on it counts as complete. */
   readonly record: (release: HostRelease) => Effect.Effect<void, StepFailure>
   /**
    * Makes a complete release current by renaming a new link over the old one, and looks whether it is. Keeps the host from going
-   * back by itself, whoever armed that, but for what `armed` names.
+   * back by itself, whoever armed that, but for what `armed` names. With `record` it becomes complete first.
    */
-  readonly activate: (ref: string, entries?: Entries, armed?: string) => Effect.Effect<void, StepFailure | HostUnfit>
+  readonly activate: (
+    ref: string,
+    options?: {
+      readonly entries?: Entries
+      readonly armed?: string | undefined
+      readonly record?: HostRelease | undefined
+    }
+  ) => Effect.Effect<void, StepFailure | HostUnfit>
   /** Takes the link `current` away, or makes it again a link to `restore`; no link is no failure. A real file or directory there is left. */
   readonly deactivate: (options?: {
     readonly restore?: string

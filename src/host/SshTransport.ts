@@ -5,9 +5,11 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Mailbox from "effect/Mailbox"
-import type * as Scope from "effect/Scope"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { rawTerminal } from "../internal/rawTerminal.ts"
@@ -37,7 +39,7 @@ export const connect = (
       hostKey,
       timeout: timeouts.connect
     })
-    return yield* makeTransport(target, address, connection)
+    return yield* makeTransport(target, address, connection, yield* makeStarter(connection))
   }).pipe(Effect.withSpan("SshTransport.connect", { attributes: { target: target.key } }))
 
 // Commands
@@ -51,7 +53,12 @@ const stderrLimit = 8 * 1024
 /** Bytes of output that may wait for a slow reader before the host is told to pause. */
 const pending = 1024 * 1024
 
-const makeTransport = (target: Target, address: string, connection: Ssh.Connection): Effect.Effect<Transport> =>
+const makeTransport = (
+  target: Target,
+  address: string,
+  connection: Ssh.Connection,
+  startCommand: Starter
+): Effect.Effect<Transport> =>
   Effect.map(Effect.makeSemaphore(sessions), (semaphore) => {
     const { command: commandWait, transfer: transferWait } = target.timeouts
     const fail = unreachable(address)
@@ -73,8 +80,8 @@ const makeTransport = (target: Target, address: string, connection: Ssh.Connecti
 
     const startOf = (wait: Exec<never>["wait"]) => (options: Ssh.SessionOptions) =>
       wait === "command"
-        ? connection.start(options)
-        : Effect.timeoutFail(connection.start(options), {
+        ? startCommand(options)
+        : Effect.timeoutFail(startCommand(options), {
             duration: transferWait,
             onTimeout: () =>
               new Ssh.Disconnected({
@@ -161,6 +168,97 @@ const makeTransport = (target: Target, address: string, connection: Ssh.Connecti
       )
 
     return { exec, dial, shell }
+  })
+
+// Starting
+
+type Starter = (options: Ssh.SessionOptions) => Effect.Effect<Ssh.Session, Ssh.Disconnected, Scope.Scope>
+
+/** Ends a command for a shell that waits. */
+const go = "deployer go"
+
+/** Reads a command line from its standard input, which may be several lines long, and becomes it; what follows is the command's. */
+export const waitingScript = `text=
+nl="
+"
+while IFS= read -r line; do
+  [ "$line" = "${go}" ] && eval "$text"
+  text=$text$line$nl
+done`
+
+/** A shell on the host that waits for a command. */
+interface Waiting {
+  readonly session: Ssh.Session
+  /** Whether it is still there. */
+  readonly isReady: Effect.Effect<boolean>
+  /** From now on its output is that of a command. */
+  readonly hand: (to: Ssh.SessionOptions) => void
+  readonly close: Effect.Effect<void>
+}
+
+const waitingShell = (connection: Ssh.Connection): Effect.Effect<Waiting, Ssh.Disconnected> =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const early: Array<Parameters<Ssh.SessionOptions["onData"]>> = []
+    let owner: Ssh.SessionOptions | undefined
+    const session = yield* connection
+      .start({
+        command: commandLine(waitingScript, []),
+        get patience() {
+          return owner?.patience
+        },
+        onData: (...chunk) => (owner === undefined ? early.push(chunk) : owner.onData(...chunk))
+      })
+      .pipe(Scope.extend(scope))
+    return {
+      session,
+      isReady: Effect.match(Effect.timeoutOption(session.ended, 0), {
+        onFailure: () => false,
+        onSuccess: Option.isNone
+      }),
+      hand: (to) => {
+        owner = to
+        for (const chunk of early) to.onData(...chunk)
+      },
+      close: Scope.close(scope, Exit.void)
+    }
+  })
+
+/**
+ * Starts commands. Starting a shell takes two round trips, so while one works the next one is started already, and waits; a host that
+ * has no session left for it goes without.
+ */
+const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    let next: Waiting | undefined
+    let isStarting = false
+    const prepare = Effect.gen(function* () {
+      if (next !== undefined || isStarting) return
+      isStarting = true
+      next = yield* waitingShell(connection).pipe(
+        Effect.orElseSucceed(() => undefined),
+        Effect.ensuring(Effect.sync(() => (isStarting = false)))
+      )
+    })
+    yield* Effect.addFinalizer(() => next?.close ?? Effect.void)
+    const take = Effect.acquireRelease(
+      Effect.sync(() => {
+        const taken = next
+        next = undefined
+        return taken
+      }),
+      (taken) => taken?.close ?? Effect.void
+    )
+    return (options) =>
+      Effect.gen(function* () {
+        const waiting = options.pty === undefined ? yield* take : undefined
+        yield* Effect.forkIn(prepare, scope)
+        if (waiting === undefined || !(yield* waiting.isReady)) return yield* connection.start(options)
+        waiting.hand(options)
+        yield* waiting.session.write(Buffer.from(`${options.command}\n${go}\n`))
+        return waiting.session
+      })
   })
 
 const commandLine = (script: string, args: ReadonlyArray<string>): string =>

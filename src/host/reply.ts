@@ -14,6 +14,7 @@ import {
   HostReleaseJson,
   HostState,
   HostTool,
+  StreamName,
   Unfinished,
   unmeasured
 } from "../domain/HostState.ts"
@@ -108,6 +109,13 @@ export const corruption = (stdout: string): Decoded<ReadonlyArray<string>> =>
     return odd === undefined ? Either.right(read.map((line) => clean(line.rest))) : unexpected(odd)
   })
 
+/** A text in lines. */
+export const text = (stdout: string): Decoded<ReadonlyArray<string>> =>
+  Either.flatMap(lines(stdout), (read) => {
+    const odd = read.find((line) => line.word !== "line")
+    return odd === undefined ? Either.right(read.map((line) => line.rest)) : unexpected(odd)
+  })
+
 const isRef = Schema.is(Ref)
 
 /** A line that begins with a ref. */
@@ -154,22 +162,28 @@ const lockOf = (line: Line): Decoded<Lock> => {
   )
 }
 
-/** How the attempt to take a lock ended: with a token, with somebody else who has it, or without the folder that it belongs into. */
+/**
+ * How the attempt to take a lock ended: with a token, and with what is on the host unless it is kept for good; with somebody else who
+ * has it; or without the folder that it belongs into.
+ */
 export type Locking =
-  | { readonly _tag: "Taken"; readonly token: number }
+  | { readonly _tag: "Taken"; readonly token: number; readonly state: HostState | undefined }
   | { readonly _tag: "Held"; readonly by: Lock }
   | { readonly _tag: "Unready" }
 
 /** The answer to an attempt to take the lock. */
-export const locking = (stdout: string): Decoded<Locking> =>
+export const locking = (stdout: string, between?: Between): Decoded<Locking> =>
   Either.flatMap(lines(stdout), ([line, ...more]): Decoded<Locking> => {
-    if (line === undefined || more.length > 0)
-      return invalid(answer, `it is not one line: ${JSON.stringify([line, ...more])}`)
+    if (line === undefined) return invalid(answer, "it is empty")
+    if (line.word === "token" && /^[1-9][0-9]{0,14}$/.test(line.rest)) {
+      const token = Number(line.rest)
+      return more.length === 0
+        ? Either.right({ _tag: "Taken", token, state: undefined })
+        : Either.map(stateOf(more, between), (state) => ({ _tag: "Taken", token, state }))
+    }
+    if (more.length > 0) return invalid(answer, `it is not one line: ${JSON.stringify([line, ...more])}`)
     if (line.word === "unready") return Either.right({ _tag: "Unready" })
-    if (line.word === "locked") return Either.map(lockOf(line), (by) => ({ _tag: "Held", by }))
-    return line.word === "token" && /^[1-9][0-9]{0,14}$/.test(line.rest)
-      ? Either.right({ _tag: "Taken", token: Number(line.rest) })
-      : unexpected(line)
+    return line.word === "locked" ? Either.map(lockOf(line), (by) => ({ _tag: "Held", by })) : unexpected(line)
   })
 
 /** Whether the lock was given back: not where it is another one by now. */
@@ -225,6 +239,7 @@ const armedOf = (line: Line): Decoded<DeadMan> => {
 
 const decodeRecord = Schema.decodeUnknownEither(HostReleaseJson)
 const isBase = Schema.is(Base)
+const isStream = Schema.is(StreamName)
 const isTool = Schema.is(HostTool)
 
 const currentOf = (line: Line): Decoded<Current> => {
@@ -245,7 +260,7 @@ const mountOf = (text: string): HostState["mount"] => {
 }
 
 /** Between which moments of our clock the host's was read, in milliseconds. */
-interface Between {
+export interface Between {
   readonly asked: number
   readonly answered: number
 }
@@ -261,8 +276,10 @@ const clockOf = (text: string, { answered, asked }: Between): HostState["clock"]
 
 /** Everything that one look shows. */
 export const state = (stdout: string, between?: Between): Decoded<HostState> =>
+  Either.flatMap(lines(stdout), (read) => stateOf(read, between))
+
+const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decoded<HostState> =>
   Either.gen(function* () {
-    const read = yield* lines(stdout)
     /** The rest of the only line with that word. */
     const only = (word: string): Decoded<Line> => {
       const [first, ...more] = read.filter((line) => line.word === word)
@@ -327,11 +344,19 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
         case "upload": {
           const { ref, rest } = yield* withRef(line)
           yield* once(stagings, ref)
-          const parts = /^([0-9]{1,15}) (.*)$/s.exec(rest)
+          const parts = /^([0-9]{1,15}) (\S+) (.*)$/s.exec(rest)
           if (parts === null) return yield* unexpected(line)
-          const note = clean(parts[2] ?? "")
-          const received = Number(parts[1])
-          unfinished.push(Unfinished.make({ ref, kind: "upload", received, ...(note === "" ? {} : { note }) }))
+          const [, received, stream = "", text = ""] = parts
+          const note = clean(text)
+          unfinished.push(
+            Unfinished.make({
+              ref,
+              kind: "upload",
+              received: Number(received),
+              ...(isStream(stream) ? { stream } : {}),
+              ...(note === "" ? {} : { note })
+            })
+          )
           break
         }
         case "lacks": {
@@ -353,6 +378,7 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
         case "base":
         case "machine":
         case "current":
+        case "can":
         case "free":
         case "inodes":
         case "mounted":
@@ -372,6 +398,7 @@ export const state = (stdout: string, between?: Between): Decoded<HostState> =>
       unfinished,
       damaged,
       missingTools,
+      takesDifferences: perhaps("can") === "differences",
       freeBytes: kibibytes(perhaps("free")) ?? unmeasured,
       machine,
       loaders,

@@ -116,7 +116,8 @@ is_current() {
 /**
  * `sum` prints the SHA-256 of a file; `check dir manifest` prints `missing path` or `changed path` for all that differs;
  * with a third word `paths` it reads no file but the manifest.
- * Files of one manifest are hashed by one process where the tool can do that.
+ * Files of one manifest are hashed by one process where the tool can do that. Modes are compared where the manifest tells them and
+ * the host has awk; a group that is inherited from the folder above is none of a release's.
  */
 const sums = `
 if command -v sha256sum >/dev/null 2>&1; then summer=sha256sum
@@ -140,6 +141,21 @@ all_match() {
   esac
 }
 file_lines() { sed -n "/^[0-9a-f]\\{64\\}  /p" "$1"; }
+other_modes() {
+  modes=$(sed -n "s/^mode \\([0-7]*\\)$/\\1/p" "$1" | sort -u)
+  [ -n "$modes" ] && command -v awk >/dev/null 2>&1 || return 0
+  for mode in $modes; do
+    find . "(" -type d -o -type f ")" "(" -perm "$mode" -o -perm "2$mode" ")" | sed "s/^/$mode /"
+  done | awk -v one=" " -v two="  " "
+    FNR == 1 { file++ }
+    file == 2 { at = index(\\$0, one); path = substr(\\$0, at + 1); if (want[path] == substr(\\$0, 1, at - 1)) delete want[path]; next }
+    /^mode / { mode = \\$2; next }
+    /^dir / { want[substr(\\$0, 5)] = mode; next }
+    /^(link|to|end) / { next }
+    mode && substr(\\$0, 65, 2) == two { want[substr(\\$0, 67)] = mode }
+    END { for (path in want) if (want[path]) print path }
+  " "$1" - | sort
+}
 differs() {
   found=yes
   if [ -e "$1" ] || [ -L "$1" ]; then say "changed \${1#./}"; else say "missing \${1#./}"; fi
@@ -156,6 +172,7 @@ check() (
         IFS= read -r line
         lines=$((lines + 1))
         [ -L "$link" ] && [ "$(link_of "$link")" = "\${line#to }" ] || differs "$link" ;;
+      "mode "*) ;;
       "end "*) [ "$lines" = "\${line#end }" ] && whole=yes ;;
       *)
         files=$((files + 1))
@@ -166,6 +183,9 @@ check() (
   # Nothing may follow the end, and no line may escape the hashing below.
   hashed=$(file_lines "$2" | wc -l)
   [ "$whole" = yes ] && [ -z "$line" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
+  other_modes "$2" | while IFS= read -r name; do
+    if real_file "$name" || real_dir "$name"; then say "changed \${name#./}"; fi
+  done
   [ "$files" -gt 0 ] && [ "\${3-}" != paths ] || exit 0
   if out=$(file_lines "$2" | all_match); then exit 0; fi
   # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.
@@ -338,10 +358,9 @@ await_fired() {
 }
 `
 
-/** Everything at once. `$1` path. */
-export const inspect = `${prelude}${locking}${look}${tools}${disks}
-top
-[ "$state" = free ] || { idle; say "locked $token $since $details"; }
+/** `see` tells everything at once but for the lock. To be called in a shell of its own. */
+const seeing = `${look}${disks}
+see() {
 look
 say "path $base"
 say "base $state"
@@ -360,12 +379,13 @@ for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
   if [ -e "$loader" ]; then say "loader $(flat "$loader")"; fi
 done
 say "machine $(flat "$(uname -m)")"
+if command -v awk >/dev/null 2>&1 && command -v xargs >/dev/null 2>&1; then say "can differences"; fi
 for tool in tar gzip; do command -v "$tool" >/dev/null 2>&1 || say "lacks $tool"; done
 command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 ||
   say "lacks sha256"
 if ! cd "$releases" 2>/dev/null; then
   say "current absent"
-  finish
+  return 0
 fi
 if [ -L current ]; then say "current link $(flat "$(link_of current)")"
 elif [ -d current ]; then say "current directory"
@@ -404,11 +424,20 @@ done
 for folder in .staging_*; do
   ref=\${folder#.staging_}
   is_ref "$ref" && real_dir "$folder" || continue
-  received=0 note=
+  received=0 stream= note=
   real_file "$folder/release.tar.gz" && [ -r "$folder/release.tar.gz" ] && received=$(size_of "$folder/release.tar.gz")
   real_file "$folder/note" && [ -r "$folder/note" ] && IFS= read -r note < "$folder/note"
-  say "upload $ref $received $note"
+  real_file "$folder/stream" && [ -r "$folder/stream" ] && IFS= read -r stream < "$folder/stream"
+  say "upload $ref $received \${stream:--} $note"
 done
+}
+`
+
+/** Everything at once. `$1` path. */
+export const inspect = `${prelude}${locking}${tools}${seeing}
+top
+[ "$state" = free ] || { idle; say "locked $token $since $details"; }
+see
 finish
 `
 
@@ -429,13 +458,72 @@ esac
 finish
 `
 
-/** Receives a tarball from standard input. `$1` path, `$2` ref, `$3` bytes to keep, `$4` bytes in the end, `$5` note. */
-export const upload = `${prelude}${guarded}${tools}${enter}
+/**
+ * `assemble` completes the tree `$1` from the release `$2`, most of which it shares: its manifest from that of the release and what is to be
+ * changed there, the files that stand in both manifests alike, and those that stand elsewhere on the host. Failures show in
+ * the check that follows. With `$3` hard links are made instead of copies.
+ */
+const assembling = `
+put_all() {
+  [ "$#" -eq 0 ] || cp $copying "$@" "$tree/$into"
+}
+assemble() {
+  tree=$1 origin=deployer_$2 copying=-p parents="-p --reflink=auto --parents"
+  [ -z "$3" ] || copying=-pl parents="-pl --parents"
+  awk "
+    FNR == 1 { file++ }
+    file == 1 { line[FNR] = \\$0; next }
+    /^=/ { for (n = substr(\\$1, 2) + 0; n <= \\$2 + 0; n++) print line[n]; next }
+    { print substr(\\$0, 2) }
+  " "$origin/.deployer_manifest" "$tree/.deployer_edits" > "$tree/.deployer_manifest"
+  awk -v two="  " "
+    FNR == 1 { file++; mode = 0 }
+    /^mode / { mode = \\$2; next }
+    /^(dir|link|to|end) / || substr(\\$0, 65, 2) != two || ! mode { next }
+    file == 1 { there[mode \\$0]; next }
+    (mode \\$0) in there { print substr(\\$0, 67) }
+  " "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$stage/names"
+  if [ -s "$stage/names" ]; then
+    here=$PWD
+    (cd "$origin" && tr "\\n" "\\000" < "$here/$stage/names" | xargs -0 cp $parents -t "$here/$tree") ||
+      (cd "$origin" && tar -cf - -T "$here/$stage/names") | (cd "$tree" && tar -xpof -)
+  fi
+  (
+    set -- && into=
+    while IFS= read -r line; do
+      case "$line" in
+        "into "*) put_all "$@"; set --; into=\${line#into } ;;
+        "take "*) set -- "$@" "\${line#take }"; [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
+        "copy "*) source=\${line#copy } ;;
+        "as "*) put_all "$@"; set --; cp $copying "$source" "$tree/\${line#as }" ;;
+        "mode "*) mode=\${line#mode } ;;
+        "of "*) chmod "$mode" "$tree/\${line#of }" ;;
+      esac
+    done < "$tree/.deployer_moves"
+    put_all "$@"
+  )
+  rm -f "$tree/.deployer_edits" "$tree/.deployer_moves" "$tree/.deployer_end"
+}
+`
+
+/**
+ * Receives a release from standard input, unpacks it as it comes, checks it, and gives it its name. `$1` path, `$2` ref, `$3` bytes to
+ * keep of what arrived before, `$4` bytes in the end, or nothing: then the last entry of the archive is `.deployer_end`, `$5` a word for
+ * what is sent, `$6` note, `$7` SHA-256 of the manifest, which is the archive's first entry, `$8` the ref of a release from which what is sent is
+ * completed, or nothing, `$9` whether that is done with hard links.
+ */
+export const stage = `${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${enter}
 stage=.staging_$2
+folder=deployer_$2
 part=$stage/release.tar.gz
-err=$(mkdir -p "$stage" 2>&1) || fail "$err"
-wipe "$stage/tree"
-err=$({ say "$5" | cat > "$stage/note"; } 2>&1) || fail "$err"
+tree=$stage/tree
+if [ -e "$folder" ] || [ -L "$folder" ]; then
+  [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
+  is_current "$2" && fail "$folder is current, though it is not complete"
+  err=$(wipe "$folder" 2>&1) || fail "$err"
+fi
+err=$({ mkdir -p "$stage" && wipe "$tree" && mkdir "$tree"; } 2>&1) || fail "$err"
+err=$({ say "$6" | cat > "$stage/note" && say "$5" | cat > "$stage/stream"; } 2>&1) || fail "$err"
 if [ "$3" -eq 0 ]; then
   rm -f "$part"
   err=$({ : > "$part"; } 2>&1) || fail "$err"
@@ -447,71 +535,92 @@ else
     err=$(dd if=/dev/null of="$part" bs=1 seek="$3" count=0 2>&1) || fail "$err"
   fi
 fi
-err=$(cat 2>&1 >> "$part") || fail "$err"
+# What ends a program in the middle of a pipe is not its own fault.
+why=$(
+  {
+    { { cat "$part" && tee -a "$part"; } || say "failed tee" >&2; } |
+      { gzip -dc || [ "$?" -gt 128 ] || say "failed gzip" >&2; } |
+      if (cd "$tree" && tar -xpof -); then cat > /dev/null; else say "failed tar" >&2; fi
+  } 2>&1 >/dev/null
+)
 have=$(size_of "$part")
-[ "$have" -eq "$4" ] || fail "$have of $4 bytes arrived"
-finish
-`
-
-/** Unpacks what is staged and gives it its name. `$1` path, `$2` ref, `$3` SHA-256; standard input: the manifest's lines. */
-export const unpack = `${prelude}${guarded}${tools}${isCurrent}${sums}${enter}
-stage=.staging_$2
-folder=deployer_$2
-real_file "$stage/release.tar.gz" || fail "nothing was uploaded"
-err=$(cat 2>&1 > "$stage/manifest") || fail "$err"
-lines=$(wc -l < "$stage/manifest")
-[ "$(sed -n "$ p" "$stage/manifest")" = "end $((lines - 1))" ] || fail "the manifest did not arrive whole"
-if [ -e "$folder" ] || [ -L "$folder" ]; then
-  [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
-  is_current "$2" && fail "$folder is current, though it is not complete"
-  err=$(wipe "$folder" 2>&1) || fail "$err"
-fi
-if [ "$(sum "$stage/release.tar.gz")" != "$3" ]; then
+said=$(printf "%s\\n" "$why" | sed "/^failed /d")
+case "$nl$why$nl" in
+  *"\${nl}failed gzip$nl"*) outcome=broken ;;
+  *"\${nl}failed "*) outcome=failed ;;
+  *) outcome=whole ;;
+esac
+case "$nl$why$nl" in
+  *"\${nl}failed tee$nl"*) ;;
+  *)
+    if [ -n "$4" ] && [ "$have" -ne "$4" ]; then
+      wipe "$tree"
+      fail "$have of $4 bytes arrived"
+    fi ;;
+esac
+if [ "$outcome" = failed ]; then
   guard
-  wipe "$stage"
+  wipe "$tree"
+  fail "$said"
+fi
+if [ "$outcome" = broken ]; then
+  guard
+  # Without a size, nobody knows here whether that was all.
+  if [ -n "$4" ]; then wipe "$stage"; else wipe "$tree"; fi
   say "corrupt tarball"
   finish
 fi
-err=$(wipe "$stage/tree" 2>&1 && mkdir "$stage/tree" 2>&1) || fail "$err"
-if ! err=$({ gzip -dc "$stage/release.tar.gz" | (cd "$stage/tree" && tar -xpof -); } 2>&1); then
-  guard
-  wipe "$stage/tree"
-  fail "$err"
+[ -z "$8" ] || said=$(assemble "$tree" "$8" "$9" 2>&1)
+if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$7" ]; then faults=$(check "$tree" "$PWD/$tree/.deployer_manifest")
+else faults="changed .deployer_manifest"
 fi
-faults=$(check "$stage/tree" "$PWD/$stage/manifest")
 if [ -n "$faults" ]; then
   guard
   wipe "$stage"
   printf "%s\\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
   finish
 fi
-chmod u+rwx "$stage/tree"
+chmod u+rwx "$tree"
 guard
-err=$(mv -f "$stage/manifest" "$stage/tree/.deployer_manifest" 2>&1 && mv "$stage/tree" "$folder" 2>&1) || fail "$err"
+err=$(mv "$tree" "$folder" 2>&1) || fail "$err"
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
 note
 wipe "$stage"
 finish
 `
 
+/** The manifest of a release, after the answer. `$1` path, `$2` ref. */
+export const manifest = `${prelude}${tools}${enter}
+file=deployer_$2/.deployer_manifest
+real_file "$file" && [ -r "$file" ] || fail "there is no $file"
+sed "s/^/line /" "$file"
+finish
+`
+
+/** `write_record ref json` writes a release's record. */
+const recording = `
+write_record() {
+  [ -d "deployer_$1" ] || fail "there is no deployer_$1"
+  to=deployer_$1/.deployer_release.json
+  [ ! -d "$to" ] || rm -rf "$to"
+  err=$({ say "$2" | cat > "$to.$$"; } 2>&1 && mv -f "$to.$$" "$to" 2>&1) || { rm -f "$to.$$"; fail "$err"; }
+}
+`
+
 /** Writes a release's record. `$1` path, `$2` ref, `$3` one line of JSON. */
-export const record = `${prelude}${guarded}${enter}
-folder=deployer_$2
-[ -d "$folder" ] || fail "there is no $folder"
-[ ! -d "$folder/.deployer_release.json" ] || rm -rf "$folder/.deployer_release.json"
-new=$folder/.deployer_release.json.$$
-err=$({ say "$3" | cat > "$new"; } 2>&1 && mv -f "$new" "$folder/.deployer_release.json" 2>&1) || { rm -f "$new"; fail "$err"; }
+export const record = `${prelude}${guarded}${recording}${enter}
+write_record "$2" "$3"
 finish
 `
 
 /**
- * Switches the link. `$1` path, `$2` ref, `$3` the dead-man's switch that stays armed, or nothing. Where that has acted before the
- * link was switched, nobody would go back any more: then it is switched back.
+ * Switches the link. `$1` path, `$2` ref, `$3` the dead-man's switch that stays armed, or nothing, `$4` a record to be written before that, or
+ * nothing. Where the dead-man's switch has acted before the link was switched, nobody would go back any more: then it is switched back.
  */
-export const activate = `${prelude}${guarded}${tools}${switching}${enter}
+export const activate = `${prelude}${guarded}${tools}${switching}${recording}${enter}
 folder=deployer_$2
 real_dir "$folder" || fail "there is no $folder"
-[ -f "$folder/.deployer_release.json" ] || fail "$folder is not complete"
+[ -n "$4" ] || [ -f "$folder/.deployer_release.json" ] || fail "$folder is not complete"
 if [ ! -L current ] && [ -e current ]; then
   say "unfit current-occupied $releases/current"
   finish
@@ -524,6 +633,7 @@ disarm "$3"
 over() { [ -n "$1" ] && [ ! -e "$base/config/armed.$1" ]; }
 late="the time of the dead-man switch was up before that, so nothing was switched"
 over "$3" && fail "$late"
+[ -z "$4" ] || write_record "$2" "$4"
 before=
 [ ! -L current ] || before=$(link_of current)
 rm -f ".current.$$"
@@ -721,12 +831,12 @@ exec sh -c "$4" </dev/null
 `
 
 /**
- * Takes the lock, answers, and keeps it for as long as standard input stays open: each line of it is a sign of life, its end (also that
+ * Takes the lock, tells what is on the host, and keeps it for as long as standard input stays open: each line of it is a sign of life, its end (also that
  * of the connection) gives the lock back. `$1` path, `$2` details, `$3` seconds after which a lock without a sign of life is taken
  * over, `$4` `taken`, or `held`: kept on purpose, and for good, `$5` entries for the journal where it is held or taken over. Sweeps what
  * dead commands left.
  */
-export const lock = `${prelude}${locking}${journal}${tools}
+export const lock = `${prelude}${locking}${journal}${tools}${seeing}
 entries=$5 before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
 # Whoever asked may be gone before the answer: then the lock is given back, so nothing may end this before that.
@@ -778,6 +888,7 @@ done
 [ "$4 $before" = "taken free" ] || note
 say "token $mine"
 [ "$4" = held ] && finish
+(see)
 say "${replyEnd}"
 while IFS= read -r line; do
   top

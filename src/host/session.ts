@@ -8,12 +8,12 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { HostReleaseJson } from "../domain/HostState.ts"
+import { type HostRelease, HostReleaseJson } from "../domain/HostState.ts"
 import { type JournalEntry, JournalEntryJson } from "../domain/Journal.ts"
 import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../domain/Lock.ts"
-import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { output, warn } from "../terminal/Reporter.ts"
+import { manifestLines, originOf } from "./manifestText.ts"
 import { runProbe } from "./probe.ts"
 import {
   CommandTimeout,
@@ -29,6 +29,7 @@ import {
 } from "./RemoteHost.ts"
 import * as Reply from "./reply.ts"
 import * as scripts from "./scripts.ts"
+import { pack } from "./shipment.ts"
 import type { Exec, Transport } from "./Transport.ts"
 
 /** The target's path without what means nothing: absolute, or relative to the login directory (also where it began with `~/`). */
@@ -38,45 +39,14 @@ export const loginPath = (path: string): string => {
   return parts[0] === "~" ? parts.slice(1).join("/") : parts.join("/")
 }
 
-/** A manifest as scripts.ts reads it; nothing where a path cannot be written on one line. */
-export const manifestLines = (manifest: Manifest): ReadonlyArray<string> | undefined => {
-  const entries = new Map<string, ManifestEntry>(manifest.map((entry) => [entry.path, entry]))
-  const hash = (entry: ManifestEntry | undefined, hops = 0): string | undefined => {
-    if (entry?._tag === "File") return entry.sha256
-    return entry?._tag === "Hardlink" && hops < 40 ? hash(entries.get(entry.to), hops + 1) : undefined
-  }
-  const lines: Array<string> = []
-  for (const entry of manifest) {
-    if (/[\n\0]/.test(entry.path) || (entry._tag === "Symlink" && /[\n\0]/.test(entry.to))) return undefined
-    switch (entry._tag) {
-      case "Directory":
-        lines.push(`dir ./${entry.path}`)
-        break
-      case "Symlink":
-        lines.push(`link ./${entry.path}`, `to ${entry.to}`)
-        break
-      default: {
-        const sha256 = hash(entry)
-        if (sha256 === undefined) return undefined
-        lines.push(`${sha256}  ./${entry.path}`)
-      }
-    }
-  }
-  return [...lines, `end ${lines.length}`]
-}
-
-const encodeLines = (lines: ReadonlyArray<string>): Stream.Stream<Uint8Array> =>
-  Stream.fromIterable(lines).pipe(
-    Stream.grouped(1024),
-    Stream.map((some) => `${Array.from(some).join("\n")}\n`),
-    Stream.encodeText
-  )
-
 /** A sign of life. */
 const beat = new TextEncoder().encode("\n")
 
 /** What a host may say before a command's own output begins, in bytes. */
 const longestAnswer = 65_536
+
+/** What a host may say before the lock is taken, in characters. */
+const longestLook = 64 * 1024 * 1024
 
 /** How much of a command's output is kept, in characters. */
 const longestTail = 1_000
@@ -141,10 +111,15 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   const details = (lock: LockDetails) =>
     Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
 
-  const granted = (answer: Reply.Locking): Effect.Effect<number, LockHeld | HostUnfit> => {
+  const recordLine = (step: string, release: HostRelease) =>
+    Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(step, error.message))
+
+  const granted = (
+    answer: Reply.Locking
+  ): Effect.Effect<Extract<Reply.Locking, { readonly _tag: "Taken" }>, LockHeld | HostUnfit> => {
     switch (answer._tag) {
       case "Taken":
-        return Effect.succeed(answer.token)
+        return Effect.succeed(answer)
       case "Held":
         return Effect.fail(new LockHeld({ address, lock: answer.by }))
       case "Unready":
@@ -157,16 +132,26 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     const args = [path, yield* details(mine), String(staleAfterSeconds), "taken", journalLines(entries)]
     const answered = yield* Deferred.make<Reply.Locking, StepFailure>()
     const over = yield* Deferred.make<void>()
+    const clock = yield* Effect.clock
+    const asked = clock.unsafeCurrentTimeMillis()
     const said = { stdout: "", stderr: "" }
+    const decoder = new TextDecoder()
     const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
       Effect.suspend(() => {
-        said[from] = (said[from] + Buffer.from(chunk).toString()).slice(-longestAnswer)
-        const end = said.stdout.indexOf(`\n${scripts.replyEnd}\n`)
+        if (from === "stderr") {
+          said.stderr = (said.stderr + Buffer.from(chunk).toString()).slice(-longestAnswer)
+          return Effect.void
+        }
+        // Only the end of the answer is looked for: a lock says nothing after it but that it was lost.
+        const before = Math.max(0, said.stdout.length - scripts.replyEnd.length - 2)
+        said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-longestLook)
+        const end = said.stdout.indexOf(`\n${scripts.replyEnd}\n`, before)
         if (end < 0) return Effect.void
         const { stdout, why } = Reply.unnoted(said.stdout.slice(0, end + scripts.replyEnd.length + 2))
+        const decoded = Reply.locking(stdout, { asked, answered: clock.unsafeCurrentTimeMillis() })
         return Effect.zipRight(
           warnUnnoted(why),
-          Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, Reply.locking(stdout)))
+          Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, decoded))
         )
       })
     const signs = Stream.repeatEffect(Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat)).pipe(
@@ -188,7 +173,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.millis(1500)), Effect.ignore)
       })
     )
-    fence = yield* Effect.flatMap(Deferred.await(answered), granted)
+    const { state, token } = yield* Effect.flatMap(Deferred.await(answered), granted)
+    fence = token
+    return state ?? (yield* stepFailed(step, "the host did not tell what is there"))
   })
 
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
@@ -260,43 +247,43 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       Effect.flatMap(unfit),
       Effect.withSpan("RemoteHost.prepare")
     ),
-    upload: Effect.fn("RemoteHost.upload")(({ ref, from, size, note, content }) =>
-      change(
-        {
-          step: "upload the release",
-          script: scripts.upload,
-          args: [ref, String(from), String(size), Reply.clean(note)],
-          stdin: content(from),
-          wait: "transfer"
-        },
-        Reply.done
-      )
-    ),
-    unpack: Effect.fn("RemoteHost.unpack")(function* ({ entries, manifest, ref, sha256 }) {
-      const step = "unpack the release"
+    stage: Effect.fn("RemoteHost.stage")(function* ({ entries, from, manifest, note, ref, shipment }) {
+      const step = "send the release"
       const lines = manifestLines(manifest)
       if (lines === undefined) {
         return yield* stepFailed(step, "a path in it has a line break, or is a second name of nothing")
       }
+      const { from: kept, origin, sha256, size, stdin, stream } = yield* pack({ ref, manifest, lines, from }, shipment)
+      const completed = origin === undefined ? ["", ""] : [origin.ref, origin.hardLinks ? "hard" : ""]
       const damaged = yield* change(
-        { step, script: scripts.unpack, args: [ref, sha256], stdin: encodeLines(lines), entries },
+        {
+          step,
+          script: scripts.stage,
+          args: [ref, String(kept), String(size ?? ""), stream, Reply.clean(note), sha256, ...completed],
+          stdin,
+          wait: "transfer",
+          entries
+        },
         Reply.corruption
       )
       if (damaged.length > 0) return yield* new ReleaseCorrupt({ address, ref, what: damaged })
     }),
-    record: Effect.fn("RemoteHost.record")(function* (release) {
-      const step = "record the release"
-      const json = yield* Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) =>
-        stepFailed(step, error.message)
-      )
-      yield* change({ step, script: scripts.record, args: [release.ref, json] }, Reply.done)
-    }),
-    activate: Effect.fn("RemoteHost.activate")((ref, entries, armed = "") =>
-      Effect.flatMap(
-        change({ step: `switch to ${ref}`, script: scripts.activate, args: [ref, armed], entries }, Reply.fitness),
-        unfit
+    origin: Effect.fn("RemoteHost.origin")((ref) =>
+      Effect.map(ask({ step: "read a manifest", script: scripts.manifest, args: [ref] }, Reply.text), (lines) =>
+        originOf(ref, lines)
       )
     ),
+    record: Effect.fn("RemoteHost.record")(function* (release) {
+      const step = "record the release"
+      yield* change({ step, script: scripts.record, args: [release.ref, yield* recordLine(step, release)] }, Reply.done)
+    }),
+    activate: Effect.fn("RemoteHost.activate")(function* (ref, { armed = "", entries, record } = {}) {
+      const step = `switch to ${ref}`
+      const line = record === undefined ? "" : yield* recordLine(step, record)
+      yield* change({ step, script: scripts.activate, args: [ref, armed, line], entries }, Reply.fitness).pipe(
+        Effect.flatMap(unfit)
+      )
+    }),
     deactivate: Effect.fn("RemoteHost.deactivate")(({ entries, restore = "" } = {}) =>
       Effect.flatMap(
         change({ step: "take the link away", script: scripts.deactivate, args: [restore], entries }, Reply.fitness),

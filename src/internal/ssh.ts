@@ -95,9 +95,9 @@ export interface SessionOptions {
   /**
    * How long the output may be silent once the exit status has come, in milliseconds, and a fifth of how long it may go on
    * at all; absent: until its end. A program left behind in the background may hold the output open, or write to it, for as
-   * long as it lives.
+   * long as it lives. Asked for once the exit status has come.
    */
-  readonly patience?: number
+  readonly patience?: number | undefined
   /** Called with each chunk as it comes. */
   readonly onData: (chunk: Uint8Array, from: "stdout" | "stderr") => void
 }
@@ -451,8 +451,8 @@ const listen = (
   let exitCode: number | undefined
   let exited = 0
   let silence: NodeJS.Timeout | undefined
-  const { patience } = options
   const waitForSilence = () => {
+    const { patience } = options
     if (exitCode === undefined || patience === undefined) return
     clearTimeout(silence)
     const left = exited + 5 * patience - performance.now()

@@ -38,6 +38,10 @@ export const select = (tarball: Opened, selection: Selection): Stream.Stream<Uin
     : taken(wanted, form, decompressAll(tarball.bytes, unlike))
 }
 
+/** Bytes of what {@link select} takes as entries. */
+export const entriesSize = (manifest: Manifest, paths: ReadonlySet<string>): number =>
+  layoutOf(manifest, ({ path }) => paths.has(path)).ranges.reduce((total, [begin, end]) => total + end - begin, 0)
+
 /** Bytes of a tar, from one to before another. */
 type Range = readonly [begin: number, end: number]
 

@@ -499,7 +499,7 @@ describe("deploy", () => {
           yield* run("deploy target=prod yes")
           const second = yield* built
           const host = yield* hostNamed()
-          host.beforeStep = (step) => (step === "upload" ? lose(second) : Effect.void)
+          host.beforeStep = (step) => (step === "stage" ? lose(second) : Effect.void)
           const ran = yield* run("deploy target=prod yes")
           assert.strictEqual(ran.status, 1)
           assert.match(ran.stderr, /deployer: The tarball .* is gone from release_store\/, so its entry was cleared/)
@@ -586,7 +586,7 @@ describe("deploy", () => {
           const ran = yield* run("deploy target=prod release=1", ...answers)
           assert.strictEqual(ran.status, status)
           if (status === 1) assert.match(ran.stderr, /deployer: The answer was abort: nothing was deployed\n/)
-          assert.deepStrictEqual(host.steps, ["inspect", "lock", "inspect"])
+          assert.deepStrictEqual(host.steps, ["inspect", "lock"])
           assert.isDefined(host.files.bytes(part))
         }
       }).pipe(Effect.provide(world()))
@@ -619,6 +619,11 @@ describe("deploy", () => {
     )
   })
 
+  const goesOn = {
+    ...usualConfig,
+    targets: { ...usualConfig.targets, other: { host: prodHost, name: "my_app", path: "/srv/other" } }
+  }
+
   it.scoped("goes on with its own upload and sends only what is missing", () =>
     Effect.gen(function* () {
       const { ref, size } = yield* built
@@ -631,28 +636,26 @@ describe("deploy", () => {
         /deployer: The connection to deploy@host\.test was lost \(connection reset\): the next deploy goes on from what the host has/
       )
       assert.isUndefined(currentRef(host))
-      // Cut again if more is sent than what is missing, and not used up if less is.
-      host.cutUploadAfter = size - 100
+      host.cutUploadAfter = 100_000
       const ran = yield* run("deploy target=prod yes")
       assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.strictEqual(host.cutUploadAfter, 0)
+      const sent = 100_000 - (host.cutUploadAfter ?? 0)
+      yield* run(`deploy target=other release=${ref}`)
+      const all = 100_000 - sent - (host.cutUploadAfter ?? 0)
+      assert.strictEqual(sent, all - 100)
       assert.include(ran.stderr, `Going on with the upload after 100 B of ${size} B`)
       assert.deepStrictEqual(ran.asked, [])
       assert.strictEqual(currentRef(host), ref)
       assert.deepStrictEqual(leftovers(host), [])
-    }).pipe(Effect.provide(world()))
+    }).pipe(Effect.provide(world({ config: goesOn })))
   )
 
   it.scoped("refuses what arrived damaged and removes it; the next deploy starts anew", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
-      host.beforeStep = (step) =>
-        Effect.sync(() => {
-          const file = `${prodPath}/releases/.staging_${ref}/release.tar.gz`
-          const bytes = host.files.bytes(file)
-          if (step === "unpack" && bytes !== undefined) host.files.write(file, bytes.with(90, (bytes[90]! + 1) % 256))
-        })
+      host.files.makeDirectory(`${prodPath}/releases`)
+      host.plantUpload(prodPath, { ref, content: Buffer.alloc(90), stream: "whole" })
       const ran = yield* run("deploy target=prod yes")
       assert.strictEqual(ran.status, 1)
       assert.match(
@@ -661,7 +664,6 @@ describe("deploy", () => {
       )
       assert.isUndefined(currentRef(host))
       assert.deepStrictEqual(leftovers(host), [])
-      host.beforeStep = () => Effect.void
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
       assert.strictEqual(currentRef(host), ref)
     }).pipe(Effect.provide(world()))
@@ -747,7 +749,7 @@ describe("deploy", () => {
         return assert.fail("it has more steps than that")
       })
 
-    const steps = ["lock", "inspect", "upload", "unpack", "run", "record", "activate", "run", "note"] as const
+    const steps = ["lock", "stage", "run", "activate", "run", "note"] as const
     const endings: ReadonlyArray<readonly [string, Ending]> = [
       ["a lost connection", lost],
       ["Ctrl-C", interrupted]
@@ -772,10 +774,8 @@ describe("deploy", () => {
     const cases: ReadonlyArray<readonly [step: MemoryStep, said: string]> = [
       ["inspect", "Could not look at the releases on deploy@host.test: disk on fire"],
       ["prepare", "Could not make /srv/my_app on deploy@host.test: disk on fire"],
-      ["upload", "Could not upload the release on deploy@host.test: disk on fire"],
-      ["unpack", "Could not unpack the release on deploy@host.test: disk on fire"],
+      ["stage", "Could not send the release on deploy@host.test: disk on fire"],
       ["run", 'Could not run "migrate" on deploy@host.test: disk on fire'],
-      ["record", "Could not record the release on deploy@host.test: disk on fire"],
       ["activate", "Could not switch to"]
     ]
     for (const [step, said] of cases) {

@@ -54,7 +54,7 @@ describe("locks", () => {
   it.scoped("let one deployment work at a time: the other says whose it is, with status 4, and changes nothing", () =>
     Effect.gen(function* () {
       const { fresh, host, old } = yield* deployed
-      const { fiber, goOn } = yield* paused("upload")
+      const { fiber, goOn } = yield* paused("stage")
       for (const line of [
         `deploy target=prod release=${fresh.id}`,
         "manage prune name=my_app target=prod yes",
@@ -82,7 +82,7 @@ describe("locks", () => {
   it.scoped("are waited for where that is asked, and only so long", () =>
     Effect.gen(function* () {
       yield* deployed
-      const { fiber, goOn } = yield* paused("upload")
+      const { fiber, goOn } = yield* paused("stage")
       const impatient = yield* Effect.fork(run("deploy target=prod yes wait=5s"))
       assert.strictEqual((yield* passTime(impatient)).status, 4)
       const patient = yield* Effect.fork(run("deploy target=prod yes wait=1h"))
@@ -99,7 +99,7 @@ describe("locks", () => {
   it.scoped("are waited for for 5 seconds where nothing is said, in which a killed deployment's is free again", () =>
     Effect.gen(function* () {
       yield* deployed
-      const { fiber, goOn } = yield* paused("upload")
+      const { fiber, goOn } = yield* paused("stage")
       const began = yield* Clock.currentTimeMillis
       const refused = yield* passTime(yield* Effect.fork(run("deploy target=prod yes")))
       assert.strictEqual(refused.status, 4)
@@ -141,15 +141,15 @@ describe("locks", () => {
     Effect.gen(function* () {
       const { host } = yield* deployed
       const free = Effect.map(run("manage info target=prod"), ({ stdout }) => assert.notInclude(stdout, "locked"))
-      const { fiber } = yield* paused("upload")
+      const { fiber } = yield* paused("stage")
       yield* Fiber.interrupt(fiber)
       yield* free
       host.cutUploadAfter = 10
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 1)
       yield* free
-      host.failStep("unpack", "no")
+      host.failStep("stage", "no")
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 1)
-      host.healStep("unpack")
+      host.healStep("stage")
       yield* free
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
       yield* free
@@ -159,7 +159,7 @@ describe("locks", () => {
   it.scoped("that are lost stop whoever had them before anything more is changed", () =>
     Effect.gen(function* () {
       const { host, old } = yield* deployed
-      for (const step of ["upload", "unpack", "record", "activate"]) {
+      for (const step of ["stage", "activate"]) {
         const { fiber, goOn } = yield* paused(step)
         assert.strictEqual((yield* run("unlock target=prod", "y")).status, 0)
         yield* run("restart target=prod")
@@ -181,7 +181,7 @@ describe("locks", () => {
       host.files.write(`${prodPath}/config/beat.99`, `${now}\n`)
       assert.strictEqual((yield* run("deploy target=prod yes wait=0s")).status, 4)
       yield* TestClock.adjust("61 seconds")
-      const { fiber, goOn } = yield* paused("upload")
+      const { fiber, goOn } = yield* paused("stage")
       yield* TestClock.adjust("10 minutes")
       assert.strictEqual((yield* run("deploy target=prod yes wait=0s")).status, 4)
       yield* goOn

@@ -12,13 +12,13 @@ describe("deploy", () => {
     Effect.gen(function* () {
       const release = yield* built
       const host = yield* hostNamed()
-      // inspect, prepare, lock, inspect, upload, unpack and record come before the switch.
-      host.loseAfterSteps = 7
+      // inspect, prepare, lock and stage come before the switch.
+      host.loseAfterSteps = 4
       const ran = yield* run(`deploy target=prod release=${release.id}`)
       assert.strictEqual(ran.status, 1)
-      assert.strictEqual(host.steps.at(-1), "record")
+      assert.strictEqual(host.steps.at(-1), "stage")
       assert.match(ran.stderr, /warning: .* may be current on .* by now, and what comes after the switch is not done/)
-      host.loseAfterSteps = 6
+      host.loseAfterSteps = 3
       host.files.remove(prodPath)
       const before = yield* run(`deploy target=prod release=${release.id}`)
       assert.strictEqual(before.status, 1)

@@ -81,7 +81,7 @@ describe("a record that cannot be read", () => {
         const before = host.steps.length
         const ran = yield* run("deploy target=prod yes")
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.strictEqual(host.steps.slice(before).includes("upload"), !live)
+        assert.strictEqual(host.steps.slice(before).includes("stage"), !live)
         assert.strictEqual(currentRef(host), ref)
         assert.strictEqual((yield* run("manage integrity target=prod")).status, 0)
       }

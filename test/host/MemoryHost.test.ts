@@ -3,14 +3,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { httpAnswer, layer, MemoryHosts } from "../../src/host/MemoryHost.ts"
 import { AuthenticationFailed, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import { oddSample, sample } from "../kit/packed.ts"
 import { hostRelease, refOf, target } from "../kit/samples.ts"
-import { put } from "./contract.ts"
+import { put, stage } from "./contract.ts"
 
 const path = "/srv/my_app"
 const here = Effect.gen(function* () {
@@ -168,24 +167,14 @@ describe("MemoryHost", () => {
       const { host, session } = yield* here
       const one = sample()
       yield* session.prepare
-      host.failStep("unpack", "tar: boom")
-      assert.include(
-        (yield* Effect.flip(put(session, one))).message,
-        "unpack the release on deploy@host.test: tar: boom"
-      )
-      host.healStep("unpack")
+      host.failStep("stage", "tar: boom")
+      assert.include((yield* Effect.flip(put(session, one))).message, "send the release on deploy@host.test: tar: boom")
+      host.healStep("stage")
       host.cutUploadAfter = 20
       assert.deepInclude(yield* Effect.flip(put(session, one)), { _tag: "HostUnreachable", reason: "lost" })
       assert.strictEqual((yield* session.inspect).unfinished[0]?.received, 20)
-      yield* session.upload({
-        ref: one.ref,
-        from: 20,
-        size: one.tarball.length,
-        note: "",
-        content: (offset) => Stream.make(one.tarball.subarray(offset))
-      })
       host.loseAfterSteps = 1
-      yield* session.unpack(one)
+      yield* stage(session, one, { from: 20 })
       assert.deepInclude(yield* Effect.flip(session.record(one.record)), { _tag: "HostUnreachable", reason: "lost" })
       yield* session.record(one.record)
       assert.strictEqual(host.steps.at(-1), "record")

@@ -143,14 +143,13 @@ const everything = (
   session.inspect,
   session.prepare,
   Effect.scoped(session.lock(details({ by: word.slice(0, 400), reason: word.slice(0, 400) }))),
-  session.upload({
+  session.stage({
     ref: release.ref,
+    manifest: release.manifest,
     from: 0,
-    size: release.tarball.length,
     note: word,
-    content: () => Stream.make(release.tarball)
+    shipment: { _tag: "Whole", size: release.tarball.length, content: () => Stream.make(release.tarball) }
   }),
-  session.unpack(release),
   session.record(release.record),
   session.activate(release.ref),
   session.verify([release.ref, word]),
@@ -161,12 +160,36 @@ const everything = (
   session.discard(Object.assign(Unfinished.make({ ref: refOf("C"), kind: "upload", received: 0 }), { ref: word })),
   session.discard(Object.assign(Unfinished.make({ ref: refOf("C"), kind: "release", received: 0 }), { ref: word })),
   session.record(Object.assign({}, release.record, { tags: [word] })),
-  session.upload({ ref: word, from: 0, size: 1, note: word, content: () => Stream.make(new Uint8Array(1)) }),
-  session.unpack({
+  session.stage({
     ref: word,
-    sha256: word,
-    manifest: [{ _tag: "Symlink", path: word === "" ? "x" : word, to: word }]
+    manifest: [{ _tag: "Symlink", path: word === "" ? "x" : word, to: word }],
+    from: 0,
+    note: word,
+    shipment: { _tag: "Whole", size: 1, content: () => Stream.make(new Uint8Array(1)) }
   }),
+  session.stage({
+    ref: word,
+    manifest: [{ _tag: "Symlink", path: word === "" ? "x" : word, to: word }],
+    from: 0,
+    note: word,
+    shipment: {
+      _tag: "Differences",
+      hardLinks: false,
+      content: Stream.empty,
+      differences: {
+        origin: { ref: word, files: [], lines: [word] },
+        sent: new Set(),
+        files: 0,
+        bytes: 0,
+        kept: 0,
+        moves: [
+          { ref: word, from: word, to: word, mode: 0o755 },
+          { ref: undefined, from: `a/${word}`, to: `b/${word}`, mode: undefined }
+        ]
+      }
+    }
+  }),
+  session.origin(word),
   session.deactivate({ restore: word, entries: [said(word)] }),
   session.remove([word], [said(word)]),
   session.note([said(word)]),
@@ -188,26 +211,29 @@ const sound = (step: Effect.Effect<unknown, unknown>) =>
   })
 
 describe("a host that says anything", () => {
-  it.live("makes each step of a session fail with a typed error at the worst, 300 times each", () =>
-    Effect.promise(() =>
-      FastCheck.assert(
-        FastCheck.asyncProperty(answer, FastCheck.constantFrom(0, 1, 127, 255), (stdout, exitCode) => {
-          const says: Transport = {
-            exec: (exec) =>
-              Effect.as(exec.onOutput === undefined ? Effect.void : exec.onOutput(Buffer.from(stdout), "stdout"), {
-                exitCode,
-                stdout: exec.onOutput === undefined ? stdout : "",
-                stderr: stdout.slice(0, 200)
-              }),
-            dial: () => Effect.dieMessage("nobody dials here"),
-            shell: () => Effect.succeed(0)
-          }
-          const session = makeSession(target(), says)
-          return Effect.runPromise(Effect.forEach(everything(session, one, "word"), sound, { discard: true }))
-        }),
-        { numRuns: 300, endOnFailure: true }
-      )
-    )
+  it.live(
+    "makes each step of a session fail with a typed error at the worst, 300 times each",
+    () =>
+      Effect.promise(() =>
+        FastCheck.assert(
+          FastCheck.asyncProperty(answer, FastCheck.constantFrom(0, 1, 127, 255), (stdout, exitCode) => {
+            const says: Transport = {
+              exec: (exec) =>
+                Effect.as(exec.onOutput === undefined ? Effect.void : exec.onOutput(Buffer.from(stdout), "stdout"), {
+                  exitCode,
+                  stdout: exec.onOutput === undefined ? stdout : "",
+                  stderr: stdout.slice(0, 200)
+                }),
+              dial: () => Effect.dieMessage("nobody dials here"),
+              shell: () => Effect.succeed(0)
+            }
+            const session = makeSession(target(), says)
+            return Effect.runPromise(Effect.forEach(everything(session, one, "word"), sound, { discard: true }))
+          }),
+          { numRuns: 300, endOnFailure: true }
+        )
+      ),
+    60_000
   )
 })
 

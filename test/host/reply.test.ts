@@ -27,8 +27,8 @@ describe("state", () => {
           ...good.slice(0, -1),
           `current link deployer_${ref}`,
           `release ${ref} ${json(hostRelease({ ref }))}`,
-          `upload ${refOf("B")} 12 begun by x`,
-          `upload ${refOf("D")} 0 `,
+          `upload ${refOf("B")} 12 whole begun by x`,
+          `upload ${refOf("D")} 0 - `,
           `unrecorded ${refOf("C")}`,
           "lacks tar"
         )}`
@@ -102,11 +102,11 @@ describe("state", () => {
     ["an unknown tool", [...good, "lacks rm"]],
     ["a damaged release twice", [...good, `damaged ${ref} it is empty`, `damaged ${ref} it is empty`]],
     ["a release twice", [...good, `unrecorded ${ref}`, `unrecorded ${ref}`]],
-    ["a staging folder twice", [...good, `upload ${ref} 1 `, `upload ${ref} 1 `]],
+    ["a staging folder twice", [...good, `upload ${ref} 1 - `, `upload ${ref} 1 - `]],
     ["a lower-case ref", [...good, `unrecorded ${"a".repeat(32)}`]],
     ["a ref that goes on", [...good, `unrecorded ${ref}B`]],
-    ["a negative size", [...good, `upload ${ref} -1 `]],
-    ["a size beyond numbers", [...good, `upload ${ref} ${"9".repeat(40)} `]]
+    ["a negative size", [...good, `upload ${ref} -1 - `]],
+    ["a size beyond numbers", [...good, `upload ${ref} ${"9".repeat(40)} - `]]
   ] as const) {
     it(`refuses ${what}`, () => {
       assert.deepInclude(fault(Reply.state(answer(...lines))), { _tag: "Invalid", what: Reply.answer })

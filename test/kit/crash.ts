@@ -13,6 +13,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { waitingScript } from "../../src/host/SshTransport.ts"
 import * as scripts from "../../src/host/scripts.ts"
 import { quote } from "../../src/host/Transport.ts"
 import { type Proxy, proxy } from "./proxy.ts"
@@ -114,8 +115,18 @@ point=
 [ -e "$CRASH/point" ] && read -r point < "$CRASH/point"
 `
 
-/** The login shell. */
+/** The login shell. A command that waits for another one is that one, once it has come. */
 const loginShell = (folder: string, PATH: string) => `#!/bin/sh
+waiting=${quote(`exec sh -c ${quote(waitingScript)} deployer`)} text= nl="
+"
+if [ "$2" = "$waiting" ]; then
+  while :; do
+    IFS= read -r line || exit 0
+    [ "$line" = "deployer go" ] && break
+    text=$text$line$nl
+  done
+  set -- -c "\${text%"$nl"}"
+fi
 case "$2" in
   "exec sh -c "*@slot_*@*) ;;
   *) exec sh "$@" ;;

@@ -62,7 +62,8 @@ const basic = [
   "mv",
   "readlink",
   "rm",
-  "sed"
+  "sed",
+  "tee"
 ]
 const more = ["sleep", "tr", "uname", "wc", "env", "id"]
 

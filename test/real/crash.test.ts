@@ -374,12 +374,12 @@ controls(`crashes on a host with ${controlsTitle}, without a protection,`, { tim
     })
     noticed("a release that gets its name before it is whole", {
       scenario: "deploy",
-      at: ({ name, program }) => name === "unpack" && program === "tar",
+      at: ({ name, program }) => name === "stage" && program === "tar",
       deed: "shell",
       mutations: {
-        unpack: [
-          ['mkdir "$stage/tree" 2>&1', 'mkdir "$folder" && ln -s "../$folder" "$stage/tree" 2>&1'],
-          ['mv "$stage/tree" "$folder"', "true"]
+        stage: [
+          ['mkdir "$tree"; }', 'mkdir "$folder" && ln -s "../$folder" "$tree"; }'],
+          ['mv "$tree" "$folder"', "true"]
         ]
       },
       says: /is not whole: .* after the next deploy/

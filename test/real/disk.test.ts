@@ -15,16 +15,14 @@ import { type Mutations, mutant } from "../kit/mutant.ts"
 import { titled } from "../kit/sshd.ts"
 import { built, run, usualConfig, world } from "../kit/world.ts"
 
-const stages = ["lock", "upload", "unpack", "record", "activate"] as const
+const stages = ["lock", "stage", "activate"] as const
 
 type Stage = (typeof stages)[number]
 
 /** The script with which a stage begins. */
 const begins: Readonly<Record<Stage, string>> = {
   lock: scripts.lock,
-  upload: scripts.upload,
-  unpack: scripts.unpack,
-  record: scripts.record,
+  stage: scripts.stage,
   activate: scripts.activate
 }
 
@@ -143,8 +141,8 @@ for (const kind of local) {
   const live = skip === undefined ? it.live : it.live.skip
   describe(titled(`${kind.title}: a disk`, skip), { timeout: 60_000 }, () => {
     for (const stage of stages) {
-      for (const spare of stage === "upload" || stage === "unpack" ? [0, 60_000] : [0]) {
-        live(`that is full at ${stage}${spare === 0 ? "" : ", but for a few kilobytes"}`, () =>
+      for (const spare of stage === "stage" ? [0, 60_000] : [0]) {
+        live(`that is full at ${stage}${spare === 0 ? "" : `, but for ${spare / 1000} kB`}`, () =>
           onSmallDisk(kind, {}, (place) =>
             Effect.gen(function* () {
               place.before(stage, () => fill(place.base, spare))
@@ -160,7 +158,7 @@ for (const kind of local) {
       }
     }
 
-    for (const stage of ["lock", "unpack", "activate"] as const) {
+    for (const stage of ["lock", "stage", "activate"] as const) {
       live(`that is read-only from ${stage} on`, () =>
         onSmallDisk(kind, {}, (place) =>
           Effect.gen(function* () {
@@ -184,7 +182,7 @@ describe("without the protection", () => {
   live(titled("a lock that a full disk keeps from being given back stays", missingMount), () =>
     onSmallDisk(local[0]!, { lock: [['rm -f "$base/config/.lock.$$" "$base/config/beat.$mine"', "true"]] }, (place) =>
       Effect.gen(function* () {
-        place.before("upload", () => fill(place.base, 0))
+        place.before("stage", () => fill(place.base, 0))
         assert.strictEqual((yield* place.deploy(2)).status, 1)
         empty(place.base)
         const kept = yield* place.deploy(2)

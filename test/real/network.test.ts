@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import { RemoteHost } from "../../src/host/RemoteHost.ts"
 import { SshSettings } from "../../src/host/SshSettings.ts"
 import { connect } from "../../src/host/SshTransport.ts"
@@ -30,7 +31,7 @@ interface Place {
   readonly forget: () => void
 }
 
-/** Two releases of 100 kB; the first is current on a host that `prod` reaches through the proxy, and `good` directly. */
+/** Two releases of 400 kB; the first is current on a host that `prod` reaches through the proxy, and `good` directly. */
 const behindProxy = (mutations: Mutations, body: (place: Place) => Effect.Effect<unknown, unknown, Services>) =>
   Effect.gen(function* () {
     const host = yield* sshd()
@@ -49,7 +50,7 @@ const behindProxy = (mutations: Mutations, body: (place: Place) => Effect.Effect
           Effect.provide(services)
         )
     })
-    const data = [0, 1].map(() => randomBytes(50_000).toString("hex"))
+    const data = [0, 1].map(() => randomBytes(200_000).toString("hex"))
     let version = 0
     const image = () => {
       const content = data[version] ?? ""
@@ -167,13 +168,15 @@ describe("without the protection", { timeout: 60_000 }, () => {
     // Who unpacks where it is live, and looks afterwards.
     behindProxy(
       {
-        upload: [['err=$(mkdir -p "$stage" 2>&1)', 'err=$(rm -f current; mkdir -p "$stage"; ln -s "$stage" current)']]
+        stage: [['err=$({ mkdir -p "$stage" &&', 'err=$({ rm -f current; mkdir -p "$stage"; ln -s "$stage" current;']]
       },
       ({ current, deploy, network }) =>
         Effect.gen(function* () {
-          network.trouble({ kind: "cut", direction: "sent", after: 30_000 })
+          network.trouble({ kind: "cut", direction: "sent", after: 200_000 })
           assert.strictEqual((yield* deploy("prod", 2)).status, 1)
-          assert.throws(() => current())
+          // The host learns of it a moment later.
+          const broken = Effect.try(() => current()).pipe(Effect.flip)
+          yield* Effect.retry(broken, { times: 40, schedule: Schedule.spaced("100 millis") })
         })
     )
   )

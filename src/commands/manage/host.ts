@@ -219,7 +219,7 @@ export const link = Effect.fn("manage.host.link")(
     const switched = !isCurrent(state, release)
     if (switched) {
       const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
-      yield* session.activate(release.ref, [yield* entry("linked", release, from)])
+      yield* session.activate(release.ref, { entries: [yield* entry("linked", release, from)] })
     }
     return Linked.make({ address: session.address, release, switched })
   },

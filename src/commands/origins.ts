@@ -1,0 +1,35 @@
+/**
+ * The releases on a host from which a new one can be completed.
+ */
+import * as Effect from "effect/Effect"
+import { type HostState, inOrder } from "../domain/HostState.ts"
+import type { Release } from "../domain/Release.ts"
+import { manifestLines, originOf } from "../host/manifestText.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
+import { ReleaseStore } from "../store/ReleaseStore.ts"
+
+/** How many releases on a host files are taken from. */
+const mostOrigins = 4
+
+/** What is known of the releases on a host; where that is nothing, the host is asked for what the current one holds. */
+export const findOrigins = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: Release) {
+  if (!state.takesDifferences || state.releases.some(({ ref }) => ref === release.ref)) return []
+  const store = yield* ReleaseStore
+  const releases = inOrder(state)
+  const known = yield* Effect.forEach(releases, ({ ref }) =>
+    store.find(ref).pipe(
+      Effect.flatMap((stored) =>
+        Effect.map(store.manifest(stored), (manifest) => originOf(ref, manifestLines(manifest)))
+      ),
+      Effect.catchTags({
+        ReleaseNotFound: () => Effect.succeed(undefined),
+        ReleaseAmbiguous: () => Effect.succeed(undefined)
+      })
+    )
+  )
+  const origins = known.filter((origin) => origin !== undefined).slice(0, mostOrigins)
+  const [first] = releases
+  if (origins.length > 0 || first === undefined) return origins
+  const asked = yield* Effect.catchTag(session.origin(first.ref), "HostStepFailed", () => Effect.succeed(undefined))
+  return asked === undefined ? [] : [asked]
+})

@@ -1,0 +1,114 @@
+/**
+ * A manifest as it stands on a host: lines that a shell can go through.
+ */
+import type { ListedFile, Move, Origin } from "../domain/Differences.ts"
+import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+
+/** Ends it, with the number of lines before it. */
+const last = (lines: number): string => `end ${lines}`
+
+const modeLine = (mode: number): string => `mode ${mode.toString(8).padStart(3, "0")}`
+
+/** The file that an entry is a name of; nothing where it is none. */
+const fileOf = (
+  entries: ReadonlyMap<string, ManifestEntry>,
+  path: string,
+  hops = 0
+): Extract<ManifestEntry, { readonly _tag: "File" }> | undefined => {
+  const entry = entries.get(path)
+  if (entry?._tag === "File") return entry
+  return entry?._tag === "Hardlink" && hops < 40 ? fileOf(entries, entry.to, hops + 1) : undefined
+}
+
+/**
+ * The lines, without their ends: `dir ./path`, `link ./path` and then `to …`, `<SHA-256>  ./path`; `mode 755` is about the
+ * directories and files after it. Nothing where a path cannot be written on one line.
+ */
+export const manifestLines = (manifest: Manifest): ReadonlyArray<string> | undefined => {
+  const entries = new Map<string, ManifestEntry>(manifest.map((entry) => [entry.path, entry]))
+  const lines: Array<string> = []
+  let mode: number | undefined
+  const withMode = (wanted: number, line: string) => {
+    if (wanted !== mode) lines.push(modeLine(wanted))
+    mode = wanted
+    lines.push(line)
+  }
+  for (const entry of manifest) {
+    if (/[\n\0]/.test(entry.path) || (entry._tag === "Symlink" && /[\n\0]/.test(entry.to))) return undefined
+    switch (entry._tag) {
+      case "Directory":
+        withMode(entry.mode, `dir ./${entry.path}`)
+        break
+      case "Symlink":
+        lines.push(`link ./${entry.path}`, `to ${entry.to}`)
+        break
+      default: {
+        const file = fileOf(entries, entry.path)
+        if (file === undefined) return undefined
+        withMode(file.mode, `${file.sha256}  ./${entry.path}`)
+      }
+    }
+  }
+  return [...lines, last(lines.length)]
+}
+
+/** The files in the lines of a host, which may be damaged: then nothing. Those without a mode are left out. */
+export const listedFiles = (lines: ReadonlyArray<string>): ReadonlyArray<ListedFile> | undefined => {
+  if (lines.at(-1) !== last(lines.length - 1)) return undefined
+  const files: Array<ListedFile> = []
+  let mode: number | undefined
+  for (const line of lines) {
+    if (/^mode [0-7]{3,4}$/.test(line)) mode = Number.parseInt(line.slice(5), 8)
+    const [, sha256, path] = /^([0-9a-f]{64}) {2}\.\/(.+)$/.exec(line) ?? []
+    if (sha256 !== undefined && path !== undefined && mode !== undefined) files.push({ path, mode, sha256 })
+  }
+  return files
+}
+
+/** How lines become others: `=2 40` are lines of the old ones, counted from 1, `+…` is a new one. */
+export const editsBetween = (old: ReadonlyArray<string>, wanted: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const places = new Map(old.map((line, index) => [line, index]))
+  const edits: Array<string> = []
+  let run: { readonly begin: number; end: number } | undefined
+  const close = () => {
+    if (run !== undefined) edits.push(`=${run.begin + 1} ${run.end}`)
+    run = undefined
+  }
+  for (const line of wanted) {
+    if (run !== undefined && old[run.end] === line) {
+      run.end += 1
+      continue
+    }
+    close()
+    const place = places.get(line)
+    if (place === undefined) edits.push(`+${line}`)
+    else run = { begin: place, end: place + 1 }
+  }
+  close()
+  return edits
+}
+
+/** A release on the host by its manifest; nothing where that cannot be written or read. */
+export const originOf = (ref: string, lines: ReadonlyArray<string> | undefined): Origin | undefined => {
+  const files = lines === undefined ? undefined : listedFiles(lines)
+  return lines === undefined || files === undefined ? undefined : { ref, files, lines }
+}
+
+/** What `assemble` of scripts.ts goes through; `tree` is where the release is being made. */
+export const moveLines = (moves: ReadonlyArray<Move>, tree: string): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  let into: string | undefined
+  for (const { from, ref, to } of moves) {
+    const source = `${ref === undefined ? tree : `deployer_${ref}`}/${from}`
+    const name = to.slice(to.lastIndexOf("/") + 1)
+    const folder = `./${to.slice(0, to.length - name.length)}`
+    if (from.slice(from.lastIndexOf("/") + 1) === name) {
+      if (into !== folder) lines.push(`into ${folder}`)
+      into = folder
+      lines.push(`take ${source}`)
+    } else lines.push(`copy ${source}`, `as ./${to}`)
+  }
+  const modes = moves.flatMap(({ mode, to }) => (mode === undefined ? [] : [`mode ${mode.toString(8)}`, `of ./${to}`]))
+  // A folder of its own, so that all that is taken is there before its mode is set.
+  return modes.length === 0 ? lines : [...lines, "into ./", ...modes]
+}

@@ -1,0 +1,152 @@
+/**
+ * What travels to a host, as the gzipped tar stream that `stage` of scripts.ts unpacks.
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Manifest } from "../domain/Manifest.ts"
+import { gzipMember } from "../internal/gzipMember.ts"
+import { cores, sha256Sum } from "../internal/machine.ts"
+import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
+import { editsBetween, moveLines } from "./manifestText.ts"
+import type { Shipment } from "./RemoteHost.ts"
+
+/** What is sent, and what the host has to know of it. */
+interface Packed<E> {
+  /** Bytes that need not be sent again. */
+  readonly from: number
+  readonly stdin: Stream.Stream<Uint8Array, E>
+  /** Bytes with those that are there already; absent: nobody knows before the end. */
+  readonly size: number | undefined
+  /** Tells equal streams. */
+  readonly stream: string
+  /** Of the manifest. */
+  readonly sha256: string
+  /** The release that is completed from, and how; absent: all of it travels. */
+  readonly origin: { readonly ref: string; readonly hardLinks: boolean } | undefined
+}
+
+/** Bytes that are compressed together. */
+const blockBytes = 1024 * 1024
+
+/** Of gzip. */
+const level = 6
+
+const textOf = (lines: ReadonlyArray<string>): Uint8Array => Buffer.from(lines.map((line) => `${line}\n`).join(""))
+
+/** A file of our own in the archive. */
+const tarFile = (path: string, content: Uint8Array): Uint8Array =>
+  Buffer.concat([
+    tarHeader({ path, type: "File", mode: 0o644, mtime: 0, size: content.length, to: "" }),
+    content,
+    new Uint8Array(paddingOf(content.length))
+  ])
+
+const compressed = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+  Stream.mapEffect(inBlocks(bytes), (block) => gzipMember(block, level), { concurrency: cores })
+
+/** Cuts bytes into blocks of one size, so that the same bytes give the same stream however they come. */
+const inBlocks = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> => {
+  let pieces: Array<Uint8Array> = []
+  let filled = 0
+  const cut = (chunk: Uint8Array): ReadonlyArray<Uint8Array> => {
+    const full: Array<Uint8Array> = []
+    for (let at = 0; at < chunk.length; ) {
+      const piece = chunk.subarray(at, at + blockBytes - filled)
+      pieces.push(piece)
+      at += piece.length
+      filled += piece.length
+      if (filled === blockBytes) full.push(rest())
+    }
+    return full
+  }
+  const rest = () => {
+    const block = Buffer.concat(pieces)
+    pieces = []
+    filled = 0
+    return block
+  }
+  return Stream.concat(
+    Stream.mapConcat(bytes, cut),
+    Stream.suspend(() => (filled === 0 ? Stream.empty : Stream.make(rest())))
+  )
+}
+
+/** Leaves out the first bytes. */
+const after = <E>(bytes: Stream.Stream<Uint8Array, E>, count: number): Stream.Stream<Uint8Array, E> => {
+  let left = count
+  return Stream.filterMap(bytes, (chunk) => {
+    const kept = chunk.subarray(left)
+    left = Math.max(0, left - chunk.length)
+    return kept.length === 0 ? Option.none() : Option.some(kept)
+  })
+}
+
+/** Directories and symbolic links, which are made anew: nothing but their headers. */
+const skeleton = (manifest: Manifest): ReadonlyArray<Uint8Array> =>
+  manifest.flatMap((entry) => {
+    switch (entry._tag) {
+      case "Directory":
+        return [tarHeader({ path: entry.path, type: "Directory", mode: entry.mode, mtime: 0, size: 0, to: "" })]
+      case "Symlink":
+        return [tarHeader({ path: entry.path, type: "Symlink", mode: 0o777, mtime: 0, size: 0, to: entry.to })]
+      default:
+        return []
+    }
+  })
+
+/** Makes the stream from byte `from` on. `lines` are those of the manifest. */
+export const pack = <E>(
+  {
+    from,
+    lines,
+    manifest,
+    ref
+  }: {
+    readonly ref: string
+    readonly manifest: Manifest
+    readonly lines: ReadonlyArray<string>
+    readonly from: number
+  },
+  shipment: Shipment<E>
+): Effect.Effect<Packed<E>> =>
+  Effect.gen(function* () {
+    const text = textOf(lines)
+    const sum = sha256Sum()
+    sum.update(text)
+    const sha256 = sum.digest()
+    if (shipment._tag === "Whole") {
+      const begin = yield* Stream.runCollect(compressed(Stream.make(tarFile(".deployer_manifest", text))))
+      const first = Buffer.concat(Chunk.toReadonlyArray(begin))
+      const size = first.length + shipment.size
+      // What is more than all of it is something else.
+      const kept = from > size ? 0 : from
+      const rest = shipment.content(Math.max(0, kept - first.length))
+      return {
+        from: kept,
+        stdin: kept < first.length ? Stream.concat(Stream.make(first.subarray(kept)), rest) : rest,
+        size,
+        stream: "whole",
+        sha256,
+        origin: undefined
+      }
+    }
+    const { differences, hardLinks } = shipment
+    const { moves, origin } = differences
+    const begin = Buffer.concat([
+      tarFile(".deployer_edits", textOf(editsBetween(origin.lines, lines))),
+      tarFile(".deployer_moves", textOf(moveLines(moves, `.staging_${ref}/tree`))),
+      ...skeleton(manifest)
+    ])
+    const end = Buffer.concat([tarFile(".deployer_end", new Uint8Array(0)), tarEnd])
+    const tar = Stream.concat(Stream.concat(Stream.make(begin), shipment.content), Stream.make(end))
+    return {
+      from,
+      stdin: after(compressed(tar), from),
+      size: undefined,
+      stream: `from_${origin.ref}`,
+      sha256,
+      origin: { ref: origin.ref, hardLinks }
+    }
+  })
