@@ -3,6 +3,7 @@
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -11,7 +12,7 @@ import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
 import type { Binaries } from "../domain/Release.ts"
 import { elfHead, readElf } from "../internal/elf.ts"
-import { gzipMember } from "../internal/gzipMember.ts"
+import { gzipMembers } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, TarBroken, type TarEntry, type TarVisitor, tarEnd, tarHeader, tarReader } from "../internal/tar.ts"
 
@@ -99,41 +100,46 @@ export const pack = <E, R>(
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
   let done: (Pick<Rewriting, "manifest" | "binaries"> & { readonly lengths: ReadonlyArray<number> }) | undefined
-  const content = Stream.suspend(() => {
-    const lengths: Array<number> = []
-    const out = blocks()
-    const rewriting = rewrite(options.name, out)
-    const reader = tarReader(rewriting.visitor)
-    const step = (run: () => void) =>
-      Effect.try(() => {
-        run()
-        return out.taken()
-      }).pipe(Effect.catchAll(({ error }) => asInvalid(error)))
-    const last = (run: () => void) => Stream.concat(Stream.fromEffect(step(run)))
-    return tree.pipe(
-      Stream.mapEffect((chunk) => step(() => reader.push(chunk))),
-      last(() => {
-        reader.finish()
-        rewriting.finish()
-      }),
-      Stream.concat(
-        Stream.flatMap(Stream.fromIterable(options.extraFiles ?? []), (extra) =>
-          Stream.mapEffect(extraPieces(extra, rewriting), step)
-        )
-      ),
-      last(() => {
-        out.write(tarEnd)
-        out.close()
-        done = { ...rewriting, lengths }
-      }),
-      Stream.flattenIterables,
-      Stream.mapEffect((block) => gzipMember(block, options.level ?? 6), { concurrency: cores }),
-      Stream.map((member) => {
-        lengths.push(member.length)
-        return member
-      })
-    )
-  })
+  const content = Stream.unwrapScoped(
+    Effect.map(gzipMembers(options.level ?? 6), (compress) => {
+      const lengths: Array<number> = []
+      const out = blocks()
+      const rewriting = rewrite(options.name, out)
+      const reader = tarReader(rewriting.visitor)
+      const step = (run: () => void) =>
+        Effect.try(() => {
+          run()
+          return out.taken()
+        }).pipe(Effect.catchAll(({ error }) => asInvalid(error)))
+      const last = (run: () => void) => Stream.concat(Stream.fromIterableEffect(step(run)))
+      return tree.pipe(
+        Stream.mapChunksEffect((chunks) => step(() => Chunk.forEach(chunks, reader.push))),
+        last(() => {
+          reader.finish()
+          rewriting.finish()
+        }),
+        Stream.concat(
+          Stream.flatMap(Stream.fromIterable(options.extraFiles ?? []), (extra) =>
+            Stream.mapConcatEffect(extraPieces(extra, rewriting), step)
+          )
+        ),
+        last(() => {
+          out.write(tarEnd)
+          out.close()
+          done = { ...rewriting, lengths }
+        }),
+        Stream.mapEffect(
+          (block) =>
+            Effect.map(compress(block), (member) => {
+              out.giveBack(block)
+              return member
+            }),
+          { concurrency: cores + 1 }
+        ),
+        Stream.tap((member) => Effect.sync(() => lengths.push(member.length)))
+      )
+    })
+  )
   const packed = Effect.suspend(() =>
     done === undefined
       ? Effect.dieMessage("What was packed was asked for before the tarball was complete")
@@ -192,12 +198,15 @@ interface Blocks {
   readonly write: (bytes: Uint8Array) => void
   readonly close: () => void
   /** The blocks that were completed since the last call. */
-  readonly taken: () => ReadonlyArray<Uint8Array>
+  readonly taken: () => Chunk.Chunk<Uint8Array>
+  /** Lets a block that nobody reads any more be filled again. */
+  readonly giveBack: (block: Uint8Array) => void
 }
 
 const blocks = (): Blocks => {
   let full: Array<Uint8Array> = []
-  let block = new Uint8Array(blockBytes)
+  const free: Array<Uint8Array> = []
+  let block: Uint8Array = new Uint8Array(blockBytes)
   let filled = 0
   return {
     write: (bytes) => {
@@ -209,7 +218,7 @@ const blocks = (): Blocks => {
         filled += piece.length
         if (filled === blockBytes) {
           full.push(block)
-          block = new Uint8Array(blockBytes)
+          block = free.pop() ?? new Uint8Array(blockBytes)
           filled = 0
         }
       }
@@ -219,10 +228,11 @@ const blocks = (): Blocks => {
       filled = 0
     },
     taken: () => {
-      const completed = full
+      const completed = Chunk.unsafeFromArray(full)
       full = []
       return completed
-    }
+    },
+    giveBack: (block) => void free.push(block)
   }
 }
 

@@ -126,13 +126,12 @@ const taken = (
   Stream.suspend(() => {
     const taking = take(wanted, form)
     const step = (run: () => void) =>
-      Effect.try({
-        try: () => {
-          run()
-          return taking.taken()
-        },
-        catch: (error) => error
-      }).pipe(Effect.catchAll((error) => (error instanceof TarBroken ? Effect.fail(unlike(error)) : Effect.die(error))))
+      Effect.try(() => {
+        run()
+        return taking.taken()
+      }).pipe(
+        Effect.catchAll(({ error }) => (error instanceof TarBroken ? Effect.fail(unlike(error)) : Effect.die(error)))
+      )
     return Stream.mapEffect(tar, (chunk) => step(() => taking.push(chunk))).pipe(
       Stream.concat(Stream.fromEffect(step(taking.finish))),
       Stream.flattenIterables
