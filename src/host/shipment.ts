@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Manifest } from "../domain/Manifest.ts"
-import { gzipMember } from "../internal/gzipMember.ts"
+import { gzipMembers } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
 import { editsBetween, moveLines } from "./manifestText.ts"
@@ -44,7 +44,9 @@ const tarFile = (path: string, content: Uint8Array): Uint8Array =>
   ])
 
 const compressed = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
-  Stream.mapEffect(inBlocks(bytes), (block) => gzipMember(block, level), { concurrency: cores })
+  Stream.unwrapScoped(
+    Effect.map(gzipMembers(level), (compress) => Stream.mapEffect(inBlocks(bytes), compress, { concurrency: cores }))
+  )
 
 /** Cuts bytes into blocks of one size, so that the same bytes give the same stream however they come. */
 const inBlocks = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> => {

@@ -16,7 +16,7 @@ import { makeSession } from "../../src/host/session.ts"
 import type { Transport } from "../../src/host/Transport.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
-import { type Proxy, proxy, type Trouble } from "../kit/proxy.ts"
+import { type Proxy, type ProxyOptions, proxy, type Trouble } from "../kit/proxy.ts"
 import { missingSshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 import { built, type Ran, run, usualConfig, world } from "../kit/world.ts"
 
@@ -31,11 +31,15 @@ interface Place {
   readonly forget: () => void
 }
 
-/** Two releases of 400 kB; the first is current on a host that `prod` reaches through the proxy, and `good` directly. */
-const behindProxy = (mutations: Mutations, body: (place: Place) => Effect.Effect<unknown, unknown, Services>) =>
+/** Two releases of 100 kB, or twice `size`; the first is current on a host that `prod` reaches through the proxy, and `good` directly. */
+const behindProxy = (
+  mutations: Mutations,
+  body: (place: Place) => Effect.Effect<unknown, unknown, Services>,
+  { size = 50_000, ...link }: ProxyOptions & { readonly size?: number } = {}
+) =>
   Effect.gen(function* () {
     const host = yield* sshd()
-    const network = yield* proxy(host)
+    const network = yield* proxy(host, link)
     fs.appendFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`)
     const services = Layer.mergeAll(
       NodeFileSystem.layer,
@@ -50,7 +54,7 @@ const behindProxy = (mutations: Mutations, body: (place: Place) => Effect.Effect
           Effect.provide(services)
         )
     })
-    const data = [0, 1].map(() => randomBytes(200_000).toString("hex"))
+    const data = [0, 1].map(() => randomBytes(size).toString("hex"))
     let version = 0
     const image = () => {
       const content = data[version] ?? ""
@@ -172,12 +176,14 @@ describe("without the protection", { timeout: 60_000 }, () => {
       },
       ({ current, deploy, network }) =>
         Effect.gen(function* () {
-          network.trouble({ kind: "cut", direction: "sent", after: 200_000 })
+          network.trouble({ kind: "cut", direction: "sent", after: 450_000 })
           assert.strictEqual((yield* deploy("prod", 2)).status, 1)
           // The host learns of it a moment later.
           const broken = Effect.try(() => current()).pipe(Effect.flip)
           yield* Effect.retry(broken, { times: 40, schedule: Schedule.spaced("100 millis") })
-        })
+        }),
+      // Slow enough for the script to begin before the cut.
+      { size: 500_000, rate: 2_000_000 }
     )
   )
 })
