@@ -10,6 +10,7 @@ import { failureOf } from "../domain/Journal.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import { DeployPlan, plan, releaseLabel, type Step, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import { savedPlan } from "../domain/SavedPlan.ts"
 import { address, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
@@ -54,24 +55,36 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
   )
 })
 
-/** What `deploy` would do, without a question and without touching anything. */
+/**
+ * What `deploy` would do, without touching anything. It asks what `deploy` asks about the release, but for whether it is the latest; what
+ * others left unfinished stays.
+ */
 export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOptions) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
   const store = yield* ReleaseStore
-  const release = yield* store.find(options.release ?? target.name)
+  const release = yield* Effect.flatMap(store.find(options.release ?? target.name), (found) =>
+    insistOnName(target, found)
+  )
   const session = yield* (yield* RemoteHost).connect(target)
   const state = yield* session.inspect
-  return yield* makePlan(session, state, release, yield* store.manifest(release), false)
+  yield* insistOnRetry(target, state, release, options.retry === true)
+  const plan = yield* makePlan(session, state, release, yield* store.manifest(release), false)
+  return savedPlan(plan, target, yield* DateTime.now)
 }, Effect.scoped)
 
 /** Deploys just this release, without asking which. */
 export const deployRelease = (target: Target, release: Release) =>
   deployTo(target, (state) => insistOnRetry(target, state, release, false))
 
-const deployTo = Effect.fn("deployTo")(function* <E, R>(
+/**
+ * Deploys the release that is chosen once the host was looked at. With `agree` nothing is asked, and no plan is carried out to which it
+ * does not agree: neither the one from before the lock was taken, nor the one that counts.
+ */
+export const deployTo = Effect.fn("deployTo")(function* <E, R, E2 = never>(
   target: Target,
-  choose: (state: HostState) => Effect.Effect<Release, E, R>
+  choose: (state: HostState) => Effect.Effect<Release, E, R>,
+  agree?: (plan: DeployPlan) => Effect.Effect<void, E2>
 ) {
   const store = yield* ReleaseStore
   const session = yield* (yield* RemoteHost).connect(target)
@@ -82,15 +95,18 @@ const deployTo = Effect.fn("deployTo")(function* <E, R>(
     Effect.gen(function* () {
       // What cannot work is refused before anything is touched, and what is done already needs no lock.
       const before = yield* makePlan(session, seen, release, manifest, false)
+      if (agree !== undefined) yield* agree(before)
       if (before.steps.length === 0) return before
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
       for (const step of first) yield* carryOutStep(session, before, manifest, step)
       yield* takeLock(session, "deploy")
       const state = yield* session.inspect
-      const removeUnfinished = yield* askAboutUnfinished(session, state, release)
+      const removeUnfinished = agree === undefined && (yield* askAboutUnfinished(session, state, release))
       const plan = yield* makePlan(session, state, release, manifest, removeUnfinished)
+      const whole = DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
+      if (agree !== undefined) yield* agree(whole)
       yield* carryOut(session, plan, manifest)
-      return DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
+      return whole
     })
   )
   return DeployReport.make({ plan, millis: Duration.toMillis(elapsed) })

@@ -6,6 +6,7 @@ import { lockOwner, lockState } from "../domain/Lock.ts"
 import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, dateTime, duration } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
@@ -81,15 +82,19 @@ const stepLine = (step: Step, { release, state }: DeployPlan | RollbackPlan): st
   }
 }
 
-/** What a deployment would do. */
-export const deployPlan =
-  (plan: DeployPlan): View =>
+/** What would be done. */
+export const savedPlan =
+  ({ plan }: SavedPlan): View =>
   () => {
-    const head = `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${plan.target}: ${plan.address}:${plan.state.path}`
+    const where = `${plan.target}: ${plan.address}:${plan.state.path}`
     const others = unfinishedOthers(plan.state, plan.release).map(({ ref }) => shortRef(ref))
     return [
-      head,
-      ...(others.length === 0 ? [] : [`    ask about what did not finish: ${others.join(", ")}`]),
+      plan._tag === "DeployPlan"
+        ? `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${where}`
+        : `back to ${releaseLabel(plan.release)} on ${where}`,
+      ...(others.length === 0 || plan._tag === "RollbackPlan"
+        ? []
+        : [`    ask about what did not finish: ${others.join(", ")}`]),
       ...plan.steps.map((step, index) => `${String(index + 1).padStart(2)}. ${stepLine(step, plan)}`),
       ...(plan.steps.length === 0 ? ["Nothing to do: it is current already"] : [])
     ].join("\n")

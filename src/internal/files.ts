@@ -3,7 +3,20 @@
  */
 import { createHash } from "node:crypto"
 import { constants } from "node:fs"
-import { copyFile, type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises"
+import {
+  copyFile,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile
+} from "node:fs/promises"
 import { dirname } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -73,6 +86,13 @@ const absentAs =
   <B>(value: B) =>
   <A>(self: Effect.Effect<A, FileError>): Effect.Effect<A | B, FileError> =>
     Effect.catchAll(self, (error) => (error.code === "ENOENT" ? Effect.succeed(value) : Effect.fail(error)))
+
+/** All of a file as text. */
+export const readText = (path: string): Effect.Effect<string, FileError> => attempt(path, () => readFile(path, "utf8"))
+
+/** Writes a file, in place of one that is there. A new one is the owner's alone. */
+export const writeText = (path: string, text: string): Effect.Effect<void, FileError> =>
+  attempt(path, () => writeFile(path, text, { mode: 0o600 }))
 
 /** Makes a folder and those above it. */
 export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
