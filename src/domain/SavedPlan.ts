@@ -74,12 +74,15 @@ const change = (was: unknown, is: unknown): string => {
  * planned. How much space is free, what the clocks say and who has the lock do not count: the checks of the new plan saw to these.
  */
 export const changes = ({ plan: was }: SavedPlan, is: AnyPlan): ReadonlyArray<string> => {
-  const found = [...changedState(was.state, is.state), ...changedRelease(was, is), ...changedAims(was, is)]
-  // What explains other steps was said already; another version of deployer may plan them in another way.
-  return found.length > 0 || writtenSteps(was.steps) === writtenSteps(is.steps)
-    ? found
-    : [`the steps were ${stepNames(was)} and are ${stepNames(is)} now`]
+  const found = [...changedState(was.state, is.state), ...changedRelease(was, is)]
+  // What follows from these need not be said; where nothing of them changed, another version of deployer may plan in another way.
+  return found.length > 0 ? found : [...changedAims(was, is), ...changedSteps(was, is)].slice(0, 1)
 }
+
+const changedSteps = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> =>
+  writtenSteps(was.steps) === writtenSteps(is.steps)
+    ? []
+    : [`the steps were ${stepNames(was)} and are ${stepNames(is)} now`]
 
 const stepNames = ({ steps }: AnyPlan): string => steps.map(({ _tag }) => _tag).join(", ") || "none"
 
