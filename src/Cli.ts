@@ -331,19 +331,43 @@ const given = ({ argument, option }: Words) => Option.orElse(option, () => argum
 
 const required = (what: string, words: Words) => Effect.mapError(given(words), () => new manage.WordMissing({ what }))
 
-const infoTask = Command.make("info", { target: optionalTarget, ...ref }, ({ target, ...words }) =>
-  Effect.gen(function* () {
-    const ref = given(words)
-    if (Option.isNone(target)) {
-      return Option.isNone(ref) ? yield* manage.storeInfo() : yield* manage.releaseInfo(ref.value)
-    }
-    return Option.isNone(ref)
-      ? yield* manage.hostInfo(target.value)
-      : yield* manage.hostReleaseInfo(target.value, ref.value)
-  }).pipe(Effect.flatMap(answer(reports["manage info"])))
+const listing = {
+  all: Options.boolean("all").pipe(Options.withDescription("lists all releases of the store")),
+  limit: Options.integer("limit").pipe(
+    Options.withPseudoName("N"),
+    Options.withDescription(`how many releases of the store at most; otherwise ${manage.usualCount}`),
+    Options.filterMap(
+      (count) => (count < 1 ? Option.none() : Option.some(count)),
+      '"limit" takes a number of releases, from 1 on'
+    ),
+    Options.withDefault(manage.usualCount)
+  ),
+  name: Options.text("name").pipe(
+    Options.withDescription("only the releases of the store that have this name"),
+    Options.optional
+  )
+}
+
+const infoTask = Command.make(
+  "info",
+  { target: optionalTarget, ...ref, ...listing },
+  ({ all, limit, name, target, ...words }) =>
+    Effect.gen(function* () {
+      const ref = given(words)
+      if (Option.isNone(target)) {
+        if (Option.isSome(ref)) return yield* manage.releaseInfo(ref.value)
+        return yield* manage.storeInfo({
+          ...(all ? {} : { limit }),
+          ...(Option.isNone(name) ? {} : { name: name.value })
+        })
+      }
+      return Option.isNone(ref)
+        ? yield* manage.hostInfo(target.value)
+        : yield* manage.hostReleaseInfo(target.value, ref.value)
+    }).pipe(Effect.flatMap(answer(reports["manage info"])))
 ).pipe(
   Command.withDescription(
-    "Lists all releases, or shows one in full. Examples: deployer manage info, deployer manage info 3F2A target=prod"
+    "Lists releases, or shows one in full. Examples: deployer manage info all, deployer manage info 3F2A target=prod"
   )
 )
 

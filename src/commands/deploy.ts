@@ -117,7 +117,7 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2 = never>(
 /** What may be meant: the releases that a word of the user's fits, or the latest of the target's name and all others. */
 type Candidates =
   | { readonly _tag: "Named"; readonly release: Release; readonly exactly: boolean }
-  | { readonly _tag: "All"; readonly latest: Release | undefined; readonly all: ReadonlyArray<Release> }
+  | { readonly _tag: "All"; readonly latest: Release | undefined }
 
 const findReleases = Effect.fn("findReleases")(function* (target: Target, selector: string | undefined) {
   const store = yield* ReleaseStore
@@ -125,13 +125,12 @@ const findReleases = Effect.fn("findReleases")(function* (target: Target, select
     const release = yield* store.find(selector)
     return { _tag: "Named", release, exactly: release.name !== selector } satisfies Candidates
   }
-  const all = yield* store.list()
-  if (all.length === 0) return yield* new ReleaseNotFound({ selector: target.name, known: [] })
-  const latest = yield* store
-    .find(target.name)
-    .pipe(Effect.catchTag("ReleaseNotFound", () => Effect.succeed(undefined)))
-  return { _tag: "All", latest: latest?.name === target.name ? latest : undefined, all } satisfies Candidates
+  const latest = yield* store.find(target.name).pipe(Effect.catchIf(isOther, () => Effect.succeed(undefined)))
+  return { _tag: "All", latest: latest?.name === target.name ? latest : undefined } satisfies Candidates
 })
+
+/** Nothing has the name, and there is something else. */
+const isOther = (error: { readonly _tag: string }) => error instanceof ReleaseNotFound && error.known.length > 0
 
 const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, state: HostState, candidates: Candidates) {
   const prompt = yield* Prompt
@@ -153,7 +152,7 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, stat
   } else {
     yield* Reporter.note(`The store has no release of ${target.name}, only others`)
   }
-  const all = candidates._tag === "Named" ? yield* (yield* ReleaseStore).list() : candidates.all
+  const all = yield* (yield* ReleaseStore).list()
   const chosen = yield* prompt.select({
     message: `Which release goes to ${target.key}?`,
     choices: all

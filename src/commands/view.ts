@@ -129,14 +129,15 @@ const storeRow = (release: Release) => [
   release.tags.join(", ")
 ]
 
-/** All releases of the store and the configured targets. */
+/** Releases of the store and the configured targets. */
 export const storeInfo =
-  ({ releases, targets }: StoreInfo): View =>
+  ({ releases, targets, total }: StoreInfo): View =>
   (columns) => {
     const stored =
       releases.length === 0
         ? "The store is empty: deployer build target=T"
         : table({ head: ["Id", "Name", "Ref", "Built (UTC)", "Size", "Tags"], rows: releases.map(storeRow), columns })
+    const more = total > releases.length ? `\n… and ${total - releases.length} more: info all` : ""
     const known =
       targets.length === 0
         ? "No targets are configured"
@@ -145,7 +146,7 @@ export const storeInfo =
             rows: targets.map(({ address, key, name, path }) => [key, address, name, path]),
             columns
           })
-    return `${stored}\n\n${known}`
+    return `${stored}${more}\n\n${known}`
   }
 
 /** One stored release in full. */

@@ -102,6 +102,24 @@ export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
 export const namesIn = (path: string): Effect.Effect<ReadonlyArray<string>, FileError> =>
   absentAs<ReadonlyArray<string>>([])(attempt(path, () => readdir(path)))
 
+/**
+ * Tells one state of a folder's list of names from all others, and when (milliseconds of the epoch) it came to that; nothing where it does
+ * not exist. Two changes in the same tick of the file system's clock look alike.
+ */
+export const stampOf = (
+  path: string
+): Effect.Effect<Option.Option<{ readonly stamp: string; readonly changedAt: number }>, FileError> =>
+  absentAs(Option.none<{ readonly stamp: string; readonly changedAt: number }>())(
+    Effect.map(
+      attempt(path, () => stat(path, { bigint: true })),
+      ({ ctimeMs, ctimeNs, dev, ino, mtimeMs, mtimeNs }) =>
+        Option.some({
+          stamp: [dev, ino, mtimeNs, ctimeNs].join("."),
+          changedAt: Math.max(Number(mtimeMs), Number(ctimeMs))
+        })
+    )
+  )
+
 /** Bytes of a regular file; nothing where it does not exist. */
 export const sizeOf = (path: string): Effect.Effect<Option.Option<number>, FileError> =>
   absentAs(Option.none<number>())(

@@ -35,8 +35,13 @@ const releases = Effect.gen(function* () {
   )`
 })
 
+const checked = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE checked (one INTEGER PRIMARY KEY CHECK (one = 1), stamp TEXT NOT NULL)`
+})
+
 /** All steps by name, for `Migrator.fromRecord`. */
-export const migrations = { "1_releases": releases }
+export const migrations = { "1_releases": releases, "2_checked": checked }
 
 /** The number of the last step. */
-export const newest = 1
+export const newest = 2
