@@ -340,7 +340,7 @@ const listing = {
       (count) => (count < 1 ? Option.none() : Option.some(count)),
       '"limit" takes a number of releases, from 1 on'
     ),
-    Options.withDefault(manage.usualCount)
+    Options.optional
   ),
   name: Options.text("name").pipe(
     Options.withDescription("only the releases of the store that have this name"),
@@ -357,8 +357,13 @@ const infoTask = Command.make(
       if (Option.isNone(target)) {
         if (Option.isSome(ref)) return yield* manage.releaseInfo(ref.value)
         return yield* manage.storeInfo({
-          ...(all ? {} : { limit }),
+          ...(all ? {} : { limit: Option.getOrElse(limit, () => manage.usualCount) }),
           ...(Option.isNone(name) ? {} : { name: name.value })
+        })
+      }
+      if (Option.isSome(limit) || Option.isSome(name)) {
+        return yield* new UsageError({
+          message: '"limit" and "name" are for the store: of a host all releases are listed'
         })
       }
       return Option.isNone(ref)

@@ -262,7 +262,12 @@ describe("json", () => {
     Effect.gen(function* () {
       for (const word of ["json", "-json", "--json", "json=true", "json=yes"]) {
         for (const line of [`${word} manage info`, `manage ${word} info`, `manage info ${word}`]) {
-          assert.deepStrictEqual(Object.keys(documentOf(yield* run(line)) as object), ["releases", "targets", "_tag"])
+          assert.deepStrictEqual(Object.keys(documentOf(yield* run(line)) as object), [
+            "releases",
+            "total",
+            "targets",
+            "_tag"
+          ])
         }
       }
       assert.match((yield* run("manage info json=false")).stdout, /^The store is empty/)
