@@ -1,4 +1,5 @@
 // Bundles the binary: dist/bin.js and its chunks. `--stale` does nothing where dist is newer than its sources.
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -23,6 +24,43 @@ const ownGraph = {
   }
 }
 
+const common = {
+  bundle: true,
+  write: false,
+  format: "esm",
+  platform: "node",
+  target: "node20.11",
+  absWorkingDir: root,
+  // Native code, and what is loaded only where it is needed.
+  external: ["better-sqlite3", "ssh2", "jiti"],
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: "none",
+  logLevel: "error",
+  // Some dependencies are CommonJS inside and ask for Node's own modules with `require`.
+  banner: {
+    js: 'import{createRequire as $createRequire}from"node:module";const require=$createRequire(import.meta.url);'
+  }
+}
+
+/** The help of all tasks, rendered by the command tree itself, so that the binary need not load it for that. */
+const helpPages = {
+  name: "help-pages",
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /\/src\/internal\/helpPages\.ts$/ }, async () => {
+      const { outputFiles } = await build({ ...common, entryPoints: ["scripts/help.ts"], plugins: [ownGraph] })
+      const program = path.join(dist, `help-${process.pid}.mjs`)
+      fs.writeFileSync(program, outputFiles[0].contents)
+      try {
+        const pages = execFileSync(process.execPath, [program], { encoding: "utf8" })
+        return { contents: `export const helpPages = new Map(${pages})`, loader: "js" }
+      } finally {
+        fs.rmSync(program)
+      }
+    })
+  }
+}
+
 const modified = (file) => (fs.existsSync(file) ? fs.statSync(file).mtimeMs : 0)
 
 const newest = (folder) =>
@@ -37,27 +75,12 @@ const newest = (folder) =>
 const bundle = async (folder, entryPoints, plugins) => {
   const began = Date.now()
   const { outputFiles } = await build({
+    ...common,
     entryPoints,
     plugins,
     outdir: folder,
     chunkNames: "chunks/[name]-[hash]",
-    bundle: true,
-    splitting: true,
-    write: false,
-    format: "esm",
-    platform: "node",
-    target: "node20.11",
-    absWorkingDir: root,
-    // Native code, and what is loaded only where it is needed.
-    external: ["better-sqlite3", "ssh2", "jiti"],
-    minifyWhitespace: true,
-    minifySyntax: true,
-    legalComments: "none",
-    logLevel: "error",
-    // Some dependencies are CommonJS inside and ask for Node's own modules with `require`.
-    banner: {
-      js: 'import{createRequire as $createRequire}from"node:module";const require=$createRequire(import.meta.url);'
-    }
+    splitting: true
   }).catch(() => process.exit(1))
   const chunks = path.join(folder, "chunks")
   const isChunk = (file) => path.dirname(file.path) === chunks
@@ -80,8 +103,10 @@ const bundle = async (folder, entryPoints, plugins) => {
   )
 }
 
-const tools = Math.max(modified(import.meta.filename), modified(path.join(root, "package-lock.json")))
+const tools = Math.max(
+  ...["scripts/build.mjs", "scripts/help.ts", "package-lock.json"].map((file) => modified(path.join(root, file)))
+)
 const isFresh = (file, ...sources) => stale && modified(path.join(dist, file)) > Math.max(tools, ...sources)
 
 if (!isFresh("whole/effect.js")) await bundle(path.join(dist, "whole"), wholes, [])
-if (!isFresh("bin.js", newest(path.join(root, "src")))) await bundle(dist, { bin: "src/bin.ts" }, [ownGraph])
+if (!isFresh("bin.js", newest(path.join(root, "src")))) await bundle(dist, { bin: "src/bin.ts" }, [ownGraph, helpPages])

@@ -10,8 +10,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { dataOption } from "./Argv.ts"
+import { dataOption, UsageError } from "./Argv.ts"
 import { runAction, ssh } from "./commands/actions.ts"
+import { apply, loadPlan, savePlan } from "./commands/apply.ts"
 import { build } from "./commands/build.ts"
 import { buildAndDeploy } from "./commands/buildAndDeploy.ts"
 import { deploy, planDeploy } from "./commands/deploy.ts"
@@ -22,10 +23,11 @@ import { LockWait, lock, unlock } from "./commands/locking.ts"
 import { insistOnIntegrity } from "./commands/manage/host.ts"
 import * as manage from "./commands/manage.ts"
 import { jsonSchema, reports } from "./commands/reports.ts"
-import { rollback } from "./commands/rollback.ts"
+import { planRollback, rollback } from "./commands/rollback.ts"
 import { insistOnStatus, status } from "./commands/status.ts"
+import type { SavedPlan } from "./domain/SavedPlan.ts"
 import type { actions } from "./domain/Target.ts"
-import { answer, conversation } from "./terminal/Answer.ts"
+import { answer, conversation, type Kind } from "./terminal/Answer.ts"
 import { Prompt } from "./terminal/Prompt.ts"
 
 // Options that several commands share
@@ -97,6 +99,36 @@ const waiting = <Name extends string, R, E, A extends { readonly wait: Option.Op
     })
   )
 
+const planning = {
+  plan: Options.boolean("plan").pipe(Options.withDescription("shows what would be done, and does nothing")),
+  save: Options.text("save").pipe(
+    Options.withPseudoName("FILE"),
+    Options.withDescription("with plan: a file for it, with which deployer apply does just that later"),
+    Options.optional
+  )
+}
+
+interface Planning {
+  readonly plan: boolean
+  readonly save: Option.Option<string>
+}
+
+/** Does what a command is for, or shows the plan for it and saves that where it was asked to. */
+const planned = <A, I, E, R, E2, R2>(
+  { plan, save }: Planning,
+  kind: Kind<A | SavedPlan, I>,
+  ways: { readonly plan: Effect.Effect<SavedPlan, E, R>; readonly run: Effect.Effect<A, E2, R2> }
+) =>
+  Effect.gen(function* () {
+    if (!plan && Option.isSome(save)) {
+      return yield* new UsageError({ message: `"save" goes with "plan": plan save=${save.value}` })
+    }
+    if (!plan) return yield* answer(kind)(yield* ways.run)
+    const made = yield* ways.plan
+    yield* answer(kind)(made)
+    if (Option.isSome(save)) yield* savePlan(made, save.value)
+  })
+
 // The tasks
 
 const initTask = Command.make(
@@ -126,19 +158,16 @@ const deployTask = Command.make(
   {
     target,
     release,
-    plan: Options.boolean("plan").pipe(Options.withDescription("shows what would be done, and does nothing")),
+    ...planning,
     retry: Options.boolean("retry").pipe(
       Options.withDescription("deploys a release that failed on this host before without asking")
     ),
     wait,
     yes
   },
-  ({ plan, release, retry, target }) => {
+  ({ release, retry, target, ...planning }) => {
     const options = { target, release: Option.getOrUndefined(release), retry }
-    return Effect.flatMap(
-      Effect.if(plan, { onTrue: () => planDeploy(options), onFalse: () => deploy(options) }),
-      answer(reports.deploy)
-    )
+    return planned(planning, reports.deploy, { plan: planDeploy(options), run: deploy(options) })
   }
 ).pipe(
   answering,
@@ -184,13 +213,35 @@ const rollbackTask = Command.make(
       ),
       Options.optional
     ),
+    ...planning,
     wait
   },
-  ({ target, to }) => Effect.flatMap(rollback({ target, to: Option.getOrUndefined(to) }), answer(reports.rollback))
+  ({ target, to, ...planning }) => {
+    const options = { target, to: Option.getOrUndefined(to) }
+    return planned(planning, reports.rollback, { plan: planRollback(options), run: rollback(options) })
+  }
 ).pipe(
   waiting,
   Command.withDescription(
     "Makes the release live again that was live and healthy before, with hooks, restart and health check. Example: deployer rollback target=prod"
+  )
+)
+
+const applyTask = Command.make(
+  "apply",
+  {
+    plan: Options.text("plan").pipe(
+      Options.withPseudoName("FILE"),
+      Options.withDescription("what deploy or rollback saved with plan save=FILE")
+    ),
+    wait
+  },
+  ({ plan: file }) =>
+    Effect.flatMap(loadPlan(file), (plan) => Effect.flatMap(apply({ plan, file }), answer(reports.apply)))
+).pipe(
+  waiting,
+  Command.withDescription(
+    "Does what was planned before exactly so, or refuses where anything has changed since. Example: deployer apply plan=plan.json"
   )
 )
 
@@ -280,19 +331,48 @@ const given = ({ argument, option }: Words) => Option.orElse(option, () => argum
 
 const required = (what: string, words: Words) => Effect.mapError(given(words), () => new manage.WordMissing({ what }))
 
-const infoTask = Command.make("info", { target: optionalTarget, ...ref }, ({ target, ...words }) =>
-  Effect.gen(function* () {
-    const ref = given(words)
-    if (Option.isNone(target)) {
-      return Option.isNone(ref) ? yield* manage.storeInfo() : yield* manage.releaseInfo(ref.value)
-    }
-    return Option.isNone(ref)
-      ? yield* manage.hostInfo(target.value)
-      : yield* manage.hostReleaseInfo(target.value, ref.value)
-  }).pipe(Effect.flatMap(answer(reports["manage info"])))
+const listing = {
+  all: Options.boolean("all").pipe(Options.withDescription("lists all releases of the store")),
+  limit: Options.integer("limit").pipe(
+    Options.withPseudoName("N"),
+    Options.withDescription(`how many releases of the store at most; otherwise ${manage.usualCount}`),
+    Options.filterMap(
+      (count) => (count < 1 ? Option.none() : Option.some(count)),
+      '"limit" takes a number of releases, from 1 on'
+    ),
+    Options.optional
+  ),
+  name: Options.text("name").pipe(
+    Options.withDescription("only the releases of the store that have this name"),
+    Options.optional
+  )
+}
+
+const infoTask = Command.make(
+  "info",
+  { target: optionalTarget, ...ref, ...listing },
+  ({ all, limit, name, target, ...words }) =>
+    Effect.gen(function* () {
+      const ref = given(words)
+      if (Option.isNone(target)) {
+        if (Option.isSome(ref)) return yield* manage.releaseInfo(ref.value)
+        return yield* manage.storeInfo({
+          ...(all ? {} : { limit: Option.getOrElse(limit, () => manage.usualCount) }),
+          ...(Option.isNone(name) ? {} : { name: name.value })
+        })
+      }
+      if (Option.isSome(limit) || Option.isSome(name)) {
+        return yield* new UsageError({
+          message: '"limit" and "name" are for the store: of a host all releases are listed'
+        })
+      }
+      return Option.isNone(ref)
+        ? yield* manage.hostInfo(target.value)
+        : yield* manage.hostReleaseInfo(target.value, ref.value)
+    }).pipe(Effect.flatMap(answer(reports["manage info"])))
 ).pipe(
   Command.withDescription(
-    "Lists all releases, or shows one in full. Examples: deployer manage info, deployer manage info 3F2A target=prod"
+    "Lists releases, or shows one in full. Examples: deployer manage info all, deployer manage info 3F2A target=prod"
   )
 )
 
@@ -402,6 +482,7 @@ export const command = Command.make("deployer", {
     deployTask,
     buildAndDeployTask,
     rollbackTask,
+    applyTask,
     historyTask,
     doctorTask,
     statusTask,

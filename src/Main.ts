@@ -18,6 +18,7 @@ import * as Predicate from "effect/Predicate"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Argv from "./Argv.ts"
+import { plain } from "./internal/color.ts"
 import { said } from "./internal/said.ts"
 import { Answer } from "./terminal/Answer.ts"
 import { errorFields, Failure } from "./terminal/Failure.ts"
@@ -26,8 +27,6 @@ const name = "deployer"
 
 /** The exit statuses that do not come from an error's own `exitStatus`. */
 export const Status = { done: 0, failed: 1, usage: 2, bug: 70, interrupted: 130 } as const
-
-const plain = (text: string): string => text.replace(/\u001b\[[0-9;]*m/g, "")
 
 const isQuit = (error: unknown): boolean => Terminal.isQuitException(error)
 

@@ -3,19 +3,29 @@
  * The process: the command line goes in, a report and an exit status come out.
  */
 import process from "node:process"
+import * as Help from "./Help.ts"
+import { hasColor, plain } from "./internal/color.ts"
 import { version } from "./Version.ts"
 
 const argv = process.argv.slice(2)
 
-// Scripts ask for the version often; nothing else is loaded for it.
-if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
+/** Prints what is known without loading anything else: scripts ask for the version often, and people for help. */
+const print = (what: string, text: string) => {
   process.stdout.on("error", ({ message }) => {
     // A reader that went away is no failure.
     if (message.includes("EPIPE")) return
-    process.stderr.write(`deployer: The version could not be written to standard output: ${message}\n`)
+    process.stderr.write(`deployer: The ${what} could not be written to standard output: ${message}\n`)
     process.exitCode = 1
   })
-  process.stdout.write(`${version}\n`)
+  process.stdout.write(text)
+}
+
+const help = Help.find(argv)
+
+if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
+  print("version", `${version}\n`)
+} else if (help !== undefined) {
+  print("help", hasColor(process.stdout, process.env) ? help : plain(help))
 } else {
   import("./internal/program.ts").then(({ main }) => main(argv))
 }

@@ -5,6 +5,15 @@
 // The commands
 
 export { ActionFailed, ActionReport, runAction, ShellExited, ssh } from "./commands/actions.ts"
+export {
+  type ApplyOptions,
+  apply,
+  loadPlan,
+  PlanInvalid,
+  PlanNotSaved,
+  PlanStale,
+  savePlan
+} from "./commands/apply.ts"
 export { type BuildOptions, BuildReport, build } from "./commands/build.ts"
 export { BuildAndDeployReport, buildAndDeploy } from "./commands/buildAndDeploy.ts"
 export { Declined } from "./commands/Declined.ts"
@@ -49,7 +58,13 @@ export {
 } from "./commands/manage.ts"
 /** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
 export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"
-export { NothingToRollBackTo, type RollbackOptions, RollbackReport, rollback } from "./commands/rollback.ts"
+export {
+  NothingToRollBackTo,
+  planRollback,
+  type RollbackOptions,
+  RollbackReport,
+  rollback
+} from "./commands/rollback.ts"
 export { StatusBad, StatusReport, status } from "./commands/status.ts"
 
 // The services and their layers
@@ -182,5 +197,6 @@ export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
 export { Members } from "./domain/Members.ts"
 export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"
 export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
+export { SavedPlan } from "./domain/SavedPlan.ts"
 export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
 export { Unfit } from "./domain/Unfit.ts"

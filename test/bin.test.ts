@@ -3,9 +3,15 @@ import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as Command from "@effect/cli/Command"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
 import * as Argv from "../src/Argv.ts"
 import { command } from "../src/Cli.ts"
+import * as Live from "../src/Live.ts"
+import * as Main from "../src/Main.ts"
 import { version } from "../src/Version.ts"
 import { binary } from "./kit/build.ts"
 
@@ -52,6 +58,27 @@ describe("deployer", () => {
     }
     assert.deepStrictEqual(fs.readdirSync(folder, { recursive: true }), before)
     assert.isAbove(tasks.length, 12)
+  })
+
+  it("prints the help that its command tree gives", async () => {
+    const texts = async (color: boolean) => {
+      const given = new Map<string, string>()
+      for (const task of [[], ...tasks]) {
+        const out: Array<string> = []
+        const log = (...words: ReadonlyArray<unknown>) => Effect.sync(() => void out.push(`${words.join(" ")}\n`))
+        await Console.consoleWith((base) =>
+          Main.run(withoutLayers, { version, color })([...task, "--help"]).pipe(Effect.withConsole({ ...base, log }))
+        ).pipe(Effect.provide(NodeContext.layer), Effect.runPromise)
+        given.set(task.join(" "), out.join(""))
+      }
+      return given
+    }
+    const withoutLayers = Command.provide(command, Live.layer)
+    for (const [task, text] of await texts(false)) {
+      assert.strictEqual(run([...task.split(" ").filter((word) => word !== ""), "--help"]).out, text, task)
+    }
+    const colored = (await texts(true)).get("deploy")
+    assert.strictEqual(run(["help", "deploy"], { FORCE_COLOR: "1", NO_COLOR: "" }).out, colored)
   })
 
   it("has colours in its help where they are wanted", () => {
@@ -133,18 +160,5 @@ describe("deployer", () => {
     const died = run(["build", "target=dies", `root=${root}`])
     assert.strictEqual(died.status, 70)
     assert.match(died.err, /deployer: this is a bug[\s\S]*the builder broke/)
-  })
-
-  it("starts within three times of bare Node for --version", () => {
-    const millis = (argv: ReadonlyArray<string>) => {
-      const began = performance.now()
-      spawnSync(process.execPath, argv, { cwd: folder })
-      return performance.now() - began
-    }
-    // The quickest of several, taken in turns: other work on the machine only ever adds.
-    const rounds = Array.from({ length: 8 }, () => [millis(["-e", "0"]), millis([binary, "--version"])] as const)
-    const bare = Math.min(...rounds.map(([bare]) => bare))
-    const ours = Math.min(...rounds.map(([, ours]) => ours))
-    assert.isBelow(ours / bare, 3, `bare ${bare.toFixed()} ms, --version ${ours.toFixed()} ms`)
   })
 })

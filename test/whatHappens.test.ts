@@ -78,6 +78,11 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "The host's clock is a day off",
     "test/host/clock.test.ts",
     "a day back: a dead holder's lock is taken over a minute after it was first in the way"
+  ],
+  [
+    "The host changed after a plan was saved",
+    "test/commands/apply.test.ts",
+    "refuses where anything was done to the host since, and changes nothing"
   ]
 ]
 

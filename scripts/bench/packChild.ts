@@ -37,10 +37,7 @@ const main = Effect.gen(function* () {
 }).pipe(
   Effect.scoped,
   Effect.provide(
-    Layer.merge(
-      NodeContext.layer,
-      Layer.provide(ReleaseStore.layer, Workspace.layerMemory({}, workspacePaths(root)))
-    )
+    Layer.merge(NodeContext.layer, Layer.provide(ReleaseStore.layer, Workspace.layerMemory({}, workspacePaths(root))))
   )
 )
 

@@ -17,6 +17,7 @@ import {
   type Wanted
 } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import { savedPlan } from "../domain/SavedPlan.ts"
 import { address, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type HostSession, RemoteHost, type Shipment } from "../host/RemoteHost.ts"
@@ -63,26 +64,38 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
   )
 })
 
-/** What `deploy` would do, without a question and without touching anything. */
+/**
+ * What `deploy` would do, without touching anything. It asks what `deploy` asks about the release, but for whether it is the latest; what
+ * others left unfinished stays.
+ */
 export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOptions) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
   const store = yield* ReleaseStore
-  const release = yield* store.find(options.release ?? target.name)
+  const release = yield* Effect.flatMap(store.find(options.release ?? target.name), (found) =>
+    insistOnName(target, found)
+  )
   const session = yield* (yield* RemoteHost).connect(target)
   const state = yield* session.inspect
+  yield* insistOnRetry(target, state, release, options.retry === true)
   const manifest = yield* store.manifest(release)
   const origins = yield* findOrigins(session, state, release)
-  return yield* makePlan(session, state, { release, manifest, origins, removeUnfinished: false })
+  const plan = yield* makePlan(session, state, { release, manifest, origins, removeUnfinished: false })
+  return savedPlan(plan, target, yield* DateTime.now)
 }, Effect.scoped)
 
 /** Deploys just this release, without asking which. */
 export const deployRelease = (target: Target, release: Release) =>
   deployTo(target, (state) => insistOnRetry(target, state, release, false))
 
-const deployTo = Effect.fn("deployTo")(function* <E, R>(
+/**
+ * Deploys the release that is chosen once the host was looked at. With `agree` nothing is asked, and no plan is carried out to which it
+ * does not agree: neither the one from before the lock was taken, nor the one that counts.
+ */
+export const deployTo = Effect.fn("deployTo")(function* <E, R, E2 = never>(
   target: Target,
-  choose: (state: HostState) => Effect.Effect<Release, E, R>
+  choose: (state: HostState) => Effect.Effect<Release, E, R>,
+  agree?: (plan: DeployPlan) => Effect.Effect<void, E2>
 ) {
   const store = yield* ReleaseStore
   const session = yield* (yield* RemoteHost).connect(target)
@@ -95,14 +108,17 @@ const deployTo = Effect.fn("deployTo")(function* <E, R>(
       // What cannot work is refused before anything is touched, and what is done already needs no lock.
       const wish = { release, manifest, origins, removeUnfinished: false }
       const before = yield* makePlan(session, seen, wish)
+      if (agree !== undefined) yield* agree(before)
       if (before.steps.length === 0) return before
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
       for (const step of first) yield* carryOutStep(session, before, wish, step)
       const state = yield* takeLock(session, "deploy")
-      const removeUnfinished = yield* askAboutUnfinished(session, state, release)
+      const removeUnfinished = agree === undefined && (yield* askAboutUnfinished(session, state, release))
       const plan = yield* makePlan(session, state, { ...wish, removeUnfinished })
+      const whole = DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
+      if (agree !== undefined) yield* agree(whole)
       yield* carryOut(session, plan, wish)
-      return DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
+      return whole
     })
   )
   return DeployReport.make({ plan, millis: Duration.toMillis(elapsed) })
@@ -113,7 +129,7 @@ const deployTo = Effect.fn("deployTo")(function* <E, R>(
 /** What may be meant: the releases that a word of the user's fits, or the latest of the target's name and all others. */
 type Candidates =
   | { readonly _tag: "Named"; readonly release: Release; readonly exactly: boolean }
-  | { readonly _tag: "All"; readonly latest: Release | undefined; readonly all: ReadonlyArray<Release> }
+  | { readonly _tag: "All"; readonly latest: Release | undefined }
 
 const findReleases = Effect.fn("findReleases")(function* (target: Target, selector: string | undefined) {
   const store = yield* ReleaseStore
@@ -121,13 +137,12 @@ const findReleases = Effect.fn("findReleases")(function* (target: Target, select
     const release = yield* store.find(selector)
     return { _tag: "Named", release, exactly: release.name !== selector } satisfies Candidates
   }
-  const all = yield* store.list()
-  if (all.length === 0) return yield* new ReleaseNotFound({ selector: target.name, known: [] })
-  const latest = yield* store
-    .find(target.name)
-    .pipe(Effect.catchTag("ReleaseNotFound", () => Effect.succeed(undefined)))
-  return { _tag: "All", latest: latest?.name === target.name ? latest : undefined, all } satisfies Candidates
+  const latest = yield* store.find(target.name).pipe(Effect.catchIf(isOther, () => Effect.succeed(undefined)))
+  return { _tag: "All", latest: latest?.name === target.name ? latest : undefined } satisfies Candidates
 })
+
+/** Nothing has the name, and there is something else. */
+const isOther = (error: { readonly _tag: string }) => error instanceof ReleaseNotFound && error.known.length > 0
 
 const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, state: HostState, candidates: Candidates) {
   const prompt = yield* Prompt
@@ -149,7 +164,7 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, stat
   } else {
     yield* Reporter.note(`The store has no release of ${target.name}, only others`)
   }
-  const all = candidates._tag === "Named" ? yield* (yield* ReleaseStore).list() : candidates.all
+  const all = yield* (yield* ReleaseStore).list()
   const chosen = yield* prompt.select({
     message: `Which release goes to ${target.key}?`,
     choices: all

@@ -13,7 +13,8 @@ export {
   deleteOne as deleteFromStore,
   info as storeInfo,
   infoOf as releaseInfo,
-  prune as pruneStore
+  prune as pruneStore,
+  usualCount
 } from "./manage/store.ts"
 
 /** Connects to a target for the length of one verb. */

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { DeployPlan } from "../domain/Plan.ts"
+import { SavedPlan } from "../domain/SavedPlan.ts"
 import type { Kind } from "../terminal/Answer.ts"
 import { Anything, Failure } from "../terminal/Failure.ts"
 import { ActionReport } from "./actions.ts"
@@ -41,8 +41,8 @@ const pinned = kind(Pinned, view.pinned)
 export const reports = {
   init: kind(InitReport, view.initReport),
   build: kind(BuildReport, view.buildReport),
-  deploy: kind(Schema.Union(DeployReport, DeployPlan), (report) =>
-    report._tag === "DeployPlan" ? view.deployPlan(report) : view.deployReport(report)
+  deploy: kind(Schema.Union(DeployReport, SavedPlan), (report) =>
+    report._tag === "SavedPlan" ? view.savedPlan(report) : view.deployReport(report)
   ),
   build_and_deploy: kind(Schema.Union(BuildAndDeployReport, BuildReport), (report) =>
     report._tag === "BuildReport" ? view.buildReport(report) : view.deployReport(report.deployed)
@@ -65,7 +65,12 @@ export const reports = {
   "manage pin": pinned,
   "manage unpin": pinned,
   "manage integrity": kind(Integrity, view.integrity),
-  rollback: kind(RollbackReport, view.rollbackReport),
+  rollback: kind(Schema.Union(RollbackReport, SavedPlan), (report) =>
+    report._tag === "SavedPlan" ? view.savedPlan(report) : view.rollbackReport(report)
+  ),
+  apply: kind(Schema.Union(DeployReport, RollbackReport), (report) =>
+    report._tag === "DeployReport" ? view.deployReport(report) : view.rollbackReport(report)
+  ),
   history: kind(HistoryReport, view.historyReport),
   doctor: kind(DoctorReport, view.doctorReport),
   status: kind(StatusReport, view.statusReport),

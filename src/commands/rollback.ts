@@ -1,13 +1,15 @@
 /**
  * `rollback`: makes live again what was live and healthy before.
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type HostRelease, type HostState, inOrder, previousRelease } from "../domain/HostState.ts"
 import { failureOf } from "../domain/Journal.ts"
-import { planRollback, RollbackPlan, releaseLabel } from "../domain/Plan.ts"
+import { planRollback as plan, RollbackPlan, releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
+import { savedPlan } from "../domain/SavedPlan.ts"
 import { address } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { dateTime } from "../terminal/format.ts"
@@ -51,22 +53,48 @@ export interface RollbackOptions {
 /** Makes an earlier release live, with the hooks, the restart and the checks of a deployment. */
 export const rollback = Effect.fn("rollback")(function* (options: RollbackOptions) {
   const session = yield* connect(options.target)
-  const before = yield* look(session)
-  yield* choose(session, before, options.to).pipe(Effect.flatMap((release) => insist(session, before, release)))
+  yield* chooseByHand(session, yield* look(session), options.to)
+  return yield* rollBackTo(session, (state) => choose(session, state, options.to))
+}, Effect.scoped)
+
+/** What `rollback` would do, without touching anything. It asks what `rollback` asks. */
+export const planRollback = Effect.fn("planRollback")(function* (options: RollbackOptions) {
+  const session = yield* connect(options.target)
+  const plan = yield* lookAndPlan(session, (state) => chooseByHand(session, state, options.to))
+  return savedPlan(plan, session.target, yield* DateTime.now)
+}, Effect.scoped)
+
+/** Makes the chosen release of the host live, unless `agree` is against the plan for that. */
+export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
+  session: HostSession,
+  choose: (state: HostState) => Effect.Effect<HostRelease, E, R>,
+  agree: (plan: RollbackPlan) => Effect.Effect<void, E2> = () => Effect.void
+) {
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
       yield* takeLock(session, "rollback")
-      const state = yield* look(session)
-      const release = yield* choose(session, state, options.to)
-      const plan = yield* refused(session, planRollback(state, { target: session.target, release }))
-      if (plan.steps.length > 0) {
-        yield* goLive(session, { release, state, steps: plan.steps, back: plan.back, event: "rolledBack" })
-      }
+      const plan = yield* lookAndPlan(session, choose)
+      yield* agree(plan)
+      const { back, release, state, steps } = plan
+      if (steps.length > 0) yield* goLive(session, { release, state, steps, back, event: "rolledBack" })
       return plan
     })
   )
   return RollbackReport.make({ plan, millis: Duration.toMillis(elapsed) })
-}, Effect.scoped)
+})
+
+/** Looks at the host, chooses, and plans. */
+export const lookAndPlan = Effect.fnUntraced(function* <E, R>(
+  session: HostSession,
+  choose: (state: HostState) => Effect.Effect<HostRelease, E, R>
+) {
+  const state = yield* look(session)
+  const release = yield* choose(state)
+  return yield* refused(session, plan(state, { target: session.target, release }))
+})
+
+const chooseByHand = (session: HostSession, state: HostState, to: string | undefined) =>
+  Effect.tap(choose(session, state, to), (release) => insist(session, state, release))
 
 const choose = Effect.fnUntraced(function* (session: HostSession, state: HostState, to: string | undefined) {
   if (to !== undefined) return yield* pick(session, state, to, { ids: true })

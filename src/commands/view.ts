@@ -6,6 +6,7 @@ import { lockOwner, lockState } from "../domain/Lock.ts"
 import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, dateTime, duration } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
@@ -88,15 +89,19 @@ const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): s
   }
 }
 
-/** What a deployment would do. */
-export const deployPlan =
-  (plan: DeployPlan): View =>
+/** What would be done. */
+export const savedPlan =
+  ({ plan }: SavedPlan): View =>
   () => {
-    const head = `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${plan.target}: ${plan.address}:${plan.state.path}`
+    const where = `${plan.target}: ${plan.address}:${plan.state.path}`
     const others = unfinishedOthers(plan.state, plan.release).map(({ ref }) => shortRef(ref))
     return [
-      head,
-      ...(others.length === 0 ? [] : [`    ask about what did not finish: ${others.join(", ")}`]),
+      plan._tag === "DeployPlan"
+        ? `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${where}`
+        : `back to ${releaseLabel(plan.release)} on ${where}`,
+      ...(others.length === 0 || plan._tag === "RollbackPlan"
+        ? []
+        : [`    ask about what did not finish: ${others.join(", ")}`]),
       ...plan.steps
         .flatMap((step) => stepLines(step, plan))
         .map((line, index) => `${String(index + 1).padStart(2)}. ${line}`),
@@ -133,14 +138,15 @@ const storeRow = (release: Release) => [
   release.tags.join(", ")
 ]
 
-/** All releases of the store and the configured targets. */
+/** Releases of the store and the configured targets. */
 export const storeInfo =
-  ({ releases, targets }: StoreInfo): View =>
+  ({ releases, targets, total }: StoreInfo): View =>
   (columns) => {
     const stored =
       releases.length === 0
         ? "The store is empty: deployer build target=T"
         : table({ head: ["Id", "Name", "Ref", "Built (UTC)", "Size", "Tags"], rows: releases.map(storeRow), columns })
+    const more = total > releases.length ? `\n… and ${total - releases.length} more: info all` : ""
     const known =
       targets.length === 0
         ? "No targets are configured"
@@ -149,7 +155,7 @@ export const storeInfo =
             rows: targets.map(({ address, key, name, path }) => [key, address, name, path]),
             columns
           })
-    return `${stored}\n\n${known}`
+    return `${stored}${more}\n\n${known}`
   }
 
 /** One stored release in full. */

@@ -74,7 +74,7 @@ export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
 }) {}
 
 /** Going back to a release that is on the host. */
-export class RollbackPlan extends Schema.Class<RollbackPlan>("RollbackPlan")({
+export class RollbackPlan extends Schema.TaggedClass<RollbackPlan>()("RollbackPlan", {
   target: Schema.String,
   /** `user@host:port`. */
   address: Schema.String,

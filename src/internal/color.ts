@@ -1,5 +1,5 @@
 /**
- * Whether a stream may be given colours.
+ * Colours, and whether a stream may be given them.
  */
 
 /** The settings that decide; `process.env` has them. */
@@ -15,3 +15,6 @@ export const hasColor = (stream: { readonly isTTY?: boolean | undefined }, env: 
   if (env.FORCE_COLOR !== undefined) return env.FORCE_COLOR !== "0" && env.FORCE_COLOR !== "false"
   return stream.isTTY === true && env.TERM !== "dumb"
 }
+
+/** The text without colours. */
+export const plain = (text: string): string => text.replace(/\u001b\[[0-9;]*m/g, "")

@@ -3,7 +3,20 @@
  */
 import { createHash } from "node:crypto"
 import { constants } from "node:fs"
-import { copyFile, type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises"
+import {
+  copyFile,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile
+} from "node:fs/promises"
 import { dirname } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -74,6 +87,13 @@ const absentAs =
   <A>(self: Effect.Effect<A, FileError>): Effect.Effect<A | B, FileError> =>
     Effect.catchAll(self, (error) => (error.code === "ENOENT" ? Effect.succeed(value) : Effect.fail(error)))
 
+/** All of a file as text. */
+export const readText = (path: string): Effect.Effect<string, FileError> => attempt(path, () => readFile(path, "utf8"))
+
+/** Writes a file, in place of one that is there. A new one is the owner's alone. */
+export const writeText = (path: string, text: string): Effect.Effect<void, FileError> =>
+  attempt(path, () => writeFile(path, text, { mode: 0o600 }))
+
 /** Makes a folder and those above it. */
 export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
   Effect.asVoid(attempt(path, () => mkdir(path, { recursive: true })))
@@ -81,6 +101,24 @@ export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
 /** The names in a folder; none where it does not exist. */
 export const namesIn = (path: string): Effect.Effect<ReadonlyArray<string>, FileError> =>
   absentAs<ReadonlyArray<string>>([])(attempt(path, () => readdir(path)))
+
+/**
+ * Tells one state of a folder's list of names from all others, and when (milliseconds of the epoch) it came to that; nothing where it does
+ * not exist. Two changes in the same tick of the file system's clock look alike.
+ */
+export const stampOf = (
+  path: string
+): Effect.Effect<Option.Option<{ readonly stamp: string; readonly changedAt: number }>, FileError> =>
+  absentAs(Option.none<{ readonly stamp: string; readonly changedAt: number }>())(
+    Effect.map(
+      attempt(path, () => stat(path, { bigint: true })),
+      ({ ctimeMs, ctimeNs, dev, ino, mtimeMs, mtimeNs }) =>
+        Option.some({
+          stamp: [dev, ino, mtimeNs, ctimeNs].join("."),
+          changedAt: Math.max(Number(mtimeMs), Number(ctimeMs))
+        })
+    )
+  )
 
 /** Bytes of a regular file; nothing where it does not exist. */
 export const sizeOf = (path: string): Effect.Effect<Option.Option<number>, FileError> =>

@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { Manifest } from "../domain/Manifest.ts"
 import { Members } from "../domain/Members.ts"
-import { latest, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "../domain/Release.ts"
+import { latest, Metadata, Ref, Release, ReleaseName, Sha256, Tag, tarballName } from "../domain/Release.ts"
 import { compress, decompress } from "../internal/gzip.ts"
 
 const Row = Schema.Struct({
@@ -31,6 +31,9 @@ const Row = Schema.Struct({
 const decodeRows = Schema.decodeUnknown(Schema.Array(Row))
 const encodeMembers = (members: Members | undefined) =>
   members === undefined ? Effect.succeed(null) : Schema.encode(MembersJson)(members)
+const decodeFiles = Schema.decodeUnknown(Schema.Array(Row.pick("id", "name", "created_at")))
+const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ count: Schema.Int })))
+const decodeStamps = Schema.decodeUnknown(Schema.Array(Schema.Struct({ stamp: Schema.String })))
 const encodeMetadata = Schema.encode(Schema.parseJson(Metadata))
 const ManifestJson = Schema.parseJson(Manifest)
 const MembersJson = Schema.parseJson(Members)
@@ -129,10 +132,35 @@ export const make = Effect.gen(function* () {
       // "G" follows the last hex digit.
       many(sql`SELECT ${columns} FROM releases WHERE ref >= ${prefix} AND ref < ${`${prefix}G`} ORDER BY ref LIMIT 8`),
 
+    count: (query: { readonly name?: string }) =>
+      Effect.map(
+        Effect.flatMap(
+          query.name === undefined
+            ? sql`SELECT COUNT(*) AS count FROM releases`
+            : sql`SELECT COUNT(*) AS count FROM releases WHERE name = ${query.name}`,
+          decodeCount
+        ),
+        ([{ count }]) => count
+      ),
+
+    // Each name has one latest release, and these have an index of their own.
     names: Effect.flatMap(
-      sql`SELECT DISTINCT name FROM releases ORDER BY name`,
+      sql`SELECT name FROM releases WHERE is_latest = 1 ORDER BY name`,
       Schema.decodeUnknown(Schema.Array(Schema.Struct({ name: Schema.String })))
     ).pipe(Effect.map((rows) => rows.map(({ name }) => name))),
+
+    /** The file names of all entries, each with the entry's id: no more of them than that is read. */
+    fileNames: Effect.map(Effect.flatMap(sql`SELECT id, name, created_at FROM releases`, decodeFiles), (rows) =>
+      rows.map(({ created_at, id, name }) => ({ id, fileName: tarballName(name, created_at) }))
+    ),
+
+    /** What was remembered last; nothing where that is nothing. */
+    checked: Effect.map(Effect.flatMap(sql`SELECT stamp FROM checked`, decodeStamps), ([row]) =>
+      Option.fromNullable(row?.stamp)
+    ),
+
+    /** Remembers that entries and tarballs agree as long as the place of the tarballs has this stamp. */
+    remember: (stamp: string) => sql`INSERT OR REPLACE INTO checked (one, stamp) VALUES (1, ${stamp})`,
 
     /** Whether a release of the name has this second in its file name. */
     isTaken: (name: string, unixSeconds: number) =>

@@ -4,6 +4,7 @@
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as SqlError from "@effect/sql/SqlError"
+import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -121,6 +122,10 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
   {
     /** Newest first (by id). */
     readonly list: (query?: ReleaseQuery) => Effect.Effect<ReadonlyArray<Release>, StoreFailure>
+    /** How many there are, of this name or at all. */
+    readonly count: (query?: Pick<ReleaseQuery, "name">) => Effect.Effect<number, StoreFailure>
+    /** The names that releases have, in alphabetical order. */
+    readonly names: Effect.Effect<ReadonlyArray<string>, StoreFailure>
     /** The release with this id, the latest one of this name, or the one whose ref begins like this (at least 4 digits). */
     readonly find: (selector: string) => Effect.Effect<Release, ReleaseNotFound | ReleaseAmbiguous | StoreFailure>
     /** Writes a tarball to `temp/`, hashing it on the way. It is removed with the scope unless it was added. */
@@ -150,7 +155,10 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     readonly manifest: (release: Release) => Effect.Effect<Manifest, StoreFailure>
     /** Removes entries and tarballs. Where that takes `latest` away, the newest one left of that name gets it. */
     readonly remove: (releases: ReadonlyArray<Release>) => Effect.Effect<void, StoreFailure>
-    /** Compares entries with tarballs, clears entries without one and removes what killed builds left in `temp/`. */
+    /**
+     * Compares entries with tarballs, clears entries without one and removes what killed builds left in `temp/`. Once they agreed, they are
+     * not compared again before any file has come to the folder of the tarballs or gone from it.
+     */
     readonly check: Effect.Effect<StoreCheck, StoreFailure>
   }
 >() {
@@ -215,6 +223,8 @@ const lazily = (open: Effect.Effect<Store, StoreFailure, Scope.Scope>): Effect.E
       file: (release, path) => Stream.unwrap(Effect.map(store, (store) => store.file(release, path))),
       manifest: (release) => use((store) => store.manifest(release)),
       remove: (releases) => use((store) => store.remove(releases)),
+      count: (query) => use((store) => store.count(query)),
+      names: use((store) => store.names),
       check: use((store) => store.check)
     }
   })
@@ -244,7 +254,7 @@ const migrate = (exclusively: Entries.Entries["exclusively"]) =>
   })
 
 // A few files are looked at one by one, many by one look at the folder.
-const fewFiles = 16
+const fewFiles = 32
 
 const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarballs> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -471,18 +481,26 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
         yield* Effect.forEach(recorded, ({ fileName }) => tarballs.remove(fileName), { discard: true })
         yield* entries.remove(recorded)
       }).pipe(entries.exclusively, during("remove releases"), Effect.uninterruptible),
+    count: (query = {}) => during("count the releases")(entries.count(query)),
+    names: during("list the names of releases")(entries.names),
     check: Effect.gen(function* () {
       yield* tarballs.sweep
+      const stamp = yield* tarballs.stamp
+      const before = yield* entries.checked
+      if (Option.isSome(stamp) && Option.contains(before, stamp.value)) return { cleared: [], unknown: [] }
       // While nobody can add: between its tarball and its entry a release would look like an unknown file.
       return yield* entries.exclusively(
         Effect.gen(function* () {
-          const releases = yield* entries.list({})
-          const names = yield* tarballs.names
-          const cleared = releases.filter(({ fileName }) => !names.has(fileName))
+          const recorded = yield* entries.fileNames
+          const names = yield* tarballs.sweepKept
+          const lost = recorded.filter(({ fileName }) => !names.has(fileName))
+          const cleared = Arr.getSomes(yield* Effect.forEach(lost, ({ id }) => entries.withId(id)))
           yield* forget(cleared)
-          const known = new Set(releases.map(({ fileName }) => fileName))
-          const unknown = [...names].filter((name) => !known.has(name) && !name.startsWith(".")).toSorted()
-          return { cleared, unknown }
+          const known = new Set(recorded.map(({ fileName }) => fileName))
+          const others = [...names].filter((name) => !known.has(name))
+          // What somebody is writing there may be left by them without another change of the folder.
+          if (Option.isSome(stamp) && cleared.length + others.length === 0) yield* entries.remember(stamp.value)
+          return { cleared, unknown: others.filter((name) => !name.startsWith(".")).toSorted() }
         })
       )
     }).pipe(during("check the release store"))

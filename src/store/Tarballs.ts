@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer"
 import { join } from "node:path"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -58,8 +59,12 @@ export class Tarballs extends Context.Tag("deployer/Tarballs")<
     ) => Effect.Effect<Option.Option<Opened>, TarballsError, Scope.Scope>
     /** Nothing happens where there is no such tarball. */
     readonly remove: (fileName: string) => Effect.Effect<void, TarballsError>
-    /** Removes what processes that are gone had not finished. */
+    /** The same as before only where no tarball has come or gone since. Nothing where that cannot be told, or not yet. */
+    readonly stamp: Effect.Effect<Option.Option<string>, TarballsError>
+    /** Removes what processes that are gone had not finished, in the temporary place. */
     readonly sweep: Effect.Effect<void>
+    /** The same among the tarballs that are kept, and yields the names of what is there then. */
+    readonly sweepKept: Effect.Effect<ReadonlySet<string>, TarballsError>
   }
 >() {
   /** In folders on one disk (best) or on two. They are made when something is written. */
@@ -74,6 +79,9 @@ export class Tarballs extends Context.Tag("deployer/Tarballs")<
   static readonly layerMemory: Layer.Layer<Tarballs> = Layer.sync(this, () => inMemory())
 }
 
+/** Clocks of file systems tick as slowly as every two seconds: a folder that changed later than this may change once more unseen. */
+const settledMillis = 3_000
+
 const worded = Effect.mapError(({ cause, detail }: files.FileError) => new TarballsError({ detail, cause }))
 
 const inFolders = (folders: {
@@ -82,6 +90,7 @@ const inFolders = (folders: {
 }): Context.Tag.Service<Tarballs> => {
   const kept = (fileName: string) => join(folders.releaseStore, fileName)
   const interim = Effect.map(temporaryName(".incoming"), kept)
+  const names = worded(Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names)))
   return {
     receive: (bytes) =>
       Effect.gen(function* () {
@@ -109,7 +118,7 @@ const inFolders = (folders: {
           })
         : Effect.void
     ),
-    names: worded(Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names))),
+    names,
     open: (fileName, offset) =>
       worded(files.readFrom(kept(fileName), offset)).pipe(
         Effect.map(
@@ -121,7 +130,16 @@ const inFolders = (folders: {
         )
       ),
     remove: (fileName) => worded(files.removeAll(kept(fileName))),
-    sweep: Effect.asVoid(Effect.all([sweep(folders.temp), sweep(folders.releaseStore)]))
+    stamp: Effect.gen(function* () {
+      const now = yield* DateTime.now
+      const stamp = yield* worded(files.stampOf(folders.releaseStore))
+      return Option.map(
+        Option.filter(stamp, ({ changedAt }) => now.epochMillis - changedAt > settledMillis),
+        ({ stamp }) => stamp
+      )
+    }),
+    sweep: Effect.asVoid(sweep(folders.temp)),
+    sweepKept: Effect.zipRight(sweep(folders.releaseStore), names)
   }
 }
 
@@ -176,7 +194,9 @@ const inMemory = (): Context.Tag.Service<Tarballs> => {
         }))
       ),
     remove: (fileName) => Effect.sync(() => kept.delete(fileName)),
-    sweep: Effect.void
+    stamp: Effect.succeedNone,
+    sweep: Effect.void,
+    sweepKept: Effect.sync(() => new Set(kept.keys()))
   }
 }
 

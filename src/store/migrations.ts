@@ -41,8 +41,13 @@ const members = Effect.gen(function* () {
   yield* sql`ALTER TABLE manifests ADD COLUMN members TEXT`
 })
 
+const checked = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`CREATE TABLE checked (one INTEGER PRIMARY KEY CHECK (one = 1), stamp TEXT NOT NULL)`
+})
+
 /** All steps by name, for `Migrator.fromRecord`. */
-export const migrations = { "1_releases": releases, "2_members": members }
+export const migrations = { "1_releases": releases, "2_members": members, "3_checked": checked }
 
 /** The number of the last step. */
-export const newest = 2
+export const newest = 3

@@ -1,7 +1,7 @@
 /**
  * Tables of text that fit the terminal.
  */
-import stringWidth from "string-width"
+import widthOf from "string-width"
 
 /** A table to draw. */
 export interface Table {
@@ -21,6 +21,9 @@ const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
 // What comes from a host may hold anything; nothing of it may steer the terminal.
 const printable = (text: string): string => text.replace(/\p{Cc}+/gu, " ")
+
+/** Most cells are plain letters, for which there is nothing to look up. */
+const stringWidth = (text: string): number => (/^[\x20-\x7e]*$/.test(text) ? text.length : widthOf(text))
 
 /** The text in at most `width` columns, its end replaced by an ellipsis where it is longer. */
 export const truncate = (text: string, width: number): string => {

@@ -7,6 +7,7 @@ import * as Argv from "../../src/Argv.ts"
 import * as Cli from "../../src/Cli.ts"
 import { conversations, jsonSchema, reports } from "../../src/commands/reports.ts"
 import { Failure } from "../../src/terminal/Failure.ts"
+import { Workspace } from "../../src/workspace/Workspace.ts"
 import { currentRef, hostNamed, prodPath, projectFolder, type Ran, run, usualConfig, world } from "../kit/world.ts"
 
 /** Every task of the command line by its name there: `build`, `manage`, `manage info`. */
@@ -25,6 +26,16 @@ const deployed = Effect.gen(function* () {
 })
 
 const both = Effect.zipRight(deployed, run("deploy target=prod yes"))
+
+/** Two releases on the host, and a plan for a third thing in the root. */
+const planned = (line: string) =>
+  Effect.gen(function* () {
+    yield* both
+    yield* run("build target=prod")
+    const { root } = yield* (yield* Workspace).paths
+    const ran = yield* run(`${line} plan save=${root}/plan.json`)
+    assert.strictEqual(ran.status, 0, ran.stderr)
+  })
 
 const broken = Effect.gen(function* () {
   yield* both
@@ -51,7 +62,7 @@ const full = Effect.gen(function* () {
   host.freeBytes = 0
 })
 
-type Before = typeof deployed | typeof both | typeof broken
+type Before = typeof deployed | typeof both | typeof broken | ReturnType<typeof planned>
 
 interface Case {
   /** What goes before; each line has a world of its own. */
@@ -80,7 +91,7 @@ const cases: Readonly<
   deploy: {
     well: {
       DeployReport: { before: deployed, line: "deploy target=prod yes" },
-      DeployPlan: { before: deployed, line: "deploy target=prod plan" }
+      SavedPlan: { before: deployed, line: "deploy target=prod plan" }
     },
     badly: {
       ReleaseNotFound: { line: "deploy target=prod release=77", status: 2 },
@@ -136,8 +147,25 @@ const cases: Readonly<
     badly: { WordMissing: { before: deployed, line: "manage unpin target=prod", status: 2 } }
   },
   rollback: {
-    well: { RollbackReport: { before: both, line: "rollback target=prod" } },
+    well: {
+      RollbackReport: { before: both, line: "rollback target=prod" },
+      SavedPlan: { before: both, line: "rollback target=prod plan" }
+    },
     badly: { NothingToRollBackTo: { before: deployed, line: "rollback target=prod", status: 1 } }
+  },
+  apply: {
+    well: {
+      DeployReport: { before: planned("deploy target=prod"), line: "apply plan=ROOT/plan.json" },
+      RollbackReport: { before: planned("rollback target=prod"), line: "apply plan=ROOT/plan.json" }
+    },
+    badly: {
+      PlanStale: {
+        before: Effect.zipRight(planned("rollback target=prod"), run("rollback target=prod")),
+        line: "apply plan=ROOT/plan.json",
+        status: 1
+      },
+      PlanInvalid: { line: "apply plan=ROOT/plan.json", status: 2 }
+    }
   },
   history: {
     well: { HistoryReport: { before: both, line: "history target=prod" } },
@@ -200,7 +228,7 @@ const inWorld = ({ before = Effect.void, line }: Partial<Case>) =>
     return yield* Effect.gen(function* () {
       yield* before
       const host = yield* hostNamed()
-      return yield* run((line ?? "").replace("REF", currentRef(host) ?? ""))
+      return yield* run((line ?? "").replace("REF", currentRef(host) ?? "").replace("ROOT", root))
     }).pipe(Effect.provide(world({ root })))
   })
 
@@ -234,7 +262,12 @@ describe("json", () => {
     Effect.gen(function* () {
       for (const word of ["json", "-json", "--json", "json=true", "json=yes"]) {
         for (const line of [`${word} manage info`, `manage ${word} info`, `manage info ${word}`]) {
-          assert.deepStrictEqual(Object.keys(documentOf(yield* run(line)) as object), ["releases", "targets", "_tag"])
+          assert.deepStrictEqual(Object.keys(documentOf(yield* run(line)) as object), [
+            "releases",
+            "total",
+            "targets",
+            "_tag"
+          ])
         }
       }
       assert.match((yield* run("manage info json=false")).stdout, /^The store is empty/)

@@ -90,6 +90,40 @@ describe("a record that cannot be read", () => {
 })
 
 describe("manage info", () => {
+  it.scoped("lists the newest, and as many as it is told to", () =>
+    Effect.gen(function* () {
+      for (let count = 0; count < 22; count++) yield* built
+      const ids = (stdout: string) => [...stdout.matchAll(/^(\d+) /gm)].map(([, id]) => Number(id))
+      const numbers = (from: number, to: number) => Array.from({ length: from - to + 1 }, (_, index) => from - index)
+      for (const [line, listed, more] of [
+        ["manage info", numbers(22, 3), "\n… and 2 more: info all\n\nTarget"],
+        ["manage info all", numbers(22, 1), "\n\nTarget"],
+        ["manage info limit=5", numbers(22, 18), "\n… and 17 more: info all\n"],
+        ["manage info name=my_app limit=1", [22], "\n… and 21 more: info all\n"],
+        ["manage info limit=100", numbers(22, 1), "\n\nTarget"]
+      ] as const) {
+        const ran = yield* run(line)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(ids(ran.stdout), listed, line)
+        assert.include(ran.stdout, more, line)
+      }
+      assert.deepInclude(JSON.parse((yield* run("manage info limit=5 json")).stdout), { total: 22 })
+      for (const [line, said] of [
+        ["manage info limit=0", '"limit" takes a number of releases, from 1 on'],
+        ["manage info limit=-1", '"limit" takes a number of releases, from 1 on'],
+        ["manage info name=other", 'No release has the name "other" (known: my_app)'],
+        ["manage info target=prod limit=3", '"limit" and "name" are for the store: of a host all releases are listed'],
+        [
+          "manage info target=prod name=my_app",
+          '"limit" and "name" are for the store: of a host all releases are listed'
+        ]
+      ] as const) {
+        const ran = yield* run(line)
+        assert.deepStrictEqual([ran.status, ran.stderr], [2, `deployer: ${said}\n`], line)
+      }
+    }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("lists releases and targets of an empty and of a filled store", () =>
     Effect.gen(function* () {
       const empty = yield* run("manage info")

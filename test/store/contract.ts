@@ -177,6 +177,11 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
           (yield* releases.list({ limit: 2 })).map(({ id }) => id),
           [3, 2]
         )
+        const counts = [releases.count(), releases.count({ name: "a" }), releases.count({ name: "c" })]
+        assert.deepStrictEqual(yield* Effect.all(counts), [3, 2, 0])
+        assert.deepStrictEqual(yield* releases.names, ["a", "b"])
+        yield* releases.remove(yield* releases.list({ name: "b" }))
+        assert.deepStrictEqual(yield* releases.names, ["a"])
       })
     )
 

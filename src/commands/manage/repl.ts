@@ -231,10 +231,12 @@ const local = (() => {
     {
       name: "info",
       argument: { label: "ref", required: false, candidates: "refs" },
-      summary: "all releases and targets, or one release in full",
+      summary: "the newest releases and the targets, all of them (info all), or one release in full",
       run: (ref) =>
-        ref === ""
-          ? Effect.flatMap(store.info(), (report) => print(view.storeInfo(report)))
+        ref === "" || ref === "all"
+          ? Effect.flatMap(store.info(ref === "all" ? {} : { limit: store.usualCount }), (report) =>
+              print(view.storeInfo(report))
+            )
           : Effect.flatMap(store.infoOf(ref), (report) => print(view.releaseInfo(report)))
     },
     {

@@ -7,7 +7,7 @@ import { toPrune } from "../../domain/Prune.ts"
 import { Release } from "../../domain/Release.ts"
 import { address } from "../../domain/Target.ts"
 import { knownWords } from "../../internal/suggest.ts"
-import { ReleaseStore } from "../../store/ReleaseStore.ts"
+import { type ReleaseQuery, ReleaseStore } from "../../store/ReleaseStore.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { Workspace } from "../../workspace/Workspace.ts"
 import { askToRemove, Removal } from "./removal.ts"
@@ -20,9 +20,11 @@ const TargetLine = Schema.Struct({
   path: Schema.String
 })
 
-/** All releases of the store, newest first, and the configured targets. */
+/** Releases of the store, newest first, and the configured targets. */
 export class StoreInfo extends Schema.TaggedClass<StoreInfo>()("StoreInfo", {
   releases: Schema.Array(Release),
+  /** How many releases there are of those that were asked for, listed or not. */
+  total: Schema.NonNegativeInt,
   targets: Schema.Array(TargetLine)
 }) {}
 
@@ -45,8 +47,14 @@ export class NameNotFound extends Schema.TaggedError<NameNotFound>()("NameNotFou
   }
 }
 
-/** Lists the store; entries whose tarball is gone are cleared, files that no entry knows are mentioned. */
-export const info = Effect.fn("manage.info")(function* () {
+/** How many releases the manager lists unless it is told otherwise. */
+export const usualCount = 20
+
+/**
+ * Lists the store, all of it unless it is told otherwise; entries whose tarball is gone are cleared, files that no entry knows are
+ * mentioned.
+ */
+export const info = Effect.fn("manage.info")(function* (query: ReleaseQuery = {}) {
   const store = yield* ReleaseStore
   const config = yield* (yield* Workspace).config
   const { cleared, unknown } = yield* store.check
@@ -56,8 +64,11 @@ export const info = Effect.fn("manage.info")(function* () {
   if (unknown.length > 0) {
     yield* Reporter.warn(`Not in the store, left alone in release_store/: ${unknown.join(", ")}`)
   }
+  const releases = yield* store.list(query)
+  if (releases.length === 0 && query.name !== undefined) yield* nameNotFound(query.name)
   return StoreInfo.make({
-    releases: yield* store.list(),
+    releases,
+    total: yield* store.count(query),
     targets: Object.entries(config.targets).map(([key, target]) => ({
       key,
       address: address(target),
@@ -78,12 +89,15 @@ export const infoOf = Effect.fn("manage.infoOf")(function* (selector: string) {
 export const prune = Effect.fn("manage.prune")(function* (name: string) {
   const store = yield* ReleaseStore
   const ofName = yield* store.list({ name })
-  if (ofName.length === 0) {
-    const known = new Set((yield* store.list()).map((release) => release.name))
-    return yield* new NameNotFound({ name, known: [...known] })
-  }
+  if (ofName.length === 0) return yield* nameNotFound(name)
   return yield* removeFromStore(toPrune(ofName, name))
 })
+
+const nameNotFound = (name: string) =>
+  Effect.flatMap(
+    Effect.flatMap(ReleaseStore, ({ names }) => names),
+    (known) => new NameNotFound({ name, known })
+  )
 
 /** Removes one release, after showing it and asking. */
 export const deleteOne = Effect.fn("manage.delete")(function* (selector: string) {

@@ -1,0 +1,212 @@
+/**
+ * A plan as a document: made now, looked at by people or their tools, and done later exactly so, or not at all where anything that it
+ * rests on has changed. Pure.
+ */
+import type * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+import { Current, DeadMan, HostRelease, type HostState, Unfinished } from "./HostState.ts"
+import { JournalEntry } from "./Journal.ts"
+import { DeployPlan, RollbackPlan, releaseLabel, Step } from "./Plan.ts"
+import { latest, Release, shortRef } from "./Release.ts"
+import { type Target, TargetSettings } from "./Target.ts"
+
+/** Something that is going to be done to a host. */
+export type AnyPlan = DeployPlan | RollbackPlan
+
+/** What a plan rests on of the config: all but what is about building, and what this machine's login is. */
+const Settings = Schema.encodedSchema(TargetSettings.omit("tags", "builder", "sshKey"))
+
+/** A plan with all that tells whether it can still be done as it is. */
+export class SavedPlan extends Schema.TaggedClass<SavedPlan>()("SavedPlan", {
+  /** Of this format. */
+  version: Schema.Literal(1).annotations({ message: () => "must be 1; another version of deployer made it" }),
+  madeAt: Schema.DateTimeUtc,
+  /** The target's, as they were. */
+  settings: Settings,
+  plan: Schema.Union(DeployPlan, RollbackPlan)
+}) {}
+
+/** A saved plan as JSON text. */
+export const SavedPlanJson = Schema.parseJson(SavedPlan)
+
+const encodeSettings = Schema.encodeSync(TargetSettings)
+const decodeSettings = Schema.decodeUnknownSync(Settings)
+
+const settingsOf = (target: Target): typeof Settings.Type => decodeSettings(encodeSettings(target))
+
+/** The document of a plan. */
+export const savedPlan = (plan: AnyPlan, target: Target, madeAt: DateTime.Utc): SavedPlan =>
+  SavedPlan.make({ version: 1, madeAt, settings: settingsOf(target), plan })
+
+// Values are the same where they are written in the same way.
+const written =
+  <A, I>(schema: Schema.Schema<A, I>) =>
+  (value: A | undefined): string | undefined =>
+    value === undefined ? undefined : JSON.stringify(Schema.encodeSync(schema)(value))
+
+const writtenRelease = written(Release)
+const writtenHostRelease = written(HostRelease)
+const writtenCurrent = written(Current)
+const writtenUnfinished = written(Unfinished)
+const writtenEntry = written(JournalEntry)
+const writtenSteps = written(Schema.Array(Step))
+const writtenDeadMan = written(DeadMan)
+
+/** What of the target's settings is not as it was, a clause each. */
+export const changedSettings = ({ settings }: SavedPlan, target: Target): ReadonlyArray<string> => {
+  const was = new Map<string, unknown>(Object.entries(settings))
+  const is = new Map<string, unknown>(Object.entries(settingsOf(target)))
+  return [...new Set([...was.keys(), ...is.keys()])]
+    .filter((key) => JSON.stringify(was.get(key)) !== JSON.stringify(is.get(key)))
+    .map((key) => `targets.${target.key}.${key} in the config ${change(was.get(key), is.get(key))}`)
+}
+
+const isShort = (value: unknown): boolean =>
+  value === undefined || (typeof value !== "object" && `${value}`.length < 80)
+
+const change = (was: unknown, is: unknown): string => {
+  const shown = (value: unknown) => (value === undefined ? "not set" : JSON.stringify(value))
+  return isShort(was) && isShort(is) ? `was ${shown(was)} and is ${shown(is)} now` : "is another one now"
+}
+
+/**
+ * What has changed between a saved plan and the same wish planned anew, a clause each, the gravest first; none: it can be done as it was
+ * planned. How much space is free, what the clocks say and who has the lock do not count: the checks of the new plan saw to these.
+ */
+export const changes = ({ plan: was }: SavedPlan, is: AnyPlan): ReadonlyArray<string> => {
+  const found = [...changedState(was.state, is.state), ...changedRelease(was, is)]
+  // What follows from these need not be said; where nothing of them changed, another version of deployer may plan in another way.
+  return found.length > 0 ? found : [...changedAims(was, is), ...changedSteps(was, is)].slice(0, 1)
+}
+
+const changedSteps = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> =>
+  writtenSteps(was.steps) === writtenSteps(is.steps)
+    ? []
+    : [`the steps were ${stepNames(was)} and are ${stepNames(is)} now`]
+
+const stepNames = ({ steps }: AnyPlan): string => steps.map(({ _tag }) => _tag).join(", ") || "none"
+
+const changedRelease = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> => {
+  const text = ({ release }: AnyPlan) =>
+    release instanceof Release
+      ? // That another release is the latest one of the store by now changes nothing for this one.
+        writtenRelease(Release.make({ ...release, tags: release.tags.filter((tag) => tag !== latest) }))
+      : writtenHostRelease(release)
+  return text(was) === text(is) ? [] : [`what is known of ${releaseLabel(was.release)} is not what it was`]
+}
+
+const changedAims = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> => {
+  const outcome = (plan: AnyPlan) => (plan._tag === "DeployPlan" ? plan.outcome : "rollback")
+  const back = (plan: AnyPlan) => (plan.back === undefined ? "nothing" : releaseLabel(plan.back))
+  return [
+    ...(outcome(was) === outcome(is) ? [] : [`what was planned was "${outcome(was)}" and is "${outcome(is)}" now`]),
+    ...(writtenHostRelease(was.back) === writtenHostRelease(is.back)
+      ? []
+      : [`where it fails the host went back to ${back(was)} and goes to ${back(is)} now`])
+  ]
+}
+
+/** What the host has. */
+const changedState = (was: HostState, is: HostState): ReadonlyArray<string> => {
+  const known = new Map([...was.releases, ...is.releases].map((release) => [release.ref, releaseLabel(release)]))
+  const label = (ref: string) => known.get(ref) ?? shortRef(ref)
+  const left = ({ kind, ref }: Unfinished) =>
+    `the unfinished ${kind === "upload" ? "upload" : "deployment"} of ${label(ref)}`
+  return [
+    ...(was.path === is.path ? [] : [`the path was ${was.path} and is ${is.path} now`]),
+    ...(writtenCurrent(was.current) === writtenCurrent(is.current)
+      ? []
+      : [`current was ${currentLabel(was)} and is ${currentLabel(is)} now`]),
+    ...difference(was.releases, is.releases, ({ ref }) => ref, writtenHostRelease, {
+      came: ({ ref }) => `${label(ref)} has come to the host`,
+      went: ({ ref }) => `${label(ref)} has gone from the host`,
+      changed: ({ ref }) => `the host's record of ${label(ref)} is another one`
+    }),
+    ...difference(was.unfinished, is.unfinished, ({ kind, ref }) => `${kind} ${ref}`, writtenUnfinished, {
+      came: (unfinished) => `${left(unfinished)} is new`,
+      went: (unfinished) => `${left(unfinished)} has gone`,
+      changed: (unfinished) => `${left(unfinished)} has gone on`
+    }),
+    ...difference(
+      was.damaged,
+      is.damaged,
+      ({ ref }) => ref,
+      ({ detail }) => detail,
+      {
+        came: ({ ref }) => `the record of ${label(ref)} cannot be read any more`,
+        went: ({ ref }) => `the damaged record of ${label(ref)} has gone`,
+        changed: ({ ref }) => `the record of ${label(ref)} is damaged in another way`
+      }
+    ),
+    ...changedDeadMan(was, is),
+    ...changedJournal(was, is)
+  ]
+}
+
+const currentLabel = ({ current, releases }: HostState): string => {
+  switch (current._tag) {
+    case "Absent":
+      return "nothing"
+    case "Foreign":
+      return `a link to ${current.to}`
+    case "Occupied":
+      return `a ${current.by}`
+    case "Linked": {
+      const release = releases.find(({ ref }) => ref === current.ref)
+      return release === undefined ? `${shortRef(current.ref)} (gone)` : releaseLabel(release)
+    }
+  }
+}
+
+interface Words<A> {
+  readonly came: (thing: A) => string
+  readonly went: (thing: A) => string
+  readonly changed: (thing: A) => string
+}
+
+/** Two lists in no particular order, compared thing by thing. */
+const difference = <A>(
+  was: ReadonlyArray<A>,
+  is: ReadonlyArray<A>,
+  key: (thing: A) => string,
+  text: (thing: A) => string | undefined,
+  words: Words<A>
+): ReadonlyArray<string> => {
+  const before = new Map(was.map((thing) => [key(thing), thing]))
+  const now = new Map(is.map((thing) => [key(thing), thing]))
+  return [
+    ...[...before].filter(([key]) => !now.has(key)).map(([, thing]) => words.went(thing)),
+    ...[...now].flatMap(([key, thing]) => {
+      const former = before.get(key)
+      if (former === undefined) return [words.came(thing)]
+      return text(former) === text(thing) ? [] : [words.changed(thing)]
+    })
+  ]
+}
+
+/** The seconds that it has left pass by themselves. */
+const changedDeadMan = (was: HostState, is: HostState): ReadonlyArray<string> => {
+  const text = ({ armed }: HostState) => writtenDeadMan(armed && DeadMan.make({ ...armed, seconds: 0 }))
+  if (text(was) === text(is)) return []
+  return [
+    is.armed === undefined
+      ? "no dead-man's switch is armed any more"
+      : `a dead-man's switch is armed for ${shortRef(is.armed.ref)} now`
+  ]
+}
+
+/** The last entries of the journal from which anything follows: who had the lock says nothing. A look does not show all of it. */
+const journalEnd = ({ journal }: HostState): ReadonlyArray<JournalEntry> =>
+  journal.filter(({ event }) => event !== "locked" && event !== "unlocked").slice(-20)
+
+const changedJournal = (was: HostState, is: HostState): ReadonlyArray<string> => {
+  const before = journalEnd(was).map(writtenEntry)
+  const now = journalEnd(is).map(writtenEntry)
+  if (before.join("\n") === now.join("\n")) return []
+  const last = journalEnd(is).at(-1)
+  return [
+    last === undefined || before.at(-1) === now.at(-1)
+      ? "the host's journal is another one"
+      : `the last word of the host's journal is "${last.event}"${last.release === undefined ? "" : ` of ${releaseLabel(last.release)}`} by ${last.by}`
+  ]
+}
