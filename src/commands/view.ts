@@ -312,6 +312,7 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
   healthy: "live and well",
   unhealthy: "failed",
   adopted: "adopted",
+  repaired: "repaired",
   pinned: "pinned",
   unpinned: "not pinned any more",
   removed: "removed",

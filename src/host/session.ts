@@ -8,7 +8,7 @@ import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { HostReleaseJson } from "../domain/HostState.ts"
+import { type HostRelease, HostReleaseJson } from "../domain/HostState.ts"
 import { type JournalEntry, JournalEntryJson } from "../domain/Journal.ts"
 import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../domain/Lock.ts"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
@@ -191,6 +191,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     fence = yield* Effect.flatMap(Deferred.await(answered), granted)
   })
 
+  const recordLine = (step: string, release: HostRelease) =>
+    Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(step, error.message))
+
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
     fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ address, ...fault, tools: [] }))
 
@@ -286,10 +289,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     }),
     record: Effect.fn("RemoteHost.record")(function* (release) {
       const step = "record the release"
-      const json = yield* Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) =>
-        stepFailed(step, error.message)
-      )
-      yield* change({ step, script: scripts.record, args: [release.ref, json] }, Reply.done)
+      yield* change({ step, script: scripts.record, args: [release.ref, yield* recordLine(step, release)] }, Reply.done)
     }),
     activate: Effect.fn("RemoteHost.activate")((ref, entries, armed = "") =>
       Effect.flatMap(
@@ -319,6 +319,23 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         { step: "confirm the release", script: scripts.confirm, args: [armed, journalLines(entries)] },
         Reply.confirmation
       )
+    ),
+    survey: Effect.fn("RemoteHost.survey")((name) =>
+      Effect.flatMap(
+        change({ step: "look at what is in the place of current", script: scripts.survey, args: [name] }, Reply.survey),
+        Either.match({
+          onLeft: (fault) => Effect.fail(new HostUnfit({ address, ...fault, tools: [] })),
+          onRight: Effect.succeed
+        })
+      )
+    ),
+    adopt: Effect.fn("RemoteHost.adopt")(function* ({ nested, ref }, release, entries) {
+      const step = "adopt what is in the place of current"
+      const args = [ref, nested ? "nested" : "whole", release.name, yield* recordLine(step, release)]
+      yield* change({ step, script: scripts.adopt, args, entries }, Reply.done)
+    }),
+    finishAdoption: Effect.fn("RemoteHost.finishAdoption")((ref) =>
+      change({ step: "finish an adoption", script: scripts.adopt, args: [ref, "", "", ""] }, Reply.done)
     ),
     remove: Effect.fn("RemoteHost.remove")((refs, entries) =>
       refs.length === 0
