@@ -21,10 +21,12 @@ export { Unhealthy } from "./commands/health.ts"
 export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, LockWait, lock, unlock } from "./commands/locking.ts"
+export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
 export {
   HostInfo,
   HostReleaseInfo,
   Integrity,
+  type IntegrityOptions,
   IntegrityViolated,
   Linked,
   ReleaseIsCurrent
@@ -33,6 +35,7 @@ export { Pinned } from "./commands/manage/pin.ts"
 export { Removal } from "./commands/manage/removal.ts"
 export { NameNotFound, ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
 export {
+  adopt,
   deleteFromHost,
   deleteFromStore,
   hostInfo,
@@ -47,6 +50,7 @@ export {
   storeInfo,
   unpin
 } from "./commands/manage.ts"
+export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
 /** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
 export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"
 export { NothingToRollBackTo, type RollbackOptions, RollbackReport, rollback } from "./commands/rollback.ts"
@@ -173,6 +177,7 @@ export { decodeConfig } from "./workspace/decode.ts"
 
 // The domain
 
+export { Adoption } from "./domain/Adoption.ts"
 export { Check } from "./domain/Checks.ts"
 export { Drift } from "./domain/Drift.ts"
 export { Current, DeadMan, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
@@ -181,5 +186,6 @@ export { Lock, LockDetails } from "./domain/Lock.ts"
 export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
 export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"
 export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
+export { RepairPlan, RepairStep } from "./domain/Repair.ts"
 export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
 export { Unfit } from "./domain/Unfit.ts"

@@ -23,7 +23,7 @@ import { Declined } from "./Declined.ts"
 import { goLive, isLiveStep, runHook } from "./goLive.ts"
 import { entries, entry, type Named } from "./journal.ts"
 import { takeLock } from "./locking.ts"
-import { refused } from "./onHost.ts"
+import { finishAdoptions, refused } from "./onHost.ts"
 
 /** What to deploy where. */
 export interface DeployOptions {
@@ -86,7 +86,7 @@ const deployTo = Effect.fn("deployTo")(function* <E, R>(
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
       for (const step of first) yield* carryOutStep(session, before, manifest, step)
       yield* takeLock(session, "deploy")
-      const state = yield* session.inspect
+      const state = yield* finishAdoptions(session, yield* session.inspect)
       const removeUnfinished = yield* askAboutUnfinished(session, state, release)
       const plan = yield* makePlan(session, state, release, manifest, removeUnfinished)
       yield* carryOut(session, plan, manifest)
