@@ -2,7 +2,7 @@
  * Where the journal, the link, and the folders of a host contradict each other, and what was left in the middle. Pure.
  */
 import * as Schema from "effect/Schema"
-import type { HostState } from "./HostState.ts"
+import type { Current, HostState } from "./HostState.ts"
 import { isSettled, type JournalEntry, journalTail, lastLink, notRemoved, standing } from "./Journal.ts"
 import { staleAfterSeconds } from "./Lock.ts"
 import { duration } from "./Quantity.ts"
@@ -98,8 +98,12 @@ export const drift = (state: HostState): ReadonlyArray<Drift> => [
   ...made("torn", "repair", torn(state))
 ]
 
+/** What to do about what is in the place of the link. */
+export const occupiedAdvice = ({ by }: Extract<Current, { readonly _tag: "Occupied" }>): Drift["advice"] =>
+  by === "directory" ? "adopt" : "move"
+
 const linkAdvice = ({ current, journal }: HostState): Drift["advice"] => {
-  if (current._tag === "Occupied") return current.by === "directory" ? "adopt" : "move"
+  if (current._tag === "Occupied") return occupiedAdvice(current)
   // A link of somebody else's is theirs for as long as nothing of ours was live.
   return current._tag === "Foreign" && toldLive(journal) === undefined ? "link" : "repair"
 }

@@ -4,9 +4,9 @@
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { Drift, drift, gone, linkFault, toldLive } from "./Drift.ts"
+import { Drift, drift, gone, linkFault, occupiedAdvice, toldLive } from "./Drift.ts"
 import { HostRelease, HostState, previousRelease, recordOf, Unfinished, wayBack } from "./HostState.ts"
-import { isSettled, JournalEvent, lastLink, notRemoved, pinned, standing } from "./Journal.ts"
+import { isSettled, JournalEvent, lastLink, pinned, standing } from "./Journal.ts"
 import { planRollback, releaseLabel, Step } from "./Plan.ts"
 import { Ref, type Release, ReleaseName, shortRef } from "./Release.ts"
 import { address, type Target } from "./Target.ts"
@@ -97,23 +97,23 @@ export const planRepair = (seen: HostState, known: Known): RepairPlan => {
   const goesBack = back.steps.some(({ _tag }) => _tag === "GoBack")
   const journal = isMoved || goesBack || adoptions.length > 0 ? nothing : journalPart(state, of("journal", rest))
   const live = adoptions.length > 0 || goesBack ? nothing : settlePart(state, known, link, journal, rest)
-  const damaged = damagedPart(state, of("damaged", rest))
-  const removed = gone(state).map((release) => noted("removed", release, "its folder was gone"))
-
-  const discards = discardSteps(state, of("unfinished", rest))
-  const first = [...adoptions, ...records, ...link.steps, ...journal.steps, ...damaged.steps, ...removed, ...discards]
+  const isArmed = !isMoved && back.steps.length === 0
+  const lost = lostPart(state, isArmed ? state.armed?.back : undefined, [
+    ...of("damaged", rest),
+    ...of("unfinished", rest)
+  ])
+  const first = [...adoptions, ...records, ...link.steps, ...journal.steps, ...lost.steps]
   // What may still fail, and bring the host elsewhere.
   const last = [...back.steps, ...live.steps]
   const isIdle = first.length === 0 && last.length === 0 && of("torn").length === 0
   const unhealthy = goesBack || isMoved ? [] : of("unhealthy", rest)
-  const cut = cutLeft(state, of("unfinished", rest))
   return RepairPlan.make({
     target: known.target.key,
     address: address(known.target),
     path: seen.path,
     found,
     steps: isIdle ? [] : [...first, noted("repaired", undefined, found.map((one) => one.found).join("; ")), ...last],
-    left: [...link.left, ...back.left, ...unhealthy, ...live.left, ...journal.left, ...cut, ...damaged.left]
+    left: [...link.left, ...back.left, ...unhealthy, ...live.left, ...journal.left, ...lost.left]
   })
 }
 
@@ -125,12 +125,6 @@ const noted = (event: typeof JournalEvent.Type, release: Named | undefined, deta
 })
 
 const named = ({ name, ref }: Named): Named => ({ name, ref })
-
-/** An adoption that was cut before anything was moved: what stands in the place of the link is still to be adopted. */
-const cutLeft = ({ current, unfinished }: HostState, found: ReadonlyArray<Drift>): ReadonlyArray<Drift> => {
-  const cut = unfinished.filter(({ kind }) => kind === "adoption" && current._tag === "Occupied").map(({ ref }) => ref)
-  return found.filter(({ ref }) => ref !== undefined && cut.includes(ref)).map((one) => advised(one, "adopt"))
-}
 
 const advised = (one: Drift, advice: Drift["advice"]): Drift => Drift.make({ ...one, advice })
 
@@ -144,24 +138,30 @@ const linkedRef = ({ current }: HostState): string | undefined =>
       ? /(?:^|\/)deployer_([0-9A-F]{32})(?:\/|$)/.exec(current.to)?.[1]
       : undefined
 
-/** Those that cannot be read, and that of the live release where it is gone. */
+/** Those that cannot be read, and those of what was live and well that are gone; first those of what was deployed first. */
 const recordSteps = (state: HostState, { stored }: Known) => {
   const live = linkedRef(state)
-  const lacking = [...state.damaged, ...state.unfinished.filter(({ kind, ref }) => kind === "release" && ref === live)]
-  return lacking.flatMap(({ ref }) => {
-    const release = stored(ref)
-    return release === undefined ? [] : [{ _tag: "Record" as const, release: recordAgain(state, release) }]
-  })
+  const unrecorded = state.unfinished.filter(
+    ({ kind, ref }) => kind === "release" && (ref === live || standing(state.journal, ref) === "healthy")
+  )
+  const steps: Array<Extract<RepairStep, { readonly _tag: "Record" }>> = []
+  for (const release of [...state.damaged, ...unrecorded]
+    .flatMap(({ ref }) => stored(ref) ?? [])
+    .toSorted((one, other) => deployedAt(state, one.ref) - deployedAt(state, other.ref))) {
+    steps.push({ _tag: "Record", release: recordAgain(withRecords(state, steps), release) })
+  }
+  return steps
 }
+
+/** Where the journal tells of the last deployment of a release. */
+const deployedAt = ({ journal }: HostState, ref: string): number =>
+  journal.findLastIndex((entry) => entry.release?.ref === ref && ["staged", "switched"].includes(entry.event))
 
 /** It is the latest of its name only where it was deployed after all others. */
 const recordAgain = (state: HostState, release: Release): HostRelease => {
-  const { journal, releases } = state
-  const deployed = (ref: string) =>
-    journal.findLastIndex((entry) => entry.release?.ref === ref && ["staged", "switched"].includes(entry.event))
-  const own = deployed(release.ref)
-  const isLast = releases.every(({ name, ref }) => name !== release.name || deployed(ref) < own)
-  const record = recordOf(release, state, journal[own]?.at ?? release.createdAt)
+  const own = deployedAt(state, release.ref)
+  const isLast = state.releases.every(({ name, ref }) => name !== release.name || deployedAt(state, ref) < own)
+  const record = recordOf(release, state, state.journal[own]?.at ?? release.createdAt)
   return isLast ? record : HostRelease.make({ ...record, serial: 0 })
 }
 
@@ -175,21 +175,35 @@ const withRecords = (state: HostState, records: ReadonlyArray<{ readonly release
   })
 }
 
-/** The damaged ones that no store has: they go, unless they are live, pinned, or what the host may go back to. */
-const damagedPart = (state: HostState, found: ReadonlyArray<Drift>): Part => {
-  const kept = new Set([linkedRef(state), state.armed?.back, ...pinned(state.journal)])
-  const lost = state.damaged.filter(({ ref }) => !kept.has(ref))
-  return {
-    steps: lost.flatMap(({ ref }): ReadonlyArray<RepairStep> => {
-      const told = notRemoved(state.journal).find((release) => release.ref === ref)
-      return [
-        { _tag: "Discard", unfinished: Unfinished.make({ ref, kind: "damaged", received: 0 }) },
-        ...(told === undefined ? [] : [noted("removed", told, "its record could not be read")])
-      ]
-    }),
-    left: found.flatMap((one) =>
-      lost.some(({ ref }) => ref === one.ref) ? [] : [advised(one, one.ref === linkedRef(state) ? "deploy" : "remove")]
+/**
+ * What no store knows, and what did not finish: it goes, unless it is live, pinned, or what the host may go back to. The journal learns of
+ * all that is gone then.
+ */
+const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArray<Drift>): Part => {
+  const { current, damaged, journal, unfinished } = state
+  const live = linkedRef(state)
+  const kept = new Set([live, back, ...pinned(journal)])
+  const isLost = ({ kind, ref }: Unfinished) => kind === "upload" || (kind !== "adoption" && !kept.has(ref))
+  const broken = damaged.map(({ ref }) => Unfinished.make({ ref, kind: "damaged", received: 0 }))
+  const lost = [...broken, ...unfinished].filter((one) => isLost(one) && found.some(({ ref }) => ref === one.ref))
+  const stays = (one: { readonly ref: string; readonly kind?: string }) =>
+    !lost.some(({ kind, ref }) => ref === one.ref && kind === (one.kind ?? "damaged"))
+  const after = HostState.make({ ...state, damaged: damaged.filter(stays), unfinished: unfinished.filter(stays) })
+  const left = (one: Drift): ReadonlyArray<Drift> => {
+    const own = [...after.damaged.map(({ ref }) => ({ ref, kind: "damaged" })), ...after.unfinished].find(
+      ({ kind, ref }) => ref === one.ref && (kind === "damaged") === (one.kind === "damaged")
     )
+    // An adoption is finished, but where it was cut before anything was moved.
+    if (own === undefined || (own.kind === "adoption" && current._tag !== "Occupied")) return []
+    if (own.kind === "adoption") return [advised(one, "adopt")]
+    return [advised(one, own.ref === live || own.kind === "release" ? "deploy" : "remove")]
+  }
+  return {
+    steps: [
+      ...lost.map((unfinished): RepairStep => ({ _tag: "Discard", unfinished })),
+      ...gone(after).map((release) => noted("removed", release, "nothing of it was there that is whole"))
+    ],
+    left: found.flatMap(left)
   }
 }
 
@@ -236,8 +250,9 @@ const journalPart = (state: HostState, [found]: ReadonlyArray<Drift>): Part => {
 // What the host should have done by itself
 
 const overduePart = (state: HostState, known: Known, [found]: ReadonlyArray<Drift>): Part => {
-  const { armed, currentRelease, journal, releases } = state
+  const { armed, current, currentRelease, journal, releases } = state
   if (found === undefined || armed === undefined) return nothing
+  if (current._tag === "Occupied") return { steps: [], left: [advised(found, occupiedAdvice(current))] }
   if (currentRelease?.ref !== armed.ref || standing(journal, armed.ref) === "healthy") return steps({ _tag: "Disarm" })
   const from = named(currentRelease)
   const to = releases.find(({ ref }) => ref === armed.back) ?? wayBack(state, armed.ref)
@@ -278,17 +293,6 @@ const settlePart = (state: HostState, known: Known, link: Part, journal: Part, f
   if (then !== undefined) return steps({ _tag: "Settle", release, ...then })
   return { steps: [], left: unsettled === undefined ? [] : [advised(unsettled, "deploy")] }
 }
-
-// What did not finish
-
-const discardSteps = (state: HostState, found: ReadonlyArray<Drift>): ReadonlyArray<RepairStep> =>
-  state.unfinished.flatMap((unfinished) =>
-    unfinished.kind !== "adoption" &&
-    found.some(({ ref }) => ref === unfinished.ref) &&
-    (unfinished.kind === "upload" || unfinished.ref !== linkedRef(state))
-      ? [{ _tag: "Discard", unfinished }]
-      : []
-  )
 
 /** One step in words. */
 export const repairStepText = (step: RepairStep): string => {
