@@ -106,7 +106,10 @@ export const planRepair = (seen: HostState, known: Known): RepairPlan => {
   // What may still fail, and bring the host elsewhere.
   const last = [...back.steps, ...live.steps]
   const isIdle = first.length === 0 && last.length === 0 && of("torn").length === 0
-  const unhealthy = goesBack || isMoved ? [] : of("unhealthy", rest)
+  const linked = link.steps.find((step) => step._tag === "Link")
+  const then =
+    linked === undefined ? state : HostState.make({ ...state, current: { _tag: "Linked", ref: linked.release.ref } })
+  const unhealthy = goesBack ? [] : of("unhealthy", drift(then))
   return RepairPlan.make({
     target: known.target.key,
     address: address(known.target),
