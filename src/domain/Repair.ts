@@ -193,20 +193,19 @@ const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArr
     !lost.some(({ kind, ref }) => ref === one.ref && kind === (one.kind ?? "damaged"))
   const after = HostState.make({ ...state, damaged: damaged.filter(stays), unfinished: unfinished.filter(stays) })
   const left = (one: Drift): ReadonlyArray<Drift> => {
-    const own = [...after.damaged.map(({ ref }) => ({ ref, kind: "damaged" })), ...after.unfinished].find(
-      ({ kind, ref }) => ref === one.ref && (kind === "damaged") === (one.kind === "damaged")
-    )
-    // An adoption is finished, but where it was cut before anything was moved.
-    if (own === undefined || (own.kind === "adoption" && current._tag !== "Occupied")) return []
-    if (own.kind === "adoption") return [advised(one, "adopt")]
-    return [advised(one, own.ref === live || own.kind === "release" ? "deploy" : "remove")]
+    if (one.kind === "damaged") return [advised(one, one.ref === live ? "deploy" : "remove")]
+    if (one.kind !== "unfinished") return []
+    const isAdoption = unfinished.some(({ kind, ref }) => kind === "adoption" && ref === one.ref)
+    if (!isAdoption) return [advised(one, "deploy")]
+    // It is finished, but where it was cut before anything was moved.
+    return current._tag === "Occupied" ? [advised(one, occupiedAdvice(current))] : []
   }
   return {
     steps: [
       ...lost.map((unfinished): RepairStep => ({ _tag: "Discard", unfinished })),
       ...gone(after).map((release) => noted("removed", release, "nothing of it was there that is whole"))
     ],
-    left: found.flatMap(left)
+    left: drift(after).flatMap(left)
   }
 }
 

@@ -707,6 +707,7 @@ const survey: Answer = (question) => {
   const current = files.node(`${releases}/current`)
   if (current === undefined || current._tag === "Link") return ["fail there is no directory in the place of current"]
   if (current._tag === "File") return [`unfit current-occupied ${releases}/current`]
+  if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name)) return ["fail that is no name of a release"]
   const below = files.below(`${releases}/current`)
   const odd = below.filter(([path]) => path.includes("\n"))
   if (odd.length > 0) return ["fail a path in current has a line break, which a manifest cannot hold: rename it"]

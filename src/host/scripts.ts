@@ -812,6 +812,8 @@ if [ ! -d current ]; then
   say "unfit current-occupied $releases/current"
   finish
 fi
+# It becomes part of a program for sed.
+case "$2" in "" | [.-]* | *[!A-Za-z0-9._-]*) fail "that is no name of a release" ;; esac
 new=$releases/.adopting.$$
 err=$(rm -rf "$new" 2>&1 && mkdir "$new" 2>&1) || fail "$err"
 abort() { wipe "$new"; fail "$1"; }

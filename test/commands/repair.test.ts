@@ -291,7 +291,10 @@ const foreign = ["deployer_x/f", "current.bak", ".trash/f", ".staging_x/f", "the
   (name) => `${releases}/${name}`
 )
 
-describe("whatever happened to a host", { timeout: 120_000 }, () => {
+/** Hosts of either kind. */
+const runs = Number(process.env["REPAIR_RUNS"] ?? 40)
+
+describe("whatever happened to a host", { timeout: 60_000 + runs * 1000 }, () => {
   for (const isStored of [true, false]) {
     it.scoped(
       `a repair makes journal, link and folders agree, or names what does not${isStored ? "" : ", also without a store"}`,
@@ -344,7 +347,7 @@ describe("whatever happened to a host", { timeout: 120_000 }, () => {
           yield* Effect.promise(() =>
             FastCheck.assert(
               FastCheck.asyncProperty(happenings, (happened) => Runtime.runPromise(runtime)(mended(happened))),
-              { numRuns: Number(process.env["REPAIR_RUNS"] ?? 60) }
+              { numRuns: runs }
             )
           )
         }).pipe(Effect.provide(world()))

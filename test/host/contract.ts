@@ -6,17 +6,23 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { adopt } from "../../src/commands/manage/adopt.ts"
+import { integrity, prune } from "../../src/commands/manage/host.ts"
+import { repairHost } from "../../src/commands/repair.ts"
 import type { Adoption } from "../../src/domain/Adoption.ts"
 import { HostReleaseJson, type HostState, Unfinished } from "../../src/domain/HostState.ts"
 import { type JournalEntry, JournalEntryJson } from "../../src/domain/Journal.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
 import type { TargetSettings } from "../../src/domain/Target.ts"
-import { httpAnswer } from "../../src/host/MemoryHost.ts"
+import { httpAnswer, layer as memoryHosts } from "../../src/host/MemoryHost.ts"
 import type { Entries, HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { quote } from "../../src/host/Transport.ts"
+import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { Prompt } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import { hostileNames, oddSample, type Packed, sample } from "../kit/packed.ts"
 import * as samples from "../kit/samples.ts"
@@ -890,6 +896,18 @@ export const contract = (
         })
       )
 
+      at("takes no name that is more than a name", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          files.write(`${releases}/current/a file`, "theirs")
+          for (const name of ["", ".", "..", "-e", "a/b", "a|e;id", "&", "two\nlines", "$(id)", "it's", "ü"]) {
+            assert.include((yield* Effect.flip(session.survey(name))).message, "no name of a release")
+          }
+          assert.deepStrictEqual(files.names(releases), ["current"])
+          assert.deepStrictEqual(files.names(`${releases}/current`), ["a file"])
+        })
+      )
+
       at("is forgotten where nothing was moved yet", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
@@ -979,6 +997,76 @@ export const contract = (
           assert.include((yield* Effect.flip(session.finishAdoption(adoption.ref))).message, "both")
           assert.strictEqual(files.read(`${releases}/deployer_${adoption.ref}/my_app/theirs`), "theirs")
           assert.strictEqual(files.read(`${releases}/current/bin/my app`), "run")
+        })
+      )
+    })
+
+    describe("what is not deployer's", () => {
+      /** By names that look like ours, too; paths below the base. */
+      const foreign = [
+        "theirs",
+        "config/theirs",
+        "config/lock.txt",
+        "config/beat.bak",
+        "config/journal.old",
+        "releases/20260101/file",
+        "releases/current.bak",
+        "releases/.current.bak",
+        "releases/.trash/file",
+        "releases/.trash_x/file",
+        "releases/.staging_x/file",
+        "releases/.adopting_x/file",
+        "releases/.adopting.x/file",
+        "releases/deployer_x/file",
+        `releases/deployer_${"a".repeat(32)}/file`,
+        `releases/deployer_${"A".repeat(33)}/file`
+      ]
+
+      at("survives everything", ({ base, files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          for (const path of foreign) files.write(`${base}/${path}`, path)
+          files.link(`${base}/their link`, "config/theirs")
+          const untouched = (when: string) => {
+            for (const path of foreign) assert.strictEqual(files.read(`${base}/${path}`), path, `${path} ${when}`)
+            assert.strictEqual(files.readLink(`${base}/their link`), "config/theirs", when)
+          }
+          const services = Layer.mergeAll(
+            ReleaseStore.layerMemory,
+            Layer.provide(Prompt.yes, Prompt.layerScripted([])),
+            memoryHosts
+          )
+          const whole = { deep: true, fix: true }
+          yield* Effect.gen(function* () {
+            files.write(`${releases}/current/their app`, "theirs")
+            const { release } = yield* adopt(session)
+            untouched("after adopt")
+            assert.strictEqual(files.read(`${releases}/current/my_app/their app`), "theirs")
+            for (const [index, packed] of [one, two].entries()) {
+              yield* put(session, packed, index + 2, [entryAbout(packed, { event: "staged" })])
+              yield* session.activate(packed.ref, [entryAbout(packed), entryAbout(packed, { event: "healthy" })])
+            }
+            untouched("after deploy")
+            yield* Effect.flip(upload(session, odd, 0, 10))
+            yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "upload", received: 10 }))
+            yield* upload(session, odd)
+            yield* session.unpack(odd)
+            yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "release", received: 0 }))
+            untouched("after discard")
+            assert.deepStrictEqual((yield* prune(session, "my_app")).releases.map(({ ref }) => ref).toSorted(), [
+              ...[release.ref, one.ref].toSorted()
+            ])
+            untouched("after prune")
+            yield* put(session, one, 4)
+            files.write(`${releases}/deployer_${one.ref}/my_app/version`, "evil")
+            assert.deepStrictEqual((yield* integrity(session, whole)).removed, [one.ref])
+            untouched("after integrity -f")
+            yield* Effect.flip(upload(session, odd, 0, 10))
+            files.remove(`${releases}/current`)
+            assert.deepStrictEqual((yield* repairHost(session)).left, [])
+            assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${two.ref}`)
+            untouched("after repair")
+          }).pipe(Effect.provide(services))
         })
       )
     })
