@@ -81,7 +81,7 @@ const demo = Effect.gen(function* () {
   deployer("deploy", "target=demo", "yes")
   deployer("start", "target=demo")
   deployer("manage", "info", "target=demo")
-  deployer("manage", "integrity", "target=demo")
+  deployer("manage", "integrity", "deep", "target=demo")
 
   version("1.2")
   deployer("build_and_deploy", "target=demo")

@@ -22,6 +22,7 @@ import { init } from "./commands/init.ts"
 import { LockWait, lock, unlock } from "./commands/locking.ts"
 import { insistOnIntegrity } from "./commands/manage/host.ts"
 import * as manage from "./commands/manage.ts"
+import { insistOnRepair, repair, repairPlan } from "./commands/repair.ts"
 import { jsonSchema, reports } from "./commands/reports.ts"
 import { planRollback, rollback } from "./commands/rollback.ts"
 import { insistOnStatus, status } from "./commands/status.ts"
@@ -270,6 +271,28 @@ const statusTask = Command.make("status", { target }, (options) =>
   )
 )
 
+const repairTask = Command.make(
+  "repair",
+  {
+    target,
+    plan: Options.boolean("plan").pipe(Options.withDescription("shows what would be done, and does nothing")),
+    wait,
+    yes
+  },
+  ({ plan, target }) =>
+    plan
+      ? Effect.flatMap(repairPlan({ target }), answer(reports.repair))
+      : Effect.flatMap(repair({ target }), (report) =>
+          Effect.zipRight(answer(reports.repair)(report), insistOnRepair(report))
+        )
+).pipe(
+  answering,
+  waiting,
+  Command.withDescription(
+    "Brings journal, link and folders on the target's host to agree again, after showing how. Example: deployer repair target=prod plan"
+  )
+)
+
 const sshTask = Command.make("ssh", { target }, (options) =>
   conversation("ssh", "run a command of the target's with start, stop or restart, or leave json out")(ssh(options))
 ).pipe(
@@ -420,10 +443,23 @@ const pinTask = (verb: "pin" | "unpin", run: typeof manage.pin, description: str
     )
   ).pipe(waiting, Command.withDescription(`${description} Example: deployer manage ${verb} ref=3F2A target=prod`))
 
+const adoptTask = Command.make("adopt", { target, wait, yes }, ({ target }) =>
+  Effect.flatMap(manage.adopt(target), answer(reports["manage adopt"]))
+).pipe(
+  answering,
+  waiting,
+  Command.withDescription(
+    "Makes a release of a directory that is in the place of current on a host. Example: deployer manage adopt target=prod"
+  )
+)
+
 const integrityTask = Command.make(
   "integrity",
   {
     target,
+    deep: Options.boolean("deep").pipe(
+      Options.withDescription("reads every file and hashes it again; otherwise only paths and types are compared")
+    ),
     fix: Options.boolean("fix").pipe(
       Options.withAlias("f"),
       Options.withDescription("removes what is broken; asks apart about the current release")
@@ -431,15 +467,15 @@ const integrityTask = Command.make(
     wait,
     yes
   },
-  ({ fix, target }) =>
-    Effect.flatMap(manage.integrity(target, { fix }), (report) =>
+  ({ deep, fix, target }) =>
+    Effect.flatMap(manage.integrity(target, { deep, fix }), (report) =>
       Effect.zipRight(answer(reports["manage integrity"])(report), insistOnIntegrity(report))
     )
 ).pipe(
   answering,
   waiting,
   Command.withDescription(
-    "Checks the link and every file of every release on a host. Example: deployer manage integrity target=prod"
+    "Checks the link and every release on a host. Example: deployer manage integrity deep target=prod"
   )
 )
 
@@ -453,6 +489,7 @@ const manageTask = Command.make("manage", { target: optionalTarget }, ({ target 
     linkTask,
     pinTask("pin", manage.pin, "Keeps a release on a host whatever is pruned there."),
     pinTask("unpin", manage.unpin, "Lets a release on a host be pruned again."),
+    adoptTask,
     integrityTask
   ]),
   Command.withDescription(
@@ -486,6 +523,7 @@ export const command = Command.make("deployer", {
     historyTask,
     doctorTask,
     statusTask,
+    repairTask,
     manageTask,
     lockTask,
     unlockTask,

@@ -30,10 +30,12 @@ export { Unhealthy } from "./commands/health.ts"
 export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, LockWait, lock, unlock } from "./commands/locking.ts"
+export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
 export {
   HostInfo,
   HostReleaseInfo,
   Integrity,
+  type IntegrityOptions,
   IntegrityViolated,
   Linked,
   ReleaseIsCurrent
@@ -42,6 +44,7 @@ export { Pinned } from "./commands/manage/pin.ts"
 export { Removal } from "./commands/manage/removal.ts"
 export { NameNotFound, ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
 export {
+  adopt,
   deleteFromHost,
   deleteFromStore,
   hostInfo,
@@ -56,6 +59,7 @@ export {
   storeInfo,
   unpin
 } from "./commands/manage.ts"
+export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
 /** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
 export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"
 export {
@@ -188,6 +192,7 @@ export { decodeConfig } from "./workspace/decode.ts"
 
 // The domain
 
+export { Adoption } from "./domain/Adoption.ts"
 export { Check } from "./domain/Checks.ts"
 export { Drift } from "./domain/Drift.ts"
 export { Current, DeadMan, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
@@ -197,6 +202,7 @@ export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
 export { Members } from "./domain/Members.ts"
 export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"
 export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
+export { RepairPlan, RepairStep } from "./domain/Repair.ts"
 export { SavedPlan } from "./domain/SavedPlan.ts"
 export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
 export { Unfit } from "./domain/Unfit.ts"

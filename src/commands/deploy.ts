@@ -32,7 +32,7 @@ import { Declined } from "./Declined.ts"
 import { goLive, isLiveStep, runHook } from "./goLive.ts"
 import { entries, entry, type Named } from "./journal.ts"
 import { takeLock } from "./locking.ts"
-import { refused } from "./onHost.ts"
+import { finishAdoptions, refused } from "./onHost.ts"
 import { findOrigins } from "./origins.ts"
 
 /** What to deploy where. */
@@ -112,7 +112,7 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2 = never>(
       if (before.steps.length === 0) return before
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
       for (const step of first) yield* carryOutStep(session, before, wish, step)
-      const state = yield* takeLock(session, "deploy")
+      const state = yield* finishAdoptions(session, yield* takeLock(session, "deploy"))
       const removeUnfinished = agree === undefined && (yield* askAboutUnfinished(session, state, release))
       const plan = yield* makePlan(session, state, { ...wish, removeUnfinished })
       const whole = DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })

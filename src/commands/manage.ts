@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { connect } from "./connect.ts"
+import * as adoption from "./manage/adopt.ts"
 import * as host from "./manage/host.ts"
 import * as pins from "./manage/pin.ts"
 
@@ -48,6 +49,9 @@ export const pin = on("pin", pins.pin)
 
 /** Lets a release on a target's host be pruned again. */
 export const unpin = on("unpin", pins.unpin)
+
+/** Makes a release of the directory in the place of `current` on a target's host. */
+export const adopt = on("adopt", adoption.adopt)
 
 /** Compares everything on a target's host with what was deployed; with `fix` removes what is broken. */
 export const integrity = on("integrity", host.integrity)

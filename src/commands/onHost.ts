@@ -17,6 +17,14 @@ export const look = Effect.fnUntraced(function* (session: HostSession) {
   return yield* new HostUnfit({ address: session.address, reason: "not-a-deployer-path", path: state.path })
 })
 
+/** Goes on with adoptions that were cut, and looks again where there was one. For whoever holds the lock. */
+export const finishAdoptions = Effect.fnUntraced(function* (session: HostSession, state: HostState) {
+  const cut = state.unfinished.filter(({ kind }) => kind === "adoption")
+  if (cut.length === 0) return state
+  for (const { ref } of cut) yield* session.finishAdoption(ref)
+  return yield* session.inspect
+})
+
 /** The release on a host that a ref or its beginning names; with `ids`, also the id that it has in the store it came from. */
 export const pick = (
   session: HostSession,

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { RepairPlan } from "../domain/Repair.ts"
 import { SavedPlan } from "../domain/SavedPlan.ts"
 import type { Kind } from "../terminal/Answer.ts"
 import { Anything, Failure } from "../terminal/Failure.ts"
@@ -14,10 +15,12 @@ import { DoctorReport } from "./doctor.ts"
 import { HistoryReport } from "./history.ts"
 import { InitReport } from "./init.ts"
 import { LockReport } from "./locking.ts"
+import { Adopted } from "./manage/adopt.ts"
 import { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
 import { Pinned } from "./manage/pin.ts"
 import { Removal } from "./manage/removal.ts"
 import { ReleaseInfo, StoreInfo } from "./manage/store.ts"
+import { RepairReport } from "./repair.ts"
 import { RollbackReport } from "./rollback.ts"
 import { StatusReport } from "./status.ts"
 import * as view from "./view.ts"
@@ -64,12 +67,16 @@ export const reports = {
   "manage ln": kind(Linked, view.linked),
   "manage pin": pinned,
   "manage unpin": pinned,
+  "manage adopt": kind(Adopted, view.adopted),
   "manage integrity": kind(Integrity, view.integrity),
   rollback: kind(Schema.Union(RollbackReport, SavedPlan), (report) =>
     report._tag === "SavedPlan" ? view.savedPlan(report) : view.rollbackReport(report)
   ),
   apply: kind(Schema.Union(DeployReport, RollbackReport), (report) =>
     report._tag === "DeployReport" ? view.deployReport(report) : view.rollbackReport(report)
+  ),
+  repair: kind(Schema.Union(RepairReport, RepairPlan), (report) =>
+    report._tag === "RepairPlan" ? view.repairPlan(report) : view.repairReport(report)
   ),
   history: kind(HistoryReport, view.historyReport),
   doctor: kind(DoctorReport, view.doctorReport),

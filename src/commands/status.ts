@@ -4,7 +4,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Drift, drift } from "../domain/Drift.ts"
+import { Drift, drift, remedy } from "../domain/Drift.ts"
 import { DeadMan, HostRelease, previousRelease } from "../domain/HostState.ts"
 import { Standing, standing } from "../domain/Journal.ts"
 import { Lock } from "../domain/Lock.ts"
@@ -61,14 +61,7 @@ export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
   override get message(): string {
     const { address, advice, faults, target } = this
     const count = faults.length === 1 ? "1 thing is" : `${faults.length} things are`
-    const remedies = {
-      link: `make a whole release current with deployer manage ln ref=REF target=${target}, or deploy one`,
-      move: "move away what is in place of the link, and deploy again",
-      deploy: `deploy again, or go back with deployer rollback target=${target}`,
-      remove: `remove broken releases with deployer manage integrity -f target=${target}`,
-      history: `see what was done there with deployer history target=${target}`
-    }
-    return `${count} wrong on ${address} (${faults.join("; ")}): ${advice.map((word) => remedies[word]).join("; ")}`
+    return `${count} wrong on ${address} (${faults.join("; ")}): ${advice.map((word) => remedy(word, target)).join("; ")}`
   }
 }
 

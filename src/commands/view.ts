@@ -6,6 +6,7 @@ import { lockOwner, lockState } from "../domain/Lock.ts"
 import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import { type RepairPlan, repairStepText } from "../domain/Repair.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, dateTime, duration } from "../terminal/format.ts"
@@ -18,10 +19,12 @@ import { healthLabel } from "./health.ts"
 import type { HistoryReport } from "./history.ts"
 import type { InitReport } from "./init.ts"
 import type { LockReport } from "./locking.ts"
+import type { Adopted } from "./manage/adopt.ts"
 import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
 import type { Pinned } from "./manage/pin.ts"
 import type { Removal } from "./manage/removal.ts"
 import type { ReleaseInfo, StoreInfo } from "./manage/store.ts"
+import type { RepairReport } from "./repair.ts"
 import type { DocumentSchema } from "./reports.ts"
 import type { RollbackReport } from "./rollback.ts"
 import type { StatusReport } from "./status.ts"
@@ -327,6 +330,7 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
   healthy: "live and well",
   unhealthy: "failed",
   adopted: "adopted",
+  repaired: "repaired",
   pinned: "pinned",
   unpinned: "not pinned any more",
   removed: "removed",
@@ -366,16 +370,50 @@ export const linked =
       ? `${releaseLabel(release)} is current on ${address} now; restart the application where it does not notice by itself`
       : `${releaseLabel(release)} is current on ${address} already: nothing to do`
 
+/** What became of what was in the place of the link. */
+export const adopted =
+  ({ address, adopted, release }: Adopted): View =>
+  () =>
+    adopted
+      ? `${releaseLabel(release)} is a release on ${address} now, and current leads to it`
+      : `current leads to ${releaseLabel(release)} on ${address} already: nothing to adopt`
+
+/** What a repair would do. */
+export const repairPlan =
+  ({ address, found, left, path, steps }: RepairPlan): View =>
+  () =>
+    [
+      `${address}:${path}: ${found.length === 0 ? "journal, link and folders agree" : "found"}`,
+      ...found.map((one) => `    ${one.found}`),
+      ...steps.map((step, index) => `${String(index + 1).padStart(2)}. ${repairStepText(step)}`),
+      ...left.map((one) => `    left: ${one.found}`)
+    ].join("\n")
+
+/** What a repair did. */
+export const repairReport =
+  ({ left, millis, plan: { address, path, steps } }: RepairReport): View =>
+  () => {
+    const where = `${address}:${path}`
+    const agree = left.length === 0 ? ["journal, link and folders agree"] : []
+    return steps.length === 0
+      ? [`Nothing to repair at ${where}`, ...agree].join(": ")
+      : [`Repaired ${where} in ${duration(millis)}`, ...agree].join(": ")
+  }
+
 /** What is as it was deployed, and what is not. */
 export const integrity =
-  ({ address, link, releases, removed }: Integrity): View =>
+  ({ address, deep, link, releases, removed }: Integrity): View =>
   () =>
     [
       `${address}: ${link ?? "current leads to a complete release"}`,
       ...releases.map(({ current, faults, name, ref }) => {
         const gone = removed.includes(ref) ? ", removed" : ""
         const state =
-          faults.length === 0 ? "whole" : `broken (${faults.length} ${faults.length === 1 ? "fault" : "faults"})${gone}`
+          faults.length === 0
+            ? deep
+              ? "whole"
+              : "all there"
+            : `broken (${faults.length} ${faults.length === 1 ? "fault" : "faults"})${gone}`
         return `${releaseLabel({ name, ref })}${current ? " (current)" : ""}: ${state}`
       })
     ].join("\n")

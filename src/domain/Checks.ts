@@ -110,7 +110,7 @@ const tools = ({ missingTools, path }: HostState): Check => {
 const current = ({ current, currentRelease, path }: HostState): Check => {
   switch (current._tag) {
     case "Occupied":
-      return failed("current", { reason: "current-occupied", path: `${path}/releases/current` })
+      return failed("current", { reason: "current-occupied", path: `${path}/releases/current`, has: [current.by] })
     case "Foreign":
       return ok("current", `leads to ${current.to}, which is not a release`)
     case "Linked":
@@ -128,7 +128,7 @@ const records = ({ damaged }: HostState): Check =>
     : warning(
         "records",
         `that of ${damaged.map(({ detail, ref }) => `${shortRef(ref)} (${detail})`).join(", ")} cannot be read`,
-        "deploy that release again, or remove it with deployer manage integrity -f"
+        "write it anew, or remove that release, with deployer repair; or deploy it again"
       )
 
 const space = ({ freeBytes, path }: HostState, needs: Needs | undefined): Check => {

@@ -2,7 +2,7 @@
  * Where the journal, the link, and the folders of a host contradict each other, and what was left in the middle. Pure.
  */
 import * as Schema from "effect/Schema"
-import type { HostState } from "./HostState.ts"
+import type { Current, HostState } from "./HostState.ts"
 import { isSettled, type JournalEntry, journalTail, lastLink, notRemoved, standing } from "./Journal.ts"
 import { staleAfterSeconds } from "./Lock.ts"
 import { duration } from "./Quantity.ts"
@@ -21,7 +21,7 @@ export class Drift extends Schema.Class<Drift>("Drift")({
     "gone",
     /** The record of a release cannot be read. */
     "damaged",
-    /** A deployment did not finish. */
+    /** A deployment or an adoption did not finish. */
     "unfinished",
     /** A dead-man's switch should have acted by now. */
     "overdue",
@@ -34,9 +34,27 @@ export class Drift extends Schema.Class<Drift>("Drift")({
   ref: Schema.optional(Ref),
   /** What was found, in words. */
   found: Schema.String,
-  /** What to do: link a release, move away what is in the way, deploy again, remove what is broken, or see what was done. */
-  advice: Schema.Literal("link", "move", "deploy", "remove", "history")
+  /** What to do: `remedy` says it in words. */
+  advice: Schema.Literal("repair", "adopt", "link", "move", "deploy", "remove")
 }) {}
+
+/** What to do about something that is not as it should be; `target` is a key. */
+export const remedy = (advice: Drift["advice"], target: string): string => {
+  switch (advice) {
+    case "repair":
+      return `bring it in order with deployer repair target=${target}`
+    case "adopt":
+      return `make a release of what is in the place of the link with deployer manage adopt target=${target}, or move it away and deploy again`
+    case "link":
+      return `make a whole release current with deployer manage ln ref=REF target=${target}, or deploy one`
+    case "move":
+      return "move away what is in the place of the link, and deploy again"
+    case "deploy":
+      return `deploy again, or go back with deployer rollback target=${target}`
+    case "remove":
+      return `remove broken releases with deployer manage integrity -f target=${target}`
+  }
+}
 
 type Facts = readonly [found: string, ref?: string]
 
@@ -64,21 +82,37 @@ export const linkFault = ({
 
 /** All of it, the gravest first. */
 export const drift = (state: HostState): ReadonlyArray<Drift> => [
-  ...made("link", state.current._tag === "Occupied" ? "move" : "link", link(state)),
-  ...made("overdue", "deploy", overdue(state)),
+  ...made("link", linkAdvice(state), link(state)),
+  ...made("overdue", "repair", overdue(state)),
   ...(isBusy(state)
     ? []
-    : [...made("unhealthy", "deploy", unhealthy(state)), ...made("unsettled", "deploy", unsettled(state))]),
-  ...made("journal", "history", otherInJournal(state)),
+    : [...made("unhealthy", "deploy", unhealthy(state)), ...made("unsettled", "repair", unsettled(state))]),
+  ...made("journal", "repair", otherInJournal(state)),
   ...made(
     "gone",
-    "history",
+    "repair",
     gone(state).map(({ name, ref }) => [`${name} ${shortRef(ref)} was live and healthy, and its folder is gone`, ref])
   ),
-  ...(isBusy(state) ? [] : made("unfinished", "deploy", unfinished(state))),
-  ...made("damaged", "remove", damaged(state)),
-  ...made("torn", "history", torn(state))
+  ...(isBusy(state) ? [] : made("unfinished", "repair", unfinished(state))),
+  ...made("damaged", "repair", damaged(state)),
+  ...made("torn", "repair", torn(state))
 ]
+
+/** What to do about what is in the place of the link. */
+export const occupiedAdvice = ({ by }: Extract<Current, { readonly _tag: "Occupied" }>): Drift["advice"] =>
+  by === "directory" ? "adopt" : "move"
+
+const linkAdvice = ({ current, journal }: HostState): Drift["advice"] => {
+  if (current._tag === "Occupied") return occupiedAdvice(current)
+  // A link of somebody else's is theirs for as long as nothing of ours was live.
+  return current._tag === "Foreign" && toldLive(journal) === undefined ? "link" : "repair"
+}
+
+/** The release that the journal says is live. */
+export const toldLive = (journal: ReadonlyArray<JournalEntry>): JournalEntry["release"] => {
+  const last = lastLink(journal)
+  return last?.event === "unlinked" ? undefined : last?.release
+}
 
 /** Somebody works on it right now: what is unfinished is theirs. */
 const isBusy = ({ lock }: HostState): boolean =>
@@ -86,7 +120,7 @@ const isBusy = ({ lock }: HostState): boolean =>
 
 /** Whether the journal says that some release is live, though there is no link at all. */
 const isMissing = ({ current, journal }: HostState): boolean =>
-  current._tag === "Absent" && lastLink(journal)?.release !== undefined && lastLink(journal)?.event !== "unlinked"
+  current._tag === "Absent" && toldLive(journal) !== undefined
 
 const link = (state: HostState): ReadonlyArray<Facts> => {
   const fault = linkFault(state)
@@ -118,10 +152,7 @@ const unsettled = ({ currentRelease, journal }: HostState): ReadonlyArray<Facts>
         ]
       ]
 
-const journalTells = (journal: ReadonlyArray<JournalEntry>, ref: string): boolean => {
-  const last = lastLink(journal)
-  return last?.event !== "unlinked" && last?.release?.ref === ref
-}
+const journalTells = (journal: ReadonlyArray<JournalEntry>, ref: string): boolean => toldLive(journal)?.ref === ref
 
 const otherInJournal = ({ current, journal, torn }: HostState): ReadonlyArray<Facts> => {
   if (current._tag !== "Linked" || journalTells(journal, current.ref)) return []
@@ -150,11 +181,13 @@ export const gone = ({
 
 const unfinished = ({ current, unfinished }: HostState): ReadonlyArray<Facts> =>
   unfinished
-    .filter(({ kind, ref }) => kind === "upload" || current._tag !== "Linked" || current.ref !== ref)
+    .filter(({ kind, ref }) => kind !== "release" || current._tag !== "Linked" || current.ref !== ref)
     .map(({ kind, ref }) => [
       kind === "upload"
         ? `an upload of ${shortRef(ref)} did not finish`
-        : `${shortRef(ref)} was unpacked, and its deployment did not finish`,
+        : kind === "adoption"
+          ? `the adoption of ${shortRef(ref)} did not finish`
+          : `${shortRef(ref)} was unpacked, and its deployment did not finish`,
       ref
     ])
 

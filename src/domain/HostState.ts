@@ -39,9 +39,9 @@ export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({
   ref: Ref,
   /**
    * `upload`: a staging folder with a tarball that may be incomplete; `release`: unpacked and named, but not recorded;
-   * `damaged`: recorded, but the record cannot be read.
+   * `damaged`: recorded, but the record cannot be read; `adoption`: a directory that was being made a release.
    */
-  kind: Schema.Literal("upload", "release", "damaged"),
+  kind: Schema.Literal("upload", "release", "damaged", "adoption"),
   /** Bytes that have arrived; 0 for a release. */
   received: Schema.NonNegativeInt,
   /** Of what, so that it can be gone on with; absent where nobody knows. */
@@ -135,7 +135,10 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   lock: Schema.optional(Lock),
   /** The last 500 entries, oldest first. */
   journal: Schema.optionalWith(Schema.Array(JournalEntry), { default: () => [] }),
-  /** Lines of the journal, among the last 500, that are none of ours: the torn end of a full disk, or a foreign hand. */
+  /**
+   * Lines of the journal, among the last 500 and since the last repair, that are none of ours: the torn end of a full disk, or a
+   * foreign hand.
+   */
   torn: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
   /** A release that the host goes back from by itself unless its deployment is confirmed. */
   armed: Schema.optional(DeadMan)
@@ -187,6 +190,10 @@ export const inOrder = (state: HostState): ReadonlyArray<HostRelease> => {
   )
 }
 
+/** A host may hold any number: none of them may end in a number that cannot be written. */
+export const nextSerial = ({ releases }: Pick<HostState, "releases">): number =>
+  Math.min(releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1, Number.MAX_SAFE_INTEGER)
+
 /** The host's record of a stored release. */
 export const recordOf = (release: Release, state: HostState, deployedAt: typeof Schema.DateTimeUtc.Type): HostRelease =>
   HostRelease.make({
@@ -197,11 +204,7 @@ export const recordOf = (release: Release, state: HostState, deployedAt: typeof 
     tags: release.tags.filter((tag) => tag !== latest),
     createdAt: release.createdAt,
     deployedAt,
-    // A host may hold any number: none of them may end in a number that cannot be written.
-    serial: Math.min(
-      state.releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1,
-      Number.MAX_SAFE_INTEGER
-    ),
+    serial: nextSerial(state),
     id: release.id,
     ...(Schema.is(Commit)(release.metadata.commit) ? { commit: release.metadata.commit } : {})
   })

@@ -22,6 +22,8 @@ export const JournalEvent = Schema.Literal(
   "unhealthy",
   /** What was in `current` before deployer came is a release by now. */
   "adopted",
+  /** Journal, link and folders were brought to agree again: lines before this that cannot be read count no more. */
+  "repaired",
   /** It is kept whatever is pruned. */
   "pinned",
   "unpinned",

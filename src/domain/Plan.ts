@@ -117,6 +117,7 @@ export const unfinishedOthers = (state: HostState, release: Pick<Release, "ref">
   state.unfinished.filter(
     (unfinished) =>
       unfinished.ref !== release.ref &&
+      unfinished.kind !== "adoption" &&
       !isNeedless(state, unfinished) &&
       !(unfinished.kind === "release" && isLinked(state, unfinished.ref))
   )

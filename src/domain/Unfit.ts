@@ -28,7 +28,7 @@ export const unfitFields = {
   free: Schema.optional(Schema.Number),
   /** What the release was built for: machines for `wrong-machine`, dynamic loaders for `no-loader`. */
   wants: Schema.optional(Schema.Array(Schema.String)),
-  /** What the host has of these; for `no-links` the kind of its file system. */
+  /** What the host has of these; for `no-links` the kind of its file system, for `current-occupied` what it is where that is known. */
   has: Schema.optional(Schema.Array(Schema.String))
 }
 
@@ -76,8 +76,11 @@ export const unfitText = (
       }
     case "current-occupied":
       return {
-        found: `${where} is not a link but a file or directory that deployer did not make, so nothing can be switched`,
-        advice: "move it away and deploy again"
+        found: `${where} is not a link but a ${has?.[0] ?? "file or directory"} that deployer did not make, so nothing can be switched`,
+        advice:
+          has?.[0] === "file"
+            ? "move it away and deploy again"
+            : "make a release of the directory with deployer manage adopt, or move it away, and deploy again"
       }
     case "missing-tools": {
       const names = tools.map((tool) => packages[tool]).join(" ")

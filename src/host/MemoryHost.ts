@@ -37,6 +37,8 @@ export type MemoryStep =
   | "deactivate"
   | "arm"
   | "confirm"
+  | "survey"
+  | "adopt"
   | "remove"
   | "discard"
   | "verify"
@@ -410,9 +412,11 @@ const see: Answer = (question) => {
       .filter((line) => line !== "")
       .slice(-journalTail)
       .map((line) => (/^\{.*\}$/.test(line) ? `journal ${line}` : "torn")),
-    ...refsIn(question, "deployer_").map((ref) => {
+    ...refsIn(question, "deployer_").flatMap((ref) => {
       const file = `${releases}/deployer_${ref}/.deployer_release.json`
-      if (host.files.node(file) === undefined) return `unrecorded ${ref}`
+      if (host.files.node(file) === undefined) {
+        return isDirectory(host, `${releases}/.adopting_${ref}`) ? [] : `unrecorded ${ref}`
+      }
       const text = realFile(host, file) ? host.files.read(file) : undefined
       if (text === undefined) return `damaged ${ref} it is not a file that can be read`
       if (text === "") return `damaged ${ref} it is empty`
@@ -426,7 +430,8 @@ const see: Answer = (question) => {
       const received = host.files.bytes(`${stage}/release.tar.gz`)?.length ?? 0
       const stream = firstLine(host.files.read(`${stage}/stream`)) || "-"
       return `upload ${ref} ${received} ${stream} ${firstLine(host.files.read(`${stage}/note`))}`
-    })
+    }),
+    ...refsIn(question, ".adopting_").map((ref) => `adopting ${ref}`)
   ]
 }
 
@@ -744,9 +749,83 @@ const discard: Answer = (question) => {
   if (kind === "release" && host.files.node(`${folder}/.deployer_release.json`) !== undefined) {
     return [`fail deployer_${ref} is complete by now`]
   }
+  if (host.files.node(`${releases}/.adopting_${ref}`) !== undefined) return [`fail deployer_${ref} is being adopted`]
   if (isCurrent(question, ref)) return [`fail deployer_${ref} is current`]
   host.files.remove(folder)
   return []
+}
+
+// Adoptions: the same folders and files as on a real host.
+
+const survey: Answer = (question) => {
+  const { args, host, releases } = question
+  const { files } = host
+  const [name = ""] = args
+  const current = files.node(`${releases}/current`)
+  if (current === undefined || current._tag === "Link") return ["fail there is no directory in the place of current"]
+  if (current._tag === "File") return [`unfit current-occupied ${releases}/current`]
+  if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name)) return ["fail that is no name of a release"]
+  const below = files.below(`${releases}/current`)
+  const odd = below.filter(([path]) => path.includes("\n"))
+  if (odd.length > 0) return ["fail a path in current has a line break, which a manifest cannot hold: rename it"]
+  const isNested =
+    files.names(`${releases}/current`).join("\n") === name && realDirectory(host, `${releases}/current/${name}`)
+  const entries = below
+    .map(([path, node]) => [isNested ? path : `${name}/${path}`, node] as const)
+    .toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  const lines = [
+    ...(isNested ? [] : [`dir ./${name}`]),
+    ...entries.flatMap(([path, node]) => (node._tag === "Directory" ? [`dir ./${path}`] : [])),
+    ...entries.flatMap(([path, node]) => (node._tag === "Link" ? [`link ./${path}`, `to ${node.to}`] : [])),
+    ...entries.flatMap(([path, node]) => (node._tag === "File" ? [`${sha256(node.content)}  ./${path}`] : []))
+  ]
+  const manifest = new TextEncoder().encode(`${[...lines, `end ${lines.length}`].join("\n")}\n`)
+  const digest = sha256(manifest)
+  const ref = digest.slice(0, 32).toUpperCase()
+  files.remove(`${releases}/.adopting_${ref}`)
+  files.write(`${releases}/.adopting_${ref}/manifest`, manifest)
+  const contents = entries.flatMap(([, node]) => (node._tag === "File" ? [node.content.length] : []))
+  const bytes = contents.reduce((total, length) => total + length, 0)
+  return [`adoption ${ref} ${digest} ${isNested ? "nested" : "whole"} ${contents.length} ${bytes}`]
+}
+
+const adopt: Answer = (question) => {
+  const { args, entries, host, releases } = question
+  const { files } = host
+  const [ref = "", layout = "", name = "", record = ""] = args
+  const mark = `${releases}/.adopting_${ref}`
+  const folder = `${releases}/deployer_${ref}`
+  const current = `${releases}/current`
+  if (!realDirectory(host, mark)) return [`fail there is nothing of an adoption of ${ref}: begin anew`]
+  const isBare = () => {
+    if (realDirectory(host, folder) && files.names(folder).length === 0) files.remove(folder)
+    return files.node(folder) === undefined
+  }
+  const there = files.node(current)
+  if (layout !== "") {
+    if (there?._tag !== "Directory") return ["fail there is no directory in the place of current any more"]
+    if (!isBare()) {
+      return [
+        `fail there is deployer_${ref} already, a release of the same files: move current away and make that one current`
+      ]
+    }
+    files.write(`${mark}/record`, `${record}\n`)
+    files.write(`${mark}/entries`, `${entries}\n`)
+    if (layout === "whole") files.makeDirectory(folder)
+    files.rename(current, layout === "whole" ? `${folder}/${name}` : folder)
+    files.link(current, `deployer_${ref}`)
+  } else if (isBare()) {
+    files.remove(mark)
+    return []
+  } else if (there === undefined) files.link(current, `deployer_${ref}`)
+  else if (there._tag !== "Link") {
+    return [`fail both ${current} and ${folder} hold something: look which of them is whole, and move the other away`]
+  }
+  const noted = files.readLink(current) === `deployer_${ref}` ? (files.read(`${mark}/entries`) ?? "").trimEnd() : ""
+  if (files.node(`${mark}/manifest`) !== undefined) files.rename(`${mark}/manifest`, `${folder}/.deployer_manifest`)
+  if (files.node(`${mark}/record`) !== undefined) files.rename(`${mark}/record`, `${folder}/.deployer_release.json`)
+  files.remove(mark)
+  return note({ ...question, entries: noted })
 }
 
 const verify: Answer = ({ args: [depth, ...refs], host, releases }) =>
@@ -892,6 +971,8 @@ const guardedScripts: ReadonlySet<string> = new Set([
   scripts.deactivate,
   scripts.arm,
   scripts.note,
+  scripts.survey,
+  scripts.adopt,
   scripts.remove,
   scripts.discard
 ])
@@ -915,6 +996,8 @@ const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<stri
   [scripts.deactivate, ["deactivate", within(deactivate)]],
   [scripts.arm, ["arm", () => []]],
   [scripts.confirm, ["confirm", confirm]],
+  [scripts.survey, ["survey", within(survey)]],
+  [scripts.adopt, ["adopt", within(adopt)]],
   [scripts.remove, ["remove", within(remove)]],
   [scripts.discard, ["discard", within(discard)]],
   [scripts.verify, ["verify", within(verify)]],

@@ -7,6 +7,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Adoption } from "../domain/Adoption.ts"
 import type { Differences, Origin } from "../domain/Differences.ts"
 import type { HostRelease, HostState, Unfinished } from "../domain/HostState.ts"
 import type { JournalEntry } from "../domain/Journal.ts"
@@ -341,6 +342,15 @@ export interface HostSession {
   }) => Effect.Effect<string, StepFailure>
   /** Disarms it; `false` where it was too late. To be asked over a new connection; the answer stays the same. */
   readonly confirm: (armed: string, entries?: Entries) => Effect.Effect<boolean, StepFailure>
+  /**
+   * Looks at the directory in the place of `current`: a manifest of it is made and kept on the host. `HostUnfit` where it is none. What
+   * is neither file, directory nor link is passed over.
+   */
+  readonly survey: (name: string) => Effect.Effect<Adoption, StepFailure | HostUnfit>
+  /** Makes a release of what was looked at, and `current` a link to it. Between two renames there is no `current`. */
+  readonly adopt: (adoption: Adoption, record: HostRelease, entries?: Entries) => Effect.Effect<void, StepFailure>
+  /** Finishes an adoption that was cut, or forgets it where nothing was moved yet. */
+  readonly finishAdoption: (ref: string) => Effect.Effect<void, StepFailure>
   /** Removes releases with all their files. Never the current one nor one that the host may go back to: it is left, and that is a failure. */
   readonly remove: (refs: ReadonlyArray<string>, entries?: Entries) => Effect.Effect<void, StepFailure>
   /** Removes what an unfinished deployment left. A folder that `current` leads to is left, and that is a failure. */

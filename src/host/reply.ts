@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { Adoption } from "../domain/Adoption.ts"
 import {
   Base,
   type Current,
@@ -89,17 +90,40 @@ export const done = (stdout: string): Decoded<void> =>
 
 const UnfitReason = Schema.Literal("not-a-directory", "not-writable", "current-occupied")
 
+/** Why nothing can be done somewhere. */
+interface Unfitness {
+  readonly reason: typeof UnfitReason.Type
+  readonly path: string
+}
+
+const unfitnessOf = (line: Line): Decoded<Unfitness> => {
+  const [reason = "", ...path] = line.rest.split(" ")
+  return line.word === "unfit" && Schema.is(UnfitReason)(reason)
+    ? Either.right({ reason, path: clean(path.join(" "), 4096) })
+    : unexpected(line)
+}
+
 /** Done, or why nothing can be done there. */
-export const fitness = (
-  stdout: string
-): Decoded<{ readonly reason: typeof UnfitReason.Type; readonly path: string } | undefined> =>
-  Either.flatMap(lines(stdout), (read) => {
-    const [line] = read
+export const fitness = (stdout: string): Decoded<Unfitness | undefined> =>
+  Either.flatMap(lines(stdout), ([line, ...more]) => {
     if (line === undefined) return Either.right(undefined)
-    const [reason = "", ...path] = line.rest.split(" ")
-    return read.length === 1 && line.word === "unfit" && Schema.is(UnfitReason)(reason)
-      ? Either.right({ reason, path: clean(path.join(" "), 4096) })
-      : unexpected(line)
+    return more.length === 0 ? unfitnessOf(line) : unexpected(line)
+  })
+
+/** What stands in the place of `current`, or why it cannot become a release. */
+export const survey = (stdout: string): Decoded<Either.Either<Adoption, Unfitness>> =>
+  Either.flatMap(lines(stdout), ([line, ...more]): Decoded<Either.Either<Adoption, Unfitness>> => {
+    if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
+    if (line.word !== "adoption") return Either.map(unfitnessOf(line), (fault) => Either.left(fault))
+    const parts = /^([0-9A-F]{32}) ([0-9a-f]{64}) (whole|nested) ([0-9]{1,15}) ([0-9]{1,15})$/.exec(line.rest)
+    const [, ref = "", sha256 = "", layout, files, bytes] = parts ?? []
+    return parts === null
+      ? unexpected(line)
+      : Either.right(
+          Either.right(
+            Adoption.make({ ref, sha256, nested: layout === "nested", files: Number(files), bytes: Number(bytes) })
+          )
+        )
   })
 
 /** The paths that arrived damaged; none where all is well. */
@@ -308,6 +332,8 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       word === "journal" ? [Option.getOrUndefined(decodeEntry(rest))] : word === "torn" ? [undefined] : []
     )
     const journal = entries.filter((entry) => entry !== undefined)
+    const repaired = entries.findLastIndex((entry) => entry?.event === "repaired")
+    const torn = entries.slice(repaired + 1).filter((entry) => entry === undefined)
 
     const releases: Array<typeof HostReleaseJson.Type> = []
     const unfinished: Array<Unfinished> = []
@@ -316,6 +342,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     const loaders: Array<string> = []
     const folders = new Set<string>()
     const stagings = new Set<string>()
+    const adoptions = new Set<string>()
     const once = (seen: Set<string>, ref: string): Decoded<void> =>
       seen.has(ref) ? invalid(answer, `it names ${ref} twice`) : Either.right(void seen.add(ref))
     for (const line of read) {
@@ -357,6 +384,12 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
               ...(note === "" ? {} : { note })
             })
           )
+          break
+        }
+        case "adopting": {
+          const { ref } = yield* withRef(line)
+          yield* once(adoptions, ref)
+          unfinished.push(Unfinished.make({ ref, kind: "adoption", received: 0 }))
           break
         }
         case "lacks": {
@@ -408,7 +441,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       ...(clock === undefined ? {} : { clock }),
       ...lock,
       journal,
-      torn: entries.length - journal.length,
+      torn: torn.length,
       ...armed
     })
   })

@@ -80,6 +80,7 @@ is_ref() {
   [ "\${#1}" -eq 32 ] || return 1
   case "$1" in *[!0-9A-F]*) return 1 ;; esac
 }
+is_trash() { trash_ref=\${1##*.trash_} && is_ref "\${trash_ref%%_*}"; }
 real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
@@ -410,7 +411,8 @@ for folder in deployer_*; do
   is_ref "$ref" && real_dir "$folder" || continue
   file=$folder/.deployer_release.json
   if [ ! -e "$file" ] && [ ! -L "$file" ]; then
-    say "unrecorded $ref"
+    # Where it is being adopted, the folder is none that a deployment left.
+    [ -d ".adopting_$ref" ] || say "unrecorded $ref"
     continue
   fi
   case "$nl$big$nl" in *"$nl./$file$nl"*) say "damaged $ref it is larger than 64 KiB"; continue ;; esac
@@ -429,6 +431,10 @@ for folder in .staging_*; do
   real_file "$folder/note" && [ -r "$folder/note" ] && IFS= read -r note < "$folder/note"
   real_file "$folder/stream" && [ -r "$folder/stream" ] && IFS= read -r stream < "$folder/stream"
   say "upload $ref $received \${stream:--} $note"
+done
+for folder in .adopting_*; do
+  ref=\${folder#.adopting_}
+  is_ref "$ref" && real_dir "$folder" && say "adopting $ref"
 done
 }
 `
@@ -753,7 +759,7 @@ for ref; do
   if [ -e "deployer_$ref" ] || [ -L "deployer_$ref" ]; then drop "deployer_$ref" "$ref"; fi
 done
 for trash in .trash_*; do
-  [ -e "$trash" ] || continue
+  [ -e "$trash" ] && is_trash "$trash" || continue
   err=$(wipe "$trash" 2>&1) || fail "$err"
 done
 note
@@ -769,6 +775,7 @@ if [ "$3" = upload ]; then
   fi
 elif [ -d "deployer_$2" ]; then
   [ "$3" = release ] && [ -e "deployer_$2/.deployer_release.json" ] && fail "deployer_$2 is complete by now"
+  [ -e ".adopting_$2" ] && fail "deployer_$2 is being adopted"
   is_current "$2" && fail "deployer_$2 is current"
   drop "deployer_$2" "$2"
 fi
@@ -881,9 +888,12 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
 # What would be renamed or linked: so whoever had the lock before does not get through with it any more.
-rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$releases"/.current.* "$releases"/deployer_*/.deployer_release.json.*
-for trash in "$releases"/.trash_*; do
-  [ ! -e "$trash" ] || wipe "$trash"
+rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$releases"/deployer_*/.deployer_release.json.*
+for link in "$releases"/.current.*; do
+  if [ -L "$link" ] && number "\${link##*.}"; then rm -f "$link"; fi
+done
+for trash in "$releases"/.trash_* "$releases"/.adopting.*; do
+  if [ -e "$trash" ] && { is_trash "$trash" || number "\${trash##*.adopting.}"; }; then wipe "$trash"; fi
 done
 [ "$4 $before" = "taken free" ] || note
 say "token $mine"
@@ -901,6 +911,132 @@ if [ "$token" -eq "$mine" ] && [ "$state" = taken ]; then
     # On a full disk: a lock that never gave a sign of life is as good as free.
     rm -f "$base/config/.lock.$$" "$base/config/beat.$mine"
 fi
+`
+
+/**
+ * Looks at the directory in the place of `current` and writes its manifest: `$1` path, `$2` the release's name. The manifest waits in
+ * `.adopting_<REF>/`; `adopt` goes on there. The ref is the beginning of the manifest's SHA-256. Sockets and the like are not listed.
+ */
+export const survey = `${prelude}${guarded}${tools}${sums}${enter}
+[ ! -L current ] && [ -e current ] || fail "there is no directory in the place of current"
+if [ ! -d current ]; then
+  say "unfit current-occupied $releases/current"
+  finish
+fi
+# It becomes part of a program for sed.
+case "$2" in "" | [.-]* | *[!A-Za-z0-9._-]*) fail "that is no name of a release" ;; esac
+new=$releases/.adopting.$$
+err=$(rm -rf "$new" 2>&1 && mkdir "$new" 2>&1) || fail "$err"
+abort() { wipe "$new"; fail "$1"; }
+layout=whole
+[ "$(ls -A current)" = "$2" ] && real_dir "current/$2" && layout=nested
+cd current || abort "$releases/current cannot be entered"
+odd=$(find . -name "*$nl*" 2>/dev/null | tr "\\n" " ")
+[ -z "$odd" ] || abort "a path in current has a line break, which a manifest cannot hold: rename it (\${odd% })"
+bs=$(printf "\\134") cr=$(printf "\\r")
+listed() { find . "$@" > "$new/list" 2> "$new/err" && sort "$new/list" > "$new/sorted" || abort "$(cat "$new/err")"; }
+listed -type d
+if [ "$layout" = nested ]; then sed -n "s/^[.]./dir &/p" "$new/sorted"; else sed "s/^/dir /" "$new/sorted"; fi > "$new/manifest"
+listed -type l
+while IFS= read -r path; do
+  to=$(link_of "$path")
+  case "$to" in *"$nl"*) abort "the link $path in current has a line break in its text, which a manifest cannot hold" ;; esac
+  printf "link %s\\nto %s\\n" "$path" "$to"
+done < "$new/sorted" >> "$new/manifest"
+listed -type f
+files=$(wc -l < "$new/sorted")
+# The tools write names with backslashes and carriage returns in ways of their own.
+case "$summer" in
+  sha256sum) find . -type f ! -path "*$bs$bs*" ! -path "*$cr*" -exec sha256sum {} + ;;
+  shasum) find . -type f ! -path "*$bs$bs*" ! -path "*$cr*" -exec shasum -a 256 {} + ;;
+esac > "$new/sums" 2> "$new/err" || abort "$(cat "$new/err")"
+while IFS= read -r path; do
+  case "$summer $path" in openssl* | *"$bs"* | *"$cr"*) printf "%s  %s\\n" "$(sum "$path")" "$path" ;; esac
+done < "$new/sorted" >> "$new/sums"
+file_lines "$new/sums" | sort -k 2 > "$new/list"
+[ "$(wc -l < "$new/list")" -eq "$files" ] || abort "the files in current change while they are read, or cannot be read: try again"
+cat "$new/list" >> "$new/manifest"
+bytes=$(find . -type f -exec wc -c {} + | {
+  total=0
+  while read -r size path; do
+    case "$path" in ./*) total=$((total + size)) ;; esac
+  done
+  printf "%s" "$total"
+})
+cd ..
+if [ "$layout" = whole ]; then
+  sed -e "s|^dir [.]|dir ./$2|" -e "s|^link [.]|link ./$2|" -e "s|^\\([0-9a-f]\\{64\\}  \\)[.]|\\1./$2|" "$new/manifest" > "$new/list" &&
+    mv "$new/list" "$new/manifest"
+fi
+lines=$(wc -l < "$new/manifest")
+say "end $((lines))" >> "$new/manifest"
+digest=$(sum "$new/manifest")
+ref=$(printf "%.32s" "$digest" | tr "a-f" "A-F")
+is_ref "$ref" || abort "the manifest of current could not be hashed"
+guard
+err=$(rm -f "$new/list" "$new/sorted" "$new/sums" "$new/err" 2>&1 && wipe ".adopting_$ref" 2>&1 && mv "$new" ".adopting_$ref" 2>&1) ||
+  abort "$err"
+say "adoption $ref $digest $layout $((files)) $bytes"
+finish
+`
+
+/**
+ * Makes a release of the directory in the place of `current`. `$1` path, `$2` the ref that `survey` found, `$3` the layout that it found, or
+ * nothing: then only what was cut is finished, `$4` the release's name, `$5` its record. What is to be written is written beside it first,
+ * and the link is made: then two renames are all, and whoever finds the content moved can finish it.
+ */
+export const adopt = `${prelude}${guarded}${tools}${enter}
+mark=.adopting_$2 folder=deployer_$2 link=.current.$$
+real_dir "$mark" || fail "there is nothing of an adoption of $2: begin anew"
+bare() { rmdir "$folder" 2>/dev/null; [ ! -e "$folder" ] && [ ! -L "$folder" ]; }
+forget() { err=$(rm -f "$link" 2>&1 && wipe "$mark" 2>&1) || fail "$err"; }
+flag=-T
+if ! { : > "$mark/a" && mv -T "$mark/a" "$mark/b"; } 2>/dev/null; then flag=; fi
+rm -f "$mark/a" "$mark/b"
+make_link() { err=$(rm -f "$link" 2>&1 && ln -s "$folder" "$link" 2>&1) || fail "$err"; }
+if [ -n "$3" ]; then
+  real_dir current || fail "there is no directory in the place of current any more"
+  [ -w current ] || fail "$releases/current cannot be written by this user"
+  bare || fail "there is $folder already, a release of the same files: move current away and make that one current"
+  err=$({ say "$5" | cat > "$mark/record" && say "$entries" | cat > "$mark/entries"; } 2>&1) || fail "$err"
+  content=$folder
+  if [ "$3" = whole ]; then
+    err=$(mkdir "$folder" 2>&1) || fail "$err"
+    content=$folder/$4
+  fi
+  make_link
+  trap "" HUP INT TERM PIPE
+  guard
+  if ! err=$(mv $flag current/ "$content" 2>&1 && mv $flag "$link" current 2>&1); then
+    guard
+    [ -e current ] || [ -L current ] || mv $flag "$content" current
+    bare
+    forget
+    fail "$err"
+  fi
+elif [ -L current ]; then
+  if bare; then forget; finish; fi
+elif bare; then
+  forget
+  finish
+elif [ -e current ]; then
+  fail "both $releases/current and $releases/$folder hold something: look which of them is whole, and move the other away"
+else
+  make_link
+  guard
+  err=$(mv $flag "$link" current 2>&1) || fail "$err"
+fi
+entries=
+[ "$(link_of current)" != "$folder" ] || [ ! -s "$mark/entries" ] || entries=$(cat "$mark/entries")
+for name in manifest release.json; do
+  from=$mark/$name
+  [ "$name" = manifest ] || from=$mark/record
+  guard
+  [ ! -e "$from" ] || err=$(mv -f "$from" "$folder/.deployer_$name" 2>&1) || fail "$err"
+done
+note
+forget
+finish
 `
 
 /** Gives a lock back that may be somebody else's. `$1` path, `$2` its token, `$3` entries for the journal. */

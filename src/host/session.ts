@@ -307,6 +307,23 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         Reply.confirmation
       )
     ),
+    survey: Effect.fn("RemoteHost.survey")((name) =>
+      Effect.flatMap(
+        change({ step: "look at what is in the place of current", script: scripts.survey, args: [name] }, Reply.survey),
+        Either.match({
+          onLeft: (fault) => Effect.fail(new HostUnfit({ address, ...fault, tools: [] })),
+          onRight: Effect.succeed
+        })
+      )
+    ),
+    adopt: Effect.fn("RemoteHost.adopt")(function* ({ nested, ref }, release, entries) {
+      const step = "adopt what is in the place of current"
+      const args = [ref, nested ? "nested" : "whole", release.name, yield* recordLine(step, release)]
+      yield* change({ step, script: scripts.adopt, args, entries }, Reply.done)
+    }),
+    finishAdoption: Effect.fn("RemoteHost.finishAdoption")((ref) =>
+      change({ step: "finish an adoption", script: scripts.adopt, args: [ref, "", "", ""] }, Reply.done)
+    ),
     remove: Effect.fn("RemoteHost.remove")((refs, entries) =>
       refs.length === 0
         ? Effect.void

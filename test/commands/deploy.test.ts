@@ -264,12 +264,12 @@ describe("deploy", () => {
       [
         "a directory at current",
         (host) => host.files.makeDirectory(`${prodPath}/releases/current`),
-        "/srv/my_app/releases/current on deploy@host.test is not a link but a file or directory that deployer did not make"
+        "/srv/my_app/releases/current on deploy@host.test is not a link but a directory that deployer did not make, so nothing can be switched: make a release of the directory with deployer manage adopt"
       ],
       [
         "a file at current",
         (host) => host.files.write(`${prodPath}/releases/current`, ""),
-        "is not a link but a file or directory"
+        "is not a link but a file that deployer did not make, so nothing can be switched: move it away and deploy again"
       ],
       [
         "no tar and no hash program",

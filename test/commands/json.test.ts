@@ -56,6 +56,13 @@ const unlinked = Effect.gen(function* () {
   host.files.remove(`${prodPath}/releases/current`)
 })
 
+const occupied = Effect.gen(function* () {
+  yield* deployed
+  const host = yield* hostNamed()
+  host.files.remove(`${prodPath}/releases/current`)
+  host.files.write(`${prodPath}/releases/current/index.html`, "theirs")
+})
+
 const full = Effect.gen(function* () {
   yield* run("build target=prod")
   const host = yield* hostNamed()
@@ -173,7 +180,24 @@ const cases: Readonly<
   },
   "manage integrity": {
     well: { Integrity: { before: both, line: "manage integrity target=prod" } },
-    badly: { IntegrityViolated: { before: broken, line: "manage integrity target=prod", status: 1 } }
+    badly: { IntegrityViolated: { before: broken, line: "manage integrity deep target=prod", status: 1 } }
+  },
+  "manage adopt": {
+    well: { Adopted: { before: occupied, line: "manage adopt target=prod yes" } },
+    badly: {
+      NothingToAdopt: { before: unlinked, line: "manage adopt target=prod yes", status: 1 },
+      PromptUnavailable: { before: occupied, line: "manage adopt target=prod", status: 3 }
+    }
+  },
+  repair: {
+    well: {
+      RepairReport: { before: unlinked, line: "repair target=prod yes" },
+      RepairPlan: { before: unlinked, line: "repair target=prod plan" }
+    },
+    badly: {
+      RepairIncomplete: { before: occupied, line: "repair target=prod yes", status: 1 },
+      PromptUnavailable: { before: unlinked, line: "repair target=prod", status: 3 }
+    }
   },
   lock: {
     well: { LockReport: { before: deployed, line: "lock target=prod reason=moving" } },
@@ -292,7 +316,9 @@ describe("json", () => {
   it.scoped("tells what there was to report before a failure", () =>
     Effect.gen(function* () {
       yield* broken
-      const integrity = Schema.decodeUnknownSync(Failure)(documentOf(yield* run("manage integrity target=prod json")))
+      const integrity = Schema.decodeUnknownSync(Failure)(
+        documentOf(yield* run("manage integrity deep target=prod json"))
+      )
       assert.deepInclude(integrity.report, { _tag: "Integrity", target: "prod", removed: [] })
       yield* run("lock target=prod reason=x")
       const refused = Schema.decodeUnknownSync(Failure)(documentOf(yield* run("build_and_deploy target=prod json")))

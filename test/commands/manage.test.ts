@@ -52,7 +52,7 @@ describe("a record that cannot be read", () => {
       assert.deepStrictEqual(onHost(host), ["A", "C"])
       const doctor = yield* run("doctor target=prod")
       assert.strictEqual(doctor.status, 0, doctor.stderr)
-      assert.match(doctor.stdout, /\nwarning +records +that of AAAAAAAA \(it is empty\) cannot be read: deploy/)
+      assert.match(doctor.stdout, /\nwarning +records +that of AAAAAAAA \(it is empty\) cannot be read: write it anew/)
     }).pipe(Effect.provide(world()))
   )
 
@@ -490,7 +490,7 @@ describe("manage integrity", () => {
   it.scoped("finds nothing where all is as it was deployed", () =>
     Effect.gen(function* () {
       yield* hostWith("B", ...three)
-      const ran = yield* run("manage integrity target=prod")
+      const ran = yield* run("manage integrity deep target=prod")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.strictEqual(ran.stderr, "")
       assert.strictEqual(
@@ -511,7 +511,7 @@ describe("manage integrity", () => {
       damage(host, "A")
       host.files.remove(`${folder("C")}/my_app/bin`)
       host.files.remove(`${folder("C")}/my_app/version`)
-      const ran = yield* run("manage integrity target=prod")
+      const ran = yield* run("manage integrity deep target=prod")
       assert.strictEqual(ran.status, 1)
       assert.include(ran.stderr, "warning: my_app AAAAAAAA on deploy@host.test: changed my_app/version\n")
       assert.include(
@@ -522,9 +522,25 @@ describe("manage integrity", () => {
       assert.match(ran.stdout, /my_app CCCCCCCC: broken \(2 faults\)\n/)
       assert.strictEqual(
         ran.stderr.split("\n").at(-2),
-        "deployer: 2 things are wrong on deploy@host.test: remove broken releases with deployer manage integrity -f target=prod, and deploy them again where they are needed"
+        "deployer: 2 things are wrong on deploy@host.test: remove broken releases with deployer manage integrity deep -f target=prod, and deploy them again where they are needed"
       )
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("compares paths and types alone without deep, and says so", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("B", ...three)
+      damage(host, "A")
+      host.files.remove(`${folder("C")}/my_app/version`)
+      const ran = yield* run("manage integrity target=prod")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stdout, /\nmy_app CCCCCCCC: broken \(1 fault\)\nmy_app AAAAAAAA: all there\n$/)
+      assert.include(ran.stderr, "deployer manage integrity -f target=prod")
+      assert.strictEqual((yield* run("manage integrity -f target=prod yes")).status, 0)
+      assert.deepStrictEqual(onHost(host), ["A", "B"])
+      assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 0)
+      assert.deepStrictEqual(onHost(host), ["B"])
     }).pipe(Effect.provide(world()))
   )
 
@@ -557,10 +573,10 @@ describe("manage integrity", () => {
       const host = yield* hostWith("B", ...three)
       damage(host, "A")
       damage(host, "C")
-      const no = yield* run("manage integrity -f target=prod", "n")
+      const no = yield* run("manage integrity deep -f target=prod", "n")
       assert.strictEqual(no.status, 1)
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
-      const ran = yield* run("manage integrity -f target=prod", "y")
+      const ran = yield* run("manage integrity deep -f target=prod", "y")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, /my_app AAAAAAAA: broken \(1 fault\), removed\n/)
       assert.deepStrictEqual(onHost(host), ["B"])
@@ -568,7 +584,7 @@ describe("manage integrity", () => {
         ["removed", "C"],
         ["removed", "A"]
       ])
-      const again = yield* run("manage integrity fix target=prod")
+      const again = yield* run("manage integrity deep fix target=prod")
       assert.strictEqual(again.status, 0, again.stderr)
       assert.deepStrictEqual(again.asked, [])
     }).pipe(Effect.provide(world()))
@@ -580,20 +596,20 @@ describe("manage integrity", () => {
       damage(host, "A")
       damage(host, "B")
       const question = /^my_app BBBBBBBB is broken AND CURRENT/
-      const unasked = yield* run("manage integrity -f target=prod yes")
+      const unasked = yield* run("manage integrity deep -f target=prod yes")
       assert.strictEqual(unasked.status, 3)
       assert.lengthOf(unasked.asked, 1)
       assert.match(unasked.asked[0]!, question)
       assert.deepStrictEqual(onHost(host), ["B", "C"])
       assert.strictEqual(currentRef(host), refOf("B"))
-      const aborted = yield* run("manage integrity -f target=prod yes", ctrlC)
+      const aborted = yield* run("manage integrity deep -f target=prod yes", ctrlC)
       assert.strictEqual(aborted.status, 130)
       assert.strictEqual(currentRef(host), refOf("B"))
-      const no = yield* run("manage integrity -f target=prod yes", "n")
+      const no = yield* run("manage integrity deep -f target=prod yes", "n")
       assert.strictEqual(no.status, 1)
       assert.match(no.stdout, /my_app BBBBBBBB \(current\): broken \(1 fault\)\n/)
       assert.deepStrictEqual(onHost(host), ["B", "C"])
-      const yes = yield* run("manage integrity -f target=prod", "y")
+      const yes = yield* run("manage integrity deep -f target=prod", "y")
       assert.match(yes.asked[0]!, question)
       assert.deepStrictEqual(onHost(host), ["C"])
       assert.isUndefined(currentRef(host))

@@ -116,7 +116,7 @@ describe("manage", () => {
         "delete BBBB",
         "y",
         "prune my_app",
-        "integrity",
+        "integrity deep",
         "q"
       )
       assert.strictEqual(ran.status, 0, ran.stderr)
@@ -179,7 +179,7 @@ describe("manage", () => {
       const ran = yield* run(
         "manage target=prod",
         "inf CCCC",
-        "int",
+        "int deep",
         "i",
         "inof",
         "frobnicate",
@@ -198,7 +198,7 @@ describe("manage", () => {
         'warning: There is no "frobnicate" here (h lists what there is)',
         "warning: delete needs a ref",
         "warning: ln needs a ref",
-        'warning: integrity takes -f or nothing, not "-x"',
+        'warning: integrity takes deep, -f, both or nothing, not "-x"',
         ""
       ])
       assert.strictEqual(ran.asked.at(-1), "deployer> ")
@@ -268,7 +268,7 @@ describe("manage", () => {
     Effect.gen(function* () {
       const host = yield* filled()
       host.files.write(`${prodPath}/releases/deployer_${refOf("B")}/my_app/version`, "evil")
-      const ran = yield* run("manage target=prod", "integrity -f", "n", "integrity -f", "y", "q")
+      const ran = yield* run("manage target=prod", "integrity deep -f", "n", "integrity deep -f", "y", "q")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, /my_app BBBBBBBB \(current\): broken \(1 fault\)\n/)
       assert.match(ran.stdout, /there is no current link\nmy_app BBBBBBBB: broken \(1 fault\), removed\n/)
@@ -289,7 +289,7 @@ describe("manage", () => {
         [
           "",
           ["info ", "prune ", "delete ", "connect ", "h", "q"],
-          ["info ", "ln ", "prune ", "delete ", "pin ", "unpin ", "integrity ", "local", "h", "q"]
+          ["info ", "ln ", "prune ", "delete ", "pin ", "unpin ", "integrity ", "repair", "adopt", "local", "h", "q"]
         ],
         ["in", ["info "], ["info ", "integrity "]],
         ["prune ", ["prune my_app"], ["prune my_app"]],
@@ -300,7 +300,7 @@ describe("manage", () => {
         [`info ${short.slice(0, 3).toLowerCase()}`, [`info ${short}`], []],
         ["delete b", [], ["delete BBBBBBBB"]],
         ["ln ", [], ["ln AAAAAAAA", "ln BBBBBBBB", "ln CCCCCCCC"]],
-        ["integrity ", [], ["integrity -f"]],
+        ["integrity ", [], ["integrity -f", "integrity deep", "integrity deep -f"]],
         ["nothing ", [], []],
         ["q ", [], []]
       ]

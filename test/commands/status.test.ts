@@ -67,7 +67,7 @@ describe("status", () => {
       assert.match(ran.stdout, /^drift +there is no current link\n +an upload of CCCCCCCC did not finish\n$/m)
       assert.match(
         ran.stderr,
-        /^deployer: 2 things are wrong on deploy@host\.test \(there is no current link; an upload of CCCCCCCC did not finish\): make a whole release current with deployer manage ln ref=REF target=prod, or deploy one; deploy again/m
+        /^deployer: 2 things are wrong on deploy@host\.test \(there is no current link; an upload of CCCCCCCC did not finish\): bring it in order with deployer repair target=prod$/m
       )
       assert.deepStrictEqual(host.steps, ["inspect"])
     }).pipe(Effect.provide(world()))

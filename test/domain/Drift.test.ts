@@ -44,7 +44,12 @@ describe("drift", () => {
     assert.deepStrictEqual(kinds({ current: { _tag: "Absent" } }), ["link"])
     assert.deepStrictEqual(kinds({ current: linkedTo("F") }), ["link", "journal F"])
     assert.deepStrictEqual(kinds({ current: { _tag: "Foreign", to: "/opt" } }), ["link"])
-    assert.strictEqual(drift(host({ current: { _tag: "Occupied", by: "directory" } }))[0]?.advice, "move")
+    const advice = (fields: Parameters<typeof hostState>[0]) => drift(host(fields))[0]?.advice
+    assert.strictEqual(advice({ current: { _tag: "Occupied", by: "directory" } }), "adopt")
+    assert.strictEqual(advice({ current: { _tag: "Occupied", by: "file" } }), "move")
+    assert.strictEqual(advice({ current: { _tag: "Foreign", to: "/opt" } }), "repair")
+    // Before anything of ours was live it is somebody else's link.
+    assert.strictEqual(advice({ current: { _tag: "Foreign", to: "/opt" }, journal: [] }), "link")
   })
 
   it("is a journal that tells of another release, of none, or that the link was taken away", () => {

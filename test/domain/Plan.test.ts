@@ -134,6 +134,7 @@ describe("plan", () => {
     assert.deepStrictEqual(refusal(sample.hostState({ missingTools: ["tar"] })).tools, ["tar"])
     assert.deepStrictEqual(refusal(sample.hostState({ current: { _tag: "Occupied", by: "directory" } })), {
       reason: "current-occupied",
+      has: ["directory"],
       path: "/srv/my_app/releases/current",
       tools: []
     })

@@ -6,18 +6,25 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { adopt } from "../../src/commands/manage/adopt.ts"
+import { integrity, prune } from "../../src/commands/manage/host.ts"
+import { repairHost } from "../../src/commands/repair.ts"
+import type { Adoption } from "../../src/domain/Adoption.ts"
 import { HostReleaseJson, type HostState, Unfinished } from "../../src/domain/HostState.ts"
-import type { JournalEntry } from "../../src/domain/Journal.ts"
+import { type JournalEntry, JournalEntryJson } from "../../src/domain/Journal.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
 import type { TargetSettings } from "../../src/domain/Target.ts"
-import { httpAnswer } from "../../src/host/MemoryHost.ts"
+import { httpAnswer, layer as memoryHosts } from "../../src/host/MemoryHost.ts"
 import type { Entries, HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { quote } from "../../src/host/Transport.ts"
+import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { Prompt } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
-import { oddSample, type Packed, sample } from "../kit/packed.ts"
+import { hostileNames, oddSample, type Packed, sample } from "../kit/packed.ts"
 import * as samples from "../kit/samples.ts"
 import { treeOf } from "../kit/tree.ts"
 
@@ -826,6 +833,253 @@ export const contract = (
       )
     })
 
+    describe("adoption", () => {
+      /** What somebody else put there. */
+      const plant = (files: HostFiles, at: string) => {
+        for (const name of hostileNames.filter((name) => !name.includes("/"))) files.write(`${at}/${name}`, name)
+        files.write(`${at}/bin/my app`, "run")
+        files.makeDirectory(`${at}/empty`)
+        files.link(`${at}/latest`, "bin/my app")
+        files.link(`${at}/dangling`, "no where")
+      }
+      const record = (adoption: Adoption) =>
+        samples.hostRelease({ ref: adoption.ref, sha256: adoption.sha256, size: adoption.bytes, tags: [], id: 0 })
+
+      for (const [layout, below] of [
+        ["whole", ""],
+        ["nested", "/my_app"]
+      ] as const) {
+        at(`makes a release of what is in the place of current: ${layout}`, ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            plant(files, `${releases}/current${below}`)
+            const before = files.tree(`${releases}/current${below}`)
+            const adoption = yield* session.survey("my_app")
+            const count = hostileNames.filter((name) => !name.includes("/")).length + 1
+            assert.deepInclude(plain(adoption), { nested: layout === "nested", files: count })
+            assert.strictEqual(adoption.ref, adoption.sha256.slice(0, 32).toUpperCase())
+            // To look again finds the same, and nothing is touched so far.
+            assert.deepStrictEqual(yield* session.survey("my_app"), adoption)
+            assert.deepStrictEqual(files.tree(`${releases}/current${below}`), before)
+            assert.deepStrictEqual((yield* session.inspect).unfinished.map(plain), [
+              { ref: adoption.ref, kind: "adoption", received: 0 }
+            ])
+            const adopted = entryAbout(adoption, { event: "adopted" })
+            yield* session.adopt(adoption, record(adoption), [adopted])
+            const state = yield* session.inspect
+            assert.deepStrictEqual(state.releases, [record(adoption)])
+            assert.deepStrictEqual(state.current, { _tag: "Linked", ref: adoption.ref })
+            assert.deepStrictEqual([state.journal, state.unfinished], [[adopted], []])
+            assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${adoption.ref}`)
+            assert.deepStrictEqual(files.tree(`${releases}/current/my_app`), before)
+            assert.sameMembers([...files.names(releases)], ["current", `deployer_${adoption.ref}`])
+            assert.deepStrictEqual(yield* session.verify([adoption.ref]), [{ ref: adoption.ref, faults: [] }])
+            files.write(`${releases}/current/my_app/bin/my app`, "evil")
+            assert.deepStrictEqual((yield* session.verify([adoption.ref]))[0]?.faults, ["changed my_app/bin/my app"])
+            yield* put(session, one, 2)
+            yield* session.activate(one.ref)
+            yield* session.activate(adoption.ref)
+          })
+        )
+      }
+
+      at("refuses what is no directory, and names that a manifest cannot hold", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const nothing = yield* Effect.flip(session.survey("my_app"))
+          assert.include(nothing.message, "there is no directory in the place of current")
+          files.link(`${releases}/current`, "elsewhere")
+          assert.strictEqual((yield* Effect.flip(session.survey("my_app"))).message, nothing.message)
+          files.remove(`${releases}/current`)
+          files.write(`${releases}/current`, "theirs")
+          assert.deepInclude(yield* Effect.flip(session.survey("my_app")), {
+            _tag: "HostUnfit",
+            reason: "current-occupied"
+          })
+          files.remove(`${releases}/current`)
+          files.write(`${releases}/current/two\nlines`, "theirs")
+          assert.include((yield* Effect.flip(session.survey("my_app"))).message, "line break")
+          assert.strictEqual(files.read(`${releases}/current/two\nlines`), "theirs")
+          assert.deepStrictEqual(files.names(releases), ["current"])
+        })
+      )
+
+      at("takes no name that is more than a name", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          files.write(`${releases}/current/a file`, "theirs")
+          for (const name of ["", ".", "..", "-e", "a/b", "a|e;id", "&", "two\nlines", "$(id)", "it's", "ü"]) {
+            assert.include((yield* Effect.flip(session.survey(name))).message, "no name of a release")
+          }
+          assert.deepStrictEqual(files.names(releases), ["current"])
+          assert.deepStrictEqual(files.names(`${releases}/current`), ["a file"])
+        })
+      )
+
+      at("is forgotten where nothing was moved yet", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          plant(files, `${releases}/current`)
+          const before = files.tree(`${releases}/current`)
+          const { ref } = yield* session.survey("my_app")
+          files.makeDirectory(`${releases}/deployer_${ref}`)
+          const refused = yield* Effect.flip(session.discard(Unfinished.make({ ref, kind: "release", received: 0 })))
+          assert.include(refused.message, "is being adopted")
+          yield* session.finishAdoption(ref)
+          assert.deepStrictEqual(files.names(releases), ["current"])
+          assert.deepStrictEqual(files.tree(`${releases}/current`), before)
+          assert.include((yield* Effect.flip(session.finishAdoption(ref))).message, "begin anew")
+        })
+      )
+
+      for (const [when, isLinked, isRecorded] of [
+        ["before the link was there", false, false],
+        ["after the link was there", true, false],
+        ["before the journal was written", true, true]
+      ] as const) {
+        at(`that was cut ${when} is finished`, ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            plant(files, `${releases}/current`)
+            const before = files.tree(`${releases}/current`)
+            const adoption = yield* session.survey("my_app")
+            const adopted = entryAbout(adoption, { event: "adopted" })
+            const manifest = files.read(`${releases}/.adopting_${adoption.ref}/manifest`) ?? ""
+            yield* session.adopt(adoption, record(adoption), [adopted])
+            // What it looked like at that moment.
+            const folder = `${releases}/deployer_${adoption.ref}`
+            const mark = `${releases}/.adopting_${adoption.ref}`
+            files.write(`${mark}/entries`, `${yield* Schema.encode(JournalEntryJson)(adopted)}\n`)
+            if (!isRecorded) {
+              files.write(`${mark}/record`, files.read(`${folder}/.deployer_release.json`) ?? "")
+              files.write(`${mark}/manifest`, manifest)
+              files.remove(`${folder}/.deployer_release.json`)
+              files.remove(`${folder}/.deployer_manifest`)
+            }
+            if (!isLinked) files.remove(`${releases}/current`)
+            const cut = yield* session.inspect
+            assert.deepStrictEqual(
+              cut.unfinished.map(({ kind }) => kind),
+              ["adoption"]
+            )
+            yield* session.finishAdoption(adoption.ref)
+            const state = yield* session.inspect
+            assert.deepStrictEqual(state.currentRelease, record(adoption))
+            assert.deepStrictEqual(state.journal, [adopted, adopted])
+            assert.deepStrictEqual(files.tree(`${releases}/current/my_app`), before)
+            assert.deepStrictEqual(yield* session.verify([adoption.ref]), [{ ref: adoption.ref, faults: [] }])
+            assert.sameMembers([...files.names(releases)], ["current", `deployer_${adoption.ref}`])
+          })
+        )
+      }
+
+      at("that was cut does not take the link from a release that is current by now", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          plant(files, `${releases}/current`)
+          const adoption = yield* session.survey("my_app")
+          yield* session.adopt(adoption, record(adoption), [entryAbout(adoption, { event: "adopted" })])
+          const entries = `${yield* Schema.encode(JournalEntryJson)(entryAbout(adoption, { event: "adopted" }))}\n`
+          files.write(`${releases}/.adopting_${adoption.ref}/entries`, entries)
+          yield* session.activate(one.ref)
+          yield* session.finishAdoption(adoption.ref)
+          const state = yield* session.inspect
+          assert.strictEqual(state.currentRelease?.ref, one.ref)
+          assert.lengthOf(state.journal, 1)
+          assert.sameMembers(
+            state.releases.map(({ ref }) => ref),
+            [one.ref, adoption.ref]
+          )
+        })
+      )
+
+      at("does not mix two directories", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          plant(files, `${releases}/current`)
+          const adoption = yield* session.survey("my_app")
+          files.write(`${releases}/deployer_${adoption.ref}/my_app/theirs`, "theirs")
+          const refused = yield* Effect.flip(session.adopt(adoption, record(adoption)))
+          assert.include(refused.message, "already")
+          assert.include((yield* Effect.flip(session.finishAdoption(adoption.ref))).message, "both")
+          assert.strictEqual(files.read(`${releases}/deployer_${adoption.ref}/my_app/theirs`), "theirs")
+          assert.strictEqual(files.read(`${releases}/current/bin/my app`), "run")
+        })
+      )
+    })
+
+    describe("what is not deployer's", () => {
+      /** By names that look like ours, too; paths below the base. */
+      const foreign = [
+        "theirs",
+        "config/theirs",
+        "config/lock.txt",
+        "config/beat.bak",
+        "config/journal.old",
+        "releases/20260101/file",
+        "releases/current.bak",
+        "releases/.current.bak",
+        "releases/.trash/file",
+        "releases/.trash_x/file",
+        "releases/.staging_x/file",
+        "releases/.adopting_x/file",
+        "releases/.adopting.x/file",
+        "releases/deployer_x/file",
+        `releases/deployer_${"a".repeat(32)}/file`,
+        `releases/deployer_${"A".repeat(33)}/file`
+      ]
+
+      at("survives everything", ({ base, files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          for (const path of foreign) files.write(`${base}/${path}`, path)
+          files.link(`${base}/their link`, "config/theirs")
+          const untouched = (when: string) => {
+            for (const path of foreign) assert.strictEqual(files.read(`${base}/${path}`), path, `${path} ${when}`)
+            assert.strictEqual(files.readLink(`${base}/their link`), "config/theirs", when)
+          }
+          const services = Layer.mergeAll(
+            ReleaseStore.layerMemory,
+            Layer.provide(Prompt.yes, Prompt.layerScripted([])),
+            memoryHosts
+          )
+          const whole = { deep: true, fix: true }
+          yield* Effect.gen(function* () {
+            files.write(`${releases}/current/their app`, "theirs")
+            const { release } = yield* adopt(session)
+            untouched("after adopt")
+            assert.strictEqual(files.read(`${releases}/current/my_app/their app`), "theirs")
+            for (const [index, packed] of [one, two].entries()) {
+              yield* put(session, packed, index + 2, [entryAbout(packed, { event: "staged" })])
+              yield* session.activate(packed.ref, {
+                entries: [entryAbout(packed), entryAbout(packed, { event: "healthy" })]
+              })
+            }
+            untouched("after deploy")
+            yield* begin(session, odd, 10)
+            yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "upload", received: 10 }))
+            yield* stage(session, odd)
+            yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "release", received: 0 }))
+            untouched("after discard")
+            assert.deepStrictEqual((yield* prune(session, "my_app")).releases.map(({ ref }) => ref).toSorted(), [
+              ...[release.ref, one.ref].toSorted()
+            ])
+            untouched("after prune")
+            yield* put(session, one, 4)
+            files.write(`${releases}/deployer_${one.ref}/my_app/version`, "evil")
+            assert.deepStrictEqual((yield* integrity(session, whole)).removed, [one.ref])
+            untouched("after integrity -f")
+            yield* begin(session, odd, 10)
+            files.remove(`${releases}/current`)
+            assert.deepStrictEqual((yield* repairHost(session)).left, [])
+            assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${two.ref}`)
+            untouched("after repair")
+          }).pipe(Effect.provide(services))
+        })
+      )
+    })
+
     describe("records that are not ours", () => {
       for (const [what, content] of [
         ["garbage", '%{releases: [File.rm_rf!("/")]}\n'],
@@ -1132,4 +1386,4 @@ export const contract = (
   })
 }
 
-const plain = (value: HostState | Unfinished) => ({ ...value })
+const plain = (value: HostState | Unfinished | Adoption) => ({ ...value })

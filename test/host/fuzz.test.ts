@@ -10,6 +10,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Stream from "effect/Stream"
+import { Adoption } from "../../src/domain/Adoption.ts"
 import { Unfinished } from "../../src/domain/HostState.ts"
 import { Lock, LockDetails } from "../../src/domain/Lock.ts"
 import type { HostSession } from "../../src/host/RemoteHost.ts"
@@ -36,6 +37,8 @@ const unfit = /[\p{Cc}\u2028\u2029\u202a-\u202e]/u
 const words = FastCheck.constantFrom(
   ...["path", "base", "free", "machine", "current", "release", "damaged", "unrecorded", "upload", "lacks", "journal"],
   ...[
+    "adopting",
+    "adoption",
     "verdict",
     "fault",
     "usage",
@@ -67,6 +70,7 @@ const rest = FastCheck.oneof(
   FastCheck.constantFrom(
     `link deployer_${ref}`,
     `${ref} 1`,
+    `${ref} ${"a".repeat(64)} whole 1 2`,
     `${ref} {}`,
     "9".repeat(40),
     "-1",
@@ -97,6 +101,7 @@ describe("5000 answers", () => {
       Reply.state,
       Reply.done,
       Reply.fitness,
+      Reply.survey,
       Reply.corruption,
       Reply.locking,
       Reply.unlocking,
@@ -193,6 +198,13 @@ const everything = (
   session.deactivate({ restore: word, entries: [said(word)] }),
   session.remove([word], [said(word)]),
   session.note([said(word)]),
+  session.survey(word),
+  session.adopt(
+    Adoption.make({ ref: refOf("D"), sha256: "d".repeat(64), nested: false, files: 1, bytes: 1 }),
+    Object.assign({}, release.record, { name: word, tags: [word] }),
+    [said(word)]
+  ),
+  session.finishAdoption(word),
   session.confirm(word, [said(word)]),
   session.arm({ ref: word, back: { ref: word, name: word }, seconds: 0, command: "true", entries: [said(word)] }),
   session.hold(details({ reason: word.slice(0, 400), held: true })),
@@ -281,6 +293,8 @@ const places = FastCheck.constantFrom(
   [`releases/deployer_${ref}/.deployer_manifest`, `${"a".repeat(64)}  ./`],
   [`releases/deployer_${ref}/.deployer_manifest`, "link ./"],
   [`releases/.staging_${refOf("B")}/note`, ""],
+  [`releases/.adopting_${refOf("B")}/entries`, ""],
+  [`releases/.adopting_${refOf("B")}/manifest`, ""],
   ["config/lock.5", ""],
   ["config/lock.5", "taken "],
   ["config/lock.5", "held "],
@@ -309,6 +323,7 @@ for (const kind of local) {
                 yield* put(session, one)
                 const filled = (hostile: string) => hostile.replaceAll("CANARY", canary)
                 fs.mkdirSync(join(base, `releases/.staging_${refOf("B")}`))
+                fs.mkdirSync(join(base, `releases/.adopting_${refOf("B")}`))
                 fs.writeFileSync(join(base, "config/lock.5"), "taken {}")
                 fs.writeFileSync(join(base, file), `${before}${filled(text)}\n`)
                 const named = filled(name).replaceAll(/[/\0]/g, "_").slice(0, 60)
@@ -322,6 +337,7 @@ for (const kind of local) {
                   session.run("true", { name: "my_app" }),
                   Effect.scoped(session.lock(details())),
                   session.activate(ref),
+                  session.finishAdoption(refOf("B")),
                   session.unlock(Lock.make({ token: 5, idleSeconds: 0 }))
                 ]
                 yield* Effect.forEach(steps, sound, { discard: true })

@@ -24,11 +24,12 @@ import { Unfinished } from "../../src/domain/HostState.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
 import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { manifestLines } from "../../src/host/manifestText.ts"
+import type { HostSession } from "../../src/host/RemoteHost.ts"
 import { loginPath, makeSession } from "../../src/host/session.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
-import { oddSample, packed, sample } from "../kit/packed.ts"
-import { target as sampleTarget } from "../kit/samples.ts"
-import { dir, file, symlink } from "../kit/tree.ts"
+import { hostileNames, oddSample, packed, sample } from "../kit/packed.ts"
+import { hostRelease, target as sampleTarget } from "../kit/samples.ts"
+import { dir, file, symlink, treeIn } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
 import { entryAbout, put, stage } from "./contract.ts"
 
@@ -54,6 +55,23 @@ const needs = (...programs: ReadonlyArray<string>) => {
 
 const odd = oddSample()
 
+/** Adopts a directory with names that tools stumble over, and finds it whole. */
+const adopts = (session: HostSession, releases: string) =>
+  Effect.gen(function* () {
+    mkdirSync(join(releases, "current"))
+    for (const name of hostileNames.filter((name) => !name.includes("/"))) {
+      writeFileSync(join(releases, "current", name), name)
+      symlinkSync(name, join(releases, "current", `link ${name}`))
+    }
+    const before = treeIn(join(releases, "current"))
+    const adoption = yield* session.survey("my_app")
+    yield* session.adopt(adoption, hostRelease({ ref: adoption.ref, sha256: adoption.sha256, id: 0 }))
+    assert.strictEqual((yield* session.inspect).currentRelease?.ref, adoption.ref)
+    assert.deepStrictEqual(treeIn(join(releases, "current/my_app")), before)
+    assert.deepStrictEqual(yield* session.verify([adoption.ref]), [{ ref: adoption.ref, faults: [] }])
+    yield* session.deactivate()
+  })
+
 describe("other tools and shells", () => {
   for (const [what, without] of [
     ["shasum", ["sha256sum", "openssl"]],
@@ -73,16 +91,18 @@ describe("other tools and shells", () => {
           [...(verdict?.faults ?? [])],
           ["changed my_app/names/back\\slash", "changed my_app/names/it's"]
         )
+        yield* adopts(session, join(home, "app/releases"))
       }).pipe(Effect.scoped)
     )
   }
 
   for (const shell of ["bash", "dash"]) {
     const { because, live } = needs(shell)
-    live(`deploys where sh is ${shell}${because}`, () =>
+    live(`adopts and deploys where sh is ${shell}${because}`, () =>
       Effect.gen(function* () {
-        const { session } = yield* local(userland.own({ shell }))
+        const { home, session } = yield* local(userland.own({ shell }))
         yield* session.prepare
+        yield* adopts(session, join(home, "app/releases"))
         yield* put(session, odd)
         yield* session.activate(odd.ref)
         assert.strictEqual((yield* session.inspect).currentRelease?.ref, odd.ref)
@@ -92,16 +112,17 @@ describe("other tools and shells", () => {
     )
   }
 
-  it.live("switches where mv has no -T, and without readlink", () =>
+  it.live("adopts and switches where mv has no -T, and without readlink", () =>
     Effect.gen(function* () {
-      const { env, session } = yield* local(userland.own({ without: ["readlink"] }))
+      const { env, home, session } = yield* local(userland.own({ without: ["readlink"] }))
       const mv = join(env.PATH ?? "", "mv")
       unlinkSync(mv)
-      writeFileSync(mv, `#!/bin/sh\ncase "$1" in *T*|*h*) exit 1 ;; esac\nexec ${userland.which("mv")} "$@"\n`, {
+      writeFileSync(mv, `#!/bin/sh\ncase "$1" in -*T*|-*h*) exit 1 ;; esac\nexec ${userland.which("mv")} "$@"\n`, {
         mode: 0o755
       })
       const [one, two] = [sample("1"), sample("2")]
       yield* session.prepare
+      yield* adopts(session, join(home, "app/releases"))
       yield* put(session, one)
       yield* put(session, two, 2)
       yield* session.activate(one.ref)

@@ -375,6 +375,28 @@ export const notWhole = (
   ]
 }
 
+/** A directory in the place of `current` that becomes a release of that ref and name. */
+export interface Heirloom {
+  readonly tree: Record<string, string>
+  readonly ref: string
+  readonly name: string
+}
+
+/** What is lost of it: it has to be whole in its old place, or in its new one, and never in both. */
+export const notAdopted = (base: string, { name, ref, tree }: Heirloom): ReadonlyArray<string> => {
+  const releases = path.join(base, "releases")
+  const old = path.join(releases, "current")
+  const isOld = fs.lstatSync(old, { throwIfNoEntry: false })?.isDirectory() === true
+  const place = isOld ? old : path.join(releases, `deployer_${ref}`, name)
+  if (!fs.existsSync(place)) return ["the directory is gone"]
+  const found = treeIn(place)
+  const differs = [...new Set([...Object.keys(tree), ...Object.keys(found)])].filter((at) => found[at] !== tree[at])
+  return [
+    ...differs.map((at) => `the directory is not whole: ${at}`),
+    ...(isOld && fs.existsSync(path.join(releases, `deployer_${ref}`, name)) ? ["the directory is there twice"] : [])
+  ]
+}
+
 const lockOf = (base: string) => {
   const config = path.join(base, "config")
   const tokens = (fs.existsSync(config) ? fs.readdirSync(config) : [])
@@ -414,6 +436,10 @@ export interface Crash {
   /** The plain `deploy` that follows, and a change that follows that. */
   readonly deploy: Following
   readonly change: Following
+  /** Whether that change is made whatever the deployment left. */
+  readonly insists?: boolean
+  /** What is not whole until the next deployment, instead of what `trees` and `allowed` say. */
+  readonly damage?: ((base: string) => ReadonlyArray<string>) | undefined
 }
 
 interface Following {
@@ -432,7 +458,7 @@ export const lay = ({ base }: Slot, from: string | undefined): void => {
 const patience = 20_000
 
 /** Crashes a command at a point, deploys after that, and yields what should not be. */
-export const crash = ({ allowed, change, deed, deploy, from, point, slot, start, trees }: Crash) =>
+export const crash = ({ allowed, change, damage, deed, deploy, from, point, slot, start, trees, ...more }: Crash) =>
   Effect.gen(function* () {
     const found: Array<string> = []
     const look = (when: string, refs: ReadonlyArray<string | undefined>) =>
@@ -452,7 +478,9 @@ export const crash = ({ allowed, change, deed, deploy, from, point, slot, start,
       return [`it was never reached (${status}): ${said}`]
     }
     const group = groupOf(pid)
-    look("at that moment", allowed)
+    const lookAtDamage = (when: string) =>
+      damage === undefined ? look(when, allowed) : found.push(...damage(slot.base).map((what) => `${what} ${when}`))
+    lookAtDamage("at that moment")
 
     const skips = point.program === undefined && point.when === "before"
     if (deed === "shell") {
@@ -472,7 +500,7 @@ export const crash = ({ allowed, change, deed, deploy, from, point, slot, start,
     if (!(yield* until(() => slot.working(stopped).length === 0, patience))) {
       found.push(`steps go on: ${slot.working(stopped).join()}`)
     }
-    look("after the crash", allowed)
+    lookAtDamage("after the crash")
 
     // Only who holds it can give a lock back; after a minute without a sign of life it is anybody's.
     const isHolder = point.name === "lock" && deed !== "kill"
@@ -498,7 +526,8 @@ export const crash = ({ allowed, change, deed, deploy, from, point, slot, start,
       if (!(yield* until(() => lockOf(slot.base).isFree, 2000))) found.push("the late step keeps the lock")
     }
     // A deploy that has nothing to do touches nothing, and a late step does its part after it: then the next change sweeps.
-    if ((isDone || deed === "late") && leftovers(slot.base).length > 0) yield* follow("next change", change)
+    const isSwept = leftovers(slot.base).length === 0
+    if (more.insists === true || ((isDone || deed === "late") && !isSwept)) yield* follow("next change", change)
     found.push(...leftovers(slot.base).map((name) => `left over: ${name}`))
     return found
   }).pipe(

@@ -578,7 +578,7 @@ suite(titled("bad input", missingSshd), () => {
         ({ host }) =>
           add(host, "real", (base) => fs.mkdirSync(path.join(base, "releases/current/theirs"), { recursive: true })),
         1,
-        /\/real\/releases\/current on .* is not a link but .*: move it away/
+        /\/real\/releases\/current on .* is not a link but a directory .*: make a release of the directory with deployer manage adopt, or move it away/
       )
       targeting(
         "no deployment there yet",
@@ -768,7 +768,7 @@ suite(titled("bad input", missingSshd), () => {
             () => Effect.sync(() => fs.writeFileSync(file, before))
           )
           return {
-            args: "manage integrity -f target=prod yes",
+            args: "manage integrity deep -f target=prod yes",
             status: 3,
             says: /^deployer: There is no terminal to ask ".* is broken AND CURRENT/
           }

@@ -102,7 +102,10 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.match(yield* good("manage", "ln", first.short, t), /is current on .* now/)
     assert.strictEqual(host.says(name), "1.0")
     assert.match(yield* good("manage", "ln", first.short, t), /already/)
-    assert.match(yield* good("manage", "integrity", t), /current leads to a complete release\n.*: whole\n.*: whole\n$/)
+    assert.match(
+      yield* good("manage", "integrity", "deep", t),
+      /current leads to a complete release\n.*: whole\n.*: whole\n$/
+    )
 
     // Current and latest are two now: nothing may go.
     assert.match(yield* good("manage", "prune", name, t, "yes"), /^Nothing to remove from /)
@@ -115,12 +118,12 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
 
     // A broken release that is not current goes with -f.
     fs.writeFileSync(path.join(base, "releases", `deployer_${second.ref}`, name, "VERSION"), "1.2\n")
-    const broken = yield* deployer("manage", "integrity", t)
+    const broken = yield* deployer("manage", "integrity", "deep", t)
     assert.strictEqual(broken.status, 1)
     assert.match(broken.stdout, /: broken \(1 faults?\)/)
     assert.match(broken.stderr, new RegExp(`changed ${name}/VERSION`))
     assert.match(broken.stderr, /deployer: 1 thing is wrong on /)
-    assert.match(yield* good("manage", "integrity", "-f", t, "yes"), /broken \(1 faults?\), removed/)
+    assert.match(yield* good("manage", "integrity", "deep", "-f", t, "yes"), /broken \(1 faults?\), removed/)
     assert.deepStrictEqual(host.releases(), ["current", `deployer_${first.ref}`])
 
     // It comes back, and now the older one may go.

@@ -24,7 +24,9 @@ import {
   crash,
   crashHost,
   type Deed,
+  type Heirloom,
   lay,
+  notAdopted,
   type Point,
   pointsIn,
   releaseTree,
@@ -35,6 +37,7 @@ import {
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { type Project, project, reach } from "../kit/project.ts"
 import { missingSshd, settingsFor, titled } from "../kit/sshd.ts"
+import { treeIn } from "../kit/tree.ts"
 import { busybox, missingBusybox } from "../kit/userland.ts"
 import { run } from "../kit/world.ts"
 
@@ -74,6 +77,22 @@ interface Scenario {
   readonly command: (place: Pick<Place, "here" | "refs">) => string
   /** Ids of releases that may be current after a crash; `undefined`: none. */
   readonly allowed: ReadonlyArray<number | undefined>
+  /** What else is done to the host's files before. */
+  readonly harm?: (base: string, refs: ReadonlyArray<string>) => void
+  /** What follows a crash instead of `deploy yes` and `deploy yes release=1`, with the ids of what is current then. */
+  readonly next?: readonly [line: string, id: number | "adopted"]
+  readonly change?: readonly [line: string, id: number]
+}
+
+/** What somebody else put in the place of `current`. */
+const theirs = { "index.html": "theirs", "bin/two words": "#!/bin/sh\n", "back\\slash": "odd" }
+
+const plantTheirs = (base: string) => {
+  for (const [file, text] of Object.entries(theirs)) {
+    fs.mkdirSync(path.dirname(path.join(base, "releases/current", file)), { recursive: true })
+    fs.writeFileSync(path.join(base, "releases/current", file), text)
+  }
+  fs.symlinkSync("index.html", path.join(base, "releases/current/home"))
 }
 
 const scenarios: ReadonlyArray<Scenario> = [
@@ -81,7 +100,31 @@ const scenarios: ReadonlyArray<Scenario> = [
   { title: "the first deploy", deployed: [], command: () => "deploy release=4", allowed: [undefined, 4] },
   { title: "ln", deployed: [1, 2], current: 1, command: ({ refs }) => `manage ln ref=${refs[1]}`, allowed: [1, 2] },
   { title: "rollback", deployed: [1, 2], command: () => "rollback", allowed: [1, 2] },
-  { title: "prune", deployed: [1, 2, 3], command: ({ here }) => `manage prune name=${here.name} yes`, allowed: [3] }
+  { title: "prune", deployed: [1, 2, 3], command: ({ here }) => `manage prune name=${here.name} yes`, allowed: [3] },
+  { title: "deploy with keep", deployed: [1, 2, 3], command: () => "deploy release=4 keep", allowed: [3, 4] },
+  {
+    title: "repair",
+    deployed: [1, 2, 3],
+    harm: (base, refs) => {
+      const releases = path.join(base, "releases")
+      fs.rmSync(path.join(releases, "current"))
+      fs.writeFileSync(path.join(releases, `deployer_${refs[0]}/.deployer_release.json`), "garbage")
+      fs.mkdirSync(path.join(releases, `.staging_${"C".repeat(32)}`))
+      fs.appendFileSync(path.join(base, "config/journal"), '{"event":"swi')
+    },
+    command: () => "repair yes",
+    allowed: [undefined, 3],
+    // With this all agree again, or its status is not 0.
+    change: ["repair yes", 4]
+  },
+  {
+    title: "adopt",
+    deployed: [],
+    harm: plantTheirs,
+    command: () => "manage adopt yes",
+    allowed: [],
+    next: ["manage adopt yes", "adopted"]
+  }
 ]
 
 type Start = (slot: Slot) => Effect.Effect<Client, never, Scope.Scope>
@@ -100,11 +143,13 @@ interface Place {
   readonly inProcess: (line: string, mutations?: Mutations) => Start
   /** What was tried. The same need not be tried twice. */
   readonly tried: Set<string>
+  /** What is to be adopted. */
+  readonly heirloom: Heirloom
 }
 
 class World extends Context.Tag("test/World")<World, Place>() {}
 
-const target = ({ path }: Slot) => `slot${path.replaceAll(/[^0-9]/g, "")}`
+const targetOf = ({ path }: Slot) => `slot${path.replaceAll(/[^0-9]/g, "")}`
 
 /** As `AnyHost`, with scripts that lack something. */
 const mutantHost = (mutations: Mutations, root: string) =>
@@ -130,10 +175,13 @@ const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
       here.knowHost(host)
       const hooks = { afterUnpack: "cat VERSION", afterSwitch: "cat VERSION" }
       const targets = Object.fromEntries(
-        slots.map((slot) => [
-          target(slot),
-          { ...reach(host, slot), path: slot.path, name: here.name, builder: "plain", ...hooks }
-        ])
+        slots.flatMap((slot) => {
+          const target = { ...reach(host, slot), path: slot.path, name: here.name, builder: "plain", ...hooks }
+          return [
+            [targetOf(slot), target],
+            [`${targetOf(slot)}keep`, { ...target, keep: 1 }]
+          ]
+        })
       )
       here.configure(targets)
       for (let id = 1; id <= count; id++) {
@@ -149,7 +197,10 @@ const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
           DockerBuilder.layerMemory(() => undefined)
         ).pipe(Layer.provideMerge(Layer.mergeAll(workspace, Prompt.layer)), Layer.provideMerge(NodeContext.layer))
       const usual = yield* Layer.build(services(AnyHost.layer))
-      const words = (line: string, slot: Slot) => [...line.split(" "), `target=${target(slot)}`, "wait=10s"]
+      const words = (line: string, slot: Slot) => {
+        const target = `target=${targetOf(slot)}${line.endsWith(" keep") ? "keep" : ""}`
+        return [...line.replace(/ keep$/, "").split(" "), target, "wait=10s"]
+      }
       const inProcess: Place["inProcess"] = (line, mutations) => (slot) =>
         Effect.gen(function* () {
           const context =
@@ -177,23 +228,33 @@ const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
           const { said, status } = yield* (yield* inProcess(line)(slot)).ended
           assert.strictEqual(status, 0, said)
         }).pipe(Effect.scoped)
-      const from = ({ deployed, title }: Scenario) =>
-        deployed.length === 0 ? undefined : path.join(host.folder, "before", title)
+      const from = ({ deployed, harm, title }: Scenario) =>
+        deployed.length === 0 && harm === undefined ? undefined : path.join(host.folder, "before", title)
+      let heirloom: Heirloom | undefined
       const trees = new Map<string, Record<string, string>>()
-      for (const scenario of [...scenarios, { title: "all", deployed: [1, 2, 3, 4] }]) {
+      for (const scenario of [...scenarios, { title: "all", deployed: [1, 2, 3, 4] } as const]) {
         lay(slot, undefined)
         for (const id of scenario.deployed) yield* good(`deploy release=${id}`)
         if ("current" in scenario) yield* good(`manage ln ref=${refs[scenario.current - 1]}`)
+        if ("harm" in scenario) scenario.harm(slot.base, refs)
         if (scenario.title === "all") {
           for (const ref of refs) trees.set(ref, releaseTree(path.join(slot.base, `releases/deployer_${ref}`)))
-        } else if (scenario.deployed.length > 0) {
+        } else if ("allowed" in scenario && from(scenario) !== undefined) {
           fs.cpSync(slot.base, path.join(host.folder, "before", scenario.title), {
             recursive: true,
             verbatimSymlinks: true
           })
         }
+        if (scenario.title === "adopt") {
+          const tree = treeIn(path.join(slot.base, "releases/current"))
+          yield* good("manage adopt yes")
+          const ref = fs.readlinkSync(path.join(slot.base, "releases/current")).replace("deployer_", "")
+          trees.set(ref, releaseTree(path.join(slot.base, `releases/deployer_${ref}`)))
+          heirloom = { tree, ref, name: here.name }
+        }
       }
-      return { here, crashes, refs, trees, from, binary, inProcess, tried: new Set<string>() }
+      heirloom ??= assert.fail()
+      return { here, crashes, refs, trees, from, binary, inProcess, heirloom, tried: new Set<string>() }
     }).pipe(Effect.orDie)
   )
 
@@ -253,9 +314,12 @@ const crashing = (
   next: (one: Case) => (line: string) => Start = () => startOf
 ) =>
   Effect.gen(function* () {
-    const { crashes, from, here, refs, trees } = yield* World
+    const { crashes, from, heirloom, here, refs, trees } = yield* World
     const refOf = (id: number | undefined) => (id === undefined ? undefined : refs[id - 1])
-    const deploying = (one: Case, line: string, id: number) => ({ start: next(one)(line), ref: refs[id - 1] ?? "" })
+    const deploying = (one: Case, [line, id]: readonly [string, number | "adopted"]) => ({
+      start: next(one)(line),
+      ref: id === "adopted" ? heirloom.ref : (refs[id - 1] ?? "")
+    })
     const found = yield* Effect.forEach(
       cases,
       (one) =>
@@ -267,8 +331,10 @@ const crashing = (
             from: from(scenario),
             allowed: scenario.allowed.map(refOf),
             start: startOf(scenario.command({ here, refs })),
-            deploy: deploying(one, "deploy yes", count),
-            change: deploying(one, "deploy yes release=1", 1)
+            deploy: deploying(one, scenario.next ?? ["deploy yes", count]),
+            change: deploying(one, scenario.change ?? ["deploy yes release=1", 1]),
+            insists: scenario.change !== undefined,
+            damage: scenario.next === undefined ? undefined : (base) => notAdopted(base, heirloom)
           })
         ),
       { concurrency: atOnce }

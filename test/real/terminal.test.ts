@@ -99,7 +99,7 @@ suite(titled("a terminal", absent), { timeout: 60_000 }, () => {
         yield* screen.press("Up")
         yield* screen.waitFor(/prod> prune nobody\s*$/)
         yield* screen.press("C-c")
-        yield* screen.type("integrity")
+        yield* screen.type("integrity deep")
         yield* screen.waitFor(/: whole\n[\s\S]*: whole\n/)
         yield* screen.type(`prune ${here.name}`)
         yield* screen.waitFor(/free .*\? \[yN\]$/m)

@@ -85,7 +85,9 @@ export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
     })
   ),
   /** Refs that were removed. */
-  removed: Schema.Array(Ref)
+  removed: Schema.Array(Ref),
+  /** Whether every file was hashed. */
+  deep: Schema.Boolean
 }) {
   /** Whether the link and all releases are as they were deployed. */
   get sound(): boolean {
@@ -101,7 +103,9 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
   /** How many broken releases are left. */
   broken: Schema.Int,
   /** Whether the link is wrong as well. */
-  link: Schema.Boolean
+  link: Schema.Boolean,
+  /** Whether every file was hashed to find it. */
+  deep: Schema.Boolean
 }) {
   readonly exitStatus = 1
   override get message(): string {
@@ -110,7 +114,7 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
       ...(this.broken === 0
         ? []
         : [
-            `remove broken releases with deployer manage integrity -f target=${this.target}, and deploy them again where they are needed`
+            `remove broken releases with deployer manage integrity ${this.deep ? "deep " : ""}-f target=${this.target}, and deploy them again where they are needed`
           ]),
       ...(this.link
         ? [`make a whole release current with deployer manage ln ref=REF target=${this.target}, or deploy one`]
@@ -213,7 +217,8 @@ export const link = Effect.fn("manage.host.link")(
       return yield* new HostUnfit({
         address: session.address,
         reason: "current-occupied",
-        path: `${state.path}/releases/current`
+        path: `${state.path}/releases/current`,
+        has: [state.current.by]
       })
     }
     const switched = !isCurrent(state, release)
@@ -226,11 +231,20 @@ export const link = Effect.fn("manage.host.link")(
   (self, session) => locked(session, "ln")(self)
 )
 
-/** Checks the link and every file of every release. With `fix`, removes the broken ones, asking apart about the current one. */
+/** How far `integrity` goes. */
+export interface IntegrityOptions {
+  /** Whether broken releases are removed; asks apart about the current one. */
+  readonly fix: boolean
+  /** Whether every file is read and hashed again; otherwise only what is there is compared, and of which type. */
+  readonly deep: boolean
+}
+
+/** Checks the link and every release. With `fix`, removes the broken ones, asking apart about the current one. */
 export const integrity = Effect.fn("manage.host.integrity")(
-  function* (session: HostSession, { fix }: { readonly fix: boolean }) {
+  function* (session: HostSession, { deep, fix }: IntegrityOptions) {
     const state = yield* look(session)
-    const verdicts = yield* session.verify([...state.releases, ...state.damaged].map(({ ref }) => ref))
+    const refs = [...state.releases, ...state.damaged].map(({ ref }) => ref)
+    const verdicts = yield* session.verify(refs, deep ? "files" : "paths")
     const faultsOf = (release: Removable) => verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
     const releases: ReadonlyArray<Examined> = [
       ...inOrder(state).map((release) => ({
@@ -261,7 +275,8 @@ export const integrity = Effect.fn("manage.host.integrity")(
         current: current && !isRemoved(release),
         faults
       })),
-      removed
+      removed,
+      deep
     })
   },
   (self, session, { fix }) => (fix ? locked(session, "integrity -f")(self) : self)
@@ -326,9 +341,9 @@ const isCurrent = (state: HostState, release: HostRelease): boolean => state.cur
 
 /** Fails where something is still wrong: for scripts, whose users look at the exit status. */
 export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {
-  const { address, link, removed, target } = report
+  const { address, deep, link, removed, target } = report
   const broken = report.releases.filter(({ faults, ref }) => faults.length > 0 && !removed.includes(ref)).length
   return broken === 0 && link === undefined
     ? Effect.void
-    : new IntegrityViolated({ target, address, broken, link: link !== undefined })
+    : new IntegrityViolated({ target, address, broken, link: link !== undefined, deep })
 }

@@ -27,7 +27,11 @@ import * as Reporter from "../../terminal/Reporter.ts"
 import { findTarget } from "../../workspace/Config.ts"
 import { type ConfigInvalid, Workspace } from "../../workspace/Workspace.ts"
 import type { Declined } from "../Declined.ts"
+import type { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "../goLive.ts"
+import type { Unhealthy } from "../health.ts"
+import { insistOnRepair, type RepairReport, repairHost } from "../repair.ts"
 import * as view from "../view.ts"
+import { adopt, type NothingToAdopt } from "./adopt.ts"
 import * as host from "./host.ts"
 import * as pins from "./pin.ts"
 import * as store from "./store.ts"
@@ -53,10 +57,16 @@ type VerbFailure =
   | NotOnHost
   | LockHeld
   | host.ReleaseIsCurrent
+  | NothingToAdopt
+  | HookFailed
+  | Unhealthy
+  | RolledBack
+  | RollbackFailed
+  | NotConfirmed
   | Declined
   | PromptFailure
 
-type VerbServices = ReleaseStore | Workspace | Prompt | Terminal.Terminal
+type VerbServices = ReleaseStore | RemoteHost | Workspace | Prompt | Terminal.Terminal
 
 interface Verb {
   readonly name: string
@@ -173,6 +183,10 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
     })
   )
 }
+
+/** What a repair leaves is said, and the manager goes on. */
+const sayLeft = (report: RepairReport) =>
+  Effect.catchAll(Effect.as(insistOnRepair(report), stay), (error) => Effect.as(sayFailure(error), stay))
 
 const complain = (message: string): Effect.Effect<Next> => Effect.as(Reporter.warn(message), stay)
 
@@ -314,12 +328,31 @@ const remote = (session: HostSession) => {
     },
     {
       name: "integrity",
-      argument: { label: "-f", required: false, candidates: "flags" },
-      summary: "checks the link and each release; -f removes the broken ones",
-      run: (flag) =>
-        flag === "" || flag === "-f"
-          ? Effect.flatMap(host.integrity(session, { fix: flag === "-f" }), (report) => print(view.integrity(report)))
-          : complain(`integrity takes -f or nothing, not "${flag}"`)
+      argument: { label: "deep -f", required: false, candidates: "flags" },
+      summary: "checks the link and each release, with deep every file of it; -f removes the broken ones",
+      run: (words) => {
+        const flags = words.split(" ").filter((word) => word !== "")
+        const odd = flags.find((flag) => flag !== "deep" && flag !== "-f")
+        return odd === undefined
+          ? Effect.flatMap(
+              host.integrity(session, { deep: flags.includes("deep"), fix: flags.includes("-f") }),
+              (report) => print(view.integrity(report))
+            )
+          : complain(`integrity takes deep, -f, both or nothing, not "${odd}"`)
+      }
+    },
+    {
+      name: "repair",
+      summary: "brings journal, link and folders to agree again, after showing how",
+      run: () =>
+        Effect.flatMap(repairHost(session), (report) =>
+          Effect.zipRight(print(view.repairReport(report)), sayLeft(report))
+        )
+    },
+    {
+      name: "adopt",
+      summary: "makes a release of a directory that is in the place of current",
+      run: () => Effect.flatMap(adopt(session), (report) => print(view.adopted(report)))
     },
     {
       name: "local",
@@ -331,7 +364,7 @@ const remote = (session: HostSession) => {
     ...nothing,
     names: unique(releases.map(({ name }) => name)),
     refs: releases.map(({ ref }) => shortRef(ref)),
-    flags: ["-f"]
+    flags: ["-f", "deep", "deep -f"]
   }))
   return makeSide(`${session.target.key}> `, verbs, candidates)
 }

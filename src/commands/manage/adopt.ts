@@ -1,0 +1,102 @@
+/**
+ * `adopt`: what stands in the place of `current` on a host that somebody else deployed to becomes a release.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { type Adoption, adoptedRecord } from "../../domain/Adoption.ts"
+import { linkFault } from "../../domain/Drift.ts"
+import { HostRelease, type HostState } from "../../domain/HostState.ts"
+import { releaseLabel } from "../../domain/Plan.ts"
+import { type HostSession, HostUnfit } from "../../host/RemoteHost.ts"
+import { bytes } from "../../terminal/format.ts"
+import { Prompt } from "../../terminal/Prompt.ts"
+import * as Reporter from "../../terminal/Reporter.ts"
+import { Declined } from "../Declined.ts"
+import { entry } from "../journal.ts"
+import { locked } from "../locking.ts"
+import { finishAdoptions, look } from "../onHost.ts"
+
+/** What was in the place of `current` is a release. */
+export class Adopted extends Schema.TaggedClass<Adopted>()("Adopted", {
+  address: Schema.String,
+  release: HostRelease,
+  /** Whether anything had to be done. */
+  adopted: Schema.Boolean
+}) {}
+
+/** There is no directory in the place of `current`. */
+export class NothingToAdopt extends Schema.TaggedError<NothingToAdopt>()("NothingToAdopt", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  /** What there is, a clause. */
+  found: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `There is nothing to adopt on ${this.address}: ${this.found}. To make something current there: deployer deploy target=${this.target}`
+  }
+}
+
+/** Makes a release of the directory in the place of `current`, after showing it and asking, and `current` a link to it. */
+export const adopt = Effect.fn("manage.host.adopt")(function* (session: HostSession) {
+  const seen = yield* session.inspect
+  // Where nobody deployed before there is no config/ for the lock.
+  if (seen.base === "incomplete" && seen.current._tag === "Occupied") yield* session.prepare
+  return yield* locked(session, "adopt")(adoptAlone(session))
+})
+
+const adoptAlone = Effect.fnUntraced(function* (session: HostSession) {
+  const before = yield* look(session)
+  const state = yield* finishAdoptions(session, before)
+  if (state.current._tag !== "Occupied") {
+    const release = state.currentRelease
+    if (release === undefined) {
+      return yield* new NothingToAdopt({
+        target: session.target.key,
+        address: session.address,
+        found: linkFault(state) ?? "there is no current link"
+      })
+    }
+    return Adopted.make({ address: session.address, release, adopted: before.currentRelease === undefined })
+  }
+  if (state.current.by === "file") return yield* occupied(session, state)
+  const adoption = yield* session.survey(session.target.name)
+  const release = adoptedRecord(adoption, session.target.name, state, yield* DateTime.now)
+  // What was looked at waits on the host.
+  yield* Effect.tapError(ask(session, state, adoption, release), () => session.finishAdoption(adoption.ref))
+  yield* session.adopt(adoption, release, [yield* entry("adopted", release)])
+  return Adopted.make({ address: session.address, release, adopted: true })
+})
+
+const occupied = (session: HostSession, { path }: HostState) =>
+  new HostUnfit({
+    address: session.address,
+    reason: "current-occupied",
+    path: `${path}/releases/current`,
+    has: ["file"]
+  })
+
+const ask = Effect.fnUntraced(function* (
+  session: HostSession,
+  { path }: HostState,
+  { bytes: size, files, nested, ref }: Adoption,
+  release: HostRelease
+) {
+  const current = `${path}/releases/current`
+  const name = session.target.name
+  const holds = `${files} ${files === 1 ? "file" : "files"}, ${bytes(size)}`
+  yield* Reporter.note(
+    nested
+      ? `${current} on ${session.address} holds just ${name}/ (${holds}): it becomes ${releaseLabel(release)}, in releases/deployer_${ref}`
+      : `${current} on ${session.address} (${holds}) becomes ${releaseLabel(release)}, in releases/deployer_${ref}/${name}: what starts from current/… has to start from current/${name}/… afterwards`
+  )
+  const agreed = yield* (yield* Prompt).confirm({
+    message: "Rename it, and make current a link to it? Between these two there is no current for a moment.",
+    initial: false,
+    safe: true,
+    hint: "answer with yes"
+  })
+  if (!agreed) return yield* new Declined({ consequence: "nothing was adopted" })
+})

@@ -1,0 +1,187 @@
+/**
+ * `repair`: brings the journal, the link and the folders of a host to agree again. A look, a plan, a question, its execution.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Drift, drift, remedy } from "../domain/Drift.ts"
+import { HostState } from "../domain/HostState.ts"
+import type { JournalEntry } from "../domain/Journal.ts"
+import { planRepair, RepairPlan, type RepairStep, repairStepText } from "../domain/Repair.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
+import { ReleaseStore } from "../store/ReleaseStore.ts"
+import { Prompt } from "../terminal/Prompt.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { connect } from "./connect.ts"
+import { Declined } from "./Declined.ts"
+import { goLive } from "./goLive.ts"
+import { entry } from "./journal.ts"
+import { locked } from "./locking.ts"
+import { look } from "./onHost.ts"
+
+/** What was done. */
+export class RepairReport extends Schema.TaggedClass<RepairReport>()("RepairReport", {
+  plan: RepairPlan,
+  /** What is still not as it should be, by a look afterwards, with what to do. */
+  left: Schema.Array(Drift),
+  /** In milliseconds. */
+  millis: Schema.NonNegative
+}) {}
+
+/** Something is left that a repair does not decide. */
+export class RepairIncomplete extends Schema.TaggedError<RepairIncomplete>()("RepairIncomplete", {
+  /** Its key. */
+  target: Schema.String,
+  address: Schema.String,
+  left: Schema.Array(Drift)
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const { address, left, target } = this
+    const count = left.length === 1 ? "1 thing is" : `${left.length} things are`
+    const remedies = [...new Set(left.map(({ advice }) => remedy(advice, target)))]
+    return `${count} left on ${address} for you to decide (${left.map(({ found }) => found).join("; ")}): ${remedies.join("; ")}`
+  }
+}
+
+/** What `repair` would do, without a question and without touching anything. */
+export const repairPlan = Effect.fn("repairPlan")(function* (options: { readonly target: string }) {
+  const session = yield* connect(options.target)
+  return yield* plan(session, yield* look(session))
+}, Effect.scoped)
+
+/** Repairs a target's host, after showing what it will do and asking. */
+export const repair = Effect.fn("repair")(function* (options: { readonly target: string }) {
+  return yield* repairHost(yield* connect(options.target))
+}, Effect.scoped)
+
+/** The same over a session that is open already. */
+export const repairHost = Effect.fn("repairHost")(
+  function* (session: HostSession) {
+    const [elapsed, done] = yield* Effect.timed(mend(session))
+    const after = yield* alone(session)
+    const { left } = yield* plan(session, after)
+    const isSame = (a: Drift, b: Drift) => a.kind === b.kind && a.ref === b.ref
+    return RepairReport.make({
+      plan: done,
+      left: drift(after).map((one) => left.find((other) => isSame(one, other)) ?? one),
+      millis: Duration.toMillis(elapsed)
+    })
+  },
+  (self, session) => locked(session, "repair")(self)
+)
+
+const plan = Effect.fnUntraced(function* (session: HostSession, state: HostState) {
+  const lacksRecords = state.damaged.length > 0 || state.unfinished.some(({ kind }) => kind === "release")
+  const releases = lacksRecords ? yield* (yield* ReleaseStore).list() : []
+  const byRef = new Map(releases.map((release) => [release.ref, release]))
+  return planRepair(state, { target: session.target, stored: (ref) => byRef.get(ref) })
+})
+
+/** What is on the host while nobody else works there: the lock is ours. */
+const alone = (session: HostSession) => Effect.map(look(session), ({ lock: _, ...state }) => HostState.make(state))
+
+/** Once an adoption is finished, the host is another one. */
+const mend = (session: HostSession): ReturnType<typeof mendOnce> =>
+  Effect.flatMap(mendOnce(session), (first) =>
+    first.steps.some(({ _tag }) => _tag === "FinishAdoption")
+      ? Effect.map(mend(session), ({ left, steps }) =>
+          RepairPlan.make({ ...first, steps: [...first.steps, ...steps], left })
+        )
+      : Effect.succeed(first)
+  )
+
+const mendOnce = Effect.fnUntraced(function* (session: HostSession) {
+  const state = yield* alone(session)
+  const planned = yield* plan(session, state)
+  if (planned.steps.length === 0) return planned
+  for (const { found } of planned.found) yield* Reporter.note(`Found on ${session.address}: ${found}`)
+  for (const step of planned.steps) yield* Reporter.note(`To be done: ${repairStepText(step)}`)
+  const agreed = yield* (yield* Prompt).confirm({
+    message: `Do ${planned.steps.length === 1 ? "this" : `these ${planned.steps.length} things`} on ${session.address}?`,
+    initial: false,
+    safe: true,
+    hint: "answer with yes"
+  })
+  if (!agreed) return yield* new Declined({ consequence: "nothing was changed" })
+  yield* carryOut(session, state, planned.steps)
+  return planned
+})
+
+/** What is only written down is so in one go. */
+const carryOut = Effect.fnUntraced(function* (
+  session: HostSession,
+  state: HostState,
+  steps: ReadonlyArray<RepairStep>
+) {
+  let notes: ReadonlyArray<JournalEntry> = []
+  for (const step of steps) {
+    if (step._tag === "Note") {
+      notes = [...notes, yield* entry(step.event, step.release, { detail: step.detail })]
+      continue
+    }
+    if (notes.length > 0) yield* session.note(notes)
+    notes = []
+    yield* carryOutStep(session, state, step)
+  }
+  if (notes.length > 0) yield* session.note(notes)
+})
+
+const linkText = ({ current }: HostState): { readonly restore?: string } =>
+  current._tag === "Foreign"
+    ? { restore: current.to }
+    : current._tag === "Linked"
+      ? { restore: `deployer_${current.ref}` }
+      : {}
+
+const carryOutStep = Effect.fnUntraced(function* (
+  session: HostSession,
+  state: HostState,
+  step: Exclude<RepairStep, { readonly _tag: "Note" }>
+) {
+  const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
+  switch (step._tag) {
+    case "FinishAdoption":
+      return yield* session.finishAdoption(step.ref)
+    case "Record":
+      return yield* session.record(step.release)
+    case "Link":
+      return yield* session.activate(step.release.ref, {
+        entries: [yield* entry("linked", step.release, { ...from, detail: `repaired: ${step.why}` })]
+      })
+    case "Unlink":
+      return yield* session.deactivate({
+        entries: [yield* entry("unlinked", step.release, { detail: `repaired: ${step.why}` })]
+      })
+    case "Disarm":
+      return state.currentRelease === undefined
+        ? yield* session.deactivate(linkText(state))
+        : yield* session.activate(state.currentRelease.ref)
+    case "GoBack":
+      return yield* goBack(session, state, step)
+    case "Discard":
+      return yield* session.discard(step.unfinished)
+    case "Settle": {
+      const { back, release, steps } = step
+      return yield* goLive(session, { release, state, steps, back, event: "switched" })
+    }
+  }
+})
+
+const goBack = Effect.fnUntraced(function* (
+  session: HostSession,
+  state: HostState,
+  { back, from, steps, to }: Extract<RepairStep, { readonly _tag: "GoBack" }>
+) {
+  const detail = "nobody confirmed it in time, and the host did not go back by itself"
+  const unhealthy = yield* entry("unhealthy", from, { detail })
+  if (to === undefined) {
+    return yield* session.deactivate({ entries: [unhealthy, yield* entry("unlinked", from, { detail })] })
+  }
+  yield* session.note([unhealthy])
+  yield* goLive(session, { release: to, state, steps, back, event: "rolledBack" })
+})
+
+/** Fails where something is left: for scripts, whose users look at the exit status. */
+export const insistOnRepair = ({ left, plan }: RepairReport): Effect.Effect<void, RepairIncomplete> =>
+  left.length === 0 ? Effect.void : new RepairIncomplete({ target: plan.target, address: plan.address, left })
