@@ -14,6 +14,7 @@ import { adopt } from "../../src/commands/manage/adopt.ts"
 import { integrity, prune } from "../../src/commands/manage/host.ts"
 import { repairHost } from "../../src/commands/repair.ts"
 import type { Adoption } from "../../src/domain/Adoption.ts"
+import { differences } from "../../src/domain/Differences.ts"
 import { HostReleaseJson, type HostState, Unfinished } from "../../src/domain/HostState.ts"
 import { type JournalEntry, JournalEntryJson } from "../../src/domain/Journal.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
@@ -24,9 +25,9 @@ import { quote } from "../../src/host/Transport.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
-import { hostileNames, oddSample, type Packed, sample } from "../kit/packed.ts"
+import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import * as samples from "../kit/samples.ts"
-import { treeOf } from "../kit/tree.ts"
+import { dir, file, hardlink, type Tree, tarOf, treeOf } from "../kit/tree.ts"
 
 /** The host's files, by absolute path. */
 export interface HostFiles {
@@ -546,6 +547,123 @@ export const contract = (
           )
           assert.include(failure.message, "is current")
           assert.strictEqual(files.read(`${releases}/deployer_${one.ref}/my_app/version`), "1")
+        })
+      )
+    })
+
+    describe("differences", () => {
+      const again = (release: Packed, changes: Readonly<Record<string, string>>, more: Tree = []) =>
+        packed([
+          ...release.tree.map((entry) => {
+            const content = changes[entry.path]
+            return entry.kind === "file" && content !== undefined ? file(entry.path, content, entry.mode) : entry
+          }),
+          ...more
+        ])
+
+      const send = Effect.fnUntraced(function* (
+        session: HostSession,
+        release: Packed,
+        refs: ReadonlyArray<string>,
+        options: { readonly hardLinks?: boolean; readonly from?: number } = {}
+      ) {
+        const origins = yield* Effect.forEach(refs, session.origin)
+        const found = differences(
+          release.manifest,
+          origins.filter((origin) => origin !== undefined)
+        )
+        if (found === undefined) return assert.fail("there are none")
+        yield* session.stage({
+          ref: release.ref,
+          manifest: release.manifest,
+          from: options.from ?? 0,
+          note: "n",
+          shipment: {
+            _tag: "Differences",
+            differences: found,
+            hardLinks: options.hardLinks ?? false,
+            content: Stream.make(tarOf(release.tree.filter(({ path }) => found.sent.has(path))).subarray(0, -1024))
+          }
+        })
+        yield* session.record(release.record)
+        return found
+      })
+
+      const treeThere = (files: HostFiles, releases: string, ref: string) => {
+        const there = files.tree(`${releases}/deployer_${ref}`)
+        delete there[".deployer_manifest"]
+        delete there[".deployer_release.json"]
+        return there
+      }
+
+      at("complete a release from those that are there, whatever the names", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          assert.isTrue((yield* session.inspect).takesDifferences)
+          yield* put(session, odd)
+          yield* put(session, two, 2)
+          const next = again(odd, { "my_app/version": "next", "my_app/names/it's": "other" }, [
+            dir("my_app/moved"),
+            file("my_app/moved/big", "2".concat("0123456789".repeat(30_000))),
+            file("my_app/moved/other name", "odd".concat("0123456789".repeat(30_000)), 0o755),
+            file("my_app/new", "new ".repeat(200)),
+            file("my_app/new again", "new ".repeat(200)),
+            hardlink("my_app/third", "my_app/big")
+          ])
+          const found = yield* send(session, next, [odd.ref, two.ref])
+          assert.strictEqual(found.files, 3)
+          assert.lengthOf(found.moves, 4)
+          assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
+          assert.deepStrictEqual(yield* session.verify([odd.ref, next.ref]), [
+            { ref: odd.ref, faults: [] },
+            { ref: next.ref, faults: [] }
+          ])
+          // What came so can be completed from as well.
+          const after = again(next, { "my_app/version": "after" })
+          yield* send(session, after, [next.ref], { hardLinks: true })
+          assert.deepStrictEqual(treeThere(files, releases, after.ref), treeOf(after.tree))
+        })
+      )
+
+      at("are refused where a file that they rest on is another one by now", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          const next = again(one, { "my_app/version": "next" })
+          files.write(`${releases}/deployer_${one.ref}/my_app/big`, "evil")
+          const refused = yield* Effect.flip(send(session, next, [one.ref]))
+          assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/big"] })
+          files.remove(`${releases}/deployer_${one.ref}/my_app/big`)
+          assert.deepInclude(yield* Effect.flip(send(session, next, [one.ref])), { _tag: "ReleaseCorrupt" })
+          assert.deepStrictEqual(files.names(releases), [`deployer_${one.ref}`])
+          yield* stage(session, next)
+        })
+      )
+
+      at("are nothing without a manifest that can be read", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          files.write(`${releases}/deployer_${one.ref}/.deployer_manifest`, "garbage\n")
+          assert.isUndefined(yield* session.origin(one.ref))
+          files.remove(`${releases}/deployer_${one.ref}/.deployer_manifest`)
+          assert.strictEqual((yield* Effect.flip(session.origin(one.ref)))._tag, "HostStepFailed")
+        })
+      )
+
+      at("a mode that changed is found", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          const program = `${releases}/deployer_${one.ref}/my_app/bin/my_app`
+          const content = files.read(program) ?? ""
+          files.remove(program)
+          files.write(program, content)
+          for (const depth of ["paths", "files"] as const) {
+            assert.deepStrictEqual(yield* session.verify([one.ref], depth), [
+              { ref: one.ref, faults: ["changed my_app/bin/my_app"] }
+            ])
+          }
         })
       )
     })

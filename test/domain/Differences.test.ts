@@ -1,0 +1,74 @@
+import { assert, describe, it } from "@effect/vitest"
+import { differences, type ListedFile, type Origin } from "../../src/domain/Differences.ts"
+import type { Manifest, ManifestEntry } from "../../src/domain/Manifest.ts"
+import { refOf } from "../kit/samples.ts"
+
+const hash = (digit: string) => digit.repeat(64)
+
+const file = (path: string, digit: string, fields: { readonly mode?: number; readonly size?: number } = {}) =>
+  ({ _tag: "File", path, sha256: hash(digit), mode: 0o644, size: 1000, ...fields }) satisfies ManifestEntry
+
+const origin = (ref: string, manifest: Manifest): Origin => ({
+  ref: refOf(ref),
+  files: manifest.flatMap((entry): ReadonlyArray<ListedFile> => (entry._tag === "File" ? [entry] : [])),
+  lines: []
+})
+
+const old = [file("a/one", "1"), file("a/two", "2"), file("a/three", "3"), file("a/four", "4")]
+
+describe("differences", () => {
+  it("sends what is new, and keeps what is there in the same place", () => {
+    const found = differences(
+      [{ _tag: "Directory", path: "a", mode: 0o755 }, ...old.slice(0, 3), file("a/four", "5", { size: 70 })],
+      [origin("A", old)]
+    )
+    assert.deepInclude(found, { files: 1, bytes: 70, kept: 3, moves: [], sent: new Set(["a/four"]) })
+  })
+
+  it("takes from elsewhere what stands in another place, or has another mode", () => {
+    const wanted = [
+      ...old.slice(0, 2),
+      file("b/three", "3"),
+      file("a/four", "4", { mode: 0o755 }),
+      file("b/from another", "9")
+    ]
+    const found = differences(wanted, [origin("A", old), origin("B", [file("x", "9")])])
+    assert.deepStrictEqual(found?.moves, [
+      { ref: refOf("A"), from: "a/three", to: "b/three", mode: undefined },
+      { ref: refOf("A"), from: "a/four", to: "a/four", mode: 0o755 },
+      { ref: refOf("B"), from: "x", to: "b/from another", mode: undefined }
+    ])
+    assert.strictEqual(found?.bytes, 0)
+  })
+
+  it("sends once what the release holds twice, and tiny files without looking for them", () => {
+    const found = differences(
+      [...old, file("new", "7"), file("same", "7"), file("tiny", "1", { size: 10 })],
+      [origin("A", old)]
+    )
+    assert.deepStrictEqual([...(found?.sent ?? [])], ["new", "tiny"])
+    assert.deepStrictEqual(found?.moves, [{ ref: undefined, from: "new", to: "same", mode: undefined }])
+  })
+
+  it("sends a second name with its file, and makes it from the file that is there", () => {
+    const second = (path: string, to: string): ManifestEntry => ({ _tag: "Hardlink", path, to })
+    const found = differences(
+      [...old, file("new", "7"), second("new too", "new"), second("one too", "a/one")],
+      [origin("A", old)]
+    )
+    assert.deepStrictEqual([...(found?.sent ?? [])], ["new", "new too"])
+    assert.deepStrictEqual(found?.moves, [{ ref: undefined, from: "a/one", to: "one too", mode: undefined }])
+  })
+
+  it("completes from the release that shares most", () => {
+    const found = differences(old, [origin("A", old.slice(0, 1)), origin("B", old.slice(1))])
+    assert.strictEqual(found?.origin.ref, refOf("B"))
+    assert.deepInclude(found, { kept: 3, files: 0 })
+  })
+
+  it("is nothing where most of it is new, or nothing is there", () => {
+    assert.isUndefined(differences(old, []))
+    assert.isUndefined(differences([file("a/one", "1", { size: 100 }), file("big", "8")], [origin("A", old)]))
+    assert.isUndefined(differences([file("x", "8", { size: 0 })], [origin("A", old)]))
+  })
+})
