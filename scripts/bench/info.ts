@@ -37,7 +37,7 @@ export const rows = (bench: Bench) =>
     )
   })
 
-/** A project whose store holds so many releases of three names: one that was built, and copies of its entry. */
+/** A project whose store holds so many releases of four names: one that was built, and copies of its entry. */
 const filled = (bench: Bench, count: number) =>
   Effect.gen(function* () {
     const root = join(bench.folder, `store-${count}`)
@@ -60,24 +60,48 @@ export default config({
     const began = Date.parse(release.createdAt)
     const file = (name: string, millis: number) =>
       join(workspace, `release_store/${name}-${Math.floor(millis / 1000)}.tar.gz`)
-    yield* Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      for (let index = 1; index < count; index++) {
-        const name = `release_${index % 4}`
-        const at = began + index * 60_000
-        const hex = index.toString(16)
-        yield* sql`INSERT INTO releases (id, name, ref, sha256, size, created_at, metadata, is_latest)
-          SELECT ${index + 1}, ${name}, ${hex.toUpperCase().padStart(32, "0")}, ${hex.padStart(64, "0")}, size, ${at}, metadata, 0
-          FROM releases WHERE id = 1`
-        yield* sql`INSERT INTO manifests (release_id, gzip) SELECT ${index + 1}, gzip FROM manifests WHERE release_id = 1`
-        linkSync(file(release.name, began), file(name, at))
-      }
-      yield* sql`UPDATE releases SET is_latest = 0`
-      yield* sql`UPDATE releases SET is_latest = 1 WHERE id IN (SELECT max(id) FROM releases GROUP BY name)`
-    }).pipe(
-      (fill) => Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(fill)),
-      Effect.provide(SqliteClient.layer({ filename: join(workspace, "config/deployer_store.db") })),
-      Effect.orDie
-    )
+    yield* Effect.provide(
+      copyEntries(count, began),
+      SqliteClient.layer({ filename: join(workspace, "config/deployer_store.db") })
+    ).pipe(Effect.orDie)
+    for (let index = 1; index < count; index++)
+      linkSync(file(release.name, began), file(nameOf(index), began + index * step))
     return root
+  })
+
+/** Between two builds, in milliseconds. */
+const step = 60_000
+
+const nameOf = (index: number) => `release_${index % 4}`
+
+/** Copies the entry with id 1, and all that belongs to it, whatever columns they have. */
+const copyEntries = (count: number, began: number) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const columnsOf = (table: string) =>
+      Effect.map(sql.unsafe<{ readonly name: string }>(`PRAGMA table_info(${table})`), (rows) =>
+        rows.map(({ name }) => name)
+      )
+    const copy = (table: string, key: string, values: Readonly<Record<string, string>>) =>
+      Effect.flatMap(columnsOf(table), (columns) =>
+        sql.unsafe(
+          `WITH RECURSIVE copy (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copy WHERE i < ${count - 1})
+           INSERT INTO ${table} (${columns.join(", ")})
+           SELECT ${columns.map((name) => values[name] ?? `${table}.${name}`).join(", ")} FROM copy, ${table} WHERE ${table}.${key} = 1`
+        )
+      )
+    yield* copy("releases", "id", {
+      id: "i + 1",
+      name: "'release_' || (i % 4)",
+      ref: "printf('%032X', i)",
+      sha256: "printf('%064x', i)",
+      created_at: `${began} + i * ${step}`,
+      is_latest: "0"
+    })
+    const tables = yield* sql<{ readonly name: string }>`SELECT name FROM sqlite_master WHERE type = 'table'`
+    for (const { name } of tables) {
+      if ((yield* columnsOf(name)).includes("release_id")) yield* copy(name, "release_id", { release_id: "i + 1" })
+    }
+    yield* sql`UPDATE releases SET is_latest = 0`
+    yield* sql`UPDATE releases SET is_latest = 1 WHERE id IN (SELECT max(id) FROM releases GROUP BY name)`
   })
