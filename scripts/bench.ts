@@ -8,6 +8,7 @@
  *     npm run bench -- --json=FILE         the document in a file, besides the table
  */
 import { writeFileSync } from "node:fs"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import build from "../test/kit/build.ts"
 import { missingSshd } from "../test/kit/sshd.ts"
@@ -64,5 +65,10 @@ if (unknown.length > 0) {
   process.exitCode = 1
 } else {
   build()
-  process.exitCode = (await Effect.runPromise(Effect.scoped(measure))) ? 0 : 1
+  // Ctrl-C takes everything away, too.
+  NodeRuntime.runMain(
+    Effect.map(Effect.scoped(measure), (good) => {
+      process.exitCode = good ? 0 : 1
+    })
+  )
 }

@@ -398,13 +398,15 @@ const measure = (
     const { data, version, way } = job
     yield* bench.built(data, version)
     yield* contestant.reset(bench, data)
+    const current = join(bench.host.home, contestant.current(data))
+    const before = target(current)
     way.take?.()
     const { millis } = yield* contestant.deploy(bench, job)
     // The last bytes are still on their way.
     yield* Effect.sleep(way.roundTrip * 2 + 20)
     const traffic = way.take?.()
-    const probe = findProbe(join(bench.host.home, contestant.current(data)), data)
-    if (!probe.equals(fs.readFileSync(join(data.folder(version), data.name, data.probe)))) {
+    const isNew = version === "one" || target(current) !== before
+    if (!isNew || !holds(join(current, data.name, data.probe), join(data.folder(version), data.name, data.probe))) {
       return yield* new WrongResult({ message: `${contestant.name} did not make ${version} of ${data.name} live` })
     }
     return traffic === undefined
@@ -412,7 +414,9 @@ const measure = (
       : { millis, sent: traffic.sent, received: traffic.received, roundTrips: traffic.roundTrips }
   })
 
-const findProbe = (current: string, data: Tree): Buffer => {
-  const file = join(current, data.name, data.probe)
-  return fs.existsSync(file) ? fs.readFileSync(file) : Buffer.from("it is not there")
-}
+/** Where a link leads to, or nothing. */
+const target = (link: string): string | undefined =>
+  fs.lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true ? fs.readlinkSync(link) : undefined
+
+const holds = (file: string, source: string): boolean =>
+  fs.existsSync(file) && fs.readFileSync(file).equals(fs.readFileSync(source))

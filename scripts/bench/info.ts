@@ -24,7 +24,7 @@ export const rows = (bench: Bench) =>
         Effect.gen(function* () {
           const ours: Array<number> = []
           const theirs: Array<number> = []
-          for (let round = bench.quick ? 0 : -1; round < bench.rounds * 2 - 1; round++) {
+          for (let round = bench.quick ? 0 : -1; round < bench.rounds; round++) {
             const full = yield* run({ ...bench.command(args, { data: small }), cwd: many })
             const fresh = yield* run({ ...bench.command(args, { data: small }), cwd: few })
             if (round < 0) continue
