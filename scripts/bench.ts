@@ -20,6 +20,7 @@ const say = (line: string) => process.stderr.write(`${line}\n`)
 
 const args = process.argv.slice(2)
 const json = args.find((word) => /^(--)?json(=|$)/.test(word))
+const file = json?.split("=")[1]
 const quick = args.includes("quick")
 const asked = args.filter((word) => word !== json && word !== "quick")
 const unknown = asked.filter((word) => !lines.some(({ key }) => key === word))
@@ -29,6 +30,10 @@ const measure = Effect.gen(function* () {
   const here = yield* bench(quick)
   const about = machine()
   const measurements: Array<Measurement> = []
+  const result = () => {
+    const seconds = (performance.now() - began) / 1000
+    return `${JSON.stringify(document({ machine: about, quick, seconds, measurements }), undefined, 2)}\n`
+  }
   for (const { key, rows, what } of lines) {
     if (asked.length > 0 && !asked.includes(key)) continue
     say(`${key}: ${what}`)
@@ -40,13 +45,12 @@ const measure = Effect.gen(function* () {
     )
     const seconds = (performance.now() - start) / 1000
     measurements.push({ key, seconds, ...measured })
+    // A run that is cut short leaves what it has measured.
+    if (file !== undefined) writeFileSync(file, result())
     say(`${key}: ${"failure" in measured ? `failed: ${measured.failure}` : "done"} (${Math.round(seconds)} s)`)
   }
   const seconds = (performance.now() - began) / 1000
-  const result = JSON.stringify(document({ machine: about, quick, seconds, measurements }), undefined, 2)
-  const file = json?.split("=")[1]
-  if (file !== undefined) writeFileSync(file, `${result}\n`)
-  if (json !== undefined && file === undefined) process.stdout.write(`${result}\n`)
+  if (json !== undefined && file === undefined) process.stdout.write(result())
   else {
     process.stdout.write(`${text(measurements, process.stdout.columns)}\n\n`)
     process.stdout.write(

@@ -203,7 +203,12 @@ export const bench = (quick: boolean): Effect.Effect<Bench, CommandFailed, Scope
       env,
       way,
       // One smoke run needs no more than that every line can be walked.
-      data: quick ? { erlang: data.small, node: data.small, binary: data.small, small: data.small } : data,
+      data: {
+        erlang: quick ? data.small : data.erlang,
+        node: quick ? data.small : data.node,
+        binary: quick ? data.small : data.binary,
+        small: data.small
+      },
       command,
       deployer,
       weighed: (args, about) => peakOf(command(args, about)),
