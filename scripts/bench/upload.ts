@@ -125,7 +125,7 @@ const rollbacks = (bench: Bench, data: Data) =>
 export const same = (bench: Bench) =>
   Effect.gen(function* () {
     const data = bench.data.node()
-    const way = bench.way("r100m20")
+    const way = bench.way("r50m20")
     yield* deployer.reset(bench, data)
     const results = yield* contest(bench, { data, version: "one", way }, [deployer])
     const runs = runsOf(results, deployer)
@@ -181,7 +181,7 @@ export const redeploy = (bench: Bench) =>
         [bench.data.erlang(), "changed", "r50m100"],
         [bench.data.node(), "changed", "r100m20"],
         [bench.data.binary(), "changed", "r50m100"],
-        [bench.data.erlang(), "times", "r50m20"],
+        [bench.data.erlang(), "times", "r50m100"],
         [bench.data.node(), "everything", "r100m100"]
       ] as const satisfies ReadonlyArray<readonly [Data, Version, LinkName]>),
       ([data, version, link]) =>
