@@ -1,0 +1,29 @@
+/**
+ * The lines of the benchmark, in the order of the table.
+ */
+import type * as Effect from "effect/Effect"
+import type { Bench } from "./Bench.ts"
+import * as info from "./info.ts"
+import * as memory from "./memory.ts"
+import type { Row } from "./Row.ts"
+import * as start from "./start.ts"
+import * as upload from "./upload.ts"
+
+/** What is measured together. */
+export interface Line {
+  /** What it is called on the command line. */
+  readonly key: string
+  readonly what: string
+  readonly rows: (bench: Bench) => Effect.Effect<ReadonlyArray<Row>, { readonly message: string }>
+}
+
+export const lines: ReadonlyArray<Line> = [
+  { key: "start", what: "--version and --help beside bare Node", rows: start.rows },
+  { key: "info", what: "manage info with 10,000 releases beside 10", rows: info.rows },
+  { key: "round-trips", what: "a redeploy and a rollback at 100 ms", rows: upload.roundTrips },
+  { key: "same", what: "the same release again", rows: upload.same },
+  { key: "first", what: "the first upload beside scp and tar", rows: upload.first },
+  { key: "redeploy", what: "a changed release beside rsync --link-dest", rows: upload.redeploy },
+  { key: "others", what: "the same redeploy by what people use", rows: upload.others },
+  { key: "memory", what: "memory and temporary disk, 50 MB beside 2 GB", rows: memory.rows }
+]

@@ -1,0 +1,56 @@
+/** The benchmark still works: every line is walked once, with a little data. What it measures then says nothing. */
+import { spawnSync } from "node:child_process"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { lines } from "../../scripts/bench/lines.ts"
+import type { Row } from "../../scripts/bench/Row.ts"
+import { missing, missingSshd, titled } from "../kit/sshd.ts"
+
+const root = path.resolve(import.meta.dirname, "../..")
+
+const bench = (...args: ReadonlyArray<string>) =>
+  spawnSync(process.execPath, ["--import", "jiti/register", "scripts/bench.ts", ...args], {
+    cwd: root,
+    encoding: "utf8",
+    timeout: 240_000
+  })
+
+interface Document {
+  readonly quick: boolean
+  readonly lines: ReadonlyArray<{ readonly key: string; readonly failure?: string; readonly rows: ReadonlyArray<Row> }>
+}
+
+/** These may be absent; what is there must do its job. */
+const absent = /not installed$|which a smoke run does not do$/
+
+const suite = missingSshd === undefined ? it : it.skip
+
+describe("npm run bench", () => {
+  suite(titled("measures every line in a smoke run", missingSshd), () => {
+    const { status, stderr, stdout } = bench("quick", "--json")
+    assert.strictEqual(status, 0, stderr)
+    const document: Document = JSON.parse(stdout)
+    assert.isTrue(document.quick)
+    assert.deepStrictEqual(
+      document.lines.map(({ key }) => key),
+      lines.map(({ key }) => key)
+    )
+    const hasRsync = missing("rsync") === undefined
+    for (const { key, rows } of document.lines) {
+      assert.isNotEmpty(rows, key)
+      for (const row of rows) {
+        const said = JSON.stringify(row)
+        assert.isNotEmpty(row.ours, said)
+        for (const value of [...row.ours, ...(row.theirs ?? [])]) assert.isAtLeast(value, 0, said)
+        if (row.missing !== undefined) assert.match(row.missing, absent)
+        if (hasRsync) assert.notMatch(row.missing ?? "", /rsync/)
+      }
+    }
+  }, 250_000)
+
+  it("says which lines there are", () => {
+    const { status, stderr } = bench("fast")
+    assert.strictEqual(status, 2)
+    assert.include(stderr, `There is no line fast; there are ${lines.map(({ key }) => key).join(", ")}`)
+  })
+})
