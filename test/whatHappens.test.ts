@@ -75,6 +75,14 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "takes nothing on trust that stands on the host, and is not held up by it"
   ],
   [
+    "Anything happened to the link",
+    "test/commands/repair.test.ts",
+    "a repair makes journal, link and folders agree, or names what does not"
+  ],
+  ["`repair`, `adopt` or a deployment that prunes", "test/real/crash.test.ts", "deploy with keep"],
+  ["A real directory is in the place of", "test/commands/adopt.test.ts", "makes a release of"],
+  ["Somebody else's files lie beside", "test/host/contract.ts", "survives everything"],
+  [
     "The host's clock is a day off",
     "test/host/clock.test.ts",
     "a day back: a dead holder's lock is taken over a minute after it was first in the way"

@@ -1007,7 +1007,9 @@ if [ -n "$3" ]; then
   make_link
   trap "" HUP INT TERM PIPE
   guard
-  if ! err=$(mv $flag current/ "$content" 2>&1 && mv $flag "$link" current 2>&1); then
+  # One program for both is faster than two; a slash at the end is no link.
+  if perl -e "rename shift, shift or exit 1; rename shift, shift or exit 1" current/ "$content" "$link" current 2>/dev/null; then :
+  elif ! err=$(mv $flag current/ "$content" 2>&1 && mv $flag "$link" current 2>&1); then
     guard
     [ -e current ] || [ -L current ] || mv $flag "$content" current
     bare
