@@ -88,7 +88,7 @@ export const verdict = (row: Row): string => {
   if (row.limit === undefined) return word
   const share = (ratioOf(row) ?? median(row.ours)) / row.limit
   if (row.reached) return share < 0.995 ? `${word}, ${Math.round((1 - share) * 100)} % below` : word
-  return Number.isFinite(share) ? `${word}, ${Math.round((share - 1) * 100)} % above` : word
+  return share < 2 ? `${word}, ${Math.round((share - 1) * 100)} % above` : `${word}, ${figure(share)} times as much`
 }
 
 /** A number with three significant digits. */

@@ -123,7 +123,7 @@ const next = "20300101000000"
 const byScript = (options: {
   readonly name: string
   readonly place: string
-  /** Shell lines, with `$host`, `$at` (on the host), `$tarball`, `$folder` (which holds the tree `$name`), `$before` and `$next`. */
+  /** Shell lines, with `$host`, `$user`, `$at` (on the host), `$tarball`, `$folder` (which holds the tree `$name`), `$before` and `$next`. */
   readonly script: string
   readonly env?: (bench: Bench, job: Job) => Readonly<Record<string, string>>
   readonly cwd?: (bench: Bench) => string
@@ -147,6 +147,7 @@ const byScript = (options: {
           env: {
             ...bench.env,
             host: way.alias,
+            user: bench.host.user,
             at: at(data),
             tarball,
             folder: data.folder(version),
@@ -261,7 +262,8 @@ export const shipit = byScript({
   place: "shipit",
   missing: (bench) =>
     Effect.gen(function* () {
-      if (!has("rsync")) return "rsync not installed"
+      const absent = ["npm", "git", "rsync"].filter((program) => !has(program))
+      if (absent.length > 0) return `${absent.join(" and ")} not installed`
       if (bench.quick) return "it is fetched from npm, which a smoke run does not do"
       const folder = join(bench.folder, "shipit")
       fs.mkdirSync(folder)
@@ -270,17 +272,22 @@ export const shipit = byScript({
         env: process.env,
         millis: 120_000
       })
+      // It writes down a revision, so it wants one; what it uploads is the tree.
+      const commit =
+        "git init -q . && git -c user.name=bench -c user.email=bench@localhost commit -q --allow-empty -m release"
+      fs.mkdirSync(join(folder, "workspace"))
+      yield* run({ words: ["sh", "-ec", commit], cwd: join(folder, "workspace"), env: bench.env })
       fs.writeFileSync(
         join(folder, "shipitfile.js"),
         `module.exports = (shipit) => {
   require("shipit-deploy")(shipit)
-  const { at, folder, host } = process.env
-  shipit.initConfig({ default: { workspace: folder, keepWorkspace: true, deployTo: at, keepReleases: 5 }, bench: { servers: host } })
+  const { at, folder, host, user } = process.env
+  shipit.initConfig({ default: { workspace: "workspace", rsyncFrom: folder, branch: "HEAD", shallowClone: false, keepWorkspace: true, deployTo: at, keepReleases: 5 }, bench: { servers: user + "@" + host } })
 }
 `
       )
       return undefined
-    }).pipe(Effect.catchAll(({ detail }) => Effect.succeed(`npm install failed (${detail.slice(0, 100)})`))),
+    }).pipe(Effect.catchAll(({ detail }) => Effect.succeed(`it could not be set up (${detail.slice(0, 200)})`))),
   cwd: (bench) => join(bench.folder, "shipit"),
   script: "node_modules/.bin/shipit bench deploy"
 })

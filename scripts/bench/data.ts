@@ -10,7 +10,7 @@ import * as path from "node:path"
 const root = path.resolve(import.meta.dirname, "../..")
 
 /** Raised when what is made below changes. */
-const cache = path.join(os.tmpdir(), "deployer-bench-data-1")
+const cache = path.join(os.tmpdir(), "deployer-bench-data-2")
 
 /**
  * `one` is what is live; in `changed` one of a hundred files has 16 bytes more in its middle (of a single file, 1 % of its bytes are others, in a
@@ -157,10 +157,11 @@ const scatter = (file: string): void => {
 }
 
 /** Bytes that cannot be compressed, the same ones for the same seed. */
-const noise = (bytes: number, seed: number): Buffer =>
-  createCipheriv("aes-128-ctr", Buffer.alloc(16, "benchmark"), Buffer.from(String(seed).padStart(16, "0"))).update(
-    Buffer.alloc(bytes)
-  )
+const noise = (bytes: number, seed: number): Buffer => {
+  // A key for each seed: streams of one key are the same stream at different places.
+  const key = createHash("sha256").update(`stretch ${seed}`).digest().subarray(0, 16)
+  return createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(bytes))
+}
 
 const words = Array.from({ length: 256 }, (_, index) =>
   Buffer.from(` ${["let", "end", "value", "return"][index % 4]}_${index.toString(36)}${index % 9 === 0 ? "\n" : ""}`)

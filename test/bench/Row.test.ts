@@ -26,6 +26,7 @@ describe("a row", () => {
     assert.strictEqual(verdict(within(1, pair)), "not reached, 50 % above")
     assert.strictEqual(verdict(within(2, pair)), "reached, 25 % below")
     assert.strictEqual(verdict(atMost(12, { ...line, ours: [18, 24, 18] })), "not reached, 50 % above")
+    assert.strictEqual(verdict(atMost(12, { ...line, ours: [30] })), "not reached, 2.5 times as much")
     assert.strictEqual(verdict(atMost(12, { ...line, ours: [12] })), "reached")
     assert.strictEqual(verdict(compared(pair)), "for comparison")
   })
