@@ -8,10 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
 import type { Binaries } from "../domain/Release.ts"
 import { elfHead, readElf } from "../internal/elf.ts"
+import { entryList } from "../internal/entryList.ts"
 import { gzipMembers } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, TarBroken, type TarEntry, type TarVisitor, tarEnd, tarHeader, tarReader } from "../internal/tar.ts"
@@ -51,8 +52,11 @@ export interface ExtraFile {
 export interface Packing<E, R> {
   /** The gzip stream. Equal trees give equal bytes. */
   readonly content: Stream.Stream<Uint8Array, E | ArtifactInvalid, R>
-  /** What was packed, once `content` has come to its end; a defect before. */
-  readonly manifest: Effect.Effect<Manifest>
+  /**
+   * What was packed, in the order of the tarball, once `content` has come to its end; a defect before. Its entries are made while they are
+   * read: the objects of a large release would take more memory than all that is needed to pack it.
+   */
+  readonly manifest: Effect.Effect<Iterable<ManifestEntry>>
   /** How it is cut; a defect before the end of `content` too. */
   readonly members: Effect.Effect<Members>
   /** What the programs in it were built for; a defect before the end of `content` too. */
@@ -241,13 +245,13 @@ interface Rewriting {
   readonly fileBegins: (file: Pick<TarEntry, "path" | "mode" | "mtime" | "size">) => void
   /** To be called after the tree: the checks that need all of it. */
   readonly finish: () => void
-  readonly manifest: Manifest
+  readonly manifest: Iterable<ManifestEntry>
   readonly binaries: () => Binaries
 }
 
 /** Throws `ArtifactInvalid`. */
 const rewrite = (name: string, out: Blocks): Rewriting => {
-  const manifest: Array<ManifestEntry> = []
+  const manifest = entryList()
   /** What stands where, by path in the release; the release's own folder is "". */
   const seen = new Map<string, "Directory" | "File" | "Symlink">()
   const links = new Map<string, string>()
@@ -257,6 +261,7 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
   let sum = sha256Sum()
   const head = new Uint8Array(elfHead)
   let headLength = 0
+  let files = 0
   const machines = new Set<string>()
   const interpreters = new Set<string>()
 
@@ -273,14 +278,14 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
     seen.set(path, "Directory")
     const usable = (mode & 0o777) | 0o700
     out.write(tarHeader({ path: inTarball(path), type: "Directory", mode: usable, mtime, size: 0, to: "" }))
-    manifest.push({ _tag: "Directory", path: inTarball(path), mode: usable })
+    manifest.add({ _tag: "Directory", path: inTarball(path), mode: usable })
   }
 
   const addSymlink = (path: string, to: string, mtime: number) => {
     seen.set(path, "Symlink")
     links.set(path, to)
     out.write(tarHeader({ path: inTarball(path), type: "Symlink", mode: 0o777, mtime, size: 0, to }))
-    manifest.push({ _tag: "Symlink", path: inTarball(path), to })
+    manifest.add({ _tag: "Symlink", path: inTarball(path), to })
   }
 
   /** Some archives leave directories out that follow from the paths. */
@@ -337,7 +342,7 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
         out.write(
           tarHeader({ ...found, path: inTarball(path), mode: found.mode & 0o777, size: 0, to: inTarball(original) })
         )
-        manifest.push({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
+        manifest.add({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
         return
       }
       case "Other":
@@ -363,15 +368,16 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
       },
       end: () => {
         if (open === undefined) return
+        files += 1
         if ((open.mode & 0o111) !== 0) lookAtProgram()
         out.write(new Uint8Array(paddingOf(open.size)))
-        manifest.push({ _tag: "File", path: open.path, mode: open.mode, size: open.size, sha256: sum.digest() })
+        manifest.add({ _tag: "File", path: open.path, mode: open.mode, size: open.size, sha256: sum.digest() })
         open = undefined
       }
     },
     finish: () => {
       for (const [path, to] of links) if (leaves(links, path, to)) throw leadsOut(path, to)
-      if (!manifest.some((made) => made._tag === "File")) {
+      if (files === 0) {
         throw invalid(
           "it is empty, there is not a single file in it: see whether the build leaves its files in the directory that the builder takes (releasePath)"
         )

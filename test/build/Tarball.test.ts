@@ -24,7 +24,7 @@ const packed = (tree: Uint8Array, options: Partial<Parameters<typeof pack>[1]> &
     for (let at = 0; at < tree.length; at += chunk) pieces.push(tree.subarray(at, at + chunk))
     const packing = pack(Stream.fromIterable(pieces), { name: "my_app", ...rest })
     const bytes = Buffer.concat(Chunk.toReadonlyArray(yield* Stream.runCollect(packing.content)))
-    return { bytes, manifest: yield* packing.manifest, binaries: yield* packing.binaries }
+    return { bytes, manifest: [...(yield* packing.manifest)], binaries: yield* packing.binaries }
   }).pipe(Effect.provide(NodeContext.layer))
 
 const scratch = Effect.acquireRelease(
