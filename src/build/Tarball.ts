@@ -92,7 +92,7 @@ const reservedNames: ReadonlyArray<string> = [".deployer_release.json", ".deploy
 /**
  * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root; times and
  * permissions stay, but special bits go, and the owner may always read, and write in directories, so that
- * any host can unpack, verify and remove the release.
+ * any host can unpack, verify and remove the release. Entries stay in the order in which they come: sorting them would take a second copy.
  */
 export const pack = <E, R>(
   tree: Stream.Stream<Uint8Array, E, R>,
@@ -101,6 +101,8 @@ export const pack = <E, R>(
     readonly extraFiles?: ReadonlyArray<ExtraFile>
     /** Of gzip, from 1 to 9; 6 where nothing is said. */
     readonly level?: number
+    /** Unix seconds. Whatever is newer is said to be of that time. */
+    readonly newest?: number | undefined
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
   let done: (Pick<Rewriting, "manifest" | "binaries"> & { readonly lengths: ReadonlyArray<number> }) | undefined
@@ -108,7 +110,7 @@ export const pack = <E, R>(
     Effect.map(gzipMembers(options.level ?? 6), (compress) => {
       const lengths: Array<number> = []
       const out = blocks()
-      const rewriting = rewrite(options.name, out)
+      const rewriting = rewrite(options.name, out, options.newest ?? Number.POSITIVE_INFINITY)
       const reader = tarReader(rewriting.visitor)
       const step = (run: () => void) =>
         Effect.try(() => {
@@ -250,7 +252,7 @@ interface Rewriting {
 }
 
 /** Throws `ArtifactInvalid`. */
-const rewrite = (name: string, out: Blocks): Rewriting => {
+const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
   const manifest = entryList()
   /** What stands where, by path in the release; the release's own folder is "". */
   const seen = new Map<string, "Directory" | "File" | "Symlink">()
@@ -272,19 +274,21 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
     if (elf.interpreter !== undefined) interpreters.add(elf.interpreter)
   }
 
+  const writeHeader = (entry: TarEntry) => out.write(tarHeader({ ...entry, mtime: Math.min(entry.mtime, newest) }))
+
   const inTarball = (path: string) => (path === "" ? name : `${name}/${path}`)
 
   const addDirectory = (path: string, mode: number, mtime: number) => {
     seen.set(path, "Directory")
     const usable = (mode & 0o777) | 0o700
-    out.write(tarHeader({ path: inTarball(path), type: "Directory", mode: usable, mtime, size: 0, to: "" }))
+    writeHeader({ path: inTarball(path), type: "Directory", mode: usable, mtime, size: 0, to: "" })
     manifest.add({ _tag: "Directory", path: inTarball(path), mode: usable })
   }
 
   const addSymlink = (path: string, to: string, mtime: number) => {
     seen.set(path, "Symlink")
     links.set(path, to)
-    out.write(tarHeader({ path: inTarball(path), type: "Symlink", mode: 0o777, mtime, size: 0, to }))
+    writeHeader({ path: inTarball(path), type: "Symlink", mode: 0o777, mtime, size: 0, to })
     manifest.add({ _tag: "Symlink", path: inTarball(path), to })
   }
 
@@ -302,7 +306,7 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
     open = { path: file.path, mode: (file.mode & 0o777) | 0o400, size: file.size }
     sum = sha256Sum()
     headLength = 0
-    out.write(tarHeader({ ...file, mode: open.mode, type: "File", to: "" }))
+    writeHeader({ ...file, mode: open.mode, type: "File", to: "" })
   }
 
   const entry = (found: TarEntry) => {
@@ -345,6 +349,10 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
         manifest.add({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
         return
       }
+      case "Sparse":
+        throw invalid(
+          `${show(path)} is stored as a sparse file, which not every host can unpack: make the archive without that (GNU tar: without --sparse)`
+        )
       case "Other":
         throw invalid(
           `${show(path)} is neither a file, a directory nor a link (a device, a pipe, a socket): leave it out of the release`
