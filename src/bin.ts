@@ -3,7 +3,7 @@
  * The process: the command line goes in, a report and an exit status come out.
  */
 import process from "node:process"
-import { setFlagsFromString } from "node:v8"
+import { keepHeapSmall } from "./internal/heap.ts"
 import { version } from "./Version.ts"
 
 const argv = process.argv.slice(2)
@@ -18,9 +18,6 @@ if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
   })
   process.stdout.write(`${version}\n`)
 } else {
-  // A release passes beside a heap that is small: by default some 100 MB of it would be left to pile up as garbage.
-  setFlagsFromString("--optimize-for-size")
-  setFlagsFromString("--heap-growing-percent=40")
-  setFlagsFromString("--semi-space-growth-factor=1")
+  keepHeapSmall()
   import("./internal/program.ts").then(({ main }) => main(argv))
 }
