@@ -72,7 +72,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Live.ts": ["internal", "terminal", ...services],
   "index.ts": ["commands", "domain", "terminal", ...services, "Cli.ts", "Live.ts", "Version.ts"],
   "Help.ts": ["internal"],
-  "bin.ts": ["internal/color.ts", "internal/program.ts", "Help.ts", "Version.ts"],
+  "bin.ts": ["internal/color.ts", "internal/heap.ts", "internal/program.ts", "Help.ts", "Version.ts"],
   // The files that make a process of the rest, and the one that hands the running library to the user's config.
   "internal/configFile.ts": ["internal", "index.ts"],
   "internal/program.ts": ["internal", "Cli.ts", "Live.ts", "Main.ts", "Version.ts"],

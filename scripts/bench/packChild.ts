@@ -1,7 +1,6 @@
 /**
- * Packs what `docker cp` streams out of a container into a store, as `build` does, and prints what it took as JSON.
+ * Packs what `<engine> cp` streams out of a container into a store, as `build` does, and prints what it took as JSON.
  */
-import * as fs from "node:fs"
 import process from "node:process"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as DateTime from "effect/DateTime"
@@ -9,9 +8,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { pack } from "../../src/build/Tarball.ts"
 import { Metadata } from "../../src/domain/Release.ts"
+import { keepHeapSmall } from "../../src/internal/heap.ts"
 import { run } from "../../src/internal/process.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Workspace, workspacePaths } from "../../src/workspace/Workspace.ts"
+
+keepHeapSmall()
 
 const [engine = "", from = "", root = ""] = process.argv.slice(2)
 
@@ -22,23 +24,20 @@ const main = Effect.gen(function* () {
   const child = yield* run({ command: engine, args: ["cp", from, "-"] })
   const packing = pack(child.stdout, { name: "my_app" })
   const parcel = yield* store.receive(packing.content)
-  const createdAt = yield* DateTime.now
   const release = yield* store.add(parcel, {
     name: "my_app",
     tags: [],
-    createdAt,
+    createdAt: yield* DateTime.now,
     metadata: Metadata.make({}),
     manifest: yield* packing.manifest,
     members: yield* packing.members
   })
-  const millis = performance.now() - began
-  const peak = Number(/VmHWM:\s*(\d+) kB/.exec(fs.readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0) * 1024
-  process.stdout.write(`${JSON.stringify({ millis, peak, size: release.size, sha256: release.sha256 })}\n`)
+  const seconds = (performance.now() - began) / 1000
+  process.stdout.write(`${JSON.stringify({ seconds, size: release.size })}\n`)
 }).pipe(
   Effect.scoped,
-  Effect.provide(
-    Layer.merge(NodeContext.layer, Layer.provide(ReleaseStore.layer, Workspace.layerMemory({}, workspacePaths(root))))
-  )
+  Effect.provide(Layer.provideMerge(ReleaseStore.layer, Workspace.layerMemory({}, workspacePaths(root)))),
+  Effect.provide(NodeContext.layer)
 )
 
 Effect.runPromise(main)

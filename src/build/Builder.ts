@@ -19,7 +19,7 @@ export interface BuildContext {
   readonly target: Target
   /** Given to the release, besides `latest`. */
   readonly tags: ReadonlyArray<string>
-  /** Unix time in seconds at which the build began. */
+  /** Unix time in seconds at which the build began, or what `SOURCE_DATE_EPOCH` says. */
   readonly timestamp: number
   /** The project root, absolute. */
   readonly root: string

@@ -8,10 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
 import type { Binaries } from "../domain/Release.ts"
 import { elfHead, readElf } from "../internal/elf.ts"
+import { entryList } from "../internal/entryList.ts"
 import { gzipMembers } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, TarBroken, type TarEntry, type TarVisitor, tarEnd, tarHeader, tarReader } from "../internal/tar.ts"
@@ -51,8 +52,11 @@ export interface ExtraFile {
 export interface Packing<E, R> {
   /** The gzip stream. Equal trees give equal bytes. */
   readonly content: Stream.Stream<Uint8Array, E | ArtifactInvalid, R>
-  /** What was packed, once `content` has come to its end; a defect before. */
-  readonly manifest: Effect.Effect<Manifest>
+  /**
+   * What was packed, in the order of the tarball, once `content` has come to its end; a defect before. Its entries are made while they are
+   * read: the objects of a large release would take more memory than all that is needed to pack it.
+   */
+  readonly manifest: Effect.Effect<Iterable<ManifestEntry>>
   /** How it is cut; a defect before the end of `content` too. */
   readonly members: Effect.Effect<Members>
   /** What the programs in it were built for; a defect before the end of `content` too. */
@@ -88,7 +92,7 @@ const reservedNames: ReadonlyArray<string> = [".deployer_release.json", ".deploy
 /**
  * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root; times and
  * permissions stay, but special bits go, and the owner may always read, and write in directories, so that
- * any host can unpack, verify and remove the release.
+ * any host can unpack, verify and remove the release. Entries stay in the order in which they come: sorting them would take a second copy.
  */
 export const pack = <E, R>(
   tree: Stream.Stream<Uint8Array, E, R>,
@@ -97,6 +101,8 @@ export const pack = <E, R>(
     readonly extraFiles?: ReadonlyArray<ExtraFile>
     /** Of gzip, from 1 to 9; 6 where nothing is said. */
     readonly level?: number
+    /** Unix seconds. Whatever is newer is said to be of that time. */
+    readonly newest?: number | undefined
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
   let done: (Pick<Rewriting, "manifest" | "binaries"> & { readonly lengths: ReadonlyArray<number> }) | undefined
@@ -104,7 +110,7 @@ export const pack = <E, R>(
     Effect.map(gzipMembers(options.level ?? 6), (compress) => {
       const lengths: Array<number> = []
       const out = blocks()
-      const rewriting = rewrite(options.name, out)
+      const rewriting = rewrite(options.name, out, options.newest ?? Number.POSITIVE_INFINITY)
       const reader = tarReader(rewriting.visitor)
       const step = (run: () => void) =>
         Effect.try(() => {
@@ -241,13 +247,13 @@ interface Rewriting {
   readonly fileBegins: (file: Pick<TarEntry, "path" | "mode" | "mtime" | "size">) => void
   /** To be called after the tree: the checks that need all of it. */
   readonly finish: () => void
-  readonly manifest: Manifest
+  readonly manifest: Iterable<ManifestEntry>
   readonly binaries: () => Binaries
 }
 
 /** Throws `ArtifactInvalid`. */
-const rewrite = (name: string, out: Blocks): Rewriting => {
-  const manifest: Array<ManifestEntry> = []
+const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
+  const manifest = entryList()
   /** What stands where, by path in the release; the release's own folder is "". */
   const seen = new Map<string, "Directory" | "File" | "Symlink">()
   const links = new Map<string, string>()
@@ -257,6 +263,7 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
   let sum = sha256Sum()
   const head = new Uint8Array(elfHead)
   let headLength = 0
+  let files = 0
   const machines = new Set<string>()
   const interpreters = new Set<string>()
 
@@ -267,20 +274,22 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
     if (elf.interpreter !== undefined) interpreters.add(elf.interpreter)
   }
 
+  const writeHeader = (entry: TarEntry) => out.write(tarHeader({ ...entry, mtime: Math.min(entry.mtime, newest) }))
+
   const inTarball = (path: string) => (path === "" ? name : `${name}/${path}`)
 
   const addDirectory = (path: string, mode: number, mtime: number) => {
     seen.set(path, "Directory")
     const usable = (mode & 0o777) | 0o700
-    out.write(tarHeader({ path: inTarball(path), type: "Directory", mode: usable, mtime, size: 0, to: "" }))
-    manifest.push({ _tag: "Directory", path: inTarball(path), mode: usable })
+    writeHeader({ path: inTarball(path), type: "Directory", mode: usable, mtime, size: 0, to: "" })
+    manifest.add({ _tag: "Directory", path: inTarball(path), mode: usable })
   }
 
   const addSymlink = (path: string, to: string, mtime: number) => {
     seen.set(path, "Symlink")
     links.set(path, to)
-    out.write(tarHeader({ path: inTarball(path), type: "Symlink", mode: 0o777, mtime, size: 0, to }))
-    manifest.push({ _tag: "Symlink", path: inTarball(path), to })
+    writeHeader({ path: inTarball(path), type: "Symlink", mode: 0o777, mtime, size: 0, to })
+    manifest.add({ _tag: "Symlink", path: inTarball(path), to })
   }
 
   /** Some archives leave directories out that follow from the paths. */
@@ -297,7 +306,7 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
     open = { path: file.path, mode: (file.mode & 0o777) | 0o400, size: file.size }
     sum = sha256Sum()
     headLength = 0
-    out.write(tarHeader({ ...file, mode: open.mode, type: "File", to: "" }))
+    writeHeader({ ...file, mode: open.mode, type: "File", to: "" })
   }
 
   const entry = (found: TarEntry) => {
@@ -337,9 +346,13 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
         out.write(
           tarHeader({ ...found, path: inTarball(path), mode: found.mode & 0o777, size: 0, to: inTarball(original) })
         )
-        manifest.push({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
+        manifest.add({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
         return
       }
+      case "Sparse":
+        throw invalid(
+          `${show(path)} is stored as a sparse file, which not every host can unpack: make the archive without that (GNU tar: without --sparse)`
+        )
       case "Other":
         throw invalid(
           `${show(path)} is neither a file, a directory nor a link (a device, a pipe, a socket): leave it out of the release`
@@ -363,15 +376,16 @@ const rewrite = (name: string, out: Blocks): Rewriting => {
       },
       end: () => {
         if (open === undefined) return
+        files += 1
         if ((open.mode & 0o111) !== 0) lookAtProgram()
         out.write(new Uint8Array(paddingOf(open.size)))
-        manifest.push({ _tag: "File", path: open.path, mode: open.mode, size: open.size, sha256: sum.digest() })
+        manifest.add({ _tag: "File", path: open.path, mode: open.mode, size: open.size, sha256: sum.digest() })
         open = undefined
       }
     },
     finish: () => {
       for (const [path, to] of links) if (leaves(links, path, to)) throw leadsOut(path, to)
-      if (!manifest.some((made) => made._tag === "File")) {
+      if (files === 0) {
         throw invalid(
           "it is empty, there is not a single file in it: see whether the build leaves its files in the directory that the builder takes (releasePath)"
         )

@@ -14,6 +14,7 @@ import { sourceState } from "../build/git.ts"
 import { extraFile, pack } from "../build/Tarball.ts"
 import { Metadata, Release, Tag } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
+import { variable } from "../internal/process.ts"
 import { said } from "../internal/said.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -43,11 +44,14 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
     options.envFileName === undefined ? [] : [yield* extraFile(path.resolve(root, options.envFileName), target.name)]
 
   const createdAt = yield* DateTime.now
-  const timestamp = Math.floor(createdAt.epochMillis / 1000)
+  const newest = yield* sourceDateEpoch
+  const timestamp = newest ?? Math.floor(createdAt.epochMillis / 1000)
   const temp = yield* workspace.scratch
   const source = yield* sourceState(root)
   const asked: BuildContext = { name: target.name, target, tags: target.tags, timestamp, root, temp }
-  const [elapsed, { metadata, packing, parcel, tags }] = yield* Effect.timed(runBuilder(builder, asked, extraFiles))
+  const [elapsed, { metadata, packing, parcel, tags }] = yield* Effect.timed(
+    runBuilder(builder, asked, { extraFiles, newest })
+  )
 
   const release = yield* (yield* ReleaseStore).add(parcel, {
     name: target.name,
@@ -66,13 +70,24 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
   return BuildReport.make({ release })
 }, Effect.scoped)
 
+/** What https://reproducible-builds.org/specs/source-date-epoch asks of builds: the newest time that may be in what they make, in Unix seconds. */
+const sourceDateEpoch = Effect.flatMap(variable("SOURCE_DATE_EPOCH"), (text) => {
+  if (text === undefined || text === "") return Effect.succeed(undefined)
+  return /^[0-9]{1,11}$/.test(text)
+    ? Effect.succeed(Number(text))
+    : new BuildFailed({
+        message: `The variable SOURCE_DATE_EPOCH is "${text}": it must be seconds since 1970, for instance of "git log -1 --pretty=%ct", or not be set`,
+        status: 2
+      })
+})
+
 const builderKey = (target: Target): string => target.builder ?? target.key
 
 /** Hooks, builder, packing, hooks. The name is the target's from beginning to end: hooks may change tags and whatever their own builder reads. */
 const runBuilder = Effect.fnUntraced(function* (
   builder: Builder,
   asked: BuildContext,
-  extraFiles: Parameters<typeof pack>[1]["extraFiles"] & {}
+  options: Pick<Parameters<typeof pack>[1], "extraFiles" | "newest">
 ) {
   const store = yield* ReleaseStore
   let context = asked
@@ -88,7 +103,7 @@ const runBuilder = Effect.fnUntraced(function* (
       message: "The builder yielded no artifact: it must be { tree, metadata }, such as fromDirectory gives"
     })
   }
-  const packing = pack(artifact.tree, { name: asked.name, extraFiles })
+  const packing = pack(artifact.tree, { name: asked.name, ...options })
   const parcel = yield* store.receive(packing.content.pipe(Reporter.transfer(`packing ${asked.name}`)))
   for (const hook of builder.postBuild ?? []) {
     const before = context

@@ -1,6 +1,7 @@
 /**
  * Directories of this machine as tar streams.
  */
+import type { Stats } from "node:fs"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import * as Data from "effect/Data"
@@ -8,7 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import { create } from "tar"
+import { Pack } from "tar"
 import { codeOf } from "./files.ts"
 
 /** A directory or something in it could not be read. */
@@ -29,7 +30,20 @@ export const directoryTar = (directory: string): Stream.Stream<Uint8Array, Direc
       const failed = yield* Deferred.make<never, DirectoryUnreadable>()
       // As few and as small reads as keep the compression busy: by default four files of 16 MiB each are under way.
       const options = { portable: true, noDirRecurse: true, strict: true, maxReadSize: 256 * 1024, jobs: 2 }
-      const tar = create({ cwd: directory, ...options }, [".", ...paths])
+      // Nor does it need to know all paths at once, or to remember what it knows of each file.
+      const left = paths.values()
+      let ended = false
+      const feed = () => {
+        const { done, value } = left.next()
+        if (done !== true) tar.write(value)
+        else if (!ended) tar.end()
+        ended = done === true
+      }
+      const statCache = new Map<string, Stats>()
+      statCache.set = () => statCache
+      const tar = new Pack({ cwd: directory, ...options, statCache, onWriteEntry: feed })
+      tar.write(".")
+      for (let ahead = 0; ahead < 16; ahead++) feed()
       // Its iterator listens only while the next chunk is asked for; a failure at any other time would be a crash.
       tar.on("error", (cause) => Deferred.unsafeDone(failed, Effect.fail(unreadable(directory, cause))))
       return Stream.fromAsyncIterable(tar, (cause) => unreadable(directory, cause)).pipe(

@@ -1,14 +1,22 @@
+import { Buffer } from "node:buffer"
 import { promisify } from "node:util"
 import { createGunzip, gunzip, gzip } from "node:zlib"
 import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 
 const deflated = promisify(gzip)
 const inflated = promisify(gunzip)
 
-/** A text as gzip. */
-export const compress = (text: string): Effect.Effect<Uint8Array> => Effect.promise(() => deflated(text))
+const compress = (text: string): Effect.Effect<Uint8Array> => Effect.promise(() => deflated(text))
+
+/** The texts in a row as one gzip file. */
+export const compressEach = <E, R>(texts: Stream.Stream<string, E, R>): Effect.Effect<Uint8Array, E, R> =>
+  Stream.mapEffect(texts, compress).pipe(
+    Stream.runCollect,
+    Effect.map((members) => Buffer.concat(Chunk.toReadonlyArray(members)))
+  )
 
 /** The text that was compressed. */
 export const decompress = (bytes: Uint8Array): Effect.Effect<string, unknown> =>

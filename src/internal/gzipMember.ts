@@ -58,7 +58,11 @@ const gzips = (options: zlib.ZlibOptions): Effect.Effect<Compress, never, Scope.
   Effect.gen(function* () {
     const all: Array<Compressor> = []
     const free: Array<Compressor> = []
-    yield* Effect.addFinalizer(() => Effect.sync(() => all.forEach(({ close }) => close())))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const one of all) one.close()
+      })
+    )
     const another = () => {
       const one = compressor(options)
       all.push(one)

@@ -6,8 +6,11 @@ import { Header, type HeaderData } from "tar"
 
 const blockSize = 512
 
-/** What an entry is. `Other`: nothing that belongs into a release (a device, a pipe, a sparse file, …). */
-export type TarType = "File" | "Directory" | "Symlink" | "Hardlink" | "Other"
+/**
+ * What an entry is. `Sparse`: a file whose holes are left out, which only some programs can unpack. `Other`: nothing that belongs into a
+ * release (a device, a pipe, …).
+ */
+export type TarType = "File" | "Directory" | "Symlink" | "Hardlink" | "Sparse" | "Other"
 
 /** One entry as it stands in the archive; nothing about it is checked. */
 export interface TarEntry {
@@ -80,7 +83,7 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
   }
 
   const header = () => {
-    const read = headerIn(block)
+    const read = headerIn(block, extension.path)
     if (read.nullBlock) {
       ended = true
       return
@@ -103,8 +106,8 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
       case "SolarisACL":
         return begin("skip", size)
     }
-    const type = extension.sparse === true ? "Other" : (types.get(read.type) ?? "Other")
-    const contentSize = type === "File" || type === "Other" ? (extension.size ?? size) : 0
+    const type = extension.sparse === true ? "Sparse" : (types.get(read.type) ?? "Other")
+    const contentSize = type === "File" || type === "Sparse" || type === "Other" ? (extension.size ?? size) : 0
     const seconds = extension.mtime ?? (read.mtime === undefined ? 0 : read.mtime.getTime() / 1000)
     visitor.entry({
       path: extension.path ?? read.path ?? "",
@@ -151,9 +154,10 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
   }
 }
 
-const headerIn = (block: Buffer): Header => {
+/** A name that was cut for the header may end in a slash there: only the long one tells whether that is a directory. */
+const headerIn = (block: Buffer, path: string | undefined): Header => {
   try {
-    return new Header(block)
+    return path === undefined ? new Header(block) : new Header(block, 0, { path })
   } catch {
     // It throws where a number makes no sense.
     throw new TarBroken("a header is damaged")
@@ -166,7 +170,8 @@ const types: ReadonlyMap<string, TarType> = new Map([
   ["ContiguousFile", "File"],
   ["Directory", "Directory"],
   ["SymbolicLink", "Symlink"],
-  ["Link", "Hardlink"]
+  ["Link", "Hardlink"],
+  ["SparseFile", "Sparse"]
 ])
 
 const readMeta = (type: string, bytes: Buffer): Extension => {
@@ -247,6 +252,7 @@ const typeNames = {
   Directory: "Directory",
   Symlink: "SymbolicLink",
   Hardlink: "Link",
+  Sparse: "SparseFile",
   Other: "Unsupported"
 } as const
 

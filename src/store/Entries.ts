@@ -4,6 +4,7 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import type * as SqlError from "@effect/sql/SqlError"
+import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -11,10 +12,11 @@ import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import { Manifest } from "../domain/Manifest.ts"
+import * as Stream from "effect/Stream"
+import { Manifest, type ManifestEntry } from "../domain/Manifest.ts"
 import { Members } from "../domain/Members.ts"
 import { latest, Metadata, Ref, Release, ReleaseName, Sha256, Tag, tarballName } from "../domain/Release.ts"
-import { compress, decompress } from "../internal/gzip.ts"
+import { compressEach, decompress } from "../internal/gzip.ts"
 
 const Row = Schema.Struct({
   id: Schema.Int,
@@ -52,9 +54,17 @@ export type NewEntry = Pick<Release, "name" | "ref" | "sha256" | "size" | "tags"
   readonly members: Members | undefined
 }
 
-/** A manifest as it is stored. */
-export const packManifest = (manifest: Manifest): Effect.Effect<Uint8Array, ParseResult.ParseError> =>
-  Effect.flatMap(Schema.encode(ManifestJson)(manifest), compress)
+/** A manifest as it is stored: some entries at a time, each lot a gzip member, for there may be a hundred thousand. */
+export const packManifest = (manifest: Iterable<ManifestEntry>): Effect.Effect<Uint8Array, ParseResult.ParseError> =>
+  Stream.fromIterable(manifest).pipe(
+    Stream.grouped(1000),
+    Stream.mapEffect((some) => Schema.encode(ManifestJson)(Chunk.toReadonlyArray(some))),
+    Stream.map((array) => array.slice(1, -1)),
+    Stream.intersperseAffixes({ start: "[", middle: ",", end: "]" }),
+    Stream.grouped(8),
+    Stream.map((texts) => Chunk.join(texts, "")),
+    compressEach
+  )
 
 // A row is checked while it is decoded; once more would double the time of a long listing.
 const releaseOf = ({ created_at, is_latest, tags, ...row }: typeof Row.Type): Release =>

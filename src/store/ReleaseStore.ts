@@ -94,7 +94,8 @@ export interface ReleaseDraft {
   /** The file name takes its whole seconds; moved on by a second where that name is taken. */
   readonly createdAt: DateTime.Utc
   readonly metadata: Metadata
-  readonly manifest: Manifest
+  /** In the order of the tarball. */
+  readonly manifest: Iterable<ManifestEntry>
   /** How the tarball is cut; without it, whatever is taken out of it has it read from its beginning. */
   readonly members?: Members | undefined
 }

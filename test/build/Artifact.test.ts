@@ -34,7 +34,7 @@ const pathsOf = (artifact: Artifact) =>
   Effect.gen(function* () {
     const packing = pack(artifact.tree, { name: "my_app" })
     yield* Stream.runDrain(packing.content)
-    return (yield* packing.manifest).map((entry) => entry.path)
+    return [...(yield* packing.manifest)].map((entry) => entry.path)
   })
 
 const context = (root: string): BuildContext => ({

@@ -1,7 +1,9 @@
 import { execFileSync } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import { gunzipSync } from "node:zlib"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
@@ -24,7 +26,7 @@ const packed = (tree: Uint8Array, options: Partial<Parameters<typeof pack>[1]> &
     for (let at = 0; at < tree.length; at += chunk) pieces.push(tree.subarray(at, at + chunk))
     const packing = pack(Stream.fromIterable(pieces), { name: "my_app", ...rest })
     const bytes = Buffer.concat(Chunk.toReadonlyArray(yield* Stream.runCollect(packing.content)))
-    return { bytes, manifest: yield* packing.manifest, binaries: yield* packing.binaries }
+    return { bytes, manifest: [...(yield* packing.manifest)], binaries: yield* packing.binaries }
   }).pipe(Effect.provide(NodeContext.layer))
 
 const scratch = Effect.acquireRelease(
@@ -173,6 +175,65 @@ describe("pack", () => {
           })
       )
       assert.deepStrictEqual(treeIn(path.join(folder, "my_app")), treeOf(hard))
+    })
+  )
+
+  it.scoped("reads a file whose name, as GNU tar cuts it for the header, ends in a slash", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      const at = `${"d".repeat(97)}/file with a long name`
+      fs.mkdirSync(path.dirname(path.join(folder, at)))
+      fs.writeFileSync(path.join(folder, at), "content")
+      const tree = execFileSync("tar", ["--format=gnu", "-cf", "-", "."], { cwd: folder })
+      const { bytes, manifest } = yield* packed(tree)
+      assert.deepInclude(manifest.at(-1), { path: `my_app/${at}`, size: 7, sha256: sha256("content") })
+      const again = yield* packed(gunzipSync(bytes))
+      assert.deepInclude(again.manifest.at(-1), { path: `my_app/my_app/${at}`, size: 7, sha256: sha256("content") })
+    })
+  )
+
+  it.effect("knows nothing of extended attributes", () =>
+    Effect.gen(function* () {
+      const plain = raw([{ path: "a" }])
+      const record = "SCHILY.xattr.user.note=x\n"
+      const attribute = paxHeader(`${record.length + 3} ${record}`)
+      const { bytes } = yield* packed(Buffer.concat([attribute, plain]))
+      assert.isTrue(bytes.equals((yield* packed(plain)).bytes))
+    })
+  )
+
+  it.effect("says of whatever is newer than it may be that it is of that time", () =>
+    Effect.gen(function* () {
+      const at = (...times: ReadonlyArray<number>) =>
+        raw(times.map((mtime, index) => ({ path: `d/${index}`, mtime })).concat({ path: "l", mtime: times[0]! }))
+      const { bytes } = yield* packed(at(5, 1000, 1001, 2_000_000_000), { newest: 1000 })
+      assert.isTrue(bytes.equals((yield* packed(at(5, 1000, 1000, 1000))).bytes))
+      const times: Array<number> = []
+      tar.list({ sync: true, onReadEntry: ({ mtime }) => times.push(mtime!.getTime() / 1000) }).end(bytes)
+      assert.deepStrictEqual(times, [5, 5, 5, 1000, 1000, 1000, 5])
+    })
+  )
+
+  it.effect("stores noise as it is, and still compresses what only looks like it", () =>
+    Effect.gen(function* () {
+      const size = 3 * 1024 * 1024
+      const tree = (content: Buffer) =>
+        Buffer.concat([
+          tarHeader({ path: "a", type: "File", mode: 0o644, mtime: 1, size, to: "" }),
+          content,
+          new Uint8Array(paddingOf(size)),
+          tarEnd
+        ])
+      const noise = randomBytes(size)
+      const stored = yield* packed(tree(noise))
+      assert.isBelow(stored.bytes.length, size * 1.001)
+      assert.isTrue(gunzipSync(stored.bytes).includes(noise))
+      assert.isTrue(stored.bytes.equals((yield* packed(tree(noise), { chunk: 777_777 })).bytes))
+      // All bytes occur equally often in it, but again and again in the same order.
+      const repeated = Buffer.alloc(size, randomBytes(10_000))
+      const shrunk = yield* packed(tree(repeated))
+      assert.isBelow(shrunk.bytes.length, size / 20)
+      assert.isTrue(gunzipSync(shrunk.bytes).includes(repeated))
     })
   )
 
@@ -370,7 +431,25 @@ describe("pack", () => {
       refused(raw([{ path: "h", type: "Hardlink", to: "a" }]), /hard link "h" leads to "a"/)
     )
     it.effect("a hard link out of it", () => refused(raw([{ path: "h", type: "Hardlink", to: "../a" }]), /leads out/))
-    for (const type of ["CharacterDevice", "BlockDevice", "FIFO", "SparseFile"] as const) {
+    for (const format of [
+      "gnu",
+      "posix --sparse-version=0.0",
+      "posix --sparse-version=0.1",
+      "posix --sparse-version=1.0"
+    ]) {
+      it.scoped(`a sparse file of GNU tar, as ${format}`, () =>
+        Effect.gen(function* () {
+          const folder = yield* scratch
+          fs.writeFileSync(path.join(folder, "holes"), "begin")
+          fs.truncateSync(path.join(folder, "holes"), 5_000_000)
+          const args = ["--sparse", ...`--format=${format}`.split(" "), "-cf", "-", "."]
+          const tree = execFileSync("tar", args, { cwd: folder, maxBuffer: 1e9 })
+          assert.isBelow(tree.length, 100_000)
+          yield* refused(tree, /"[^"]*holes" is stored as a sparse file/)
+        })
+      )
+    }
+    for (const type of ["CharacterDevice", "BlockDevice", "FIFO"] as const) {
       it.effect(`a ${type}`, () => {
         const header = Buffer.alloc(512)
         new tar.Header({ path: "dev", type, mode: 0o644, size: 0 }).encode(header)

@@ -229,6 +229,6 @@ const packed = (artifact: Artifact) =>
   Effect.gen(function* () {
     const packing = pack(artifact.tree, { name })
     yield* Stream.runDrain(packing.content)
-    const manifest: Manifest = yield* packing.manifest
+    const manifest: Manifest = [...(yield* packing.manifest)]
     return manifest
   }).pipe(Effect.provide(NodeContext.layer))

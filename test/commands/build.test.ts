@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import { docker, fromDirectory } from "../../src/build/Artifact.ts"
 import type { BuildContext, Builder } from "../../src/build/Builder.ts"
 import { DockerMemory, EngineUnavailable, type MemoryImage } from "../../src/build/DockerBuilder.ts"
@@ -44,6 +45,46 @@ const failing = (config: ConfigInput, image?: () => MemoryImage | undefined) =>
   }).pipe(Effect.provide(world({ config, ...(image === undefined ? {} : { image }) })))
 
 describe("build", () => {
+  describe("with SOURCE_DATE_EPOCH", () => {
+    const epoch = (value: string) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          process.env["SOURCE_DATE_EPOCH"] = value
+        }),
+        () =>
+          Effect.sync(() => {
+            delete process.env["SOURCE_DATE_EPOCH"]
+          })
+      )
+
+    it.scoped("two builds of equal files are one release", () =>
+      Effect.gen(function* () {
+        const build = Effect.zipRight(TestClock.adjust("1 day"), run("build target=prod"))
+        assert.strictEqual((yield* build).status, 0)
+        assert.strictEqual((yield* build).status, 0)
+        assert.strictEqual((yield* stored).length, 2)
+        yield* epoch("5000")
+        assert.strictEqual((yield* build).status, 0)
+        assert.strictEqual((yield* build).status, 0)
+        assert.strictEqual((yield* stored).length, 3)
+        const docker = yield* DockerMemory
+        assert.deepStrictEqual(
+          (yield* docker.builds).map(({ timestamp }) => timestamp),
+          [86_400, 172_800, 5000, 5000]
+        )
+      }).pipe(Effect.provide(world({ image: () => usualImage("same") })))
+    )
+
+    it.scoped("that is no number nothing is built", () =>
+      Effect.gen(function* () {
+        yield* epoch("yesterday")
+        const { status, stderr } = yield* failing({ ...usualConfig })
+        assert.strictEqual(status, 2)
+        assert.include(stderr, 'The variable SOURCE_DATE_EPOCH is "yesterday": it must be seconds since 1970')
+      })
+    )
+  })
+
   it.scoped("stores a release with all that is known about it", () =>
     Effect.gen(function* () {
       const ran = yield* run("build target=prod")
