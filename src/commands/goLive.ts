@@ -215,23 +215,26 @@ const arm = Effect.fnUntraced(function* (session: HostSession, { back, release }
   return { id, end: (yield* Clock.currentTimeMillis) + seconds * 1000 }
 })
 
+/** A release that is live and well is so also where that cannot be written down. */
+const noteHealthy = Effect.fnUntraced(function* (session: HostSession, release: Named) {
+  yield* Effect.catchIf(
+    session.note([yield* entry("healthy", release)]),
+    (error) => error._tag !== "LockLost",
+    (error) =>
+      Reporter.warn(
+        `${releaseLabel(release)} is live and well, but that could not be written down: the next deploy sees to it again. ${error.message}`
+      )
+  )
+})
+
 const settle = Effect.fnUntraced(function* (
   session: HostSession,
   live: Live,
   deadMan: { readonly id: string; readonly end: number } | undefined
 ) {
   const { release } = live
+  if (deadMan === undefined) return yield* noteHealthy(session, release)
   const healthy = [yield* entry("healthy", release)]
-  if (deadMan === undefined) {
-    return yield* Effect.catchIf(
-      session.note(healthy),
-      (error) => error._tag !== "LockLost",
-      (error) =>
-        Reporter.warn(
-          `${releaseLabel(release)} is live and well, but that could not be written down: the next deploy sees to it again. ${error.message}`
-        )
-    )
-  }
   const confirmed = yield* confirm(session, deadMan.id, healthy).pipe(
     Effect.retry({
       while: () => Effect.map(Clock.currentTimeMillis, (now) => now < deadMan.end + graceMillis),
@@ -293,7 +296,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, live: Live, fa
     }
     yield* session.activate(back.ref, [unhealthy, yield* entry("rolledBack", back, { from: release.ref })])
     yield* prove(session, back, steps)
-    yield* session.note([yield* entry("healthy", back)])
+    yield* noteHealthy(session, back)
   })
   yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...about, failure: error.message }))
   return yield* new RolledBack(about)

@@ -120,6 +120,8 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     ).pipe(
       Effect.flatMap((result) => {
         const { stdout, why } = Reply.unnoted(result.stdout)
+        // There the entry is the deed.
+        if (why !== undefined && exec.script === scripts.note) return stepFailed(exec.step, why)
         return Effect.zipLeft(settle(exec.step, result, decode(stdout)), warnUnnoted(why))
       })
     )

@@ -169,6 +169,21 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
+  it.scoped("that it is well again cannot be written down: it has gone back all the same", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = failing(bad.ref, "ping")
+      host.failStep("note", "disk on fire")
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.include(ran.stderr, "is live and well, but that could not be written down")
+      assert.strictEqual(currentRef(host), good.ref)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
   it.scoped("going back fails as well: the status is 6", () =>
     Effect.gen(function* () {
       const good = yield* built
@@ -253,6 +268,18 @@ describe("keep", () => {
       yield* timely("deploy target=prod release=6")
       assert.deepStrictEqual(refs(), [false, false, true, false, true, true])
       assert.deepInclude(events(host), ["removed", all[0]?.ref])
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("a release is not said to be pinned where that cannot be written down", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      yield* timely("deploy target=prod yes")
+      host.journalFailure = "disk on fire"
+      const ran = yield* timely(`manage pin ${ref} target=prod`)
+      assert.strictEqual(ran.status, 1, ran.stdout)
+      assert.include(ran.stderr, "Could not write the journal on deploy@host.test: disk on fire")
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
