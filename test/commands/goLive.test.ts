@@ -283,6 +283,31 @@ describe("keep", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
+  for (const [what, spoil] of [
+    ["the step fails", (host: MemoryHost) => host.failStep("note", "disk on fire")],
+    ["the journal is full", (host: MemoryHost) => Object.assign(host, { journalFailure: "disk on fire" })]
+  ] as const) {
+    it.scoped(`does not count a release as healthy that is not written down as such: ${what}`, () =>
+      Effect.gen(function* () {
+        const host = yield* hostNamed()
+        const all = [yield* built, yield* built, yield* built, yield* built]
+        const refs = () => all.map(({ ref }) => host.files.node(`${prodPath}/releases/deployer_${ref}`) !== undefined)
+        yield* timely("deploy target=prod release=1")
+        yield* timely("deploy target=prod release=2")
+        yield* timely("deploy target=prod release=3")
+        assert.deepStrictEqual(refs(), [false, true, true, false])
+        host.onRun = ({ command, ref }) => {
+          if (ref === all[3]?.ref && command.includes("ping")) spoil(host)
+          return {}
+        }
+        const ran = yield* timely("deploy target=prod release=4")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.include(ran.stderr, "is live and well, but that could not be written down")
+        assert.deepStrictEqual(refs(), [false, true, true, true])
+      }).pipe(Effect.provide(world({ config: checked })))
+    )
+  }
+
   it.scoped("cannot be done: the release is live all the same", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
