@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { HostReleaseJson } from "../domain/HostState.ts"
@@ -171,8 +172,11 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
           Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, Reply.locking(stdout)))
         )
       })
-    const signs = Stream.repeatEffect(Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat)).pipe(
-      Stream.interruptWhenDeferred(over)
+    const signs = Stream.repeatEffectOption(
+      Effect.raceFirst(
+        Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat),
+        Effect.zipRight(Deferred.await(over), Effect.fail(Option.none()))
+      )
     )
     const holding = yield* transport
       .exec({ step, script: scripts.lock, args, stdin: signs, onOutput, wait: "transfer" })
