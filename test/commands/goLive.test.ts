@@ -4,9 +4,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import type { Release } from "../../src/domain/Release.ts"
 import type { MemoryCommand, MemoryHost, MemoryResult } from "../../src/host/MemoryHost.ts"
-import { HostUnreachable } from "../../src/host/RemoteHost.ts"
+import { HostUnreachable, RemoteHost } from "../../src/host/RemoteHost.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { journalEntry, target } from "../kit/samples.ts"
 import { built, currentRef, hostNamed, prodHost, prodPath, type Ran, run, usualConfig, world } from "../kit/world.ts"
 
 const withTarget = (fields: Partial<NonNullable<ConfigInput["targets"]>[string]>): ConfigInput => ({
@@ -456,4 +458,50 @@ describe("a dead-man's switch", () => {
       assert.strictEqual(currentRef(host), good.ref)
     }).pipe(Effect.provide(layer))
   )
+
+  describe("of somebody who is gone", () => {
+    /** Of two healthy releases the first is current again, and the host is about to go back to the second. */
+    const pending = Effect.gen(function* () {
+      const [one, two, three] = [yield* built, yield* built, yield* built]
+      yield* timely(`deploy target=prod release=${one.id}`)
+      yield* timely(`deploy target=prod release=${two.id}`)
+      const session = yield* (yield* RemoteHost).connect(target())
+      const of = ({ ref }: Release) => ({ release: { name: "my_app", ref } })
+      const entries = [
+        journalEntry({ event: "unhealthy", ...of(one) }),
+        journalEntry({ event: "rolledBack", ...of(two) })
+      ]
+      const id = yield* session.arm({ ref: one.ref, back: { ref: two.ref, name: "my_app" }, seconds: 30, entries })
+      yield* session.activate(one.ref, [journalEntry({ event: "switched", ...of(one) })], id)
+      return { host: yield* hostNamed(), one, two, three }
+    })
+
+    for (const deadMan of [undefined, "30 seconds"]) {
+      it.scoped(
+        `acts in the middle of a deployment, which then goes back to where the host went${deadMan === undefined ? "" : ", by its own switch too"}`,
+        () =>
+          Effect.gen(function* () {
+            const { host, three, two } = yield* pending
+            host.beforeStep = (step) => (step === "upload" ? Effect.sleep("40 seconds") : Effect.void)
+            host.onRun = ({ ref }) => {
+              // With a switch of its own the deployer never comes back; without one its restart fails.
+              if (ref !== three.ref) return {}
+              if (deadMan === undefined) return { exitCode: 1 }
+              host.connectFailure = new HostUnreachable({ address: prodHost, reason: "timeout", detail: "no answer" })
+              return {}
+            }
+            const ran = yield* timely(`deploy target=prod release=${three.id}`)
+            assert.strictEqual(ran.status, deadMan === undefined ? 5 : 1, ran.stderr)
+            yield* TestClock.adjust("2 minutes")
+            assert.strictEqual(currentRef(host), two.ref)
+          }).pipe(
+            Effect.provide(
+              world({
+                config: withTarget({ restart: "bin/my_app restart", ...(deadMan === undefined ? {} : { deadMan }) })
+              })
+            )
+          )
+      )
+    }
+  })
 })
