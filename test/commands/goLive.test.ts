@@ -476,6 +476,16 @@ describe("a dead-man's switch", () => {
       return { host: yield* hostNamed(), one, two, three }
     })
 
+    it.scoped("is disarmed where the release is made current by hand, though it is current already", () =>
+      Effect.gen(function* () {
+        const { host, one } = yield* pending
+        const ran = yield* timely(`manage ln ${one.ref} target=prod`)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(currentRef(host), one.ref)
+      }).pipe(Effect.provide(layer))
+    )
+
     for (const deadMan of [undefined, "30 seconds"]) {
       it.scoped(
         `acts in the middle of a deployment, which then goes back to where the host went${deadMan === undefined ? "" : ", by its own switch too"}`,
