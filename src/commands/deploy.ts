@@ -16,6 +16,7 @@ import {
   unfinishedOthers,
   type Wanted
 } from "../domain/Plan.ts"
+import { beyondKeep } from "../domain/Prune.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import { savedPlan } from "../domain/SavedPlan.ts"
 import { address, type Target } from "../domain/Target.ts"
@@ -258,9 +259,16 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
   }
 })
 
-/** The release is live and well: that older ones stay is nothing to fail for. */
-const prune = (session: HostSession, releases: ReadonlyArray<Named>) =>
+/**
+ * The release is live and well: that older ones stay is nothing to fail for. What the host has written down counts, not what was to be
+ * expected: a release of which it does not know that it is healthy takes no other's place.
+ */
+const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
   Effect.gen(function* () {
+    const { keep, name } = session.target
+    const beyond = keep === undefined ? [] : beyondKeep(yield* session.inspect, name, keep)
+    const releases = beyond.filter(({ ref }) => planned.some((release) => release.ref === ref))
+    if (releases.length === 0) return
     yield* session.remove(
       releases.map(({ ref }) => ref),
       yield* entries("removed", releases)

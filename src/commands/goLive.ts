@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type { HostRelease, HostState } from "../domain/HostState.ts"
+import { type HostRelease, type HostState, wayBack } from "../domain/HostState.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
@@ -159,7 +159,7 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
   const { event, record, release, state, steps } = live
   const armed = steps.find((step) => step._tag === "Arm")
   const switches = steps.find((step) => step._tag === "Switch")
-  const deadMan = armed === undefined ? undefined : yield* arm(session, live, armed.seconds)
+  const deadMan = armed === undefined ? undefined : yield* armForUs(session, live, armed.seconds)
   if (switches !== undefined) {
     const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
     const healthy = switches.settles ? [yield* entry("healthy", release)] : []
@@ -223,23 +223,42 @@ const arm = Effect.fnUntraced(function* (session: HostSession, { back, release }
   return { id, end: (yield* Clock.currentTimeMillis) + seconds * 1000 }
 })
 
+/** Arming it disarms that of somebody else: where that has acted in the meantime, ours goes back to another release. */
+const armForUs = Effect.fnUntraced(function* (session: HostSession, live: Live, seconds: number) {
+  const first = yield* arm(session, live, seconds)
+  const now = yield* withBackOfNow(session, live)
+  return now.back?.ref === live.back?.ref ? first : yield* arm(session, now, seconds)
+})
+
+/**
+ * Where a dead-man's switch of somebody who is gone was armed when the host was looked at, it may have acted since, lock or no lock:
+ * what there is to go back to is asked again, once nobody's but ours is armed any more.
+ */
+const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, StepFailure> =>
+  live.state.armed === undefined
+    ? Effect.succeed(live)
+    : Effect.map(session.inspect, (state) => ({ ...live, back: wayBack(state, live.release.ref) }))
+
+/** A release that is live and well is so also where that cannot be written down. */
+const noteHealthy = Effect.fnUntraced(function* (session: HostSession, release: Named) {
+  yield* Effect.catchIf(
+    session.note([yield* entry("healthy", release)]),
+    (error) => error._tag !== "LockLost",
+    (error) =>
+      Reporter.warn(
+        `${releaseLabel(release)} is live and well, but that could not be written down: the next deploy sees to it again. ${error.message}`
+      )
+  )
+})
+
 const settle = Effect.fnUntraced(function* (
   session: HostSession,
   live: Live,
   deadMan: { readonly id: string; readonly end: number } | undefined
 ) {
   const { release } = live
+  if (deadMan === undefined) return yield* noteHealthy(session, release)
   const healthy = [yield* entry("healthy", release)]
-  if (deadMan === undefined) {
-    return yield* Effect.catchIf(
-      session.note(healthy),
-      (error) => error._tag !== "LockLost",
-      (error) =>
-        Reporter.warn(
-          `${releaseLabel(release)} is live and well, but that could not be written down: the next deploy sees to it again. ${error.message}`
-        )
-    )
-  }
   const confirmed = yield* confirm(session, deadMan.id, healthy).pipe(
     Effect.retry({
       while: () => Effect.map(Clock.currentTimeMillis, (now) => now < deadMan.end + graceMillis),
@@ -282,16 +301,21 @@ const backLabel = ({ back, state: { current } }: Live) =>
       ? { back: `the link to ${current.to}` }
       : {}
 
-const goBack = Effect.fnUntraced(function* (session: HostSession, live: Live, fault: Fault) {
-  const { back, release, state, steps } = live
-  const about = {
+const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live, fault: Fault) {
+  const { release, state, steps } = planned
+  const failed = (live: Live) => ({
     target: session.target.key,
     address: session.address,
     release: releaseLabel(release),
     reason: fault.message,
     ...backLabel(live)
-  }
+  })
   yield* Reporter.warn(`${fault.message}: going back`)
+  const live = yield* Effect.mapError(
+    withBackOfNow(session, planned),
+    (error) => new RollbackFailed({ ...failed(planned), failure: error.message })
+  )
+  const { back } = live
   const unhealthy = yield* entry("unhealthy", release, { detail: fault.message })
   const returned = Effect.gen(function* () {
     if (back === undefined) {
@@ -303,8 +327,8 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, live: Live, fa
       entries: [unhealthy, yield* entry("rolledBack", back, { from: release.ref })]
     })
     yield* prove(session, back, steps)
-    yield* session.note([yield* entry("healthy", back)])
+    yield* noteHealthy(session, back)
   })
-  yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...about, failure: error.message }))
-  return yield* new RolledBack(about)
+  yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...failed(live), failure: error.message }))
+  return yield* new RolledBack(failed(live))
 })

@@ -85,11 +85,18 @@ export const lineage = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<str
 export const lastLink = (journal: ReadonlyArray<JournalEntry>): JournalEntry | undefined =>
   journal.findLast(({ event }) => ["switched", "linked", "adopted", "rolledBack", "unlinked"].includes(event))
 
-/** The releases that the journal tells of, each once, but for those whose removal is the last that it tells. */
+/**
+ * The releases that the journal tells of, each once, but for those whose removal is the last that it tells. Unpacked is not yet deployed:
+ * what fails before the switch goes without an entry.
+ */
 export const notRemoved = (
   journal: ReadonlyArray<JournalEntry>
 ): ReadonlyArray<{ readonly name: typeof ReleaseName.Type; readonly ref: string }> => {
-  const last = new Map(journal.flatMap((entry) => (entry.release === undefined ? [] : [[entry.release.ref, entry]])))
+  const last = new Map(
+    journal.flatMap((entry) =>
+      entry.release === undefined || entry.event === "staged" ? [] : [[entry.release.ref, entry]]
+    )
+  )
   return [...last.values()].flatMap(({ event, release }) =>
     event === "removed" || release === undefined ? [] : [release]
   )

@@ -13,6 +13,8 @@ const directory: MemoryNode = { _tag: "Directory" }
 /** The files of one host in memory. Paths are absolute and go through links, as on a real host. */
 export class MemoryFiles {
   private readonly nodes = new Map<string, MemoryNode>([["/", directory]])
+  /** Called after each change with the path that changed, free of links: for a test that must not miss any. */
+  onChange: (path: string) => void = () => {}
 
   /** Where a path leads: free of links, but for the last part when `follow` is false. Nothing for loops and ways through files. */
   resolve(path: string, follow = true): string | undefined {
@@ -112,10 +114,11 @@ export class MemoryFiles {
   /** Removes whatever is there, a directory with all that is in it; a link itself. */
   remove(path: string): void {
     const real = this.resolve(path, false)
-    if (real === undefined) return
+    if (real === undefined || !this.nodes.has(real)) return
     for (const key of [...this.nodes.keys()]) {
       if (key === real || key.startsWith(`${real}/`)) this.nodes.delete(key)
     }
+    this.onChange(real)
   }
 
   /** Gives a file, link or directory another path. */
@@ -129,6 +132,8 @@ export class MemoryFiles {
       this.nodes.delete(key)
       this.nodes.set(`${destination}${key.slice(source.length)}`, node)
     }
+    this.onChange(source)
+    this.onChange(destination)
   }
 
   private put(real: string | undefined, node: MemoryNode): boolean {
@@ -139,6 +144,7 @@ export class MemoryFiles {
     const old = this.nodes.get(real)
     if (old?._tag === "Directory") return node._tag === "Directory"
     this.nodes.set(real, node)
+    this.onChange(real)
     return true
   }
 }

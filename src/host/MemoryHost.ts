@@ -241,10 +241,16 @@ interface Question {
 
 type Answer = (question: Question) => ReadonlyArray<string>
 
-const transport = (host: MemoryHost, target: Target): Transport => {
+/**
+ * One connection to a host in memory, for whoever puts something between a session and its host. `gone` ends its locks, as the end of
+ * their standard input does on a real host.
+ */
+export const transport = (
+  host: MemoryHost,
+  target: Target,
+  gone = Deferred.unsafeMake<never, HostUnreachable>(FiberId.none)
+): Transport => {
   const address = addressOf(target)
-  // Ends the locks of a connection that is lost, as the end of its standard input does on a real host.
-  const gone = Deferred.unsafeMake<never, HostUnreachable>(FiberId.none)
   const lost = (detail: string) => {
     const error = new HostUnreachable({ address, reason: "lost", detail })
     Deferred.unsafeDone(gone, Effect.fail(error))
@@ -292,7 +298,7 @@ const transport = (host: MemoryHost, target: Target): Transport => {
         if (step === "stage") return yield* reply(exec, yield* stage(question, exec.stdin ?? Stream.empty, lost))
         if (step === "arm") return yield* reply(exec, yield* arm(question, fence))
         if (step === "run") return yield* runCommand(question, exec, target)
-        const chunks = yield* Stream.runCollect(exec.stdin ?? Stream.empty)
+        const chunks = exec.stdin === undefined ? [] : yield* Stream.runCollect(exec.stdin)
         return yield* reply(exec, answer({ ...question, stdin: Buffer.concat([...chunks]) }))
       })
   }

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type HostRelease, HostReleaseJson } from "../domain/HostState.ts"
@@ -90,6 +91,8 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     ).pipe(
       Effect.flatMap((result) => {
         const { stdout, why } = Reply.unnoted(result.stdout)
+        // There the entry is the deed.
+        if (why !== undefined && exec.script === scripts.note) return stepFailed(exec.step, why)
         return Effect.zipLeft(settle(exec.step, result, decode(stdout)), warnUnnoted(why))
       })
     )
@@ -154,8 +157,11 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
           Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, decoded))
         )
       })
-    const signs = Stream.repeatEffect(Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat)).pipe(
-      Stream.interruptWhenDeferred(over)
+    const signs = Stream.repeatEffectOption(
+      Effect.raceFirst(
+        Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat),
+        Effect.zipRight(Deferred.await(over), Effect.fail(Option.none()))
+      )
     )
     const holding = yield* transport
       .exec({ step, script: scripts.lock, args, stdin: signs, onOutput, wait: "transfer" })

@@ -53,6 +53,11 @@ const isNoise = (block: Uint8Array): boolean => {
 const systemByte = 9
 const unknownSystem = 255
 
+const anonymous = (member: Uint8Array): Uint8Array => {
+  member[systemByte] = unknownSystem
+  return member
+}
+
 /** Keeps its compressors for the next block: one made anew for each would be half a megabyte of garbage. */
 const gzips = (options: zlib.ZlibOptions): Effect.Effect<Compress, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -68,23 +73,27 @@ const gzips = (options: zlib.ZlibOptions): Effect.Effect<Compress, never, Scope.
       all.push(one)
       return one
     }
-    return (block) =>
-      Effect.async((resume) => {
+    return (block) => {
+      if (block.length <= quick) return Effect.sync(() => anonymous(zlib.gzipSync(block, options)))
+      return Effect.async((resume) => {
         const one = free.pop() ?? another()
         one.run(block, (member) => {
           free.push(one)
           resume(isWhole(member, block) ? Effect.succeed(member) : Effect.dieMessage("A block was not compressed"))
         })
       })
+    }
   })
+
+/** Bytes of a block that is compressed sooner than handed over to the thread pool. */
+const quick = 32 * 1024
 
 /** How zlib cuts what it only stores depends on the room it is given: always the same here. */
 const store: Compress = (block) =>
   Effect.async((resume) => {
     zlib.gzip(block, { level: 0, memLevel: 1, windowBits: 9, chunkSize: block.length + 4096 }, (error, member) => {
       if (error !== null) return resume(Effect.die(error))
-      member[systemByte] = unknownSystem
-      resume(Effect.succeed(member))
+      resume(Effect.succeed(anonymous(member)))
     })
   })
 
@@ -106,8 +115,7 @@ const compressor = (options: zlib.ZlibOptions): Compressor => {
         const member = pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces)
         pieces = []
         gzip.reset?.()
-        member[systemByte] = unknownSystem
-        done(member)
+        done(anonymous(member))
       })
     },
     close: () => gzip.close()

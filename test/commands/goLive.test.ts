@@ -4,9 +4,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import type { Release } from "../../src/domain/Release.ts"
 import type { MemoryCommand, MemoryHost, MemoryResult } from "../../src/host/MemoryHost.ts"
-import { HostUnreachable } from "../../src/host/RemoteHost.ts"
+import { HostUnreachable, RemoteHost } from "../../src/host/RemoteHost.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { journalEntry, target } from "../kit/samples.ts"
 import { built, currentRef, hostNamed, prodHost, prodPath, type Ran, run, usualConfig, world } from "../kit/world.ts"
 
 const withTarget = (fields: Partial<NonNullable<ConfigInput["targets"]>[string]>): ConfigInput => ({
@@ -169,6 +171,21 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
+  it.scoped("that it is well again cannot be written down: it has gone back all the same", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = failing(bad.ref, "ping")
+      host.failStep("note", "disk on fire")
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.include(ran.stderr, "is live and well, but that could not be written down")
+      assert.strictEqual(currentRef(host), good.ref)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
   it.scoped("going back fails as well: the status is 6", () =>
     Effect.gen(function* () {
       const good = yield* built
@@ -255,6 +272,43 @@ describe("keep", () => {
       assert.deepInclude(events(host), ["removed", all[0]?.ref])
     }).pipe(Effect.provide(world({ config: checked })))
   )
+
+  it.scoped("a release is not said to be pinned where that cannot be written down", () =>
+    Effect.gen(function* () {
+      const { ref } = yield* built
+      const host = yield* hostNamed()
+      yield* timely("deploy target=prod yes")
+      host.journalFailure = "disk on fire"
+      const ran = yield* timely(`manage pin ${ref} target=prod`)
+      assert.strictEqual(ran.status, 1, ran.stdout)
+      assert.include(ran.stderr, "Could not write the journal on deploy@host.test: disk on fire")
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  for (const [what, spoil] of [
+    ["the step fails", (host: MemoryHost) => host.failStep("note", "disk on fire")],
+    ["the journal is full", (host: MemoryHost) => Object.assign(host, { journalFailure: "disk on fire" })]
+  ] as const) {
+    it.scoped(`does not count a release as healthy that is not written down as such: ${what}`, () =>
+      Effect.gen(function* () {
+        const host = yield* hostNamed()
+        const all = [yield* built, yield* built, yield* built, yield* built]
+        const refs = () => all.map(({ ref }) => host.files.node(`${prodPath}/releases/deployer_${ref}`) !== undefined)
+        yield* timely("deploy target=prod release=1")
+        yield* timely("deploy target=prod release=2")
+        yield* timely("deploy target=prod release=3")
+        assert.deepStrictEqual(refs(), [false, true, true, false])
+        host.onRun = ({ command, ref }) => {
+          if (ref === all[3]?.ref && command.includes("ping")) spoil(host)
+          return {}
+        }
+        const ran = yield* timely("deploy target=prod release=4")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.include(ran.stderr, "is live and well, but that could not be written down")
+        assert.deepStrictEqual(refs(), [false, true, true, true])
+      }).pipe(Effect.provide(world({ config: checked })))
+    )
+  }
 
   it.scoped("cannot be done: the release is live all the same", () =>
     Effect.gen(function* () {
@@ -404,4 +458,63 @@ describe("a dead-man's switch", () => {
       assert.strictEqual(currentRef(host), good.ref)
     }).pipe(Effect.provide(layer))
   )
+
+  describe("of somebody who is gone", () => {
+    /** Of two healthy releases the first is current again, and the host is about to go back to the second. */
+    const pending = Effect.gen(function* () {
+      const [one, two, three] = [yield* built, yield* built, yield* built]
+      yield* timely(`deploy target=prod release=${one.id}`)
+      yield* timely(`deploy target=prod release=${two.id}`)
+      const session = yield* (yield* RemoteHost).connect(target())
+      const of = ({ ref }: Release) => ({ release: { name: "my_app", ref } })
+      const entries = [
+        journalEntry({ event: "unhealthy", ...of(one) }),
+        journalEntry({ event: "rolledBack", ...of(two) })
+      ]
+      const id = yield* session.arm({ ref: one.ref, back: { ref: two.ref, name: "my_app" }, seconds: 30, entries })
+      yield* session.activate(one.ref, {
+        entries: [journalEntry({ event: "switched", ...of(one) })],
+        armed: id
+      })
+      return { host: yield* hostNamed(), one, two, three }
+    })
+
+    it.scoped("is disarmed where the release is made current by hand, though it is current already", () =>
+      Effect.gen(function* () {
+        const { host, one } = yield* pending
+        const ran = yield* timely(`manage ln ${one.ref} target=prod`)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(currentRef(host), one.ref)
+      }).pipe(Effect.provide(layer))
+    )
+
+    for (const deadMan of [undefined, "30 seconds"]) {
+      it.scoped(
+        `acts in the middle of a deployment, which then goes back to where the host went${deadMan === undefined ? "" : ", by its own switch too"}`,
+        () =>
+          Effect.gen(function* () {
+            const { host, three, two } = yield* pending
+            host.beforeStep = (step) => (step === "stage" ? Effect.sleep("40 seconds") : Effect.void)
+            host.onRun = ({ ref }) => {
+              // With a switch of its own the deployer never comes back; without one its restart fails.
+              if (ref !== three.ref) return {}
+              if (deadMan === undefined) return { exitCode: 1 }
+              host.connectFailure = new HostUnreachable({ address: prodHost, reason: "timeout", detail: "no answer" })
+              return {}
+            }
+            const ran = yield* timely(`deploy target=prod release=${three.id}`)
+            assert.strictEqual(ran.status, deadMan === undefined ? 5 : 1, ran.stderr)
+            yield* TestClock.adjust("2 minutes")
+            assert.strictEqual(currentRef(host), two.ref)
+          }).pipe(
+            Effect.provide(
+              world({
+                config: withTarget({ restart: "bin/my_app restart", ...(deadMan === undefined ? {} : { deadMan }) })
+              })
+            )
+          )
+      )
+    }
+  })
 })

@@ -1,17 +1,29 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as TestClock from "effect/TestClock"
-import { httpAnswer, layer, MemoryHosts } from "../../src/host/MemoryHost.ts"
-import { AuthenticationFailed, RemoteHost } from "../../src/host/RemoteHost.ts"
+import { LockDetails } from "../../src/domain/Lock.ts"
+import { httpAnswer, layer, MemoryHosts, transport } from "../../src/host/MemoryHost.ts"
+import { AuthenticationFailed, HostUnreachable, RemoteHost } from "../../src/host/RemoteHost.ts"
+import { makeSession } from "../../src/host/session.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import { oddSample, sample } from "../kit/packed.ts"
 import { hostRelease, refOf, target } from "../kit/samples.ts"
 import { put, stage } from "./contract.ts"
 
 const path = "/srv/my_app"
+const lockDetails = LockDetails.make({
+  by: "tester@laptop",
+  reason: "a test",
+  since: DateTime.unsafeMake(0),
+  nonce: "a",
+  held: false
+})
 const here = Effect.gen(function* () {
   const host = (yield* MemoryHosts).host("host.test")
   const session = yield* (yield* RemoteHost).connect(target())
@@ -184,6 +196,20 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.scoped("gives the lock of a connection back whose end is told from outside", () =>
+    Effect.gen(function* () {
+      const { host, session } = yield* here
+      yield* session.prepare
+      const gone = Deferred.unsafeMake<never, HostUnreachable>(FiberId.none)
+      const own = makeSession(target(), transport(host, target(), gone))
+      yield* own.lock(lockDetails)
+      assert.isDefined((yield* session.inspect).lock)
+      yield* Deferred.fail(gone, new HostUnreachable({ address: "host.test", reason: "lost", detail: "reset" }))
+      yield* TestClock.adjust("1 second")
+      assert.isUndefined((yield* session.inspect).lock)
+    }).pipe(Effect.provide(layer))
+  )
+
   it.scoped("can be interrupted in the middle of a step", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
@@ -197,6 +223,23 @@ describe("MemoryHost", () => {
 })
 
 describe("MemoryFiles", () => {
+  it.effect("tells of each change, by the path that it really is at", () =>
+    Effect.gen(function* () {
+      const { files } = (yield* MemoryHosts).host("x")
+      const changed: Array<string> = []
+      files.onChange = (path) => changed.push(path)
+      files.write("/a/file", "1")
+      files.link("/b", "a")
+      files.write("/b/file", "2")
+      files.write("/b/file/below", "3")
+      files.remove("/b/none")
+      files.rename("/b/file", "/c")
+      files.remove("/b")
+      files.remove("/a")
+      assert.deepStrictEqual(changed, ["/a", "/a/file", "/b", "/a/file", "/a/file", "/c", "/b", "/a"])
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("goes through links, and not through files and loops", () =>
     Effect.gen(function* () {
       const { files } = (yield* MemoryHosts).host("x")

@@ -221,7 +221,8 @@ export const link = Effect.fn("manage.host.link")(
         has: [state.current.by]
       })
     }
-    const switched = !isCurrent(state, release)
+    // The switch to it again keeps the host from going back from it by itself.
+    const switched = !isCurrent(state, release) || state.armed?.ref === release.ref
     if (switched) {
       const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
       yield* session.activate(release.ref, { entries: [yield* entry("linked", release, from)] })
