@@ -16,7 +16,8 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { deployTo } from "./deploy.ts"
-import { lookAndPlan, rollBackTo } from "./rollback.ts"
+import { look } from "./onHost.ts"
+import { planFor, rollBackTo } from "./rollback.ts"
 
 /** What a plan rests on has changed since it was made. */
 export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
@@ -136,6 +137,6 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
       ? Effect.as(agree(RollbackPlan.make({ ...plan, state })), plan.release)
       : Effect.succeed(release)
   }
-  yield* agree(yield* lookAndPlan(session, choose))
+  yield* agree(yield* planFor(session, yield* look(session), choose))
   return yield* rollBackTo(session, choose, agree)
 }, Effect.scoped)

@@ -11,11 +11,14 @@ import { type HostSession, HostUnfit, NotOnHost } from "../host/RemoteHost.ts"
 import { ReleaseAmbiguous } from "../store/ReleaseStore.ts"
 
 /** What is on a host; `HostUnfit` where nothing was deployed to it yet. */
-export const look = Effect.fnUntraced(function* (session: HostSession) {
-  const state = yield* session.inspect
-  if (state.base === "ready") return state
-  return yield* new HostUnfit({ address: session.address, reason: "not-a-deployer-path", path: state.path })
-})
+export const look = (session: HostSession) =>
+  Effect.flatMap(session.inspect, (state) => insistOnDeployed(session, state))
+
+/** Fails with `HostUnfit` where nothing was deployed yet. */
+export const insistOnDeployed = ({ address }: HostSession, state: HostState): Effect.Effect<HostState, HostUnfit> =>
+  state.base === "ready"
+    ? Effect.succeed(state)
+    : new HostUnfit({ address, reason: "not-a-deployer-path", path: state.path })
 
 /** Goes on with adoptions that were cut, and looks again where there was one. For whoever holds the lock. */
 export const finishAdoptions = Effect.fnUntraced(function* (session: HostSession, state: HostState) {

@@ -18,7 +18,7 @@ import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
 import { goLive } from "./goLive.ts"
 import { takeLock } from "./locking.ts"
-import { look, pick, refused } from "./onHost.ts"
+import { insistOnDeployed, look, pick, refused } from "./onHost.ts"
 
 /** There is no release to go back to. */
 export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>()("NothingToRollBackTo", {
@@ -53,14 +53,13 @@ export interface RollbackOptions {
 /** Makes an earlier release live, with the hooks, the restart and the checks of a deployment. */
 export const rollback = Effect.fn("rollback")(function* (options: RollbackOptions) {
   const session = yield* connect(options.target)
-  yield* chooseByHand(session, yield* look(session), options.to)
-  return yield* rollBackTo(session, (state) => choose(session, state, options.to))
+  return yield* rollBackTo(session, (state) => chooseByHand(session, state, options.to))
 }, Effect.scoped)
 
 /** What `rollback` would do, without touching anything. It asks what `rollback` asks. */
 export const planRollback = Effect.fn("planRollback")(function* (options: RollbackOptions) {
   const session = yield* connect(options.target)
-  const plan = yield* lookAndPlan(session, (state) => chooseByHand(session, state, options.to))
+  const plan = yield* planFor(session, yield* look(session), (state) => chooseByHand(session, state, options.to))
   return savedPlan(plan, session.target, yield* DateTime.now)
 }, Effect.scoped)
 
@@ -72,8 +71,8 @@ export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
 ) {
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
-      yield* takeLock(session, "rollback")
-      const plan = yield* lookAndPlan(session, choose)
+      const seen = yield* insistOnDeployed(session, yield* takeLock(session, "rollback"))
+      const plan = yield* planFor(session, seen, choose)
       yield* agree(plan)
       const { back, release, state, steps } = plan
       if (steps.length > 0) yield* goLive(session, { release, state, steps, back, event: "rolledBack" })
@@ -83,12 +82,12 @@ export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
   return RollbackReport.make({ plan, millis: Duration.toMillis(elapsed) })
 })
 
-/** Looks at the host, chooses, and plans. */
-export const lookAndPlan = Effect.fnUntraced(function* <E, R>(
+/** Chooses, and plans. */
+export const planFor = Effect.fnUntraced(function* <E, R>(
   session: HostSession,
+  state: HostState,
   choose: (state: HostState) => Effect.Effect<HostRelease, E, R>
 ) {
-  const state = yield* look(session)
   const release = yield* choose(state)
   return yield* refused(session, plan(state, { target: session.target, release }))
 })

@@ -224,40 +224,40 @@ const waitingShell = (connection: Ssh.Connection): Effect.Effect<Waiting, Ssh.Di
     }
   })
 
+/** How many shells wait: so that one is there whenever a step ends after a single round trip. */
+const ahead = 2
+
 /**
- * Starts commands. Starting a shell takes two round trips, so while one works the next one is started already, and waits; a host that
- * has no session left for it goes without.
+ * Starts commands. Starting a shell takes two round trips, so while one works the next ones are started already, and wait; a host that
+ * has no session left for them goes without.
  */
 const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
-    let next: Waiting | undefined
-    let isStarting = false
-    const prepare = Effect.gen(function* () {
-      if (next !== undefined || isStarting) return
-      isStarting = true
-      next = yield* waitingShell(connection).pipe(
-        Effect.orElseSucceed(() => undefined),
-        Effect.ensuring(Effect.sync(() => (isStarting = false)))
+    const waiting: Array<Waiting> = []
+    let starting = 0
+    const prepare = Effect.suspend(() => {
+      if (waiting.length + starting >= ahead) return Effect.void
+      starting += 1
+      return waitingShell(connection).pipe(
+        Effect.tap((shell) => Effect.sync(() => waiting.push(shell))),
+        Effect.ignore,
+        Effect.ensuring(Effect.sync(() => (starting -= 1)))
       )
     })
-    yield* Effect.addFinalizer(() => next?.close ?? Effect.void)
+    yield* Effect.addFinalizer(() => Effect.forEach(waiting, ({ close }) => close, { discard: true }))
     const take = Effect.acquireRelease(
-      Effect.sync(() => {
-        const taken = next
-        next = undefined
-        return taken
-      }),
+      Effect.sync(() => waiting.shift()),
       (taken) => taken?.close ?? Effect.void
     )
     return (options) =>
       Effect.gen(function* () {
-        const waiting = options.pty === undefined ? yield* take : undefined
-        yield* Effect.forkIn(prepare, scope)
-        if (waiting === undefined || !(yield* waiting.isReady)) return yield* connection.start(options)
-        waiting.hand(options)
-        yield* waiting.session.write(Buffer.from(`${options.command}\n${go}\n`))
-        return waiting.session
+        const taken = options.pty === undefined ? yield* take : undefined
+        for (let n = 0; n < ahead; n++) yield* Effect.forkIn(prepare, scope)
+        if (taken === undefined || !(yield* taken.isReady)) return yield* connection.start(options)
+        taken.hand(options)
+        yield* taken.session.write(Buffer.from(`${options.command}\n${go}\n`))
+        return taken.session
       })
   })
 
