@@ -39,7 +39,10 @@ describe("drift", () => {
     )
     assert.deepStrictEqual(kinds({ releases: [b], journal: [...live, entry("removed", "A")] }), [])
     // It came again, and a command before the switch failed: then it is removed without a word.
-    assert.deepStrictEqual(kinds({ releases: [b], journal: [...live, entry("removed", "A"), entry("staged", "A")] }), [])
+    assert.deepStrictEqual(
+      kinds({ releases: [b], journal: [...live, entry("removed", "A"), entry("staged", "A")] }),
+      []
+    )
   })
 
   it("is a link that is missing, leads nowhere or to something foreign, or is none", () => {
