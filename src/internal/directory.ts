@@ -1,12 +1,12 @@
 /**
  * Directories of this machine as tar streams.
  */
-import type { Stats } from "node:fs"
-import { readdir } from "node:fs/promises"
+import { Buffer } from "node:buffer"
+import { type Dirent, readdirSync, type Stats } from "node:fs"
 import { join } from "node:path"
 import * as Data from "effect/Data"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { Pack } from "tar"
@@ -20,64 +20,112 @@ export class DirectoryUnreadable extends Data.TaggedError("DirectoryUnreadable")
 }> {}
 
 /**
- * An uncompressed tar stream of what is in the directory, as `./…` in the order of the names. Links stay links. The paths, but not
- * the contents, are in memory.
+ * An uncompressed tar stream of what is in the directory, as `./…` in the order of the names. Links stay links. Neither the paths nor
+ * the contents are in memory as a whole.
  */
 export const directoryTar = (directory: string): Stream.Stream<Uint8Array, DirectoryUnreadable> =>
-  Stream.unwrap(
-    Effect.gen(function* () {
-      const paths = yield* walk(directory, ".")
-      const failed = yield* Deferred.make<never, DirectoryUnreadable>()
-      // As few and as small reads as keep the compression busy: by default four files of 16 MiB each are under way.
-      const options = { portable: true, noDirRecurse: true, strict: true, maxReadSize: 256 * 1024, jobs: 2 }
-      // Nor does it need to know all paths at once, or to remember what it knows of each file.
-      const left = paths.values()
-      let ended = false
-      const feed = () => {
-        const { done, value } = left.next()
-        if (done !== true) tar.write(value)
-        else if (!ended) tar.end()
-        ended = done === true
+  Stream.suspend(() => {
+    const paths = pathsIn(directory, ".")
+    let done = false
+    const feed = () => {
+      if (done) return
+      try {
+        const next = paths.next()
+        done = next.done === true
+        if (next.done === true) tar.end()
+        else tar.write(next.value)
+      } catch (error) {
+        done = true
+        tar.emit("error", error)
       }
-      const statCache = new Map<string, Stats>()
-      statCache.set = () => statCache
-      const tar = new Pack({ cwd: directory, ...options, statCache, onWriteEntry: feed })
-      tar.write(".")
-      for (let ahead = 0; ahead < 16; ahead++) feed()
-      // Its iterator listens only while the next chunk is asked for; a failure at any other time would be a crash.
-      tar.on("error", (cause) => Deferred.unsafeDone(failed, Effect.fail(unreadable(directory, cause))))
-      return Stream.fromAsyncIterable(tar, (cause) => unreadable(directory, cause)).pipe(
-        Stream.interruptWhenDeferred(failed)
-      )
+    }
+    // Nor does the library need to remember what it knows of each file.
+    const statCache = new Map<string, Stats>()
+    statCache.set = () => statCache
+    const tar = new Pack({
+      cwd: directory,
+      portable: true,
+      noDirRecurse: true,
+      strict: true,
+      // As few and as small reads as keep the compression busy: by default four files of 16 MiB each are under way.
+      maxReadSize: 256 * 1024,
+      jobs: 2,
+      statCache,
+      onWriteEntry: feed
+    })
+    const bytes = inBatches(tar, (cause) =>
+      cause instanceof DirectoryUnreadable ? cause : unreadable(directory, cause)
+    )
+    tar.write(".")
+    for (let ahead = 0; ahead < 16; ahead++) feed()
+    return bytes
+  })
+
+/** Bytes that are handed on at once: the library gives each header, each file and each padding by itself. */
+const batch = 64 * 1024
+
+const inBatches = <E>(tar: Pack, failed: (cause: unknown) => E): Stream.Stream<Uint8Array, E> => {
+  let pieces: Array<Buffer> = []
+  let size = 0
+  let ended = false
+  let failure: Option.Option<E> = Option.none()
+  let look = () => {}
+  tar.on("data", (piece) => {
+    pieces.push(piece)
+    size += piece.length
+    if (size < batch) return
+    tar.pause()
+    look()
+  })
+  tar.on("end", () => {
+    ended = true
+    look()
+  })
+  tar.on("error", (cause) => {
+    failure = Option.some(failed(cause))
+    look()
+  })
+  return Stream.repeatEffectOption(
+    Effect.async<Uint8Array, Option.Option<E>>((resume) => {
+      look = () => {
+        if (Option.isNone(failure) && !ended && size < batch) return
+        look = () => {}
+        if (Option.isSome(failure) || size === 0) return resume(Effect.fail(failure))
+        const bytes = Buffer.concat(pieces, size)
+        pieces = []
+        size = 0
+        resume(Effect.succeed(bytes))
+      }
+      tar.resume()
+      look()
     })
   )
+}
 
-const walk = (directory: string, at: string): Effect.Effect<ReadonlyArray<string>, DirectoryUnreadable> =>
-  Effect.gen(function* () {
-    const here = join(directory, at)
-    const entries = yield* Effect.tryPromise({
-      try: () => readdir(here, { withFileTypes: true }),
-      catch: (cause) => unreadable(here, cause)
-    })
-    const sorted = entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))
-    const paths = yield* Effect.forEach(sorted, (entry) => {
-      const path = `${at}/${entry.name}`
-      if (entry.name.includes("\uFFFD")) {
-        const detail = "its name is not UTF-8: rename it, or leave it out of the release"
-        return Effect.fail(new DirectoryUnreadable({ path: join(directory, path), detail }))
-      }
-      if (entry.isDirectory()) return Effect.map(walk(directory, path), (below) => [path, ...below])
-      if (entry.isFile() || entry.isSymbolicLink()) return Effect.succeed([path])
-      return Effect.fail(
-        new DirectoryUnreadable({
-          path: join(directory, path),
-          detail:
-            "it is neither a file, a directory nor a link (a device, a pipe, a socket): leave it out of the release"
-        })
+/** Throws `DirectoryUnreadable`. */
+function* pathsIn(directory: string, at: string): Generator<string, void> {
+  const here = join(directory, at)
+  for (const entry of entriesOf(here)) {
+    const path = `${at}/${entry.name}`
+    const refuse = (detail: string) => new DirectoryUnreadable({ path: join(directory, path), detail })
+    if (entry.name.includes("\uFFFD")) throw refuse("its name is not UTF-8: rename it, or leave it out of the release")
+    if (!entry.isDirectory() && !entry.isFile() && !entry.isSymbolicLink()) {
+      throw refuse(
+        "it is neither a file, a directory nor a link (a device, a pipe, a socket): leave it out of the release"
       )
-    })
-    return paths.flat()
-  })
+    }
+    yield path
+    if (entry.isDirectory()) yield* pathsIn(directory, path)
+  }
+}
+
+const entriesOf = (folder: string): ReadonlyArray<Dirent> => {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
+  } catch (cause) {
+    throw unreadable(folder, cause)
+  }
+}
 
 const unreadable = (path: string, cause: unknown) =>
   // What the tar library calls a file that is longer or shorter than it was a moment ago.

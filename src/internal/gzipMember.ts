@@ -20,12 +20,14 @@ export const gzipMembers = (level: number): Effect.Effect<Compress, never, Scope
       const middle = Math.floor(Math.max(0, block.length - trialBytes) / 2)
       const trial = block.subarray(middle, middle + trialBytes)
       return Effect.flatMap(tryOut(trial), ({ length }) =>
-        length < 0.98 * trial.length ? deflate(block) : store(block)
+        length < worthwhile * trial.length ? deflate(block) : store(block)
       )
     }
   })
 
 const trialBytes = 32 * 1024
+/** A trial that becomes smaller than this part of itself shows that the block is none of noise. */
+const worthwhile = 0.98
 
 const spots = 16
 const spotBytes = 1024
