@@ -18,6 +18,7 @@ import { RolledBack } from "../../src/commands/goLive.ts"
 import { LockWait, lock, unlock } from "../../src/commands/locking.ts"
 import { Linked } from "../../src/commands/manage/host.ts"
 import { deleteFromHost, integrity, link, pin, pruneHost, unpin } from "../../src/commands/manage.ts"
+import { repair } from "../../src/commands/repair.ts"
 import { RollbackReport, rollback } from "../../src/commands/rollback.ts"
 import { drift } from "../../src/domain/Drift.ts"
 import { shortRef } from "../../src/domain/Release.ts"
@@ -71,7 +72,7 @@ type Deed =
   | { readonly verb: "rollback"; readonly to: string | undefined }
   | { readonly verb: "ln" | "delete" | "pin" | "unpin"; readonly ref: string }
   | { readonly verb: "integrity"; readonly fix: boolean }
-  | { readonly verb: "prune" | "lock" | "unlock" }
+  | { readonly verb: "prune" | "lock" | "unlock" | "repair" }
 
 type Command = Effect.Effect<unknown, { readonly _tag: string }, RemoteHost | ReleaseStore | Workspace | Prompt>
 
@@ -102,6 +103,8 @@ const commandOf = (deed: Deed): Command => {
       return lock({ target, reason: "nobody touches this" })
     case "unlock":
       return unlock({ target })
+    case "repair":
+      return repair({ target })
   }
 }
 
@@ -393,8 +396,24 @@ export const runWorld = (prepared: Prepared, seed: number, options: WorldOptions
     yield* Effect.sleep(Duration.minutes(15))
     trace(() => "the storm is over")
     yield* perform("last", { verb: "unlock" }, calmly, Duration.zero)
-    // Here goes `repair`, once there is that command; until then, a plain deployment.
-    // Of another release than the current one: what is live and well already is left alone, with all that lies around it.
+    const look = Effect.suspend(() =>
+      remoteHost(host, new Process(time.clock, "last", "look", undefined), destiny)
+        .connect(target)
+        .pipe(
+          Effect.flatMap((session) => session.inspect),
+          Effect.scoped
+        )
+    )
+    const mended = yield* perform("last", { verb: "repair" }, calmly, Duration.zero)
+    // Where there is nothing of deployer's yet there is nothing to repair; a release may prove ill when what was cut is finished.
+    if (!["ok", "HostUnfit", "RolledBack"].includes(mended.outcome)) {
+      return watch.broken("agreement", `a repair ends with ${mended.outcome}`)
+    }
+    const left = drift(yield* look).filter(({ advice }) => advice === "repair")
+    if (left.length > 0) {
+      watch.broken("agreement", `after a repair: ${left.map(({ found, kind }) => `${kind}: ${found}`).join("; ")}`)
+    }
+    // Then a plain deployment, of another release than the current one: what is live and well already is left alone, with all that lies around it.
     const [first, ...more] = prepared.stored.filter(({ release }) => release.ref !== watch.current)
     const wanted = dice.pick([first!, ...more]).release
     const { outcome } = yield* perform(
@@ -404,15 +423,8 @@ export const runWorld = (prepared: Prepared, seed: number, options: WorldOptions
       Duration.zero
     )
     if (outcome !== "ok") return watch.broken("agreement", `a plain deployment afterwards ends with ${outcome}`)
-    const process = new Process(time.clock, "last", "look", undefined)
-    const state = yield* remoteHost(host, process, destiny)
-      .connect(target)
-      .pipe(
-        Effect.flatMap((session) => session.inspect),
-        Effect.scoped
-      )
-    // A removal that the journal could not tell of is one for which only `repair` can find words.
-    const drifted = drift(state).filter(({ kind }) => kind !== "gone" || !seen.has("trouble: journal"))
+    const state = yield* look
+    const drifted = drift(state)
     if (drifted.length > 0) {
       watch.broken("agreement", drifted.map(({ found, kind }) => `${kind}: ${found}`).join("; "))
     }
