@@ -8,12 +8,12 @@ export default defineConfig({
   test: {
     globalSetup: ["test/kit/build.ts"],
     include: ["test/**/*.test.ts"],
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     // Shared CI machines stall for seconds now and then; a test that fails twice in a row has a reason of its own.
     retry: process.env["CI"] === "true" ? 1 : 0,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
     // Most tests wait for other programs most of the time.
-    minWorkers: 4,
-    maxWorkers: 4
+    minWorkers: 3,
+    maxWorkers: 3
   }
 })

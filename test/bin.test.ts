@@ -60,7 +60,7 @@ describe("deployer", () => {
     assert.isAbove(tasks.length, 12)
   })
 
-  it("prints the help that its command tree gives", async () => {
+  it("prints the help that its command tree gives", { timeout: 180_000 }, async () => {
     const texts = async (color: boolean) => {
       const given = new Map<string, string>()
       for (const task of [[], ...tasks]) {

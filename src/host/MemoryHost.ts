@@ -244,6 +244,8 @@ type Answer = (question: Question) => ReadonlyArray<string>
 /**
  * One connection to a host in memory, for whoever puts something between a session and its host. `gone` ends its locks, as the end of
  * their standard input does on a real host.
+ *
+ * @internal
  */
 export const transport = (
   host: MemoryHost,

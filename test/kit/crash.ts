@@ -13,12 +13,12 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import { waitingScript } from "../../src/host/SshTransport.ts"
 import * as scripts from "../../src/host/scripts.ts"
 import { quote } from "../../src/host/Transport.ts"
 import { type Proxy, proxy } from "./proxy.ts"
 import { type Sshd, sshd } from "./sshd.ts"
 import { treeIn } from "./tree.ts"
+import { waitForCommand } from "./waiting.ts"
 
 /** A place in a command's work on a host. */
 export interface Point {
@@ -115,18 +115,9 @@ point=
 [ -e "$CRASH/point" ] && read -r point < "$CRASH/point"
 `
 
-/** The login shell. A command that waits for another one is that one, once it has come. */
+/** The login shell. */
 const loginShell = (folder: string, PATH: string) => `#!/bin/sh
-waiting=${quote(`exec sh -c ${quote(waitingScript)} deployer`)} text= nl="
-"
-if [ "$2" = "$waiting" ]; then
-  while :; do
-    IFS= read -r line || exit 0
-    [ "$line" = "deployer go" ] && break
-    text=$text$line$nl
-  done
-  set -- -c "\${text%"$nl"}"
-fi
+${waitForCommand}
 case "$2" in
   "exec sh -c "*@slot_*@*) ;;
   *) exec sh "$@" ;;

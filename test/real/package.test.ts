@@ -287,7 +287,7 @@ describe("a program that depends on the package", () => {
     const report: unknown = JSON.parse(await succeed(project, process.execPath, "out/program.js"))
     assert.deepStrictEqual(report, {
       built: { id: 1, name: "my_app", tags: ["prod", "latest"] },
-      deployed: ["Prepare", "Upload", "Unpack", "Run", "Record", "Switch", "Settle"],
+      deployed: ["Prepare", "Stage", "Run", "Switch"],
       again: "nothing",
       failed: "HookFailed: bin/migrate ended with 3",
       unknown: 'No target named "prd" (known: prod, other; did you mean "prod"?)',

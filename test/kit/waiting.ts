@@ -1,0 +1,18 @@
+/**
+ * Login shells that look at the commands of the SSH transport: one that waits for another command becomes that one here, once it
+ * has come.
+ */
+import { waitingScript } from "../../src/host/SshTransport.ts"
+import { quote } from "../../src/host/Transport.ts"
+
+/** The beginning of such a shell: after it, `$2` is a command with something to do. */
+export const waitForCommand = `waiting=${quote(`exec sh -c ${quote(waitingScript)} deployer`)} text= nl="
+"
+if [ "$2" = "$waiting" ]; then
+  while :; do
+    IFS= read -r line || exit 0
+    [ "$line" = "deployer go" ] && break
+    text=$text$line$nl
+  done
+  set -- -c "\${text%"$nl"}"
+fi`
