@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto"
 import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -623,6 +624,93 @@ describe("deploy", () => {
     ...usualConfig,
     targets: { ...usualConfig.targets, other: { host: prodHost, name: "my_app", path: "/srv/other" } }
   }
+
+  describe("of a release that shares most with what is there", () => {
+    const data = randomBytes(60_000).toString("hex")
+    let version = 0
+    const image = () => ({
+      files: {
+        "/app/_build/prod/rel/my_app/version": `${++version}\n`,
+        "/app/_build/prod/rel/my_app/data": data
+      }
+    })
+
+    it.scoped("takes that from there and sends the rest, as its plan says", () =>
+      Effect.gen(function* () {
+        const first = yield* built
+        const second = yield* built
+        const host = yield* hostNamed()
+        assert.strictEqual((yield* run(`deploy target=prod release=${first.id}`)).status, 0)
+        const planned = yield* run(`deploy target=prod release=${second.id} plan`)
+        assert.match(planned.stdout, /1\. upload 1 changed file \(2 B\), take 1 from what is there/)
+        host.steps.length = 0
+        host.cutUploadAfter = 10_000
+        const ran = yield* run(`deploy target=prod release=${second.id}`)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.isAbove(host.cutUploadAfter ?? 0, 5_000)
+        assert.match(ran.stderr, /uploading what changed in my_app/)
+        assert.match(ran.stderr, /Unpacked and verified 3 entries, 1 files from releases that are there/)
+        // Whatever is added here is a round trip more for everybody.
+        assert.deepStrictEqual(host.steps, ["inspect", "lock", "stage", "activate"])
+        assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
+        assert.strictEqual(currentRef(host), second.ref)
+      }).pipe(Effect.provide(world({ image })))
+    )
+
+    it.scoped("asks the host for what the store does not know any more", () =>
+      Effect.gen(function* () {
+        const first = yield* built
+        const second = yield* built
+        const host = yield* hostNamed()
+        yield* run(`deploy target=prod release=${first.id}`)
+        yield* run(`manage delete ref=${first.ref} yes`)
+        host.steps.length = 0
+        host.cutUploadAfter = 10_000
+        const ran = yield* run(`deploy target=prod release=${second.id}`)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(host.steps, ["inspect", "manifest", "lock", "stage", "activate"])
+      }).pipe(Effect.provide(world({ image })))
+    )
+
+    it.scoped("goes on with what was cut, and sends all of it where the host's files are not what they were", () =>
+      Effect.gen(function* () {
+        const first = yield* built
+        const second = yield* built
+        const third = yield* built
+        const host = yield* hostNamed()
+        yield* run(`deploy target=prod release=${first.id}`)
+        host.cutUploadAfter = 100
+        assert.strictEqual((yield* run(`deploy target=prod release=${second.id}`)).status, 1)
+        const again = yield* run(`deploy target=prod release=${second.id}`)
+        assert.include(again.stderr, "Going on with the upload after 100 B")
+        assert.strictEqual(again.status, 0, again.stderr)
+        for (const { ref } of [first, second])
+          host.files.write(`${prodPath}/releases/deployer_${ref}/my_app/data`, "evil")
+        const ran = yield* run(`deploy target=prod release=${third.id}`)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.match(
+          ran.stderr,
+          /warning: Not all files of the releases on deploy@host\.test are as they were deployed \(my_app\/data\): sending the whole release/
+        )
+        assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
+        assert.deepStrictEqual(leftovers(host), [])
+      }).pipe(Effect.provide(world({ image })))
+    )
+
+    it.scoped("sends all of it to a host without awk", () =>
+      Effect.gen(function* () {
+        const first = yield* built
+        const second = yield* built
+        const host = yield* hostNamed()
+        host.takesDifferences = false
+        yield* run(`deploy target=prod release=${first.id}`)
+        const planned = yield* run(`deploy target=prod release=${second.id} plan`)
+        assert.match(planned.stdout, /1\. upload [0-9.]+ kB\n/)
+        assert.strictEqual((yield* run(`deploy target=prod release=${second.id}`)).status, 0)
+        assert.strictEqual(currentRef(host), second.ref)
+      }).pipe(Effect.provide(world({ image })))
+    )
+  })
 
   it.scoped("goes on with its own upload and sends only what is missing", () =>
     Effect.gen(function* () {
