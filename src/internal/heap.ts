@@ -6,6 +6,6 @@ import { setFlagsFromString } from "node:v8"
  */
 export const keepHeapSmall = (): void => {
   setFlagsFromString("--optimize-for-size")
-  setFlagsFromString("--heap-growing-percent=50")
+  setFlagsFromString("--heap-growing-percent=40")
   setFlagsFromString("--semi-space-growth-factor=1")
 }
