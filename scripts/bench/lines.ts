@@ -1,11 +1,14 @@
 /**
  * The lines of the benchmark, in the order of the table.
  */
-import type * as Effect from "effect/Effect"
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
 import type { Bench } from "./Bench.ts"
 import * as info from "./info.ts"
 import * as memory from "./memory.ts"
-import type { Row } from "./Row.ts"
+import { Missing, packingTimes } from "./packing.ts"
+import { missingRow, type Row } from "./Row.ts"
 import * as start from "./start.ts"
 import * as upload from "./upload.ts"
 
@@ -17,9 +20,26 @@ export interface Line {
   readonly rows: (bench: Bench) => Effect.Effect<ReadonlyArray<Row>, { readonly message: string }>
 }
 
+const packing = (bench: Bench) =>
+  Effect.try({
+    try: () => {
+      const folder = join(bench.folder, "packing")
+      mkdirSync(folder)
+      return packingTimes({ folder, rounds: bench.rounds, sizes: bench.quick ? [2] : [300, 50] })
+    },
+    catch: (error) => (error instanceof Error ? error : new Error(String(error)))
+  }).pipe(
+    Effect.catchIf(
+      (error) => error instanceof Missing,
+      ({ message }) =>
+        Effect.succeed([missingRow({ line: "packing", unit: "s", target: "at most 1/3x the steps", missing: message })])
+    )
+  )
+
 export const lines: ReadonlyArray<Line> = [
   { key: "start", what: "--version and --help beside bare Node", rows: start.rows },
   { key: "info", what: "manage info with 10,000 releases beside 10", rows: info.rows },
+  { key: "packing", what: "packing out of a container beside shell steps and pigz", rows: packing },
   { key: "round-trips", what: "a redeploy and a rollback at 100 ms", rows: upload.roundTrips },
   { key: "same", what: "the same release again", rows: upload.same },
   { key: "first", what: "the first upload beside scp and tar", rows: upload.first },

@@ -1,42 +1,19 @@
 /**
- * The benchmark of packing: from a container to the finished tarball, beside what people do, pair by pair; and how much memory
- * the real binary takes for it.
+ * The benchmark of packing: from a container to the finished tarball, beside what people do, pair by pair.
  */
 import { execFileSync, spawnSync } from "node:child_process"
-import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
-
-/** One line of the table. */
-export interface Row {
-  readonly line: string
-  /** One figure a round. */
-  readonly ours: ReadonlyArray<number>
-  /** Measured beside it in the same round. */
-  readonly theirs?: ReadonlyArray<number>
-  readonly unit: string
-  /** What is to be reached, in words. */
-  readonly target: string
-  readonly reached: boolean
-  readonly note?: string
-}
+import { type Row, within } from "./Row.ts"
 
 /** Why packing out of containers cannot be measured on this machine. */
 export class Missing extends Error {}
 
 const here = fileURLToPath(new URL(".", import.meta.url))
-const bin = path.join(here, "../../dist/bin.js")
 const label = "deployer.bench=packing"
 const megabyte = 1_000_000
-
-const median = (figures: ReadonlyArray<number>): number =>
-  figures.toSorted((a, b) => a - b)[Math.floor((figures.length - 1) / 2)] ?? Number.NaN
-
-/** The median of the ratios, pair by pair: the load of a shared machine changes from pair to pair. */
-export const ratioOf = (ours: ReadonlyArray<number>, theirs: ReadonlyArray<number>): number =>
-  median(ours.map((figure, round) => figure / (theirs[round] ?? Number.NaN)))
 
 /** Numbers that are the same in each run. */
 const numbers = (seed: number) => {
@@ -179,101 +156,29 @@ export const packingTimes = (options: {
         original.push(steps.seconds)
         disk = Number(steps.said) * 1024
       }
-      const row = (beside: string, theirs: ReadonlyArray<number>, limit: number, words: string): Row => ({
-        line: `pack ${size} MB out of a container, beside ${beside}`,
-        ours,
-        theirs,
-        unit: "s",
-        target: `at most ${words}`,
-        reached: ratioOf(ours, theirs) <= limit,
-        note: `${(ratioOf(ours, theirs)).toFixed(2)}x; with both hashes, the manifest, and safe on the disk; without the start of a process`
-      })
+      const beside = (than: string, theirs: ReadonlyArray<number>, limit: number): Row =>
+        within(limit, {
+          line: `packing ${size} MB out of a container: time`,
+          unit: "s",
+          ours,
+          theirs,
+          than,
+          note: "with both hashes and the manifest, safe on the disk; without the start of a process"
+        })
       return [
-        row("docker cp, tar, gzip -6, cp, md5sum", original, 1 / 3, "1/3"),
-        row("docker cp - | pigz -6", piped, 1, "1.0x"),
+        beside("docker cp, tar, gzip -6, cp, md5sum", original, 1 / 3),
+        beside("docker cp - | pigz -6", piped, 1),
         {
-          line: `temporary disk for packing ${size} MB, beside the tarball`,
-          ours: [0],
-          theirs: [(disk - tarball) / megabyte],
+          line: `packing ${size} MB out of a container: temporary disk of those steps`,
           unit: "MB",
-          target: "nothing",
+          ours: [(disk - tarball) / megabyte],
+          target: "",
           reached: true,
-          note: "the tarball is written once and moved by rename; temp/ was looked at after each round"
+          note: "deployer has none: the tarball is written once and moved by rename"
         }
       ]
     } finally {
       removeContainer(engine, container)
-    }
-  })
-}
-
-/** Writes the peak of resident memory of the process that loads it beside itself when that ends. */
-const preload = `const fs = require("node:fs")
-process.on("exit", () => fs.writeFileSync(__filename + ".peak", /VmHWM:\\s*(\\d+) kB/.exec(fs.readFileSync("/proc/self/status", "utf8"))[1]))
-`
-
-/** Half of it noise, half of it text. */
-const fill = (folder: string, size: number): void => {
-  fs.mkdirSync(folder, { recursive: true })
-  const parts = [randomBytes(10 * megabyte), prose(numbers(7))(10 * megabyte)]
-  for (let at = 0, file = 0; at < size; at += 10 * megabyte, file++) {
-    fs.writeFileSync(path.join(folder, `file-${file}`), parts[file % 2] ?? "")
-  }
-}
-
-/** 100,000 of them in a thousand folders. */
-const fillWithMany = (folder: string): void => {
-  for (let at = 0; at < 1000; at++) {
-    const parent = path.join(folder, `lib/package-${at}/src/module`)
-    fs.mkdirSync(parent, { recursive: true })
-    for (let file = 0; file < 100; file++)
-      fs.writeFileSync(path.join(parent, `file-number-${file}.js`), `${at} ${file}\n`.repeat(30))
-  }
-}
-
-/** Peak memory of `deployer build` for releases of very different sizes. Needs `dist/` and a system with /proc. */
-export const packingMemory = (options: {
-  /** An empty one; the largest release takes 4 GB of disk in it. */
-  readonly folder: string
-}): ReadonlyArray<Row> => {
-  const hook = path.join(options.folder, "preload.cjs")
-  fs.writeFileSync(hook, preload)
-  const peakOf = (grow: (folder: string) => void): number => {
-    const root = path.join(options.folder, "memory")
-    fs.mkdirSync(root)
-    execFileSync(process.execPath, [bin, "init"], { cwd: root, stdio: "ignore" })
-    fs.writeFileSync(
-      path.join(root, "deployer/config/deployer_config.ts"),
-      `import { command } from "effect-deployer"
-export default {
-  targets: { here: { host: "local", name: "my_app", path: "there", builder: "b" } },
-  builders: { b: command({ run: "true", releasePath: "rel" }) }
-}
-`
-    )
-    grow(path.join(root, "rel"))
-    try {
-      const env = { ...process.env, NODE_OPTIONS: `--require ${hook}` }
-      execFileSync(process.execPath, [bin, "build", "target=here"], { cwd: root, stdio: "ignore", env })
-      return (Number(fs.readFileSync(`${hook}.peak`, "utf8")) * 1024) / megabyte
-    } finally {
-      fs.rmSync(root, { recursive: true })
-    }
-  }
-  return (
-    [
-      ["50 MB", (folder: string) => fill(folder, 50 * megabyte)],
-      ["2 GB", (folder: string) => fill(folder, 2000 * megabyte)],
-      ["100,000 files", fillWithMany]
-    ] as const
-  ).map(([what, grow]) => {
-    const peak = peakOf(grow)
-    return {
-      line: `peak memory of deployer build, a release of ${what}`,
-      ours: [Math.round(peak)],
-      unit: "MB",
-      target: "at most 160 MB",
-      reached: peak <= 160
     }
   })
 }
