@@ -3,6 +3,7 @@
  */
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { Bench } from "./Bench.ts"
 import * as info from "./info.ts"
@@ -20,6 +21,8 @@ export interface Line {
   readonly rows: (bench: Bench) => Effect.Effect<ReadonlyArray<Row>, { readonly message: string }>
 }
 
+class PackingFailed extends Data.TaggedError("PackingFailed")<{ readonly message: string }> {}
+
 const packing = (bench: Bench) =>
   Effect.try({
     try: () => {
@@ -27,12 +30,10 @@ const packing = (bench: Bench) =>
       mkdirSync(folder)
       return packingTimes({ folder, rounds: bench.rounds, sizes: bench.quick ? [2] : [300, 50] })
     },
-    catch: (error) => (error instanceof Error ? error : new Error(String(error)))
+    catch: (error) => (error instanceof Missing ? error : new PackingFailed({ message: String(error) }))
   }).pipe(
-    Effect.catchIf(
-      (error) => error instanceof Missing,
-      ({ message }) =>
-        Effect.succeed([missingRow({ line: "packing", unit: "s", target: "at most 1/3x the steps", missing: message })])
+    Effect.catchTag("Missing", ({ message }) =>
+      Effect.succeed([missingRow({ line: "packing", unit: "s", target: "at most 1/3x the steps", missing: message })])
     )
   )
 

@@ -6,10 +6,11 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
+import * as Data from "effect/Data"
 import { type Row, within } from "./Row.ts"
 
 /** Why packing out of containers cannot be measured on this machine. */
-export class Missing extends Error {}
+export class Missing extends Data.TaggedError("Missing")<{ readonly message: string }> {}
 
 const here = fileURLToPath(new URL(".", import.meta.url))
 const label = "deployer.bench=packing"
@@ -137,7 +138,8 @@ export const packingTimes = (options: {
     [engine, ["version"]],
     ["pigz", ["--version"]]
   ] as const) {
-    if (spawnSync(program, args, { timeout: 20_000 }).status !== 0) throw new Missing(`${program} does not answer`)
+    if (spawnSync(program, args, { timeout: 20_000 }).status !== 0)
+      throw new Missing({ message: `${program} does not answer` })
   }
   return sizes.flatMap((size) => {
     const container = containerOf(engine, folder, size * megabyte)
