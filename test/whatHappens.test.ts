@@ -16,6 +16,16 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ["The deployer, the shell on the host or the connection is killed", "test/real/crash.test.ts", "at every place of"],
   ["An upload is cut", "test/commands/deploy.test.ts", "goes on with its own upload and sends only what is missing"],
   [
+    "Most of a release is on the host already",
+    "test/commands/deploy.test.ts",
+    "takes that from there and sends the rest, as its plan says"
+  ],
+  [
+    "A file that a new release would be completed from",
+    "test/commands/deploy.test.ts",
+    "sends all of it where the host's files are not what they were"
+  ],
+  [
     "A byte of a release changes on its way",
     "test/host/damage.test.ts",
     "a release that changes on its way lets nothing pass that was not deployed"

@@ -633,6 +633,7 @@ if [ ! -L current ] && [ -e current ]; then
 fi
 for link in .current.*; do
   [ -L "$link" ] || continue
+  case "\${link#.current.}" in *[!0-9]*) continue ;; esac
   kill -0 "\${link#.current.}" 2>/dev/null || rm -f "$link"
 done
 disarm "$3"

@@ -1153,9 +1153,11 @@ export const contract = (
           yield* session.prepare
           for (const path of foreign) files.write(`${base}/${path}`, path)
           files.link(`${base}/their link`, "config/theirs")
+          files.link(`${releases}/.current.link`, "theirs")
           const untouched = (when: string) => {
             for (const path of foreign) assert.strictEqual(files.read(`${base}/${path}`), path, `${path} ${when}`)
             assert.strictEqual(files.readLink(`${base}/their link`), "config/theirs", when)
+            assert.strictEqual(files.readLink(`${releases}/.current.link`), "theirs", when)
           }
           const services = Layer.mergeAll(
             ReleaseStore.layerMemory,
