@@ -581,7 +581,7 @@ const assemble = ({ host, releases }: Question, tree: string, origin: string): v
     if (word === "into") into = rest
     else if (word === "take")
       copyFile(host, `${releases}/${rest}`, `${tree}/${into}${rest.slice(rest.lastIndexOf("/") + 1)}`)
-    else if (word === "as") copyFile(host, `${releases}/${argument}`, `${tree}/${rest}`)
+    else if (word === "as" || word === "own") copyFile(host, `${releases}/${argument}`, `${tree}/${rest}`)
     else if (word === "of") copyFile(host, `${tree}/${rest}`, `${tree}/${rest}`, Number.parseInt(argument, 8))
     else argument = rest
   }

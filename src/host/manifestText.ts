@@ -98,17 +98,16 @@ export const originOf = (ref: string, lines: ReadonlyArray<string> | undefined):
 export const moveLines = (moves: ReadonlyArray<Move>, tree: string): ReadonlyArray<string> => {
   const lines: Array<string> = []
   let into: string | undefined
-  for (const { from, ref, to } of moves) {
+  for (const { from, mode, ref, to } of moves) {
     const source = `${ref === undefined ? tree : `deployer_${ref}`}/${from}`
     const name = to.slice(to.lastIndexOf("/") + 1)
     const folder = `./${to.slice(0, to.length - name.length)}`
-    if (from.slice(from.lastIndexOf("/") + 1) === name) {
+    if (mode !== undefined) lines.push(`copy ${source}`, `own ./${to}`, `mode ${mode.toString(8)}`, `of ./${to}`)
+    else if (from.slice(from.lastIndexOf("/") + 1) === name) {
       if (into !== folder) lines.push(`into ${folder}`)
       into = folder
       lines.push(`take ${source}`)
     } else lines.push(`copy ${source}`, `as ./${to}`)
   }
-  const modes = moves.flatMap(({ mode, to }) => (mode === undefined ? [] : [`mode ${mode.toString(8)}`, `of ./${to}`]))
-  // A folder of its own, so that all that is taken is there before its mode is set.
-  return modes.length === 0 ? lines : [...lines, "into ./", ...modes]
+  return lines
 }

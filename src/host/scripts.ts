@@ -501,6 +501,8 @@ assemble() {
         "into "*) put_all "$@"; set --; into=\${line#into } ;;
         "take "*) set -- "$@" "\${line#take }"; [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
         "copy "*) source=\${line#copy } ;;
+        # Not a second name: its mode is going to be another one.
+        "own "*) put_all "$@"; set --; cp -p "$source" "$tree/\${line#own }" ;;
         "as "*) put_all "$@"; set --; cp $copying "$source" "$tree/\${line#as }" ;;
         "mode "*) mode=\${line#mode } ;;
         "of "*) chmod "$mode" "$tree/\${line#of }" ;;

@@ -619,9 +619,12 @@ export const contract = (
             { ref: next.ref, faults: [] }
           ])
           // What came so can be completed from as well.
-          const after = again(next, { "my_app/version": "after" })
+          const after = again(next, { "my_app/version": "after" }, [
+            file("my_app/program", "odd".concat("0123456789".repeat(30_000)), 0o700)
+          ])
           yield* send(session, after, [next.ref], { hardLinks: true })
           assert.deepStrictEqual(treeThere(files, releases, after.ref), treeOf(after.tree))
+          assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
         })
       )
 

@@ -53,7 +53,8 @@ describe("a manifest on a host", () => {
       moveLines(
         [
           { ref, from: "a/b/x", to: "c/x", mode: undefined },
-          { ref, from: "a/b/y", to: "c/y", mode: 0o755 },
+          { ref, from: "a/b/y", to: "c/y", mode: undefined },
+          { ref, from: "a/b/z", to: "c/z", mode: 0o755 },
           { ref: undefined, from: "c/y", to: "z", mode: undefined }
         ],
         "tree"
@@ -62,11 +63,12 @@ describe("a manifest on a host", () => {
         "into ./c/",
         `take deployer_${ref}/a/b/x`,
         `take deployer_${ref}/a/b/y`,
-        "copy tree/c/y",
-        "as ./z",
-        "into ./",
+        `copy deployer_${ref}/a/b/z`,
+        "own ./c/z",
         "mode 755",
-        "of ./c/y"
+        "of ./c/z",
+        "copy tree/c/y",
+        "as ./z"
       ]
     )
   })
