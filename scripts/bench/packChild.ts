@@ -1,6 +1,8 @@
 /**
  * Packs what `<engine> cp` streams out of a container into a store, as `build` does, and prints what it took as JSON.
  */
+import * as fs from "node:fs"
+import * as path from "node:path"
 import process from "node:process"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as DateTime from "effect/DateTime"
@@ -24,6 +26,8 @@ const main = Effect.gen(function* () {
   const child = yield* run({ command: engine, args: ["cp", from, "-"] })
   const packing = pack(child.stdout, { name: "my_app" })
   const parcel = yield* store.receive(packing.content)
+  const { temp } = workspacePaths(root)
+  const written = fs.readdirSync(temp).reduce((total, name) => total + fs.statSync(path.join(temp, name)).size, 0)
   const release = yield* store.add(parcel, {
     name: "my_app",
     tags: [],
@@ -33,7 +37,7 @@ const main = Effect.gen(function* () {
     members: yield* packing.members
   })
   const seconds = (performance.now() - began) / 1000
-  process.stdout.write(`${JSON.stringify({ seconds, size: release.size })}\n`)
+  process.stdout.write(`${JSON.stringify({ seconds, size: release.size, beside: written - release.size })}\n`)
 }).pipe(
   Effect.scoped,
   Effect.provide(Layer.provideMerge(ReleaseStore.layer, Workspace.layerMemory({}, workspacePaths(root)))),

@@ -7,7 +7,8 @@ import * as path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import * as Data from "effect/Data"
-import { type Row, within } from "./Row.ts"
+import { buildSync } from "esbuild"
+import { atMost, type Row, within } from "./Row.ts"
 
 /** Why packing out of containers cannot be measured on this machine. */
 export class Missing extends Data.TaggedError("Missing")<{ readonly message: string }> {}
@@ -109,18 +110,82 @@ const script = (text: string, cwd: string, engine: string, container: Container)
   return { seconds: (performance.now() - began) / 1000, said: said.trim() }
 }
 
-const oursOf = (folder: string, engine: string, container: Container) => {
+/** Bundled as the binary is: what is loaded file by file is optimised later. */
+const bundledChild = (): string => {
+  const outfile = path.join(here, "../../dist/bench/packChild.mjs")
+  buildSync({
+    entryPoints: [path.join(here, "packChild.ts")],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20.11",
+    external: ["better-sqlite3", "ssh2", "jiti"],
+    logLevel: "error",
+    banner: {
+      js: 'import{createRequire as $createRequire}from"node:module";const require=$createRequire(import.meta.url);'
+    }
+  })
+  return outfile
+}
+
+const oursOf = (folder: string, child: string, engine: string, container: Container) => {
   const root = path.join(folder, "root")
   fs.rmSync(root, { recursive: true, force: true })
   fs.mkdirSync(path.join(root, "deployer/config"), { recursive: true })
-  const child = path.join(here, "packChild.ts")
-  const args = ["--import", "jiti/register", child, engine, `${container.id}:/rel/.`, root]
-  const measured: { readonly seconds: number; readonly size: number } = JSON.parse(
-    execFileSync(process.execPath, args, { encoding: "utf8", cwd: path.join(here, "../..") })
+  const measured: { readonly seconds: number; readonly size: number; readonly beside: number } = JSON.parse(
+    execFileSync(process.execPath, [child, engine, `${container.id}:/rel/.`, root], { encoding: "utf8" })
   )
   const left = fs.readdirSync(path.join(root, "deployer/temp"))
   if (left.length > 0) throw new Error(`packing left ${left.join(", ")} in temp/`)
   return measured
+}
+
+const timesOf = (
+  { engine, folder, rounds }: { readonly engine: string; readonly folder: string; readonly rounds: number },
+  child: string,
+  size: number
+): ReadonlyArray<Row> => {
+  const container = containerOf(engine, folder, size * megabyte)
+  try {
+    const ours: Array<number> = []
+    const original: Array<number> = []
+    const piped: Array<number> = []
+    let tarball = 0
+    let disk = 0
+    const beside: Array<number> = []
+    for (let round = 0; round < rounds; round++) {
+      const measured = oursOf(folder, child, engine, container)
+      ours.push(measured.seconds)
+      tarball = measured.size
+      beside.push(measured.beside / megabyte)
+      piped.push(script(pigz, folder, engine, container).seconds)
+      const steps = script(originalSteps, folder, engine, container)
+      original.push(steps.seconds)
+      disk = Number(steps.said) * 1024
+    }
+    const than = (what: string, theirs: ReadonlyArray<number>, limit: number): Row =>
+      within(limit, {
+        line: `packing ${size} MB out of a container: time`,
+        unit: "s",
+        ours,
+        theirs,
+        than: what,
+        note: "with both hashes and the manifest, safe on the disk; without the start of a process"
+      })
+    return [
+      than("docker cp, tar, gzip -6, cp, md5sum", original, 1 / 3),
+      than("docker cp - | pigz -6", piped, 1),
+      atMost(0, {
+        line: `packing ${size} MB out of a container: temporary disk beside the tarball`,
+        unit: "MB",
+        ours: beside,
+        note: `the shell's steps take ${Math.round((disk - tarball) / megabyte)} MB`
+      })
+    ]
+  } finally {
+    removeContainer(engine, container)
+  }
 }
 
 /** Packs trees of 300 and 50 MB, half of them compressible, out of containers. Throws {@link Missing} where that cannot be done. */
@@ -141,46 +206,11 @@ export const packingTimes = (options: {
     if (spawnSync(program, args, { timeout: 20_000 }).status !== 0)
       throw new Missing({ message: `${program} does not answer` })
   }
-  return sizes.flatMap((size) => {
-    const container = containerOf(engine, folder, size * megabyte)
-    try {
-      const ours: Array<number> = []
-      const original: Array<number> = []
-      const piped: Array<number> = []
-      let tarball = 0
-      let disk = 0
-      for (let round = 0; round < rounds; round++) {
-        const measured = oursOf(folder, engine, container)
-        ours.push(measured.seconds)
-        tarball = measured.size
-        piped.push(script(pigz, folder, engine, container).seconds)
-        const steps = script(originalSteps, folder, engine, container)
-        original.push(steps.seconds)
-        disk = Number(steps.said) * 1024
-      }
-      const beside = (than: string, theirs: ReadonlyArray<number>, limit: number): Row =>
-        within(limit, {
-          line: `packing ${size} MB out of a container: time`,
-          unit: "s",
-          ours,
-          theirs,
-          than,
-          note: "with both hashes and the manifest, safe on the disk; without the start of a process"
-        })
-      return [
-        beside("docker cp, tar, gzip -6, cp, md5sum", original, 1 / 3),
-        beside("docker cp - | pigz -6", piped, 1),
-        {
-          line: `packing ${size} MB out of a container: temporary disk of those steps`,
-          unit: "MB",
-          ours: [(disk - tarball) / megabyte],
-          target: "",
-          reached: true,
-          note: "deployer has none: the tarball is written once and moved by rename"
-        }
-      ]
-    } finally {
-      removeContainer(engine, container)
-    }
-  })
+  const child = bundledChild()
+  try {
+    return sizes.flatMap((size) => timesOf({ engine, folder, rounds }, child, size))
+  } finally {
+    // It would be published with dist/.
+    fs.rmSync(path.dirname(child), { recursive: true })
+  }
 }
