@@ -562,6 +562,7 @@ case "$nl$why$nl" in
   *"\${nl}failed tee$nl"*) ;;
   *)
     if [ -n "$4" ] && [ "$have" -ne "$4" ]; then
+      guard
       wipe "$tree"
       fail "$have of $4 bytes arrived"
     fi ;;

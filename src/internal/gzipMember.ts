@@ -108,11 +108,17 @@ const compressor = (options: zlib.ZlibOptions): Compressor => {
   // The types of Node do not know that it can begin anew.
   const gzip: zlib.Gzip & Partial<zlib.ZlibReset> = zlib.createGzip({ ...options, chunkSize: 1024 * 1024 })
   let pieces: Array<Uint8Array> = []
+  let closed = false
+  gzip.on("error", (error) => {
+    if (!closed) throw error
+  })
   gzip.on("data", (piece: Uint8Array) => void pieces.push(piece))
   return {
     run: (block, done) => {
       gzip.write(block)
       gzip.flush(zlib.constants.Z_FINISH, () => {
+        // It was closed meanwhile, and cannot begin anew.
+        if (closed) return
         const [first] = pieces
         const member = pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces)
         pieces = []
@@ -120,7 +126,10 @@ const compressor = (options: zlib.ZlibOptions): Compressor => {
         done(anonymous(member))
       })
     },
-    close: () => gzip.close()
+    close: () => {
+      closed = true
+      gzip.close()
+    }
   }
 }
 

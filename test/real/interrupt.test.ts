@@ -69,7 +69,7 @@ const interrupted = (ended: Ended, signal: Signal) => {
   assert.strictEqual(ended.status, signals[signal], ended.stderr)
   assert.isBelow(ended.millis, patience, ended.stderr)
   assert.strictEqual(ended.stdout, "")
-  assert.match(ended.stderr, /\ndeployer: interrupted\n$/)
+  assert.match(ended.stderr, /\ndeployer: interrupted\n$/, JSON.stringify(ended.stderr.slice(-600)))
   assert.notMatch(ended.stderr, /^\s+at /m)
 }
 
