@@ -5,9 +5,9 @@ import { type Prepared, prepared } from "./store.ts"
 import { breath, runWorld, type WorldEnd, type WorldOptions } from "./world.ts"
 
 const one = process.env["SIM_SEED"]
-const count = Number(process.env["SIM_SEEDS"] ?? 1_500)
+const count = Number(process.env["SIM_SEEDS"] ?? 3_000)
 /** So that a report comes now and then. */
-const atOnce = 250
+const atOnce = 125
 /** Fewer worlds need not hold all that may happen. */
 const isMany = count >= 1_500
 
