@@ -2,6 +2,7 @@
  * The releases on a host from which a new one can be completed.
  */
 import * as Effect from "effect/Effect"
+import type { Origin } from "../domain/Differences.ts"
 import { type HostState, inOrder } from "../domain/HostState.ts"
 import type { Release } from "../domain/Release.ts"
 import { manifestLines, originOf } from "../host/manifestText.ts"
@@ -16,8 +17,10 @@ export const findOrigins = Effect.fnUntraced(function* (session: HostSession, st
   if (!state.takesDifferences || state.releases.some(({ ref }) => ref === release.ref)) return []
   const store = yield* ReleaseStore
   const releases = inOrder(state)
-  const known = yield* Effect.forEach(releases, ({ ref }) =>
-    store.find(ref).pipe(
+  const origins: Array<Origin> = []
+  for (const { ref } of releases) {
+    if (origins.length === mostOrigins) break
+    const known = yield* store.find(ref).pipe(
       Effect.flatMap((stored) =>
         Effect.map(store.manifest(stored), (manifest) => originOf(ref, manifestLines(manifest)))
       ),
@@ -26,8 +29,8 @@ export const findOrigins = Effect.fnUntraced(function* (session: HostSession, st
         ReleaseAmbiguous: () => Effect.succeed(undefined)
       })
     )
-  )
-  const origins = known.filter((origin) => origin !== undefined).slice(0, mostOrigins)
+    if (known !== undefined) origins.push(known)
+  }
   const [first] = releases
   if (origins.length > 0 || first === undefined) return origins
   const asked = yield* Effect.catchTag(session.origin(first.ref), "HostStepFailed", () => Effect.succeed(undefined))

@@ -525,7 +525,8 @@ const unpack = (question: Question, tarball: Uint8Array): ReadonlyArray<string> 
   const staging = `${releases}/.staging_${ref}`
   const tree = `${staging}/tree`
   const entries = unpackTarball(tarball)
-  if (entries === undefined) {
+  const isCut = size === "" && entries?.every(({ entry }) => entry.path !== ".deployer_end") === true
+  if (entries === undefined || isCut) {
     files.remove(size === "" ? tree : staging)
     return ["corrupt tarball"]
   }

@@ -572,9 +572,10 @@ if [ "$outcome" = failed ]; then
   wipe "$tree"
   fail "$said"
 fi
+[ -n "$4" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
 if [ "$outcome" = broken ]; then
   guard
-  # Without a size, nobody knows here whether that was all.
+  # Without a size, what is missing at the end may still come.
   if [ -n "$4" ]; then wipe "$stage"; else wipe "$tree"; fi
   say "corrupt tarball"
   finish

@@ -13,6 +13,7 @@ import {
 } from "node:fs"
 import { createServer } from "node:https"
 import { join } from "node:path"
+import { gunzipSync, gzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -20,6 +21,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { differences } from "../../src/domain/Differences.ts"
 import { Unfinished } from "../../src/domain/HostState.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
 import * as LocalTransport from "../../src/host/LocalTransport.ts"
@@ -29,7 +31,7 @@ import { loginPath, makeSession } from "../../src/host/session.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
 import { hostileNames, oddSample, packed, sample } from "../kit/packed.ts"
 import { hostRelease, target as sampleTarget } from "../kit/samples.ts"
-import { dir, file, symlink, treeIn } from "../kit/tree.ts"
+import { dir, file, symlink, tarOf, treeIn } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
 import { entryAbout, put, stage } from "./contract.ts"
 
@@ -490,6 +492,48 @@ describe("a connection that is lost", () => {
       assert.match((yield* Effect.flip(stage(cut, odd))).message, /500 of [0-9]+ bytes arrived/)
       assert.deepInclude((yield* session.inspect).unfinished[0], { kind: "upload", received: 500 })
       yield* stage(session, odd, { from: 500 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("keeps what arrived of differences, also where they are cut right after a file", () =>
+    Effect.gen(function* () {
+      const { env, session } = yield* local(undefined)
+      const target = sampleTarget({ host: "local", path: "app" })
+      const transport = LocalTransport.make(target, env)
+      // All that is missing is the last entry, an empty one that says so, and the end of the archive.
+      const shortened = (all: Uint8Array) => gzipSync(gunzipSync(all).subarray(0, -1536))
+      const cut = makeSession(target, {
+        ...transport,
+        exec: (exec) => {
+          if (exec.stdin === undefined) return transport.exec(exec)
+          const whole = Stream.runFold(exec.stdin, Buffer.alloc(0), (all, chunk) => Buffer.concat([all, chunk]))
+          return transport.exec({
+            ...exec,
+            stdin: Stream.mapEffect(Stream.make(0), () => Effect.map(whole, shortened))
+          })
+        }
+      })
+      const one = sample("1")
+      yield* session.prepare
+      yield* put(session, one)
+      const next = packed(
+        one.tree.map((entry) => (entry.path === "my_app/version" ? file(entry.path, "next", entry.mode) : entry))
+      )
+      const origin = (yield* session.origin(one.ref)) ?? assert.fail("there is none")
+      const found = differences(next.manifest, [origin]) ?? assert.fail("there are none")
+      const content = Stream.make(tarOf(next.tree.filter(({ path }) => found.sent.has(path))).subarray(0, -1024))
+      const send = (to: HostSession) =>
+        to.stage({
+          ref: next.ref,
+          manifest: next.manifest,
+          from: 0,
+          note: "n",
+          shipment: { _tag: "Differences", differences: found, hardLinks: false, content }
+        })
+      assert.strictEqual((yield* Effect.flip(send(cut)))._tag, "ReleaseCorrupt")
+      assert.deepInclude((yield* session.inspect).unfinished[0], { kind: "upload", stream: `from_${one.ref}` })
+      yield* send(session)
+      assert.deepInclude((yield* session.inspect).unfinished[0], { kind: "release", ref: next.ref })
     }).pipe(Effect.scoped)
   )
 })
