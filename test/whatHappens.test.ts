@@ -13,7 +13,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/deploy.test.ts",
     "that ends before any of its steps leaves the old release or the new one, and a plain deploy mends it:"
   ],
-  ["The deployer, the shell on the host or the connection is killed", "test/real/crash.test.ts", "at every place of"],
+  ["The deployer, the shell on the host or the connection is killed", "test/kit/crashes.ts", "at every place of"],
   ["An upload is cut", "test/commands/deploy.test.ts", "goes on with its own upload and sends only what is missing"],
   [
     "Most of a release is on the host already",
@@ -89,7 +89,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/repair.test.ts",
     "a repair makes journal, link and folders agree, or names what does not"
   ],
-  ["`repair`, `adopt` or a deployment that prunes", "test/real/crash.test.ts", "deploy with keep"],
+  ["`repair`, `adopt` or a deployment that prunes", "test/kit/crashes.ts", "deploy with keep"],
   ["A real directory is in the place of", "test/commands/adopt.test.ts", "makes a release of"],
   ["Somebody else's files lie beside", "test/host/contract.ts", "survives everything"],
   [

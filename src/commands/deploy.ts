@@ -253,10 +253,10 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
   for (const step of steps.slice(0, until)) yield* carryOutStep(session, plan, wish, step)
   if (lives < 0) return
   const record = recordOf(release, state, yield* DateTime.now)
-  yield* goLive(session, { release, state, record, steps: steps.filter(isLiveStep), back, event: "switched" })
-  for (const step of steps.slice(until)) {
-    if (step._tag === "Prune") yield* prune(session, step.releases)
-  }
+  const beyond = steps.find((step) => step._tag === "Prune")
+  const unlocks = beyond === undefined
+  yield* goLive(session, { release, state, record, steps: steps.filter(isLiveStep), back, event: "switched", unlocks })
+  if (beyond !== undefined) yield* prune(session, beyond.releases)
 })
 
 /**
@@ -271,7 +271,8 @@ const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
     if (releases.length === 0) return
     yield* session.remove(
       releases.map(({ ref }) => ref),
-      yield* entries("removed", releases)
+      yield* entries("removed", releases),
+      { unlocks: true }
     )
     yield* Reporter.note(`Removed what is beyond the releases to keep: ${releases.map(releaseLabel).join(", ")}`)
   }).pipe(

@@ -105,6 +105,8 @@ export interface Live {
   readonly back: HostRelease | undefined
   /** What the switch is in the journal. */
   readonly event: "switched" | "rolledBack"
+  /** Whether the lock is given back once the release is live and well, because nothing follows. */
+  readonly unlocks: boolean
 }
 
 /** Whether a step belongs to going live. */
@@ -156,7 +158,7 @@ const prove = Effect.fnUntraced(function* (session: HostSession, release: Named,
  * `health`) and it is not, the host goes back: `RolledBack`, or `RollbackFailed`.
  */
 export const goLive = Effect.fn("goLive")(function* (session: HostSession, live: Live) {
-  const { event, record, release, state, steps } = live
+  const { event, record, release, state, steps, unlocks } = live
   const armed = steps.find((step) => step._tag === "Arm")
   const switches = steps.find((step) => step._tag === "Switch")
   const deadMan = armed === undefined ? undefined : yield* armForUs(session, live, armed.seconds)
@@ -167,7 +169,8 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
       .activate(release.ref, {
         entries: [yield* entry(event, release, from), ...healthy],
         armed: deadMan?.id,
-        record: switches.records ? record : undefined
+        record: switches.records ? record : undefined,
+        unlocks: unlocks && switches.settles
       })
       .pipe(Effect.tapErrorCause(warnUnsettled(session, release, "may be")))
     yield* Reporter.note(`Switched current to ${releaseLabel(release)}`)
@@ -240,9 +243,9 @@ const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, St
     : Effect.map(session.inspect, (state) => ({ ...live, back: wayBack(state, live.release.ref) }))
 
 /** A release that is live and well is so also where that cannot be written down. */
-const noteHealthy = Effect.fnUntraced(function* (session: HostSession, release: Named) {
+const noteHealthy = Effect.fnUntraced(function* (session: HostSession, release: Named, unlocks: boolean) {
   yield* Effect.catchIf(
-    session.note([yield* entry("healthy", release)]),
+    session.note([yield* entry("healthy", release)], { unlocks }),
     (error) => error._tag !== "LockLost",
     (error) =>
       Reporter.warn(
@@ -257,7 +260,7 @@ const settle = Effect.fnUntraced(function* (
   deadMan: { readonly id: string; readonly end: number } | undefined
 ) {
   const { release } = live
-  if (deadMan === undefined) return yield* noteHealthy(session, release)
+  if (deadMan === undefined) return yield* noteHealthy(session, release, live.unlocks)
   const healthy = [yield* entry("healthy", release)]
   const confirmed = yield* confirm(session, deadMan.id, healthy).pipe(
     Effect.retry({
@@ -327,7 +330,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
       entries: [unhealthy, yield* entry("rolledBack", back, { from: release.ref })]
     })
     yield* prove(session, back, steps)
-    yield* noteHealthy(session, back)
+    yield* noteHealthy(session, back, true)
   })
   yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...failed(live), failure: error.message }))
   return yield* new RolledBack(failed(live))

@@ -163,7 +163,7 @@ const carryOutStep = Effect.fnUntraced(function* (
       return yield* session.discard(step.unfinished)
     case "Settle": {
       const { back, release, steps } = step
-      return yield* goLive(session, { release, state, steps, back, event: "switched" })
+      return yield* goLive(session, { release, state, steps, back, event: "switched", unlocks: false })
     }
   }
 })
@@ -179,7 +179,7 @@ const goBack = Effect.fnUntraced(function* (
     return yield* session.deactivate({ entries: [unhealthy, yield* entry("unlinked", from, { detail })] })
   }
   yield* session.note([unhealthy])
-  yield* goLive(session, { release: to, state, steps, back, event: "rolledBack" })
+  yield* goLive(session, { release: to, state, steps, back, event: "rolledBack", unlocks: false })
 })
 
 /** Fails where something is left: for scripts, whose users look at the exit status. */

@@ -75,7 +75,9 @@ export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
       const plan = yield* planFor(session, seen, choose)
       yield* agree(plan)
       const { back, release, state, steps } = plan
-      if (steps.length > 0) yield* goLive(session, { release, state, steps, back, event: "rolledBack" })
+      if (steps.length > 0) {
+        yield* goLive(session, { release, state, steps, back, event: "rolledBack", unlocks: true })
+      }
       return plan
     })
   )

@@ -289,6 +289,7 @@ export const transport = (
         const guarded = guardedScripts.has(exec.script)
         const fence = guarded ? Number(args.shift()) : 0
         const entries = guarded ? (args.shift() ?? "") : (args[entriesAt.get(exec.script) ?? args.length] ?? "")
+        const unlocks = guarded && args.shift() !== ""
         const now = Math.floor((yield* Clock.currentTimeMillis) / 1000) + (host.clockAhead ?? 0)
         const user = target.user ?? "user"
         const stdin = new Uint8Array(0)
@@ -301,7 +302,9 @@ export const transport = (
         if (step === "arm") return yield* reply(exec, yield* arm(question, fence))
         if (step === "run") return yield* runCommand(question, exec, target)
         const chunks = exec.stdin === undefined ? [] : yield* Stream.runCollect(exec.stdin)
-        return yield* reply(exec, answer({ ...question, stdin: Buffer.concat([...chunks]) }))
+        const lines = answer({ ...question, stdin: Buffer.concat([...chunks]) })
+        if (unlocks && !lines.some((line) => /^(fail|unfit) /.test(line))) giveBack(question, fence)
+        return yield* reply(exec, lines)
       })
   }
 }
@@ -926,6 +929,11 @@ const lockLine = ({ details, idle, token }: TopLock): string => `locked ${token}
 const writeLock = ({ base, host }: Question, token: number, state: TopLock["state"], details: string) =>
   host.files.write(`${base}/config/lock.${token}`, `${state} ${details}\n`)
 
+const giveBack = (question: Question, token: number): void => {
+  const top = topLock(question)
+  if (holds(top, token)) writeLock(question, token, "free", top.details)
+}
+
 const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<never, HostUnreachable>) =>
   Effect.gen(function* () {
     const { args, base, host, now } = question
@@ -957,11 +965,7 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
         })
       ),
       Effect.raceFirst(gone),
-      Effect.ensuring(
-        Effect.sync(() => {
-          if (holds(topLock(question), mine)) writeLock(question, mine, "free", details)
-        })
-      )
+      Effect.ensuring(Effect.sync(() => giveBack(question, mine)))
     )
     return answered
   })

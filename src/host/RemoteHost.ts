@@ -271,6 +271,12 @@ export type Shipment<E> =
 /** What is written into the host's journal by the step that does it. */
 export type Entries = ReadonlyArray<JournalEntry>
 
+/** For a step that may be the last one. */
+export interface Last {
+  /** Whether the lock is given back by it, because nothing follows that changes the host: that saves a round trip. Default: no. */
+  readonly unlocks?: boolean | undefined
+}
+
 /** One connection to one target. */
 export interface HostSession {
   readonly target: Target
@@ -317,7 +323,7 @@ export interface HostSession {
    */
   readonly activate: (
     ref: string,
-    options?: {
+    options?: Last & {
       readonly entries?: Entries
       readonly armed?: string | undefined
       readonly record?: HostRelease | undefined
@@ -352,7 +358,7 @@ export interface HostSession {
   /** Finishes an adoption that was cut, or forgets it where nothing was moved yet. */
   readonly finishAdoption: (ref: string) => Effect.Effect<void, StepFailure>
   /** Removes releases with all their files. Never the current one nor one that the host may go back to: it is left, and that is a failure. */
-  readonly remove: (refs: ReadonlyArray<string>, entries?: Entries) => Effect.Effect<void, StepFailure>
+  readonly remove: (refs: ReadonlyArray<string>, entries?: Entries, last?: Last) => Effect.Effect<void, StepFailure>
   /** Removes what an unfinished deployment left. A folder that `current` leads to is left, and that is a failure. */
   readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
   /**
@@ -365,7 +371,7 @@ export interface HostSession {
   /** Bytes that each release takes on the host's disk. */
   readonly usage: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>
   /** Writes into the host's journal what needs no step of its own. */
-  readonly note: (entries: Entries) => Effect.Effect<void, StepFailure>
+  readonly note: (entries: Entries, last?: Last) => Effect.Effect<void, StepFailure>
   /** Runs a shell command in a release's folder; its output goes to the reporter. */
   readonly run: (command: string, options: RunOptions) => Effect.Effect<Ended, StepFailure>
   /** Asks the network once, from the host, and waits `timeout` at most. No answer is not well; only a lost host is a failure. */

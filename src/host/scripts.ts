@@ -8,6 +8,15 @@
 
 import { journalTail } from "../domain/Journal.ts"
 
+/** As it travels: without what is for readers. */
+const script = (text: string): string =>
+  text
+    .split("\n")
+    .map((line) => line.trimStart())
+    .filter((line) => line !== "" && !line.startsWith("# "))
+    .map((line) => `${line}\n`)
+    .join("")
+
 /** Ends each answer: one without it was cut. */
 export const replyEnd = "deployer end"
 /** Begins each answer: what a login shell prints of its own comes before it. */
@@ -258,6 +267,17 @@ live() {
 }
 `
 
+/** `give_back` frees the lock with this token, unless it is somebody else's by now. */
+const giving = `
+give_back() {
+  top
+  [ "$token" -eq "$1" ] && [ "$state" = taken ] || return 0
+  { printf "free %s\\n" "$details" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$1"; } 2>/dev/null ||
+    # On a full disk: a lock that never gave a sign of life is as good as free.
+    rm -f "$base/config/.lock.$$" "$base/config/beat.$1"
+}
+`
+
 /**
  * `note` appends `entries`, whole lines, to the journal, after what they tell of. What is done is done: where they cannot be
  * written, the answer says so and goes on.
@@ -273,15 +293,21 @@ note() {
 
 /**
  * For scripts that change something: `$2` is the token of the lock under which they run, 0 without one, `$3` what they write
- * into the journal; both are taken off the arguments. `guard` refuses when that lock is not the holder's any more; it stands right before
- * whatever cannot be taken back.
+ * into the journal, `$4` whether the lock is given back with that; all are taken off the arguments. `guard` refuses when that lock is
+ * not the holder's any more; it stands right before whatever cannot be taken back. `conclude` ends those that may be a command's last.
  */
-const guarded = `${locking}${journal}
+const guarded = `${locking}${giving}${journal}
 fence=$2
 entries=$3
+unlocks=$4
 first=$1
-shift 3
+shift 4
 set -- "$first" "$@"
+conclude() {
+  note
+  [ -z "$unlocks" ] || give_back "$fence"
+  finish
+}
 guard() {
   [ "$fence" -eq 0 ] && return 0
   top
@@ -440,15 +466,15 @@ done
 `
 
 /** Everything at once. `$1` path. */
-export const inspect = `${prelude}${locking}${tools}${seeing}
+export const inspect = script(`${prelude}${locking}${tools}${seeing}
 top
 [ "$state" = free ] || { idle; say "locked $token $since $details"; }
 see
 finish
-`
+`)
 
 /** Makes what is missing of the structure. `$1` path. */
-export const prepare = `${prelude}${look}
+export const prepare = script(`${prelude}${look}
 err=$(mkdir -p "$base/config" "$base/releases" 2>&1)
 made=$?
 look
@@ -462,7 +488,7 @@ case "$err" in
   *) fail "$err" ;;
 esac
 finish
-`
+`)
 
 /**
  * `assemble` completes the tree `$1` from the release `$2`, most of which it shares: its manifest from that of the release and what is to be
@@ -520,7 +546,7 @@ assemble() {
  * what is sent, `$6` note, `$7` SHA-256 of the manifest, which is the archive's first entry, `$8` the ref of a release from which what is sent is
  * completed, or nothing, `$9` whether that is done with hard links.
  */
-export const stage = `${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${enter}
+export const stage = script(`${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${enter}
 stage=.staging_$2
 folder=deployer_$2
 part=$stage/release.tar.gz
@@ -597,15 +623,15 @@ err=$(mv "$tree" "$folder" 2>&1) || fail "$err"
 note
 wipe "$stage"
 finish
-`
+`)
 
 /** The manifest of a release, after the answer. `$1` path, `$2` ref. */
-export const manifest = `${prelude}${tools}${enter}
+export const manifest = script(`${prelude}${tools}${enter}
 file=deployer_$2/.deployer_manifest
 real_file "$file" && [ -r "$file" ] || fail "there is no $file"
 sed "s/^/line /" "$file"
 finish
-`
+`)
 
 /** `write_record ref json` writes a release's record. */
 const recording = `
@@ -618,16 +644,16 @@ write_record() {
 `
 
 /** Writes a release's record. `$1` path, `$2` ref, `$3` one line of JSON. */
-export const record = `${prelude}${guarded}${recording}${enter}
+export const record = script(`${prelude}${guarded}${recording}${enter}
 write_record "$2" "$3"
 finish
-`
+`)
 
 /**
  * Switches the link. `$1` path, `$2` ref, `$3` the dead-man's switch that stays armed, or nothing, `$4` a record to be written before that, or
  * nothing. Where the dead-man's switch has acted before the link was switched, nobody would go back any more: then it is switched back.
  */
-export const activate = `${prelude}${guarded}${tools}${switching}${recording}${enter}
+export const activate = script(`${prelude}${guarded}${tools}${switching}${recording}${enter}
 folder=deployer_$2
 real_dir "$folder" || fail "there is no $folder"
 [ -n "$4" ] || [ -f "$folder/.deployer_release.json" ] || fail "$folder is not complete"
@@ -656,12 +682,11 @@ if over "$3"; then
   fi
   fail "$late"
 fi
-note
-finish
-`
+conclude
+`)
 
 /** Takes the link away, or makes it again what it was. `$1` path, `$2` the text of a link, or nothing. */
-export const deactivate = `${prelude}${guarded}${tools}${switching}${enter}
+export const deactivate = script(`${prelude}${guarded}${tools}${switching}${enter}
 if [ ! -L current ] && [ -e current ]; then
   say "unfit current-occupied $releases/current"
   finish
@@ -676,7 +701,7 @@ elif [ -L current ]; then
 fi
 note
 finish
-`
+`)
 
 /**
  * Lets the host go back by itself, with nothing but this script, unless somebody says in time that all is well. `$1` path, `$2` the ref
@@ -684,7 +709,7 @@ finish
  * `$6` command to run in the release gone back to, or nothing. The entries are for the journal once it has gone back; their
  * time is the beginning of 1970, and is set then.
  */
-export const arm = `
+export const arm = script(`
 mask=$(umask)
 locale=\${LC_ALL-}
 ${prelude}${guarded}${tools}${switching}${inRelease}${enter}
@@ -714,10 +739,10 @@ err=$({ say "$2 \${3:--} $deadline" > "$base/config/.armed.$$" && mv "$base/conf
 ) </dev/null >/dev/null 2>&1 &
 say "armed $id"
 finish
-`
+`)
 
 /** Keeps the host from going back by itself. `$1` path, `$2` what `arm` answered, `$3` entries for the journal. */
-export const confirm = `${prelude}${journal}
+export const confirm = script(`${prelude}${journal}
 entries=$3
 if [ -e "$base/config/confirmed.$2" ]; then say "confirmed"
 elif mv "$base/config/armed.$2" "$base/config/confirmed.$2" 2>/dev/null; then
@@ -733,7 +758,7 @@ else
   say "fired"
 fi
 finish
-`
+`)
 
 /** Moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current. */
 const discardFolder = `
@@ -750,7 +775,7 @@ drop() {
 `
 
 /** Removes complete releases. `$1` path, then refs. */
-export const remove = `${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
+export const remove = script(`${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
 shift
 for ref; do
   is_current "$ref" && fail "deployer_$ref is current"
@@ -767,12 +792,11 @@ for trash in .trash_*; do
   [ -e "$trash" ] && is_trash "$trash" || continue
   err=$(wipe "$trash" 2>&1) || fail "$err"
 done
-note
-finish
-`
+conclude
+`)
 
 /** Removes what an unfinished deployment left. `$1` path, `$2` ref, `$3` upload, release or damaged. */
-export const discard = `${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
+export const discard = script(`${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
 if [ "$3" = upload ]; then
   if [ -e ".staging_$2" ]; then
     err=$(mv ".staging_$2" ".trash_$2_$$" 2>&1) || fail "$err"
@@ -785,10 +809,10 @@ elif [ -d "deployer_$2" ]; then
   drop "deployer_$2" "$2"
 fi
 finish
-`
+`)
 
 /** Compares releases with their manifests. `$1` path, `$2` files, or paths: nothing is hashed, then refs. */
-export const verify = `${prelude}${tools}${sums}${enter}
+export const verify = script(`${prelude}${tools}${sums}${enter}
 depth=$2
 shift 2
 for ref; do
@@ -801,10 +825,10 @@ for ref; do
   check "$folder" "$PWD/$folder/.deployer_manifest" "$depth" | sed "s/^/fault $ref /"
 done
 finish
-`
+`)
 
 /** Disk usage. `$1` path, then refs. */
-export const usage = `${prelude}${enter}
+export const usage = script(`${prelude}${enter}
 shift
 for ref; do
   [ -d "deployer_$ref" ] || continue
@@ -813,19 +837,18 @@ for ref; do
   say "usage $ref \${used:-0}"
 done
 finish
-`
+`)
 
 /** Writes into the journal what needs no deed. `$1` path. */
-export const note = `${prelude}${guarded}
-note
-finish
-`
+export const note = script(`${prelude}${guarded}
+conclude
+`)
 
 /**
  * Runs a command. `$1` path, `$2` name, `$3` ref or nothing for the current release, `$4` the command. Answers first, then becomes the
  * command: what follows the answer is its output, and the exit status is its own.
  */
-export const run = `
+export const run = script(`
 mask=$(umask)
 locale=\${LC_ALL-}
 ${prelude}${tools}${inRelease}${enter}
@@ -840,7 +863,7 @@ fi
 enter_release "$folder" "$2"
 say "${replyEnd}"
 exec sh -c "$4" </dev/null
-`
+`)
 
 /**
  * Takes the lock, tells what is on the host, and keeps it for as long as standard input stays open: each line of it is a sign of life, its end (also that
@@ -848,7 +871,7 @@ exec sh -c "$4" </dev/null
  * over, `$4` `taken`, or `held`: kept on purpose, and for good, `$5` entries for the journal where it is held or taken over. Sweeps what
  * dead commands left.
  */
-export const lock = `${prelude}${locking}${journal}${tools}${seeing}
+export const lock = script(`${prelude}${locking}${giving}${journal}${tools}${seeing}
 entries=$5 before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
 # Whoever asked may be gone before the answer: then the lock is given back, so nothing may end this before that.
@@ -910,19 +933,14 @@ while IFS= read -r line; do
   [ "$token" -eq "$mine" ] && [ "$state" = taken ] || { say "lost"; exit 0; }
   live "$mine"
 done
-top
-if [ "$token" -eq "$mine" ] && [ "$state" = taken ]; then
-  { printf "free %s\\n" "$2" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$mine"; } 2>/dev/null ||
-    # On a full disk: a lock that never gave a sign of life is as good as free.
-    rm -f "$base/config/.lock.$$" "$base/config/beat.$mine"
-fi
-`
+give_back "$mine"
+`)
 
 /**
  * Looks at the directory in the place of `current` and writes its manifest: `$1` path, `$2` the release's name. The manifest waits in
  * `.adopting_<REF>/`; `adopt` goes on there. The ref is the beginning of the manifest's SHA-256. Sockets and the like are not listed.
  */
-export const survey = `${prelude}${guarded}${tools}${sums}${enter}
+export const survey = script(`${prelude}${guarded}${tools}${sums}${enter}
 [ ! -L current ] && [ -e current ] || fail "there is no directory in the place of current"
 if [ ! -d current ]; then
   say "unfit current-occupied $releases/current"
@@ -983,14 +1001,14 @@ err=$(rm -f "$new/list" "$new/sorted" "$new/sums" "$new/err" 2>&1 && wipe ".adop
   abort "$err"
 say "adoption $ref $digest $layout $((files)) $bytes"
 finish
-`
+`)
 
 /**
  * Makes a release of the directory in the place of `current`. `$1` path, `$2` the ref that `survey` found, `$3` the layout that it found, or
  * nothing: then only what was cut is finished, `$4` the release's name, `$5` its record. What is to be written is written beside it first,
  * and the link is made: then two renames are all, and whoever finds the content moved can finish it.
  */
-export const adopt = `${prelude}${guarded}${tools}${enter}
+export const adopt = script(`${prelude}${guarded}${tools}${enter}
 mark=.adopting_$2 folder=deployer_$2 link=.current.$$
 real_dir "$mark" || fail "there is nothing of an adoption of $2: begin anew"
 bare() { rmdir "$folder" 2>/dev/null; [ ! -e "$folder" ] && [ ! -L "$folder" ]; }
@@ -1044,14 +1062,14 @@ done
 note
 forget
 finish
-`
+`)
 
 /** Gives a lock back that may be somebody else's. `$1` path, `$2` its token, `$3` entries for the journal. */
-export const unlock = `${prelude}${locking}${journal}
+export const unlock = script(`${prelude}${locking}${journal}
 entries=$3
 top
 [ "$token" -eq "$2" ] && [ "$state" != free ] || { say "changed"; finish; }
 err=$({ printf "free %s\\n" "$details" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$2"; } 2>&1) || fail "$err"
 note
 finish
-`
+`)

@@ -23,6 +23,7 @@ import {
   type HostSession,
   HostStepFailed,
   HostUnfit,
+  type Last,
   LockHeld,
   LockLost,
   ReleaseCorrupt,
@@ -104,12 +105,21 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
 
   // The lock under which everything that changes the host runs; 0 without one.
   let fence = 0
+  // Whether a step has given it back already.
+  let isGivenBack = false
 
   const change = <A, E = never>(
-    { entries, ...exec }: Parameters<typeof ask<A, E>>[0] & { readonly entries?: Entries | undefined },
+    {
+      entries,
+      unlocks = false,
+      ...exec
+    }: Parameters<typeof ask<A, E>>[0] & Last & { readonly entries?: Entries | undefined },
     decode: (stdout: string) => Either.Either<A, Reply.Fault>
   ) =>
-    Effect.suspend(() => ask({ ...exec, args: [String(fence), journalLines(entries), ...(exec.args ?? [])] }, decode))
+    Effect.suspend(() => {
+      const about = [String(fence), journalLines(entries), unlocks ? "unlocks" : ""]
+      return ask({ ...exec, args: [...about, ...(exec.args ?? [])] }, decode)
+    }).pipe(Effect.tap(() => Effect.sync(() => (isGivenBack ||= unlocks))))
 
   const details = (lock: LockDetails) =>
     Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
@@ -175,12 +185,14 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       Effect.gen(function* () {
         fence = 0
         yield* Deferred.succeed(over, undefined)
+        if (isGivenBack) return
         // Its end is waited for, so that the lock is free once we are gone; a dead connection frees it by itself.
         yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.millis(1500)), Effect.ignore)
       })
     )
     const { state, token } = yield* Effect.flatMap(Deferred.await(answered), granted)
     fence = token
+    isGivenBack = false
     return state ?? (yield* stepFailed(step, "the host did not tell what is there"))
   })
 
@@ -283,10 +295,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       const step = "record the release"
       yield* change({ step, script: scripts.record, args: [release.ref, yield* recordLine(step, release)] }, Reply.done)
     }),
-    activate: Effect.fn("RemoteHost.activate")(function* (ref, { armed = "", entries, record } = {}) {
+    activate: Effect.fn("RemoteHost.activate")(function* (ref, { armed = "", entries, record, unlocks } = {}) {
       const step = `switch to ${ref}`
       const line = record === undefined ? "" : yield* recordLine(step, record)
-      yield* change({ step, script: scripts.activate, args: [ref, armed, line], entries }, Reply.fitness).pipe(
+      yield* change({ step, script: scripts.activate, args: [ref, armed, line], entries, unlocks }, Reply.fitness).pipe(
         Effect.flatMap(unfit)
       )
     }),
@@ -330,10 +342,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     finishAdoption: Effect.fn("RemoteHost.finishAdoption")((ref) =>
       change({ step: "finish an adoption", script: scripts.adopt, args: [ref, "", "", ""] }, Reply.done)
     ),
-    remove: Effect.fn("RemoteHost.remove")((refs, entries) =>
+    remove: Effect.fn("RemoteHost.remove")((refs, entries, { unlocks } = {}) =>
       refs.length === 0
         ? Effect.void
-        : change({ step: "remove releases", script: scripts.remove, args: refs, entries }, Reply.done)
+        : change({ step: "remove releases", script: scripts.remove, args: refs, entries, unlocks }, Reply.done)
     ),
     discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
       change({ step: "remove an unfinished deployment", script: scripts.discard, args: [ref, kind] }, Reply.done)
@@ -348,8 +360,8 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         ? Effect.succeed(new Map<string, number>())
         : ask({ step: "measure the releases", script: scripts.usage, args: refs }, Reply.usages(refs))
     ),
-    note: Effect.fn("RemoteHost.note")((entries) =>
-      change({ step: "write the journal", script: scripts.note, entries }, Reply.done)
+    note: Effect.fn("RemoteHost.note")((entries, { unlocks } = {}) =>
+      change({ step: "write the journal", script: scripts.note, entries, unlocks }, Reply.done)
     ),
     run,
     probe: Effect.fn("RemoteHost.probe")((probe, timeout) => runProbe(transport, address, probe, timeout)),

@@ -6,6 +6,7 @@ import { constants, homedir, hostname, userInfo } from "node:os"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -287,7 +288,38 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
       // The watch below decides: on a slow line an answer may be late behind megabytes that do arrive.
       keepaliveCountMax: Number.MAX_SAFE_INTEGER
     })
+    signAtOnce(client)
   })
+
+/** A request to authenticate with a key, as ssh2's protocol makes it: without `sign` it only asks whether the key would be taken. */
+type AuthPK = (user: string, key: unknown, algorithm?: string, sign?: Sign) => void
+type Sign = (data: Buffer, done: (signature: Buffer) => void) => void
+
+const isAuthPK = (value: unknown): value is AuthPK => typeof value === "function"
+
+const isPrivate = (key: unknown): key is ParsedKey =>
+  Predicate.hasProperty(key, "isPrivateKey") && typeof key.isPrivateKey === "function" && key.isPrivateKey() === true
+
+const hashes: Readonly<Record<string, string>> = { "rsa-sha2-256": "sha256", "rsa-sha2-512": "sha512" }
+
+/**
+ * Keys that lie open sign in their first request: ssh2 asks the host first whether it would take them, which is a round trip more.
+ * That is no option of ssh2's, so its protocol object is reached for, and nothing is changed where that looks otherwise.
+ */
+const signAtOnce = (client: Client): void => {
+  const protocol: unknown = Reflect.get(client, "_protocol")
+  if (!Predicate.hasProperty(protocol, "authPK") || !isAuthPK(protocol.authPK)) return
+  const ask = protocol.authPK.bind(protocol)
+  protocol.authPK = (user: string, key: unknown, algorithm?: string, sign?: Sign) => {
+    if (sign !== undefined || !isPrivate(key)) return ask(user, key, algorithm, sign)
+    ask(user, key, algorithm, (data, done) => {
+      const signature = key.sign(data, algorithm === undefined ? undefined : hashes[algorithm])
+      // The way that ssh2 goes itself tells what is wrong.
+      if (signature instanceof Error) ask(user, key, algorithm)
+      else done(signature)
+    })
+  }
+}
 
 /** Gives the connection up when nothing at all has come for so many intervals, although the host was asked. */
 const watch = (

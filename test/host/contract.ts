@@ -180,6 +180,44 @@ export const contract = (
         })
       )
 
+      at("is given back by the step that is said to be the last, and nothing works under it after that", (here) =>
+        Effect.gen(function* () {
+          const { place, releases, files, session } = here
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          yield* put(session, odd, 3)
+          const other = yield* place.connect(session.target)
+          const lasts: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+            session.activate(one.ref, { unlocks: true }),
+            session.note([entryAbout(one, { event: "healthy" })], { unlocks: true }),
+            session.remove([odd.ref], [], { unlocks: true })
+          ]
+          for (const last of lasts) {
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                yield* session.lock(details())
+                yield* session.record(two.record)
+                assert.isDefined((yield* other.inspect).lock)
+                yield* last
+                assert.isUndefined((yield* other.inspect).lock)
+                assert.strictEqual((yield* Effect.flip(session.activate(two.ref)))._tag, "LockLost")
+              })
+            )
+          }
+          assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${one.ref}`)
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              yield* session.lock(details())
+              yield* Effect.flip(session.activate("F".repeat(32), { unlocks: true }))
+              // What has failed is not the last.
+              assert.isDefined((yield* other.inspect).lock)
+            })
+          )
+          assert.isUndefined((yield* other.inspect).lock)
+        })
+      )
+
       at("needs a host that something was deployed to", ({ session }) =>
         Effect.gen(function* () {
           const refused = yield* Effect.flip(Effect.scoped(session.lock(details())))

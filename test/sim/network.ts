@@ -223,7 +223,7 @@ export const remoteHost = (host: MemoryHost, process: Process, destiny: Destiny)
 const isGuarded = (script: string): boolean => script.includes("\nfence=$2\n")
 
 const stepOf = ({ args, script }: Pick<Exec<never>, "args" | "script">, process: Process): Step => {
-  const [, fence = "0", entries = "", ...rest] = args
+  const [, fence = "0", entries = "", , ...rest] = args
   const common = { name: scriptNames.get(script) ?? "unknown", process, over: false }
   return isGuarded(script)
     ? { ...common, args: rest, fence: Number(fence), entries }

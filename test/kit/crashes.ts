@@ -1,4 +1,4 @@
-/** Every step, every crash: whatever happens to a command at any place of its work, current is whole, and the next deploy succeeds. */
+/** Every step, every crash: commands that are stopped at any place of their work, and what must be true after that. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -33,13 +33,13 @@ import {
   type Slot,
   type Trees,
   titleOf
-} from "../kit/crash.ts"
-import { type Mutations, mutant } from "../kit/mutant.ts"
-import { type Project, project, reach } from "../kit/project.ts"
-import { missingSshd, settingsFor, titled } from "../kit/sshd.ts"
-import { treeIn } from "../kit/tree.ts"
-import { busybox, missingBusybox } from "../kit/userland.ts"
-import { run } from "../kit/world.ts"
+} from "./crash.ts"
+import { type Mutations, mutant } from "./mutant.ts"
+import { type Project, project, reach } from "./project.ts"
+import { missingSshd, settingsFor, titled } from "./sshd.ts"
+import { treeIn } from "./tree.ts"
+import { busybox, missingBusybox } from "./userland.ts"
+import { run } from "./world.ts"
 
 /** How many cases run at a time. */
 const atOnce = 4
@@ -47,10 +47,7 @@ const atOnce = 4
 /** Small releases in the store, with the ids from 1 on. */
 const count = 4
 
-/**
- * On BusyBox hosts one case in so many is tried, and after so many kills of the real binary one deploy is the real binary's
- * too; which, says the seed. With 1 as `CRASH_SAMPLE` all are.
- */
+/** After so many kills of the real binary one deploy is the real binary's too; which, says the seed. With 1 as `CRASH_SAMPLE` all are. */
 const sample = Number(process.env["CRASH_SAMPLE"] ?? 5)
 const seed = Number(process.env["CRASH_SEED"] ?? 1)
 
@@ -60,12 +57,8 @@ const isSampled = (title: string): boolean => {
   return (hash >>> 8) % sample === 0
 }
 
-/** Whether something is still to be tried, and is then; `all`: on this host nothing is left to chance. */
-const isNew = (tried: Set<string>, title: string, all: boolean): boolean => {
-  if (tried.has(title)) return false
-  tried.add(title)
-  return all || isSampled(title)
-}
+/** Whether something is still to be tried, and is then. */
+const isNew = (tried: Set<string>, title: string): boolean => tried.size < tried.add(title).size
 
 /** A command and what it meets. */
 interface Scenario {
@@ -82,8 +75,6 @@ interface Scenario {
   /** What follows a crash instead of `deploy yes` and `deploy yes release=1`, with the ids of what is current then. */
   readonly next?: readonly [line: string, id: number | "adopted"]
   readonly change?: readonly [line: string, id: number]
-  /** Where nothing is left to chance, instead of on GNU hosts. */
-  readonly allOn?: "BusyBox"
 }
 
 /** What somebody else put in the place of `current`. */
@@ -97,7 +88,7 @@ const plantTheirs = (base: string) => {
   fs.symlinkSync("index.html", path.join(base, "releases/current/home"))
 }
 
-const scenarios: ReadonlyArray<Scenario> = [
+export const scenarios: ReadonlyArray<Scenario> = [
   { title: "deploy", deployed: [1], command: () => "deploy release=4", allowed: [1, 4] },
   { title: "the first deploy", deployed: [], command: () => "deploy release=4", allowed: [undefined, 4] },
   { title: "ln", deployed: [1, 2], current: 1, command: ({ refs }) => `manage ln ref=${refs[1]}`, allowed: [1, 2] },
@@ -125,9 +116,7 @@ const scenarios: ReadonlyArray<Scenario> = [
     harm: plantTheirs,
     command: () => "manage adopt yes",
     allowed: [],
-    next: ["manage adopt yes", "adopted"],
-    // There is no perl: so both renames are programs of their own, between which a crash fits.
-    allOn: "BusyBox"
+    next: ["manage adopt yes", "adopted"]
   }
 ]
 
@@ -151,7 +140,7 @@ interface Place {
   readonly heirloom: Heirloom
 }
 
-class World extends Context.Tag("test/World")<World, Place>() {}
+export class World extends Context.Tag("test/World")<World, Place>() {}
 
 const targetOf = ({ path }: Slot) => `slot${path.replaceAll(/[^0-9]/g, "")}`
 
@@ -168,7 +157,7 @@ const mutantHost = (mutations: Mutations, root: string) =>
     }))
   )
 
-const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
+export const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
   Layer.scoped(
     World,
     Effect.gen(function* () {
@@ -263,7 +252,7 @@ const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
   )
 
 /** Where a command can be stopped. */
-const pointsOf = (scenario: Scenario) =>
+export const pointsOf = (scenario: Scenario) =>
   Effect.gen(function* () {
     const { crashes, from, here, inProcess, refs } = yield* World
     const recorded = yield* crashes.withSlot((slot) =>
@@ -311,7 +300,7 @@ const casesAt = (point: Point): ReadonlyArray<Case> => {
 }
 
 /** Yields what should not be. `next` starts what follows on a crash. */
-const crashing = (
+export const crashing = (
   scenario: Scenario,
   cases: ReadonlyArray<Case>,
   startOf: (line: string) => Start,
@@ -346,16 +335,28 @@ const crashing = (
     return found.flat()
   })
 
-const suite = (userland: string, missing: string | undefined) =>
+export const suite = (userland: string, missing: string | undefined) =>
   missing === undefined ? ([describe, userland] as const) : ([describe.skip, titled(userland, missing)] as const)
 
-const userlands = [
-  { name: "GNU", make: Effect.sync(() => process.env["PATH"] ?? ""), missing: missingSshd, all: true },
-  { name: "BusyBox", make: busybox(), missing: missingSshd ?? missingBusybox, all: false }
-] as const
+/** A kind of host. */
+interface Userland {
+  readonly name: string
+  readonly make: Effect.Effect<string, never, Scope.Scope>
+  readonly missing: string | undefined
+}
 
-for (const { all, make, missing, name: userland } of userlands) {
-  const [suiteHere, title] = suite(userland, missing)
+export const gnu: Userland = {
+  name: "GNU",
+  make: Effect.sync(() => process.env["PATH"] ?? ""),
+  missing: missingSshd
+}
+
+/** There is no perl on it: so an adoption's renames are programs of their own, between which a crash fits. */
+export const busyboxUserland: Userland = { name: "BusyBox", make: busybox(), missing: missingSshd ?? missingBusybox }
+
+/** The suite of a userland. */
+export const everyCrash = ({ make, missing, name }: Userland): void => {
+  const [suiteHere, title] = suite(name, missing)
   suiteHere(`crashes on a host with ${title}`, { timeout: 240_000 }, () => {
     layer(world(make), { excludeTestServices: true, timeout: "60 seconds" })("leave", (it) => {
       for (const scenario of scenarios) {
@@ -367,8 +368,7 @@ for (const { all, make, missing, name: userland } of userlands) {
               const { name, nth, program, when } = point
               // What a script starts does the same for every command.
               const place = program === undefined ? command : `${program.name} ${program.nth}`
-              const isAll = scenario.allOn === undefined ? all : scenario.allOn === userland
-              return isNew(tried, `${name} ${nth} ${when} ${place} ${deed}`, isAll)
+              return isNew(tried, `${name} ${nth} ${when} ${place} ${deed}`)
             })
             const found = yield* crashing(scenario, cases, inProcess)
             assert.deepStrictEqual(found, [], `${cases.length} cases`)
@@ -394,7 +394,7 @@ for (const { all, make, missing, name: userland } of userlands) {
               .map((point) => ({ point, deed: "kill" }) as const)
               .filter(({ point: { name, nth, program, when } }) => {
                 const within = program === undefined ? when : "within"
-                return isNew(tried, `${name} ${nth} ${within} ${scenario.command({ here, refs })}`, all)
+                return isNew(tried, `${name} ${nth} ${within} ${scenario.command({ here, refs })}`)
               })
             const found = yield* crashing(scenario, cases, binary, ({ point }) =>
               isSampled(`${scenario.title} ${titleOf(point)}`) ? binary : inProcess
@@ -407,86 +407,3 @@ for (const { all, make, missing, name: userland } of userlands) {
     })
   })
 }
-
-const [controls, controlsTitle] = suite("GNU", missingSshd)
-controls(`crashes on a host with ${controlsTitle}, without a protection,`, { timeout: 60_000 }, () => {
-  layer(world(userlands[0].make), { excludeTestServices: true, timeout: "60 seconds" })("are noticed:", (it) => {
-    const noticed = (
-      title: string,
-      options: {
-        readonly scenario: string
-        readonly at: (place: { readonly name: string; readonly program: string; readonly when: string }) => boolean
-        readonly deed: Deed
-        readonly mutations: Mutations
-        readonly says: RegExp
-      }
-    ) =>
-      it.effect(title, () =>
-        Effect.gen(function* () {
-          const { inProcess } = yield* World
-          const scenario = scenarios.find((one) => one.title === options.scenario) ?? assert.fail()
-          const cases = (yield* pointsOf(scenario))
-            .filter(({ name, program, when }) => options.at({ name, program: program?.name ?? "", when }))
-            .map((point) => ({ point, deed: options.deed }))
-          assert.isAbove(cases.length, 0)
-          assert.deepStrictEqual(yield* crashing(scenario, cases, inProcess), [])
-          const mutated = (line: string) => inProcess(line, options.mutations)
-          const found = yield* crashing(scenario, cases, mutated)
-          assert.match(found.join("\n"), options.says)
-        })
-      )
-
-    noticed("a switch that removes the link first", {
-      scenario: "ln",
-      at: ({ name, program, when }) => name === "activate" && program === "mv" && when === "before",
-      deed: "shell",
-      mutations: { activate: [['mv -fT "$2" current', '{ rm -f current; mv -fT "$2" current; }']] },
-      says: /current leads to nothing at that moment[\s\S]*current leads to nothing after the crash/
-    })
-    noticed("a release that gets its name before it is whole", {
-      scenario: "deploy",
-      at: ({ name, program }) => name === "stage" && program === "tar",
-      deed: "shell",
-      mutations: {
-        stage: [
-          ['mkdir "$tree"; }', 'mkdir "$folder" && ln -s "../$folder" "$tree"; }'],
-          ['mv "$tree" "$folder"', "true"]
-        ]
-      },
-      says: /is not whole: .* after the next deploy/
-    })
-    noticed("a late switch that nobody stops", {
-      scenario: "ln",
-      at: ({ name, program, when }) => name === "activate" && program === "mv" && when === "before",
-      deed: "late",
-      mutations: { lock: [['"$releases"/.current.*', '"$releases"/.none.*']] },
-      says: /current leads to deployer_[0-9A-F]+ after the late step/
-    })
-    noticed("a lock that is taken for nobody", {
-      scenario: "ln",
-      at: ({ name, program, when }) => name === "lock" && program === "ln" && when === "after",
-      deed: "kill",
-      mutations: { lock: [['trap "" HUP PIPE', ":"]] },
-      says: /the lock is still taken/
-    })
-    noticed("an adoption that takes a link for a directory", {
-      scenario: "adopt",
-      at: ({ name, program, when }) => name === "adopt" && program === "mv" && when === "before",
-      deed: "late",
-      mutations: {
-        adopt: [
-          ['perl -e "rename shift, shift or exit 1; rename shift, shift or exit 1" current/', "false"],
-          ['mv $flag current/ "$content"', 'mv current "$content"']
-        ]
-      },
-      says: /current leads to nothing after the late step/
-    })
-    noticed("leftovers that nobody sweeps", {
-      scenario: "prune",
-      at: ({ name, program, when }) => name === "remove" && program === "mv" && when === "after",
-      deed: "shell",
-      mutations: { lock: [['wipe "$trash"', ":"]] },
-      says: /left over: \.trash_/
-    })
-  })
-})
