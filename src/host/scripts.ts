@@ -126,8 +126,9 @@ is_current() {
 /**
  * `sum` prints the SHA-256 of a file; `check dir manifest` prints `missing path` or `changed path` for all that differs;
  * with a third word `paths` it reads no file but the manifest.
- * Files of one manifest are hashed by one process where the tool can do that. Modes are compared where the manifest tells them and
- * the host has awk; a group that is inherited from the folder above is none of a release's.
+ * Files of one manifest are hashed by one process where the tool can do that. A shell reads a manifest byte by byte: where there is awk, that
+ * holds it against what find lists (\`odd_ones\`), also the modes, where the manifest tells them; a group that is inherited from the folder above
+ * is none of a release's.
  */
 const sums = `
 if command -v sha256sum >/dev/null 2>&1; then summer=sha256sum
@@ -151,51 +152,80 @@ all_match() {
   esac
 }
 file_lines() { sed -n "/^[0-9a-f]\\{64\\}  /p" "$1"; }
-other_modes() {
-  modes=$(sed -n "s/^mode \\([0-7]*\\)$/\\1/p" "$1" | sort -u)
-  [ -n "$modes" ] && command -v awk >/dev/null 2>&1 || return 0
-  for mode in $modes; do
-    find . "(" -type d -o -type f ")" "(" -perm "$mode" -o -perm "2$mode" ")" | sed "s/^/$mode /"
-  done | awk -v one=" " -v two="  " "
-    FNR == 1 { file++ }
-    file == 2 { at = index(\\$0, one); path = substr(\\$0, at + 1); if (want[path] == substr(\\$0, 1, at - 1)) delete want[path]; next }
-    /^mode / { mode = \\$2; next }
-    /^dir / { want[substr(\\$0, 5)] = mode; next }
-    /^(link|to|end) / { next }
-    mode && substr(\\$0, 65, 2) == two { want[substr(\\$0, 67)] = mode }
-    END { for (path in want) if (want[path]) print path }
-  " "$1" - | sort
-}
 differs() {
   found=yes
   if [ -e "$1" ] || [ -L "$1" ]; then say "changed \${1#./}"; else say "missing \${1#./}"; fi
 }
+listed() {
+  find . -type d | sed "s/^/dir /"
+  find . -type f | sed "s/^/file /"
+  find . -type l | sed "s/^/link /"
+  for mode in $(sed -n "s/^mode \\([0-7]*\\)$/\\1/p" "$1" | sort -u); do
+    find . "(" -type d -o -type f ")" "(" -perm "$mode" -o -perm "2$mode" ")" | sed "s/^/$mode /"
+  done
+}
+odd_ones() {
+  listed "$1" | awk -v one=" " -v two="  " -v last="end " -v is_file=file "
+    FNR == 1 { source++ }
+    source == 2 {
+      at = index(\\$0, one); word = substr(\\$0, 1, at - 1); path = substr(\\$0, at + 1)
+      if (type[path] == word) delete type[path]
+      else if (mode[path] == word) delete mode[path]
+      next
+    }
+    { whole = 0; lines++ }
+    text { text = 0; next }
+    /^mode / { now = \\$2; next }
+    /^end / { whole = (\\$0 == last (lines - 1)); next }
+    /^link / { type[substr(\\$0, 6)] = \\$1; text = 1; next }
+    /^dir / { path = substr(\\$0, 5); type[path] = \\$1 }
+    !/^dir / { files++; path = substr(\\$0, 67); if (substr(\\$0, 65, 2) == two) type[path] = is_file }
+    now { mode[path] = now }
+    END {
+      print whole + 0, files + 0
+      for (path in type) if (type[path]) print path
+      for (path in mode) if (mode[path] && !type[path]) print path
+    }
+  " "$1" -
+  sed -n -e "/^link /{" -e p -e n -e p -e "}" "$1" | while IFS= read -r link && IFS= read -r text; do
+    link="\${link#link }"
+    [ ! -L "$link" ] || [ "$(link_of "$link")" = "\${text#to }" ] || say "$link"
+  done
+}
 check() (
   cd "$1" || { say "missing ."; exit 0; }
-  files=0 lines=0 whole=no found=no
-  while IFS= read -r line; do
-    whole=no
-    case "$line" in
-      "dir "*) real_dir "\${line#dir }" || differs "\${line#dir }" ;;
-      "link "*)
-        link="\${line#link }"
-        IFS= read -r line
-        lines=$((lines + 1))
-        [ -L "$link" ] && [ "$(link_of "$link")" = "\${line#to }" ] || differs "$link" ;;
-      "mode "*) ;;
-      "end "*) [ "$lines" = "\${line#end }" ] && whole=yes ;;
-      *)
-        files=$((files + 1))
-        real_file "\${line#*  }" || differs "\${line#*  }" ;;
-    esac
-    lines=$((lines + 1))
-  done < "$2"
+  files=0 whole=0 found=no
+  if [ -s "$2" ] && command -v awk >/dev/null 2>&1; then
+    odd=$(odd_ones "$2")
+    first=\${odd%%"$nl"*}
+    whole=\${first% *} files=\${first#* }
+    if [ "$odd" != "$first" ]; then
+      found=yes
+      printf "%s\\n" "\${odd#*"$nl"}" | sort | while IFS= read -r name; do differs "$name"; done
+    fi
+  else
+    lines=0
+    while IFS= read -r line; do
+      whole=0
+      case "$line" in
+        "dir "*) real_dir "\${line#dir }" || differs "\${line#dir }" ;;
+        "link "*)
+          link="\${line#link }"
+          IFS= read -r line
+          lines=$((lines + 1))
+          [ -L "$link" ] && [ "$(link_of "$link")" = "\${line#to }" ] || differs "$link" ;;
+        "mode "*) ;;
+        "end "*) [ "$lines" = "\${line#end }" ] && whole=1 ;;
+        *)
+          files=$((files + 1))
+          real_file "\${line#*  }" || differs "\${line#*  }" ;;
+      esac
+      lines=$((lines + 1))
+    done < "$2"
+  fi
   # Nothing may follow the end, and no line may escape the hashing below.
   hashed=$(file_lines "$2" | wc -l)
-  [ "$whole" = yes ] && [ -z "$line" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
-  other_modes "$2" | while IFS= read -r name; do
-    if real_file "$name" || real_dir "$name"; then say "changed \${name#./}"; fi
-  done
+  [ "$whole" = 1 ] && [ -z "$(tail -c 1 "$2")" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
   [ "$files" -gt 0 ] && [ "\${3-}" != paths ] || exit 0
   if out=$(file_lines "$2" | all_match); then exit 0; fi
   # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.

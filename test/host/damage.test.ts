@@ -149,6 +149,65 @@ for (const kind of local) {
   })
 }
 
+/** What may have become of a release, and of its manifest. */
+const harms: Readonly<Record<string, (folder: string) => void>> = {
+  "as it was": () => {},
+  "without a file": (folder) => fs.rmSync(join(folder, "my_app/version")),
+  "with another file": (folder) => fs.writeFileSync(join(folder, "my_app/version"), "other"),
+  "with a file in place of a folder": (folder) => {
+    fs.rmSync(join(folder, "my_app/bin"), { recursive: true })
+    fs.writeFileSync(join(folder, "my_app/bin"), "")
+  },
+  "with a folder in place of a file": (folder) => {
+    fs.rmSync(join(folder, "my_app/version"))
+    fs.mkdirSync(join(folder, "my_app/version"))
+  },
+  "with a link to elsewhere": (folder) => {
+    fs.rmSync(join(folder, "my_app/latest"))
+    fs.symlinkSync("elsewhere", join(folder, "my_app/latest"))
+  },
+  "with a file in place of a link": (folder) => {
+    fs.rmSync(join(folder, "my_app/latest"))
+    fs.writeFileSync(join(folder, "my_app/latest"), "")
+  },
+  "with a file that nobody knows": (folder) => fs.writeFileSync(join(folder, "my_app/log\nof something"), ""),
+  "with a manifest that lost a line": (folder) =>
+    edit(folder, (text) => text.replace(/^.* \.\/my_app\/version\n/m, "")),
+  "with a manifest that was cut": (folder) => edit(folder, (text) => text.slice(0, text.length / 2)),
+  "with a manifest without its last line break": (folder) => edit(folder, (text) => text.slice(0, -1)),
+  "with something after the end of its manifest": (folder) => edit(folder, (text) => `${text}mode 644\n`),
+  "with garbage in its manifest": (folder) => edit(folder, (text) => `garbage\n${text}`),
+  "with an empty manifest": (folder) => edit(folder, () => "")
+}
+
+const edit = (folder: string, change: (text: string) => string) => {
+  const file = join(folder, ".deployer_manifest")
+  fs.writeFileSync(file, change(fs.readFileSync(file, "utf8")))
+}
+
+for (const kind of local) {
+  const live = kind.skip === undefined ? it.live : it.live.skip
+  live(`${titled(kind.title, kind.skip)}: with awk and without it the same is found in a release`, () =>
+    Effect.gen(function* () {
+      const noAwk: Mutations = { verify: [["command -v awk >/dev/null 2>&1", "false"]] }
+      const { mutated, releases, session } = yield* deployed(kind, noAwk)
+      const folder = join(releases, `deployer_${odd.ref}`)
+      for (const [harm, harmed] of Object.entries(harms)) {
+        yield* put(session, odd)
+        harmed(folder)
+        for (const depth of ["paths", "files"] as const) {
+          const faults = (of: typeof session) =>
+            Effect.map(of.verify([odd.ref], depth), ([verdict]) => verdict?.faults.toSorted())
+          const found = yield* faults(session)
+          assert.deepStrictEqual(yield* faults(mutated), found, harm)
+          if (depth === "files") assert.strictEqual(found?.length === 0, /^as it|nobody/.test(harm), harm)
+        }
+        fs.rmSync(folder, { recursive: true })
+      }
+    }).pipe(Effect.scoped)
+  )
+}
+
 describe("without the protection", () => {
   it.live("of the hashes, another release passes", () =>
     Effect.gen(function* () {
@@ -165,7 +224,7 @@ describe("without the protection", () => {
 
   it.live("of the count of lines, a manifest that lost one passes", () =>
     Effect.gen(function* () {
-      const { mutated, releases, session } = yield* deployed(local[0]!, { verify: [['[ "$whole" = yes ]', "true"]] })
+      const { mutated, releases, session } = yield* deployed(local[0]!, { verify: [['[ "$whole" = 1 ]', "true"]] })
       const file = join(releases, `deployer_${one.ref}/.deployer_manifest`)
       fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace(/^.* \.\/my_app\/big\n/m, ""))
       assert.deepStrictEqual((yield* session.verify([one.ref]))[0]?.faults, ["changed .deployer_manifest"])
