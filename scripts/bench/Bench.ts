@@ -52,6 +52,7 @@ export interface About {
   /** On the host; absent: `ours/<name>`. */
   readonly path?: string
   readonly way?: Way
+  readonly hardLinks?: boolean
 }
 
 /** What the lines work with. */
@@ -90,11 +91,11 @@ const temporary = (name: string) =>
 
 const config = `import { command, config } from "effect-deployer"
 
-const { BENCH_NAME = "app", BENCH_PATH = "app", BENCH_TREE = "/", BENCH_HOST = "", BENCH_PORT = "22", BENCH_USER = "", BENCH_KEY = "" } = process.env
+const { BENCH_NAME = "app", BENCH_PATH = "app", BENCH_TREE = "/", BENCH_HOST = "", BENCH_PORT = "22", BENCH_USER = "", BENCH_KEY = "", BENCH_LINKS = "" } = process.env
 
 export default config({
   targets: {
-    there: { host: BENCH_HOST, port: Number(BENCH_PORT), user: BENCH_USER, sshKey: BENCH_KEY, name: BENCH_NAME, path: BENCH_PATH, builder: "tree" }
+    there: { host: BENCH_HOST, port: Number(BENCH_PORT), user: BENCH_USER, sshKey: BENCH_KEY, name: BENCH_NAME, path: BENCH_PATH, hardLinks: BENCH_LINKS !== "", builder: "tree" }
   },
   builders: { tree: command({ run: "true", releasePath: BENCH_TREE }) }
 })
@@ -171,7 +172,8 @@ export const bench = (quick: boolean): Effect.Effect<Bench, CommandFailed, Scope
           BENCH_HOST: host.host,
           BENCH_PORT: String(over.port),
           BENCH_USER: host.user,
-          BENCH_KEY: host.keyFile
+          BENCH_KEY: host.keyFile,
+          BENCH_LINKS: about.hardLinks === true ? "yes" : ""
         }
       }
     }

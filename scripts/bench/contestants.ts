@@ -71,7 +71,7 @@ const putBack = (bench: Bench, data: Tree, place: string) =>
     }
     const kept = new Set([live, "current", ...known.map(([file]) => file)])
     for (const name of fs.readdirSync(join(app, "releases"))) {
-      if (!kept.has(name)) yield* remove(join(app, "releases", name))
+      if (!kept.has(name)) retire(bench, join(app, "releases", name))
     }
     for (const file of records(app)) {
       if (!kept.has(file)) fs.rmSync(join(app, file), { recursive: true })
@@ -80,7 +80,18 @@ const putBack = (bench: Bench, data: Tree, place: string) =>
     point(join(app, "releases/current"), live)
   })
 
-const remove = (folder: string) => Effect.promise(() => fs.promises.rm(folder, { recursive: true, force: true }))
+let retired = 0
+
+/**
+ * Moves a folder out of the way; it is removed with the host. Some file systems (ext4) look around for long for the room of new files
+ * where many were removed a moment ago, which would count against whoever makes files next.
+ */
+const retire = (bench: Bench, folder: string): void => {
+  if (!fs.existsSync(folder)) return
+  const aside = join(bench.host.folder, "retired")
+  fs.mkdirSync(aside, { recursive: true })
+  fs.renameSync(folder, join(aside, String(++retired)))
+}
 
 const point = (link: string, to: string) => {
   fs.rmSync(link, { force: true })
@@ -98,6 +109,23 @@ export const deployer: Contestant = {
   current: mine("ours").current
 }
 
+/** Where the target asks for it, files that are there get a second name, as rsync's `--link-dest` does it. */
+export const hardLinked: Contestant = {
+  name: "deployer, hardLinks",
+  deploy: (bench, { data, version, way }) =>
+    Effect.flatMap(bench.built(data, version), ({ id }) =>
+      bench.deployer(["deploy", "target=there", `release=${id}`, "yes"], {
+        data,
+        version,
+        way,
+        hardLinks: true,
+        path: mine("linked").path(data)
+      })
+    ),
+  reset: (bench, data) => putBack(bench, data, "linked"),
+  current: mine("linked").current
+}
+
 /** On a host that knows nothing yet. */
 export const firstDeployment: Contestant = {
   name: "deployer, first",
@@ -110,7 +138,7 @@ export const firstDeployment: Contestant = {
         path: mine("first").path(data)
       })
     ),
-  reset: (bench, data) => remove(join(bench.host.home, mine("first").path(data))),
+  reset: (bench, data) => Effect.sync(() => retire(bench, join(bench.host.home, mine("first").path(data)))),
   current: mine("first").current
 }
 
@@ -165,13 +193,13 @@ const byScript = (options: {
       Effect.gen(function* () {
         const app = join(bench.host.home, at(data))
         const releases = join(app, "releases")
-        if (options.isFirst === true) return yield* remove(app)
+        if (options.isFirst === true) return retire(bench, app)
         const old = join(releases, before)
         if (!fs.existsSync(old)) {
           fs.mkdirSync(releases, { recursive: true })
           yield* run({ words: ["cp", "-a", data.folder("one"), old], env: bench.env })
         }
-        for (const name of fs.readdirSync(releases)) if (name !== before) yield* remove(join(releases, name))
+        for (const name of fs.readdirSync(releases)) if (name !== before) retire(bench, join(releases, name))
         point(join(app, "current"), `releases/${before}`)
       })
   }
@@ -240,6 +268,15 @@ export const rsync = byScript({
   place: "rsync",
   missing: needs("rsync"),
   script: `rsync -az --link-dest=../$before/ $folder/ $host:$at/releases/$next/
+ssh $host "ln -sfn releases/$next $at/current"`
+})
+
+/** Unchanged files are copies of those of the release before. */
+export const rsyncCopies = byScript({
+  name: "rsync -az --copy-dest",
+  place: "rsync-copies",
+  missing: needs("rsync"),
+  script: `rsync -az --copy-dest=../$before/ $folder/ $host:$at/releases/$next/
 ssh $host "ln -sfn releases/$next $at/current"`
 })
 

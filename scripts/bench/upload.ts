@@ -15,10 +15,12 @@ import {
   controlMaster,
   deployer,
   firstDeployment,
+  hardLinked,
   type Measured,
   original,
   type Result,
   rsync,
+  rsyncCopies,
   scpAndUntar,
   shipit
 } from "./contestants.ts"
@@ -187,11 +189,20 @@ export const redeploy = (bench: Bench) =>
       ([data, version, link]) =>
         Effect.gen(function* () {
           const job = { data, version, way: bench.way(link) } as const
-          const results = yield* contest(bench, job, [deployer, rsync])
-          const figures = job.way.take === undefined ? [time] : [sent, time]
+          const isTarget = version === "changed"
+          const results = yield* contest(bench, job, [deployer, rsync, ...(isTarget ? [hardLinked, rsyncCopies] : [])])
           const what = `redeploy, ${said[version]}, ${data.title}, ${job.way.title}`
-          const limit = version === "changed" ? 1 : undefined
-          return figures.map((taking) => beside(what, results, [deployer, rsync], taking, limit))
+          const limit = isTarget ? 1 : undefined
+          const figures = job.way.take === undefined ? [time] : [sent, time]
+          return [
+            ...figures.map((taking) => beside(what, results, [deployer, rsync], taking, limit)),
+            ...(isTarget
+              ? [
+                  beside(`${what}, files copied by both`, results, [deployer, rsyncCopies], time, limit),
+                  beside(`${what}, files linked by both`, results, [hardLinked, rsync], time, limit)
+                ]
+              : [])
+          ]
         })
     ),
     (rows) => rows.flat()

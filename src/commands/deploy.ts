@@ -5,6 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { Differences } from "../domain/Differences.ts"
 import { type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
 import { failureOf } from "../domain/Journal.ts"
 import {
@@ -21,7 +22,9 @@ import { type Release, shortRef } from "../domain/Release.ts"
 import { savedPlan } from "../domain/SavedPlan.ts"
 import { address, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
+import { type Base, patching, signatures } from "../host/patches.ts"
 import { type HostSession, RemoteHost, type Shipment } from "../host/RemoteHost.ts"
+import type { Signature } from "../internal/delta.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
 import { entriesSize } from "../store/Selection.ts"
 import { bytes, dateTime } from "../terminal/format.ts"
@@ -281,6 +284,24 @@ const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
     )
   )
 
+/** What the patched files are made from, by their paths; nothing where the store does not hold it any more. */
+const basesOf = Effect.fnUntraced(function* ({ origin: { ref, release }, patches }: Differences) {
+  if (release === undefined || patches.size === 0) return new Map<string, Base>()
+  const store = yield* ReleaseStore
+  const found = yield* signatures(store.entries(release, new Set(patches.values()))).pipe(
+    Effect.catchTags({
+      TarballMissing: () => Effect.succeed(new Map<string, Signature>()),
+      ReleaseStoreError: () => Effect.succeed(new Map<string, Signature>())
+    })
+  )
+  return new Map<string, Base>(
+    [...patches].flatMap(([path, before]) => {
+      const signature = found.get(before)
+      return signature === undefined ? [] : [[path, { from: `deployer_${ref}/${before}`, signature }] as const]
+    })
+  )
+})
+
 const stage = Effect.fn("stage")(function* (
   session: HostSession,
   { release, state }: Pick<DeployPlan, "release" | "state">,
@@ -310,15 +331,18 @@ const stage = Effect.fn("stage")(function* (
   const less = differencesOf(state, { manifest, origins })
   if (less === undefined) yield* whole(step.from)
   else {
+    const bases = yield* basesOf(less)
+    // What they would have been made from is not in the store any more: so they travel as they are, in another stream.
+    const differences = bases.size === less.patches.size ? less : { ...less, patches: new Map<string, string>() }
     const total = entriesSize(manifest, less.sent)
     const content = store
       .entries(release, less.sent)
       .pipe(Reporter.transfer(`uploading what changed in ${releaseLabel(release)} to ${key}`, { start: 0, total }))
-    yield* send(step.from, {
+    yield* send(differences === less ? step.from : 0, {
       _tag: "Differences",
-      differences: less,
+      differences,
       hardLinks: session.target.hardLinks,
-      content
+      content: differences.patches.size === 0 ? content : patching(bases)(content)
     }).pipe(
       Effect.catchTag("ReleaseCorrupt", ({ what }) =>
         Effect.zipRight(

@@ -2,6 +2,7 @@
  * What of a release has to travel to a host that holds others: only files whose content is nowhere there. Pure.
  */
 import { type Manifest, unpackedSize } from "./Manifest.ts"
+import type { Release } from "./Release.ts"
 
 /** A file as a manifest on a host names it. */
 export interface ListedFile {
@@ -17,6 +18,8 @@ export interface Origin {
   readonly files: ReadonlyArray<ListedFile>
   /** Its manifest as it stands on the host. */
   readonly lines: ReadonlyArray<string>
+  /** The same one in the store; absent: what is in its files is not known here. */
+  readonly release?: Release
 }
 
 /** A file that is taken from another place on the host. */
@@ -38,6 +41,8 @@ export interface Differences {
   /** How many of them are files, and their bytes. */
   readonly files: number
   readonly bytes: number
+  /** Those of them of which only what is new need travel, each with the path of the file in `origin` that it was before. */
+  readonly patches: ReadonlyMap<string, string>
   /** Files that are there, and stay where they are in the release. */
   readonly kept: number
   /** Files that are there, but elsewhere. */
@@ -49,6 +54,15 @@ const mostPart = 0.7
 
 /** Files below this size travel sooner than they are looked for elsewhere, in bytes. */
 const smallest = 512
+
+/** Files below this size travel sooner than they are compared with what they were, in bytes. */
+const smallestPatch = 4096
+
+/** On the host each patched file takes a few programs: the largest ones are worth it. */
+const mostPatches = 500
+
+/** What of a patched file is likely to travel. */
+const newPart = 0.3
 
 const place = ({ mode, path, sha256 }: ListedFile): string => `${mode} ${sha256} ${path}`
 
@@ -95,7 +109,37 @@ export const differences = (manifest: Manifest, origins: ReadonlyArray<Origin>):
     bytes += file.size
     count += 1
   }
-  return bytes > mostPart * unpackedSize(manifest) || kept + moves.length === 0
+  const patches = patchesFor(manifest, sent, best.origin)
+  const patched = [...patches.keys()].reduce((total, path) => total + (files.get(path)?.size ?? 0), 0)
+  return bytes - patched * (1 - newPart) > mostPart * unpackedSize(manifest) || kept + moves.length + patches.size === 0
     ? undefined
-    : { origin: best.origin, sent, files: count, bytes, kept, moves }
+    : { origin: best.origin, sent, files: count, bytes, patches, kept, moves }
 }
+
+/** A file is what was in its place, or has its name where only one has: a version in a path changes with each release. */
+const patchesFor = (
+  manifest: Manifest,
+  sent: ReadonlySet<string>,
+  { files, release }: Origin
+): ReadonlyMap<string, string> => {
+  if (release === undefined) return new Map()
+  const places = new Set(files.map(({ path }) => path))
+  const names = new Map<string, string | undefined>()
+  for (const { path } of files) names.set(nameOf(path), names.has(nameOf(path)) ? undefined : path)
+  const linked = new Set(manifest.flatMap((entry) => (entry._tag === "Hardlink" ? [entry.to] : [])))
+  const found = manifest.flatMap((entry) => {
+    // A second name is made while the release is unpacked, when a patched file is not there yet.
+    if (entry._tag !== "File" || entry.size < smallestPatch || !sent.has(entry.path) || linked.has(entry.path))
+      return []
+    const before = places.has(entry.path) ? entry.path : names.get(nameOf(entry.path))
+    return before === undefined ? [] : [{ ...entry, before }]
+  })
+  return new Map(
+    found
+      .toSorted((a, b) => b.size - a.size)
+      .slice(0, mostPatches)
+      .map(({ before, path }) => [path, before])
+  )
+}
+
+const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)

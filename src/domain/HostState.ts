@@ -32,7 +32,7 @@ export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
 export const HostReleaseJson = Schema.parseJson(HostRelease)
 
 /** What is sent to a host: a whole tarball, or what completes the files of a release that is there. */
-export const StreamName = Schema.String.pipe(Schema.pattern(/^(whole|from_[0-9A-F]{32})$/))
+export const StreamName = Schema.String.pipe(Schema.pattern(/^(whole|(from|patched)_[0-9A-F]{32})$/))
 
 /** Something that a deployment which did not finish left behind. */
 export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({

@@ -143,8 +143,9 @@ const found = (state: HostState, release: Release, stream: typeof StreamName.Typ
   }
 }
 
-const streamOf = (differences: Differences | undefined): typeof StreamName.Type =>
-  differences === undefined ? "whole" : `from_${differences.origin.ref}`
+/** The name of what is sent. */
+export const streamOf = (differences: Differences | undefined): typeof StreamName.Type =>
+  differences === undefined ? "whole" : `${differences.patches.size > 0 ? "patched" : "from"}_${differences.origin.ref}`
 
 /** Beside the entries of a release: its folder, staging folder, tarball, note, manifest, record, link and lock. */
 const ownInodes = 8

@@ -577,6 +577,7 @@ const assemble = ({ host, releases }: Question, tree: string, origin: string): v
   for (const { mode, path, sha256 } of listedFiles(lines) ?? []) {
     if (there.has(`${mode} ${sha256} ${path}`)) copyFile(host, `${origin}/${path}`, `${tree}/${path}`)
   }
+  patch(host, releases, tree, linesOf(`${tree}/.deployer_patches`))
   let argument = ""
   let into = ""
   for (const line of linesOf(`${tree}/.deployer_moves`)) {
@@ -589,7 +590,32 @@ const assemble = ({ host, releases }: Question, tree: string, origin: string): v
     else if (word === "of") copyFile(host, `${tree}/${rest}`, `${tree}/${rest}`, Number.parseInt(argument, 8))
     else argument = rest
   }
-  for (const name of [".deployer_edits", ".deployer_moves", ".deployer_end"]) files.remove(`${tree}/${name}`)
+  for (const name of ["edits", "moves", "patches", "pieces", "end"]) files.remove(`${tree}/.deployer_${name}`)
+}
+
+const patch = ({ files }: MemoryHost, releases: string, tree: string, lines: ReadonlyArray<string>): void => {
+  let base = new Uint8Array(0)
+  let block = 0
+  let to = ""
+  let made: Uint8Array = new Uint8Array(0)
+  const append = (bytes: Uint8Array) => {
+    made = Buffer.concat([made, bytes])
+    files.write(to, made)
+  }
+  for (const line of lines) {
+    const word = line.slice(0, line.indexOf(" "))
+    const rest = line.slice(word.length + 1)
+    const [first = 0, count = 0] = rest.split(" ").map(Number)
+    if (word === "base") base = Uint8Array.from(files.bytes(`${releases}/${rest}`) ?? [])
+    else if (word === "block") block = first
+    else if (word === "to") {
+      to = `${tree}/${rest}`
+      made = new Uint8Array(0)
+    } else if (word === "keep") append(base.subarray(first * block, (first + count) * block))
+    else if (word === "rest") append(base.subarray(first * block))
+    else if (word === "add") append(files.bytes(`${tree}/.deployer_pieces/${first}`) ?? new Uint8Array(0))
+    else if (word === "mode") files.write(to, made, Number.parseInt(rest, 8))
+  }
 }
 
 const manifest: Answer = ({ args: [ref = ""], host, releases }) => {

@@ -3,6 +3,7 @@
  */
 import type { ListedFile, Move, Origin } from "../domain/Differences.ts"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { Release } from "../domain/Release.ts"
 
 /** Ends it, with the number of lines before it. */
 const last = (lines: number): string => `end ${lines}`
@@ -88,10 +89,15 @@ export const editsBetween = (old: ReadonlyArray<string>, wanted: ReadonlyArray<s
   return edits
 }
 
-/** A release on the host by its manifest; nothing where that cannot be written or read. */
-export const originOf = (ref: string, lines: ReadonlyArray<string> | undefined): Origin | undefined => {
+/** A release on the host by its manifest, and as it is in the store; nothing where that manifest cannot be written or read. */
+export const originOf = (
+  ref: string,
+  lines: ReadonlyArray<string> | undefined,
+  release?: Release
+): Origin | undefined => {
   const files = lines === undefined ? undefined : listedFiles(lines)
-  return lines === undefined || files === undefined ? undefined : { ref, files, lines }
+  if (lines === undefined || files === undefined) return undefined
+  return { ref, files, lines, ...(release === undefined ? {} : { release }) }
 }
 
 /** What `assemble` of scripts.ts goes through; `tree` is where the release is being made. */

@@ -522,10 +522,35 @@ finish
 
 /**
  * `assemble` completes the tree `$1` from the release `$2`, most of which it shares: its manifest from that of the release and what is to be
- * changed there, the files that stand in both manifests alike, and those that stand elsewhere on the host. Failures show in
- * the check that follows. With `$3` hard links are made instead of copies.
+ * changed there, the files that stand in both manifests alike, those that are made of parts of another and pieces that were sent (\`patch\`),
+ * and those that stand elsewhere on the host. Failures show in the check that follows. With `$3` hard links are made instead of copies.
  */
 const assembling = `
+patch() {
+  # Not all of them know these flags; without them, small blocks take longer.
+  bytes=yes
+  dd if=/dev/null of=/dev/null bs=1 count=0 iflag=skip_bytes,count_bytes 2>/dev/null || bytes=no
+  while IFS= read -r line; do
+    case "$line" in
+      "base "*) base=\${line#base } ;;
+      "block "*) block=\${line#block } ;;
+      "to "*) to=$tree/\${line#to } ;;
+      "add "*) cat "$tree/.deployer_pieces/\${line#add }" >> "$to" ;;
+      "mode "*) chmod "\${line#mode }" "$to" ;;
+      "keep "*)
+        set -- \${line#keep }
+        if [ "$bytes" = yes ]; then
+          dd if="$base" bs=65536 iflag=skip_bytes,count_bytes skip="$(($1 * block))" count="$(($2 * block))" 2>/dev/null
+        else dd if="$base" bs="$block" skip="$1" count="$2" 2>/dev/null
+        fi >> "$to" ;;
+      "rest "*)
+        set -- "\${line#rest }"
+        if [ "$bytes" = yes ]; then dd if="$base" bs=65536 iflag=skip_bytes skip="$(($1 * block))" 2>/dev/null
+        else dd if="$base" bs="$block" skip="$1" 2>/dev/null
+        fi >> "$to" ;;
+    esac
+  done
+}
 put_all() {
   [ "$#" -eq 0 ] || cp $copying "$@" "$tree/$into"
 }
@@ -550,6 +575,7 @@ assemble() {
     (cd "$origin" && tr "\\n" "\\000" < "$here/$stage/names" | xargs -0 cp $parents -t "$here/$tree") ||
       (cd "$origin" && tar -cf - -T "$here/$stage/names") | (cd "$tree" && tar -xpof -)
   fi
+  [ ! -e "$tree/.deployer_patches" ] || patch < "$tree/.deployer_patches"
   (
     set -- && into=
     while IFS= read -r line; do
@@ -566,7 +592,7 @@ assemble() {
     done < "$tree/.deployer_moves"
     put_all "$@"
   )
-  rm -f "$tree/.deployer_edits" "$tree/.deployer_moves" "$tree/.deployer_end"
+  rm -rf "$tree/.deployer_edits" "$tree/.deployer_moves" "$tree/.deployer_patches" "$tree/.deployer_pieces" "$tree/.deployer_end"
 }
 `
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Manifest } from "../domain/Manifest.ts"
+import { streamOf } from "../domain/Plan.ts"
 import { gzipMembers } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
@@ -147,7 +148,7 @@ export const pack = <E>(
       from,
       stdin: after(compressed(tar), from),
       size: undefined,
-      stream: `from_${origin.ref}`,
+      stream: streamOf(differences),
       sha256,
       origin: { ref: origin.ref, hardLinks }
     }

@@ -626,7 +626,7 @@ describe("deploy", () => {
   }
 
   describe("of a release that shares most with what is there", () => {
-    const data = randomBytes(60_000).toString("hex")
+    let data = randomBytes(60_000).toString("hex")
     let version = 0
     const image = () => ({
       files: {
@@ -654,6 +654,25 @@ describe("deploy", () => {
         assert.deepStrictEqual(host.steps, ["inspect", "lock", "stage", "activate"])
         assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
         assert.strictEqual(currentRef(host), second.ref)
+      }).pipe(Effect.provide(world({ image })))
+    )
+
+    it.scoped("sends of a file that changed what is new in it", () =>
+      Effect.gen(function* () {
+        const first = yield* built
+        data = `${data.slice(0, 30_000)}something new${data.slice(30_000)}`
+        const second = yield* built
+        const host = yield* hostNamed()
+        yield* run(`deploy target=prod release=${first.id}`)
+        host.cutUploadAfter = 100
+        assert.strictEqual((yield* run(`deploy target=prod release=${second.id}`)).status, 1)
+        host.cutUploadAfter = 10_000
+        const ran = yield* run(`deploy target=prod release=${second.id}`)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.include(ran.stderr, "Going on with the upload after 100 B")
+        assert.isAbove(host.cutUploadAfter ?? 0, 5_000)
+        assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
+        assert.deepStrictEqual(leftovers(host), [])
       }).pipe(Effect.provide(world({ image })))
     )
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { differences, type ListedFile, type Origin } from "../../src/domain/Differences.ts"
 import type { Manifest, ManifestEntry } from "../../src/domain/Manifest.ts"
+import * as samples from "../kit/samples.ts"
 import { refOf } from "../kit/samples.ts"
 
 const hash = (digit: string) => digit.repeat(64)
@@ -58,6 +59,47 @@ describe("differences", () => {
     )
     assert.deepStrictEqual([...(found?.sent ?? [])], ["new", "new too"])
     assert.deepStrictEqual(found?.moves, [{ ref: undefined, from: "a/one", to: "one too", mode: undefined }])
+  })
+
+  it("patches the largest files from what they were, where the store knows that", () => {
+    const size = 5000
+    const files = [
+      ...old,
+      file("lib-1.0/code", "5", { size }),
+      file("lib-1.0/again", "6", { size }),
+      file("x/again", "7", { size }),
+      file("small", "8"),
+      file("same place", "9", { size }),
+      file("named twice", "a", { size })
+    ]
+    const wanted: Manifest = [
+      ...old,
+      file("lib-1.1/code", "b", { size: 2 * size }),
+      file("lib-1.1/again", "c", { size }),
+      file("small", "d"),
+      file("same place", "e", { size: 3 * size }),
+      file("named twice", "f", { size }),
+      { _tag: "Hardlink", path: "second name", to: "named twice" },
+      file("new", "0", { size })
+    ]
+    const from = origin("A", files)
+    assert.deepStrictEqual(
+      [...(differences(wanted, [{ ...from, release: samples.release() }])?.patches ?? [])],
+      [
+        ["same place", "same place"],
+        ["lib-1.1/code", "lib-1.0/code"]
+      ]
+    )
+    assert.isUndefined(differences(wanted, [from]))
+  })
+
+  it("takes a single large file for one that changed a little", () => {
+    const release = samples.release()
+    const found = differences(
+      [file("program", "2", { size: 1e8 })],
+      [{ ...origin("A", [file("program", "1", { size: 1e8 })]), release }]
+    )
+    assert.deepInclude(found, { files: 1, bytes: 1e8, kept: 0, patches: new Map([["program", "program"]]) })
   })
 
   it("completes from the release that shares most", () => {

@@ -20,11 +20,13 @@ import { type JournalEntry, JournalEntryJson } from "../../src/domain/Journal.ts
 import { LockDetails } from "../../src/domain/Lock.ts"
 import type { TargetSettings } from "../../src/domain/Target.ts"
 import { httpAnswer, layer as memoryHosts } from "../../src/host/MemoryHost.ts"
+import { patching, signatures } from "../../src/host/patches.ts"
 import type { Entries, HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { quote } from "../../src/host/Transport.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
+import { noiseText } from "../kit/noise.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import * as samples from "../kit/samples.ts"
 import { dir, file, hardlink, type Tree, tarOf, treeOf } from "../kit/tree.ts"
@@ -663,6 +665,78 @@ export const contract = (
           yield* send(session, after, [next.ref], { hardLinks: true })
           assert.deepStrictEqual(treeThere(files, releases, after.ref), treeOf(after.tree))
           assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
+        })
+      )
+
+      at("make a file of what it was before and of what is new", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const [text, program, code] = [noiseText(50_000, 1), noiseText(2_500_000, 2), noiseText(30_000, 3)]
+          const old = packed([
+            dir("my_app"),
+            file("my_app/it's $HOME `id`", text),
+            file("my_app/program", program, 0o755),
+            dir("my_app/lib-1.0"),
+            file("my_app/lib-1.0/code", code),
+            file("my_app/other", noiseText(20_000, 4))
+          ])
+          yield* put(session, old)
+          const insert = (bytes: string, at: number, what: string) => bytes.slice(0, at) + what + bytes.slice(at)
+          const next = packed([
+            dir("my_app"),
+            file("my_app/it's $HOME `id`", insert(text, 20_000, "something new")),
+            file("my_app/program", insert(program.slice(0, 2_000_000), 1_000_000, "\0new"), 0o700),
+            dir("my_app/lib-1.1"),
+            file("my_app/lib-1.1/code", `${code}at its end`),
+            // Has nothing in common with what it was.
+            file("my_app/other", noiseText(20_000, 5))
+          ])
+          const known = yield* session.origin(old.ref)
+          const origin = { ...(known ?? assert.fail("there is no manifest")), release: samples.release() }
+          const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
+          assert.deepStrictEqual(
+            [...less.patches],
+            [
+              ["my_app/program", "my_app/program"],
+              ["my_app/it's $HOME `id`", "my_app/it's $HOME `id`"],
+              ["my_app/lib-1.1/code", "my_app/lib-1.0/code"],
+              ["my_app/other", "my_app/other"]
+            ]
+          )
+          const tar = (of: Packed, paths: ReadonlySet<string>) =>
+            Stream.fromIterable(
+              chunks(
+                tarOf(of.tree.filter(({ kind, path }) => kind === "file" && paths.has(path))).subarray(0, -1024),
+                50_000
+              )
+            )
+          const signed = yield* signatures(tar(old, new Set(less.patches.values())))
+          const bases = new Map(
+            [...less.patches].map(([path, before]) => [
+              path,
+              { from: `deployer_${old.ref}/${before}`, signature: signed.get(before) ?? assert.fail(before) }
+            ])
+          )
+          const content = patching(bases)(tar(next, less.sent))
+          const bytes = yield* Stream.runFold(content, 0, (total, { length }) => total + length)
+          assert.isBelow(bytes, 20_000 + 20_000)
+          const send = session.stage({
+            ref: next.ref,
+            manifest: next.manifest,
+            from: 0,
+            note: "n",
+            shipment: { _tag: "Differences", differences: less, hardLinks: false, content }
+          })
+          yield* send
+          yield* session.record(next.record)
+          assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
+          assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
+          // Its parts are proved like everything else.
+          yield* session.remove([next.ref])
+          files.write(`${releases}/deployer_${old.ref}/my_app/program`, "evil")
+          const refused = yield* Effect.flip(send)
+          assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/program"] })
+          assert.deepStrictEqual(files.names(releases), [`deployer_${old.ref}`])
         })
       )
 

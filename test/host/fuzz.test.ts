@@ -187,6 +187,7 @@ const everything = (
         files: 0,
         bytes: 0,
         kept: 0,
+        patches: new Map(),
         moves: [
           { ref: word, from: word, to: word, mode: 0o755 },
           { ref: undefined, from: `a/${word}`, to: `b/${word}`, mode: undefined }

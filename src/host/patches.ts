@@ -1,0 +1,176 @@
+/**
+ * Files that become others: of each only what is new travels, in pieces, and lines that say how the host makes the file of them and
+ * of what it was before. `assemble` of scripts.ts goes through the lines.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { comparing, type DeltaStep, type Signature, signing } from "../internal/delta.ts"
+import { paddingOf, TarBroken, type TarEntry, tarHeader, tarReader } from "../internal/tar.ts"
+
+/** What a file is made from. */
+export interface Base {
+  /** Below `releases/` on the host. */
+  readonly from: string
+  readonly signature: Signature
+}
+
+/** Files up to this size, in bytes, travel whole where patching them is not worth it; larger ones are not kept in memory for that. */
+const small = 1024 * 1024
+
+/** What has to be saved for each program that the host starts, in bytes. */
+const worth = 2048
+
+/** Programs that the host starts for small files at most. */
+const mostPrograms = 3000
+
+/** Bytes that follow each other in both, below which they are not worth a program. */
+const shortest = (size: number): number => Math.max(worth, size / 1000)
+
+const isTarBroken = (error: unknown): error is TarBroken => error instanceof TarBroken
+
+/** Pushes a stream into something, whose results are told as they come. */
+const pushed = <A, E>(
+  bytes: Stream.Stream<Uint8Array, E>,
+  into: { readonly push: (chunk: Uint8Array) => void; readonly finish: () => void },
+  taken: () => ReadonlyArray<A>
+): Stream.Stream<A, E> => {
+  // The store has read these bytes as a tar before: here they are one.
+  const step = (run: () => void) =>
+    Effect.orDie(
+      Effect.try({
+        try: () => {
+          run()
+          return taken()
+        },
+        catch: (error) => (isTarBroken(error) ? error : new TarBroken(String(error)))
+      })
+    )
+  return Stream.flattenIterables(
+    Stream.concat(
+      Stream.mapEffect(bytes, (chunk) => step(() => into.push(chunk))),
+      Stream.fromEffect(Effect.suspend(() => step(into.finish)))
+    )
+  )
+}
+
+const pathOf = ({ path }: TarEntry): string => path.replace(/^\.\//, "")
+
+/** The signatures of all files in tar bytes without their end. */
+export const signatures = <E>(
+  entries: Stream.Stream<Uint8Array, E>
+): Effect.Effect<ReadonlyMap<string, Signature>, E> => {
+  const found = new Map<string, Signature>()
+  let open: { readonly path: string; readonly signing: DeltaStep<Signature> } | undefined
+  const reader = tarReader({
+    entry: (entry) => {
+      open = entry.type === "File" ? { path: pathOf(entry), signing: signing(entry.size) } : undefined
+    },
+    data: (piece) => open?.signing.push(piece),
+    end: () => {
+      if (open !== undefined) found.set(open.path, open.signing.finish())
+    }
+  })
+  return Effect.as(Stream.runDrain(pushed(entries, { push: reader.push, finish: () => {} }, () => [])), found)
+}
+
+/** Puts pieces in the place of files that have a base, and the lines about them behind all. */
+export const patching =
+  (bases: ReadonlyMap<string, Base>) =>
+  <E>(entries: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+    Stream.suspend(() => {
+      let out: Array<Uint8Array> = []
+      const lines: Array<string> = []
+      let pieces = 0
+      let programs = 0
+      const write = (...bytes: ReadonlyArray<Uint8Array>) => out.push(...bytes)
+      const writeFile = (path: string, content: Uint8Array) =>
+        write(
+          tarHeader({ path, type: "File", mode: 0o644, mtime: 0, size: content.length, to: "" }),
+          // It was lent only.
+          Uint8Array.from(content),
+          new Uint8Array(paddingOf(content.length))
+        )
+      const patch = (entry: TarEntry, path: string, { from, signature }: Base): DeltaStep<void> => {
+        const begin = [`base ${from}`, `block ${signature.block}`, `to ./${path}`]
+        const end = entry.mode === 0o644 ? [] : [`mode ${entry.mode.toString(8)}`]
+        if (entry.size > small) {
+          lines.push(...begin)
+          const delta = comparing(signature, shortest(entry.size), {
+            keep: (block, count) => lines.push(keepLine(block, count)),
+            add: (bytes) => {
+              lines.push(`add ${++pieces}`)
+              writeFile(pieceOf(pieces), bytes)
+            }
+          })
+          return {
+            push: delta.push,
+            finish: () => {
+              delta.finish()
+              lines.push(...end)
+            }
+          }
+        }
+        const content: Array<Uint8Array> = []
+        const parts: Array<string | Uint8Array> = []
+        let added = 0
+        const delta = comparing(signature, shortest(entry.size), {
+          keep: (block, count) => parts.push(keepLine(block, count)),
+          add: (bytes) => {
+            added += bytes.length
+            parts.push(Uint8Array.from(bytes))
+          }
+        })
+        return {
+          push: (piece) => {
+            content.push(Uint8Array.from(piece))
+            delta.push(piece)
+          },
+          finish: () => {
+            delta.finish()
+            if (entry.size - added < worth * parts.length || programs + parts.length > mostPrograms) {
+              write(tarHeader({ ...entry, path }), ...content, new Uint8Array(paddingOf(entry.size)))
+              return
+            }
+            programs += parts.length
+            lines.push(...begin)
+            for (const part of parts) {
+              lines.push(typeof part === "string" ? part : `add ${++pieces}`)
+              if (typeof part !== "string") writeFile(pieceOf(pieces), part)
+            }
+            lines.push(...end)
+          }
+        }
+      }
+      let open: DeltaStep<void> | undefined
+      let padding = 0
+      const reader = tarReader({
+        entry: (entry) => {
+          const path = pathOf(entry)
+          const base = entry.type === "File" ? bases.get(path) : undefined
+          open = base === undefined ? undefined : patch(entry, path, base)
+          padding = paddingOf(entry.size)
+          if (open === undefined) write(tarHeader({ ...entry, path: path.replace(/\/$/, "") }))
+        },
+        data: (piece) => {
+          if (open === undefined) write(piece)
+          else open.push(piece)
+        },
+        end: () => {
+          if (open === undefined) write(new Uint8Array(padding))
+          else open.finish()
+        }
+      })
+      const finish = () => {
+        if (lines.length > 0) writeFile(".deployer_patches", Buffer.from(lines.map((line) => `${line}\n`).join("")))
+      }
+      return pushed(entries, { push: reader.push, finish }, () => {
+        const now = out
+        out = []
+        return now
+      })
+    })
+
+const pieceOf = (number: number): string => `.deployer_pieces/${number}`
+
+const keepLine = (block: number, count: number | undefined): string =>
+  count === undefined ? `rest ${block}` : `keep ${block} ${count}`

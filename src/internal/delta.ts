@@ -1,0 +1,217 @@
+/**
+ * How a file becomes another one: which blocks of the old are kept, and what is put between them. One pass over each; what is
+ * remembered of the old one are two hashes of each block.
+ */
+import { Buffer } from "node:buffer"
+
+/** The blocks of the old file. */
+export interface Signature {
+  /** Bytes of each block but the last, which may be shorter. */
+  readonly block: number
+  /** Bytes of the file. */
+  readonly size: number
+  /** Of each block, the last one too. */
+  readonly first: Int32Array
+  readonly second: Int32Array
+  /** By `first`: the number of the first block with that hash, from 1 on; 0: none. */
+  readonly table: Int32Array
+}
+
+/** Told, in order, what the new file is made of. Bytes are only lent until the call returns. */
+export interface DeltaVisitor {
+  /** So many blocks of the old file; without a count all from there on. */
+  readonly keep: (block: number, count: number | undefined) => void
+  readonly add: (bytes: Uint8Array) => void
+}
+
+/** Takes a file in pieces. */
+export interface DeltaStep<A> {
+  readonly push: (bytes: Uint8Array) => void
+  readonly finish: () => A
+}
+
+const mostBlocks = 2 ** 18
+
+/** Bytes of a block: the fewer, the less is sent, and the more is remembered. */
+const blockFor = (size: number): number => {
+  let block = 512
+  while (size / block > mostBlocks) block *= 2
+  return block
+}
+
+// Polynomials modulo 2^32, of which the next window's follows from the last one's. A byte counts from 1, so that zeros do.
+const bases = [0x01000193, 0x5bd1e995] as const
+
+const power = (base: number, exponent: number): number => {
+  let result = 1
+  for (let n = 0; n < exponent; n++) result = Math.imul(result, base)
+  return result
+}
+
+const hashOf = (base: number, bytes: Uint8Array, from: number, to: number, before = 0): number => {
+  let hash = before
+  // The bounds hold.
+  for (let at = from; at < to; at++) hash = (Math.imul(hash, base) + (bytes[at] ?? 0) + 1) | 0
+  return hash
+}
+
+const slotOf = (hash: number, mask: number): number => (Math.imul(hash, 0x9e3779b1) >>> 7) & mask
+
+/** Makes the signature of a file of so many bytes. */
+export const signing = (size: number): DeltaStep<Signature> => {
+  const block = blockFor(size)
+  const count = Math.ceil(size / block)
+  const first = new Int32Array(count)
+  const second = new Int32Array(count)
+  let index = 0
+  let filled = 0
+  let one = 0
+  let two = 0
+  const close = () => {
+    first[index] = one
+    second[index] = two
+    index += 1
+    filled = one = two = 0
+  }
+  return {
+    push: (bytes) => {
+      for (let at = 0; at < bytes.length; ) {
+        const end = Math.min(bytes.length, at + block - filled)
+        filled += end - at
+        one = hashOf(bases[0], bytes, at, end, one)
+        two = hashOf(bases[1], bytes, at, end, two)
+        at = end
+        if (filled === block) close()
+      }
+    },
+    finish: () => {
+      if (filled > 0) close()
+      let slots = 1024
+      while (slots < 2 * count) slots *= 2
+      const table = new Int32Array(slots)
+      const whole = Math.floor(size / block)
+      for (let n = 0; n < whole; n++) {
+        let slot = slotOf(first[n] ?? 0, slots - 1)
+        while (
+          table[slot] !== 0 &&
+          (first[(table[slot] ?? 0) - 1] !== first[n] || second[(table[slot] ?? 0) - 1] !== second[n])
+        ) {
+          slot = (slot + 1) & (slots - 1)
+        }
+        if (table[slot] === 0) table[slot] = n + 1
+      }
+      return { block, size, first, second, table }
+    }
+  }
+}
+
+/** Bytes that are added at once at most. */
+const longest = 1024 * 1024
+
+/** Compares a file with a signature. Blocks are kept only where so many bytes of them follow each other. */
+export const comparing = (signature: Signature, shortest: number, visitor: DeltaVisitor): DeltaStep<void> => {
+  const { block, first, second, size, table } = signature
+  const whole = Math.floor(size / block)
+  const mask = table.length - 1
+  const [baseOne, baseTwo] = bases
+  const gone = power(baseOne, block)
+  /** What is neither added nor kept yet; `at` is where the window begins in it. */
+  let data: Uint8Array = new Uint8Array(0)
+  let at = 0
+  /** Of the window, where `isHashed`. */
+  let one = 0
+  let isHashed = false
+  /** Blocks that follow each other here as there, `begin` is where they begin in `data`; `sure`: they are enough. */
+  let run: { readonly from: number; count: number; readonly begin: number; sure: boolean } | undefined
+
+  /** The second hash is only taken where the first one fits. */
+  const isBlock = (index: number): boolean =>
+    first[index] === one && second[index] === hashOf(baseTwo, data, at, at + block)
+  const find = (): number => {
+    for (let slot = slotOf(one, mask); table[slot] !== 0; slot = (slot + 1) & mask) {
+      const index = (table[slot] ?? 0) - 1
+      if (isBlock(index)) return index
+    }
+    return -1
+  }
+  const add = (to: number) => {
+    for (let from = 0; from < to; from += longest) visitor.add(data.subarray(from, Math.min(to, from + longest)))
+  }
+  /** Lets go of what was dealt with. */
+  const drop = (to: number) => {
+    data = data.subarray(to)
+    at -= to
+  }
+  const settle = () => {
+    if (run === undefined || run.sure || run.count * block < shortest) return
+    add(run.begin)
+    drop(run.begin)
+    run = { ...run, begin: 0, sure: true }
+  }
+  const close = (rest = false) => {
+    if (run?.sure === true) {
+      visitor.keep(run.from, rest ? undefined : run.count)
+      drop(at)
+    }
+    run = undefined
+  }
+  const scan = () => {
+    while (at + block <= data.length) {
+      if (!isHashed) {
+        one = hashOf(baseOne, data, at, at + block)
+        isHashed = true
+      }
+      const next = run === undefined ? -1 : run.from + run.count
+      const found = next >= 0 && next < whole && isBlock(next) ? next : find()
+      if (run !== undefined && found !== next) close()
+      if (found >= 0) {
+        if (run === undefined) run = { from: found, count: 1, begin: at, sure: false }
+        else run.count += 1
+        at += block
+        isHashed = false
+        settle()
+        continue
+      }
+      // The window moves on by a byte as soon as there is one.
+      if (at + block === data.length) return
+      one = (Math.imul(one, baseOne) + (data[at + block] ?? 0) + 1 - Math.imul((data[at] ?? 0) + 1, gone)) | 0
+      at += 1
+      if (at >= longest) {
+        add(at)
+        drop(at)
+      }
+    }
+  }
+  return {
+    push: (bytes) => {
+      // What is kept for sure need not be kept here.
+      if (run?.sure === true) drop(at)
+      data = data.length === 0 ? Uint8Array.from(bytes) : Buffer.concat([data, bytes])
+      scan()
+    },
+    finish: () => {
+      const last = whole * block
+      const left = data.length - at
+      const isEnd =
+        run !== undefined &&
+        run.from + run.count === whole &&
+        left === size - last &&
+        (left === 0 ||
+          (hashOf(baseOne, data, at, data.length) === first[whole] &&
+            hashOf(baseTwo, data, at, data.length) === second[whole]))
+      if (isEnd && run !== undefined) {
+        if (!run.sure && run.count * block + left >= shortest) {
+          add(run.begin)
+          drop(run.begin)
+          run = { ...run, begin: 0, sure: true }
+        }
+        if (run.sure) {
+          at = data.length
+          return close(true)
+        }
+      }
+      close()
+      add(data.length)
+    }
+  }
+}
