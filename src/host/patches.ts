@@ -164,7 +164,7 @@ export const patching =
         if (lines.length > 0) writeFile(".deployer_patches", Buffer.from(lines.map((line) => `${line}\n`).join("")))
       }
       return pushed(entries, { push: reader.push, finish }, () => {
-        const now = out
+        const now = out.length > 1 ? [Buffer.concat(out)] : out
         out = []
         return now
       })

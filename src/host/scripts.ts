@@ -151,6 +151,12 @@ all_match() {
     openssl) return 1 ;;
   esac
 }
+# Two at a time: most hosts have the cores.
+halves_match() {
+  file_lines "$1" | awk "NR % 2" | all_match >/dev/null && say yes &
+  file_lines "$1" | awk "NR % 2 == 0" | all_match >/dev/null && say yes
+  wait
+}
 file_lines() { sed -n "/^[0-9a-f]\\{64\\}  /p" "$1"; }
 differs() {
   found=yes
@@ -227,6 +233,7 @@ check() (
   hashed=$(file_lines "$2" | wc -l)
   [ "$whole" = 1 ] && [ -z "$(tail -c 1 "$2")" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
   [ "$files" -gt 0 ] && [ "\${3-}" != paths ] || exit 0
+  if [ "$files" -gt 1 ] && command -v awk >/dev/null 2>&1 && [ "$(halves_match "$2")" = "yes\${nl}yes" ]; then exit 0; fi
   if out=$(file_lines "$2" | all_match); then exit 0; fi
   # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.
   names=$(printf "%s\\n" "$out" | sed -n "s/: FAILED[^:]*$//p")

@@ -2,6 +2,7 @@
  * Loads the user's config: a module in TypeScript or JavaScript, without a build step and without `node_modules` beside it.
  */
 import { readFile } from "node:fs/promises"
+import { createRequire } from "node:module"
 import { dirname, relative } from "node:path"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -118,6 +119,9 @@ const evaluated = (value: unknown): Effect.Effect<unknown, LoadFailure> =>
       ? Effect.fail(failure("exports a Promise: await it in the file (export default await …), or export an Effect"))
       : Effect.succeed(value)
 
+// With `import` Node would search its text for its exports, which takes as long as to run it.
+const nodeRequire: (name: "jiti") => typeof import("jiti") = createRequire(import.meta.url)
+
 /** The whole config as it was written, not decoded. Nothing is written anywhere, no cache either. */
 export const loadConfig = (file: string): Effect.Effect<unknown, LoadFailure> =>
   Effect.gen(function* () {
@@ -127,8 +131,8 @@ export const loadConfig = (file: string): Effect.Effect<unknown, LoadFailure> =>
         failure(codeOf(cause) === "ENOENT" ? "it does not exist: write it, or run deployer init" : textOf(cause))
     })
     const virtualModules = yield* ownModules(source)
-    const { createJiti } = yield* Effect.tryPromise({
-      try: () => import("jiti"),
+    const { createJiti } = yield* Effect.try({
+      try: () => nodeRequire("jiti"),
       catch: (cause) => failure(`jiti, which loads it, is not installed beside deployer: ${firstLine(textOf(cause))}`)
     })
     const module = yield* Effect.tryPromise({

@@ -181,7 +181,8 @@ const take = (wanted: Manifest, form: Form) => {
       for (const [path] of left) throw new TarBroken(`it does not hold ${JSON.stringify(path)}`)
     },
     taken: () => {
-      const now = out
+      // A tree of small files is one chunk for each of its members, not three for each of its files.
+      const now = out.length > 1 ? [Buffer.concat(out)] : out
       out = []
       return now
     }

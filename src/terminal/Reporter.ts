@@ -119,9 +119,19 @@ interface Transfer {
 
 const redrawMillis = 100
 const rateMillis = 5_000
+const sampleMillis = 100
 const plainLineMillis = 2_000
 const plainLineAtLeastMillis = 10_000
 const barWidth = 24
+
+/** Chunks may be small and many: a few samples tell the rate as well. */
+const sampled = (recent: Transfer["recent"], now: number, done: number): Transfer["recent"] => {
+  const last = recent.at(-1)
+  if (last !== undefined && recent.length > 1 && now - last[0] < sampleMillis) return recent
+  const samples = [...recent, [now, done] as const]
+  const fresh = samples.filter(([at]) => now - at <= rateMillis)
+  return fresh.length > 1 ? fresh : samples.slice(-2)
+}
 
 const percent = (done: number, total: number): number =>
   total <= 0 ? 100 : Math.min(100, Math.floor((done / total) * 100))
@@ -186,9 +196,7 @@ const draw = (sink: Sink) => {
   const progress = (label: string, done: number, total: number | undefined, now: number) => {
     const before = transfers.get(label)
     const drawn = before?.drawn ?? [now, done]
-    const samples = [...(before?.recent ?? []), [now, done] as const]
-    const fresh = samples.filter(([at]) => now - at <= rateMillis)
-    const recent = fresh.length > 1 ? fresh : samples.slice(-2)
+    const recent = sampled(before?.recent ?? [], now, done)
     const transfer = { began: before?.began ?? now, first: before?.first ?? done, recent, done, total, drawn }
     const waited = now - drawn[0]
     const due = sink.isTTY
