@@ -224,7 +224,7 @@ const waitingShell = (connection: Ssh.Connection): Effect.Effect<Waiting, Ssh.Di
     }
   })
 
-/** How many shells wait: so that one is there whenever a step ends after a single round trip. */
+/** How many shells wait, or are about to: so that one is there whenever a step ends after a single round trip. */
 const ahead = 2
 
 /**
@@ -234,26 +234,44 @@ const ahead = 2
 const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
-    const waiting: Array<Waiting> = []
-    let starting = 0
-    const prepare = Effect.suspend(() => {
-      if (waiting.length + starting >= ahead) return Effect.void
-      starting += 1
-      return waitingShell(connection).pipe(
-        Effect.tap((shell) => Effect.sync(() => waiting.push(shell))),
-        Effect.ignore,
-        Effect.ensuring(Effect.sync(() => (starting -= 1)))
-      )
+    const next: Array<Fiber.Fiber<Waiting | undefined>> = []
+    let isCrowded = false
+    const shell = Effect.matchEffect(waitingShell(connection), {
+      onFailure: () =>
+        Effect.sync(() => {
+          isCrowded = true
+          return undefined
+        }),
+      onSuccess: Effect.succeed
     })
-    yield* Effect.addFinalizer(() => Effect.forEach(waiting, ({ close }) => close, { discard: true }))
-    const take = Effect.acquireRelease(
-      Effect.sync(() => waiting.shift()),
-      (taken) => taken?.close ?? Effect.void
+    const prepare = Effect.gen(function* () {
+      while (!isCrowded && next.length < ahead) next.push(yield* Effect.forkIn(shell, scope))
+    })
+    const close = (shell: Waiting | undefined) => shell?.close ?? Effect.void
+    yield* Effect.addFinalizer(() =>
+      Effect.forEach(
+        next,
+        (fiber) =>
+          Effect.flatMap(Fiber.interrupt(fiber), Exit.match({ onFailure: () => Effect.void, onSuccess: close })),
+        { discard: true }
+      )
+    )
+    // One that is on its way is there sooner than one that is yet to be started.
+    const take = Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const first = next.shift()
+        if (first === undefined) return undefined
+        const shell = yield* restore(Effect.flatten(Fiber.await(first))).pipe(
+          Effect.onInterrupt(() => Effect.forkIn(Effect.flatMap(Effect.flatten(Fiber.await(first)), close), scope))
+        )
+        yield* Effect.addFinalizer(() => close(shell))
+        return shell
+      })
     )
     return (options) =>
       Effect.gen(function* () {
         const taken = options.pty === undefined ? yield* take : undefined
-        for (let n = 0; n < ahead; n++) yield* Effect.forkIn(prepare, scope)
+        yield* prepare
         if (taken === undefined || !(yield* taken.isReady)) return yield* connection.start(options)
         taken.hand(options)
         yield* taken.session.write(Buffer.from(`${options.command}\n${go}\n`))
