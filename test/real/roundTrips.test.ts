@@ -1,4 +1,4 @@
-/** How long a step keeps a command waiting: one round trip, because the shell for it waits on the host already. */
+/** How often a command waits for its host: counted, so that no change adds a round trip unseen. */
 import * as fs from "node:fs"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -8,6 +8,7 @@ import { SshSettings } from "../../src/host/SshSettings.ts"
 import { connect } from "../../src/host/SshTransport.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { link } from "../kit/link.ts"
+import { project, reach } from "../kit/project.ts"
 import { target } from "../kit/samples.ts"
 import { missingSshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 
@@ -39,6 +40,48 @@ describe("a step over SSH", { timeout: 60_000 }, () => {
       // The quickest of them: the machine may be busy.
       const steps = yield* Effect.replicateEffect(step, 8)
       assert.isBelow(Math.min(...steps), 1.8)
+    })
+  )
+})
+
+describe("a command over SSH, TCP's round trip and the handshake included,", { timeout: 120_000 }, () => {
+  const world = Effect.gen(function* () {
+    const host = yield* sshd()
+    const network = yield* link(host, { roundTrip: 200 })
+    fs.appendFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`)
+    const here = yield* project()
+    here.knowHost(host)
+    here.configure({
+      near: { ...reach(host), path: "app", name: here.name, builder: "plain" },
+      far: { ...reach(host, network), path: "app", name: here.name, builder: "plain" }
+    })
+    for (const version of ["1.0", "2.0", "3.0", "4.0"]) {
+      here.version(version)
+      yield* here.good("build", "target=near")
+    }
+    yield* here.good("deploy", "target=near", "release=1")
+    const counted = (...args: ReadonlyArray<string>) =>
+      Effect.gen(function* () {
+        network.take()
+        yield* here.good(...args, "target=far")
+        // What goes over the line at the very end is still on its way.
+        yield* Effect.sleep(500)
+        return network.take()
+      })
+    return { counted }
+  })
+
+  scoped(titled("takes 11 for a deployment, 8 where there is nothing to do, and 9 for a rollback", missingSshd), () =>
+    Effect.gen(function* () {
+      const { counted } = yield* world
+      // A busy machine takes longer to start a shell than a round trip takes, now and then: the best of three counts.
+      const deployments = yield* Effect.forEach(["2", "3", "4"], (id) => counted("deploy", `release=${id}`))
+      assert.isAtMost(Math.min(...deployments.map(({ roundTrips }) => roundTrips)), 11)
+      const same = yield* Effect.replicateEffect(counted("deploy", "release=4"), 3)
+      assert.isAtMost(Math.min(...same.map(({ roundTrips }) => roundTrips)), 8)
+      for (const { sent } of same) assert.isBelow(sent, 10_000)
+      const rollbacks = yield* Effect.replicateEffect(counted("rollback"), 3)
+      assert.isAtMost(Math.min(...rollbacks.map(({ roundTrips }) => roundTrips)), 9)
     })
   )
 })
