@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import type { ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
 import type { Binaries } from "../domain/Release.ts"
+import { type Blocks, blockBytes, blocks } from "../internal/blocks.ts"
 import { elfHead, readElf } from "../internal/elf.ts"
 import { entryList } from "../internal/entryList.ts"
 import { gzipMembers } from "../internal/gzipMember.ts"
@@ -62,9 +63,6 @@ export interface Packing<E, R> {
   /** What the programs in it were built for; a defect before the end of `content` too. */
   readonly binaries: Effect.Effect<Binaries>
 }
-
-/** Bytes of the tar that are compressed together, side by side with other such blocks. */
-const blockBytes = 1024 * 1024
 
 /** Checks that a file can be added beside the release `name`, before anything is built. */
 export const extraFile = (
@@ -198,49 +196,6 @@ const extraPieces = (
       )
     })
   ).pipe(Stream.mapError((error) => invalid(`${extra.file} could not be read: ${error.message}`)))
-
-/** Cuts what is written into blocks of one size, so that they do not depend on how the bytes came. */
-interface Blocks {
-  readonly write: (bytes: Uint8Array) => void
-  readonly close: () => void
-  /** The blocks that were completed since the last call. */
-  readonly taken: () => Chunk.Chunk<Uint8Array>
-  /** Lets a block that nobody reads any more be filled again. */
-  readonly giveBack: (block: Uint8Array) => void
-}
-
-const blocks = (): Blocks => {
-  let full: Array<Uint8Array> = []
-  const free: Array<Uint8Array> = []
-  let block: Uint8Array = new Uint8Array(blockBytes)
-  let filled = 0
-  return {
-    write: (bytes) => {
-      let at = 0
-      while (at < bytes.length) {
-        const piece = bytes.subarray(at, at + blockBytes - filled)
-        block.set(piece, filled)
-        at += piece.length
-        filled += piece.length
-        if (filled === blockBytes) {
-          full.push(block)
-          block = free.pop() ?? new Uint8Array(blockBytes)
-          filled = 0
-        }
-      }
-    },
-    close: () => {
-      if (filled > 0) full.push(block.subarray(0, filled))
-      filled = 0
-    },
-    taken: () => {
-      const completed = Chunk.unsafeFromArray(full)
-      full = []
-      return completed
-    },
-    giveBack: (block) => void free.push(block)
-  }
-}
 
 interface Rewriting {
   readonly visitor: TarVisitor

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Manifest } from "../domain/Manifest.ts"
 import { streamOf } from "../domain/Plan.ts"
+import { blocks } from "../internal/blocks.ts"
 import { gzipMembers } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
@@ -28,9 +29,6 @@ interface Packed<E> {
   readonly origin: { readonly ref: string; readonly hardLinks: boolean } | undefined
 }
 
-/** Bytes that are compressed together. */
-const blockBytes = 1024 * 1024
-
 /** Of gzip. */
 const level = 6
 
@@ -44,37 +42,26 @@ const tarFile = (path: string, content: Uint8Array): Uint8Array =>
     new Uint8Array(paddingOf(content.length))
   ])
 
+/** In blocks of one size, so that the same bytes give the same stream however they come. */
 const compressed = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
   Stream.unwrapScoped(
-    Effect.map(gzipMembers(level), (compress) => Stream.mapEffect(inBlocks(bytes), compress, { concurrency: cores }))
+    Effect.map(gzipMembers(level), (compress) => {
+      const out = blocks()
+      const cut = Stream.concat(
+        Stream.mapChunks(bytes, (chunk) => {
+          Chunk.forEach(chunk, out.write)
+          return out.taken()
+        }),
+        Stream.suspend(() => {
+          out.close()
+          return Stream.fromChunk(out.taken())
+        })
+      )
+      return Stream.mapEffect(cut, (block) => Effect.tap(compress(block), () => out.giveBack(block)), {
+        concurrency: cores
+      })
+    })
   )
-
-/** Cuts bytes into blocks of one size, so that the same bytes give the same stream however they come. */
-const inBlocks = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> => {
-  let pieces: Array<Uint8Array> = []
-  let filled = 0
-  const cut = (chunk: Uint8Array): ReadonlyArray<Uint8Array> => {
-    const full: Array<Uint8Array> = []
-    for (let at = 0; at < chunk.length; ) {
-      const piece = chunk.subarray(at, at + blockBytes - filled)
-      pieces.push(piece)
-      at += piece.length
-      filled += piece.length
-      if (filled === blockBytes) full.push(rest())
-    }
-    return full
-  }
-  const rest = () => {
-    const block = Buffer.concat(pieces)
-    pieces = []
-    filled = 0
-    return block
-  }
-  return Stream.concat(
-    Stream.mapConcat(bytes, cut),
-    Stream.suspend(() => (filled === 0 ? Stream.empty : Stream.make(rest())))
-  )
-}
 
 /** Leaves out the first bytes. */
 const after = <E>(bytes: Stream.Stream<Uint8Array, E>, count: number): Stream.Stream<Uint8Array, E> => {
