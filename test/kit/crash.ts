@@ -441,7 +441,8 @@ interface Following {
 
 /** Copies what is to be on the host before a command. */
 export const lay = ({ base }: Slot, from: string | undefined): void => {
-  fs.rmSync(base, { recursive: true, force: true })
+  // What a killed client began may still be about to end.
+  fs.rmSync(base, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   if (from !== undefined) fs.cpSync(from, base, { recursive: true, verbatimSymlinks: true })
 }
 
