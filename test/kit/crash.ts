@@ -327,8 +327,8 @@ const isRecorded = (folder: string): boolean => fs.existsSync(path.join(folder, 
 
 /** The tree of a release on a host, without the date of its deployment. */
 export const releaseTree = (folder: string): Record<string, string> => {
-  const { [recordFile]: _, ...tree } = treeIn(folder)
-  return tree
+  // One that is being written is renamed, or swept by whoever takes the lock next.
+  return Object.fromEntries(Object.entries(treeIn(folder)).filter(([name]) => !name.startsWith(recordFile)))
 }
 
 const currentOf = (base: string): string | undefined => {
@@ -408,7 +408,12 @@ export const leftovers = (base: string): ReadonlyArray<string> => {
   const folders = fs
     .readdirSync(releases)
     .filter((name) => name !== "current" && !(name.startsWith("deployer_") && isRecorded(path.join(releases, name))))
-  return [...(isFree ? [] : ["the lock is taken"]), ...config, ...folders]
+  const records = fs
+    .readdirSync(releases)
+    .filter((name) => name.startsWith("deployer_"))
+    .flatMap((name) => fs.readdirSync(path.join(releases, name)))
+    .filter((name) => name.startsWith(`${recordFile}.`))
+  return [...(isFree ? [] : ["the lock is taken"]), ...config, ...folders, ...records]
 }
 
 // A case

@@ -57,8 +57,16 @@ const isSampled = (title: string): boolean => {
   return (hash >>> 8) % sample === 0
 }
 
-/** Whether something is still to be tried, and is then. */
-const isNew = (tried: Set<string>, title: string): boolean => tried.size < tried.add(title).size
+/** What is still to be tried of a test's cases, and what to do once all went well: a second try tries the same ones. */
+const untried = (tried: Set<string>) => {
+  const mine = new Set<string>()
+  return {
+    isNew: (title: string): boolean => !tried.has(title) && mine.size < mine.add(title).size,
+    done: () => {
+      for (const title of mine) tried.add(title)
+    }
+  }
+}
 
 /** A command and what it meets. */
 interface Scenario {
@@ -363,15 +371,17 @@ export const everyCrash = ({ make, missing, name }: Userland): void => {
         it.effect(`all whole at every place of ${scenario.title}`, () =>
           Effect.gen(function* () {
             const { here, inProcess, refs, tried } = yield* World
+            const { done, isNew } = untried(tried)
             const command = scenario.command({ here, refs })
             const cases = (yield* pointsOf(scenario)).flatMap(casesAt).filter(({ deed, point }) => {
               const { name, nth, program, when } = point
               // What a script starts does the same for every command.
               const place = program === undefined ? command : `${program.name} ${program.nth}`
-              return isNew(tried, `${name} ${nth} ${when} ${place} ${deed}`)
+              return isNew(`${name} ${nth} ${when} ${place} ${deed}`)
             })
             const found = yield* crashing(scenario, cases, inProcess)
             assert.deepStrictEqual(found, [], `${cases.length} cases`)
+            done()
           })
         )
       }
@@ -382,6 +392,7 @@ export const everyCrash = ({ make, missing, name }: Userland): void => {
         it.effect(`all whole when the real binary is killed at each step of ${scenario.title}`, () =>
           Effect.gen(function* () {
             const { binary, here, inProcess, refs, tried } = yield* World
+            const { done, isNew } = untried(tried)
             const points = yield* pointsOf(scenario)
             const whole = points.filter(({ program }) => program === undefined)
             // In the middle: where something is done by halves or renamed, if there is such a place.
@@ -394,13 +405,14 @@ export const everyCrash = ({ make, missing, name }: Userland): void => {
               .map((point) => ({ point, deed: "kill" }) as const)
               .filter(({ point: { name, nth, program, when } }) => {
                 const within = program === undefined ? when : "within"
-                return isNew(tried, `${name} ${nth} ${within} ${scenario.command({ here, refs })}`)
+                return isNew(`${name} ${nth} ${within} ${scenario.command({ here, refs })}`)
               })
             const found = yield* crashing(scenario, cases, binary, ({ point }) =>
               isSampled(`${scenario.title} ${titleOf(point)}`) ? binary : inProcess
             )
             assert.deepStrictEqual(found, [], `${cases.length} cases`)
             assert.deepStrictEqual(here.leftovers(), [])
+            done()
           })
         )
       }
