@@ -20,6 +20,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/deploy.test.ts",
     "takes that from there and sends the rest, as its plan says"
   ],
+  ["A file changed a little", "test/commands/deploy.test.ts", "sends of a file that changed what is new in it"],
   [
     "A file that a new release would be completed from",
     "test/commands/deploy.test.ts",

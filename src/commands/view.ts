@@ -56,10 +56,12 @@ export const buildReport =
     (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
+  // Of some only what is new in them, which shows on the way.
+  const most = stream.startsWith("patched") ? "at most " : ""
   const rest = from === 0 ? "" : `, going on after ${bytes(from)}`
   return stream === "whole"
     ? `upload ${bytes(size)}${rest}`
-    : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${bytes(size)})${rest}, take ${taken} from what is there`
+    : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${most}${bytes(size)})${rest}, take ${taken} from what is there`
 }
 
 /** One step in words, a line for each thing that it does. */
