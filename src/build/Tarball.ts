@@ -84,8 +84,16 @@ export const extraFile = (
     return { path: base, file }
   })
 
-/** What stands beside the release's folder on a host. */
-const reservedNames: ReadonlyArray<string> = [".deployer_release.json", ".deployer_manifest"]
+/** What stands beside the release's folder on a host, for a while or for good. */
+const reservedNames: ReadonlyArray<string> = [
+  "release.json",
+  "manifest",
+  "edits",
+  "moves",
+  "patches",
+  "pieces",
+  "end"
+].map((name) => `.deployer_${name}`)
 
 /**
  * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root; times and

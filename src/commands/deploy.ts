@@ -285,10 +285,10 @@ const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
   )
 
 /** What the patched files are made from, by their paths; nothing where the store does not hold it any more. */
-const basesOf = Effect.fnUntraced(function* ({ origin: { ref, release }, patches }: Differences) {
-  if (release === undefined || patches.size === 0) return new Map<string, Base>()
+const basesOf = Effect.fnUntraced(function* ({ origin: { ref, stored }, patches }: Differences) {
+  if (stored === undefined || patches.size === 0) return new Map<string, Base>()
   const store = yield* ReleaseStore
-  const found = yield* signatures(store.entries(release, new Set(patches.values()))).pipe(
+  const found = yield* signatures(store.entries(stored.release, new Set(patches.values()))).pipe(
     Effect.catchTags({
       TarballMissing: () => Effect.succeed(new Map<string, Signature>()),
       ReleaseStoreError: () => Effect.succeed(new Map<string, Signature>())

@@ -22,7 +22,9 @@ export const findOrigins = Effect.fnUntraced(function* (session: HostSession, st
     if (origins.length === mostOrigins) break
     const known = yield* store.find(ref).pipe(
       Effect.flatMap((stored) =>
-        Effect.map(store.manifest(stored), (manifest) => originOf(ref, manifestLines(manifest), stored))
+        Effect.map(store.manifest(stored), (manifest) =>
+          originOf(ref, manifestLines(manifest), { release: stored, manifest })
+        )
       ),
       Effect.catchTags({
         ReleaseNotFound: () => Effect.succeed(undefined),

@@ -19,7 +19,7 @@ export interface Origin {
   /** Its manifest as it stands on the host. */
   readonly lines: ReadonlyArray<string>
   /** The same one in the store; absent: what is in its files is not known here. */
-  readonly release?: Release
+  readonly stored?: { readonly release: Release; readonly manifest: Manifest }
 }
 
 /** A file that is taken from another place on the host. */
@@ -117,15 +117,16 @@ export const differences = (manifest: Manifest, origins: ReadonlyArray<Origin>):
 }
 
 /** A file is what was in its place, or has its name where only one has: a version in a path changes with each release. */
-const patchesFor = (
-  manifest: Manifest,
-  sent: ReadonlySet<string>,
-  { files, release }: Origin
-): ReadonlyMap<string, string> => {
-  if (release === undefined) return new Map()
-  const places = new Set(files.map(({ path }) => path))
+const patchesFor = (manifest: Manifest, sent: ReadonlySet<string>, { stored }: Origin): ReadonlyMap<string, string> => {
+  if (stored === undefined) return new Map()
+  const places = new Map<string, number>()
   const names = new Map<string, string | undefined>()
-  for (const { path } of files) names.set(nameOf(path), names.has(nameOf(path)) ? undefined : path)
+  for (const entry of stored.manifest) {
+    if (entry._tag !== "File" || entry.size < smallestPatch) continue
+    const name = nameOf(entry.path)
+    places.set(entry.path, entry.size)
+    names.set(name, names.has(name) ? undefined : entry.path)
+  }
   const linked = new Set(manifest.flatMap((entry) => (entry._tag === "Hardlink" ? [entry.to] : [])))
   const found = manifest.flatMap((entry) => {
     // A second name is made while the release is unpacked, when a patched file is not there yet.
@@ -134,12 +135,18 @@ const patchesFor = (
     const before = places.has(entry.path) ? entry.path : names.get(nameOf(entry.path))
     return before === undefined ? [] : [{ ...entry, before }]
   })
-  return new Map(
-    found
-      .toSorted((a, b) => b.size - a.size)
-      .slice(0, mostPatches)
-      .map(({ before, path }) => [path, before])
-  )
+  const patches = new Map<string, string>()
+  let blocks = 0
+  for (const { before, path } of found.toSorted((a, b) => b.size - a.size).slice(0, mostPatches)) {
+    blocks += blocksOf(places.get(before) ?? 0)
+    if (blocks > mostBlocks) break
+    patches.set(path, before)
+  }
+  return patches
 }
+
+/** Blocks that are remembered of all that files were, with some 20 bytes for each. */
+const mostBlocks = 2 ** 20
+const blocksOf = (size: number): number => Math.min(size / 512, 2 ** 18)
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)

@@ -204,6 +204,7 @@ const waitingShell = (connection: Ssh.Connection): Effect.Effect<Waiting, Ssh.Di
     const session = yield* connection
       .start({
         command: commandLine(waitingScript, []),
+        retries: 0,
         get patience() {
           return owner?.patience
         },
@@ -259,13 +260,16 @@ const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, never, 
     // One that is on its way is there sooner than one that is yet to be started.
     const take = Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const first = next.shift()
-        if (first === undefined) return undefined
-        const shell = yield* restore(Effect.flatten(Fiber.await(first))).pipe(
-          Effect.onInterrupt(() => Effect.forkIn(Effect.flatMap(Effect.flatten(Fiber.await(first)), close), scope))
-        )
-        yield* Effect.addFinalizer(() => close(shell))
-        return shell
+        for (let first = next.shift(); first !== undefined; first = next.shift()) {
+          const started = Effect.flatten(Fiber.await(first))
+          const shell = yield* restore(started).pipe(
+            Effect.onInterrupt(() => Effect.forkIn(Effect.flatMap(started, close), scope))
+          )
+          if (shell === undefined) continue
+          yield* Effect.addFinalizer(() => close(shell))
+          return shell
+        }
+        return undefined
       })
     )
     return (options) =>

@@ -3,7 +3,6 @@
  */
 import type { ListedFile, Move, Origin } from "../domain/Differences.ts"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
-import type { Release } from "../domain/Release.ts"
 
 /** Ends it, with the number of lines before it. */
 const last = (lines: number): string => `end ${lines}`
@@ -93,11 +92,11 @@ export const editsBetween = (old: ReadonlyArray<string>, wanted: ReadonlyArray<s
 export const originOf = (
   ref: string,
   lines: ReadonlyArray<string> | undefined,
-  release?: Release
+  stored?: Origin["stored"]
 ): Origin | undefined => {
   const files = lines === undefined ? undefined : listedFiles(lines)
   if (lines === undefined || files === undefined) return undefined
-  return { ref, files, lines, ...(release === undefined ? {} : { release }) }
+  return { ref, files, lines, ...(stored === undefined ? {} : { stored }) }
 }
 
 /** What `assemble` of scripts.ts goes through; `tree` is where the release is being made. */

@@ -20,8 +20,11 @@ const small = 1024 * 1024
 /** What has to be saved for each program that the host starts, in bytes. */
 const worth = 2048
 
-/** Programs that the host starts for small files at most. */
+/** Once the host is to start so many programs, what follows travels whole: each takes about a millisecond. */
 const mostPrograms = 3000
+
+/** Those for the mode and the time of each file. */
+const ownPrograms = 2
 
 /** Bytes that follow each other in both, below which they are not worth a program. */
 const shortest = (size: number): number => Math.max(worth, size / 1000)
@@ -83,30 +86,42 @@ export const patching =
       let pieces = 0
       let programs = 0
       const write = (...bytes: ReadonlyArray<Uint8Array>) => out.push(...bytes)
-      const writeFile = (path: string, content: Uint8Array) =>
+      const writeFile = (path: string, content: Uint8Array, mtime: number) =>
         write(
-          tarHeader({ path, type: "File", mode: 0o644, mtime: 0, size: content.length, to: "" }),
+          tarHeader({ path, type: "File", mode: 0o644, mtime, size: content.length, to: "" }),
           // It was lent only.
           Uint8Array.from(content),
           new Uint8Array(paddingOf(content.length))
         )
       const patch = (entry: TarEntry, path: string, { from, signature }: Base): DeltaStep<void> => {
         const begin = [`base ${from}`, `block ${signature.block}`, `to ./${path}`]
-        const end = entry.mode === 0o644 ? [] : [`mode ${entry.mode.toString(8)}`]
+        const add = (bytes: Uint8Array) => {
+          lines.push(`add ${++pieces}`)
+          writeFile(pieceOf(pieces), bytes, entry.mtime)
+        }
+        /** A piece has the file's time, and gives it to the file. */
+        const end = () => {
+          writeFile(pieceOf(++pieces), new Uint8Array(0), entry.mtime)
+          lines.push(`mode ${entry.mode.toString(8)}`, `time ${pieces}`)
+          programs += ownPrograms
+        }
         if (entry.size > small) {
           lines.push(...begin)
           const delta = comparing(signature, shortest(entry.size), {
-            keep: (block, count) => lines.push(keepLine(block, count)),
+            keep: (block, count) => {
+              programs += 1
+              lines.push(keepLine(block, count))
+            },
             add: (bytes) => {
-              lines.push(`add ${++pieces}`)
-              writeFile(pieceOf(pieces), bytes)
+              programs += 1
+              add(bytes)
             }
           })
           return {
             push: delta.push,
             finish: () => {
               delta.finish()
-              lines.push(...end)
+              end()
             }
           }
         }
@@ -127,17 +142,17 @@ export const patching =
           },
           finish: () => {
             delta.finish()
-            if (entry.size - added < worth * parts.length || programs + parts.length > mostPrograms) {
+            if (entry.size - added < worth * (parts.length + ownPrograms)) {
               write(tarHeader({ ...entry, path }), ...content, new Uint8Array(paddingOf(entry.size)))
               return
             }
             programs += parts.length
             lines.push(...begin)
             for (const part of parts) {
-              lines.push(typeof part === "string" ? part : `add ${++pieces}`)
-              if (typeof part !== "string") writeFile(pieceOf(pieces), part)
+              if (typeof part === "string") lines.push(part)
+              else add(part)
             }
-            lines.push(...end)
+            end()
           }
         }
       }
@@ -146,7 +161,7 @@ export const patching =
       const reader = tarReader({
         entry: (entry) => {
           const path = pathOf(entry)
-          const base = entry.type === "File" ? bases.get(path) : undefined
+          const base = entry.type === "File" && programs < mostPrograms ? bases.get(path) : undefined
           open = base === undefined ? undefined : patch(entry, path, base)
           padding = paddingOf(entry.size)
           if (open === undefined) write(tarHeader({ ...entry, path: path.replace(/\/$/, "") }))
@@ -161,7 +176,7 @@ export const patching =
         }
       })
       const finish = () => {
-        if (lines.length > 0) writeFile(".deployer_patches", Buffer.from(lines.map((line) => `${line}\n`).join("")))
+        if (lines.length > 0) writeFile(".deployer_patches", Buffer.from(lines.map((line) => `${line}\n`).join("")), 0)
       }
       return pushed(entries, { push: reader.push, finish }, () => {
         const now = out.length > 1 ? [Buffer.concat(out)] : out

@@ -119,7 +119,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     Effect.suspend(() => {
       const about = [String(fence), journalLines(entries), unlocks ? "unlocks" : ""]
       return ask({ ...exec, args: [...about, ...(exec.args ?? [])] }, decode)
-    }).pipe(Effect.tap(() => Effect.sync(() => (isGivenBack ||= unlocks))))
+    }).pipe(
+      // What a step answers instead of its deed is a value too.
+      Effect.tap((value) => Effect.sync(() => (isGivenBack ||= unlocks && value === undefined)))
+    )
 
   const details = (lock: LockDetails) =>
     Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))

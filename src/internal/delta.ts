@@ -15,6 +15,8 @@ export interface Signature {
   readonly second: Int32Array
   /** By `first`: the number of the first block with that hash, from 1 on; 0: none. */
   readonly table: Int32Array
+  /** A bit for the beginning of each `first`: most of what is nowhere in the file is told by it. */
+  readonly filter: Uint8Array
 }
 
 /** Told, in order, what the new file is made of. Bytes are only lent until the call returns. */
@@ -39,8 +41,8 @@ const blockFor = (size: number): number => {
   return block
 }
 
-// Polynomials modulo 2^32, of which the next window's follows from the last one's. A byte counts from 1, so that zeros do.
-const bases = [0x01000193, 0x5bd1e995] as const
+// A polynomial modulo 2^32: the next window's follows from the last one's. A byte counts from 1, so that zeros do.
+const base = 0x5bd1e995
 
 const power = (base: number, exponent: number): number => {
   let result = 1
@@ -48,12 +50,23 @@ const power = (base: number, exponent: number): number => {
   return result
 }
 
-const hashOf = (base: number, bytes: Uint8Array, from: number, to: number, before = 0): number => {
+const firstOf = (bytes: Uint8Array, from: number, to: number, before = 0): number => {
   let hash = before
-  // The bounds hold.
   for (let at = from; at < to; at++) hash = (Math.imul(hash, base) + (bytes[at] ?? 0) + 1) | 0
   return hash
 }
+
+/** Another kind of hash: what fools the one does not fool the other. */
+const secondOf = (bytes: Uint8Array, from: number, to: number, before = 0): number => {
+  let hash = before
+  for (let at = from; at < to; at++) {
+    hash = Math.imul(hash ^ ((bytes[at] ?? 0) + 1), 0x9e3779b1)
+    hash ^= hash >>> 15
+  }
+  return hash | 0
+}
+
+const bitOf = (hash: number, filter: Uint8Array): number => (hash >>> 3) & (8 * filter.length - 1)
 
 const slotOf = (hash: number, mask: number): number => (Math.imul(hash, 0x9e3779b1) >>> 7) & mask
 
@@ -78,17 +91,18 @@ export const signing = (size: number): DeltaStep<Signature> => {
       for (let at = 0; at < bytes.length; ) {
         const end = Math.min(bytes.length, at + block - filled)
         filled += end - at
-        one = hashOf(bases[0], bytes, at, end, one)
-        two = hashOf(bases[1], bytes, at, end, two)
+        one = firstOf(bytes, at, end, one)
+        two = secondOf(bytes, at, end, two)
         at = end
         if (filled === block) close()
       }
     },
     finish: () => {
       if (filled > 0) close()
-      let slots = 1024
+      let slots = 64
       while (slots < 2 * count) slots *= 2
       const table = new Int32Array(slots)
+      const filter = new Uint8Array(slots)
       const whole = Math.floor(size / block)
       for (let n = 0; n < whole; n++) {
         let slot = slotOf(first[n] ?? 0, slots - 1)
@@ -99,8 +113,10 @@ export const signing = (size: number): DeltaStep<Signature> => {
           slot = (slot + 1) & (slots - 1)
         }
         if (table[slot] === 0) table[slot] = n + 1
+        const bit = bitOf(first[n] ?? 0, filter)
+        filter[bit >> 3] = (filter[bit >> 3] ?? 0) | (1 << (bit & 7))
       }
-      return { block, size, first, second, table }
+      return { block, size, first, second, table, filter }
     }
   }
 }
@@ -110,11 +126,10 @@ const longest = 1024 * 1024
 
 /** Compares a file with a signature. Blocks are kept only where so many bytes of them follow each other. */
 export const comparing = (signature: Signature, shortest: number, visitor: DeltaVisitor): DeltaStep<void> => {
-  const { block, first, second, size, table } = signature
+  const { block, filter, first, second, size, table } = signature
   const whole = Math.floor(size / block)
   const mask = table.length - 1
-  const [baseOne, baseTwo] = bases
-  const gone = power(baseOne, block)
+  const gone = power(base, block)
   /** What is neither added nor kept yet; `at` is where the window begins in it. */
   let data: Uint8Array = new Uint8Array(0)
   let at = 0
@@ -125,9 +140,10 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
   let run: { readonly from: number; count: number; readonly begin: number; sure: boolean } | undefined
 
   /** The second hash is only taken where the first one fits. */
-  const isBlock = (index: number): boolean =>
-    first[index] === one && second[index] === hashOf(baseTwo, data, at, at + block)
+  const isBlock = (index: number): boolean => first[index] === one && second[index] === secondOf(data, at, at + block)
   const find = (): number => {
+    const bit = bitOf(one, filter)
+    if (((filter[bit >> 3] ?? 0) & (1 << (bit & 7))) === 0) return -1
     for (let slot = slotOf(one, mask); table[slot] !== 0; slot = (slot + 1) & mask) {
       const index = (table[slot] ?? 0) - 1
       if (isBlock(index)) return index
@@ -158,12 +174,16 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
   const scan = () => {
     while (at + block <= data.length) {
       if (!isHashed) {
-        one = hashOf(baseOne, data, at, at + block)
+        one = firstOf(data, at, at + block)
         isHashed = true
       }
       const next = run === undefined ? -1 : run.from + run.count
       const found = next >= 0 && next < whole && isBlock(next) ? next : find()
       if (run !== undefined && found !== next) close()
+      if (run === undefined && at >= longest) {
+        add(at)
+        drop(at)
+      }
       if (found >= 0) {
         if (run === undefined) run = { from: found, count: 1, begin: at, sure: false }
         else run.count += 1
@@ -174,12 +194,8 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
       }
       // The window moves on by a byte as soon as there is one.
       if (at + block === data.length) return
-      one = (Math.imul(one, baseOne) + (data[at + block] ?? 0) + 1 - Math.imul((data[at] ?? 0) + 1, gone)) | 0
+      one = (Math.imul(one, base) + (data[at + block] ?? 0) + 1 - Math.imul((data[at] ?? 0) + 1, gone)) | 0
       at += 1
-      if (at >= longest) {
-        add(at)
-        drop(at)
-      }
     }
   }
   return {
@@ -197,8 +213,7 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
         run.from + run.count === whole &&
         left === size - last &&
         (left === 0 ||
-          (hashOf(baseOne, data, at, data.length) === first[whole] &&
-            hashOf(baseTwo, data, at, data.length) === second[whole]))
+          (firstOf(data, at, data.length) === first[whole] && secondOf(data, at, data.length) === second[whole]))
       if (isEnd && run !== undefined) {
         if (!run.sure && run.count * block + left >= shortest) {
           add(run.begin)

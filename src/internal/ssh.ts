@@ -99,6 +99,8 @@ export interface SessionOptions {
    * long as it lives. Asked for once the exit status has come.
    */
   readonly patience?: number | undefined
+  /** How often a host that has no session to give is asked again; absent: for more than a second. */
+  readonly retries?: number
   /** Called with each chunk as it comes. */
   readonly onData: (chunk: Uint8Array, from: "stdout" | "stderr") => void
 }
@@ -382,7 +384,11 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
         resume(Effect.fail(new Disconnected({ reason: "lost", detail: detailOf(error) })))
       }
     }).pipe(
-      Effect.retry({ while: (failure) => failure._tag === "Busy", times: 6, schedule: Schedule.exponential(20) }),
+      Effect.retry({
+        while: (failure) => failure._tag === "Busy",
+        times: options.retries ?? 6,
+        schedule: Schedule.exponential(20)
+      }),
       Effect.catchTag("Busy", ({ failure }) => failure),
       Effect.raceFirst(gone)
     )

@@ -70,7 +70,8 @@ describe("differences", () => {
       file("x/again", "7", { size }),
       file("small", "8"),
       file("same place", "9", { size }),
-      file("named twice", "a", { size })
+      file("named twice", "a", { size }),
+      { _tag: "Hardlink", path: "was a second name", to: "named twice" } as const
     ]
     const wanted: Manifest = [
       ...old,
@@ -80,11 +81,12 @@ describe("differences", () => {
       file("same place", "e", { size: 3 * size }),
       file("named twice", "f", { size }),
       { _tag: "Hardlink", path: "second name", to: "named twice" },
+      file("was a second name", "12", { size }),
       file("new", "0", { size })
     ]
     const from = origin("A", files)
     assert.deepStrictEqual(
-      [...(differences(wanted, [{ ...from, release: samples.release() }])?.patches ?? [])],
+      [...(differences(wanted, [{ ...from, stored: { release: samples.release(), manifest: files } }])?.patches ?? [])],
       [
         ["same place", "same place"],
         ["lib-1.1/code", "lib-1.0/code"]
@@ -94,10 +96,10 @@ describe("differences", () => {
   })
 
   it("takes a single large file for one that changed a little", () => {
-    const release = samples.release()
+    const manifest = [file("program", "1", { size: 1e8 })]
     const found = differences(
       [file("program", "2", { size: 1e8 })],
-      [{ ...origin("A", [file("program", "1", { size: 1e8 })]), release }]
+      [{ ...origin("A", manifest), stored: { release: samples.release(), manifest } }]
     )
     assert.deepInclude(found, { files: 1, bytes: 1e8, kept: 0, patches: new Map([["program", "program"]]) })
   })

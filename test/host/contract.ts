@@ -29,7 +29,7 @@ import { Reporter } from "../../src/terminal/Reporter.ts"
 import { noiseText } from "../kit/noise.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import * as samples from "../kit/samples.ts"
-import { dir, file, hardlink, type Tree, tarOf, treeOf } from "../kit/tree.ts"
+import { dir, file, hardlink, mtime, type Tree, tarOf, treeOf } from "../kit/tree.ts"
 
 /** The host's files, by absolute path. */
 export interface HostFiles {
@@ -41,6 +41,8 @@ export interface HostFiles {
   readonly read: (path: string) => string | undefined
   readonly readLink: (path: string) => string | undefined
   readonly names: (directory: string) => ReadonlyArray<string>
+  /** When it was changed, in seconds; absent where nobody writes that down. */
+  readonly time?: (path: string) => number
   /** As `treeIn` of test/kit/tree.ts. */
   readonly tree: (directory: string) => Record<string, string>
 }
@@ -692,7 +694,10 @@ export const contract = (
             file("my_app/other", noiseText(20_000, 5))
           ])
           const known = yield* session.origin(old.ref)
-          const origin = { ...(known ?? assert.fail("there is no manifest")), release: samples.release() }
+          const origin = {
+            ...(known ?? assert.fail("there is no manifest")),
+            stored: { release: samples.release(), manifest: old.manifest }
+          }
           const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
           assert.deepStrictEqual(
             [...less.patches],
@@ -731,6 +736,9 @@ export const contract = (
           yield* session.record(next.record)
           assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
           assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
+          for (const path of ["my_app/program", "my_app/lib-1.1/code"]) {
+            assert.oneOf(files.time?.(`${releases}/deployer_${next.ref}/${path}`), [undefined, mtime])
+          }
           // Its parts are proved like everything else.
           yield* session.remove([next.ref])
           files.write(`${releases}/deployer_${old.ref}/my_app/program`, "evil")

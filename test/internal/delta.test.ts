@@ -89,6 +89,31 @@ describe("delta", () => {
     assert.isAtMost(added, 2000)
   })
 
+  it("goes through long stretches of what is too short to be kept, without holding them", () => {
+    const old = Buffer.concat([Buffer.alloc(4096), noise(2_000_000, 1)])
+    const wanted = Buffer.alloc(32_000_000)
+    let most = 0
+    const began = performance.now()
+    const delta = comparing(signatureOf(old, 100_000), 32_000, {
+      keep: () => assert.fail("there is nothing to keep"),
+      add: (bytes) => {
+        most = Math.max(most, bytes.length)
+      }
+    })
+    for (let at = 0; at < wanted.length; at += 16_384) delta.push(wanted.subarray(at, at + 16_384))
+    delta.finish()
+    assert.isAtMost(most, 1024 * 1024)
+    // All of it held took a quarter of a minute.
+    assert.isBelow(performance.now() - began, 8000)
+  })
+
+  it("is not fooled by strings that fool a polynomial", () => {
+    const turns = Array.from({ length: 512 }, (_, at) => at.toString(2).replaceAll("0", "").length % 2)
+    const old = Buffer.concat(Array.from({ length: 10 }, () => Buffer.from(turns.map((turn) => 97 + turn))))
+    const wanted = Buffer.concat(Array.from({ length: 10 }, () => Buffer.from(turns.map((turn) => 98 - turn))))
+    assert.isTrue(deltaOf(old, wanted).made.equals(wanted))
+  })
+
   it("adds all of what has nothing in common, in pieces of a megabyte", () => {
     const wanted = noise(2_500_000, 3)
     const { made, ops } = deltaOf(old, wanted, { most: 100_000 })

@@ -28,5 +28,6 @@ export const diskFiles: HostFiles = {
   read: (path) => (existsSync(path) ? readFileSync(path, "utf8") : undefined),
   readLink: (path) => (lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined),
   names: (path) => readdirSync(path).sort(),
+  time: (path) => lstatSync(path).mtimeMs / 1000,
   tree: treeIn
 }

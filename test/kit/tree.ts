@@ -17,7 +17,8 @@ export interface TreeEntry {
 export type Tree = ReadonlyArray<TreeEntry>
 
 /** What all of them carry, in Unix seconds. */
-const mtime = 1_600_000_000
+/** Of everything in a tar, in seconds. */
+export const mtime = 1_600_000_000
 
 const none = { mode: 0o755, content: "", to: "" }
 

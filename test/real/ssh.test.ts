@@ -278,6 +278,23 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    for (const most of [1, 2, 3]) {
+      it.scoped(`begin where the host gives ${most} ${most === 1 ? "session" : "sessions"} at a time`, () =>
+        Effect.gen(function* () {
+          const host = yield* sshd({ config: [`MaxSessions ${most}`] })
+          const transport = yield* connectTo(host)
+          // As a lock does it, where there is room for one.
+          if (most > 1) yield* Effect.forkScoped(transport.exec(sh("sleep 60")))
+          for (let n = 0; n < 4; n++) {
+            yield* Effect.sleep("100 millis")
+            const begun = performance.now()
+            assert.strictEqual((yield* transport.exec(sh("echo said"))).stdout, "said\n")
+            assert.isBelow(performance.now() - begun, 1200)
+          }
+        })
+      )
+    }
+
     it.scoped("have a bounded time", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host, { timeouts: { command: "300 millis", transfer: "300 millis" } })
