@@ -16,6 +16,7 @@ export interface Blocks {
   readonly giveBack: (block: Uint8Array) => void
 }
 
+/** Begins to cut; blocks that were given back are filled again. */
 export const blocks = (): Blocks => {
   let full: Array<Uint8Array> = []
   const free: Array<Uint8Array> = []
