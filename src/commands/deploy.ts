@@ -5,6 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type { Differences } from "../domain/Differences.ts"
 import { type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
 import { failureOf } from "../domain/Journal.ts"
@@ -25,7 +26,7 @@ import { Operator } from "../host/Operator.ts"
 import { type Base, patching, signatures } from "../host/patches.ts"
 import { type HostSession, RemoteHost, type Shipment } from "../host/RemoteHost.ts"
 import type { Signature } from "../internal/delta.ts"
-import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
+import { ReleaseNotFound, ReleaseStore, type StoreFailure, type TarballMissing } from "../store/ReleaseStore.ts"
 import { entriesSize } from "../store/Selection.ts"
 import { bytes, dateTime } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
@@ -329,33 +330,53 @@ const stage = Effect.fn("stage")(function* (
     yield* Reporter.note(`Going on with the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
   }
   const less = differencesOf(state, { manifest, origins })
-  if (less === undefined) yield* whole(step.from)
-  else {
-    const bases = yield* basesOf(less)
-    // What they would have been made from is not in the store any more: so they travel as they are, in another stream.
-    const differences = bases.size === less.patches.size ? less : { ...less, patches: new Map<string, string>() }
-    const total = entriesSize(manifest, less.sent)
-    const content = store
-      .entries(release, less.sent)
-      .pipe(Reporter.transfer(`uploading what changed in ${releaseLabel(release)} to ${key}`, { start: 0, total }))
-    yield* send(differences === less ? step.from : 0, {
-      _tag: "Differences",
-      differences,
-      hardLinks: session.target.hardLinks,
-      content: differences.patches.size === 0 ? content : patching(bases)(content)
-    }).pipe(
-      Effect.catchTag("ReleaseCorrupt", ({ what }) =>
-        Effect.zipRight(
-          Reporter.warn(
-            `Not all files of the releases on ${session.address} are as they were deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
-          ),
-          whole(0)
+  const rest =
+    less === undefined
+      ? yield* Effect.as(whole(step.from), "")
+      : yield* Effect.catchTag(
+          sendDifferences(session, { release, manifest }, less, step, send),
+          "ReleaseCorrupt",
+          ({ what }) =>
+            Effect.zipRight(
+              Reporter.warn(
+                `Not all files of the releases on ${session.address} are as they were deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
+              ),
+              Effect.as(whole(0), "")
+            )
         )
-      )
-    )
-  }
-  const kept = less === undefined ? "" : `, ${step.taken} files from releases that are there`
-  yield* Reporter.note(`Unpacked and verified ${manifest.length} entries${kept}`)
+  yield* Reporter.note(`Unpacked and verified ${manifest.length} entries${rest}`)
+})
+
+/** Sends what completes the files that are there, and yields what is to be said of that. */
+const sendDifferences = Effect.fnUntraced(function* <E, R>(
+  session: HostSession,
+  { manifest, release }: Pick<Wanted, "manifest" | "release">,
+  less: Differences,
+  step: Extract<Step, { readonly _tag: "Stage" }>,
+  send: (from: number, shipment: Shipment<TarballMissing | StoreFailure>) => Effect.Effect<void, E, R>
+) {
+  const store = yield* ReleaseStore
+  const bases = yield* basesOf(less)
+  // What they would have been made from is not in the store any more: so they travel as they are, in another stream.
+  const differences = bases.size === less.patches.size ? less : { ...less, patches: new Map<string, string>() }
+  const isPatched = differences.patches.size > 0
+  const total = entriesSize(manifest, less.sent)
+  const label = `uploading what changed in ${releaseLabel(release)} to ${session.target.key}`
+  const entries = store.entries(release, less.sent).pipe(Reporter.transfer(label, { start: 0, total }))
+  let went = 0
+  const content = Stream.tap(isPatched ? patching(bases)(entries) : entries, ({ length }) =>
+    Effect.sync(() => {
+      went += length
+    })
+  )
+  yield* send(differences === less ? step.from : 0, {
+    _tag: "Differences",
+    differences,
+    hardLinks: session.target.hardLinks,
+    content
+  })
+  const taken = `, ${step.taken} files from releases that are there`
+  return isPatched ? `${taken}; ${bytes(went)} of the ${bytes(total)} that changed were new` : taken
 })
 
 const carryOutStep = Effect.fnUntraced(function* (

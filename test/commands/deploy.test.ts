@@ -670,6 +670,10 @@ describe("deploy", () => {
         const ran = yield* run(`deploy target=prod release=${second.id}`)
         assert.strictEqual(ran.status, 0, ran.stderr)
         assert.include(ran.stderr, "Going on with the upload after 100 B")
+        assert.match(
+          ran.stderr,
+          /, 0 files from releases that are there; [0-9.]+ kB of the 12[0-9] kB that changed were new/
+        )
         assert.isAbove(host.cutUploadAfter ?? 0, 5_000)
         assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
         assert.deepStrictEqual(leftovers(host), [])
@@ -707,6 +711,7 @@ describe("deploy", () => {
           host.files.write(`${prodPath}/releases/deployer_${ref}/my_app/data`, "evil")
         const ran = yield* run(`deploy target=prod release=${third.id}`)
         assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.notInclude(ran.stderr, "from releases that are there")
         assert.match(
           ran.stderr,
           /warning: Not all files of the releases on deploy@host\.test are as they were deployed \(my_app\/data\): sending the whole release/

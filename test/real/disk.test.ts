@@ -180,7 +180,7 @@ for (const kind of local) {
 describe("without the protection", () => {
   const live = missingMount === undefined ? it.live : it.live.skip
   live(titled("a lock that a full disk keeps from being given back stays", missingMount), () =>
-    onSmallDisk(local[0]!, { lock: [['rm -f "$base/config/.lock.$$" "$base/config/beat.$mine"', "true"]] }, (place) =>
+    onSmallDisk(local[0]!, { lock: [['rm -f "$base/config/.lock.$$" "$base/config/beat.$1"', "true"]] }, (place) =>
       Effect.gen(function* () {
         place.before("stage", () => fill(place.base, 0))
         assert.strictEqual((yield* place.deploy(2)).status, 1)

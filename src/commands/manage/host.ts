@@ -263,7 +263,7 @@ export const integrity = Effect.fn("manage.host.integrity")(
     for (const { faults, release } of broken) {
       yield* Reporter.warn(`${releaseLabel(release)} on ${session.address}: ${summary(faults)}`)
     }
-    const removed = fix ? yield* removeBroken(session, broken) : []
+    const removed = fix ? yield* removeBroken(session, state, broken) : []
     const isRemoved = ({ ref }: Removable) => removed.includes(ref)
     const unlinked = releases.some(({ current, release }) => current && isRemoved(release))
     return Integrity.make({
@@ -295,9 +295,13 @@ interface Examined {
   readonly faults: ReadonlyArray<string>
 }
 
-const removeBroken = Effect.fnUntraced(function* (session: HostSession, broken: ReadonlyArray<Examined>) {
+const removeBroken = Effect.fnUntraced(function* (
+  session: HostSession,
+  { journal }: HostState,
+  broken: ReadonlyArray<Examined>
+) {
   const others = broken.filter(({ current }) => !current).map(({ release }) => release)
-  yield* removeFromHost(session, others)
+  yield* removeFromHost(session, others, journal)
   const live = broken.find(({ current }) => current)?.release
   // Only its record is known to be broken, and to deploy it again mends that.
   if (live === undefined || !isKnown(live)) return others.map(({ ref }) => ref)
@@ -320,7 +324,16 @@ const linkField = (state: Pick<HostState, "current" | "currentRelease">): { read
   return link === undefined ? {} : { link }
 }
 
-const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releases: ReadonlyArray<Removable>) {
+const removeFromHost = Effect.fnUntraced(function* (
+  session: HostSession,
+  releases: ReadonlyArray<Removable>,
+  journal: HostState["journal"] = []
+) {
+  // One whose record cannot be read is known to the journal, which has to tell of its end too.
+  const named = releases.flatMap(({ name, ref }) => {
+    const known = name ?? journal.findLast(({ release }) => release?.ref === ref)?.release?.name
+    return known === undefined ? [] : [{ name: known, ref }]
+  })
   const usage = yield* releases.length === 0
     ? Effect.succeed(new Map<string, number>())
     : session.usage(releases.map(({ ref }) => ref))
@@ -332,7 +345,7 @@ const removeFromHost = Effect.fnUntraced(function* (session: HostSession, releas
   if (releases.length > 0) {
     yield* session.remove(
       releases.map(({ ref }) => ref),
-      yield* entries("removed", releases.filter(isKnown))
+      yield* entries("removed", named)
     )
   }
   return removal
