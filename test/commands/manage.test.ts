@@ -2,10 +2,12 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type { HostRelease } from "../../src/domain/HostState.ts"
+import { JournalEntryJson } from "../../src/domain/Journal.ts"
 import type { MemoryHost } from "../../src/host/MemoryHost.ts"
 import { ctrlC } from "../../src/terminal/Prompt.ts"
-import { hostRelease, refOf } from "../kit/samples.ts"
+import { hostRelease, journalEntry, refOf } from "../kit/samples.ts"
 import { built, currentRef, hostNamed, prodPath, projectFolder, run, stored, world } from "../kit/world.ts"
 
 const ids = Effect.map(stored, (releases) => releases.map(({ id }) => id))
@@ -541,6 +543,19 @@ describe("manage integrity", () => {
       assert.deepStrictEqual(onHost(host), ["A", "B"])
       assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 0)
       assert.deepStrictEqual(onHost(host), ["B"])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("writes down the end of a release whose record cannot be read, where the journal knows its name", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("B", ...three)
+      const healthy = journalEntry({ event: "healthy", release: { name: "my_app", ref: refOf("A") } })
+      host.files.write(`${prodPath}/config/journal`, `${Schema.encodeSync(JournalEntryJson)(healthy)}\n`)
+      host.files.write(`${folder("A")}/.deployer_release.json`, "garbage\n")
+      assert.strictEqual((yield* run("manage integrity -f target=prod yes")).status, 0)
+      const last = host.files.read(`${prodPath}/config/journal`)?.trim().split("\n").at(-1) ?? ""
+      assert.deepInclude(JSON.parse(last), { event: "removed", release: { name: "my_app", ref: refOf("A") } })
+      assert.notInclude((yield* run("status target=prod")).stdout, "its folder is gone")
     }).pipe(Effect.provide(world()))
   )
 
