@@ -1,7 +1,17 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 const src = fileURLToPath(new URL("./src/index.ts", import.meta.url))
+
+/** Files that take minutes begin first: at the end they would run while other workers have nothing left to do. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>) {
+    const sorted = await super.sort(files)
+    const isLong = ({ moduleId }: TestSpecification) => /crash(Gnu|Busybox)|sim\/world/.test(moduleId)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
 
 export default defineConfig({
   resolve: { alias: { "effect-deployer": src } },
@@ -12,6 +22,7 @@ export default defineConfig({
     // Shared CI machines stall for seconds now and then; a test that fails twice in a row has a reason of its own.
     retry: process.env["CI"] === "true" ? 1 : 0,
     hookTimeout: 120_000,
+    sequence: { sequencer: LongFirst },
     // Most tests wait for other programs most of the time.
     minWorkers: 3,
     maxWorkers: 3

@@ -386,9 +386,7 @@ export const everyCrash = ({ make, missing, name }: Userland): void => {
         )
       }
 
-      // For the host its killed client is the same as a cut connection, so that one command of each kind is enough here.
-      const kinds = scenarios.filter(({ title }) => ["deploy", "ln"].includes(title))
-      for (const scenario of sample === 1 ? scenarios : kinds) {
+      for (const scenario of scenarios) {
         it.effect(`all whole when the real binary is killed at each step of ${scenario.title}`, () =>
           Effect.gen(function* () {
             const { binary, here, inProcess, refs, tried } = yield* World
