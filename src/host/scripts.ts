@@ -682,7 +682,7 @@ if [ -n "$faults" ]; then
   guard
   case "$said" in
     # The host's files are as they were.
-    *"No space left"* | *"quota"*) wipe "$tree"; fail "$said" ;;
+    *": No space left on device"* | *": Disk quota exceeded"* | *": Quota exceeded"*) wipe "$tree"; fail "$said" ;;
   esac
   wipe "$stage"
   printf "%s\\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"

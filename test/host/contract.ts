@@ -680,7 +680,8 @@ export const contract = (
             file("my_app/program", program, 0o755),
             dir("my_app/lib-1.0"),
             file("my_app/lib-1.0/code", code),
-            file("my_app/other", noiseText(20_000, 4))
+            file("my_app/other", noiseText(20_000, 4)),
+            file("my_app/disk quota", noiseText(20_000, 6))
           ])
           yield* put(session, old)
           const insert = (bytes: string, at: number, what: string) => bytes.slice(0, at) + what + bytes.slice(at)
@@ -691,7 +692,8 @@ export const contract = (
             dir("my_app/lib-1.1"),
             file("my_app/lib-1.1/code", `${code}at its end`),
             // Has nothing in common with what it was.
-            file("my_app/other", noiseText(20_000, 5))
+            file("my_app/other", noiseText(20_000, 5)),
+            file("my_app/disk quota", noiseText(20_000, 6))
           ])
           const known = yield* session.origin(old.ref)
           const origin = {
@@ -744,6 +746,9 @@ export const contract = (
           files.write(`${releases}/deployer_${old.ref}/my_app/program`, "evil")
           const refused = yield* Effect.flip(send)
           assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/program"] })
+          // What is said of a file that is gone is not taken for a full disk, whatever its name.
+          files.remove(`${releases}/deployer_${old.ref}/my_app/disk quota`)
+          assert.strictEqual((yield* Effect.flip(send))._tag, "ReleaseCorrupt")
           assert.deepStrictEqual(files.names(releases), [`deployer_${old.ref}`])
         })
       )
