@@ -5,7 +5,6 @@
 import process from "node:process"
 import * as Help from "./Help.ts"
 import { hasColor, plain } from "./internal/color.ts"
-import { keepHeapSmall } from "./internal/heap.ts"
 import { version } from "./Version.ts"
 
 const argv = process.argv.slice(2)
@@ -28,6 +27,5 @@ if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
 } else if (help !== undefined) {
   print("help", hasColor(process.stdout, process.env) ? help : plain(help))
 } else {
-  keepHeapSmall()
   import("./internal/program.ts").then(({ main }) => main(argv))
 }

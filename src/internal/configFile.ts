@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
+import { cacheFolder } from "./cacheFolder.ts"
 import { codeOf } from "./files.ts"
 import { said } from "./said.ts"
 
@@ -122,7 +123,11 @@ const evaluated = (value: unknown): Effect.Effect<unknown, LoadFailure> =>
 // With `import` Node would search its text for its exports, which takes as long as to run it.
 const nodeRequire: (name: "jiti") => typeof import("jiti") = createRequire(import.meta.url)
 
-/** The whole config as it was written, not decoded. Nothing is written anywhere, no cache either. */
+/** Whether it was the cache that failed, on a full disk for instance, and not the config. */
+const isCacheFailure = (cause: unknown, cache: string): boolean =>
+  Predicate.hasProperty(cause, "path") && typeof cause.path === "string" && cause.path.startsWith(`${cache}/`)
+
+/** The whole config as it was written, not decoded. What it is compiled to is kept for the next time, by the hash of its text. */
 export const loadConfig = (file: string): Effect.Effect<unknown, LoadFailure> =>
   Effect.gen(function* () {
     const source = yield* Effect.tryPromise({
@@ -135,9 +140,14 @@ export const loadConfig = (file: string): Effect.Effect<unknown, LoadFailure> =>
       try: () => nodeRequire("jiti"),
       catch: (cause) => failure(`jiti, which loads it, is not installed beside deployer: ${firstLine(textOf(cause))}`)
     })
+    const load = (fsCache: string | false) =>
+      createJiti(file, { fsCache, moduleCache: false, interopDefault: false, virtualModules }).import(file)
+    const cache = cacheFolder()
     const module = yield* Effect.tryPromise({
       try: () =>
-        createJiti(file, { fsCache: false, moduleCache: false, interopDefault: false, virtualModules }).import(file),
+        cache === undefined
+          ? load(false)
+          : load(cache).catch((cause) => (isCacheFailure(cause, cache) ? load(false) : Promise.reject(cause))),
       catch: (cause) => explain(file, cause)
     })
     return yield* Effect.flatMap(exported(module), evaluated)

@@ -11,6 +11,7 @@ import * as Cli from "../Cli.ts"
 import * as Main from "../Main.ts"
 import { version } from "../Version.ts"
 import { hasColor } from "./color.ts"
+import { keepHeapSmall } from "./heap.ts"
 import { type Given, runMain } from "./runMain.ts"
 
 /** Runs the arguments after the program's name and ends the process. */
@@ -20,7 +21,10 @@ export const main = (argv: ReadonlyArray<string>): void => {
     Layer.unwrapEffect(
       Effect.map(
         Effect.promise(() => import("../Live.ts")),
-        (live) => live.layer({ root })
+        (live) => {
+          keepHeapSmall()
+          return live.layer({ root })
+        }
       )
     )
   )

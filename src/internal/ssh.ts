@@ -290,7 +290,7 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
       // The watch below decides: on a slow line an answer may be late behind megabytes that do arrive.
       keepaliveCountMax: Number.MAX_SAFE_INTEGER
     })
-    signAtOnce(client)
+    hasten(client)
   })
 
 /** A request to authenticate with a key, as ssh2's protocol makes it: without `sign` it only asks whether the key would be taken. */
@@ -305,11 +305,17 @@ const isPrivate = (key: unknown): key is ParsedKey =>
 const hashes: Readonly<Record<string, string>> = { "rsa-sha2-256": "sha256", "rsa-sha2-512": "sha512" }
 
 /**
- * Keys that lie open sign in their first request: ssh2 asks the host first whether it would take them, which is a round trip more.
- * That is no option of ssh2's, so its protocol object is reached for, and nothing is changed where that looks otherwise.
+ * Two round trips that ssh2 takes and the protocol does not ask for. There is no option for them, so its protocol object is reached for, and nothing
+ * is changed where that looks otherwise.
  */
-const signAtOnce = (client: Client): void => {
+const hasten = (client: Client): void => {
   const protocol: unknown = Reflect.get(client, "_protocol")
+  signAtOnce(protocol)
+  askAtOnce(protocol)
+}
+
+/** Keys that lie open sign in their first request: ssh2 asks the host first whether it would take them. */
+const signAtOnce = (protocol: unknown): void => {
   if (!Predicate.hasProperty(protocol, "authPK") || !isAuthPK(protocol.authPK)) return
   const ask = protocol.authPK.bind(protocol)
   protocol.authPK = (user: string, key: unknown, algorithm?: string, sign?: Sign) => {
@@ -320,6 +326,32 @@ const signAtOnce = (client: Client): void => {
       if (signature instanceof Error) ask(user, key, algorithm)
       else done(signature)
     })
+  }
+}
+
+type Handler = (protocol: unknown, ...message: ReadonlyArray<unknown>) => void
+
+const isHandler = (value: unknown): value is Handler => typeof value === "function"
+
+/**
+ * Authentication begins right behind the request for it, without waiting until that is granted (RFC 4253, section 10: only where the
+ * key exchange did not prove the host's key would one have to), once the host has told which algorithms it takes.
+ */
+const askAtOnce = (protocol: unknown): void => {
+  const handlers = Predicate.hasProperty(protocol, "_handlers") ? protocol._handlers : undefined
+  if (!Predicate.hasProperty(handlers, "SERVICE_ACCEPT") || !Predicate.hasProperty(handlers, "EXT_INFO")) return
+  const { EXT_INFO: learn, SERVICE_ACCEPT: begin } = handlers
+  if (!isHandler(learn) || !isHandler(begin)) return
+  let begun = false
+  const beginOnce = (protocol: unknown) => {
+    if (begun) return
+    begun = true
+    begin(protocol, "ssh-userauth")
+  }
+  handlers.SERVICE_ACCEPT = beginOnce
+  handlers.EXT_INFO = (protocol: unknown, ...message: ReadonlyArray<unknown>) => {
+    learn(protocol, ...message)
+    beginOnce(protocol)
   }
 }
 

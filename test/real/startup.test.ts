@@ -44,6 +44,52 @@ describe("start", () => {
     })
   )
 
+  it.scopedLive("compiles a config once, and again when it changed", () =>
+    Effect.gen(function* () {
+      const here = yield* project()
+      here.configure({ prod: { host: "local" } })
+      const cache = path.join(here.home, ".cache/deployer")
+      const compiled = () => fs.readdirSync(cache).map((name) => fs.readFileSync(path.join(cache, name), "utf8"))
+      yield* here.good("manage", "info")
+      assert.strictEqual(fs.statSync(cache).mode & 0o777, 0o700)
+      const first = compiled()
+      assert.lengthOf(first, 1)
+      yield* here.good("manage", "info")
+      assert.deepStrictEqual(compiled(), first)
+      here.configure({ staging: { host: "local" } })
+      assert.include((yield* here.run(["status", "target=staging"])).stderr, "at staging")
+      assert.notDeepEqual(compiled(), first)
+    })
+  )
+
+  it.scopedLive("takes no compiled config from a folder that others can write to, and needs none", () =>
+    Effect.gen(function* () {
+      const here = yield* project()
+      here.configure({ prod: { host: "local" } })
+      const cache = path.join(here.home, ".cache/deployer")
+      yield* here.good("manage", "info")
+      // Nothing is there yet, and the target is named in what is said about it.
+      const status = Effect.map(here.run(["status", "target=prod"]), ({ stderr }) => stderr)
+      const [name = ""] = fs.readdirSync(cache)
+      const file = path.join(cache, name)
+      const text = fs.readFileSync(file, "utf8")
+      fs.writeFileSync(file, text.replace('"prod"', '"poisoned"'))
+      assert.notStrictEqual(fs.readFileSync(file, "utf8"), text)
+      // The poison works, where the folder is trusted.
+      assert.include(yield* status, "poisoned")
+      fs.chmodSync(cache, 0o777)
+      assert.include(yield* status, "at prod")
+      fs.chmodSync(cache, 0o700)
+      // One that cannot be written, as on a full disk.
+      fs.rmSync(file)
+      fs.symlinkSync("/nowhere/at/all", file)
+      assert.include(yield* status, "at prod")
+      fs.rmSync(cache, { recursive: true })
+      fs.writeFileSync(cache, "")
+      assert.include(yield* status, "at prod")
+    })
+  )
+
   it("reads no more for help than the pages themselves", () => {
     const seen = new Set<string>()
     const read = (file: string): number => {
