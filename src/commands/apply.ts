@@ -125,7 +125,11 @@ type Agree = (plan: AnyPlan) => Effect.Effect<void, PlanStale>
 
 const deployAs = Effect.fnUntraced(function* (target: Target, plan: DeployPlan, agree: Agree) {
   const release = yield* (yield* ReleaseStore).find(plan.release.ref)
-  return yield* deployTo(target, () => Effect.succeed(release), agree)
+  return yield* deployTo(
+    target,
+    Effect.succeed(() => Effect.succeed(release)),
+    agree
+  )
 })
 
 const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPlan, agree: Agree) {

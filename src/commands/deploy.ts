@@ -1,9 +1,12 @@
 /**
  * `deploy`: puts a stored release on a host. A look, a plan, its execution.
  */
+import type * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Differences } from "../domain/Differences.ts"
@@ -24,9 +27,14 @@ import { savedPlan } from "../domain/SavedPlan.ts"
 import { address, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type Base, patching, signatures } from "../host/patches.ts"
-import { type HostSession, RemoteHost, type Shipment } from "../host/RemoteHost.ts"
-import type { Signature } from "../internal/delta.ts"
-import { ReleaseNotFound, ReleaseStore, type StoreFailure, type TarballMissing } from "../store/ReleaseStore.ts"
+import {
+  type HostSession,
+  type ReleaseCorrupt,
+  RemoteHost,
+  type Shipment,
+  type StepFailure
+} from "../host/RemoteHost.ts"
+import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
 import { entriesSize } from "../store/Selection.ts"
 import { bytes, dateTime } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
@@ -61,10 +69,14 @@ export class DeployReport extends Schema.TaggedClass<DeployReport>()("DeployRepo
 export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
-  const candidates = yield* findReleases(target, options.release)
-  return yield* deployTo(target, (state) =>
-    Effect.flatMap(chooseRelease(target, state, candidates), (release) =>
-      insistOnRetry(target, state, release, options.retry === true)
+  return yield* deployTo(
+    target,
+    Effect.map(
+      findReleases(target, options.release),
+      (candidates) => (state) =>
+        Effect.flatMap(chooseRelease(target, state, candidates), (release) =>
+          insistOnRetry(target, state, release, options.retry === true)
+        )
     )
   )
 })
@@ -91,19 +103,24 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
 
 /** Deploys just this release, without asking which. */
 export const deployRelease = (target: Target, release: Release) =>
-  deployTo(target, (state) => insistOnRetry(target, state, release, false))
+  deployTo(
+    target,
+    Effect.succeed((state) => insistOnRetry(target, state, release, false))
+  )
 
 /**
- * Deploys the release that is chosen once the host was looked at. With `agree` nothing is asked, and no plan is carried out to which it
+ * Deploys the release that is chosen once the host was looked at; how to choose is found out while the connection is made. With `agree` nothing is asked, and no plan is carried out to which it
  * does not agree: neither the one from before the lock was taken, nor the one that counts.
  */
-export const deployTo = Effect.fn("deployTo")(function* <E, R, E2 = never>(
+export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = never>(
   target: Target,
-  choose: (state: HostState) => Effect.Effect<Release, E, R>,
-  agree?: (plan: DeployPlan) => Effect.Effect<void, E2>
+  choice: Effect.Effect<(state: HostState) => Effect.Effect<Release, E, R>, E2, R2>,
+  agree?: (plan: DeployPlan) => Effect.Effect<void, E3>
 ) {
   const store = yield* ReleaseStore
-  const session = yield* (yield* RemoteHost).connect(target)
+  const connecting = yield* Effect.forkScoped((yield* RemoteHost).connect(target))
+  const choose = yield* choice
+  const session = yield* Effect.flatten(Fiber.await(connecting))
   const seen = yield* session.inspect
   const release = yield* choose(seen)
   const manifest = yield* store.manifest(release)
@@ -285,23 +302,22 @@ const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
     )
   )
 
-/** What the patched files are made from, by their paths; nothing where the store does not hold it any more. */
-const basesOf = Effect.fnUntraced(function* ({ origin: { ref, stored }, patches }: Differences) {
-  if (stored === undefined || patches.size === 0) return new Map<string, Base>()
-  const store = yield* ReleaseStore
-  const found = yield* signatures(store.entries(stored.release, new Set(patches.values()))).pipe(
-    Effect.catchTags({
-      TarballMissing: () => Effect.succeed(new Map<string, Signature>()),
-      ReleaseStoreError: () => Effect.succeed(new Map<string, Signature>())
-    })
-  )
-  return new Map<string, Base>(
-    [...patches].flatMap(([path, before]) => {
-      const signature = found.get(before)
-      return signature === undefined ? [] : [[path, { from: `deployer_${ref}/${before}`, signature }] as const]
-    })
-  )
-})
+/** What files were to be made from is not in the store any more. */
+class BasesMissing extends Data.TaggedError("BasesMissing") {}
+
+/** What the patched files are made from, by their paths. */
+const basesOf = (store: Context.Tag.Service<ReleaseStore>, { origin: { ref, stored }, patches }: Differences) =>
+  Effect.gen(function* () {
+    if (stored === undefined) return yield* new BasesMissing()
+    const wanted = store.entries(stored.release, new Set(patches.values()))
+    const found = yield* Effect.mapError(signatures(wanted), () => new BasesMissing())
+    return new Map<string, Base>(
+      [...patches].flatMap(([path, before]) => {
+        const signature = found.get(before)
+        return signature === undefined ? [] : [[path, { from: `deployer_${ref}/${before}`, signature }] as const]
+      })
+    )
+  })
 
 const stage = Effect.fn("stage")(function* (
   session: HostSession,
@@ -348,33 +364,36 @@ const stage = Effect.fn("stage")(function* (
 })
 
 /** Sends what completes the files that are there, and yields what is to be said of that. */
-const sendDifferences = Effect.fnUntraced(function* <E, R>(
+const sendDifferences = Effect.fnUntraced(function* (
   session: HostSession,
   { manifest, release }: Pick<Wanted, "manifest" | "release">,
   less: Differences,
   step: Extract<Step, { readonly _tag: "Stage" }>,
-  send: (from: number, shipment: Shipment<TarballMissing | StoreFailure>) => Effect.Effect<void, E, R>
+  send: <E>(from: number, shipment: Shipment<E>) => Effect.Effect<void, E | StepFailure | ReleaseCorrupt>
 ) {
   const store = yield* ReleaseStore
-  const bases = yield* basesOf(less)
-  // What they would have been made from is not in the store any more: so they travel as they are, in another stream.
-  const differences = bases.size === less.patches.size ? less : { ...less, patches: new Map<string, string>() }
-  const isPatched = differences.patches.size > 0
   const total = entriesSize(manifest, less.sent)
   const label = `uploading what changed in ${releaseLabel(release)} to ${session.target.key}`
   const entries = store.entries(release, less.sent).pipe(Reporter.transfer(label, { start: 0, total }))
   let went = 0
-  const content = Stream.tap(isPatched ? patching(bases)(entries) : entries, ({ length }) =>
-    Effect.sync(() => {
-      went += length
-    })
+  // The host begins with its part while they are looked at.
+  const patched = Stream.unwrap(Effect.map(basesOf(store, less), (bases) => patching(bases)(entries))).pipe(
+    Stream.tap(({ length }) =>
+      Effect.sync(() => {
+        went += length
+      })
+    )
   )
-  yield* send(differences === less ? step.from : 0, {
-    _tag: "Differences",
-    differences,
-    hardLinks: session.target.hardLinks,
-    content
-  })
+  const { hardLinks } = session.target
+  const plain = (from: number, differences: Differences) =>
+    Effect.as(send(from, { _tag: "Differences", differences, hardLinks, content: entries }), false)
+  const isPatched =
+    less.patches.size === 0
+      ? yield* plain(step.from, less)
+      : yield* send(step.from, { _tag: "Differences", differences: less, hardLinks, content: patched }).pipe(
+          Effect.as(true),
+          Effect.catchTag("BasesMissing", () => plain(0, { ...less, patches: new Map<string, string>() }))
+        )
   const taken = `, ${step.taken} files from releases that are there`
   return isPatched ? `${taken}; ${bytes(went)} of the ${bytes(total)} that changed were new` : taken
 })

@@ -66,8 +66,26 @@ const newPart = 0.3
 
 const place = ({ mode, path, sha256 }: ListedFile): string => `${mode} ${sha256} ${path}`
 
-/** The differences from what is there; absent where there is nothing to take, or too little. */
+const found = new WeakMap<
+  Manifest,
+  { readonly origins: ReadonlyArray<Origin>; readonly differences: Differences | undefined }
+>()
+
+/**
+ * The differences from what is there; absent where there is nothing to take, or too little. A deployment is planned before the lock is taken
+ * and after that, and nearly always from the same: what was found last for a manifest is remembered.
+ */
 export const differences = (manifest: Manifest, origins: ReadonlyArray<Origin>): Differences | undefined => {
+  const known = found.get(manifest)
+  if (known?.origins.length === origins.length && origins.every((origin, index) => origin === known.origins[index])) {
+    return known.differences
+  }
+  const differences = differ(manifest, origins)
+  found.set(manifest, { origins, differences })
+  return differences
+}
+
+const differ = (manifest: Manifest, origins: ReadonlyArray<Origin>): Differences | undefined => {
   const files = new Map(manifest.flatMap((entry) => (entry._tag === "File" ? [[entry.path, entry] as const] : [])))
   const there = origins.map((origin) => ({ origin, places: new Set(origin.files.map(place)) }))
   const shared = (places: ReadonlySet<string>) =>

@@ -524,7 +524,7 @@ const stage = <E>(
 const unpack = (question: Question, tarball: Uint8Array): ReadonlyArray<string> => {
   const { args, host, releases } = question
   const { files } = host
-  const [ref = "", , size = "", , , sum = "", origin = ""] = args
+  const [ref = "", , size = "", , , sum = "", origin = "", , edits = ""] = args
   const staging = `${releases}/.staging_${ref}`
   const tree = `${staging}/tree`
   const entries = unpackTarball(tarball)
@@ -545,6 +545,7 @@ const unpack = (question: Question, tarball: Uint8Array): ReadonlyArray<string> 
     else if (entry.type === "Hardlink") copyFile(host, `${tree}/${entry.to}`, path)
     else files.write(path, content, entry.mode)
   }
+  if (edits !== "") files.write(`${tree}/.deployer_edits`, `${edits}\n`)
   if (origin !== "") assemble(question, tree, `${releases}/deployer_${origin}`)
   const manifest = files.read(`${tree}/.deployer_manifest`) ?? ""
   const faults =
@@ -563,7 +564,7 @@ const copyFile = ({ files }: MemoryHost, from: string, to: string, mode?: number
   if (node?._tag === "File") files.write(to, node.content, mode ?? node.mode)
 }
 
-/** As `assemble` of scripts.ts: what goes wrong shows in the check that follows. */
+/** As `begin_tree` and `complete_tree` of scripts.ts: what goes wrong shows in the check that follows. */
 const assemble = ({ host, releases }: Question, tree: string, origin: string): void => {
   const { files } = host
   const linesOf = (path: string) => (files.read(path) ?? "").split("\n").slice(0, -1)
@@ -580,17 +581,17 @@ const assemble = ({ host, releases }: Question, tree: string, origin: string): v
   patch(host, releases, tree, linesOf(`${tree}/.deployer_patches`))
   let argument = ""
   let into = ""
+  const sourceOf = (path: string) => (path.startsWith("tree/") ? `${tree}/${path.slice(5)}` : `${releases}/${path}`)
   for (const line of linesOf(`${tree}/.deployer_moves`)) {
     const word = line.slice(0, line.indexOf(" "))
     const rest = line.slice(word.length + 1)
     if (word === "into") into = rest
-    else if (word === "take")
-      copyFile(host, `${releases}/${rest}`, `${tree}/${into}${rest.slice(rest.lastIndexOf("/") + 1)}`)
-    else if (word === "as" || word === "own") copyFile(host, `${releases}/${argument}`, `${tree}/${rest}`)
+    else if (word === "take") copyFile(host, sourceOf(rest), `${tree}/${into}${rest.slice(rest.lastIndexOf("/") + 1)}`)
+    else if (word === "as" || word === "own") copyFile(host, sourceOf(argument), `${tree}/${rest}`)
     else if (word === "of") copyFile(host, `${tree}/${rest}`, `${tree}/${rest}`, Number.parseInt(argument, 8))
     else argument = rest
   }
-  for (const name of ["edits", "moves", "patches", "pieces", "end"]) files.remove(`${tree}/.deployer_${name}`)
+  for (const name of ["edits", "begin", "moves", "patches", "pieces", "end"]) files.remove(`${tree}/.deployer_${name}`)
 }
 
 const patch = ({ files }: MemoryHost, releases: string, tree: string, lines: ReadonlyArray<string>): void => {

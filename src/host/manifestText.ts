@@ -99,12 +99,12 @@ export const originOf = (
   return { ref, files, lines, ...(stored === undefined ? {} : { stored }) }
 }
 
-/** What `assemble` of scripts.ts goes through; `tree` is where the release is being made. */
-export const moveLines = (moves: ReadonlyArray<Move>, tree: string): ReadonlyArray<string> => {
+/** What `complete_tree` of scripts.ts goes through; `tree/` is where the release is being made. */
+export const moveLines = (moves: ReadonlyArray<Move>): ReadonlyArray<string> => {
   const lines: Array<string> = []
   let into: string | undefined
   for (const { from, mode, ref, to } of moves) {
-    const source = `${ref === undefined ? tree : `deployer_${ref}`}/${from}`
+    const source = `${ref === undefined ? "tree" : `deployer_${ref}`}/${from}`
     const name = to.slice(to.lastIndexOf("/") + 1)
     const folder = `./${to.slice(0, to.length - name.length)}`
     if (mode !== undefined) lines.push(`copy ${source}`, `own ./${to}`, `mode ${mode.toString(8)}`, `of ./${to}`)

@@ -90,7 +90,7 @@ export const patching =
         write(
           tarHeader({ path, type: "File", mode: 0o644, mtime, size: content.length, to: "" }),
           // It was lent only.
-          Uint8Array.from(content),
+          new Uint8Array(content),
           new Uint8Array(paddingOf(content.length))
         )
       const patch = (entry: TarEntry, path: string, { from, signature }: Base): DeltaStep<void> => {
@@ -132,12 +132,12 @@ export const patching =
           keep: (block, count) => parts.push(keepLine(block, count)),
           add: (bytes) => {
             added += bytes.length
-            parts.push(Uint8Array.from(bytes))
+            parts.push(new Uint8Array(bytes))
           }
         })
         return {
           push: (piece) => {
-            content.push(Uint8Array.from(piece))
+            content.push(new Uint8Array(piece))
             delta.push(piece)
           },
           finish: () => {

@@ -125,7 +125,7 @@ is_current() {
 
 /**
  * `sum` prints the SHA-256 of a file; `check dir manifest` prints `missing path` or `changed path` for all that differs;
- * with a third word `paths` it reads no file but the manifest.
+ * with a third word `paths` it reads no file but the manifest, and with the absolute path of a file it hashes what is listed there.
  * Files of one manifest are hashed by one process where the tool can do that. A shell reads a manifest byte by byte: where there is awk, that
  * holds it against what find lists (\`odd_ones\`), also the modes, where the manifest tells them; a group that is inherited from the folder above
  * is none of a release's.
@@ -156,6 +156,12 @@ halves_match() {
   file_lines "$1" | awk "NR % 2" | all_match >/dev/null && say yes &
   file_lines "$1" | awk "NR % 2 == 0" | all_match >/dev/null && say yes
   wait
+}
+quickly_match() {
+  case "$(file_lines "$1" | sed -n "1s/.*/one/p;2{s/.*/two/p;q;}")" in
+    *two) command -v awk >/dev/null 2>&1 && [ "$(halves_match "$1")" = "yes\${nl}yes" ] ;;
+    one) file_lines "$1" | all_match >/dev/null ;;
+  esac
 }
 file_lines() { sed -n "/^[0-9a-f]\\{64\\}  /p" "$1"; }
 differs() {
@@ -237,8 +243,8 @@ check() (
   hashed=$(file_lines "$2" | wc -l)
   [ "$whole" = 1 ] && [ -z "$(tail -c 1 "$2")" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
   [ "$files" -gt 0 ] && [ "\${3-}" != paths ] || exit 0
-  if [ "$files" -gt 1 ] && command -v awk >/dev/null 2>&1 && [ "$(halves_match "$2")" = "yes\${nl}yes" ]; then exit 0; fi
-  if out=$(file_lines "$2" | all_match); then exit 0; fi
+  case "\${3-}" in /*) hashed=$3 ;; *) hashed=$2 ;; esac
+  if quickly_match "$hashed" || out=$(file_lines "$2" | all_match); then exit 0; fi
   # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.
   names=$(printf "%s\\n" "$out" | sed -n "s/: FAILED[^:]*$//p")
   case "$nl$names" in
@@ -532,9 +538,13 @@ finish
 `)
 
 /**
- * `assemble` completes the tree `$1` from the release `$2`, most of which it shares: its manifest from that of the release and what is to be
- * changed there, the files that stand in both manifests alike, those that are made of parts of another and pieces that were sent (\`patch\`),
- * and those that stand elsewhere on the host. Failures show in the check that follows. With `$3` hard links are made instead of copies.
+ * A tree is completed from the release `$1`, most of which it shares. `begin_tree` makes its manifest from that of the release and what is to be
+ * changed there, copies the files that stand in both manifests alike, and proves them; `complete_tree` makes those that are made of parts of another
+ * and pieces that were sent (`patch`), and those that stand elsewhere on the host. Failures show in the check that follows. With `$2` hard links are
+ * made instead of copies.
+ *
+ * `begin_tree` works beside the upload, as soon as what it needs has come: `.deployer_begin` says so. It ends with this shell, and where nothing more
+ * is received.
  */
 const assembling = `
 part() {
@@ -566,9 +576,20 @@ patch() {
 put_all() {
   [ "$#" -eq 0 ] || cp $copying "$@" "$tree/$into"
 }
-assemble() {
-  tree=$1 origin=deployer_$2 copying=-p parents="-p --reflink=auto --parents"
-  [ -z "$3" ] || copying=-pl parents="-pl --parents"
+source_of() {
+  case "$1" in tree/*) source=$tree/\${1#tree/} ;; *) source=$1 ;; esac
+}
+begin_tree() {
+  until [ -e "$tree/.deployer_begin" ]; do
+    if [ ! -e "$notes/receiving" ]; then
+      [ -e "$tree/.deployer_begin" ] && break
+      return 0
+    fi
+    kill -0 $$ 2>/dev/null || return 0
+    sleep 0.05 2>/dev/null || sleep 1
+  done
+  origin=deployer_$1 parents="-p --reflink=auto --parents"
+  [ -z "$2" ] || parents="-pl --parents"
   awk "
     FNR == 1 { file++ }
     file == 1 { line[FNR] = \\$0; next }
@@ -580,21 +601,29 @@ assemble() {
     /^mode / { mode = \\$2; next }
     /^(dir|link|to|end) / || substr(\\$0, 65, 2) != two || ! mode { next }
     file == 1 { there[mode \\$0]; next }
-    (mode \\$0) in there { print substr(\\$0, 67) }
-  " "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$stage/names"
-  if [ -s "$stage/names" ]; then
-    here=$PWD
-    (cd "$origin" && tr "\\n" "\\000" < "$here/$stage/names" | xargs -0 cp $parents -t "$here/$tree") ||
-      (cd "$origin" && tar -cf - -T "$here/$stage/names") | (cd "$tree" && tar -xpof -)
-  fi
+    (mode \\$0) in there
+  " "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$notes/lines"
+  cut -c 67- "$notes/lines" > "$notes/names"
+  [ -s "$notes/names" ] || return 0
+  here=$PWD
+  (cd "$origin" && tr "\\n" "\\000" < "$here/$notes/names" | xargs -0 cp $parents -t "$here/$tree") ||
+    (cd "$origin" && tar -cf - -T "$here/$notes/names") | (cd "$tree" && tar -xpof -)
+  if (cd "$tree" && quickly_match "$here/$notes/lines"); then mv "$notes/lines" "$notes/proved"; fi
+}
+complete_tree() {
+  copying=-p
+  [ -z "$1" ] || copying=-pl
   [ ! -e "$tree/.deployer_patches" ] || patch < "$tree/.deployer_patches"
   (
     set -- && into=
     while IFS= read -r line; do
       case "$line" in
         "into "*) put_all "$@"; set --; into=\${line#into } ;;
-        "take "*) set -- "$@" "\${line#take }"; [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
-        "copy "*) source=\${line#copy } ;;
+        "take "*)
+          source_of "\${line#take }"
+          set -- "$@" "$source"
+          [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
+        "copy "*) source_of "\${line#copy }" ;;
         # Not a second name: its mode is going to be another one.
         "own "*) put_all "$@"; set --; cp -p "$source" "$tree/\${line#own }" ;;
         "as "*) put_all "$@"; set --; cp $copying "$source" "$tree/\${line#as }" ;;
@@ -604,7 +633,11 @@ assemble() {
     done < "$tree/.deployer_moves"
     put_all "$@"
   )
-  rm -rf "$tree/.deployer_edits" "$tree/.deployer_moves" "$tree/.deployer_patches" "$tree/.deployer_pieces" "$tree/.deployer_end"
+  (cd "$tree" && rm -rf .deployer_edits .deployer_begin .deployer_moves .deployer_patches .deployer_pieces .deployer_end)
+}
+# What is still to be hashed.
+unproved() {
+  awk "FNR == 1 { file++ } file == 1 { proved[\\$0]; next } ! (\\$0 in proved)" "$notes/proved" "$tree/.deployer_manifest"
 }
 `
 
@@ -612,20 +645,29 @@ assemble() {
  * Receives a release from standard input, unpacks it as it comes, checks it, and gives it its name. `$1` path, `$2` ref, `$3` bytes to
  * keep of what arrived before, `$4` bytes in the end, or nothing: then the last entry of the archive is `.deployer_end`, `$5` a word for
  * what is sent, `$6` note, `$7` SHA-256 of the manifest, which is the archive's first entry, `$8` the ref of a release from which what is sent is
- * completed, or nothing, `$9` whether that is done with hard links.
+ * completed, or nothing, `$9` whether that is done with hard links, `$10` what is to be changed in its manifest, where that is no entry of the
+ * archive.
  */
 export const stage = script(`${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${enter}
 stage=.staging_$2
 folder=deployer_$2
 part=$stage/release.tar.gz
-tree=$stage/tree
+# What an earlier step still does, although its connection is gone, is not done here.
+tree=$stage/tree.$$ notes=$stage/tree.$$.notes
 if [ -e "$folder" ] || [ -L "$folder" ]; then
   [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
   is_current "$2" && fail "$folder is current, though it is not complete"
   err=$(wipe "$folder" 2>&1) || fail "$err"
 fi
-err=$({ mkdir -p "$stage" && wipe "$tree" && mkdir "$tree"; } 2>&1) || fail "$err"
-err=$({ say "$6" | cat > "$stage/note" && say "$5" | cat > "$stage/stream"; } 2>&1) || fail "$err"
+for old in "$stage"/tree*; do
+  [ -e "$old" ] || [ -L "$old" ] || continue
+  trash=.trash_$2_$$_\${old##*tree}
+  err=$(mv "$old" "$trash" 2>&1) || fail "$err"
+  # Where something is still written there, whoever takes the lock next sweeps it.
+  wipe "$trash" 2>/dev/null
+done
+err=$(mkdir -p "$stage" 2>&1 && mkdir "$tree" "$notes" 2>&1) || fail "$err"
+err=$({ say "$6" | cat > "$stage/note" && say "$5" | cat > "$stage/stream" && : > "$notes/receiving"; } 2>&1) || fail "$err"
 if [ "$3" -eq 0 ]; then
   rm -f "$part"
   err=$({ : > "$part"; } 2>&1) || fail "$err"
@@ -637,6 +679,8 @@ else
     err=$(dd if=/dev/null of="$part" bs=1 seek="$3" count=0 2>&1) || fail "$err"
   fi
 fi
+if [ -n "\${10}" ]; then err=$({ say "\${10}" | cat > "$tree/.deployer_edits" && : > "$tree/.deployer_begin"; } 2>&1) || fail "$err"; fi
+[ -z "$8" ] || begin_tree "$8" "$9" </dev/null >"$notes/said" 2>&1 &
 # What ends a program in the middle of a pipe is not its own fault.
 why=$(
   {
@@ -645,6 +689,8 @@ why=$(
       if (cd "$tree" && tar -xpof -); then cat > /dev/null; else say "failed tar" >&2; fi
   } 2>&1 >/dev/null
 )
+rm -f "$notes/receiving"
+wait
 have=$(size_of "$part")
 said=$(printf "%s\\n" "$why" | sed "/^failed /d")
 case "$nl$why$nl" in
@@ -674,8 +720,10 @@ if [ "$outcome" = broken ]; then
   say "corrupt tarball"
   finish
 fi
-[ -z "$8" ] || said=$(assemble "$tree" "$8" "$9" 2>&1)
-if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$7" ]; then faults=$(check "$tree" "$PWD/$tree/.deployer_manifest")
+[ -z "$8" ] || said=$(cat "$notes/said"; complete_tree "$9" 2>&1)
+hashed=
+if [ -e "$notes/proved" ]; then unproved > "$notes/lines" && hashed=$PWD/$notes/lines; fi
+if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$7" ]; then faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
 else faults="changed .deployer_manifest"
 fi
 if [ -n "$faults" ]; then

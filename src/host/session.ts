@@ -274,8 +274,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       if (lines === undefined) {
         return yield* stepFailed(step, "a path in it has a line break, or is a second name of nothing")
       }
-      const { from: kept, origin, sha256, size, stdin, stream } = yield* pack({ ref, manifest, lines, from }, shipment)
-      const completed = origin === undefined ? ["", ""] : [origin.ref, origin.hardLinks ? "hard" : ""]
+      const { from: kept, origin, sha256, size, stdin, stream } = yield* pack({ manifest, lines, from }, shipment)
+      const completed =
+        origin === undefined ? ["", "", ""] : [origin.ref, origin.hardLinks ? "hard" : "", origin.edits ?? ""]
       const damaged = yield* change(
         {
           step,

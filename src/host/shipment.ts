@@ -26,8 +26,18 @@ interface Packed<E> {
   /** Of the manifest. */
   readonly sha256: string
   /** The release that is completed from, and how; absent: all of it travels. */
-  readonly origin: { readonly ref: string; readonly hardLinks: boolean } | undefined
+  readonly origin:
+    | {
+        readonly ref: string
+        readonly hardLinks: boolean
+        /** What is to be changed in its manifest; absent: that is an entry of the archive. */
+        readonly edits: string | undefined
+      }
+    | undefined
 }
+
+/** So many bytes are handed over before the stream begins, so that the host need not wait for it. */
+const mostHandedOver = 32 * 1024
 
 /** Of gzip. */
 const level = 6
@@ -91,10 +101,8 @@ export const pack = <E>(
   {
     from,
     lines,
-    manifest,
-    ref
+    manifest
   }: {
-    readonly ref: string
     readonly manifest: Manifest
     readonly lines: ReadonlyArray<string>
     readonly from: number
@@ -124,9 +132,12 @@ export const pack = <E>(
     }
     const { differences, hardLinks } = shipment
     const { moves, origin } = differences
+    const edits = editsBetween(origin.lines, lines)
+    const changes = textOf(edits)
+    const isHandedOver = changes.length <= mostHandedOver
     const begin = Buffer.concat([
-      tarFile(".deployer_edits", textOf(editsBetween(origin.lines, lines))),
-      tarFile(".deployer_moves", textOf(moveLines(moves, `.staging_${ref}/tree`))),
+      ...(isHandedOver ? [] : [tarFile(".deployer_edits", changes), tarFile(".deployer_begin", new Uint8Array(0))]),
+      tarFile(".deployer_moves", textOf(moveLines(moves))),
       ...skeleton(manifest)
     ])
     const end = Buffer.concat([tarFile(".deployer_end", new Uint8Array(0)), tarEnd])
@@ -137,6 +148,6 @@ export const pack = <E>(
       size: undefined,
       stream: streamOf(differences),
       sha256,
-      origin: { ref: origin.ref, hardLinks }
+      origin: { ref: origin.ref, hardLinks, edits: isHandedOver ? edits.join("\n") : undefined }
     }
   })

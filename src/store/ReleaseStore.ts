@@ -418,12 +418,19 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       return found.value
     })
 
+  // What is in a release never changes, and to decode it takes a while.
+  const decoded = new WeakMap<Release, Manifest>()
   const manifestOf = (release: Release) =>
-    Effect.flatMap(entries.manifest(release.id), (manifest) =>
-      Option.isNone(manifest)
-        ? new Entries.ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
-        : Effect.succeed(manifest.value)
-    )
+    Effect.gen(function* () {
+      const known = decoded.get(release)
+      if (known !== undefined) return known
+      const manifest = yield* entries.manifest(release.id)
+      if (Option.isNone(manifest)) {
+        return yield* new Entries.ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
+      }
+      decoded.set(release, manifest.value)
+      return manifest.value
+    })
 
   const taken = (
     release: Release,

@@ -670,6 +670,19 @@ export const contract = (
         })
       )
 
+      at("complete a release of which nearly every line of the manifest is new", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, odd)
+          // More than is handed over beside the stream.
+          const many = Array.from({ length: 500 }, (_, n) => file(`my_app/a file with a name of its own ${n}`, `${n}`))
+          const next = again(odd, {}, many)
+          const found = yield* send(session, next, [odd.ref])
+          assert.strictEqual(found.files, 500)
+          assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
+        })
+      )
+
       at("make a file of what it was before and of what is new", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare

@@ -50,15 +50,12 @@ describe("a manifest on a host", () => {
   it("takes files of one folder together, and renames by themselves", () => {
     const ref = refOf("A")
     assert.deepStrictEqual(
-      moveLines(
-        [
-          { ref, from: "a/b/x", to: "c/x", mode: undefined },
-          { ref, from: "a/b/y", to: "c/y", mode: undefined },
-          { ref, from: "a/b/z", to: "c/z", mode: 0o755 },
-          { ref: undefined, from: "c/y", to: "z", mode: undefined }
-        ],
-        "tree"
-      ),
+      moveLines([
+        { ref, from: "a/b/x", to: "c/x", mode: undefined },
+        { ref, from: "a/b/y", to: "c/y", mode: undefined },
+        { ref, from: "a/b/z", to: "c/z", mode: 0o755 },
+        { ref: undefined, from: "c/y", to: "z", mode: undefined }
+      ]),
       [
         "into ./c/",
         `take deployer_${ref}/a/b/x`,

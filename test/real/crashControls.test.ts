@@ -47,7 +47,7 @@ controls(`crashes on a host with ${controlsTitle}, without a protection,`, { tim
       deed: "shell",
       mutations: {
         stage: [
-          ['mkdir "$tree"; }', 'mkdir "$folder" && ln -s "../$folder" "$tree"; }'],
+          ['mkdir "$tree" "$notes"', 'mkdir "$folder" "$notes" && ln -s "../$folder" "$tree"'],
           ['mv "$tree" "$folder"', "true"]
         ]
       },
