@@ -159,7 +159,7 @@ const withDocument =
       )
     )
 
-const noise = /^\s*(A user-defined piece of text|A true or false value|This setting is optional)\.$/
+const noise = /^\s*(A user-defined piece of text|A true or false value|An integer|This setting is optional)\.$/
 
 /** Help without the sentences that say no more than its usage line. */
 const tidy = (help: string): string => {

@@ -15,10 +15,13 @@ export const look = (session: HostSession) =>
   Effect.flatMap(session.inspect, (state) => insistOnDeployed(session, state))
 
 /** Fails with `HostUnfit` where nothing was deployed yet. */
-export const insistOnDeployed = ({ address }: HostSession, state: HostState): Effect.Effect<HostState, HostUnfit> =>
+export const insistOnDeployed = (
+  { address, target }: HostSession,
+  state: HostState
+): Effect.Effect<HostState, HostUnfit> =>
   state.base === "ready"
     ? Effect.succeed(state)
-    : new HostUnfit({ address, reason: "not-a-deployer-path", path: state.path })
+    : new HostUnfit({ target: target.key, address, reason: "not-a-deployer-path", path: state.path })
 
 /** Goes on with adoptions that were cut, and looks again where there was one. For whoever holds the lock. */
 export const finishAdoptions = Effect.fnUntraced(function* (session: HostSession, state: HostState) {
@@ -63,4 +66,4 @@ const pickOnHost = (
 
 /** A plan, or the reason against it as an error. */
 export const refused = <A>(session: HostSession, planned: Either.Either<A, Unfit>): Effect.Effect<A, HostUnfit> =>
-  Effect.mapError(planned, (unfit) => new HostUnfit({ address: session.address, ...unfit }))
+  Effect.mapError(planned, (unfit) => new HostUnfit({ target: session.target.key, address: session.address, ...unfit }))

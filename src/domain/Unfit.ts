@@ -41,13 +41,14 @@ const packages = { tar: "tar", gzip: "gzip", sha256: "coreutils" } as const
 
 const list = (words: ReadonlyArray<string> = []): string => words.join(" and ")
 
-/** What was found and what to do about it; with an address also where. */
+/** What was found and what to do about it; with a target, by its key, also where. */
 export const unfitText = (
   { free = 0, has, needed = 0, path, reason, tools, wants }: Unfit,
-  address?: string
+  at?: { readonly target: string; readonly address: string }
 ): { readonly found: string; readonly advice: string } => {
-  const where = address === undefined ? path : `${path} on ${address}`
-  const host = address ?? "the host"
+  const where = at === undefined ? path : `${path} on ${at.address}`
+  const host = at?.address ?? "the host"
+  const target = at === undefined ? "" : ` target=${at.target}`
   switch (reason) {
     case "not-a-directory":
       return {
@@ -80,24 +81,24 @@ export const unfitText = (
         advice:
           has?.[0] === "file"
             ? "move it away and deploy again"
-            : "make a release of the directory with deployer manage adopt, or move it away, and deploy again"
+            : `make a release of the directory with deployer manage adopt${target}, or move it away, and deploy again`
       }
     case "missing-tools": {
       const names = tools.map((tool) => packages[tool]).join(" ")
       return {
-        found: `${address ?? "The host"} lacks ${list(tools.map((tool) => (tool === "sha256" ? "sha256sum, shasum or openssl" : tool)))}`,
+        found: `${at?.address ?? "The host"} lacks ${list(tools.map((tool) => (tool === "sha256" ? "sha256sum, shasum or openssl" : tool)))}`,
         advice: `install it there (apt-get install ${names}, apk add ${names} or dnf install ${names}) and deploy again`
       }
     }
     case "no-space":
       return {
         found: `${where} has ${bytes(free)} free, and ${bytes(needed)} are needed for the tarball and what is in it`,
-        advice: "make room (deployer manage prune) and deploy again"
+        advice: `make room (deployer manage prune${target}) and deploy again`
       }
     case "no-inodes":
       return {
         found: `${where} has room for ${free} more files and directories (inodes), and ${needed} are needed`,
-        advice: "make room (deployer manage prune, or remove many small files) and deploy again"
+        advice: `make room (deployer manage prune${target}, or remove many small files) and deploy again`
       }
     case "wrong-machine":
       return {

@@ -109,12 +109,14 @@ export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable"
 
 /** The host is not in a state in which this can be done; nothing was changed. */
 export class HostUnfit extends Schema.TaggedError<HostUnfit>()("HostUnfit", {
+  /** Its key. */
+  target: Schema.String,
   address: Schema.String,
   ...unfitFields
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    const { advice, found } = unfitText(this, this.address)
+    const { advice, found } = unfitText(this, this)
     return `${found}: ${advice}`
   }
 }
@@ -175,13 +177,15 @@ export class NotOnHost extends Schema.TaggedError<NotOnHost>()("NotOnHost", {
 
 /** Somebody else works on the target, or keeps it for a purpose. */
 export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
+  /** Its key. */
+  target: Schema.String,
   address: Schema.String,
   lock: Lock
 }) {
   readonly exitStatus = 4
   override get message(): string {
     const next = this.lock.details?.held === true ? "ask them" : "wait for them (wait=5m)"
-    return `${this.address} is locked by ${lockOwner(this.lock)}; ${lockState(this.lock)}: ${next}, or take it away with deployer unlock`
+    return `${this.address} is locked by ${lockOwner(this.lock)}; ${lockState(this.lock)}: ${next}, or take it away with deployer unlock target=${this.target}`
   }
 }
 

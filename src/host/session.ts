@@ -137,9 +137,11 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       case "Taken":
         return Effect.succeed(answer)
       case "Held":
-        return Effect.fail(new LockHeld({ address, lock: answer.by }))
+        return Effect.fail(new LockHeld({ target: target.key, address, lock: answer.by }))
       case "Unready":
-        return Effect.fail(new HostUnfit({ address, reason: "not-a-deployer-path", path: target.path, tools: [] }))
+        return Effect.fail(
+          new HostUnfit({ target: target.key, address, reason: "not-a-deployer-path", path: target.path, tools: [] })
+        )
     }
   }
 
@@ -200,7 +202,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   })
 
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
-    fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ address, ...fault, tools: [] }))
+    fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ target: target.key, address, ...fault, tools: [] }))
 
   const run: HostSession["run"] = (command, { isQuiet = false, isResult = false, name, ref }) =>
     Effect.suspend(() => {
@@ -333,7 +335,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       Effect.flatMap(
         change({ step: "look at what is in the place of current", script: scripts.survey, args: [name] }, Reply.survey),
         Either.match({
-          onLeft: (fault) => Effect.fail(new HostUnfit({ address, ...fault, tools: [] })),
+          onLeft: (fault) => Effect.fail(new HostUnfit({ target: target.key, address, ...fault, tools: [] })),
           onRight: Effect.succeed
         })
       )

@@ -67,7 +67,7 @@ describe("locks", () => {
         assert.strictEqual(refused.status, 4, `${line}: ${refused.stderr}`)
         assert.match(
           refused.stderr,
-          /locked by tester@laptop for "deploy" since .*: wait for them .* deployer unlock\n$/
+          /locked by tester@laptop for "deploy" since .*: wait for them .* deployer unlock target=prod\n$/
         )
       }
       assert.strictEqual(currentRef(host), old.ref)

@@ -421,14 +421,19 @@ describe("manage delete", () => {
         assert.strictEqual((yield* run("manage delete CCCC target=prod", answer)).status, status)
       }
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+      yield* run("manage pin CCCC target=prod")
       const ran = yield* run("manage delete CCCC target=prod", "y")
+      assert.match(ran.stderr, /my_app [0-9A-F]{8} is pinned/)
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, /^Removed my_app CCCCCCCC from deploy@host\.test: [0-9]+ kB freed\n$/)
       assert.deepStrictEqual(onHost(host), ["A", "B"])
       assert.strictEqual(currentRef(host), refOf("B"))
       // On the host latest is the last deployed of those that are there.
       assert.match((yield* run("manage info target=prod")).stdout, /current +my_app +BBBBBBBB .*latest/)
-      assert.deepStrictEqual(logged(host), [["removed", "C"]])
+      assert.deepStrictEqual(logged(host), [
+        ["pinned", "C"],
+        ["removed", "C"]
+      ])
     }).pipe(Effect.provide(world()))
   )
 

@@ -72,6 +72,7 @@ const adoptAlone = Effect.fnUntraced(function* (session: HostSession) {
 
 const occupied = (session: HostSession, { path }: HostState) =>
   new HostUnfit({
+    target: session.target.key,
     address: session.address,
     reason: "current-occupied",
     path: `${path}/releases/current`,

@@ -190,6 +190,7 @@ export const deleteOne = Effect.fn("manage.host.delete")(
         release: releaseLabel(release)
       })
     }
+    if (pinned(state.journal).has(release.ref)) yield* Reporter.warn(`${releaseLabel(release)} is pinned`)
     return yield* removeFromHost(session, [release])
   },
   (self, session) => locked(session, "delete")(self)
@@ -215,6 +216,7 @@ export const link = Effect.fn("manage.host.link")(
     const release = yield* pick(session, state, selector)
     if (state.current._tag === "Occupied") {
       return yield* new HostUnfit({
+        target: session.target.key,
         address: session.address,
         reason: "current-occupied",
         path: `${state.path}/releases/current`,
