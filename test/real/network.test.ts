@@ -172,7 +172,7 @@ describe("without the protection", { timeout: 60_000 }, () => {
     // Who unpacks where it is live, and looks afterwards.
     behindProxy(
       {
-        stage: [['err=$({ mkdir -p "$stage" &&', 'err=$({ rm -f current; mkdir -p "$stage"; ln -s "$stage" current;']]
+        stage: [['err=$(mkdir -p "$stage"', 'rm -f current; ln -s "$stage" current; err=$(mkdir -p "$stage"']]
       },
       ({ current, deploy, network }) =>
         Effect.gen(function* () {
