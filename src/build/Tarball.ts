@@ -92,6 +92,7 @@ const reservedNames: ReadonlyArray<string> = [
   "moves",
   "patches",
   "pieces",
+  "begin",
   "end"
 ].map((name) => `.deployer_${name}`)
 

@@ -93,6 +93,14 @@ is_trash() { trash_ref=\${1##*.trash_} && is_ref "\${trash_ref%%_*}"; }
 real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
+# Where an earlier step still writes, although its connection is gone, until it sees that nothing is wanted of it any more.
+wipe_surely() {
+  for pause in 1 2; do
+    wipe "$1" 2>/dev/null && return 0
+    sleep "$pause"
+  done
+  wipe "$1"
+}
 size_of() { n=$(wc -c < "$1") && printf "%s" "$((n))"; }
 `
 
@@ -580,17 +588,31 @@ put_all() {
 source_of() {
   case "$1" in tree/*) source=$tree/\${1#tree/} ;; *) source=$1 ;; esac
 }
+copy_lot() {
+  if [ -z "$parents" ]; then (cd "$origin" && tr "\\n" "\\000" < "$1" | xargs -0 tar -cf -) | (cd "$tree" && tar -xpof -)
+  else
+    (cd "$origin" && tr "\\n" "\\000" < "$1" | xargs -0 cp $parents -t "$here/$tree") ||
+      (cd "$origin" && tar -cf - -T "$1") | (cd "$tree" && tar -xpof -)
+  fi
+}
 begin_tree() {
+  polls=0
   until [ -e "$tree/.deployer_begin" ]; do
     if [ ! -e "$notes/receiving" ]; then
       [ -e "$tree/.deployer_begin" ] && break
       return 0
     fi
-    kill -0 $$ 2>/dev/null || return 0
-    sleep 0.05 2>/dev/null || sleep 1
+    polls=$((polls + 1))
+    if [ "$polls" -gt 4000 ] || ! kill -0 $$ 2>/dev/null; then return 0; fi
+    if [ "$polls" -gt 400 ] || ! sleep 0.05 2>/dev/null; then sleep 1; fi
   done
-  origin=deployer_$1 parents="-p --reflink=auto --parents"
+  origin=deployer_$1 parents="-p --reflink=auto --parents" most=250
+  # BusyBox makes a directory anew that was moved away meanwhile: there tar goes into it first, with as many names as it takes.
+  case "$(cp --help 2>&1)" in *BusyBox*) parents= most=100 ;; esac
   [ -z "$2" ] || parents="-pl --parents"
+  # Its directories are made on the way, before what is received gets into them.
+  odd=$(find "$origin" -type d ! -perm -0300 | sed -n 1p)
+  [ -z "$odd" ] || [ -w "$odd" ] || return 0
   awk "
     FNR == 1 { file++ }
     file == 1 { line[FNR] = \\$0; next }
@@ -604,11 +626,16 @@ begin_tree() {
     file == 1 { there[mode \\$0]; next }
     (mode \\$0) in there
   " "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$notes/lines"
-  cut -c 67- "$notes/lines" > "$notes/names"
-  [ -s "$notes/names" ] || return 0
+  [ -s "$notes/lines" ] || return 0
   here=$PWD
-  (cd "$origin" && tr "\\n" "\\000" < "$here/$notes/names" | xargs -0 cp $parents -t "$here/$tree") ||
-    (cd "$origin" && tar -cf - -T "$here/$notes/names") | (cd "$tree" && tar -xpof -)
+  awk -v most="$most" -v lot="$notes/lot." "
+    { now = lot int((NR - 1) / most); if (now != last) close(last); print substr(\\$0, 67) > now; last = now }
+  " "$notes/lines"
+  for lot in "$notes"/lot.*; do
+    # Whoever wants nothing of it any more takes these away.
+    [ -e "$lot" ] || return 0
+    copy_lot "$here/$lot"
+  done
   if (cd "$tree" && quickly_match "$here/$notes/lines"); then mv "$notes/lines" "$notes/proved"; fi
 }
 complete_tree() {
@@ -636,9 +663,13 @@ complete_tree() {
   )
   (cd "$tree" && rm -rf .deployer_edits .deployer_begin .deployer_moves .deployer_patches .deployer_pieces .deployer_end)
 }
-# What is still to be hashed.
-unproved() {
-  awk "FNR == 1 { file++ } file == 1 { proved[\\$0]; next } ! (\\$0 in proved)" "$notes/proved" "$tree/.deployer_manifest"
+# This makes hashed a list of what is still to be hashed. Not every awk says that a disk is full: so they are counted.
+find_unproved() {
+  hashed=
+  [ -e "$notes/proved" ] || return 0
+  awk "FNR == 1 { file++ } file == 1 { proved[\\$0]; next } ! (\\$0 in proved)" "$notes/proved" "$tree/.deployer_manifest" > "$notes/rest"
+  proved=$(file_lines "$notes/proved" | wc -l) rest=$(file_lines "$notes/rest" | wc -l) all=$(file_lines "$tree/.deployer_manifest" | wc -l)
+  [ "$((proved + rest))" -ne "$((all))" ] || hashed=$PWD/$notes/rest
 }
 `
 
@@ -664,8 +695,8 @@ for old in "$stage"/tree*; do
   [ -e "$old" ] || [ -L "$old" ] || continue
   trash=.trash_$2_$$_\${old##*tree}
   err=$(mv "$old" "$trash" 2>&1) || fail "$err"
-  # Where something is still written there, whoever takes the lock next sweeps it.
-  wipe "$trash" 2>/dev/null
+  # What is left of it is swept by whoever takes the lock next.
+  wipe_surely "$trash" 2>/dev/null
 done
 err=$(mkdir -p "$stage" 2>&1 && mkdir "$tree" "$notes" 2>&1) || fail "$err"
 err=$({ say "$6" | cat > "$stage/note" && say "$5" | cat > "$stage/stream" && : > "$notes/receiving"; } 2>&1) || fail "$err"
@@ -691,7 +722,6 @@ why=$(
   } 2>&1 >/dev/null
 )
 rm -f "$notes/receiving"
-wait
 have=$(size_of "$part")
 said=$(printf "%s\\n" "$why" | sed "/^failed /d")
 case "$nl$why$nl" in
@@ -699,6 +729,9 @@ case "$nl$why$nl" in
   *"\${nl}failed "*) outcome=failed ;;
   *) outcome=whole ;;
 esac
+[ -n "$4" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
+[ "$outcome" = whole ] || rm -f "$notes"/lot.*
+wait
 case "$nl$why$nl" in
   *"\${nl}failed tee$nl"*) ;;
   *)
@@ -713,7 +746,6 @@ if [ "$outcome" = failed ]; then
   wipe "$tree"
   fail "$said"
 fi
-[ -n "$4" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
 if [ "$outcome" = broken ]; then
   guard
   # Without a size, what is missing at the end may still come.
@@ -722,8 +754,7 @@ if [ "$outcome" = broken ]; then
   finish
 fi
 [ -z "$8" ] || said=$(cat "$notes/said"; complete_tree "$9" 2>&1)
-hashed=
-if [ -e "$notes/proved" ]; then unproved > "$notes/lines" && hashed=$PWD/$notes/lines; fi
+find_unproved
 if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$7" ]; then faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
 else faults="changed .deployer_manifest"
 fi
@@ -742,7 +773,7 @@ guard
 err=$(mv "$tree" "$folder" 2>&1) || fail "$err"
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
 note
-wipe "$stage"
+wipe_surely "$stage" 2>/dev/null
 finish
 `)
 
@@ -911,7 +942,7 @@ for ref; do
 done
 for trash in .trash_*; do
   [ -e "$trash" ] && is_trash "$trash" || continue
-  err=$(wipe "$trash" 2>&1) || fail "$err"
+  err=$(wipe_surely "$trash" 2>&1) || fail "$err"
 done
 conclude
 `)
@@ -921,7 +952,7 @@ export const discard = script(`${prelude}${guarded}${tools}${isCurrent}${discard
 if [ "$3" = upload ]; then
   if [ -e ".staging_$2" ]; then
     err=$(mv ".staging_$2" ".trash_$2_$$" 2>&1) || fail "$err"
-    err=$(wipe ".trash_$2_$$" 2>&1) || fail "$err"
+    err=$(wipe_surely ".trash_$2_$$" 2>&1) || fail "$err"
   fi
 elif [ -d "deployer_$2" ]; then
   [ "$3" = release ] && [ -e "deployer_$2/.deployer_release.json" ] && fail "deployer_$2 is complete by now"

@@ -1,10 +1,13 @@
 /**
  * A folder for what can be made again at any time, so that it need not be made each time.
  */
-import { mkdirSync, statSync } from "node:fs"
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { homedir } from "node:os"
 import { isAbsolute, join } from "node:path"
 import process from "node:process"
+
+/** Beyond so many files it is emptied: what was for projects that are gone goes with them. */
+const most = 200
 
 /**
  * `$XDG_CACHE_HOME/deployer`, by default `~/.cache/deployer`; made where it is missing. Absent where it cannot be used, or is not ours
@@ -13,10 +16,17 @@ import process from "node:process"
 export const cacheFolder = (): string | undefined => {
   const { XDG_CACHE_HOME: base = "" } = process.env
   try {
-    const folder = join(isAbsolute(base) ? base : join(homedir(), ".cache"), "deployer")
+    const given = isAbsolute(base) ? base : undefined
+    const above = given ?? homedir()
+    // With sudo the home may be somebody else's.
+    if (!isAbsolute(above) || statSync(above).uid !== process.geteuid?.()) return undefined
+    const folder = join(given ?? join(above, ".cache"), "deployer")
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const { mode, uid } = statSync(folder)
-    return uid === process.geteuid?.() && (mode & 0o022) === 0 ? folder : undefined
+    if (uid !== process.geteuid() || (mode & 0o077) !== 0) return undefined
+    const files = readdirSync(folder)
+    if (files.length > most) for (const file of files) rmSync(join(folder, file), { force: true, recursive: true })
+    return folder
   } catch {
     return undefined
   }

@@ -29,7 +29,7 @@ import { manifestLines } from "../../src/host/manifestText.ts"
 import type { HostSession } from "../../src/host/RemoteHost.ts"
 import { loginPath, makeSession } from "../../src/host/session.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
-import { hostileNames, oddSample, packed, sample } from "../kit/packed.ts"
+import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import { hostRelease, target as sampleTarget } from "../kit/samples.ts"
 import { dir, file, symlink, tarOf, treeIn } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
@@ -534,6 +534,77 @@ describe("a connection that is lost", () => {
       assert.deepInclude((yield* session.inspect).unfinished[0], { kind: "upload", stream: `from_${one.ref}` })
       yield* send(session)
       assert.deepInclude((yield* session.inspect).unfinished[0], { kind: "release", ref: next.ref })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("differences", () => {
+  /** Programs that stand before those of this machine. */
+  const withPrograms = (scripts: Readonly<Record<string, string>>) =>
+    Effect.map(userland.emptyFolder("programs"), (folder) => {
+      for (const [name, script] of Object.entries(scripts)) {
+        const real = userland.which(name) ?? assert.fail(`there is no ${name}`)
+        writeFileSync(join(folder, name), `#!/bin/sh\nreal=${real}\n${script}\nexec "$real" "$@"\n`, { mode: 0o755 })
+      }
+      return `${folder}:${process.env["PATH"]}`
+    })
+
+  const completing = (session: HostSession, old: Packed, next: Packed) =>
+    Effect.gen(function* () {
+      const origin = (yield* session.origin(old.ref)) ?? assert.fail("there is none")
+      const found = differences(next.manifest, [origin]) ?? assert.fail("there are none")
+      const content = tarOf(next.tree.filter(({ path }) => found.sent.has(path))).subarray(0, -1024)
+      const send = <E>(content: Stream.Stream<Uint8Array, E>) =>
+        session.stage({
+          ref: next.ref,
+          manifest: next.manifest,
+          from: 0,
+          note: "n",
+          shipment: { _tag: "Differences", differences: found, hardLinks: false, content }
+        })
+      return { content, send }
+    })
+
+  it.live("prove nothing by lists that were cut: not every awk says that the disk is full", () =>
+    Effect.gen(function* () {
+      const path = withPrograms({
+        awk: `case "$*" in *"proved["*) exit 0 ;; esac`,
+        // A full disk cuts what is made of another file.
+        cp: `case "$*" in --help | *--parents*) ;; *) for to; do :; done; "$real" "$@" && : > "$to"; exit ;; esac`
+      })
+      const { session } = yield* local(path)
+      const long = "0123456789".repeat(100)
+      const old = packed([dir("my_app"), file("my_app/old name", long), file("my_app/same", "same")])
+      const next = packed([dir("my_app"), file("my_app/new name", long), file("my_app/same", "same")])
+      yield* session.prepare
+      yield* put(session, old)
+      const { content, send } = yield* completing(session, old, next)
+      const refused = yield* Effect.flip(send(Stream.make(content)))
+      assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/new name"] })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that were cut and are still being copied are in nobody's way, and leave nothing", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(withPrograms({ xargs: "sleep 0.4" }))
+      const many = Array.from({ length: 1500 }, (_, n) => file(`my_app/file-${n}`, `${n}`))
+      const old = packed([dir("my_app"), ...many])
+      const next = packed([dir("my_app"), ...many, file("my_app/new", "new")])
+      yield* session.prepare
+      yield* put(session, old)
+      const { content, send } = yield* completing(session, old, next)
+      const releases = join(home, "app/releases")
+      const late = Stream.fromEffect(Effect.zipRight(Effect.sleep("600 millis"), Effect.fail("cut")))
+      assert.strictEqual(yield* Effect.flip(send(late)), "cut")
+      yield* session.discard(Unfinished.make({ ref: next.ref, kind: "upload", received: 0 }))
+      yield* Effect.sleep("1 second")
+      assert.deepStrictEqual(readdirSync(releases), [`deployer_${old.ref}`])
+      // Another one right behind it.
+      assert.strictEqual(yield* Effect.flip(send(late)), "cut")
+      yield* send(Stream.make(content))
+      assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, ["missing .deployer_release.json"])
+      yield* Effect.sleep("1 second")
+      assert.sameMembers(readdirSync(releases), [`deployer_${old.ref}`, `deployer_${next.ref}`])
     }).pipe(Effect.scoped)
   )
 })

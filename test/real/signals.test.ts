@@ -42,7 +42,7 @@ n=0
 while ! mkdir "${state("step")}.$n" 2>/dev/null; do n=$((n + 1)); done
 read -r turn when < "${state("turn")}"
 if [ "$n $when" = "1 deaf" ]; then sleep 6 | sh "$@"; exit; fi
-stay() { : > "${state("reached")}"; while [ ! -e "${state("over")}" ]; do sleep 0.05; done; }
+stay() { : > "${state("reached")}"; while [ -d "${host.folder}" ] && [ ! -e "${state("over")}" ]; do sleep 0.05; done; }
 [ "$n $when" = "$turn before" ] && stay
 [ "$n $when" = "$turn after" ] || exec sh "$@"
 sh "$@"

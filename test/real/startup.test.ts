@@ -59,6 +59,9 @@ describe("start", () => {
       here.configure({ staging: { host: "local" } })
       assert.include((yield* here.run(["status", "target=staging"])).stderr, "at staging")
       assert.notDeepEqual(compiled(), first)
+      for (let n = 0; n < 300; n++) fs.writeFileSync(path.join(cache, `of a project that is gone ${n}`), "")
+      yield* here.good("manage", "info")
+      assert.lengthOf(compiled(), 1)
     })
   )
 
@@ -87,6 +90,16 @@ describe("start", () => {
       fs.rmSync(cache, { recursive: true })
       fs.writeFileSync(cache, "")
       assert.include(yield* status, "at prod")
+      fs.rmSync(cache)
+      // As with sudo, where the home is somebody else's, or where there is none.
+      if (process.geteuid?.() === 0) {
+        fs.rmSync(path.join(here.home, ".cache"), { recursive: true })
+        fs.chownSync(here.home, 4711, 4711)
+        assert.include(yield* status, "at prod")
+        assert.isFalse(fs.existsSync(path.join(here.home, ".cache")))
+      }
+      yield* here.run(["status", "target=prod"], { env: { ...here.env, HOME: "" } })
+      assert.isFalse(fs.existsSync(path.join(here.root, ".cache")))
     })
   )
 
