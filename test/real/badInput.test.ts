@@ -578,7 +578,7 @@ suite(titled("bad input", missingSshd), () => {
         ({ host }) =>
           add(host, "real", (base) => fs.mkdirSync(path.join(base, "releases/current/theirs"), { recursive: true })),
         1,
-        /\/real\/releases\/current on .* is not a link but a directory .*: make a release of the directory with deployer manage adopt, or move it away/
+        /\/real\/releases\/current on .* is not a link but a directory .*: make a release of the directory with deployer manage adopt target=prod, or move it away/
       )
       targeting(
         "no deployment there yet",
