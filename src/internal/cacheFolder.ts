@@ -6,11 +6,11 @@ import { homedir } from "node:os"
 import { isAbsolute, join } from "node:path"
 import process from "node:process"
 
-/** Beyond so many files it is emptied: what was for projects that are gone goes with them. */
+/** Beyond so many compiled files they are removed: what was for projects that are gone goes with them. */
 const most = 200
 
 /**
- * `$XDG_CACHE_HOME/deployer`, by default `~/.cache/deployer`; made where it is missing. Absent where it cannot be used, or is not ours
+ * `$XDG_CACHE_HOME/effect-deployer`, by default `~/.cache/effect-deployer`; made where it is missing. Absent where it cannot be used, or is not ours
  * alone: code is run from it.
  */
 export const cacheFolder = (): string | undefined => {
@@ -20,12 +20,12 @@ export const cacheFolder = (): string | undefined => {
     const above = given ?? homedir()
     // With sudo the home may be somebody else's.
     if (!isAbsolute(above) || statSync(above).uid !== process.geteuid?.()) return undefined
-    const folder = join(given ?? join(above, ".cache"), "deployer")
+    const folder = join(given ?? join(above, ".cache"), "effect-deployer")
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const { mode, uid } = statSync(folder)
     if (uid !== process.geteuid() || (mode & 0o077) !== 0) return undefined
-    const files = readdirSync(folder)
-    if (files.length > most) for (const file of files) rmSync(join(folder, file), { force: true, recursive: true })
+    const files = readdirSync(folder).filter((name) => /\.[cm]js$/.test(name))
+    if (files.length > most) for (const file of files) rmSync(join(folder, file), { force: true })
     return folder
   } catch {
     return undefined

@@ -48,7 +48,7 @@ describe("start", () => {
     Effect.gen(function* () {
       const here = yield* project()
       here.configure({ prod: { host: "local" } })
-      const cache = path.join(here.home, ".cache/deployer")
+      const cache = path.join(here.home, ".cache/effect-deployer")
       const compiled = () => fs.readdirSync(cache).map((name) => fs.readFileSync(path.join(cache, name), "utf8"))
       yield* here.good("manage", "info")
       assert.strictEqual(fs.statSync(cache).mode & 0o777, 0o700)
@@ -59,7 +59,7 @@ describe("start", () => {
       here.configure({ staging: { host: "local" } })
       assert.include((yield* here.run(["status", "target=staging"])).stderr, "at staging")
       assert.notDeepEqual(compiled(), first)
-      for (let n = 0; n < 300; n++) fs.writeFileSync(path.join(cache, `of a project that is gone ${n}`), "")
+      for (let n = 0; n < 300; n++) fs.writeFileSync(path.join(cache, `of a project that is gone ${n}.mjs`), "")
       yield* here.good("manage", "info")
       assert.lengthOf(compiled(), 1)
     })
@@ -69,7 +69,7 @@ describe("start", () => {
     Effect.gen(function* () {
       const here = yield* project()
       here.configure({ prod: { host: "local" } })
-      const cache = path.join(here.home, ".cache/deployer")
+      const cache = path.join(here.home, ".cache/effect-deployer")
       yield* here.good("manage", "info")
       // Nothing is there yet, and the target is named in what is said about it.
       const status = Effect.map(here.run(["status", "target=prod"]), ({ stderr }) => stderr)
