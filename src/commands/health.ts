@@ -20,7 +20,7 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   attempts: Schema.NonNegativeInt,
   /** In words. */
   waited: Schema.String,
-  /** What the last failed attempt said. */
+  /** What the last attempt said that failed in its time. */
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -63,23 +63,27 @@ export const awaitHealthy = Effect.fn("awaitHealthy")(function* (session: HostSe
   const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(health.timeout)
   let attempts = 0
   let inARow = 0
-  let detail = "it was not tried"
+  let detail: string | undefined
   while (true) {
     const left = end - (yield* Clock.currentTimeMillis)
     if (left <= 0) break
-    const result = yield* attempt(session, release, health, Duration.min(Duration.millis(left), attemptTime))
+    // What the end of the time cuts short says nothing of the release.
+    const result = yield* Effect.timeoutOption(attempt(session, release, health, attemptTime), left)
     attempts += 1
-    inARow = result.ok ? inARow + 1 : 0
+    if (Option.isNone(result)) break
+    const { detail: said, ok } = result.value
+    inARow = ok ? inARow + 1 : 0
     if (inARow >= health.successes) return attempts
-    if (!result.ok) detail = result.detail
+    if (!ok) detail = said
     yield* Effect.sleep(health.interval)
   }
+  const partly = inARow > 0 ? `it was well ${inARow} of ${health.successes} times in a row` : undefined
   return yield* new Unhealthy({
     address: session.address,
     release: releaseLabel(release),
     check: healthLabel(health),
     attempts,
     waited: Duration.format(health.timeout),
-    detail
+    detail: partly ?? detail ?? "no answer in that time"
   })
 })

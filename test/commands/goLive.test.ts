@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import type { Release } from "../../src/domain/Release.ts"
-import type { MemoryCommand, MemoryHost, MemoryResult } from "../../src/host/MemoryHost.ts"
+import { httpAnswer, type MemoryCommand, type MemoryHost, type MemoryResult } from "../../src/host/MemoryHost.ts"
 import { HostUnreachable, RemoteHost } from "../../src/host/RemoteHost.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
 import { journalEntry, target } from "../kit/samples.ts"
@@ -139,6 +139,52 @@ describe("after the switch", () => {
       assert.strictEqual(ran.status, 5, ran.stderr)
       assert.strictEqual(currentRef(host), good.ref)
     }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  const overHttp = (timeout: string) =>
+    world({ config: withTarget({ health: { http: "http://127.0.0.1:4000/health", timeout, interval: "1 second" } }) })
+
+  it.scoped("an attempt that the end of the time cuts short does not hide what the one before it found", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      let asked = 0
+      host.onDial = () => () => {
+        asked += 1
+        return asked > 12 ? undefined : httpAnswer(503, "no luck")
+      }
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.match(ran.stderr, /within 20s \(GET \S+, 13 attempts\): 503 from http:\/\/127.0.0.1:4000\/health: no luck/)
+    }).pipe(Effect.provide(overHttp("20 seconds")))
+  )
+
+  it.scoped("an attempt that the end of the time cuts short is told of where there was no other", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      host.onDial = () => () => undefined
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.match(ran.stderr, /within 3s \(GET \S+, 1 attempt\): no answer in that time/)
+    }).pipe(Effect.provide(overHttp("3 seconds")))
+  )
+
+  it.scoped("a release that was well too seldom is told of as that", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      const answers = [1, 0, 0]
+      host.onRun = () => ({ exitCode: answers.shift() ?? 0 })
+      const ran = yield* timely("deploy target=prod yes")
+      assert.match(ran.stderr, /"ping", 3 attempts\): it was well 2 of 3 times in a row/)
+    }).pipe(
+      Effect.provide(
+        world({
+          config: withTarget({ health: { command: "ping", timeout: "6 seconds", interval: "2 seconds", successes: 3 } })
+        })
+      )
+    )
   )
 
   it.scoped("the first release fails: there is nothing to go back to, and the link is taken away", () =>
