@@ -10,13 +10,14 @@ import * as path from "node:path"
 const root = path.resolve(import.meta.dirname, "../..")
 
 /** Raised when what is made below changes. */
-const cache = path.join(os.tmpdir(), "deployer-bench-data-2")
+const cache = path.join(os.tmpdir(), "deployer-bench-data-3")
 
 /**
  * `one` is what is live; in `changed` one of a hundred files has 16 bytes more in its middle (of a single file, 1 % of its bytes are others, in a
- * hundred places), in `everything` each file has (of a single file, all bytes are others); in `times` only the times are new.
+ * hundred places), in `everything` each file has (of a single file, all bytes are others); in `half` all bytes of every other file are others; in
+ * `times` only the times are new.
  */
-export const versions = ["one", "changed", "everything", "times"] as const
+export const versions = ["one", "changed", "half", "everything", "times"] as const
 export type Version = (typeof versions)[number]
 
 /** A tree in its versions. */
@@ -100,7 +101,10 @@ const make = (name: string, fill: (folder: string) => string, edition = "1"): Da
       writeHalves(path.join(tree("everything"), probe), fs.statSync(path.join(tree("one"), probe)).size, 2)
     } else {
       for (const file of changed) change(path.join(tree("changed"), file))
-      for (const file of files) change(path.join(tree("everything"), file))
+      for (const [index, file] of files.entries()) {
+        change(path.join(tree("everything"), file))
+        if (index % 2 === 0) turn(path.join(tree("half"), file))
+      }
     }
     for (const file of files) {
       const later = fs.statSync(path.join(tree("one"), file)).mtimeMs / 1000 + 3600
@@ -136,13 +140,19 @@ const copy = (from: string, to: string): void => {
 }
 
 /** Puts a few bytes into the middle of a file. */
-const change = (file: string): void => {
-  const content = fs.readFileSync(file)
-  const middle = content.length >> 1
-  const mark = Buffer.from("\n# another one\n\n")
+const change = (file: string): void =>
+  rewrite(file, (content) => {
+    const middle = content.length >> 1
+    return Buffer.concat([content.subarray(0, middle), Buffer.from("\n# another one\n\n"), content.subarray(middle)])
+  })
+
+/** Makes each byte another one, so that the file shrinks as before and has nothing in common with what it was. */
+const turn = (file: string): void => rewrite(file, (content) => content.map((byte) => byte ^ 0x55))
+
+const rewrite = (file: string, edit: (content: Buffer) => Uint8Array): void => {
   const { mode } = fs.statSync(file)
   fs.chmodSync(file, mode | 0o200)
-  fs.writeFileSync(file, Buffer.concat([content.subarray(0, middle), mark, content.subarray(middle)]))
+  fs.writeFileSync(file, edit(fs.readFileSync(file)))
   fs.chmodSync(file, mode)
 }
 

@@ -171,6 +171,7 @@ export const first = (bench: Bench) =>
 const said: Readonly<Record<Version, string>> = {
   one: "nothing changed",
   changed: "1 % changed",
+  half: "half of it new",
   everything: "everything changed",
   times: "only times changed"
 }
@@ -183,6 +184,8 @@ export const redeploy = (bench: Bench) =>
         [bench.data.erlang(), "changed", "r50m100"],
         [bench.data.node(), "changed", "r100m20"],
         [bench.data.binary(), "changed", "r50m100"],
+        [bench.data.erlang(), "half", "loopback"],
+        [bench.data.erlang(), "half", "r50m100"],
         [bench.data.erlang(), "times", "r50m100"],
         [bench.data.node(), "everything", "r100m100"]
       ] as const satisfies ReadonlyArray<readonly [Data, Version, LinkName]>),

@@ -350,7 +350,7 @@ const stage = Effect.fn("stage")(function* (
     less === undefined
       ? yield* Effect.as(whole(step.from), "")
       : yield* Effect.catchTag(
-          sendDifferences(session, { release, manifest }, less, step, send),
+          sendDifferences(session, { release, manifest, zstd: state.takesZstd }, less, step, send),
           "ReleaseCorrupt",
           ({ what }) =>
             Effect.zipRight(
@@ -366,7 +366,7 @@ const stage = Effect.fn("stage")(function* (
 /** Sends what completes the files that are there, and yields what is to be said of that. */
 const sendDifferences = Effect.fnUntraced(function* (
   session: HostSession,
-  { manifest, release }: Pick<Wanted, "manifest" | "release">,
+  { manifest, release, zstd }: Pick<Wanted, "manifest" | "release"> & { readonly zstd: boolean },
   less: Differences,
   step: Extract<Step, { readonly _tag: "Stage" }>,
   send: <E>(from: number, shipment: Shipment<E>) => Effect.Effect<void, E | StepFailure | ReleaseCorrupt>
@@ -384,13 +384,13 @@ const sendDifferences = Effect.fnUntraced(function* (
       })
     )
   )
-  const { hardLinks } = session.target
+  const how = { hardLinks: session.target.hardLinks, zstd }
   const plain = (from: number, differences: Differences) =>
-    Effect.as(send(from, { _tag: "Differences", differences, hardLinks, content: entries }), false)
+    Effect.as(send(from, { _tag: "Differences", differences, ...how, content: entries }), false)
   const isPatched =
     less.patches.size === 0
       ? yield* plain(step.from, less)
-      : yield* send(step.from, { _tag: "Differences", differences: less, hardLinks, content: patched }).pipe(
+      : yield* send(step.from, { _tag: "Differences", differences: less, ...how, content: patched }).pipe(
           Effect.as(true),
           Effect.catchTag("BasesMissing", () => plain(0, { ...less, patches: new Map<string, string>() }))
         )

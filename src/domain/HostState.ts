@@ -42,7 +42,7 @@ export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({
    * `damaged`: recorded, but the record cannot be read; `adoption`: a directory that was being made a release.
    */
   kind: Schema.Literal("upload", "release", "damaged", "adoption"),
-  /** Bytes that have arrived; 0 for a release. */
+  /** Bytes that have arrived, of a tarball, or of what completes a release, without compression; 0 for a release. */
   received: Schema.NonNegativeInt,
   /** Of what, so that it can be gone on with; absent where nobody knows. */
   stream: Schema.optional(StreamName),
@@ -117,6 +117,8 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   missingTools: Schema.Array(HostTool),
   /** Whether it has what it takes to complete a release from another one that is there. */
   takesDifferences: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+  /** Whether it can unpack zstd. */
+  takesZstd: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /** Bytes that can still be written below the path; `unmeasured` where the host does not say. */
   freeBytes: Schema.NonNegativeInt,
   /** Files and directories that can still be made below the path; absent where they are not counted. */

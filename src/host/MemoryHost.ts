@@ -15,7 +15,7 @@ import { type JournalEntry, JournalEntryJson, journalTail } from "../domain/Jour
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { answering } from "../internal/tcp.ts"
-import { unpackTarball } from "../internal/unpackTarball.ts"
+import { gunzipped, unpackTar, unpackTarball } from "../internal/unpackTarball.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
 import { listedFiles } from "./manifestText.ts"
@@ -142,7 +142,10 @@ export class MemoryHost {
   ): void {
     const stage = `${path}/releases/.staging_${upload.ref}`
     this.files.makeDirectory(`${path}/config`)
-    this.files.write(`${stage}/release.tar.gz`, upload.content)
+    this.files.write(
+      `${stage}/release.tar${upload.stream === undefined || upload.stream === "whole" ? ".gz" : ""}`,
+      upload.content
+    )
     if (upload.note !== undefined) this.files.write(`${stage}/note`, `${upload.note}\n`)
     if (upload.stream !== undefined) this.files.write(`${stage}/stream`, `${upload.stream}\n`)
   }
@@ -438,7 +441,8 @@ const see: Answer = (question) => {
     }),
     ...refsIn(question, ".staging_").map((ref) => {
       const stage = `${releases}/.staging_${ref}`
-      const received = host.files.bytes(`${stage}/release.tar.gz`)?.length ?? 0
+      const part = host.files.bytes(`${stage}/release.tar`) ?? host.files.bytes(`${stage}/release.tar.gz`)
+      const received = part?.length ?? 0
       const stream = firstLine(host.files.read(`${stage}/stream`)) || "-"
       return `upload ${ref} ${received} ${stream} ${firstLine(host.files.read(`${stage}/note`))}`
     }),
@@ -472,7 +476,7 @@ const stage = <E>(
   Effect.gen(function* () {
     const { args, host, releases } = question
     const { files } = host
-    const [ref = "", from = "0", size = "", stream = "", note = ""] = args
+    const [ref = "", from = "0", size = "", stream = "", note = "", , origin = ""] = args
     const missing = absent(question)
     if (missing !== undefined) return missing
     const folder = `${releases}/deployer_${ref}`
@@ -484,7 +488,7 @@ const stage = <E>(
       files.remove(folder)
     }
     const staging = `${releases}/.staging_${ref}`
-    const part = `${staging}/release.tar.gz`
+    const part = `${staging}/release.tar${origin === "" ? ".gz" : ""}`
     files.makeDirectory(staging)
     files.remove(`${staging}/tree`)
     files.write(`${staging}/note`, `${note}\n`)
@@ -492,19 +496,22 @@ const stage = <E>(
     const keep = Number(from)
     const old = files.bytes(part)
     if (keep > 0 && old === undefined) return ["fail there is nothing of the earlier upload any more: start anew"]
-    let all = Buffer.from(old ?? new Uint8Array(0))
-    if (all.length < keep) {
-      return [`fail only ${all.length} of the ${keep} bytes to keep are there: start anew`]
+    const before = Buffer.from(old ?? new Uint8Array(0))
+    if (before.length < keep) {
+      return [`fail only ${before.length} of the ${keep} bytes to keep are there: start anew`]
     }
-    all = all.subarray(0, keep)
-    files.write(part, all)
+    let arrived = Buffer.alloc(0)
+    const write = () =>
+      files.write(part, Buffer.concat([before.subarray(0, keep), origin === "" ? arrived : gunzipped(arrived)]))
+    if (keep === 0) for (const suffix of ["", ".gz"]) files.remove(`${staging}/release.tar${suffix}`)
+    write()
     let full = false
     yield* Stream.runForEachWhile(bytes, (chunk) =>
       Effect.gen(function* () {
         const cut = host.cutUploadAfter
-        const kept = chunk.subarray(0, Math.min(cut ?? chunk.length, host.freeBytes - (all.length - keep)))
-        all = Buffer.concat([all, kept])
-        files.write(part, all)
+        const kept = chunk.subarray(0, Math.min(cut ?? chunk.length, host.freeBytes - arrived.length))
+        arrived = Buffer.concat([arrived, kept])
+        write()
         if (cut !== undefined) {
           host.cutUploadAfter = cut - kept.length
           if (kept.length < chunk.length) {
@@ -517,17 +524,18 @@ const stage = <E>(
       })
     )
     if (full) return ["fail tee: release.tar.gz: No space left on device"]
+    const all = files.bytes(part) ?? arrived
     if (size !== "" && all.length !== Number(size)) return [`fail ${all.length} of ${size} bytes arrived`]
-    return unpack(question, files.bytes(part) ?? all)
+    return unpack(question, all)
   })
 
-const unpack = (question: Question, tarball: Uint8Array): ReadonlyArray<string> => {
+const unpack = (question: Question, part: Uint8Array): ReadonlyArray<string> => {
   const { args, host, releases } = question
   const { files } = host
   const [ref = "", , size = "", , , sum = "", origin = "", , edits = ""] = args
   const staging = `${releases}/.staging_${ref}`
   const tree = `${staging}/tree`
-  const entries = unpackTarball(tarball)
+  const entries = origin === "" ? unpackTarball(part) : unpackTar(part)
   const isCut = size === "" && entries?.every(({ entry }) => entry.path !== ".deployer_end") === true
   if (entries === undefined || isCut) {
     files.remove(size === "" ? tree : staging)

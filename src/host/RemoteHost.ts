@@ -269,6 +269,8 @@ export type Shipment<E> =
       readonly differences: Differences
       /** Whether the files that are there get a second name instead of a copy. */
       readonly hardLinks: boolean
+      /** Whether the host can unpack zstd: then that is sent, where this machine can make it. Default: no. */
+      readonly zstd?: boolean
       readonly content: Stream.Stream<Uint8Array, E>
     }
 

@@ -319,6 +319,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     const current = yield* Either.flatMap(only("current"), currentOf)
     /** What must not stop a deployment where it cannot be found out. */
     const perhaps = (word: string): string => read.find((line) => line.word === word)?.rest ?? ""
+    const can = (what: string): boolean => read.some(({ rest, word }) => word === "can" && rest === what)
     const mount = mountOf(perhaps("mounted"))
     const inodes = perhaps("inodes")
     const user = clean(perhaps("user"), 64)
@@ -431,7 +432,8 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       unfinished,
       damaged,
       missingTools,
-      takesDifferences: perhaps("can") === "differences",
+      takesDifferences: can("differences"),
+      takesZstd: can("zstd"),
       freeBytes: kibibytes(perhaps("free")) ?? unmeasured,
       machine,
       loaders,

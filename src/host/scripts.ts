@@ -463,6 +463,7 @@ for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
 done
 say "machine $(flat "$(uname -m)")"
 if command -v awk >/dev/null 2>&1 && command -v xargs >/dev/null 2>&1; then say "can differences"; fi
+if command -v zstd >/dev/null 2>&1; then say "can zstd"; fi
 for tool in tar gzip; do command -v "$tool" >/dev/null 2>&1 || say "lacks $tool"; done
 command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 ||
   say "lacks sha256"
@@ -509,7 +510,9 @@ for folder in .staging_*; do
   ref=\${folder#.staging_}
   is_ref "$ref" && real_dir "$folder" || continue
   received=0 stream= note=
-  real_file "$folder/release.tar.gz" && [ -r "$folder/release.tar.gz" ] && received=$(size_of "$folder/release.tar.gz")
+  for part in "$folder/release.tar.gz" "$folder/release.tar"; do
+    real_file "$part" && [ -r "$part" ] && received=$(size_of "$part")
+  done
   real_file "$folder/note" && [ -r "$folder/note" ] && IFS= read -r note < "$folder/note"
   real_file "$folder/stream" && [ -r "$folder/stream" ] && IFS= read -r stream < "$folder/stream"
   say "upload $ref $received \${stream:--} $note"
@@ -675,15 +678,25 @@ find_unproved() {
 
 /**
  * Receives a release from standard input, unpacks it as it comes, checks it, and gives it its name. `$1` path, `$2` ref, `$3` bytes to
- * keep of what arrived before, `$4` bytes in the end, or nothing: then the last entry of the archive is `.deployer_end`, `$5` a word for
+ * keep of what arrived before (of a tarball, or unpacked of what completes another release), `$4` bytes in the end, or nothing: then the last entry of the archive is `.deployer_end`, `$5` a word for
  * what is sent, `$6` note, `$7` SHA-256 of the manifest, which is the archive's first entry, `$8` the ref of a release from which what is sent is
  * completed, or nothing, `$9` whether that is done with hard links, `$10` what is to be changed in its manifest, where that is no entry of the
- * archive.
+ * archive, `$11` the program that unpacks what completes it.
  */
 export const stage = script(`${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${enter}
 stage=.staging_$2
 folder=deployer_$2
-part=$stage/release.tar.gz
+# What completes another release comes compressed anew, as hard as the link asks for: it is kept as it was before that.
+part=$stage/release.tar
+[ -n "$8" ] || part=$part.gz
+unpack() {
+  { case "$1" in zstd) zstd -dcq ;; *) gzip -dc ;; esac; } || [ "$?" -gt 128 ] || say "failed gzip" >&2
+}
+receive() {
+  if [ -n "$8" ]; then cat "$part" && unpack "\${11}" | tee -a "$part"
+  else cat "$part" && tee -a "$part"
+  fi || say "failed tee" >&2
+}
 # What an earlier step still does, although its connection is gone, is not done here.
 tree=$stage/tree.$$ notes=$stage/tree.$$.notes
 if [ -e "$folder" ] || [ -L "$folder" ]; then
@@ -701,7 +714,7 @@ done
 err=$(mkdir -p "$stage" 2>&1 && mkdir "$tree" "$notes" 2>&1) || fail "$err"
 err=$({ say "$6" | cat > "$stage/note" && say "$5" | cat > "$stage/stream" && : > "$notes/receiving"; } 2>&1) || fail "$err"
 if [ "$3" -eq 0 ]; then
-  rm -f "$part"
+  rm -f "$stage/release.tar" "$stage/release.tar.gz"
   err=$({ : > "$part"; } 2>&1) || fail "$err"
 else
   real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
@@ -716,8 +729,7 @@ if [ -n "\${10}" ]; then err=$({ say "\${10}" | cat > "$tree/.deployer_edits" &&
 # What ends a program in the middle of a pipe is not its own fault.
 why=$(
   {
-    { { cat "$part" && tee -a "$part"; } || say "failed tee" >&2; } |
-      { gzip -dc || [ "$?" -gt 128 ] || say "failed gzip" >&2; } |
+    receive "$@" | { if [ -n "$8" ]; then cat; else unpack gzip; fi; } |
       if (cd "$tree" && tar -xpof -); then cat > /dev/null; else say "failed tar" >&2; fi
   } 2>&1 >/dev/null
 )

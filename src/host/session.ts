@@ -278,7 +278,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       }
       const { from: kept, origin, sha256, size, stdin, stream } = yield* pack({ manifest, lines, from }, shipment)
       const completed =
-        origin === undefined ? ["", "", ""] : [origin.ref, origin.hardLinks ? "hard" : "", origin.edits ?? ""]
+        origin === undefined
+          ? ["", "", "", ""]
+          : [origin.ref, origin.hardLinks ? "hard" : "", origin.edits ?? "", origin.packing]
       const damaged = yield* change(
         {
           step,

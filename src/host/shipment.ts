@@ -1,5 +1,5 @@
 /**
- * What travels to a host, as the gzipped tar stream that `stage` of scripts.ts unpacks.
+ * What travels to a host, as the compressed tar stream that `stage` of scripts.ts unpacks.
  */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -7,16 +7,15 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Manifest } from "../domain/Manifest.ts"
 import { streamOf } from "../domain/Plan.ts"
-import { blocks } from "../internal/blocks.ts"
-import { gzipMembers } from "../internal/gzipMember.ts"
-import { cores, sha256Sum } from "../internal/machine.ts"
+import { canMake, compressed, type Packing } from "../internal/compression.ts"
+import { sha256Sum } from "../internal/machine.ts"
 import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
 import { editsBetween, moveLines } from "./manifestText.ts"
 import type { Shipment } from "./RemoteHost.ts"
 
 /** What is sent, and what the host has to know of it. */
 interface Packed<E> {
-  /** Bytes that need not be sent again. */
+  /** Bytes that need not be sent again: of the tarball, or of a tar without compression. */
   readonly from: number
   readonly stdin: Stream.Stream<Uint8Array, E>
   /** Bytes with those that are there already; absent: nobody knows before the end. */
@@ -30,6 +29,7 @@ interface Packed<E> {
     | {
         readonly ref: string
         readonly hardLinks: boolean
+        readonly packing: Packing
         /** What is to be changed in its manifest; absent: that is an entry of the archive. */
         readonly edits: string | undefined
       }
@@ -38,9 +38,6 @@ interface Packed<E> {
 
 /** So many bytes are handed over before the stream begins, so that the host need not wait for it. */
 const mostHandedOver = 32 * 1024
-
-/** Of gzip. */
-const level = 6
 
 const textOf = (lines: ReadonlyArray<string>): Uint8Array => Buffer.from(lines.map((line) => `${line}\n`).join(""))
 
@@ -51,27 +48,6 @@ const tarFile = (path: string, content: Uint8Array): Uint8Array =>
     content,
     new Uint8Array(paddingOf(content.length))
   ])
-
-/** In blocks of one size, so that the same bytes give the same stream however they come. */
-const compressed = <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
-  Stream.unwrapScoped(
-    Effect.map(gzipMembers(level), (compress) => {
-      const out = blocks()
-      const cut = Stream.concat(
-        Stream.mapChunks(bytes, (chunk) => {
-          Chunk.forEach(chunk, out.write)
-          return out.taken()
-        }),
-        Stream.suspend(() => {
-          out.close()
-          return Stream.fromChunk(out.taken())
-        })
-      )
-      return Stream.mapEffect(cut, (block) => Effect.tap(compress(block), () => out.giveBack(block)), {
-        concurrency: cores
-      })
-    })
-  )
 
 /** Leaves out the first bytes. */
 const after = <E>(bytes: Stream.Stream<Uint8Array, E>, count: number): Stream.Stream<Uint8Array, E> => {
@@ -115,7 +91,7 @@ export const pack = <E>(
     sum.update(text)
     const sha256 = sum.digest()
     if (shipment._tag === "Whole") {
-      const begin = yield* Stream.runCollect(compressed(Stream.make(tarFile(".deployer_manifest", text))))
+      const begin = yield* Stream.runCollect(compressed("gzip")(Stream.make(tarFile(".deployer_manifest", text))))
       const first = Buffer.concat(Chunk.toReadonlyArray(begin))
       const size = first.length + shipment.size
       // What is more than all of it is something else.
@@ -130,7 +106,7 @@ export const pack = <E>(
         origin: undefined
       }
     }
-    const { differences, hardLinks } = shipment
+    const { differences, hardLinks, zstd = false } = shipment
     const { moves, origin } = differences
     const edits = editsBetween(origin.lines, lines)
     const changes = textOf(edits)
@@ -142,12 +118,13 @@ export const pack = <E>(
     ])
     const end = Buffer.concat([tarFile(".deployer_end", new Uint8Array(0)), tarEnd])
     const tar = Stream.concat(Stream.concat(Stream.make(begin), shipment.content), Stream.make(end))
+    const packing = zstd && canMake("zstd") ? "zstd" : "gzip"
     return {
       from,
-      stdin: after(compressed(tar), from),
+      stdin: compressed(packing)(after(tar, from)),
       size: undefined,
       stream: streamOf(differences),
       sha256,
-      origin: { ref: origin.ref, hardLinks, edits: isHandedOver ? edits.join("\n") : undefined }
+      origin: { ref: origin.ref, hardLinks, packing, edits: isHandedOver ? edits.join("\n") : undefined }
     }
   })

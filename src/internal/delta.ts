@@ -189,8 +189,26 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
     }
     run = undefined
   }
+  /** Moves the hashed window on for as long as it is surely none of the blocks. */
+  const skim = () => {
+    const end = Math.min(data.length - block, longest)
+    const bytes = data
+    const bits = filter
+    const last = 8 * filter.length - 1
+    let hash = one
+    let place = at
+    while (place < end) {
+      const bit = (hash >>> 3) & last
+      if (((bits[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0) break
+      hash = (Math.imul(hash, base) + (bytes[place + block] ?? 0) + 1 - Math.imul((bytes[place] ?? 0) + 1, gone)) | 0
+      place += 1
+    }
+    one = hash
+    at = place
+  }
   const scan = () => {
     while (at + block <= data.length) {
+      if (run === undefined && isHashed) skim()
       const next = run === undefined ? whole : run.from + run.count
       let found = next
       if (!isNext(next)) {

@@ -1,4 +1,4 @@
-import { gunzipSync } from "node:zlib"
+import { constants, gunzipSync } from "node:zlib"
 import { type TarEntry, tarReader } from "./tar.ts"
 
 /** One entry of a small tarball with its bytes. */
@@ -9,6 +9,15 @@ export interface Unpacked {
 
 /** Reads a whole `.tar.gz` in memory; nothing where it is none. Not for releases of real size. */
 export const unpackTarball = (tarball: Uint8Array): ReadonlyArray<Unpacked> | undefined => {
+  try {
+    return unpackTar(gunzipSync(tarball))
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads a whole tar in memory; nothing where it is none. */
+export const unpackTar = (tar: Uint8Array): ReadonlyArray<Unpacked> | undefined => {
   const entries: Array<Unpacked> = []
   let pieces: Array<Uint8Array> = []
   let open: TarEntry | undefined
@@ -23,10 +32,13 @@ export const unpackTarball = (tarball: Uint8Array): ReadonlyArray<Unpacked> | un
     }
   })
   try {
-    reader.push(gunzipSync(tarball))
+    reader.push(tar)
     reader.finish()
     return entries
   } catch {
     return undefined
   }
 }
+
+/** What is in the beginning of a gzip file, as far as it goes. */
+export const gunzipped = (bytes: Uint8Array): Uint8Array => gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH })

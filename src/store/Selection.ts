@@ -111,11 +111,16 @@ const fromMembers = (tarball: Opened, members: Members, layout: Layout): Stream.
       ({ length, position, ranges, size }) =>
         Effect.flatMap(tarball.at(position, length), (member) =>
           Effect.mapError(gunzipMember(member, size), unlike)
-        ).pipe(Effect.map((block) => ranges.map(([begin, end]) => block.subarray(begin, end)))),
+        ).pipe(Effect.map((block) => joined(ranges.map(([begin, end]) => block.subarray(begin, end))))),
       { concurrency: cores }
-    ),
-    Stream.flattenIterables
+    )
   )
+
+/** In one piece: a tree of small files would be thousands. */
+const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const [first = new Uint8Array(0)] = pieces
+  return pieces.length === 1 ? first : Buffer.concat(pieces)
+}
 
 /** The wanted entries out of a tar that may hold others as well, and need not have an end. */
 const taken = (
@@ -181,8 +186,7 @@ const take = (wanted: Manifest, form: Form) => {
       for (const [path] of left) throw new TarBroken(`it does not hold ${JSON.stringify(path)}`)
     },
     taken: () => {
-      // A tree of small files is one chunk for each of its members, not three for each of its files.
-      const now = out.length > 1 ? [Buffer.concat(out)] : out
+      const now = out.length === 0 ? [] : [joined(out)]
       out = []
       return now
     }

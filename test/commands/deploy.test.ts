@@ -669,7 +669,7 @@ describe("deploy", () => {
         host.cutUploadAfter = 10_000
         const ran = yield* run(`deploy target=prod release=${second.id}`)
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.include(ran.stderr, "Going on with the upload after 100 B")
+        assert.match(ran.stderr, /Going on with the upload after [0-9]+ B of /)
         assert.match(
           ran.stderr,
           /, 0 files from releases that are there; [0-9.]+ kB of the 12[0-9] kB that changed were new/
@@ -705,7 +705,7 @@ describe("deploy", () => {
         host.cutUploadAfter = 100
         assert.strictEqual((yield* run(`deploy target=prod release=${second.id}`)).status, 1)
         const again = yield* run(`deploy target=prod release=${second.id}`)
-        assert.include(again.stderr, "Going on with the upload after 100 B")
+        assert.match(again.stderr, /Going on with the upload after [0-9]+ B of /)
         assert.strictEqual(again.status, 0, again.stderr)
         for (const { ref } of [first, second])
           host.files.write(`${prodPath}/releases/deployer_${ref}/my_app/data`, "evil")

@@ -28,11 +28,14 @@ import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { manifestLines } from "../../src/host/manifestText.ts"
 import type { HostSession } from "../../src/host/RemoteHost.ts"
 import { loginPath, makeSession } from "../../src/host/session.ts"
+import { type CutAndResumed, cutAndResumed } from "../kit/cutAndResumed.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import { hostRelease, target as sampleTarget } from "../kit/samples.ts"
+import { titled } from "../kit/sshd.ts"
 import { dir, file, symlink, tarOf, treeIn } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
+import { missingZstd, nodeWithZstd } from "../kit/zstd.ts"
 import { entryAbout, put, stage } from "./contract.ts"
 
 const local = (
@@ -494,6 +497,47 @@ describe("a connection that is lost", () => {
       yield* stage(session, odd, { from: 500 })
     }).pipe(Effect.scoped)
   )
+
+  const goesOn = ({ failure, faults, first, left, received, second, size }: CutAndResumed) => {
+    assert.strictEqual(failure, "ReleaseCorrupt")
+    assert.strictEqual(first, 1_500_000)
+    // Hex digits shrink to half, and a bit more.
+    assert.isAbove(received, 2_500_000)
+    assert.isBelow(received, size)
+    assert.approximately(second / (size - received), 0.55, 0.05)
+    assert.deepStrictEqual(faults, ["missing .deployer_release.json"])
+    assert.sameMembers([...left], ["release next", "release old"])
+  }
+
+  for (const [name, path] of [
+    ["GNU", undefined],
+    ["BusyBox", userland.busybox()]
+  ] as const) {
+    it.live(`goes on with differences that were cut in the middle (${name})`, () =>
+      Effect.gen(function* () {
+        const home = yield* userland.emptyFolder("home")
+        const done = yield* cutAndResumed(home, path === undefined ? undefined : yield* path, 1_500_000)
+        goesOn(done)
+        assert.strictEqual(done.magic.slice(0, 4), "1f8b")
+      }).pipe(Effect.scoped)
+    )
+
+    const zstd = missingZstd === undefined ? it.live : it.live.skip
+    zstd(titled(`goes on with differences that were cut in the middle, as zstd (${name})`, missingZstd), () =>
+      Effect.gen(function* () {
+        const folder = path === undefined ? undefined : yield* path
+        // BusyBox has none of its own.
+        if (folder !== undefined) symlinkSync(userland.which("zstd") ?? assert.fail("no zstd"), join(folder, "zstd"))
+        const program = new URL("../kit/cutAndResumed.ts", import.meta.url).pathname
+        const args = [program, ...(folder === undefined ? [] : [folder])]
+        const done: CutAndResumed = JSON.parse(
+          execFileSync(nodeWithZstd ?? assert.fail("no NODE_WITH_ZSTD"), args, { encoding: "utf8" })
+        )
+        goesOn(done)
+        assert.strictEqual(done.magic, "28b52ffd")
+      }).pipe(Effect.scoped)
+    )
+  }
 
   it.live("keeps what arrived of differences, also where they are cut right after a file", () =>
     Effect.gen(function* () {

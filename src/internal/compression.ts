@@ -1,0 +1,127 @@
+/**
+ * Bytes on their way to another machine, compressed as hard as the link and the cores of this one leave time for.
+ */
+import * as zlib from "node:zlib"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { blocks } from "./blocks.ts"
+import { type Compress, gzipMembers } from "./gzipMember.ts"
+import { cores } from "./machine.ts"
+
+/** A format, by the name of the program that unpacks it; several files of it in a row are one. */
+export type Packing = "gzip" | "zstd"
+
+type Zstd = (
+  block: Uint8Array,
+  options: { readonly params: Readonly<Record<number, number>> },
+  done: (error: Error | null, frame: Uint8Array) => void
+) => void
+
+const isZstd = (value: unknown): value is Zstd => typeof value === "function"
+
+/** Node has it from 22.15 on, and its types for older ones do not know it. */
+const zstdCompress: unknown = Reflect.get(zlib, "zstdCompress")
+
+const levelParameter = (): number => {
+  const constants: unknown = zlib.constants
+  const found = Predicate.hasProperty(constants, "ZSTD_c_compressionLevel") ? constants.ZSTD_c_compressionLevel : 100
+  return Predicate.isNumber(found) ? found : 100
+}
+
+/** Whether this Node can make it. */
+export const canMake = (packing: Packing): boolean => packing === "gzip" || isZstd(zstdCompress)
+
+/**
+ * From the fastest to the smallest that is worth the time: of what lies beyond, the last percent takes twice as long. Nothing is sent as it is: that would
+ * be faster only where a link takes more than 100 MB/s, and would be hard on whoever shares it.
+ */
+const levels: Readonly<Record<Packing, readonly [fastest: number, ...others: ReadonlyArray<number>]>> = {
+  gzip: [1, 4, 6],
+  zstd: [1, 3, 6, 9]
+}
+
+const zstdFrames = (level: number): Compress => {
+  const compress = isZstd(zstdCompress) ? zstdCompress : undefined
+  if (compress === undefined) return () => Effect.dieMessage("This Node has no zstd")
+  const options = { params: { [levelParameter()]: level } }
+  return (block) =>
+    Effect.async((resume) =>
+      compress(block, options, (error, frame) => resume(error === null ? Effect.succeed(frame) : Effect.die(error)))
+    )
+}
+
+const compressor = (packing: Packing, level: number): Effect.Effect<Compress, never, Scope.Scope> =>
+  packing === "gzip" ? gzipMembers(level) : Effect.succeed(zstdFrames(level))
+
+/** Bytes that the windows of SSH and TCP take in at once, whatever the link: before these nothing is known of it. */
+const unknown = 4 * 1024 * 1024
+
+/** One block after the other: how long its receiver waited for it to be compressed, and how long the one before it took to be taken, in milliseconds. */
+export interface Pace {
+  readonly waited: number
+  readonly taken: number
+}
+
+/** Which of so many levels, the fastest being 0, is next. */
+export const nextLevel = (level: number, count: number, { taken, waited }: Pace): number =>
+  waited > taken ? Math.max(0, level - 1) : taken > 2 * waited ? Math.min(count - 1, level + 1) : level
+
+/** A compressed block, and from when to when that was made. */
+interface Packed {
+  readonly bytes: Uint8Array
+  readonly begun: number
+  readonly done: number
+}
+
+/**
+ * Compresses in blocks, as many side by side as this machine has cores, each as hard as possible without keeping the receiver waiting.
+ * Unpacked it is the same however it was packed.
+ */
+export const compressed =
+  (packing: Packing) =>
+  <E>(bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+    Stream.unwrapScoped(
+      Effect.gen(function* () {
+        const clock = yield* Effect.clock
+        const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+        const compressors = yield* Effect.forEach(levels[packing], (level) => compressor(packing, level))
+        let level = compressors.length - 1
+        const out = blocks()
+        const compress = (block: Uint8Array) =>
+          Effect.suspend(() => {
+            const begun = now()
+            const chosen = compressors[level] ?? compressors[0]
+            return chosen(block).pipe(
+              Effect.map((bytes): Packed => ({ bytes, begun, done: now() })),
+              Effect.tap(() => out.giveBack(block))
+            )
+          })
+        const cut = Stream.concat(
+          Stream.mapChunks(bytes, (chunk) => {
+            Chunk.forEach(chunk, out.write)
+            return out.taken()
+          }),
+          Stream.suspend(() => {
+            out.close()
+            return Stream.fromChunk(out.taken())
+          })
+        )
+        const next = yield* Stream.toPull(Stream.rechunk(Stream.mapEffect(cut, compress, { concurrency: cores }), 1))
+        let sent = 0
+        let handed = now()
+        const paced = Effect.gen(function* () {
+          const asked = now()
+          const chunk = yield* next
+          const packed = Chunk.unsafeHead(chunk)
+          const waited = Math.max(0, packed.done - Math.max(asked, packed.begun))
+          if (sent > unknown) level = nextLevel(level, compressors.length, { waited, taken: asked - handed })
+          sent += packed.bytes.length
+          handed = now()
+          return packed.bytes
+        })
+        return Stream.repeatEffectOption(paced)
+      })
+    )

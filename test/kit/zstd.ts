@@ -1,0 +1,20 @@
+/**
+ * A Node that can make zstd (22.15 or newer), and the program that unpacks it: where the tests run with an older one, it is named by
+ * `NODE_WITH_ZSTD`.
+ */
+import * as zlib from "node:zlib"
+import { which } from "./userland.ts"
+
+/** Its file. */
+export const nodeWithZstd: string | undefined =
+  "zstdCompress" in zlib ? process.execPath : process.env["NODE_WITH_ZSTD"]
+
+/** Why tests with zstd cannot run here; absent where they can, and in CI, where a missing part must fail. */
+export const missingZstd: string | undefined =
+  process.env["CI"] === "true"
+    ? undefined
+    : nodeWithZstd === undefined
+      ? "this Node has none, and NODE_WITH_ZSTD names no other"
+      : which("zstd") === undefined
+        ? "zstd not installed"
+        : undefined
