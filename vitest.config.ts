@@ -8,7 +8,8 @@ const src = fileURLToPath(new URL("./src/index.ts", import.meta.url))
 class LongFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
     const sorted = await super.sort(files)
-    const isLong = ({ moduleId }: TestSpecification) => /crash(Gnu|Busybox)|sim\/world/.test(moduleId)
+    const isLong = ({ moduleId }: TestSpecification) =>
+      /crash(Gnu|Busybox)|sim\/world|real\/shells|store\/ReleaseStore/.test(moduleId)
     return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
   }
 }

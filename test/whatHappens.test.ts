@@ -28,7 +28,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ],
   [
     "A byte of a release changes on its way",
-    "test/host/damage.test.ts",
+    "test/real/damage.test.ts",
     "a release that changes on its way lets nothing pass that was not deployed"
   ],
   ["The disk is full", "test/real/disk.test.ts", ": a disk"],

@@ -5,6 +5,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { address as addressOf } from "../domain/Target.ts"
@@ -46,16 +47,33 @@ export const connectTo = (
   hops = 0
 ): Effect.Effect<Ssh.Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const ssh2 = yield* Ssh.load
     const place = yield* findPlace(login.asked)
+    const open = yield* openAhead(yield* findWay(login, place, hops))
+    const ssh2 = yield* Ssh.load
     const identities = yield* findIdentities(ssh2, place)
-    const dial = makeDial(ssh2, login, place, yield* findWay(login, place, hops))
+    const dial = makeDial(ssh2, login, place, open)
     return yield* dial(identities.ready.map((identity) => identity.method)).pipe(
       Effect.catchTag("Denied", () => unlockAndDial(ssh2, identities, login.address, dial))
     )
   })
 
 // Ways to the host
+
+/** Opens it at once, for the first who asks: meanwhile there is enough to do here. */
+const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    let early: Fiber.Fiber<Duplex, Ssh.Disconnected> | undefined = yield* Effect.forkIn(
+      Scope.extend(open, scope),
+      scope
+    )
+    yield* Effect.yieldNow()
+    return Effect.suspend(() => {
+      const opening = early
+      early = undefined
+      return opening === undefined ? open : Fiber.join(opening)
+    })
+  })
 
 /** Jump hosts one behind the other; more of them are a circle. */
 const mostHops = 10

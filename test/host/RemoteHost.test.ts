@@ -2,32 +2,10 @@ import { assert } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import * as MemoryHost from "../../src/host/MemoryHost.ts"
 import { RemoteHost } from "../../src/host/RemoteHost.ts"
-import { makeSession } from "../../src/host/session.ts"
-import { diskFiles } from "../kit/disk.ts"
-import { listen } from "../kit/listen.ts"
-import { freePort } from "../kit/sshd.ts"
 import { sha256 } from "../kit/tree.ts"
-import * as userland from "../kit/userland.ts"
 import { contract, type Place } from "./contract.ts"
-
-const local = (path?: Effect.Effect<string, never, Scope.Scope>): Effect.Effect<Place, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const home = yield* userland.emptyFolder("home of it")
-    const env = { HOME: home, ...(path === undefined ? {} : { PATH: yield* path }) }
-    return {
-      connect: (target) => Effect.succeed(makeSession(target, LocalTransport.make(target, env))),
-      fields: { host: "local" },
-      home,
-      files: diskFiles,
-      shell: true,
-      listen,
-      freePort: Effect.promise(freePort)
-    }
-  })
 
 const memory: Effect.Effect<Place> = Effect.gen(function* () {
   const context = yield* Effect.scoped(Layer.build(MemoryHost.layer))
@@ -69,5 +47,3 @@ const memory: Effect.Effect<Place> = Effect.gen(function* () {
 })
 
 contract("a host in memory", memory, { shell: false })
-contract("this machine, its own tools", local(), { shell: true })
-contract("this machine, BusyBox", local(userland.busybox()), { shell: true, skip: userland.missingBusybox })

@@ -8,12 +8,12 @@ import * as FastCheck from "effect/FastCheck"
 import * as Stream from "effect/Stream"
 import { makeSession } from "../../src/host/session.ts"
 import type { Transport } from "../../src/host/Transport.ts"
+import { put, stage } from "../host/contract.ts"
 import { local } from "../kit/hosts.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { oddSample, sample } from "../kit/packed.ts"
 import { titled } from "../kit/sshd.ts"
 import { treeIn, treeOf } from "../kit/tree.ts"
-import { put, stage } from "./contract.ts"
 
 const [one, two, odd] = [sample("1"), sample("2"), oddSample()]
 

@@ -18,13 +18,13 @@ import * as Reply from "../../src/host/reply.ts"
 import { replyBegin, replyEnd } from "../../src/host/scripts.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { quote, type Transport } from "../../src/host/Transport.ts"
+import { put } from "../host/contract.ts"
 import { local } from "../kit/hosts.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { type Packed, sample } from "../kit/packed.ts"
 import { journalEntry, refOf, target } from "../kit/samples.ts"
 import { titled } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
-import { put } from "./contract.ts"
 
 const one = sample("1")
 const ref = one.ref

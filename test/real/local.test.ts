@@ -28,6 +28,7 @@ import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { manifestLines } from "../../src/host/manifestText.ts"
 import type { HostSession } from "../../src/host/RemoteHost.ts"
 import { loginPath, makeSession } from "../../src/host/session.ts"
+import { entryAbout, put, stage } from "../host/contract.ts"
 import { type CutAndResumed, cutAndResumed } from "../kit/cutAndResumed.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
@@ -36,7 +37,6 @@ import { titled } from "../kit/sshd.ts"
 import { dir, file, symlink, tarOf, treeIn } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
 import { missingZstd, nodeWithZstd } from "../kit/zstd.ts"
-import { entryAbout, put, stage } from "./contract.ts"
 
 const local = (
   path: Effect.Effect<string, never, Scope.Scope> | undefined,

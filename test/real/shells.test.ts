@@ -1,0 +1,28 @@
+/** The contract of a host over shells of this machine, without a network. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as LocalTransport from "../../src/host/LocalTransport.ts"
+import { makeSession } from "../../src/host/session.ts"
+import { contract, type Place } from "../host/contract.ts"
+import { diskFiles } from "../kit/disk.ts"
+import { listen } from "../kit/listen.ts"
+import { freePort } from "../kit/sshd.ts"
+import * as userland from "../kit/userland.ts"
+
+const local = (path?: Effect.Effect<string, never, Scope.Scope>): Effect.Effect<Place, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const home = yield* userland.emptyFolder("home of it")
+    const env = { HOME: home, ...(path === undefined ? {} : { PATH: yield* path }) }
+    return {
+      connect: (target) => Effect.succeed(makeSession(target, LocalTransport.make(target, env))),
+      fields: { host: "local" },
+      home,
+      files: diskFiles,
+      shell: true,
+      listen,
+      freePort: Effect.promise(freePort)
+    }
+  })
+
+contract("this machine, its own tools", local(), { shell: true })
+contract("this machine, BusyBox", local(userland.busybox()), { shell: true, skip: userland.missingBusybox })
