@@ -173,7 +173,7 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, stat
   const failure = latest && failureOf(state.journal, latest.ref)
   if (latest !== undefined && failure !== undefined && candidates._tag === "All") {
     yield* Reporter.note(
-      `${releaseLabel(latest)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"}`
+      `${releaseLabel(latest)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"} (it goes there all the same with deployer deploy target=${target.key} release=${latest.id} retry)`
     )
   } else if (latest !== undefined) {
     const agreed = yield* prompt.confirm({

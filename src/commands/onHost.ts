@@ -14,14 +14,18 @@ import { ReleaseAmbiguous } from "../store/ReleaseStore.ts"
 export const look = (session: HostSession) =>
   Effect.flatMap(session.inspect, (state) => insistOnDeployed(session, state))
 
-/** Fails with `HostUnfit` where nothing was deployed yet. */
+/** Fails with `HostUnfit` where nothing was deployed yet, also where somebody else's directory is in the place of `current`. */
 export const insistOnDeployed = (
   { address, target }: HostSession,
   state: HostState
-): Effect.Effect<HostState, HostUnfit> =>
-  state.base === "ready"
-    ? Effect.succeed(state)
-    : new HostUnfit({ target: target.key, address, reason: "not-a-deployer-path", path: state.path })
+): Effect.Effect<HostState, HostUnfit> => {
+  const at = { target: target.key, address }
+  const { base, current, path } = state
+  if (base === "ready") return Effect.succeed(state)
+  return current._tag === "Occupied"
+    ? new HostUnfit({ ...at, reason: "current-occupied", path: `${path}/releases/current`, has: [current.by] })
+    : new HostUnfit({ ...at, reason: "not-a-deployer-path", path })
+}
 
 /** Goes on with adoptions that were cut, and looks again where there was one. For whoever holds the lock. */
 export const finishAdoptions = Effect.fnUntraced(function* (session: HostSession, state: HostState) {

@@ -92,7 +92,7 @@ export const unfitText = (
     }
     case "no-space":
       return {
-        found: `${where} has ${bytes(free)} free, and ${bytes(needed)} are needed for the tarball and what is in it`,
+        found: `${where} has ${bytes(free)} free, and ${bytes(needed)} are needed for what is sent and what it becomes`,
         advice: `make room (deployer manage prune${target}) and deploy again`
       }
     case "no-inodes":
@@ -111,6 +111,9 @@ export const unfitText = (
         advice: `build it on an image with the host's C library (musl for Alpine, glibc for Debian, Ubuntu, Fedora), link it statically, or set "platformCheck: false"`
       }
     case "not-a-deployer-path":
-      return { found: `There is nothing of deployer's at ${where} yet`, advice: "deploy to it first" }
+      return {
+        found: `There is nothing of deployer's at ${where} yet`,
+        advice: `deploy to it first (deployer deploy${target})`
+      }
   }
 }

@@ -259,7 +259,7 @@ describe("manage info", () => {
         assert.strictEqual(ran.status, 1, verb)
         assert.strictEqual(
           ran.stderr,
-          "deployer: There is nothing of deployer's at /srv/my_app on deploy@host.test yet: deploy to it first\n"
+          "deployer: There is nothing of deployer's at /srv/my_app on deploy@host.test yet: deploy to it first (deployer deploy target=prod)\n"
         )
       }
       assert.deepStrictEqual(host.files.below("/"), [])

@@ -239,7 +239,7 @@ describe("manage", () => {
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(
         ran.stderr,
-        /^warning: There is nothing of deployer's at \/srv\/my_app on deploy@host\.test yet: deploy to it first\n/
+        /^warning: There is nothing of deployer's at \/srv\/my_app on deploy@host\.test yet: deploy to it first \(deployer deploy target=prod\)\n/
       )
       assert.deepStrictEqual(ran.asked, ["prod> ", "prod> ", "deployer> "])
     }).pipe(Effect.provide(world()))

@@ -53,6 +53,16 @@ describe("status", () => {
     )
   )
 
+  it.scoped("says what to do about a directory in the place of current, also where nothing was deployed yet", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      host.files.makeDirectory(`${prodPath}/releases/current`)
+      const ran = yield* run("status target=prod")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stderr, /\/releases\/current .* is not a link but a directory .*manage adopt target=prod/)
+    }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("names what drifted, says what mends it, and takes no lock", () =>
     Effect.gen(function* () {
       yield* built
