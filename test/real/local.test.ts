@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process"
 import { once } from "node:events"
 import {
   chmodSync,
+  chownSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -55,6 +56,22 @@ const needs = (...programs: ReadonlyArray<string>) => {
   return {
     live: skip ? it.live.skip : it.live,
     because: skip ? ` (skipped: ${missing.join(", ")} not installed)` : ""
+  }
+}
+
+// Permissions do not bind root, so that the scripts run as somebody else where the tests run as root.
+const isRoot = process.getuid?.() === 0
+const asNobody = {
+  ...needs(...(isRoot ? ["setpriv"] : [])),
+  /** From now on the `sh` of these programs is run by somebody who is not root, with this home. */
+  become: (programs: string, home: string) => {
+    // Temporary folders are their owner's alone.
+    for (const folder of [home, join(home, ".."), programs]) chmodSync(folder, 0o755)
+    if (!isRoot) return
+    const sh = userland.which("sh") ?? "/bin/sh"
+    const change = `exec ${userland.which("setpriv")} --reuid=65534 --regid=65534 --clear-groups`
+    rmSync(join(programs, "sh"), { force: true })
+    writeFileSync(join(programs, "sh"), `#!${sh}\n${change} ${sh} "$@"\n`, { mode: 0o755 })
   }
 }
 
@@ -151,26 +168,16 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
-  // Permissions do not bind root, so that the scripts run as somebody else where the tests run as root.
-  const root = process.getuid?.() === 0
-  const { because, live } = needs(...(root ? ["setpriv"] : []))
+  const { because, live } = asNobody
   live(`cannot write${because}`, () =>
     Effect.gen(function* () {
       const { env, home } = yield* local(userland.own())
-      if (root) {
-        const sh = join(env.PATH ?? "", "sh")
-        const program = userland.which("sh") ?? "/bin/sh"
-        unlinkSync(sh)
-        const asNobody = `exec ${userland.which("setpriv")} --reuid=65534 --regid=65534 --clear-groups`
-        writeFileSync(sh, `#!${program}\n${asNobody} ${program} "$@"\n`, { mode: 0o755 })
-      }
+      asNobody.become(env.PATH ?? "", home)
       mkdirSync(join(home, "locked"), { mode: 0o555 })
       const at = (path: string) => {
         const target = sampleTarget({ host: "local", path })
         return makeSession(target, LocalTransport.make(target, env))
       }
-      // Temporary folders are their owner's alone.
-      for (const folder of [home, join(home, ".."), env.PATH ?? ""]) chmodSync(folder, 0o755)
       for (const path of ["locked", "locked/below/it"]) {
         assert.strictEqual((yield* at(path).inspect).base, "not-writable")
         assert.deepInclude(yield* Effect.flip(at(path).prepare), { _tag: "HostUnfit", reason: "not-writable" })
@@ -625,6 +632,29 @@ describe("differences", () => {
       const { content, send } = yield* completing(session, old, next)
       const refused = yield* Effect.flip(send(Stream.make(content)))
       assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/new name"] })
+    }).pipe(Effect.scoped)
+  )
+
+  asNobody.live(`are not copied from where directories were made read-only${asNobody.because}`, () =>
+    Effect.gen(function* () {
+      const { env, home, session } = yield* local(userland.emptyFolder("programs"))
+      const programs = env.PATH ?? ""
+      env.PATH = `${programs}:${process.env["PATH"]}`
+      if (isRoot) chownSync(home, 65534, 65534)
+      asNobody.become(programs, home)
+      const same = [dir("my_app"), dir("my_app/lib"), file("my_app/lib/same", "same ".repeat(1000))]
+      const [old, next] = [
+        packed([...same, file("my_app/version", "1")]),
+        packed([...same, file("my_app/version", "2")])
+      ]
+      yield* session.prepare
+      yield* put(session, old)
+      chmodSync(join(home, "app/releases", `deployer_${old.ref}`, "my_app/lib"), 0o555)
+      const { content, send } = yield* completing(session, old, next)
+      assert.deepInclude(yield* Effect.flip(send(Stream.make(content))), { _tag: "ReleaseCorrupt" })
+      // What the deployment goes on with.
+      yield* put(session, next, 2)
+      assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
     }).pipe(Effect.scoped)
   )
 
