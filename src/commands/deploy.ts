@@ -355,7 +355,9 @@ const stage = Effect.fn("stage")(function* (
           ({ what }) =>
             Effect.zipRight(
               Reporter.warn(
-                `Not all files of the releases on ${session.address} are as they were deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
+                what.includes("tarball")
+                  ? `What was sent to ${session.address} could not be unpacked there: sending the whole release`
+                  : `Not all files of the releases on ${session.address} are as they were deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
               ),
               Effect.as(whole(0), "")
             )

@@ -441,9 +441,9 @@ const see: Answer = (question) => {
     }),
     ...refsIn(question, ".staging_").map((ref) => {
       const stage = `${releases}/.staging_${ref}`
-      const part = host.files.bytes(`${stage}/release.tar`) ?? host.files.bytes(`${stage}/release.tar.gz`)
-      const received = part?.length ?? 0
       const stream = firstLine(host.files.read(`${stage}/stream`)) || "-"
+      const suffix = stream === "-" || stream === "whole" ? ".gz" : ""
+      const received = host.files.bytes(`${stage}/release.tar${suffix}`)?.length ?? 0
       return `upload ${ref} ${received} ${stream} ${firstLine(host.files.read(`${stage}/note`))}`
     }),
     ...refsIn(question, ".adopting_").map((ref) => `adopting ${ref}`)
@@ -532,13 +532,14 @@ const stage = <E>(
 const unpack = (question: Question, part: Uint8Array): ReadonlyArray<string> => {
   const { args, host, releases } = question
   const { files } = host
-  const [ref = "", , size = "", , , sum = "", origin = "", , edits = ""] = args
+  const [ref = "", from = "0", size = "", , , sum = "", origin = "", , edits = ""] = args
   const staging = `${releases}/.staging_${ref}`
   const tree = `${staging}/tree`
   const entries = origin === "" ? unpackTarball(part) : unpackTar(part)
   const isCut = size === "" && entries?.every(({ entry }) => entry.path !== ".deployer_end") === true
   if (entries === undefined || isCut) {
-    files.remove(size === "" ? tree : staging)
+    const mayBeCompleted = size === "" && (isCut || from === "0")
+    files.remove(mayBeCompleted ? tree : staging)
     return ["corrupt tarball"]
   }
   const needed = entries.reduce((total, { content }) => total + content.length, 0)

@@ -59,19 +59,21 @@ export const connectTo = (
 
 // Ways to the host
 
-/** Opens it at once, for the first who asks: meanwhile there is enough to do here. */
+/** Opens it at once, for the first who asks, with whose scope it is closed: meanwhile there is enough to do here. */
 const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    let early: Fiber.Fiber<Duplex, Ssh.Disconnected> | undefined = yield* Effect.forkIn(
-      Scope.extend(open, scope),
-      scope
-    )
+    const outer = yield* Effect.scope
+    const scope = yield* Scope.fork(outer, outer.strategy)
+    const opening = yield* Effect.forkIn(Scope.extend(open, scope), scope)
     yield* Effect.yieldNow()
+    let isTaken = false
     return Effect.suspend(() => {
-      const opening = early
-      early = undefined
-      return opening === undefined ? open : Fiber.join(opening)
+      if (isTaken) return open
+      isTaken = true
+      return Effect.zipRight(
+        Effect.addFinalizer((exit) => Scope.close(scope, exit)),
+        Fiber.join(opening)
+      )
     })
   })
 

@@ -510,11 +510,11 @@ for folder in .staging_*; do
   ref=\${folder#.staging_}
   is_ref "$ref" && real_dir "$folder" || continue
   received=0 stream= note=
-  for part in "$folder/release.tar.gz" "$folder/release.tar"; do
-    real_file "$part" && [ -r "$part" ] && received=$(size_of "$part")
-  done
   real_file "$folder/note" && [ -r "$folder/note" ] && IFS= read -r note < "$folder/note"
   real_file "$folder/stream" && [ -r "$folder/stream" ] && IFS= read -r stream < "$folder/stream"
+  part=$folder/release.tar
+  case "$stream" in "" | whole) part=$part.gz ;; esac
+  real_file "$part" && [ -r "$part" ] && received=$(size_of "$part")
   say "upload $ref $received \${stream:--} $note"
 done
 for folder in .adopting_*; do
@@ -689,8 +689,15 @@ folder=deployer_$2
 # What completes another release comes compressed anew, as hard as the link asks for: it is kept as it was before that.
 part=$stage/release.tar
 [ -n "$8" ] || part=$part.gz
+# What ends a program in the middle of a pipe is not its own fault.
 unpack() {
-  { case "$1" in zstd) zstd -dcq ;; *) gzip -dc ;; esac; } || [ "$?" -gt 128 ] || say "failed gzip" >&2
+  { case "$1" in zstd) zstd -dcq ;; *) gzip -dc ;; esac; }
+  ended=$?
+  case "$1 $ended" in
+    *" 0" | *" 141" | *" 269") ;;
+    zstd*) say "failed gzip" >&2 ;;
+    *) [ "$ended" -gt 128 ] || say "failed gzip" >&2 ;;
+  esac
 }
 receive() {
   if [ -n "$8" ]; then cat "$part" && unpack "\${11}" | tee -a "$part"
@@ -712,7 +719,7 @@ for old in "$stage"/tree*; do
   wipe_surely "$trash" 2>/dev/null
 done
 err=$(mkdir -p "$stage" 2>&1 && mkdir "$tree" "$notes" 2>&1) || fail "$err"
-err=$({ say "$6" | cat > "$stage/note" && say "$5" | cat > "$stage/stream" && : > "$notes/receiving"; } 2>&1) || fail "$err"
+err=$({ say "$6" | cat > "$stage/note" && : > "$notes/receiving"; } 2>&1) || fail "$err"
 if [ "$3" -eq 0 ]; then
   rm -f "$stage/release.tar" "$stage/release.tar.gz"
   err=$({ : > "$part"; } 2>&1) || fail "$err"
@@ -720,13 +727,17 @@ else
   real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
   have=$(size_of "$part")
   [ "$have" -ge "$3" ] || fail "only $have of the $3 bytes to keep are there: start anew"
-  if [ "$have" -gt "$3" ]; then
-    err=$(dd if=/dev/null of="$part" bs=1 seek="$3" count=0 2>&1) || fail "$err"
-  fi
+  # A file of its own: an earlier step may still write into the other one, when it hears that its connection is gone.
+  err=$({ cat "$part" > "$part.$$" && dd if=/dev/null of="$part.$$" bs=1 seek="$3" count=0 && mv -f "$part.$$" "$part"; } 2>&1) || {
+    rm -f "$part.$$"
+    fail "$err"
+  }
+  have=$(size_of "$part")
+  [ "$have" -eq "$3" ] || fail "only $have of the $3 bytes to keep could be copied: is the disk full?"
 fi
+err=$({ say "$5" | cat > "$stage/stream"; } 2>&1) || fail "$err"
 if [ -n "\${10}" ]; then err=$({ say "\${10}" | cat > "$tree/.deployer_edits" && : > "$tree/.deployer_begin"; } 2>&1) || fail "$err"; fi
 [ -z "$8" ] || begin_tree "$8" "$9" </dev/null >"$notes/said" 2>&1 &
-# What ends a program in the middle of a pipe is not its own fault.
 why=$(
   {
     receive "$@" | { if [ -n "$8" ]; then cat; else unpack gzip; fi; } |
@@ -742,6 +753,10 @@ case "$nl$why$nl" in
   *) outcome=whole ;;
 esac
 [ -n "$4" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
+full=no
+case "$said" in *": No space left on device"* | *": Disk quota exceeded"* | *": Quota exceeded"*) full=yes ;; esac
+# What was kept may be the reason: it is not gone on with again.
+[ -z "$8" ] || [ "$3" -eq 0 ] || [ "$outcome" != failed ] || [ "$full" = yes ] || outcome=damaged
 [ "$outcome" = whole ] || rm -f "$notes"/lot.*
 wait
 case "$nl$why$nl" in
@@ -758,10 +773,10 @@ if [ "$outcome" = failed ]; then
   wipe "$tree"
   fail "$said"
 fi
-if [ "$outcome" = broken ]; then
+if [ "$outcome" != whole ]; then
   guard
   # Without a size, what is missing at the end may still come.
-  if [ -n "$4" ]; then wipe "$stage"; else wipe "$tree"; fi
+  if [ -n "$4" ] || [ "$outcome" = damaged ]; then wipe "$stage"; else wipe "$tree"; fi
   say "corrupt tarball"
   finish
 fi

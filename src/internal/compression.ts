@@ -90,6 +90,7 @@ export const compressed =
         const compressors = yield* Effect.forEach(levels[packing], (level) => compressor(packing, level))
         let level = compressors.length - 1
         const out = blocks()
+        let isEmpty = true
         const compress = (block: Uint8Array) =>
           Effect.suspend(() => {
             const begun = now()
@@ -102,11 +103,15 @@ export const compressed =
         const cut = Stream.concat(
           Stream.mapChunks(bytes, (chunk) => {
             Chunk.forEach(chunk, out.write)
-            return out.taken()
+            const full = out.taken()
+            isEmpty &&= Chunk.isEmpty(full)
+            return full
           }),
           Stream.suspend(() => {
             out.close()
-            return Stream.fromChunk(out.taken())
+            const last = out.taken()
+            // No program takes nothing at all for one of its files.
+            return Stream.fromChunk(isEmpty && Chunk.isEmpty(last) ? Chunk.of(new Uint8Array(0)) : last)
           })
         )
         const next = yield* Stream.toPull(Stream.rechunk(Stream.mapEffect(cut, compress, { concurrency: cores }), 1))

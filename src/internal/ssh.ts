@@ -273,7 +273,7 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
           return next({ type: "none", username })
       }
     }
-    if (socket.destroyed) return lost(new Error("the connection was closed"))
+    if (socket.destroyed) return lost(socket.errored ?? new Error("the connection was closed"))
     client.connect({
       sock: socket,
       username: options.user,
