@@ -10,7 +10,7 @@ import * as path from "node:path"
 const root = path.resolve(import.meta.dirname, "../..")
 
 /** Raised when what is made below changes. */
-const cache = path.join(os.tmpdir(), "deployer-bench-data-3")
+const cache = path.join(os.tmpdir(), "deployer-bench-data-4")
 
 /**
  * `one` is what is live; in `changed` one of a hundred files has 16 bytes more in its middle (of a single file, 1 % of its bytes are others, in a
@@ -96,20 +96,26 @@ const make = (name: string, fill: (folder: string) => string, edition = "1"): Da
     const [probe] = changed
     if (probe === undefined) throw new Error(`there are no files in the tree ${name}`)
     for (const version of versions.slice(1)) copy(tree("one"), tree(version))
+    /** Later than the one before by more than a second: rsync takes files of equal size and time for the same. */
+    const edit = (version: Version, file: string, how: (file: string) => void) => {
+      how(path.join(tree(version), file))
+      age(version, file, 60)
+    }
+    const age = (version: Version, file: string, seconds: number) => {
+      const later = fs.statSync(path.join(tree("one"), file)).mtimeMs / 1000 + seconds
+      fs.utimesSync(path.join(tree(version), file), later, later)
+    }
     if (files.length === 1) {
-      scatter(path.join(tree("changed"), probe))
-      writeHalves(path.join(tree("everything"), probe), fs.statSync(path.join(tree("one"), probe)).size, 2)
+      edit("changed", probe, scatter)
+      edit("everything", probe, (file) => writeHalves(file, fs.statSync(file).size, 2))
     } else {
-      for (const file of changed) change(path.join(tree("changed"), file))
+      for (const file of changed) edit("changed", file, change)
       for (const [index, file] of files.entries()) {
-        change(path.join(tree("everything"), file))
-        if (index % 2 === 0) turn(path.join(tree("half"), file))
+        edit("everything", file, change)
+        if (index % 2 === 0) edit("half", file, turn)
       }
     }
-    for (const file of files) {
-      const later = fs.statSync(path.join(tree("one"), file)).mtimeMs / 1000 + 3600
-      fs.utimesSync(path.join(tree("times"), file), later, later)
-    }
+    for (const file of files) age("times", file, 3600)
     const size = files.reduce((sum, file) => sum + fs.statSync(path.join(tree("one"), file)).size, 0)
     const found: Facts = { title, probe, size, files: files.length }
     fs.writeFileSync(path.join(partial, "facts.json"), JSON.stringify(found))

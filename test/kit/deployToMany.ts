@@ -1,0 +1,21 @@
+/** A program that deploys the newest release to all targets it is given at once, and prints what became of each, and its peak of memory. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Deployer, deploy, Prompt } from "../../src/index.ts"
+
+const live = Prompt.yes.pipe(Layer.provideMerge(Deployer.layer({ root: Option.none() })))
+
+const all = Effect.forEach(process.argv.slice(2), (target) => Effect.either(deploy({ target, release: "1" })), {
+  concurrency: "unbounded"
+})
+
+const results = await Effect.runPromise(Effect.provide(all, live))
+console.log(
+  JSON.stringify({
+    outcomes: results.map(Either.match({ onLeft: ({ _tag }) => _tag, onRight: ({ plan }) => plan.outcome })),
+    /** Bytes. */
+    peak: process.resourceUsage().maxRSS * 1024
+  })
+)
