@@ -74,7 +74,7 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
     Effect.map(
       findReleases(target, options.release),
       (candidates) => (state) =>
-        Effect.flatMap(chooseRelease(target, state, candidates), (release) =>
+        Effect.flatMap(chooseRelease(target, state, candidates, options.retry === true), (release) =>
           insistOnRetry(target, state, release, options.retry === true)
         )
     )
@@ -166,12 +166,17 @@ const findReleases = Effect.fn("findReleases")(function* (target: Target, select
 /** Nothing has the name, and there is something else. */
 const isOther = (error: { readonly _tag: string }) => error instanceof ReleaseNotFound && error.known.length > 0
 
-const chooseRelease = Effect.fn("chooseRelease")(function* (target: Target, state: HostState, candidates: Candidates) {
+const chooseRelease = Effect.fn("chooseRelease")(function* (
+  target: Target,
+  state: HostState,
+  candidates: Candidates,
+  retry: boolean
+) {
   const prompt = yield* Prompt
   if (candidates._tag === "Named" && candidates.exactly) return yield* insistOnName(target, candidates.release)
   const latest = candidates._tag === "Named" ? candidates.release : candidates.latest
   const failure = latest && failureOf(state.journal, latest.ref)
-  if (latest !== undefined && failure !== undefined && candidates._tag === "All") {
+  if (latest !== undefined && failure !== undefined && candidates._tag === "All" && !retry) {
     yield* Reporter.note(
       `${releaseLabel(latest)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"} (it goes there all the same with deployer deploy target=${target.key} release=${latest.id} retry)`
     )

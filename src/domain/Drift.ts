@@ -35,7 +35,7 @@ export class Drift extends Schema.Class<Drift>("Drift")({
   /** What was found, in words. */
   found: Schema.String,
   /** What to do: `remedy` says it in words. */
-  advice: Schema.Literal("repair", "adopt", "link", "move", "deploy", "remove")
+  advice: Schema.Literal("repair", "finish", "adopt", "link", "move", "deploy", "remove")
 }) {}
 
 /** What to do about something that is not as it should be; `target` is a key. */
@@ -43,6 +43,8 @@ export const remedy = (advice: Drift["advice"], target: string): string => {
   switch (advice) {
     case "repair":
       return `bring it in order with deployer repair target=${target}`
+    case "finish":
+      return `go on with an upload by deploying its release again, or remove what arrived with deployer repair target=${target}`
     case "adopt":
       return `make a release of what is in the place of the link with deployer manage adopt target=${target}, or move it away and deploy again`
     case "link":
@@ -93,7 +95,12 @@ export const drift = (state: HostState): ReadonlyArray<Drift> => [
     "repair",
     gone(state).map(({ name, ref }) => [`${name} ${shortRef(ref)} was live and healthy, and its folder is gone`, ref])
   ),
-  ...(isBusy(state) ? [] : made("unfinished", "repair", unfinished(state))),
+  ...(isBusy(state)
+    ? []
+    : [
+        ...made("unfinished", "finish", unfinished(state, ["upload"])),
+        ...made("unfinished", "repair", unfinished(state, ["release", "adoption", "damaged"]))
+      ]),
   ...made("damaged", "repair", damaged(state)),
   ...made("torn", "repair", torn(state))
 ]
@@ -179,8 +186,9 @@ export const gone = ({
   return notRemoved(journal).filter(({ ref }) => !present.has(ref) && standing(journal, ref) === "healthy")
 }
 
-const unfinished = ({ current, unfinished }: HostState): ReadonlyArray<Facts> =>
+const unfinished = ({ current, unfinished }: HostState, kinds: ReadonlyArray<string>): ReadonlyArray<Facts> =>
   unfinished
+    .filter(({ kind }) => kinds.includes(kind))
     .filter(({ kind, ref }) => kind !== "release" || current._tag !== "Linked" || current.ref !== ref)
     .map(({ kind, ref }) => [
       kind === "upload"

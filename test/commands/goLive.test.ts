@@ -267,7 +267,7 @@ describe("after the switch", () => {
       assert.include(named.stderr, "retry")
       assert.strictEqual((yield* timely(`deploy target=prod release=${bad.id}`, "n")).status, 1)
       assert.strictEqual(currentRef(host), good.ref)
-      const retried = yield* timely(`deploy target=prod release=${bad.id} retry yes`)
+      const retried = yield* timely("deploy target=prod retry yes")
       assert.strictEqual(retried.status, 0, retried.stderr)
       assert.strictEqual(currentRef(host), bad.ref)
       // It is well now, and its bad day is forgotten.

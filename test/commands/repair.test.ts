@@ -42,7 +42,7 @@ describe("repair", () => {
       host.files.remove(`${releases}/current`)
       host.plantUpload(prodPath, { ref: refOf("C"), content: new Uint8Array(5) })
       const status = yield* run("status target=prod")
-      assert.include(status.stderr, "bring it in order with deployer repair target=prod\n")
+      assert.include(status.stderr, "bring it in order with deployer repair target=prod")
       const before = snapshot(host)
       const shown = yield* run("repair target=prod plan")
       assert.strictEqual(shown.status, 0, shown.stderr)
