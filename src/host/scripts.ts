@@ -699,6 +699,9 @@ unpack() {
     *) [ "$ended" -gt 128 ] || say "failed gzip" >&2 ;;
   esac
 }
+tells_full() {
+  case "$1" in *": No space left on device"* | *": Disk quota exceeded"* | *": Quota exceeded"*) ;; *) return 1 ;; esac
+}
 receive() {
   if [ -n "$8" ]; then cat "$part" && unpack "\${11}" | tee -a "$part"
   else cat "$part" && tee -a "$part"
@@ -753,10 +756,8 @@ case "$nl$why$nl" in
   *) outcome=whole ;;
 esac
 [ -n "$4" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
-full=no
-case "$said" in *": No space left on device"* | *": Disk quota exceeded"* | *": Quota exceeded"*) full=yes ;; esac
 # What was kept may be the reason: it is not gone on with again.
-[ -z "$8" ] || [ "$3" -eq 0 ] || [ "$outcome" != failed ] || [ "$full" = yes ] || outcome=damaged
+[ -z "$8" ] || [ "$3" -eq 0 ] || [ "$outcome" != failed ] || tells_full "$said" || outcome=damaged
 [ "$outcome" = whole ] || rm -f "$notes"/lot.*
 wait
 case "$nl$why$nl" in
@@ -787,10 +788,11 @@ else faults="changed .deployer_manifest"
 fi
 if [ -n "$faults" ]; then
   guard
-  case "$said" in
-    # The host's files are as they were.
-    *": No space left on device"* | *": Disk quota exceeded"* | *": Quota exceeded"*) wipe "$tree"; fail "$said" ;;
-  esac
+  # The host's files are as they were.
+  if tells_full "$said"; then
+    wipe "$tree"
+    fail "$said"
+  fi
   wipe "$stage"
   printf "%s\\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
   finish
