@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { JournalEntry, journalTail } from "../domain/Journal.ts"
+import { historyLimit, JournalEntry } from "../domain/Journal.ts"
 import { connect } from "./connect.ts"
 import { look } from "./onHost.ts"
 
@@ -28,7 +28,7 @@ export interface HistoryOptions {
 /** Shows what was done to a target's host, by whom, and what came of it. */
 export const history = Effect.fn("history")(function* ({ last = 30, target }: HistoryOptions) {
   const session = yield* connect(target)
-  const { journal, path, torn } = yield* look(session)
-  const entries = journal.slice(-Math.min(last, journalTail)).toReversed()
-  return HistoryReport.make({ address: session.address, path, entries, torn })
+  const { path } = yield* look(session)
+  const { entries, torn } = yield* session.history(Math.min(last, historyLimit))
+  return HistoryReport.make({ address: session.address, path, entries: entries.toReversed(), torn })
 }, Effect.scoped)

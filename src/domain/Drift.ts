@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { Current, HostState } from "./HostState.ts"
-import { isSettled, type JournalEntry, journalTail, lastLink, notRemoved, standing } from "./Journal.ts"
+import { isSettled, type JournalEntry, lastLink, notRemoved, standing } from "./Journal.ts"
 import { staleAfterSeconds } from "./Lock.ts"
 import { duration } from "./Quantity.ts"
 import { Ref, type ReleaseName, shortRef } from "./Release.ts"
@@ -161,11 +161,9 @@ const unsettled = ({ currentRelease, journal }: HostState): ReadonlyArray<Facts>
 
 const journalTells = (journal: ReadonlyArray<JournalEntry>, ref: string): boolean => toldLive(journal)?.ref === ref
 
-const otherInJournal = ({ current, journal, torn }: HostState): ReadonlyArray<Facts> => {
+const otherInJournal = ({ current, journal }: HostState): ReadonlyArray<Facts> => {
   if (current._tag !== "Linked" || journalTells(journal, current.ref)) return []
   const last = lastLink(journal)
-  // Only the end of the journal is seen: what it does not tell of may stand further up.
-  if (last === undefined && journal.length + torn >= journalTail) return []
   const told =
     last?.release === undefined
       ? "does not tell how any release became current"

@@ -135,12 +135,11 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   clock: Schema.optional(Schema.Struct({ aheadMillis: Schema.Number, toleranceMillis: Schema.NonNegative })),
   /** Who works on this target, or keeps it for a purpose; absent where nobody does. */
   lock: Schema.optional(Lock),
-  /** The last 500 entries, oldest first. */
+  /** The entries from which anything follows (`decisive`), oldest first: exact, however long the journal is. */
   journal: Schema.optionalWith(Schema.Array(JournalEntry), { default: () => [] }),
-  /**
-   * Lines of the journal, among the last 500 and since the last repair, that are none of ours: the torn end of a full disk, or a
-   * foreign hand.
-   */
+  /** The `lineage` of the whole journal. Undefined if `journal` is the whole journal. */
+  line: Schema.optional(Schema.Array(Ref)),
+  /** Lines of the journal since the last repair that are not entries: the torn end of a full disk, or another hand. */
   torn: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
   /** A release that the host goes back from by itself unless its deployment is confirmed. */
   armed: Schema.optional(DeadMan)
@@ -152,15 +151,19 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   }
 }
 
+/** The releases that were made current, as `lineage` says. */
+export const lineOf = ({ journal, line }: Pick<HostState, "journal" | "line">): ReadonlyArray<string> =>
+  line ?? lineage(journal)
+
 /**
  * The release to go back to: the last one before the current one that was live and healthy, and is complete on the host. Absent where
  * there is none.
  */
 export const previousRelease = (
-  { current, journal, releases }: Pick<HostState, "current" | "journal" | "releases">,
+  { current, journal, line: known, releases }: Pick<HostState, "current" | "journal" | "line" | "releases">,
   from = current._tag === "Linked" ? current.ref : undefined
 ): HostRelease | undefined => {
-  const line = lineage(journal)
+  const line = lineOf({ journal, line: known })
   const before = from === undefined || !line.includes(from) ? line : line.slice(0, line.indexOf(from))
   const ref = before.findLast(
     (ref) => ref !== from && standing(journal, ref) === "healthy" && releases.some((release) => release.ref === ref)

@@ -1,6 +1,7 @@
 /**
  * The host's journal: one line of JSON for each thing that was done to it, oldest first, written by the very step that did it.
  */
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Ref, ReleaseName } from "./Release.ts"
 
@@ -53,14 +54,46 @@ export class JournalEntry extends Schema.Class<JournalEntry>("JournalEntry")({
   detail: Schema.optional(Schema.String)
 }) {}
 
-/** How many of its last lines a look at a host shows. */
-export const journalTail = 500
+/** How many of the last lines `history` shows at most. */
+export const historyLimit = 500
 
 /** An entry as it stands in the journal. */
 export const JournalEntryJson = Schema.parseJson(JournalEntry)
 
-/** The releases that were made current, by their refs: the last one is at the end; going back takes off what was gone back from. */
-export const lineage = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<string> =>
+/** A JSON string, as a regular expression. */
+const text = String.raw`"([^"\\\001-\037]|\\["\\\/bfnrt]|\\u[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f])*"`
+
+/**
+ * The one form in which a line of the journal is an entry, as a regular expression that JavaScript and every awk read alike: the host
+ * selects entries by it, and `parseEntry` holds to it too, so that both agree on every line.
+ */
+export const journalGrammar = [
+  String.raw`^\{"event":"[A-Za-z]+"`,
+  `,"at":"[0-9][0-9][0-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])`,
+  `T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9][0-9][0-9])?Z"`,
+  `,"by":${text}(,"job":${text})?`,
+  String.raw`(,"release":\{"name":"[A-Za-z0-9_][A-Za-z0-9._-]*","ref":"[0-9A-F]+"\})?`,
+  `(,"from":"[0-9A-F]+")?(,"detail":${text})?`,
+  // A later version may know more of an entry: the names of such fields have an underscore, which none of these has.
+  String.raw`(,"[a-z]+_[a-z_]+":(${text}|-?[0-9][0-9.]*|true|false|null))*\}$`
+].join("")
+
+const entryForm = new RegExp(journalGrammar)
+
+const decodeEntry = Schema.decodeUnknownOption(JournalEntryJson)
+
+/** The entry on a line of the journal; undefined if the line is not one. */
+export const parseEntry = (line: string): JournalEntry | undefined =>
+  entryForm.test(line) ? Option.getOrUndefined(decodeEntry(line)) : undefined
+
+/**
+ * The releases that were made current, by their refs: the last one is at the end; going back takes off what was gone back from. `before` is
+ * the line that earlier entries led to.
+ */
+export const lineage = (
+  journal: ReadonlyArray<JournalEntry>,
+  before: ReadonlyArray<string> = []
+): ReadonlyArray<string> =>
   journal.reduce<ReadonlyArray<string>>((before, { event, release }) => {
     if (release === undefined) return before
     const others = before.filter((ref) => ref !== release.ref)
@@ -79,11 +112,54 @@ export const lineage = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<str
       default:
         return before
     }
-  }, [])
+  }, before)
 
 /** The last entry that says what `current` leads to; with `unlinked`: to nothing. Absent where the journal does not tell. */
 export const lastLink = (journal: ReadonlyArray<JournalEntry>): JournalEntry | undefined =>
-  journal.findLast(({ event }) => ["switched", "linked", "adopted", "rolledBack", "unlinked"].includes(event))
+  journal.findLast(({ event }) => isLink(event) || event === "unlinked")
+
+const isLink = (event: JournalEvent): boolean => ["switched", "linked", "rolledBack", "adopted"].includes(event)
+const isVerdict = (event: JournalEvent): boolean => ["healthy", "unhealthy", "adopted"].includes(event)
+
+/** The kinds of fact that an entry about a release states: a later one of a kind takes the place of an earlier one. */
+const kindsOf = (event: JournalEvent): ReadonlyArray<string> => [
+  ...(isLink(event) ? ["link"] : []),
+  ...(isVerdict(event) ? ["verdict"] : []),
+  ...(event === "staged" || event === "switched" ? ["deployed"] : []),
+  ...(event === "pinned" || event === "unpinned" ? ["pin"] : []),
+  ...(event === "unlinked" ? ["unlinked"] : [])
+]
+
+/**
+ * The entries on which everything else in this module rests, but for `lineage`: all others say nothing that a later one does not.
+ * Of releases whose files were removed only a failure stays. The order stays. The compactor of the host's scripts selects the same ones.
+ */
+export const decisive = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<JournalEntry> => {
+  const facts = new Map<string, Map<string, JournalEntry>>()
+  const removals = new Map<string, JournalEntry>()
+  for (const entry of journal) {
+    const { event, release } = entry
+    if (release === undefined) continue
+    const own = facts.get(release.ref) ?? new Map<string, JournalEntry>()
+    facts.set(release.ref, own)
+    for (const kind of kindsOf(event)) own.set(kind, entry)
+    if (event !== "removed") continue
+    const verdict = own.get("verdict")
+    own.clear()
+    if (verdict?.event === "unhealthy") own.set("verdict", verdict)
+    removals.set(release.ref, entry)
+  }
+  const link = lastLink(journal)
+  const kept = new Set([...facts.values()].flatMap((own) => [...own.values()]))
+  if (link !== undefined) kept.add(link)
+  // A removal says something only after what is kept of its release.
+  const begun = new Set<string>()
+  return journal.filter((entry) => {
+    const ref = entry.release?.ref ?? ""
+    if (kept.has(entry)) begun.add(ref)
+    return kept.has(entry) || (removals.get(ref) === entry && begun.has(ref))
+  })
+}
 
 /**
  * The releases that the journal tells of, each once, but for those whose removal is the last that it tells. Unpacked is not yet deployed:
@@ -107,13 +183,25 @@ export const Standing = Schema.Literal("healthy", "unhealthy", "unproven")
 /** What is known of a release. */
 export type Standing = typeof Standing.Type
 
-/** What the journal knows of a release. The last word on it counts. */
-export const standing = (journal: ReadonlyArray<JournalEntry>, ref: string): Standing => {
-  const last = journal.findLast(
-    ({ event, release }) => release?.ref === ref && ["healthy", "adopted", "unhealthy"].includes(event)
-  )
-  return last === undefined ? "unproven" : last.event === "unhealthy" ? "unhealthy" : "healthy"
-}
+/**
+ * What the journal knows of a release. The last word on it counts. If its files were removed, only a failure is remembered: files that
+ * come again have yet to be proven.
+ */
+export const standing = (journal: ReadonlyArray<JournalEntry>, ref: string): Standing =>
+  journal.reduce<Standing>((before, { event, release }) => {
+    if (release?.ref !== ref) return before
+    switch (event) {
+      case "healthy":
+      case "adopted":
+        return "healthy"
+      case "unhealthy":
+        return "unhealthy"
+      case "removed":
+        return before === "unhealthy" ? before : "unproven"
+      default:
+        return before
+    }
+  }, "unproven")
 
 /** Why a release is marked as unhealthy; absent where it is not, or nobody said why. */
 export const failureOf = (journal: ReadonlyArray<JournalEntry>, ref: string): JournalEntry | undefined =>
@@ -121,16 +209,18 @@ export const failureOf = (journal: ReadonlyArray<JournalEntry>, ref: string): Jo
     ? journal.findLast(({ event, release }) => release?.ref === ref && event === "unhealthy")
     : undefined
 
-/** Whether all that comes after the switch to a release was done, or nobody wanted it to be done. */
-export const isSettled = (journal: ReadonlyArray<JournalEntry>, ref: string): boolean => {
-  const own = journal.filter(({ release }) => release?.ref === ref).map(({ event }) => event)
-  const switched = own.findLastIndex((event) => ["switched", "linked", "rolledBack", "adopted"].includes(event))
-  return (
-    switched >= 0 &&
-    (own[switched] === "linked" ||
-      own.slice(switched).some((event) => ["healthy", "unhealthy", "adopted"].includes(event)))
-  )
-}
+/** Whether every step after the switch to a release has completed, or none was required. */
+export const isSettled = (journal: ReadonlyArray<JournalEntry>, ref: string): boolean =>
+  journal.reduce<{ readonly switched: boolean; readonly settled: boolean }>(
+    (before, { event, release }) => {
+      if (release?.ref !== ref) return before
+      if (event === "removed") return { switched: false, settled: false }
+      if (event === "linked" || event === "adopted") return { switched: true, settled: true }
+      if (isLink(event)) return { switched: true, settled: false }
+      return isVerdict(event) ? { switched: before.switched, settled: before.switched } : before
+    },
+    { switched: false, settled: false }
+  ).settled
 
 /** The refs of the releases that are pinned. */
 export const pinned = (journal: ReadonlyArray<JournalEntry>): ReadonlySet<string> =>

@@ -5,8 +5,17 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { checks, type Needs } from "./Checks.ts"
 import { type Differences, differences, type Origin } from "./Differences.ts"
-import { HostRelease, HostState, isLatestOnHost, recordOf, StreamName, Unfinished, wayBack } from "./HostState.ts"
-import { isSettled, JournalEntry, standing } from "./Journal.ts"
+import {
+  HostRelease,
+  HostState,
+  isLatestOnHost,
+  lineOf,
+  recordOf,
+  StreamName,
+  Unfinished,
+  wayBack
+} from "./HostState.ts"
+import { isSettled, JournalEntry, lineage, standing } from "./Journal.ts"
 import { hasExecutables, type Manifest, unpackedSize } from "./Manifest.ts"
 import { beyondKeep } from "./Prune.ts"
 import { Ref, Release, ReleaseName, shortRef } from "./Release.ts"
@@ -290,11 +299,13 @@ const pruneSteps = (target: Target, state: HostState): ReadonlyArray<Step> => {
 const withLive = (state: HostState, release: HostRelease): HostState => {
   const entry = (event: "switched" | "healthy") =>
     JournalEntry.make({ event, at: release.deployedAt, by: "", release: { name: release.name, ref: release.ref } })
+  const entries = [entry("switched"), entry("healthy")]
   return HostState.make({
     ...state,
     current: { _tag: "Linked", ref: release.ref },
     releases: [...state.releases.filter(({ ref }) => ref !== release.ref), release],
-    journal: [...state.journal, entry("switched"), entry("healthy")]
+    journal: [...state.journal, ...entries],
+    line: lineage(entries, lineOf(state))
   })
 }
 

@@ -5,7 +5,7 @@
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { Current, DeadMan, HostRelease, type HostState, Unfinished } from "./HostState.ts"
-import { JournalEntry } from "./Journal.ts"
+import { decisive, JournalEntry } from "./Journal.ts"
 import { DeployPlan, RollbackPlan, releaseLabel, Step } from "./Plan.ts"
 import { latest, Release, shortRef } from "./Release.ts"
 import { type Target, TargetSettings } from "./Target.ts"
@@ -195,9 +195,8 @@ const changedDeadMan = (was: HostState, is: HostState): ReadonlyArray<string> =>
   ]
 }
 
-/** The last entries of the journal from which anything follows: who had the lock says nothing. A look does not show all of it. */
-const journalEnd = ({ journal }: HostState): ReadonlyArray<JournalEntry> =>
-  journal.filter(({ event }) => event !== "locked" && event !== "unlocked").slice(-20)
+/** The entries that say something about a release. */
+const journalEnd = ({ journal }: HostState): ReadonlyArray<JournalEntry> => decisive(journal)
 
 const changedJournal = (was: HostState, is: HostState): ReadonlyArray<string> => {
   const before = journalEnd(was).map(writtenEntry)

@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type HostRelease, HostReleaseJson, type HostState, type HostTool } from "../domain/HostState.ts"
-import { type JournalEntry, JournalEntryJson, journalTail } from "../domain/Journal.ts"
+import { type JournalEntry, JournalEntryJson } from "../domain/Journal.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { answering } from "../internal/tcp.ts"
@@ -29,6 +29,7 @@ export type MemoryStep =
   | "lock"
   | "unlock"
   | "inspect"
+  | "history"
   | "prepare"
   | "stage"
   | "manifest"
@@ -421,11 +422,7 @@ const see: Answer = (question) => {
     ...switches(question, "armed").map(
       ({ back, deadline, id, ref }) => `armed ${id} ${ref} ${back} ${deadline - question.now}`
     ),
-    ...(host.files.read(`${base}/config/journal`) ?? "")
-      .split("\n")
-      .filter((line) => line !== "")
-      .slice(-journalTail)
-      .map((line) => (/^\{.*\}$/.test(line) ? `journal ${line}` : "torn")),
+    ...journalLines(question),
     ...refsIn(question, "deployer_").flatMap((ref) => {
       const file = `${releases}/deployer_${ref}/.deployer_release.json`
       if (host.files.node(file) === undefined) {
@@ -448,6 +445,13 @@ const see: Answer = (question) => {
     }),
     ...refsIn(question, ".adopting_").map((ref) => `adopting ${ref}`)
   ]
+}
+
+const journalLines = ({ base, host }: Question, last = Number.POSITIVE_INFINITY): ReadonlyArray<string> => {
+  const lines = (host.files.read(`${base}/config/journal`) ?? "").split("\n")
+  return (lines.at(-1) === "" ? lines.slice(0, -1) : lines)
+    .slice(-last)
+    .map((line) => (/^\{.*\}$/.test(line) ? `journal ${line}` : "torn"))
 }
 
 const prepare: Answer = (question) => {
@@ -1037,6 +1041,8 @@ const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<stri
   [scripts.lock, ["lock", () => []]],
   [scripts.unlock, ["unlock", unlock]],
   [scripts.inspect, ["inspect", inspect]],
+  [scripts.compact, ["history", journalLines]],
+  [scripts.history, ["history", (question) => journalLines(question, Number(question.args[0]))]],
   [scripts.prepare, ["prepare", prepare]],
   [scripts.stage, ["stage", () => []]],
   [scripts.manifest, ["manifest", within(manifest)]],

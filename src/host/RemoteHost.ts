@@ -304,6 +304,8 @@ export interface HostSession {
   readonly unlock: (lock: Lock, entries?: Entries) => Effect.Effect<boolean, StepFailure>
   /** Everything at once, in one round trip. */
   readonly inspect: Effect.Effect<HostState, StepFailure>
+  /** The last entries of the journal, oldest first, at most 500, and how many lines among them are not entries. */
+  readonly history: (last: number) => Effect.Effect<{ readonly entries: Entries; readonly torn: number }, StepFailure>
   /** Makes `<path>`, `config/` and `releases/`, as far as they are missing. */
   readonly prepare: Effect.Effect<void, StepFailure | HostUnfit>
   /**

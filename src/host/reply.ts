@@ -19,7 +19,7 @@ import {
   Unfinished,
   unmeasured
 } from "../domain/HostState.ts"
-import { JournalEntryJson } from "../domain/Journal.ts"
+import { decisive, type JournalEntry, lineage, parseEntry } from "../domain/Journal.ts"
 import { Lock, LockDetailsJson } from "../domain/Lock.ts"
 import { Ref } from "../domain/Release.ts"
 import { replyBegin, replyEnd } from "./scripts.ts"
@@ -191,7 +191,7 @@ const lockOf = (line: Line): Decoded<Lock> => {
  * has it; or without the folder that it belongs into.
  */
 export type Locking =
-  | { readonly _tag: "Taken"; readonly token: number; readonly state: HostState | undefined }
+  | { readonly _tag: "Taken"; readonly token: number; readonly seen: Seen | undefined }
   | { readonly _tag: "Held"; readonly by: Lock }
   | { readonly _tag: "Unready" }
 
@@ -202,8 +202,8 @@ export const locking = (stdout: string, between?: Between): Decoded<Locking> =>
     if (line.word === "token" && /^[1-9][0-9]{0,14}$/.test(line.rest)) {
       const token = Number(line.rest)
       return more.length === 0
-        ? Either.right({ _tag: "Taken", token, state: undefined })
-        : Either.map(stateOf(more, between), (state) => ({ _tag: "Taken", token, state }))
+        ? Either.right({ _tag: "Taken", token, seen: undefined })
+        : Either.map(stateOf(more, between), (seen) => ({ _tag: "Taken", token, seen }))
     }
     if (more.length > 0) return invalid(answer, `it is not one line: ${JSON.stringify([line, ...more])}`)
     if (line.word === "unready") return Either.right({ _tag: "Unready" })
@@ -251,7 +251,55 @@ export const usages =
       return used
     })
 
-const decodeEntry = Schema.decodeUnknownOption(JournalEntryJson)
+/** What the journal comes to. */
+export type Chronicle = Pick<HostState, "journal" | "line" | "torn">
+
+const isFactLine = /^line((?: [0-9A-F]{32})*)$/
+const isFactTorn = /^torn ([0-9]{1,15})$/
+
+/** Facts of the journal's beginning, and then its lines. */
+const chronicleOf = (read: ReadonlyArray<Line>): Decoded<Chronicle> =>
+  Either.gen(function* () {
+    const facts = read.filter(({ word }) => word === "fact").map(({ rest }) => rest)
+    const before = facts.flatMap((fact) => parseEntry(fact) ?? [])
+    const lines = facts.flatMap((fact) => isFactLine.exec(fact)?.[1] ?? [])
+    const counts = facts.flatMap((fact) => isFactTorn.exec(fact)?.[1] ?? [])
+    if (before.length + lines.length + counts.length !== facts.length || lines.length > 1 || counts.length > 1)
+      return yield* invalid(answer, "the facts of its journal are not what was selected")
+    const told = read.flatMap(({ rest, word }) =>
+      word === "journal" ? [parseEntry(rest)] : word === "torn" ? [undefined] : []
+    )
+    const entries = told.filter((entry) => entry !== undefined)
+    const repaired = told.findLastIndex((entry) => entry?.event === "repaired")
+    const torn = told.slice(repaired + 1).filter((entry) => entry === undefined)
+    const first = lines[0]?.split(" ").slice(1) ?? []
+    return {
+      journal: decisive([...before, ...entries]),
+      line: lineage(entries, first),
+      torn: torn.length + (repaired < 0 ? Number(counts[0] ?? 0) : 0)
+    }
+  })
+
+/** The journal that was too long for a look. */
+export const chronicle = (stdout: string): Decoded<Chronicle> =>
+  Either.flatMap(lines(stdout), (read) => {
+    const odd = read.find(({ word }) => !["fact", "journal", "torn", ""].includes(word))
+    return odd === undefined ? chronicleOf(read) : unexpected(odd)
+  })
+
+/** The last lines of the journal. */
+export const history = (
+  stdout: string
+): Decoded<{ readonly entries: ReadonlyArray<JournalEntry>; readonly torn: number }> =>
+  Either.flatMap(lines(stdout), (read) => {
+    const odd = read.find(({ word }) => !["journal", "torn", ""].includes(word))
+    if (odd !== undefined) return unexpected(odd)
+    const told = read.flatMap(({ rest, word }) =>
+      word === "journal" ? [parseEntry(rest)] : word === "torn" ? [undefined] : []
+    )
+    const entries = told.filter((entry) => entry !== undefined)
+    return Either.right({ entries, torn: told.length - entries.length })
+  })
 
 /** A line that says what the host goes back from by itself. */
 const armedOf = (line: Line): Decoded<DeadMan> => {
@@ -298,11 +346,18 @@ const clockOf = (text: string, { answered, asked }: Between): HostState["clock"]
       }
     : undefined
 
+/** What one look shows. */
+export interface Seen {
+  readonly state: HostState
+  /** Whether the journal is too long for a look and has yet to be asked for: `state` holds nothing of it. */
+  readonly lacksJournal: boolean
+}
+
 /** Everything that one look shows. */
-export const state = (stdout: string, between?: Between): Decoded<HostState> =>
+export const state = (stdout: string, between?: Between): Decoded<Seen> =>
   Either.flatMap(lines(stdout), (read) => stateOf(read, between))
 
-const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decoded<HostState> =>
+const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decoded<Seen> =>
   Either.gen(function* () {
     /** The rest of the only line with that word. */
     const only = (word: string): Decoded<Line> => {
@@ -329,12 +384,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
 
     const armedLine = read.find((line) => line.word === "armed")
     const armed = armedLine === undefined ? {} : { armed: yield* armedOf(armedLine) }
-    const entries = read.flatMap(({ rest, word }) =>
-      word === "journal" ? [Option.getOrUndefined(decodeEntry(rest))] : word === "torn" ? [undefined] : []
-    )
-    const journal = entries.filter((entry) => entry !== undefined)
-    const repaired = entries.findLastIndex((entry) => entry?.event === "repaired")
-    const torn = entries.slice(repaired + 1).filter((entry) => entry === undefined)
+    const chronicle = yield* chronicleOf(read)
 
     const releases: Array<typeof HostReleaseJson.Type> = []
     const unfinished: Array<Unfinished> = []
@@ -403,6 +453,8 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
           loaders.push(line.rest)
           break
         }
+        case "fact":
+        case "uncompacted":
         case "journal":
         case "torn":
         case "armed":
@@ -424,7 +476,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
           return yield* unexpected(line)
       }
     }
-    return HostState.make({
+    const state = HostState.make({
       path,
       base,
       current,
@@ -442,10 +494,10 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       ...(user === "" ? {} : { user }),
       ...(clock === undefined ? {} : { clock }),
       ...lock,
-      journal,
-      torn: torn.length,
+      ...chronicle,
       ...armed
     })
+    return { state, lacksJournal: read.some(({ word }) => word === "uncompacted") }
   })
 
 const firstIssue = (error: ParseResult.ParseError): string => {

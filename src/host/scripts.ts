@@ -6,7 +6,7 @@
  * another backslash, so that fish takes them as one word too. No value that is printed may hold a line break.
  */
 
-import { journalTail } from "../domain/Journal.ts"
+import { JournalEvent, journalGrammar } from "../domain/Journal.ts"
 
 /** As it travels: without what is for readers. */
 const script = (text: string): string =>
@@ -342,7 +342,8 @@ const journal = `
 note() {
   [ -n "$entries" ] || return 0
   log=$base/config/journal torn=
-  [ ! -s "$log" ] || [ -z "$(tail -c 1 "$log" 2>/dev/null)" ] || torn=$nl
+  # A crash may have left NUL bytes at its end.
+  [ ! -s "$log" ] || [ "$(($(tail -c 1 "$log" 2>/dev/null | wc -l)))" -eq 1 ] || torn=$nl
   err=$({ printf "%s%s\\n" "$torn" "$entries" >> "$log"; } 2>&1) || say "unnoted $(flat "$err")"
 }
 `
@@ -441,8 +442,45 @@ await_fired() {
 }
 `
 
+/**
+ * The journal only ever grows. `config/facts` holds the entries of its beginning from which anything follows, as `compact` selected them: its
+ * first line says up to which byte, the SHA-256 of the 4096 bytes before that, and the SHA-256 of the lines that follow. Anything else in
+ * its place is ignored. `tell_journal` tells these, and what the journal holds beyond; if that is much, it says `uncompacted` instead.
+ */
+const chronicle = `
+length_of() { (set -- $(ls -lnd "$1" 2>/dev/null); printf "%s" "\${5:-0}"); }
+digest() {
+  {
+    if command -v sha256sum >/dev/null 2>&1; then sha256sum
+    elif command -v shasum >/dev/null 2>&1; then shasum -a 256
+    else openssl dgst -sha256 -r
+    fi
+  } 2>/dev/null | { IFS=" " read -r sum rest && printf "%s" "$sum"; }
+}
+end_digest() { tail -c +"$(($1 > 4096 ? $1 - 4095 : 1))" "$log" | head -c "$(($1 > 4096 ? 4096 : $1))" | digest; }
+# A crash may leave NUL bytes, which no tool reads alike.
+from_byte() { tail -c +"$(($1 + 1))" "$log" | tr "\\000" "?"; }
+open_journal() {
+  log=$base/config/journal facts=$base/config/facts from=0 length=0
+  [ -f "$log" ] || return 1
+  length=$(length_of "$log")
+  IFS=" " read -r word version upto end body rest 2>/dev/null < "$facts" || return 0
+  [ "$word $version" = "facts 1" ] && [ "$upto" -le "$length" ] 2>/dev/null || return 0
+  [ "\${#end} \${#body}" = "64 64" ] && [ "$(end_digest "$upto") $(sed 1d "$facts" | digest)" = "$end $body" ] || return 0
+  from=$upto
+}
+tell_rest() { from_byte "$1" | sed -e "s/^{.*}$/journal &/" -e t -e "s/.*/torn/"; }
+tell_journal() {
+  open_journal || return 0
+  if [ "$((length - from))" -gt 65536 ]; then say "uncompacted"; return 0; fi
+  [ "$from" -eq 0 ] || sed -e 1d -e "s/^/fact /" "$facts"
+  tell_rest "$from"
+  say ""
+}
+`
+
 /** `see` tells everything at once but for the lock. To be called in a shell of its own. */
-const seeing = `${look}${disks}
+const seeing = `${look}${disks}${chronicle}
 see() {
 look
 say "path $base"
@@ -484,10 +522,7 @@ for armed in "$base"/config/armed.*; do
   case "$deadline" in "" | *[!0-9]*) continue ;; esac
   say "armed \${armed##*/armed.} $ref $back $((deadline - now))"
 done
-if [ -f "$base/config/journal" ] && [ -r "$base/config/journal" ]; then
-  tail -n ${journalTail} "$base/config/journal" | sed -e "s/^{.*}$/journal &/" -e t -e "s/.*/torn/"
-  say ""
-fi
+tell_journal
 big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
 for folder in deployer_*; do
   ref=\${folder#deployer_}
@@ -529,6 +564,150 @@ export const inspect = script(`${prelude}${locking}${tools}${seeing}
 top
 [ "$state" = free ] || { idle; say "locked $token $since $details"; }
 see
+finish
+`)
+
+/** For awk: selects what `decisive` and `lineage` of domain/Journal.ts select, from facts, the line `tail`, and lines of the journal. */
+const selecting = String.raw`
+function append(r) {
+  if (r in pos) delete stack[pos[r]]
+  stack[++depth] = r
+  pos[r] = depth
+}
+function leave(r) {
+  if (r in pos) { delete stack[pos[r]]; delete pos[r] }
+}
+function event_of(text) {
+  text = substr(text, 11)
+  return substr(text, 1, index(text, "\"") - 1)
+}
+function release_of(text, at) {
+  at = index(text, ",\"release\":{\"name\":\"")
+  return at == 0 ? "" : substr(text, at + 20)
+}
+function entry(text, event, ref) {
+  seq++
+  event = event_of(text)
+  if (event == "repaired") torn = 0
+  ref = release_of(text)
+  if (ref != "") ref = substr(ref, index(ref, "\",\"ref\":\"") + 9, 32)
+  if (event ~ /^(switched|linked|adopted|rolledBack|unlinked)$/) {
+    last_at = seq
+    last_text = text
+    last_ref = ref
+  }
+  if (ref == "") return
+  known[ref]
+  if (event ~ /^(switched|linked|adopted|rolledBack)$/) {
+    link[ref] = text
+    link_at[ref] = seq
+    if (raw) {
+      if (event != "rolledBack" || !(ref in pos)) append(ref)
+      else for (; depth > pos[ref]; depth--) if (depth in stack) { delete pos[stack[depth]]; delete stack[depth] }
+    }
+  }
+  if (event ~ /^(healthy|unhealthy|adopted)$/) { verdict[ref] = text; verdict_at[ref] = seq; ill[ref] = (event == "unhealthy") }
+  if (event ~ /^(staged|switched)$/) { deployed[ref] = text; deployed_at[ref] = seq }
+  if (event ~ /^(pinned|unpinned)$/) { pin[ref] = text; pin_at[ref] = seq }
+  if (event == "unlinked") { unlinked[ref] = text; unlinked_at[ref] = seq }
+  if (raw && event ~ /^(unlinked|removed)$/) leave(ref)
+  if (event == "removed") {
+    delete link[ref]
+    delete deployed[ref]
+    delete pin[ref]
+    delete unlinked[ref]
+    if (!ill[ref]) delete verdict[ref]
+    removal[ref] = text
+    removal_at[ref] = seq
+  }
+}
+function is_entry(text, rest, at) {
+  if (text !~ /@grammar@/ || !index(events, " " event_of(text) " ")) return 0
+  rest = release_of(text)
+  if (rest != "") {
+    if (index(rest, "\"") > 129) return 0
+    rest = substr(rest, index(rest, "\",\"ref\":\"") + 9)
+    if (substr(rest, 33, 1) != "\"") return 0
+  }
+  at = index(text, ",\"from\":\"")
+  return at == 0 || substr(text, at + 41, 1) == "\""
+}
+function take(text) {
+  upto += length(text) + 1
+  if (is_entry(text)) entry(text)
+  else torn++
+}
+function keep(texts, places, ref) { if (ref in texts) chosen[places[ref]] = texts[ref] }
+BEGIN { events = " @events@ " }
+raw { if (held) take(before); before = $0; held = 1; next }
+$0 == "tail" { raw = 1; next }
+/^line/ { count = split($0, refs, " "); for (i = 2; i <= count; i++) append(refs[i]); next }
+/^torn / { torn = substr($0, 6) + 0; next }
+{ known_torn = torn; entry($0); torn = known_torn }
+END {
+  print "upto " (upto + 0)
+  print "torn " (torn + 0)
+  printf "line"
+  for (i = 1; i <= depth; i++) if (i in stack) printf " %s", stack[i]
+  print ""
+  for (ref in known) {
+    keep(link, link_at, ref)
+    keep(verdict, verdict_at, ref)
+    keep(deployed, deployed_at, ref)
+    keep(pin, pin_at, ref)
+    keep(unlinked, unlinked_at, ref)
+    if ((ref in verdict && verdict_at[ref] < removal_at[ref]) || (ref == last_ref && last_at < removal_at[ref]))
+      keep(removal, removal_at, ref)
+  }
+  if (last_at) chosen[last_at] = last_text
+  for (i = 1; i <= seq; i++) if (i in chosen) print chosen[i]
+}
+`
+  .replace("@grammar@", () => journalGrammar)
+  .replace("@events@", JournalEvent.literals.join(" "))
+
+/**
+ * Selects the entries of the journal from which anything follows, keeps them in `config/facts`, and tells them and the rest. It needs no lock:
+ * what it writes rests on nothing but the beginning of the journal, which nobody changes. The last line may not be whole yet, and waits.
+ */
+export const compact = script(`${prelude}${chronicle}
+open_journal || finish
+select() {
+  {
+    [ "$from" -eq 0 ] || sed 1d "$facts"
+    say tail
+    from_byte "$from" | head -c "$((length - from))"
+  } | awk '${selecting}'
+}
+if command -v awk >/dev/null 2>&1; then
+  new=$base/config/.facts.$$
+  if { selected=$(umask 077; select > "$new"); } 2>/dev/null; then
+    upto=$(sed -n -e "1s/^upto //p" -e q "$new")
+    upto=$((from + upto))
+    say "facts 1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all" &&
+      sed 1d "$new" >> "$new.all" && mv -f "$new.all" "$facts"
+    sed -e 1d -e "s/^/fact /" "$new"
+  else
+    # Somebody who may only read.
+    selected=$(select)
+    upto=\${selected%%"$nl"*}
+    upto=$((from + \${upto#upto }))
+    printf "%s\\n" "$selected" | sed -e 1d -e "s/^/fact /"
+  fi
+  rm -f "$new" "$new.all" 2>/dev/null
+  tell_rest "$upto"
+else
+  tell_rest 0
+fi
+say ""
+finish
+`)
+
+/** The last lines of the journal. `$1` path, `$2` how many. */
+export const history = script(`${prelude}
+log=$base/config/journal
+[ ! -f "$log" ] || tail -n "$2" "$log" | tr "\\000" "?" | sed -e "s/^{.*}$/journal &/" -e t -e "s/.*/torn/"
+say ""
 finish
 `)
 

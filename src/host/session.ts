@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type HostRelease, HostReleaseJson } from "../domain/HostState.ts"
+import { type HostRelease, HostReleaseJson, HostState } from "../domain/HostState.ts"
 import { type JournalEntry, JournalEntryJson } from "../domain/Journal.ts"
 import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../domain/Lock.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
@@ -130,6 +130,14 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   const recordLine = (step: string, release: HostRelease) =>
     Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(step, error.message))
 
+  /** A journal that is too long for a look is asked for, which also makes it short enough for the next one. */
+  const whole = ({ lacksJournal, state }: Reply.Seen) =>
+    lacksJournal
+      ? Effect.map(ask({ step: "read the journal", script: scripts.compact }, Reply.chronicle), (chronicle) =>
+          HostState.make({ ...state, ...chronicle })
+        )
+      : Effect.succeed(state)
+
   const granted = (
     answer: Reply.Locking
   ): Effect.Effect<Extract<Reply.Locking, { readonly _tag: "Taken" }>, LockHeld | HostUnfit> => {
@@ -195,10 +203,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.millis(1500)), Effect.ignore)
       })
     )
-    const { state, token } = yield* Effect.flatMap(Deferred.await(answered), granted)
+    const { seen, token } = yield* Effect.flatMap(Deferred.await(answered), granted)
     fence = token
     isGivenBack = false
-    return state ?? (yield* stepFailed(step, "the host did not tell what is there"))
+    return yield* whole(seen ?? (yield* stepFailed(step, "the host did not tell what is there")))
   })
 
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
@@ -264,8 +272,11 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       const asked = clock.unsafeCurrentTimeMillis()
       return ask({ step: "look at the releases", script: scripts.inspect }, (stdout) =>
         Reply.state(stdout, { asked, answered: clock.unsafeCurrentTimeMillis() })
-      )
+      ).pipe(Effect.flatMap(whole))
     }).pipe(Effect.withSpan("RemoteHost.inspect")),
+    history: Effect.fn("RemoteHost.history")((last) =>
+      ask({ step: "read the journal", script: scripts.history, args: [String(last)] }, Reply.history)
+    ),
     prepare: ask({ step: `make ${target.path}`, script: scripts.prepare }, Reply.fitness).pipe(
       Effect.flatMap(unfit),
       Effect.withSpan("RemoteHost.prepare")

@@ -983,13 +983,13 @@ export const contract = (
       at("appends entries to the journal and shows them, whatever else stands in it", ({ base, files, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
-          assert.deepStrictEqual((yield* session.inspect).journal, [])
+          assert.deepStrictEqual((yield* session.history(500)).entries, [])
           const odd = entryAbout(one, { event: "unhealthy", detail: `it's "odd" %s $HOME \\n \u00e9` })
           yield* session.note([odd, entryAbout(two)])
           assert.strictEqual(files.read(`${base}/config/journal`)?.split("\n").length, 3)
-          assert.deepStrictEqual((yield* session.inspect).journal, [odd, entryAbout(two)])
+          assert.deepStrictEqual((yield* session.history(500)).entries, [odd, entryAbout(two)])
           files.write(`${base}/config/journal`, `nonsense\n{"event":"eaten"}\n{"event":"switched","at":"20`)
-          const { journal, torn } = yield* session.inspect
+          const { entries: journal, torn } = yield* session.history(500)
           assert.deepStrictEqual([journal, torn], [[], 3])
           yield* session.note([entryAbout(one)])
           const mended = yield* session.inspect
@@ -1008,7 +1008,7 @@ export const contract = (
           yield* session.deactivate({ entries: [unlinked] })
           const removed = entryAbout(one, { event: "removed" })
           yield* session.remove([one.ref], [removed])
-          assert.deepStrictEqual((yield* session.inspect).journal, [staged, switched, unlinked, removed])
+          assert.deepStrictEqual((yield* session.history(500)).entries, [staged, switched, unlinked, removed])
         })
       )
 
@@ -1047,7 +1047,7 @@ export const contract = (
           assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
           assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
           assert.deepStrictEqual(
-            (yield* session.inspect).journal.map(({ event }) => event),
+            (yield* session.history(500)).entries.map(({ event }) => event),
             ["healthy"]
           )
 
@@ -1077,7 +1077,7 @@ export const contract = (
             files.names(`${base}/config`).filter((name) => /^(armed|fired)/.test(name)),
             []
           )
-          const { event, at: when } = (yield* session.inspect).journal.at(-1) ?? {}
+          const { event, at: when } = (yield* session.history(500)).entries.at(-1) ?? {}
           assert.strictEqual(event, "rolledBack")
           assert.notDeepEqual(when, at)
         })
@@ -1224,7 +1224,7 @@ export const contract = (
             yield* session.finishAdoption(adoption.ref)
             const state = yield* session.inspect
             assert.deepStrictEqual(state.currentRelease, record(adoption))
-            assert.deepStrictEqual(state.journal, [adopted, adopted])
+            assert.deepStrictEqual((yield* session.history(500)).entries, [adopted, adopted])
             assert.deepStrictEqual(files.tree(`${releases}/current/my_app`), before)
             assert.deepStrictEqual(yield* session.verify([adoption.ref]), [{ ref: adoption.ref, faults: [] }])
             assert.sameMembers([...files.names(releases)], ["current", `deployer_${adoption.ref}`])
