@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import { type HostRelease, type HostState, wayBack } from "../domain/HostState.ts"
+import { type HostRelease, type HostState, linkBefore, wayBack } from "../domain/HostState.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
@@ -43,17 +43,21 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   target: Schema.String,
   address: Schema.String,
   release: Schema.String,
-  /** What is live again; absent: there was nothing to go back to. */
+  /** What is live again. Undefined if there was nothing to go back to. */
   back: Schema.optional(Schema.String),
+  /** Whether the release was current before and still is, because there was nothing to go back to. Default: no. */
+  stays: Schema.optional(Schema.Boolean),
   /** Why, as a sentence. */
   reason: Schema.String
 }) {
   readonly exitStatus = 5
   override get message(): string {
     const now =
-      this.back === undefined
-        ? `there was nothing to go back to, so nothing is current on ${this.address} now`
-        : `went back: ${this.back} is live again on ${this.address}`
+      this.back !== undefined
+        ? `went back: ${this.back} is live again on ${this.address}`
+        : this.stays === true
+          ? `there was nothing to go back to, so it is still current on ${this.address}`
+          : `there was nothing to go back to, so nothing is current on ${this.address} now`
     return `${this.reason}; ${now}. ${this.release} is marked as failed and its files are still there: deployer history target=${this.target}`
   }
 }
@@ -207,12 +211,13 @@ const restartAgain = (target: Target): string =>
 /** When what is yet to come has happened, the host says. */
 const unknownTime = DateTime.unsafeMake(0)
 
-const arm = Effect.fnUntraced(function* (session: HostSession, { back, release }: Live, seconds: number) {
+const arm = Effect.fnUntraced(function* (session: HostSession, { back, release, state }: Live, seconds: number) {
   const about = { at: unknownTime, detail: "nobody confirmed it in time: the host went back by itself" }
   const from = { ...about, from: release.ref }
   const id = yield* session.arm({
     ref: release.ref,
     back,
+    restore: linkBefore(state),
     seconds,
     command: restartAgain(session.target),
     entries: [
@@ -297,12 +302,14 @@ const confirm = (session: HostSession, id: string, healthy: Parameters<HostSessi
 const graceMillis = 20_000
 const confirmPause = Schedule.spaced(Duration.seconds(2))
 
-const backLabel = ({ back, state: { current } }: Live) =>
-  back !== undefined
-    ? { back: releaseLabel(back) }
-    : current._tag === "Foreign"
-      ? { back: `the link to ${current.to}` }
-      : {}
+const isCurrent = ({ current }: HostState, { ref }: Named): boolean => current._tag === "Linked" && current.ref === ref
+
+const backLabel = ({ back, release, state }: Live) => {
+  if (back !== undefined) return { back: releaseLabel(back) }
+  const link = linkBefore(state)
+  if (link === undefined) return {}
+  return isCurrent(state, release) ? { stays: true } : { back: `the link to ${link}` }
+}
 
 const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live, fault: Fault) {
   const { release, state, steps } = planned
@@ -322,9 +329,16 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
   const unhealthy = yield* entry("unhealthy", release, { detail: fault.message })
   const returned = Effect.gen(function* () {
     if (back === undefined) {
-      const restore = state.current._tag === "Foreign" ? { restore: state.current.to } : {}
-      const unlinked = yield* entry("unlinked", release, { detail: "there was nothing to go back to" })
-      return yield* session.deactivate({ ...restore, entries: [unhealthy, unlinked] })
+      // It was current before, and nothing better is there.
+      if (isCurrent(state, release)) return yield* session.note([unhealthy])
+      const restore = linkBefore(state)
+      const detail =
+        restore === undefined ? "there was nothing to go back to" : `the link to ${restore} was put back`.slice(0, 1000)
+      const unlinked = yield* entry("unlinked", release, { detail })
+      return yield* session.deactivate({
+        ...(restore === undefined ? {} : { restore }),
+        entries: [unhealthy, unlinked]
+      })
     }
     yield* session.activate(back.ref, {
       entries: [unhealthy, yield* entry("rolledBack", back, { from: release.ref })]

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Drift, drift, remedy } from "../domain/Drift.ts"
-import { HostState } from "../domain/HostState.ts"
+import { HostState, linkBefore } from "../domain/HostState.ts"
 import type { JournalEntry } from "../domain/Journal.ts"
 import { planRepair, RepairPlan, type RepairStep, repairStepText } from "../domain/Repair.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
@@ -127,12 +127,10 @@ const carryOut = Effect.fnUntraced(function* (
   if (notes.length > 0) yield* session.note(notes)
 })
 
-const linkText = ({ current }: HostState): { readonly restore?: string } =>
-  current._tag === "Foreign"
-    ? { restore: current.to }
-    : current._tag === "Linked"
-      ? { restore: `deployer_${current.ref}` }
-      : {}
+const restoring = (state: HostState): { readonly restore?: string } => {
+  const restore = linkBefore(state)
+  return restore === undefined ? {} : { restore }
+}
 
 const carryOutStep = Effect.fnUntraced(function* (
   session: HostSession,
@@ -155,7 +153,7 @@ const carryOutStep = Effect.fnUntraced(function* (
       })
     case "Disarm":
       return state.currentRelease === undefined
-        ? yield* session.deactivate(linkText(state))
+        ? yield* session.deactivate(restoring(state))
         : yield* session.activate(state.currentRelease.ref)
     case "GoBack":
       return yield* goBack(session, state, step)
@@ -176,7 +174,11 @@ const goBack = Effect.fnUntraced(function* (
   const detail = "nobody confirmed it in time, and the host did not go back by itself"
   const unhealthy = yield* entry("unhealthy", from, { detail })
   if (to === undefined) {
-    return yield* session.deactivate({ entries: [unhealthy, yield* entry("unlinked", from, { detail })] })
+    const restore = state.armed?.restore
+    return yield* session.deactivate({
+      ...(restore === undefined ? {} : { restore }),
+      entries: [unhealthy, yield* entry("unlinked", from, { detail })]
+    })
   }
   yield* session.note([unhealthy])
   yield* goLive(session, { release: to, state, steps, back, event: "rolledBack", unlocks: false })

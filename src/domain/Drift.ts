@@ -176,11 +176,12 @@ const otherInJournal = ({ current, journal }: HostState): ReadonlyArray<Facts> =
 /** The releases that were live and healthy, that nobody removed, and of which nothing is left. */
 export const gone = ({
   damaged,
+  foreign,
   journal,
   releases,
   unfinished
 }: HostState): ReadonlyArray<{ readonly name: typeof ReleaseName.Type; readonly ref: string }> => {
-  const present = new Set([...releases, ...unfinished, ...damaged].map(({ ref }) => ref))
+  const present = new Set([...foreign, ...[...releases, ...unfinished, ...damaged].map(({ ref }) => ref)])
   return notRemoved(journal).filter(({ ref }) => !present.has(ref) && standing(journal, ref) === "healthy")
 }
 

@@ -63,7 +63,11 @@ export type Damaged = typeof Damaged.Type
 export const Current = Schema.Union(
   Schema.TaggedStruct("Absent", {}),
   /** A link to a release folder; whether that folder exists follows from the state. */
-  Schema.TaggedStruct("Linked", { ref: Ref }),
+  Schema.TaggedStruct("Linked", {
+    ref: Ref,
+    /** The text of the link, if it is not the one that deployer writes. */
+    text: Schema.optional(Schema.String)
+  }),
   /** A link to anything else. */
   Schema.TaggedStruct("Foreign", { to: Schema.String }),
   /** Not a link at all. */
@@ -99,6 +103,8 @@ export class DeadMan extends Schema.Class<DeadMan>("DeadMan")({
   ref: Ref,
   /** The release that becomes current again; absent: the link is taken away. */
   back: Schema.optional(Ref),
+  /** The text of the link that is put back if there is no `back`. */
+  restore: Schema.optional(Schema.String),
   /** Seconds until it acts, by the host's clock; negative where it should have acted by now. */
   seconds: Schema.Int
 }) {}
@@ -114,6 +120,8 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   unfinished: Schema.Array(Unfinished),
   /** In no particular order. */
   damaged: Schema.optionalWith(Schema.Array(Damaged), { default: () => [] }),
+  /** Folders that are called like releases and that deployer did not make. No command touches them. */
+  foreign: Schema.optionalWith(Schema.Array(Ref), { default: () => [] }),
   missingTools: Schema.Array(HostTool),
   /** Whether it has what it takes to complete a release from another one that is there. */
   takesDifferences: Schema.optionalWith(Schema.Boolean, { default: () => false }),
@@ -171,13 +179,27 @@ export const previousRelease = (
   return releases.find((release) => release.ref === ref)
 }
 
-/** What a deployment of a release goes back to when it fails: the current release where that is well, or the one before it. */
+/**
+ * The release that a deployment goes back to if it fails: the current one if it is healthy, otherwise the previous healthy one, otherwise
+ * the current one, which serves at least. Undefined if none of these is complete on the host: then `linkBefore` counts.
+ */
 export const wayBack = (state: HostState, ref: string): HostRelease | undefined => {
   const current = state.currentRelease
-  return current !== undefined && current.ref !== ref && standing(state.journal, current.ref) === "healthy"
-    ? current
-    : previousRelease(state, state.current._tag === "Linked" && state.current.ref !== ref ? state.current.ref : ref)
+  const other = current?.ref === ref ? undefined : current
+  if (other !== undefined && standing(state.journal, other.ref) === "healthy") return other
+  return (
+    previousRelease(state, state.current._tag === "Linked" && state.current.ref !== ref ? state.current.ref : ref) ??
+    other
+  )
 }
+
+/** The text of the link `current`: what is put back if there is nothing better to go back to. Undefined if there is no link. */
+export const linkBefore = ({ current }: Pick<HostState, "current">): string | undefined =>
+  current._tag === "Foreign"
+    ? current.to
+    : current._tag === "Linked"
+      ? (current.text ?? `deployer_${current.ref}`)
+      : undefined
 
 /** The release of each name that was deployed last carries `latest`. */
 export const isLatestOnHost = (releases: ReadonlyArray<HostRelease>, release: HostRelease): boolean =>

@@ -121,6 +121,11 @@ const targetFields = {
   health: Schema.optional(Health),
   /** How many healthy releases of a name stay after each deployment; absent: all. */
   keep: Schema.optional(Schema.Int.pipe(Schema.between(1, 1000))),
+  /**
+   * Removes what the login may not remove, such as a cache that the application wrote as another user into a release that is pruned: a
+   * command that gets the path as its last word, such as `sudo rm -rf`. Undefined: such files stay, and are named once.
+   */
+  removeWith: Schema.optional(oneLine("a command")),
   /** Whether files that a release shares with others on the host are the same ones there, instead of copies. */
   hardLinks: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /**

@@ -378,6 +378,19 @@ const currentOf = ({ host, releases }: Question): string => {
   }
 }
 
+const leadsTo = ({ host, releases }: Question): ReadonlyArray<string> => {
+  const live = host.files.readLink(`${releases}/current`) === undefined ? "" : host.files.resolve(`${releases}/current`)
+  const [, ref] = /^deployer_([0-9A-F]{32})$/.exec(`${live}`.slice(`${host.files.resolve(releases)}/`.length)) ?? []
+  return ref !== undefined && live === `${host.files.resolve(releases)}/deployer_${ref}` && isDirectory(host, live)
+    ? [ref]
+    : []
+}
+
+const isOurs = ({ files }: MemoryHost, folder: string): boolean =>
+  files.node(`${folder}/.deployer_manifest`) !== undefined ||
+  files.node(`${folder}/.deployer_release.json`) !== undefined ||
+  files.node(folder)?._tag !== "Directory"
+
 const isCurrent = ({ host, releases }: Question, ref: string): boolean => {
   const to = host.files.readLink(`${releases}/current`)
   if (to === undefined) return false
@@ -419,14 +432,18 @@ const see: Answer = (question) => {
     ...(host.takesDifferences ? ["can differences"] : []),
     ...[...host.missingTools].map((tool) => `lacks ${tool}`),
     `current ${currentOf(question)}`,
+    ...leadsTo(question).map((ref) => `leads ${ref}`),
     ...switches(question, "armed").map(
-      ({ back, deadline, id, ref }) => `armed ${id} ${ref} ${back} ${deadline - question.now}`
+      ({ back, deadline, id, ref, restore }) => `armed ${id} ${ref} ${back} ${deadline - question.now} ${restore}`
     ),
     ...journalLines(question),
     ...refsIn(question, "deployer_").flatMap((ref) => {
       const file = `${releases}/deployer_${ref}/.deployer_release.json`
       if (host.files.node(file) === undefined) {
-        return isDirectory(host, `${releases}/.adopting_${ref}`) ? [] : `unrecorded ${ref}`
+        if (isDirectory(host, `${releases}/.adopting_${ref}`)) return []
+        return host.files.node(`${releases}/deployer_${ref}/.deployer_manifest`) === undefined
+          ? `foreign ${ref}`
+          : `unrecorded ${ref}`
       }
       const text = realFile(host, file) ? host.files.read(file) : undefined
       if (text === undefined) return `damaged ${ref} it is not a file that can be read`
@@ -487,6 +504,9 @@ const stage = <E>(
     if (files.node(folder) !== undefined) {
       if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
         return [`fail deployer_${ref} is complete already`]
+      }
+      if (!isOurs(host, folder)) {
+        return [`fail ${folder} is there, and deployer did not make it: move it away`]
       }
       if (isCurrent(question, ref)) return [`fail deployer_${ref} is current, though it is not complete`]
       files.remove(folder)
@@ -726,6 +746,7 @@ interface Switch {
   readonly ref: string
   readonly back: string
   readonly deadline: number
+  readonly restore: string
 }
 
 const switches = ({ base, host }: Question, state: "armed" | "confirmed"): ReadonlyArray<Switch> =>
@@ -733,8 +754,16 @@ const switches = ({ base, host }: Question, state: "armed" | "confirmed"): Reado
     .names(`${base}/config`)
     .filter((name) => name.startsWith(`${state}.`))
     .map((name) => {
-      const [ref = "", back = "", deadline = ""] = (host.files.read(`${base}/config/${name}`) ?? "").trim().split(" ")
-      return { id: name.slice(state.length + 1), ref, back, deadline: Number(deadline) }
+      const [ref = "", back = "", deadline = "", ...restore] = (host.files.read(`${base}/config/${name}`) ?? "")
+        .trim()
+        .split(" ")
+      return {
+        id: name.slice(state.length + 1),
+        ref,
+        back,
+        deadline: Number(deadline),
+        restore: restore.join(" ")
+      }
     })
 
 const disarm = (question: Question, but?: string): void => {
@@ -746,19 +775,20 @@ const disarm = (question: Question, but?: string): void => {
 const arm = (question: Question, fence: number): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
     const { args, base, entries, host, now, releases } = question
-    const [ref = "", back = "", seconds = "0", name = "", command = ""] = args
+    const [ref = "", back = "", seconds = "0", name = "", command = "", restore = ""] = args
     disarm(question)
     for (const { id } of switches(question, "confirmed")) host.files.remove(`${base}/config/confirmed.${id}`)
     host.processes += 1
     const id = `${fence}.${host.processes}`
     const armed = `${base}/config/armed.${id}`
-    host.files.write(armed, `${ref} ${back === "" ? "-" : back} ${now + Number(seconds)}\n`)
+    host.files.write(armed, `${ref} ${back === "" ? "-" : back} ${now + Number(seconds)} ${restore}\n`)
     const goBack = Effect.map(Clock.currentTimeMillis, (millis) => {
       if (host.files.node(armed) === undefined) return
       host.files.remove(armed)
       if (host.files.readLink(`${releases}/current`) !== `deployer_${ref}`) return
-      if (back === "") host.files.remove(`${releases}/current`)
-      else host.files.link(`${releases}/current`, `deployer_${back}`)
+      const to = back === "" ? restore : `deployer_${back}`
+      if (to === "") host.files.remove(`${releases}/current`)
+      else host.files.link(`${releases}/current`, to)
       const at = new Date(millis).toISOString()
       note({ ...question, entries: entries.replaceAll("1970-01-01T00:00:00.000Z", at) })
       const directory = `${releases}/deployer_${back}`
@@ -781,7 +811,8 @@ const confirm: Answer = (question) => {
   return [...note(question), "confirmed"]
 }
 
-const remove: Answer = (question) => {
+const remove: Answer = ({ args: [, ...args], ...rest }) => {
+  const question = { ...rest, args }
   const current = question.args.find((ref) => isCurrent(question, ref))
   if (current !== undefined) return [`fail deployer_${current} is current`]
   const needed = switches(question, "armed").find(({ back }) => question.args.includes(back))
@@ -802,6 +833,7 @@ const discard: Answer = (question) => {
     return [`fail deployer_${ref} is complete by now`]
   }
   if (host.files.node(`${releases}/.adopting_${ref}`) !== undefined) return [`fail deployer_${ref} is being adopted`]
+  if (!isOurs(host, folder)) return [`fail deployer did not make deployer_${ref}`]
   if (isCurrent(question, ref)) return [`fail deployer_${ref} is current`]
   host.files.remove(folder)
   return []

@@ -157,7 +157,7 @@ export class ReleaseCorrupt extends Schema.TaggedError<ReleaseCorrupt>()("Releas
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `Release ${this.ref} arrived damaged on ${this.address} (${this.what.slice(0, 3).join(", ")}); it was removed there and nothing was switched: deploy again. If that happens again, the stored tarball is damaged: deployer manage delete ref=${this.ref}, and build again`
+    return `Release ${this.ref} arrived damaged on ${this.address} (${this.what.slice(0, 3).join(", ")}); it was removed there and nothing was switched: deploy again. If it happens again, look at the disk and at the tar and SHA-256 programs of that host`
   }
 }
 
@@ -350,6 +350,8 @@ export interface HostSession {
     readonly ref: string
     readonly back: { readonly ref: string; readonly name: string } | undefined
     readonly seconds: number
+    /** The text of a link that is put back if there is no `back`. */
+    readonly restore?: string | undefined
     readonly command?: string
     /** What the host writes into its journal then, with the time of then. */
     readonly entries?: Entries

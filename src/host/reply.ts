@@ -76,10 +76,33 @@ const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
   return failure === undefined ? Either.right(read) : failed(clean(failure.rest))
 }
 
-/** Takes the line out of an answer that says why the journal could not be written. */
-export const unnoted = (stdout: string): { readonly stdout: string; readonly why: string | undefined } => {
+/** Files of another user that the login may not remove. */
+export interface Stuck {
+  readonly owner: string
+  /** Absolute, of the folder that holds them. */
+  readonly path: string
+}
+
+/** What a step tells beside its answer. */
+export interface Remarks {
+  /** Why the journal could not be written. */
+  readonly unnoted: string | undefined
+  /** Whether nothing on the host could be made to write to its disk what is still in memory. */
+  readonly isUnsynced: boolean
+  readonly stuck: ReadonlyArray<Stuck>
+}
+
+/** Takes the remarks out of an answer. */
+export const remarks = (stdout: string): { readonly stdout: string; readonly remarks: Remarks } => {
   const [, why] = /^unnoted (.*)$/m.exec(stdout) ?? []
-  return { stdout: why === undefined ? stdout : stdout.replace(/^unnoted .*\n/m, ""), why: why && clean(why) }
+  const stuck = [...stdout.matchAll(/^stuck (\S+) (.+)$/gm)].map(([, owner = "", path = ""]) => ({
+    owner: clean(owner, 64),
+    path: clean(path, 4096)
+  }))
+  return {
+    stdout: stdout.replaceAll(/^(?:unnoted|stuck) .*\n|^unsynced\n/gm, ""),
+    remarks: { unnoted: why && clean(why), isUnsynced: /^unsynced$/m.test(stdout), stuck }
+  }
 }
 
 const unexpected = (line: Line): Decoded<never> => invalid(answer, `it has the line "${clean(line.word, 40)}"`)
@@ -303,10 +326,18 @@ export const history = (
 
 /** A line that says what the host goes back from by itself. */
 const armedOf = (line: Line): Decoded<DeadMan> => {
-  const parts = /^([0-9]{1,15}\.[0-9]{1,15}) ([0-9A-F]{32}) (-|[0-9A-F]{32}) (-?[0-9]{1,15})$/.exec(line.rest)
+  const parts = /^([0-9]{1,15}\.[0-9]{1,15}) ([0-9A-F]{32}) (-|[0-9A-F]{32}) (-?[0-9]{1,15})(?: (.*))?$/.exec(line.rest)
   if (parts === null) return unexpected(line)
-  const [, id = "", ref = "", back = "", seconds] = parts
-  return Either.right(DeadMan.make({ id, ref, seconds: Number(seconds), ...(back === "-" ? {} : { back }) }))
+  const [, id = "", ref = "", back = "", seconds, restore = ""] = parts
+  return Either.right(
+    DeadMan.make({
+      id,
+      ref,
+      seconds: Number(seconds),
+      ...(back === "-" ? {} : { back }),
+      ...(restore === "" || clean(restore, 4096) !== restore ? {} : { restore })
+    })
+  )
 }
 
 const decodeRecord = Schema.decodeUnknownEither(HostReleaseJson)
@@ -314,13 +345,24 @@ const isBase = Schema.is(Base)
 const isStream = Schema.is(StreamName)
 const isTool = Schema.is(HostTool)
 
-const currentOf = (line: Line): Decoded<Current> => {
+/** A link to a folder that deployer did not make is somebody else's, whatever that folder is called. */
+const theirs = (current: Current, foreign: ReadonlyArray<string>): Current =>
+  current._tag === "Linked" && foreign.includes(current.ref)
+    ? { _tag: "Foreign", to: current.text ?? `deployer_${current.ref}` }
+    : current
+
+/** `leads` is the ref of the release that the link leads to, however it is written. */
+const currentOf = (line: Line, leads: string): Decoded<Current> => {
   if (line.rest === "absent") return Either.right({ _tag: "Absent" })
   if (line.rest === "directory" || line.rest === "file") return Either.right({ _tag: "Occupied", by: line.rest })
   if (!line.rest.startsWith("link ")) return unexpected(line)
   const to = line.rest.slice(5)
   const ref = to.startsWith("deployer_") ? to.slice(9) : ""
-  return Either.right(isRef(ref) ? { _tag: "Linked", ref } : { _tag: "Foreign", to: clean(to, 4096) })
+  if (isRef(ref)) return Either.right({ _tag: "Linked", ref })
+  const text = clean(to, 4096)
+  return Either.right(
+    isRef(leads) && text === to ? { _tag: "Linked", ref: leads, text } : { _tag: "Foreign", to: text }
+  )
 }
 
 /** How a file system is mounted; what makes no sense is taken for unknown. */
@@ -371,7 +413,8 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     if (!isBase(base)) return yield* invalid(answer, `its base is "${clean(base, 40)}"`)
     const machine = (yield* only("machine")).rest
     if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
-    const current = yield* Either.flatMap(only("current"), currentOf)
+    const leads = read.find(({ word }) => word === "leads")?.rest ?? ""
+    const current = yield* Either.flatMap(only("current"), (line) => currentOf(line, leads))
     /** What must not stop a deployment where it cannot be found out. */
     const perhaps = (word: string): string => read.find((line) => line.word === word)?.rest ?? ""
     const can = (what: string): boolean => read.some(({ rest, word }) => word === "can" && rest === what)
@@ -389,6 +432,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     const releases: Array<typeof HostReleaseJson.Type> = []
     const unfinished: Array<Unfinished> = []
     const damaged: Array<Damaged> = []
+    const foreign: Array<string> = []
     const missingTools: Array<typeof HostTool.Type> = []
     const loaders: Array<string> = []
     const folders = new Set<string>()
@@ -411,6 +455,12 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
           const { ref, rest } = yield* withRef(line)
           yield* once(folders, ref)
           damaged.push({ ref, detail: clean(rest, 200) })
+          break
+        }
+        case "foreign": {
+          const { ref } = yield* withRef(line)
+          yield* once(folders, ref)
+          foreign.push(ref)
           break
         }
         case "unrecorded": {
@@ -464,6 +514,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
         case "base":
         case "machine":
         case "current":
+        case "leads":
         case "can":
         case "free":
         case "inodes":
@@ -479,8 +530,9 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     const state = HostState.make({
       path,
       base,
-      current,
+      current: theirs(current, foreign),
       releases,
+      foreign,
       unfinished,
       damaged,
       missingTools,

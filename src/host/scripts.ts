@@ -90,6 +90,8 @@ is_ref() {
   case "$1" in *[!0-9A-F]*) return 1 ;; esac
 }
 is_trash() { trash_ref=\${1##*.trash_} && is_ref "\${trash_ref%%_*}"; }
+# Each release of ours has a manifest before it gets its name.
+is_ours() { [ -e "$1/.deployer_manifest" ] || [ -e "$1/.deployer_release.json" ] || ! [ -d "$1" ] || [ -L "$1" ]; }
 real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
@@ -144,6 +146,9 @@ elif command -v shasum >/dev/null 2>&1; then summer=shasum
 elif command -v openssl >/dev/null 2>&1; then summer=openssl
 else fail "there is none of sha256sum, shasum and openssl"
 fi
+# What proves something has to be able to say no: some tools read nothing without an operand, and find nothing wrong with that.
+nothing_sum=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+checks=no
 sum() {
   case "$summer" in
     sha256sum) s=$(sha256sum < "$1") ;;
@@ -154,11 +159,17 @@ sum() {
 }
 all_match() {
   case "$summer" in
-    sha256sum) sha256sum -c 2>/dev/null ;;
+    sha256sum) sha256sum -c - 2>/dev/null ;;
     shasum) shasum -a 256 -c - 2>/dev/null ;;
     openssl) return 1 ;;
   esac
 }
+can_refuse() {
+  [ "$(sum /dev/null)" = "$nothing_sum" ] || fail "$summer does not compute SHA-256 as it should: nothing can be verified"
+  if printf "%064d  /dev/null\\n" 0 | all_match >/dev/null; then return 1; fi
+  printf "%s  /dev/null\\n" "$nothing_sum" | all_match >/dev/null
+}
+can_refuse && checks=yes
 # Two at a time: most hosts have the cores.
 halves_match() {
   file_lines "$1" | awk "NR % 2" | all_match >/dev/null && say yes &
@@ -166,6 +177,7 @@ halves_match() {
   wait
 }
 quickly_match() {
+  [ "$checks" = yes ] || return 1
   count=$(file_lines "$1" | wc -l)
   if [ "$((count))" -eq 0 ]; then return 0
   elif [ "$((count))" -gt 50 ] && command -v awk >/dev/null 2>&1; then [ "$(halves_match "$1")" = "yes\${nl}yes" ]
@@ -253,7 +265,8 @@ check() (
   [ "$whole" = 1 ] && [ -z "$(tail -c 1 "$2")" ] && [ "$((hashed))" -eq "$files" ] || say "changed .deployer_manifest"
   [ "$files" -gt 0 ] && [ "\${3-}" != paths ] || exit 0
   case "\${3-}" in /*) hashed=$3 ;; *) hashed=$2 ;; esac
-  if quickly_match "$hashed" || out=$(file_lines "$2" | all_match); then exit 0; fi
+  out=
+  if quickly_match "$hashed" || { [ "$checks" = yes ] && out=$(file_lines "$2" | all_match); }; then exit 0; fi
   # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.
   names=$(printf "%s\\n" "$out" | sed -n "s/: FAILED[^:]*$//p")
   case "$nl$names" in
@@ -409,6 +422,8 @@ mount_of() {
  * dead-man's switch has decided, and where the host was first, its going back is waited for.
  */
 const switching = `
+# What the switch rests on has to be on the disk before it: after a power cut the files of a release might be empty otherwise.
+flush() { sync -f "$releases" "$base/config" 2>/dev/null || sync 2>/dev/null || say "unsynced"; }
 switch_to() {
   err=$(ln -s "$1" "$2" 2>&1) || fail "$err"
   # Whoever takes the lock over removes the links of those before: so after this check the renaming fails, or was in time.
@@ -509,7 +524,11 @@ if ! cd "$releases" 2>/dev/null; then
   say "current absent"
   return 0
 fi
-if [ -L current ]; then say "current link $(flat "$(link_of current)")"
+if [ -L current ]; then
+  say "current link $(flat "$(link_of current)")"
+  # Whoever made the link may have written it in another way.
+  live=$(cd -P current 2>/dev/null && pwd -P) && ref=\${live##*/deployer_} && is_ref "$ref" && [ "$live" = "$(pwd -P)/deployer_$ref" ] &&
+    say "leads $ref"
 elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
 else say "current absent"
@@ -517,10 +536,10 @@ fi
 now=$(date +%s)
 for armed in "$base"/config/armed.*; do
   [ -e "$armed" ] || continue
-  ref= back= deadline=
-  read -r ref back deadline < "$armed"
+  ref= back= deadline= restore=
+  read -r ref back deadline restore < "$armed"
   case "$deadline" in "" | *[!0-9]*) continue ;; esac
-  say "armed \${armed##*/armed.} $ref $back $((deadline - now))"
+  say "armed \${armed##*/armed.} $ref $back $((deadline - now)) $restore"
 done
 tell_journal
 big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
@@ -529,8 +548,11 @@ for folder in deployer_*; do
   is_ref "$ref" && real_dir "$folder" || continue
   file=$folder/.deployer_release.json
   if [ ! -e "$file" ] && [ ! -L "$file" ]; then
-    # Where it is being adopted, the folder is none that a deployment left.
-    [ -d ".adopting_$ref" ] || say "unrecorded $ref"
+    # A folder without a manifest is somebody else's; one that is being adopted is not what a deployment left.
+    if [ -d ".adopting_$ref" ]; then :
+    elif [ -e "$folder/.deployer_manifest" ]; then say "unrecorded $ref"
+    else say "foreign $ref"
+    fi
     continue
   fi
   case "$nl$big$nl" in *"$nl./$file$nl"*) say "damaged $ref it is larger than 64 KiB"; continue ;; esac
@@ -890,6 +912,7 @@ receive() {
 tree=$stage/tree.$$ notes=$stage/tree.$$.notes
 if [ -e "$folder" ] || [ -L "$folder" ]; then
   [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
+  is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
   is_current "$2" && fail "$folder is current, though it is not complete"
   err=$(wipe "$folder" 2>&1) || fail "$err"
 fi
@@ -1034,6 +1057,7 @@ over "$3" && fail "$late"
 before=
 [ ! -L current ] || before=$(link_of current)
 rm -f ".current.$$"
+flush
 switch_to "$folder" ".current.$$"
 if over "$3"; then
   await_fired
@@ -1066,34 +1090,39 @@ finish
 /**
  * Lets the host go back by itself, with nothing but this script, unless somebody says in time that all is well. `$1` path, `$2` the ref
  * that becomes current next, `$3` the ref to go back to, or nothing: then the link is taken away, `$4` seconds, `$5` name and
- * `$6` command to run in the release gone back to, or nothing. The entries are for the journal once it has gone back; their
+ * `$6` command to run in the release gone back to, or nothing, `$7` the text of a link to put back if there is no ref. The entries are for the journal once it has gone back; their
  * time is the beginning of 1970, and is set then.
  */
 export const arm = script(`
 mask=$(umask)
 locale=\${LC_ALL-}
-${prelude}${guarded}${tools}${switching}${inRelease}${enter}
+${prelude}${guarded}${tools}${isCurrent}${switching}${inRelease}${enter}
 disarm ""
 id=$fence.$$
 rm -f "$base"/config/confirmed.*
 deadline=$(($(date +%s) + $4))
-err=$({ say "$2 \${3:--} $deadline" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
+err=$({ say "$2 \${3:--} $deadline $7" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
+# A shell starts what runs beside it with some signals ignored, and what is ignored cannot be heard again without help.
+start_plainly() {
+  if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$1"; fi
+  command -v perl >/dev/null 2>&1 && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$1"
+  exec sh -c "$1"
+}
 (
   trap "" HUP INT TERM PIPE
   sleep "$4"
   mv "$base/config/armed.$id" "$base/config/fired.$id" || exit 0
   fence=0
-  if [ "$(link_of current)" = "deployer_$2" ]; then
-    if [ -n "$3" ]; then
-      rm -f ".back.$$"
-      switch_to "deployer_$3" ".back.$$"
-    else rm -f current
-    fi
+  if is_current "$2"; then
+    restore=$7
+    [ -z "$3" ] || restore=deployer_$3
+    rm -f ".back.$$"
+    if [ -n "$restore" ]; then switch_to "$restore" ".back.$$"; else rm -f current; fi
     at=$(date -u +%Y-%m-%dT%H:%M:%S.000Z)
     entries=$(printf "%s\\n" "$entries" | sed "s/1970-01-01T00:00:00.000Z/$at/")
     note
     rm -f "$base/config/fired.$id"
-    [ -n "$3" ] && [ -n "$6" ] && enter_release "deployer_$3" "$5" && exec sh -c "$6"
+    [ -n "$3" ] && [ -n "$6" ] && enter_release "deployer_$3" "$5" && trap - HUP INT TERM PIPE && start_plainly "$6"
   fi
   rm -f "$base/config/fired.$id"
 ) </dev/null >/dev/null 2>&1 &
@@ -1120,8 +1149,26 @@ fi
 finish
 `)
 
-/** Moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current. */
+/**
+ * `drop` moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current. `wipe_aside` removes what was moved
+ * aside. What this login may not remove (the files of another user) is told of once, and costs no later step any time: it gets another name.
+ * `remover` is the target's command for such files, or nothing.
+ */
 const discardFolder = `
+wipe_aside() {
+  wipe "$1" 2>/dev/null && return 0
+  if [ -n "$remover" ]; then
+    sh -c "$remover \\"\\$1\\"" remover "$PWD/$1" >/dev/null 2>&1
+    [ -e "$1" ] || return 0
+  fi
+  # Somebody who is gone may still write there.
+  wipe_surely "$1" 2>/dev/null && return 0
+  aside=.stuck_\${1#.trash_}
+  mv "$1" "$aside" 2>/dev/null || aside=$1
+  odd=$(find "$aside" ! -user "$(id -u)" 2>/dev/null | sed -n 1p)
+  owner=$(set -- $(ls -ld "\${odd:-$aside}" 2>/dev/null); printf "%s" "\${3:-somebody}")
+  say "stuck $(flat "$owner $releases/$aside")"
+}
 drop() {
   guard
   trash=.trash_$2_$$
@@ -1130,13 +1177,17 @@ drop() {
     mv "$trash" "$1"
     fail "$1 is current"
   fi
-  err=$(wipe "$trash" 2>&1) || fail "$err"
+  wipe_aside "$trash"
 }
 `
 
-/** Removes complete releases. `$1` path, then refs. */
+/**
+ * Removes complete releases. `$1` path, `$2` command for what this login may not remove, or nothing, then refs. What the journal is to tell is written
+ * down before: if this is cut, whoever takes the lock next tells of what is gone.
+ */
 export const remove = script(`${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
-shift
+remover=$2
+shift 2
 for ref; do
   is_current "$ref" && fail "deployer_$ref is current"
   for armed in "$base"/config/armed.*; do
@@ -1145,26 +1196,33 @@ for ref; do
     [ "$back" = "$ref" ] && fail "the host may go back to deployer_$ref by itself"
   done
 done
+if [ -n "$entries" ]; then
+  err=$({ say "$entries" > "$base/config/.removing.$$" && mv -f "$base/config/.removing.$$" "$base/config/removing"; } 2>&1) || fail "$err"
+fi
 for ref; do
   if [ -e "deployer_$ref" ] || [ -L "deployer_$ref" ]; then drop "deployer_$ref" "$ref"; fi
 done
 for trash in .trash_*; do
-  [ -e "$trash" ] && is_trash "$trash" || continue
-  err=$(wipe_surely "$trash" 2>&1) || fail "$err"
+  if [ -e "$trash" ] && is_trash "$trash"; then wipe_aside "$trash"; fi
 done
+note
+rm -f "$base/config/removing"
+entries=
 conclude
 `)
 
-/** Removes what an unfinished deployment left. `$1` path, `$2` ref, `$3` upload, release or damaged. */
+/** Removes what an unfinished deployment left. `$1` path, `$2` ref, `$3` upload, release or damaged, `$4` as `$2` of `remove`. */
 export const discard = script(`${prelude}${guarded}${tools}${isCurrent}${discardFolder}${enter}
+remover=$4
 if [ "$3" = upload ]; then
   if [ -e ".staging_$2" ]; then
     err=$(mv ".staging_$2" ".trash_$2_$$" 2>&1) || fail "$err"
-    err=$(wipe_surely ".trash_$2_$$" 2>&1) || fail "$err"
+    wipe_aside ".trash_$2_$$"
   fi
 elif [ -d "deployer_$2" ]; then
   [ "$3" = release ] && [ -e "deployer_$2/.deployer_release.json" ] && fail "deployer_$2 is complete by now"
   [ -e ".adopting_$2" ] && fail "deployer_$2 is being adopted"
+  is_ours "deployer_$2" || fail "deployer did not make deployer_$2"
   is_current "$2" && fail "deployer_$2 is current"
   drop "deployer_$2" "$2"
 fi
@@ -1281,9 +1339,22 @@ for link in "$releases"/.current.*; do
   if [ -L "$link" ] && number "\${link##*.}"; then rm -f "$link"; fi
 done
 for trash in "$releases"/.trash_* "$releases"/.adopting.*; do
-  if [ -e "$trash" ] && { is_trash "$trash" || number "\${trash##*.adopting.}"; }; then wipe "$trash"; fi
+  if [ -e "$trash" ] && { is_trash "$trash" || number "\${trash##*.adopting.}"; }; then
+    wipe "$trash" 2>/dev/null || case "$trash" in */.trash_*) mv "$trash" "$releases/.stuck_\${trash##*/.trash_}" 2>/dev/null ;; esac
+  fi
 done
 [ "$4 $before" = "taken free" ] || note
+# A removal that was cut: what is gone is told of, what is left stays.
+if [ -s "$base/config/removing" ]; then
+  entries=
+  while IFS= read -r line; do
+    ref=\${line#*",\\"ref\\":\\""}
+    ref=\${ref%%"\\""*}
+    if is_ref "$ref" && [ ! -e "$releases/deployer_$ref" ]; then entries=$entries\${entries:+$nl}$line; fi
+  done < "$base/config/removing"
+  note
+  rm -f "$base/config/removing"
+fi
 say "token $mine"
 [ "$4" = held ] && finish
 (see)

@@ -32,7 +32,7 @@ import {
 import * as Reply from "./reply.ts"
 import * as scripts from "./scripts.ts"
 import { pack } from "./shipment.ts"
-import type { Exec, Transport } from "./Transport.ts"
+import { type Exec, quote, type Transport } from "./Transport.ts"
 
 /** The target's path without what means nothing: absolute, or relative to the login directory (also where it began with `~/`). */
 export const loginPath = (path: string): string => {
@@ -56,6 +56,18 @@ const longestTail = 1_000
 /** As the host's journal holds them. An entry made in 1970 gets its time on the host: it is about something yet to come. */
 const journalLines = (entries: Entries = []): string =>
   entries.map((entry: JournalEntry) => Schema.encodeSync(JournalEntryJson)(entry)).join("\n")
+
+/** One argument of a program holds at most 128 KiB, and an entry of the journal may have more than 1,000 characters. */
+const lotSize = 80
+
+/** Does something with all things of a list, some at a time; nothing if there are none. */
+const inLots = <A, B, E>(
+  things: ReadonlyArray<A>,
+  each: (lot: ReadonlyArray<A>, isLast: boolean) => Effect.Effect<B, E>
+): Effect.Effect<ReadonlyArray<B>, E> =>
+  Effect.forEach(Array.from({ length: Math.ceil(things.length / lotSize) }).keys(), (number) =>
+    each(things.slice(number * lotSize, (number + 1) * lotSize), (number + 1) * lotSize >= things.length)
+  )
 
 /** A session over a connection that is open. */
 export const makeSession = (target: Target, transport: Transport): HostSession => {
@@ -91,17 +103,36 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       transport.exec({ ...exec, args: [path, ...(exec.args ?? [])], wait: exec.wait ?? "command" })
     ).pipe(
       Effect.flatMap((result) => {
-        const { stdout, why } = Reply.unnoted(result.stdout)
+        const { remarks, stdout } = Reply.remarks(result.stdout)
         // There the entry is the deed.
-        if (why !== undefined && exec.script === scripts.note) return stepFailed(exec.step, why)
-        return Effect.zipLeft(settle(exec.step, result, decode(stdout)), warnUnnoted(why))
+        if (remarks.unnoted !== undefined && exec.script === scripts.note) return stepFailed(exec.step, remarks.unnoted)
+        return Effect.zipLeft(settle(exec.step, result, decode(stdout)), tellRemarks(remarks))
       })
     )
 
-  const warnUnnoted = (why: string | undefined) =>
-    why === undefined
-      ? Effect.void
-      : warn(`The journal on ${address} could not be written (${why}): it will not tell of what was done now`)
+  const tellRemarks = ({ isUnsynced, stuck, unnoted }: Reply.Remarks) =>
+    Effect.all(
+      [
+        ...(unnoted === undefined
+          ? []
+          : [
+              warn(`The journal on ${address} could not be written (${unnoted}): it will not tell of what was done now`)
+            ]),
+        ...(isUnsynced
+          ? [
+              warn(
+                `${address} has no sync: after a power cut in the next half minute, files of the release that is live may be empty`
+              )
+            ]
+          : []),
+        ...stuck.map(({ owner, path }) =>
+          warn(
+            `Files of ${owner} are left in ${path} on ${address}, and this login may not remove them. Nothing else needs them: remove them there with sudo rm -rf ${quote(path)}, or set "removeWith" of the target (for example "sudo rm -rf")`
+          )
+        )
+      ],
+      { discard: true }
+    )
 
   // The lock under which everything that changes the host runs; 0 without one.
   let fence = 0
@@ -173,10 +204,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-longestLook)
         const end = said.stdout.indexOf(`\n${scripts.replyEnd}\n`, before)
         if (end < 0) return Effect.void
-        const { stdout, why } = Reply.unnoted(said.stdout.slice(0, end + scripts.replyEnd.length + 2))
+        const { remarks, stdout } = Reply.remarks(said.stdout.slice(0, end + scripts.replyEnd.length + 2))
         const decoded = Reply.locking(stdout, { asked, answered: clock.unsafeCurrentTimeMillis() })
         return Effect.zipRight(
-          warnUnnoted(why),
+          tellRemarks(remarks),
           Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, decoded))
         )
       })
@@ -327,12 +358,12 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         unfit
       )
     ),
-    arm: Effect.fn("RemoteHost.arm")(({ back, command = "", entries, ref, seconds }) =>
+    arm: Effect.fn("RemoteHost.arm")(({ back, command = "", entries, ref, restore = "", seconds }) =>
       change(
         {
           step: "arm the dead-man's switch",
           script: scripts.arm,
-          args: [ref, back?.ref ?? "", String(Math.ceil(seconds)), back?.name ?? "", command],
+          args: [ref, back?.ref ?? "", String(Math.ceil(seconds)), back?.name ?? "", command, restore],
           entries
         },
         Reply.arming
@@ -361,26 +392,56 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     finishAdoption: Effect.fn("RemoteHost.finishAdoption")((ref) =>
       change({ step: "finish an adoption", script: scripts.adopt, args: [ref, "", "", ""] }, Reply.done)
     ),
-    remove: Effect.fn("RemoteHost.remove")((refs, entries, { unlocks } = {}) =>
-      refs.length === 0
-        ? Effect.void
-        : change({ step: "remove releases", script: scripts.remove, args: refs, entries, unlocks }, Reply.done)
+    remove: Effect.fn("RemoteHost.remove")((refs, entries = [], { unlocks } = {}) =>
+      inLots(refs, (lot, isLast) =>
+        change(
+          {
+            step: "remove releases",
+            script: scripts.remove,
+            args: [target.removeWith ?? "", ...lot],
+            entries: entries.filter(
+              ({ release }) =>
+                release === undefined || lot.includes(release.ref) || (isLast && !refs.includes(release.ref))
+            ),
+            unlocks: unlocks === true && isLast
+          },
+          Reply.done
+        )
+      ).pipe(Effect.asVoid)
     ),
     discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
-      change({ step: "remove an unfinished deployment", script: scripts.discard, args: [ref, kind] }, Reply.done)
+      change(
+        {
+          step: "remove an unfinished deployment",
+          script: scripts.discard,
+          args: [ref, kind, target.removeWith ?? ""]
+        },
+        Reply.done
+      )
     ),
     verify: Effect.fn("RemoteHost.verify")((refs, depth = "files") =>
-      refs.length === 0
-        ? Effect.succeed([])
-        : ask({ step: "check the releases", script: scripts.verify, args: [depth, ...refs] }, Reply.verdicts(refs))
+      Effect.map(
+        inLots(refs, (lot) =>
+          ask({ step: "check the releases", script: scripts.verify, args: [depth, ...lot] }, Reply.verdicts(lot))
+        ),
+        (verdicts) => verdicts.flat()
+      )
     ),
     usage: Effect.fn("RemoteHost.usage")((refs) =>
-      refs.length === 0
-        ? Effect.succeed(new Map<string, number>())
-        : ask({ step: "measure the releases", script: scripts.usage, args: refs }, Reply.usages(refs))
+      Effect.map(
+        inLots(refs, (lot) =>
+          ask({ step: "measure the releases", script: scripts.usage, args: lot }, Reply.usages(lot))
+        ),
+        (usages) => new Map(usages.flatMap((usage) => [...usage]))
+      )
     ),
     note: Effect.fn("RemoteHost.note")((entries, { unlocks } = {}) =>
-      change({ step: "write the journal", script: scripts.note, entries, unlocks }, Reply.done)
+      inLots(entries, (lot, isLast) =>
+        change(
+          { step: "write the journal", script: scripts.note, entries: lot, unlocks: unlocks === true && isLast },
+          Reply.done
+        )
+      ).pipe(Effect.asVoid)
     ),
     run,
     probe: Effect.fn("RemoteHost.probe")((probe, timeout) => runProbe(transport, address, probe, timeout)),

@@ -879,6 +879,87 @@ export const contract = (
       )
     })
 
+    describe("promises that hold over time", () => {
+      at(
+        "A link that leads to a release counts as that release, however somebody wrote it.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            for (const text of [
+              `${releases}/deployer_${one.ref}`,
+              `./deployer_${one.ref}`,
+              `../releases/deployer_${one.ref}/`
+            ]) {
+              if (files.names(releases).includes("current")) files.remove(`${releases}/current`)
+              files.link(`${releases}/current`, text)
+              assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref, text })
+              assert.strictEqual((yield* session.inspect).currentRelease?.ref, one.ref)
+            }
+            yield* session.activate(one.ref)
+            assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
+          })
+      )
+
+      at(
+        "A folder that is called like a release and has no manifest is somebody else's, and no step touches it.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const folder = `${releases}/deployer_${one.ref}`
+            files.write(`${folder}/my_app/bin/my_app`, "theirs")
+            files.link(`${releases}/current`, `deployer_${one.ref}`)
+            const state = yield* session.inspect
+            assert.deepStrictEqual([state.foreign, state.unfinished], [[one.ref], []])
+            assert.deepStrictEqual(state.current, { _tag: "Foreign", to: `deployer_${one.ref}` })
+            const refused = yield* Effect.flip(stage(session, one))
+            assert.include(refused.message, "deployer did not make it")
+            files.remove(`${releases}/current`)
+            const left = Unfinished.make({ ref: one.ref, kind: "release", received: 0 })
+            assert.include((yield* Effect.flip(session.discard(left))).message, "deployer did not make")
+            assert.strictEqual(files.read(`${folder}/my_app/bin/my_app`), "theirs")
+          })
+      )
+
+      at(
+        "A dead-man's switch with nothing better to go back to puts the link back that was there.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            files.makeDirectory(`${releases}/by hand`)
+            files.link(`${releases}/current`, "by hand")
+            yield* session.arm({ ref: one.ref, back: undefined, restore: "by hand", seconds: 1 })
+            assert.strictEqual((yield* session.inspect).armed?.restore, "by hand")
+            const armed = (yield* session.inspect).armed?.id
+            yield* session.activate(one.ref, { armed })
+            yield* Effect.sleep(Duration.millis(2500))
+            assert.strictEqual(files.readLink(`${releases}/current`), "by hand")
+          })
+      )
+
+      at("Hundreds of releases with long entries are removed in one go.", ({ base, files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const gone = Array.from({ length: 300 }, (_, index) => ({
+            ref: index.toString(16).toUpperCase().padStart(32, "0")
+          }))
+          for (const { ref } of gone) files.write(`${releases}/deployer_${ref}/.deployer_manifest`, "")
+          const detail = "long ".repeat(150)
+          yield* session.remove(
+            gone.map(({ ref }) => ref),
+            gone.map((release) => entryAbout(release, { event: "removed", detail }))
+          )
+          assert.lengthOf(
+            files.names(releases).filter((name) => name.startsWith("deployer_")),
+            0
+          )
+          assert.lengthOf(files.read(`${base}/config/journal`)?.split("\n") ?? [], 301)
+          assert.strictEqual((yield* session.usage(gone.map(({ ref }) => ref))).size, 0)
+        })
+      )
+    })
+
     describe("remove, verify, usage, log", () => {
       at("removes releases, but never the current one", ({ files, releases, session }) =>
         Effect.gen(function* () {

@@ -99,7 +99,7 @@ const programs = (PATH: string): ReadonlyArray<string> => {
 
 /** Those that change nothing: what a crash leaves is the same before and after them. */
 const readers = new Set(
-  "awk cmp cut date df du env file find free grep head id ls openssl ps readlink sed sha256sum shasum sleep sort stat tail tr uname wc".split(
+  "awk cmp cut date df du env file find free grep head id ls openssl ps readlink sed sha256sum shasum sleep sort stat sync tail tr uname wc".split(
     " "
   )
 )

@@ -835,3 +835,136 @@ describe("manifestLines", () => {
     assert.isUndefined(manifestLines([{ _tag: "Hardlink", path: "a", to: "a" }]))
   })
 })
+
+describe("promises that hold over time", () => {
+  const one = sample("1")
+  const details = LockDetails.make({
+    by: "tester@laptop",
+    reason: "test",
+    since: DateTime.unsafeMake("2026-01-02T03:04:05Z"),
+    nonce: "n-1",
+    held: false
+  })
+
+  /** A PATH in which some programs are scripts of the test; `real` is where the true one is. */
+  const replaced = (programs: Readonly<Record<string, (real: string) => string>>) =>
+    Effect.map(userland.emptyFolder("bin"), (folder) => {
+      for (const [name, text] of Object.entries(programs)) {
+        writeFileSync(join(folder, name), `#!/bin/sh\n${text(userland.which(name) ?? name)}\n`, { mode: 0o755 })
+      }
+      return `${folder}:${process.env["PATH"]}`
+    })
+
+  it.live("Before a release becomes current, what it rests on is written to the disk.", () =>
+    Effect.gen(function* () {
+      const log = join(yield* userland.emptyFolder("log"), "log")
+      const path = replaced({
+        sync: (real) => `echo sync $(readlink app/releases/current) >>"${log}"\nexec ${real} "$@"`,
+        mv: (real) => `case "$*" in *" current") echo switch >>"${log}" ;; esac\nexec ${real} "$@"`
+      })
+      const { home, session } = yield* local(path)
+      yield* session.prepare
+      yield* put(session, one)
+      yield* session.activate(one.ref)
+      assert.deepStrictEqual(readFileSync(log, "utf8").trim().split("\n"), ["sync", "switch"])
+      assert.isTrue(statSync(join(home, "app/releases/current")).isDirectory())
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("A removal that is cut is told of in the journal by whoever takes the lock next.", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      yield* session.prepare
+      yield* put(session, one)
+      const config = join(home, "app/config")
+      writeFileSync(
+        join(config, "removing"),
+        `${JSON.stringify({ event: "removed", at: "2026-01-02T03:04:05.000Z", by: 'a "ref":"', release: { name: "my_app", ref: one.ref } })}\n`
+      )
+      // It was cut before anything was done: then nothing is told.
+      yield* Effect.scoped(session.lock(details))
+      assert.deepStrictEqual((yield* session.inspect).journal, [])
+      writeFileSync(
+        join(config, "removing"),
+        `${JSON.stringify({ event: "removed", at: "2026-01-02T03:04:05.000Z", by: "x", release: { name: "my_app", ref: one.ref } })}\n`
+      )
+      renameSync(join(home, `app/releases/deployer_${one.ref}`), join(home, `app/releases/.trash_${one.ref}_1`))
+      yield* Effect.scoped(session.lock(details))
+      assert.deepStrictEqual(
+        (yield* session.history(10)).entries.map(({ event, release }) => [event, release?.ref]),
+        [["removed", one.ref]]
+      )
+      assert.notInclude(readdirSync(config), "removing")
+    }).pipe(Effect.scoped)
+  )
+
+  ;(missingMount === undefined ? it.live : it.live.skip)(
+    "Files that may not be removed are named once, the removal is written down, and they cost no later step time.",
+    () =>
+      Effect.gen(function* () {
+        const { home, session } = yield* local(undefined)
+        yield* session.prepare
+        yield* put(session, one)
+        const releases = join(home, "app/releases")
+        // What is mounted cannot be removed, whoever tries.
+        yield* disk(join(releases, `deployer_${one.ref}/my_app/cache`), "size=64k")
+        writeFileSync(join(releases, `deployer_${one.ref}/my_app/cache/of another`), "")
+        yield* session.remove([one.ref], [entryAbout(one, { event: "removed" })])
+        assert.deepStrictEqual(
+          (yield* session.history(10)).entries.map(({ event }) => event),
+          ["removed"]
+        )
+        const [stuck = ""] = readdirSync(releases).filter((name) => name.startsWith(".stuck_"))
+        assert.include(stuck, one.ref)
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => execFileSync("umount", ["--lazy", join(releases, stuck, "my_app/cache")]))
+        )
+        const began = performance.now()
+        yield* Effect.scoped(session.lock(details))
+        assert.isBelow(performance.now() - began, 1000)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("A SHA-256 program that finds nothing wrong with a wrong line is not believed.", () =>
+    Effect.gen(function* () {
+      const path = replaced({
+        sha256sum: (real) => `case "$1" in -c) cat >/dev/null; exit 0 ;; esac\nexec ${real} "$@"`
+      })
+      const { home, session } = yield* local(path)
+      yield* session.prepare
+      yield* put(session, one)
+      writeFileSync(join(home, `app/releases/deployer_${one.ref}/my_app/version`), "2")
+      assert.deepStrictEqual(yield* session.verify([one.ref]), [{ ref: one.ref, faults: ["changed my_app/version"] }])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("A program that computes another SHA-256 is refused in words.", () =>
+    Effect.gen(function* () {
+      const path = replaced({ sha256sum: () => "cat >/dev/null; echo 0000" })
+      const { session } = yield* local(path)
+      yield* session.prepare
+      const refused = yield* Effect.flip(stage(session, one))
+      assert.include(refused.message, "does not compute SHA-256 as it should")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("What the dead-man's switch starts hears signals as any program does.", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      yield* session.prepare
+      yield* put(session, one)
+      const two = sample("2")
+      yield* put(session, two, 2)
+      yield* session.activate(one.ref)
+      const out = join(home, "ignored")
+      const back = { ref: one.ref, name: "my_app" }
+      const command = `grep SigIgn /proc/self/status > "${out}.new"; mv "${out}.new" "${out}"`
+      const armed = yield* session.arm({ ref: two.ref, back, seconds: 1, command })
+      yield* session.activate(two.ref, { armed })
+      yield* Effect.sleep(Duration.millis(2500))
+      const ignored = Number.parseInt(readFileSync(out, "utf8").split(":")[1]?.trim() ?? "f", 16)
+      // HUP, INT, QUIT, TERM.
+      assert.strictEqual(ignored & (1 | 2 | 4 | (1 << 14)), 0)
+    }).pipe(Effect.scoped)
+  )
+})

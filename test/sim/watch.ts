@@ -190,6 +190,9 @@ export class Watch {
     }
   }
 
+  /** The releases that were current, the last one at the end. */
+  private readonly lived: Array<string> = []
+
   private linked(step: Step | undefined): void {
     const text = this.files.readLink(`${this.releases}/current`)
     const byItself = step?.over === true
@@ -212,7 +215,11 @@ export class Watch {
     if (!events.some((event) => event.endsWith(ref))) {
       this.broken("agreement", `${step?.name} of ${step?.process.name} switched to ${ref} and says so nowhere`)
     }
-    if (events.includes(`rolledBack ${ref}`) && !this.isHealthy(ref) && !(step?.process.named === ref && !byItself)) {
+    // If nothing is known to be healthy, what was current before serves at least.
+    const wasLive = this.lived.at(-2) === ref
+    if (this.lived.at(-1) !== ref) this.lived.push(ref)
+    const isNamed = step?.process.named === ref && !byItself
+    if (events.includes(`rolledBack ${ref}`) && !this.isHealthy(ref) && !isNamed && !wasLive) {
       this.broken("rollback", `${step?.process.name} went back to ${ref}, which is not known to be healthy`)
     }
   }

@@ -363,7 +363,7 @@ export const runWorld = (prepared: Prepared, seed: number, options: WorldOptions
           Effect.sync(() => {
             if (!(error instanceof RolledBack) || !watch.isLast(process.token)) return
             const { current } = watch
-            const said = error.back ?? "nothing"
+            const said = error.stays === true ? error.release : (error.back ?? "nothing")
             const found = current === undefined ? "nothing" : `${name} ${shortRef(current)}`
             if (said !== found)
               watch.broken("verdict", `${process.name} says that ${said} is live again, and ${found} is`)
