@@ -370,6 +370,40 @@ const stage = Effect.fn("stage")(function* (
   yield* Reporter.note(`Unpacked and verified ${manifest.length} entries${rest}`)
 })
 
+/** Proves a folder that has its name and no record, with the store as the witness; if it fails, the whole release takes its place. */
+const verify = Effect.fn("verify")(function* (
+  session: HostSession,
+  { release }: Pick<DeployPlan, "release">,
+  { manifest }: Wish
+) {
+  const verdicts = yield* session.verify([release.ref], "files", manifest)
+  // The record is what it lacks.
+  const faults = verdicts.flatMap(({ faults }) => faults).filter((fault) => !fault.endsWith(" .deployer_release.json"))
+  if (faults.length === 0) {
+    return yield* Reporter.note(`Verified ${manifest.length} entries that were there`)
+  }
+  yield* Reporter.warn(
+    `${releaseLabel(release)} on ${session.address} is not as it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`
+  )
+  const store = yield* ReleaseStore
+  const label = `uploading ${releaseLabel(release)} to ${session.target.key}`
+  yield* session.stage({
+    ref: release.ref,
+    manifest,
+    from: 0,
+    note: `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`,
+    replaces: true,
+    entries: [yield* entry("staged", release)],
+    shipment: {
+      _tag: "Whole",
+      size: release.size,
+      content: (offset) =>
+        store.content(release, offset).pipe(Reporter.transfer(label, { start: offset, total: release.size }))
+    }
+  })
+  yield* Reporter.note(`Unpacked and verified ${manifest.length} entries`)
+})
+
 /** Sends what completes the files that are there, and yields what is to be said of that. */
 const sendDifferences = Effect.fnUntraced(function* (
   session: HostSession,
@@ -420,6 +454,8 @@ const carryOutStep = Effect.fnUntraced(function* (
       return yield* Reporter.note(`Removed the unfinished deployment of ${shortRef(step.unfinished.ref)}`)
     case "Stage":
       return yield* stage(session, { release, state }, wish, step)
+    case "Verify":
+      return yield* verify(session, { release }, wish)
     case "Run":
       // The half-prepared folder must not pass for a release, and its note would only make the next deployment ask.
       return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>

@@ -73,6 +73,8 @@ const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): s
       return `remove the unfinished deployment of ${shortRef(step.unfinished.ref)}`
     case "Stage":
       return [sending(step), "unpack and verify every file"]
+    case "Verify":
+      return "verify every file of it that is there, and send it again if one differs"
     case "Run":
       return `run ${step.hook}: ${step.command}`
     case "Record":

@@ -20,7 +20,7 @@ import { hasExecutables, type Manifest, unpackedSize } from "./Manifest.ts"
 import { beyondKeep } from "./Prune.ts"
 import { Ref, Release, ReleaseName, shortRef } from "./Release.ts"
 import { address, deadManSeconds, Health, Hook, hookCommands, type Target } from "./Target.ts"
-import type { Unfit } from "./Unfit.ts"
+import { Unfit } from "./Unfit.ts"
 
 /** One step of a deployment, in the order in which it is done. */
 export const Step = Schema.Union(
@@ -39,6 +39,8 @@ export const Step = Schema.Union(
     sent: Schema.NonNegativeInt,
     taken: Schema.NonNegativeInt
   }),
+  /** Hash every file of a folder that has its name and no record: nothing else says that it is whole. If it is not, the release is sent again. */
+  Schema.TaggedStruct("Verify", {}),
   /** Run one command of a hook in the release's folder. */
   Schema.TaggedStruct("Run", { hook: Hook, command: Schema.String }),
   /** Write down that the release is complete and the latest of its name. */
@@ -167,9 +169,13 @@ export const needsOf = (
   const less = differencesOf(state, { manifest, origins })
   const { from, named, present } = found(state, release, streamOf(less))
   const arrives = present === undefined && !named
+  // A second name of a file takes neither bytes nor an inode.
+  const linked = target.hardLinks && less !== undefined ? less : undefined
+  const files = manifest.filter(({ _tag }) => _tag === "File").length
+  const unpacked = linked?.bytes ?? unpackedSize(manifest)
   return {
-    bytes: arrives ? Math.max(0, (less?.bytes ?? release.size) - from) + unpackedSize(manifest) : 0,
-    inodes: arrives ? manifest.length + ownInodes : 0,
+    bytes: arrives ? Math.max(0, (less?.bytes ?? release.size) - from) + unpacked : 0,
+    inodes: arrives ? manifest.length - (linked === undefined ? 0 : files - linked.files) + ownInodes : 0,
     executables: hasExecutables(manifest),
     binaries: release.metadata.binaries,
     platformCheck: target.platformCheck
@@ -198,8 +204,9 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   const isNew = present === undefined
   if (isNew) {
     if (state.base !== "ready") steps.push({ _tag: "Prepare" })
-    // A folder that has its name was verified before it got it: only what comes after is still to do.
-    if (!named) {
+    // A folder that has its name was verified before it got it, but a power cut or another hand may have emptied its files since.
+    if (named) steps.push({ _tag: "Verify" })
+    else {
       const files = manifest.filter(({ _tag }) => _tag === "File").length
       steps.push({
         _tag: "Stage",
@@ -222,7 +229,9 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
     steps.push(...pruneSteps(target, withLive(state, isNew ? record : present)))
   }
 
-  const refused = checks(state, needsOf(state, wanted)).find(({ unfit }) => unfit !== undefined)?.unfit
+  const refused =
+    otherRelease(state, present, release) ??
+    checks(state, needsOf(state, wanted)).find(({ unfit }) => unfit !== undefined)?.unfit
   const back = wayBack(state, release.ref)
   return refused === undefined
     ? Either.right(
@@ -238,6 +247,17 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
       )
     : Either.left(refused)
 }
+
+/** A ref is an MD5, which two tarballs may share: both sides know the SHA-256 as well. */
+const otherRelease = (state: HostState, present: HostRelease | undefined, release: Release): Unfit | undefined =>
+  present === undefined || present.sha256 === release.sha256
+    ? undefined
+    : Unfit.make({
+        reason: "other-release",
+        path: `${state.path}/releases/deployer_${release.ref}`,
+        has: [present.sha256],
+        wants: [release.sha256]
+      })
 
 /** Plans to make a release live that is complete on the host. Nothing is left to do where it is and is well. */
 export const planRollback = (

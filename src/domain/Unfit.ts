@@ -19,6 +19,7 @@ export const unfitFields = {
     "no-inodes",
     "wrong-machine",
     "no-loader",
+    "other-release",
     "not-a-deployer-path"
   ),
   path: Schema.String,
@@ -109,6 +110,11 @@ export const unfitText = (
       return {
         found: `The programs of the release are started by ${list(wants)}, and ${host} has ${has?.length ? `only ${list(has)}` : "no such file"}: it has another C library`,
         advice: `build it on an image with the host's C library (musl for Alpine, glibc for Debian, Ubuntu, Fedora), link it statically, or set "platformCheck: false"`
+      }
+    case "other-release":
+      return {
+        found: `${where} is another release with the same ref: its SHA-256 is ${list(has)}, and that of the one in the store is ${list(wants)}`,
+        advice: "build again, which gives a release with a ref of its own, and look who made two tarballs with one MD5"
       }
     case "not-a-deployer-path":
       return {

@@ -498,10 +498,14 @@ const stage = <E>(
     const { args, host, releases } = question
     const { files } = host
     const [ref = "", from = "0", size = "", stream = "", note = "", , origin = ""] = args
+    const replaces = args[10] !== undefined && args[10] !== ""
     const missing = absent(question)
     if (missing !== undefined) return missing
     const folder = `${releases}/deployer_${ref}`
-    if (files.node(folder) !== undefined) {
+    if (replaces && !isOurs(host, folder)) {
+      return [`fail ${folder} is there, and deployer did not make it: move it away`]
+    }
+    if (!replaces && files.node(folder) !== undefined) {
       if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
         return [`fail deployer_${ref} is complete already`]
       }
@@ -587,6 +591,7 @@ const unpack = (question: Question, part: Uint8Array): ReadonlyArray<string> => 
     files.remove(staging)
     return faults.map((fault) => fault.replace(/^[a-z]* /, "corrupt ")).slice(0, 50)
   }
+  files.remove(`${releases}/deployer_${ref}`)
   files.rename(tree, `${releases}/deployer_${ref}`)
   files.remove(staging)
   return note(question)
@@ -912,7 +917,7 @@ const adopt: Answer = (question) => {
   return note({ ...question, entries: noted })
 }
 
-const verify: Answer = ({ args: [depth, ...refs], host, releases }) =>
+const verify: Answer = ({ args: [depth, wanted, ...refs], host, releases }) =>
   refs.flatMap((ref) => {
     const folder = `${releases}/deployer_${ref}`
     if (!realDirectory(host, folder)) return [`verdict ${ref}`, `fault ${ref} missing deployer_${ref}`]
@@ -921,7 +926,11 @@ const verify: Answer = ({ args: [depth, ...refs], host, releases }) =>
       ? host.files.read(`${folder}/.deployer_manifest`)
       : undefined
     const faults =
-      manifest === undefined ? ["missing .deployer_manifest"] : check(host, folder, manifest, depth === "files")
+      manifest === undefined
+        ? ["missing .deployer_manifest"]
+        : wanted !== "" && sha256(new TextEncoder().encode(manifest)) !== wanted
+          ? ["changed .deployer_manifest"]
+          : check(host, folder, manifest, depth === "files")
     return [`verdict ${ref}`, ...[...unrecorded, ...faults].map((fault) => `fault ${ref} ${fault}`)]
   })
 

@@ -318,6 +318,8 @@ export interface HostSession {
     readonly manifest: Manifest
     readonly from: number
     readonly note: string
+    /** Whether it takes the place of a folder of that release that is damaged, also of one that is current. Default: no. */
+    readonly replaces?: boolean
     readonly shipment: Shipment<E>
     readonly entries?: Entries
   }) => Effect.Effect<void, E | StepFailure | ReleaseCorrupt>
@@ -372,11 +374,13 @@ export interface HostSession {
   /** Removes what an unfinished deployment left. A folder that `current` leads to is left, and that is a failure. */
   readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
   /**
-   * Compares releases with their manifests, file by file; with `paths` only what is there and of which type, which takes no time.
+   * Compares releases with their manifests, file by file; with `paths` only what is there and of which type, which takes no time. The host's own
+   * manifest is compared with `against`, if it is given.
    */
   readonly verify: (
     refs: ReadonlyArray<string>,
-    depth?: "paths" | "files"
+    depth?: "paths" | "files",
+    against?: Manifest
   ) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>
   /** Bytes that each release takes on the host's disk. */
   readonly usage: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>

@@ -74,6 +74,12 @@ look() {
 }
 `
 
+/** What the host's environment says to the tools must not change what a step does. A user's command gets it as it is. */
+const ownTools = `
+unset TAR_OPTIONS GZIP POSIXLY_CORRECT GREP_OPTIONS GREP_COLORS ENV BASH_ENV TMPDIR LS_COLORS QUOTING_STYLE TIME_STYLE BLOCK_SIZE BLOCKSIZE \\
+  DF_BLOCK_SIZE DU_BLOCK_SIZE LS_BLOCK_SIZE ZSTD_CLEVEL ZSTD_NBTHREADS _POSIX2_VERSION
+`
+
 const enter = `
 cd "$releases" 2>/dev/null || fail "there is no directory $releases: deploy first"
 `
@@ -358,6 +364,7 @@ note() {
   # A crash may have left NUL bytes at its end.
   [ ! -s "$log" ] || [ "$(($(tail -c 1 "$log" 2>/dev/null | wc -l)))" -eq 1 ] || torn=$nl
   err=$({ printf "%s%s\\n" "$torn" "$entries" >> "$log"; } 2>&1) || say "unnoted $(flat "$err")"
+  chmod o= "$log" 2>/dev/null
 }
 `
 
@@ -366,7 +373,7 @@ note() {
  * into the journal, `$4` whether the lock is given back with that; all are taken off the arguments. `guard` refuses when that lock is
  * not the holder's any more; it stands right before whatever cannot be taken back. `conclude` ends those that may be a command's last.
  */
-const guarded = `${locking}${giving}${journal}
+const fenced = `${locking}${giving}${journal}
 fence=$2
 entries=$3
 unlocks=$4
@@ -387,6 +394,8 @@ guard() {
 }
 guard
 `
+
+const guarded = `${ownTools}${fenced}`
 
 /**
  * `row` reads the figures of the only file system in what df prints; `mount_of` finds how the directory `$1` is mounted. Not by
@@ -495,7 +504,7 @@ tell_journal() {
 `
 
 /** `see` tells everything at once but for the lock. To be called in a shell of its own. */
-const seeing = `${look}${disks}${chronicle}
+const seeing = `${ownTools}${look}${disks}${chronicle}
 see() {
 look
 say "path $base"
@@ -692,7 +701,7 @@ END {
  * Selects the entries of the journal from which anything follows, keeps them in `config/facts`, and tells them and the rest. It needs no lock:
  * what it writes rests on nothing but the beginning of the journal, which nobody changes. The last line may not be whole yet, and waits.
  */
-export const compact = script(`${prelude}${chronicle}
+export const compact = script(`${prelude}${ownTools}${chronicle}
 open_journal || finish
 select() {
   {
@@ -882,7 +891,7 @@ find_unproved() {
  * keep of what arrived before (of a tarball, or unpacked of what completes another release), `$4` bytes in the end, or nothing: then the last entry of the archive is `.deployer_end`, `$5` a word for
  * what is sent, `$6` note, `$7` SHA-256 of the manifest, which is the archive's first entry, `$8` the ref of a release from which what is sent is
  * completed, or nothing, `$9` whether that is done with hard links, `$10` what is to be changed in its manifest, where that is no entry of the
- * archive, `$11` the program that unpacks what completes it.
+ * archive, `$11` the program that unpacks what completes it, `$12` whether it takes the place of a folder that is damaged, also of one that is current.
  */
 export const stage = script(`${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${enter}
 stage=.staging_$2
@@ -910,7 +919,8 @@ receive() {
 }
 # What an earlier step still does, although its connection is gone, is not done here.
 tree=$stage/tree.$$ notes=$stage/tree.$$.notes
-if [ -e "$folder" ] || [ -L "$folder" ]; then
+if [ -n "\${12}" ]; then is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
+elif [ -e "$folder" ] || [ -L "$folder" ]; then
   [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
   is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
   is_current "$2" && fail "$folder is current, though it is not complete"
@@ -923,7 +933,8 @@ for old in "$stage"/tree*; do
   # What is left of it is swept by whoever takes the lock next.
   wipe_surely "$trash" 2>/dev/null
 done
-err=$(mkdir -p "$stage" 2>&1 && mkdir "$tree" "$notes" 2>&1) || fail "$err"
+# What arrives may hold secrets: nobody else looks at it before it has its modes.
+err=$(umask 077; mkdir -p "$stage" 2>&1) && err=$(mkdir "$tree" "$notes" 2>&1) || fail "$err"
 err=$({ say "$6" | cat > "$stage/note" && : > "$notes/receiving"; } 2>&1) || fail "$err"
 if [ "$3" -eq 0 ]; then
   rm -f "$stage/release.tar" "$stage/release.tar.gz"
@@ -1001,10 +1012,14 @@ if [ -n "$faults" ]; then
 fi
 chmod u+rwx "$tree"
 guard
-err=$(mv "$tree" "$folder" 2>&1) || fail "$err"
+# Between these two renames there is no such folder for a moment; the damaged one serves nobody.
+trash=.trash_$2_$$
+if [ -e "$folder" ] || [ -L "$folder" ]; then err=$(mv "$folder" "$trash" 2>&1) || fail "$err"; fi
+err=$(mv "$tree" "$folder" 2>&1) || { mv "$trash" "$folder" 2>/dev/null; fail "$err"; }
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
 note
 wipe_surely "$stage" 2>/dev/null
+wipe "$trash" 2>/dev/null
 finish
 `)
 
@@ -1096,7 +1111,7 @@ finish
 export const arm = script(`
 mask=$(umask)
 locale=\${LC_ALL-}
-${prelude}${guarded}${tools}${isCurrent}${switching}${inRelease}${enter}
+${prelude}${fenced}${tools}${isCurrent}${switching}${inRelease}${enter}
 disarm ""
 id=$fence.$$
 rm -f "$base"/config/confirmed.*
@@ -1229,10 +1244,13 @@ fi
 finish
 `)
 
-/** Compares releases with their manifests. `$1` path, `$2` files, or paths: nothing is hashed, then refs. */
-export const verify = script(`${prelude}${tools}${sums}${enter}
-depth=$2
-shift 2
+/**
+ * Compares releases with their manifests. `$1` path, `$2` files, or paths: nothing is hashed, `$3` the SHA-256 that the manifest has to have, or
+ * nothing, then refs.
+ */
+export const verify = script(`${prelude}${ownTools}${tools}${sums}${enter}
+depth=$2 wanted=$3
+shift 3
 for ref; do
   say "verdict $ref"
   folder=deployer_$ref
@@ -1240,13 +1258,14 @@ for ref; do
   real_file "$folder/.deployer_release.json" || say "fault $ref missing .deployer_release.json"
   real_file "$folder/.deployer_manifest" && [ -r "$folder/.deployer_manifest" ] ||
     { say "fault $ref missing .deployer_manifest"; continue; }
+  [ -z "$wanted" ] || [ "$(sum "$folder/.deployer_manifest")" = "$wanted" ] || { say "fault $ref changed .deployer_manifest"; continue; }
   check "$folder" "$PWD/$folder/.deployer_manifest" "$depth" | sed "s/^/fault $ref /"
 done
 finish
 `)
 
 /** Disk usage. `$1` path, then refs. */
-export const usage = script(`${prelude}${enter}
+export const usage = script(`${prelude}${ownTools}${enter}
 shift
 for ref; do
   [ -d "deployer_$ref" ] || continue

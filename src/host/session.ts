@@ -31,7 +31,7 @@ import {
 } from "./RemoteHost.ts"
 import * as Reply from "./reply.ts"
 import * as scripts from "./scripts.ts"
-import { pack } from "./shipment.ts"
+import { manifestSum, pack } from "./shipment.ts"
 import { type Exec, quote, type Transport } from "./Transport.ts"
 
 /** The target's path without what means nothing: absolute, or relative to the login directory (also where it began with `~/`). */
@@ -65,8 +65,9 @@ const inLots = <A, B, E>(
   things: ReadonlyArray<A>,
   each: (lot: ReadonlyArray<A>, isLast: boolean) => Effect.Effect<B, E>
 ): Effect.Effect<ReadonlyArray<B>, E> =>
-  Effect.forEach(Array.from({ length: Math.ceil(things.length / lotSize) }).keys(), (number) =>
-    each(things.slice(number * lotSize, (number + 1) * lotSize), (number + 1) * lotSize >= things.length)
+  Effect.forEach(
+    Array.from({ length: Math.ceil(things.length / lotSize) }, (_, number) => number),
+    (number) => each(things.slice(number * lotSize, (number + 1) * lotSize), (number + 1) * lotSize >= things.length)
   )
 
 /** A session over a connection that is open. */
@@ -234,7 +235,14 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.millis(1500)), Effect.ignore)
       })
     )
-    const { seen, token } = yield* Effect.flatMap(Deferred.await(answered), granted)
+    const limit = target.timeouts.command
+    const answer = Deferred.await(answered).pipe(
+      Effect.timeoutFail({
+        duration: limit,
+        onTimeout: () => new CommandTimeout({ address, command: step, waited: Duration.format(limit) })
+      })
+    )
+    const { seen, token } = yield* Effect.flatMap(answer, granted)
     fence = token
     isGivenBack = false
     return yield* whole(seen ?? (yield* stepFailed(step, "the host did not tell what is there")))
@@ -312,7 +320,15 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       Effect.flatMap(unfit),
       Effect.withSpan("RemoteHost.prepare")
     ),
-    stage: Effect.fn("RemoteHost.stage")(function* ({ entries, from, manifest, note, ref, shipment }) {
+    stage: Effect.fn("RemoteHost.stage")(function* ({
+      entries,
+      from,
+      manifest,
+      note,
+      ref,
+      replaces = false,
+      shipment
+    }) {
       const step = "send the release"
       const lines = manifestLines(manifest)
       if (lines === undefined) {
@@ -327,7 +343,16 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         {
           step,
           script: scripts.stage,
-          args: [ref, String(kept), String(size ?? ""), stream, Reply.clean(note), sha256, ...completed],
+          args: [
+            ref,
+            String(kept),
+            String(size ?? ""),
+            stream,
+            Reply.clean(note),
+            sha256,
+            ...completed,
+            replaces ? "replaces" : ""
+          ],
           stdin,
           wait: "transfer",
           entries
@@ -419,14 +444,15 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         Reply.done
       )
     ),
-    verify: Effect.fn("RemoteHost.verify")((refs, depth = "files") =>
-      Effect.map(
+    verify: Effect.fn("RemoteHost.verify")((refs, depth = "files", against) => {
+      const sum = against === undefined ? "" : manifestSum(manifestLines(against) ?? [])
+      return Effect.map(
         inLots(refs, (lot) =>
-          ask({ step: "check the releases", script: scripts.verify, args: [depth, ...lot] }, Reply.verdicts(lot))
+          ask({ step: "check the releases", script: scripts.verify, args: [depth, sum, ...lot] }, Reply.verdicts(lot))
         ),
         (verdicts) => verdicts.flat()
       )
-    ),
+    }),
     usage: Effect.fn("RemoteHost.usage")((refs) =>
       Effect.map(
         inLots(refs, (lot) =>

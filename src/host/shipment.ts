@@ -41,6 +41,13 @@ const mostHandedOver = 32 * 1024
 
 const textOf = (lines: ReadonlyArray<string>): Uint8Array => Buffer.from(lines.map((line) => `${line}\n`).join(""))
 
+/** The SHA-256 of a manifest as it stands on the host. */
+export const manifestSum = (lines: ReadonlyArray<string>): string => {
+  const sum = sha256Sum()
+  sum.update(textOf(lines))
+  return sum.digest()
+}
+
 /** A file of our own in the archive. */
 const tarFile = (path: string, content: Uint8Array): Uint8Array =>
   Buffer.concat([
@@ -87,9 +94,7 @@ export const pack = <E>(
 ): Effect.Effect<Packed<E>> =>
   Effect.gen(function* () {
     const text = textOf(lines)
-    const sum = sha256Sum()
-    sum.update(text)
-    const sha256 = sum.digest()
+    const sha256 = manifestSum(lines)
     if (shipment._tag === "Whole") {
       const begin = yield* Stream.runCollect(compressed("gzip")(Stream.make(tarFile(".deployer_manifest", text))))
       const first = Buffer.concat(Chunk.toReadonlyArray(begin))

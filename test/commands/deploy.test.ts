@@ -603,6 +603,29 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
+    it.scoped(
+      "A release that is live without a record is proven by the store, and sent again if its files are empty.",
+      () =>
+        Effect.gen(function* () {
+          const { host } = yield* setUp
+          yield* run("deploy target=prod release=1", "1")
+          const [ref = ""] = host.files
+            .names(`${prodPath}/releases`)
+            .flatMap((name) => /^deployer_(.*)/.exec(name)?.[1] ?? [])
+          const folder = `${prodPath}/releases/deployer_${ref}`
+          for (const [path, node] of host.files.below(folder)) {
+            if (node._tag === "File") host.files.write(`${folder}/${path}`, "")
+          }
+          host.files.remove(`${folder}/.deployer_release.json`)
+          const ran = yield* run("deploy target=prod release=1 yes")
+          assert.strictEqual(ran.status, 0, ran.stderr)
+          assert.include(ran.stderr, "is not as it was unpacked")
+          const [, file] = host.files.below(`${folder}/my_app`).find(([, node]) => node._tag === "File") ?? []
+          assert.isAbove(file?._tag === "File" ? file.content.length : 0, 0)
+          assert.strictEqual((yield* run("status target=prod")).status, 0)
+        }).pipe(Effect.provide(world()))
+    )
+
     it.scoped("tells one that was unpacked from one that was cut, and asks once for all", () =>
       Effect.gen(function* () {
         const { host } = yield* setUp

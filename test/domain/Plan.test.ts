@@ -86,11 +86,11 @@ describe("plan", () => {
     assert.deepInclude(steps[1], { _tag: "Stage", from: 0 })
   })
 
-  it("goes on after the unpacking where the folder has its name already", () => {
+  it("A folder that has its name and no record is verified before anything rests on it.", () => {
     const target = sample.target({ afterUnpack: "migrate" })
     assert.deepStrictEqual(
       steps(sample.hostState({ unfinished: [unfinished({ kind: "release", received: 0 })] }), { target }),
-      ["Run", "Switch"]
+      ["Verify", "Run", "Switch"]
     )
   })
 
@@ -107,7 +107,7 @@ describe("plan", () => {
     ]
     assert.deepStrictEqual(steps(sample.hostState({ damaged })), ["Discard", "Stage", "Switch"])
     const live = sample.hostState({ damaged, current: { _tag: "Linked", ref: sample.refOf("A") } })
-    assert.deepStrictEqual(steps(live), ["Record", "Settle"])
+    assert.deepStrictEqual(steps(live), ["Verify", "Record", "Settle"])
   })
 
   it("removes without a question what was uploaded of a release that is there", () => {
@@ -126,6 +126,33 @@ describe("plan", () => {
       current: { _tag: "Linked", ref: sample.refOf("B") }
     })
     assert.notInclude(steps(state, { removeUnfinished: true }), "Discard")
+  })
+
+  it("A release on the host with the same ref and another SHA-256 is another release, and is refused.", () => {
+    const release = sample.hostRelease({ ref: sample.release().ref, sha256: "e".repeat(64) })
+    assert.strictEqual(refusal(sample.hostState({ releases: [release] })).reason, "other-release")
+    const adopted = sample.hostRelease({ ref: sample.release().ref, sha256: sample.release().sha256 })
+    assert.notInclude(steps(sample.hostState({ releases: [adopted] })), "Stage")
+  })
+
+  it("Hard links need no room for the files that are there.", () => {
+    const origin = (hardLinks: boolean) => {
+      const target = sample.target({ hardLinks })
+      const manifest = [
+        { _tag: "File" as const, path: "a", mode: 0o644, size: 90_000, sha256: "a".repeat(64) },
+        { _tag: "File" as const, path: "b", mode: 0o644, size: 10_000, sha256: "b".repeat(64) }
+      ]
+      const files = [{ path: "a", mode: 0o644, sha256: "a".repeat(64) }]
+      const state = sample.hostState({
+        takesDifferences: true,
+        releases: [sample.hostRelease({ ref: sample.refOf("E") })]
+      })
+      const origins = [{ ref: sample.refOf("E"), files, lines: [] }]
+      return needsOf(state, { manifest, origins, release: sample.release(), target })
+    }
+    assert.isBelow(origin(true).bytes, 40_000)
+    assert.isAbove(origin(false).bytes, 100_000)
+    assert.isBelow(origin(true).inodes, origin(false).inodes)
   })
 
   it("refuses what cannot work, before the first byte", () => {

@@ -938,6 +938,41 @@ export const contract = (
           })
       )
 
+      at(
+        "A damaged folder is noticed by the store's manifest, and a new copy takes its place, also of what is current.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* stage(session, one)
+            files.link(`${releases}/current`, `deployer_${one.ref}`)
+            const folder = `${releases}/deployer_${one.ref}`
+            const prove = Effect.map(
+              session.verify([one.ref], "files", one.manifest),
+              ([verdict]) => verdict?.faults ?? []
+            )
+            assert.deepStrictEqual(yield* prove, ["missing .deployer_release.json"])
+            files.write(`${folder}/my_app/version`, "")
+            assert.include(yield* prove, "changed my_app/version")
+            // What the host says of itself is no witness.
+            files.write(`${folder}/.deployer_manifest`, "end 0\n")
+            assert.include(yield* prove, "changed .deployer_manifest")
+            yield* session.stage({
+              ref: one.ref,
+              manifest: one.manifest,
+              from: 0,
+              note: "test",
+              replaces: true,
+              shipment: {
+                _tag: "Whole",
+                size: one.tarball.length,
+                content: (offset) => Stream.make(one.tarball.subarray(offset))
+              }
+            })
+            assert.deepStrictEqual(yield* prove, ["missing .deployer_release.json"])
+            assert.strictEqual(files.read(`${releases}/current/my_app/version`), "1")
+          })
+      )
+
       at("Hundreds of releases with long entries are removed in one go.", ({ base, files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
