@@ -31,8 +31,8 @@ const common = {
   platform: "node",
   target: "node20.11",
   absWorkingDir: root,
-  // Native code, and what is loaded only where it is needed.
-  external: ["better-sqlite3", "ssh2", "jiti"],
+  // Native code, and packages that are loaded only when they are needed.
+  external: ["ssh2", "jiti"],
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: "none",

@@ -4,8 +4,8 @@
 import { linkSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as SqlClient from "@effect/sql/SqlClient"
-import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import * as Effect from "effect/Effect"
+import * as sqlite from "../../src/internal/sqlite.ts"
 import type { Bench } from "./Bench.ts"
 import { run } from "./measure.ts"
 import { within } from "./Row.ts"
@@ -60,10 +60,11 @@ export default config({
     const began = Date.parse(release.createdAt)
     const file = (name: string, millis: number) =>
       join(workspace, `release_store/${name}-${Math.floor(millis / 1000)}.tar.gz`)
-    yield* Effect.provide(
-      copyEntries(count, began),
-      SqliteClient.layer({ filename: join(workspace, "config/deployer_store.db") })
-    ).pipe(Effect.orDie)
+    yield* sqlite.open(join(workspace, "config/deployer_store.db")).pipe(
+      Effect.flatMap((client) => Effect.provide(copyEntries(count, began), client)),
+      Effect.scoped,
+      Effect.orDie
+    )
     for (let index = 1; index < count; index++)
       linkSync(file(release.name, began), file(nameOf(index), began + index * step))
     return root

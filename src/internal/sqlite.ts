@@ -1,17 +1,21 @@
 /**
- * SQLite through better-sqlite3, loaded only when a database is opened, and what its failures mean.
+ * A database file as a `SqlClient`: loaded and opened only when it is needed, and every failure in words.
  */
-import type * as SqlClient from "@effect/sql/SqlClient"
+import process from "node:process"
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import * as Cause from "effect/Cause"
+import * as Statement from "@effect/sql/Statement"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { codeOf } from "./files.ts"
+import { type Database, driver, NoDriver } from "./sqliteDriver.ts"
 
 /** The database cannot be opened or does not do what it is told. */
 export class SqliteError extends Data.TaggedError("SqliteError")<{
@@ -26,8 +30,21 @@ const rootOf = (cause: unknown): unknown =>
     ? rootOf(cause.cause)
     : cause
 
+/** What to do without a SQLite that loads; package managers of today run no install scripts unless they are told to. */
+const withoutDriver = ({ reason }: NoDriver): string =>
+  [
+    `SQLite does not load in Node ${process.version.slice(1)} (${reason})`,
+    ": use Node 22.13 or newer, which has its own, or install deployer again so that better-sqlite3 may run its install script",
+    ": npm install -g --allow-scripts=better-sqlite3 effect-deployer",
+    ", pnpm add -g --allow-build=better-sqlite3 effect-deployer",
+    ", or for yarn first: yarn config set enableScripts true"
+  ].join("")
+
 /** Says what a failure means for the database in a file. */
 export const explain = (file: string, failure: unknown): SqliteError => {
+  if (failure instanceof NoDriver) {
+    return new SqliteError({ detail: withoutDriver(failure), code: undefined, cause: failure })
+  }
   const cause = rootOf(failure)
   const code = codeOf(cause)
   const text = cause instanceof Error ? cause.message : String(cause)
@@ -48,43 +65,60 @@ export const explain = (file: string, failure: unknown): SqliteError => {
   if (is("SQLITE_CANTOPEN") || text.includes("directory does not exist")) {
     return make(`the database ${file} cannot be opened (${text}): check that its folder exists and who owns it`)
   }
-  if (
-    code === "ERR_DLOPEN_FAILED" ||
-    code === "ERR_MODULE_NOT_FOUND" ||
-    code === "MODULE_NOT_FOUND" ||
-    text.includes("bindings file")
-  ) {
-    return make(
-      `the SQLite module better-sqlite3 does not load here (${text.split("\n")[0]}): install deployer again with this version of Node, or run npm rebuild better-sqlite3`
-    )
-  }
   return make(`the database ${file} does not work: ${text}`)
 }
 
 // Two processes that make the same database at the same moment: the one that is late need not wait, but come again.
 const again = Schedule.upTo(Schedule.spaced("50 millis"), "5 seconds")
 
-/** Opens (and makes) a database file, or `":memory:"`, for as long as the scope lives. Every failure is typed. */
+/** Opens a database file, which it creates if it is missing, or `":memory:"`, until the scope closes. */
 export const open = (file: string): Effect.Effect<Context.Context<SqlClient.SqlClient>, SqliteError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { layer } = yield* Effect.tryPromise({
-      try: () => import("@effect/sql-sqlite-node/SqliteClient"),
-      catch: (cause) => explain(file, cause)
-    })
-    const scope = yield* Effect.scope
-    return yield* Layer.buildWithScope(layer({ filename: file }), scope).pipe(
-      // What the driver throws arrives as a defect.
-      Effect.catchAllCause((cause) =>
-        Cause.isInterruptedOnly(cause) ? Effect.interrupt : Effect.fail(explain(file, Cause.squash(cause)))
-      ),
-      Effect.retry({
-        schedule: again,
-        while: (error) => error.code?.startsWith("SQLITE_BUSY") === true
-      }),
-      // A wait of the real world, whatever clock the program runs by.
-      Effect.withClock(Clock.make())
+    const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: (cause) => explain(file, cause) })
+    const openDatabase = yield* Effect.mapError(driver, (cause) => explain(file, cause))
+    const database = yield* Effect.acquireRelease(
+      attempt(() => openDatabase(file)),
+      (database) => Effect.sync(() => database.close())
     )
-  })
+    yield* attempt(() => database.run("PRAGMA journal_mode = WAL", []))
+    return Context.make(SqlClient.SqlClient, yield* clientOf(database))
+  }).pipe(
+    Effect.retry({
+      schedule: again,
+      while: (error) => error.code?.startsWith("SQLITE_BUSY") === true
+    }),
+    // A wait of the real world, whatever clock the program runs by.
+    Effect.withClock(Clock.make())
+  )
+
+/** One connection, which a transaction has to itself. */
+const clientOf = (database: Database): Effect.Effect<SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const run = (sql: string, params: ReadonlyArray<unknown> = []) =>
+      Effect.try({
+        try: () => database.run(sql, params),
+        catch: (cause) => new SqlError({ cause, message: "Failed to run a statement" })
+      })
+    const transformed: Connection["execute"] = (sql, params, transform) =>
+      transform === undefined ? run(sql, params) : Effect.map(run(sql, params), transform)
+    const connection: Connection = {
+      execute: transformed,
+      executeUnprepared: transformed,
+      executeRaw: run,
+      executeValues: (sql, params) => Effect.map(run(sql, params), (rows) => rows.map((row) => Object.values(row))),
+      executeStream: (sql, params, transform) => Stream.fromIterableEffect(transformed(sql, params, transform))
+    }
+    const turn = yield* Effect.makeSemaphore(1)
+    return yield* SqlClient.make({
+      acquirer: turn.withPermits(1)(Effect.succeed(connection)),
+      compiler: Statement.makeCompilerSqlite(),
+      // Whoever waits for its turn can be interrupted; whoever has it gives it back.
+      transactionAcquirer: Effect.uninterruptibleMask((restore) =>
+        restore(turn.take(1)).pipe(Effect.zipRight(Effect.addFinalizer(() => turn.release(1))), Effect.as(connection))
+      ),
+      spanAttributes: [["db.system.name", "sqlite"]]
+    })
+  }).pipe(Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make))
 
 /** Whether a defect is the driver's: it throws where a statement cannot be prepared, begun or committed. */
 export const isSqlDefect = (defect: unknown): boolean =>

@@ -1,13 +1,16 @@
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as esbuild from "esbuild"
-import { explain } from "../../src/internal/sqlite.ts"
+import * as sqlite from "../../src/internal/sqlite.ts"
+import { missingZstd, nodeWithZstd } from "../kit/zstd.ts"
 
 const failure = (code: string | undefined, message: string) =>
   new SqlError({ cause: Object.assign(new Error(message), code === undefined ? {} : { code }), message: "failed" })
@@ -22,56 +25,118 @@ describe("sqlite", () => {
     ["SQLITE_READONLY_DBMOVED", "readonly", "the database db cannot be written"],
     ["SQLITE_CANTOPEN", "unable to open", "the database db cannot be opened"],
     [undefined, "Cannot open database because the directory does not exist", "the database db cannot be opened"],
-    [
-      undefined,
-      "Could not locate the bindings file. Tried:\n → x",
-      "the SQLite module better-sqlite3 does not load here"
-    ],
-    [
-      "ERR_DLOPEN_FAILED",
-      "was compiled against a different Node.js",
-      "the SQLite module better-sqlite3 does not load here"
-    ],
     ["SQLITE_ERROR", "no such table: x", "the database db does not work: no such table: x"]
   ]
   for (const [code, message, expected] of cases) {
     it(`${code ?? message}: ${expected}`, () => {
-      const { detail } = explain("db", failure(code, message))
+      const { detail } = sqlite.explain("db", failure(code, message))
       assert.isTrue(detail.startsWith(expected), detail)
       assert.notInclude(detail, "\n")
     })
   }
 
-  it.scopedLive("a deployer without better-sqlite3 says so where the store is first used, and starts", () =>
-    Effect.gen(function* () {
-      // Outside the project no module can be found that was not bundled.
-      const outdir = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "deployer-sqlite-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-      )
-      yield* Effect.promise(() =>
-        esbuild.build({
-          entryPoints: [fileURLToPath(new URL("../store/child.ts", import.meta.url))],
-          outdir,
-          outExtension: { ".js": ".mjs" },
-          bundle: true,
-          splitting: true,
-          external: ["better-sqlite3", "ssh2", "jiti"],
-          platform: "node",
-          format: "esm",
-          target: "node20",
-          banner: {
-            js: 'import { createRequire as $createRequire } from "node:module"; const require = $createRequire(import.meta.url)'
-          }
-        })
-      )
-      const { stderr, stdout } = spawnSync(process.execPath, [join(outdir, "child.mjs"), outdir, "add", "a", "1"], {
-        cwd: outdir,
-        encoding: "utf8"
+  /** The store's test program, in a folder where no module can be found that was not bundled. */
+  const bundled = Effect.gen(function* () {
+    const outdir = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "deployer-sqlite-"))),
+      (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+    )
+    yield* Effect.promise(() =>
+      esbuild.build({
+        entryPoints: [fileURLToPath(new URL("../store/child.ts", import.meta.url))],
+        outdir,
+        outExtension: { ".js": ".mjs" },
+        bundle: true,
+        splitting: true,
+        external: ["ssh2", "jiti"],
+        platform: "node",
+        format: "esm",
+        target: "node20",
+        banner: {
+          js: 'import { createRequire as $createRequire } from "node:module"; const require = $createRequire(import.meta.url)'
+        }
       })
+    )
+    const run = (node: string, flags: ReadonlyArray<string>, ...args: ReadonlyArray<string>) =>
+      spawnSync(node, [...flags, join(outdir, "child.mjs"), outdir, ...args], { cwd: outdir, encoding: "utf8" })
+    const database = join(outdir, "deployer/config/deployer_store.db")
+    mkdirSync(dirname(database), { recursive: true })
+    return { database, run }
+  })
+
+  it.scopedLive("without a SQLite that loads, the first use of the store says which Node or which flag helps", () =>
+    Effect.gen(function* () {
+      const { run } = yield* bundled
+      const hasOwn = process.getBuiltinModule?.("node:sqlite") !== undefined
+      const { stderr, stdout } = run(process.execPath, hasOwn ? ["--no-experimental-sqlite"] : [], "add", "a", "1")
       assert.strictEqual(stderr, "")
-      assert.match(stdout, /^Could not open the release store: the SQLite module better-sqlite3 does not load here/)
-      assert.include(stdout, "npm rebuild better-sqlite3")
+      assert.match(stdout, /^Could not open the release store: SQLite does not load in Node \d+\.\d+\.\d+ \(/)
+      for (const words of [
+        "use Node 22.13 or newer",
+        "npm install -g --allow-scripts=better-sqlite3 effect-deployer",
+        "pnpm add -g --allow-build=better-sqlite3 effect-deployer",
+        "yarn config set enableScripts true"
+      ]) {
+        assert.include(stdout, words)
+      }
+      assert.strictEqual(stdout.trim().split("\n").length, 1)
     })
   )
+
+  describe.skipIf(missingZstd)("with Node's own SQLite", () => {
+    const newer = nodeWithZstd ?? ""
+
+    it.scopedLive("a store is written without a native module and without a warning, and any other Node reads it", () =>
+      Effect.gen(function* () {
+        const { database, run } = yield* bundled
+        const { stderr, stdout } = run(newer, [], "add", "my_app", "3")
+        assert.strictEqual(stdout + stderr, "")
+        const client = yield* sqlite.open(database)
+        const sql = Context.get(client, SqlClient.SqlClient)
+        assert.deepStrictEqual(
+          (yield* sql`SELECT name, is_latest FROM releases ORDER BY id`).map((row) => ({ ...row })),
+          [0, 0, 1].map((is_latest) => ({ name: "my_app", is_latest }))
+        )
+        // The other way round: what this Node holds, the newer one waits for and then tells of in the same words.
+        yield* sql`BEGIN IMMEDIATE`
+        assert.strictEqual(
+          run(newer, [], "add", "my_app", "1").stdout,
+          `Could not add a release of my_app: another process holds the database ${database}: try again when it is done\n`
+        )
+        yield* sql`ROLLBACK`
+        assert.strictEqual(run(newer, [], "add", "my_app", "1").stdout, "")
+        assert.deepStrictEqual({ ...(yield* sql`SELECT count(*) AS count FROM releases`)[0] }, { count: 4 })
+      })
+    )
+
+    it.scopedLive("a damaged database is told of in words", () =>
+      Effect.gen(function* () {
+        const { database, run } = yield* bundled
+        writeFileSync(database, "this is no database".repeat(1000))
+        assert.match(
+          run(newer, [], "add", "my_app", "1").stdout,
+          /^Could not open the release store: the database \S+ is damaged \(file is not a database\): move it away/
+        )
+      })
+    )
+
+    it("other warnings of Node are shown as before", () => {
+      const source = `
+        import * as Effect from "effect/Effect"
+        import { driver } from ${JSON.stringify(fileURLToPath(new URL("../../src/internal/sqliteDriver.ts", import.meta.url)))}
+        Effect.runSync(driver)
+        process.emitWarning("after all", "ExperimentalWarning")`
+      const { outputFiles } = esbuild.buildSync({
+        stdin: { contents: source, resolveDir: import.meta.dirname },
+        bundle: true,
+        write: false,
+        platform: "node",
+        format: "esm"
+      })
+      const [{ text } = { text: "" }] = outputFiles
+      const { stderr } = spawnSync(newer, ["--input-type=module"], { input: text, encoding: "utf8" })
+      assert.include(stderr, "ExperimentalWarning: after all")
+      assert.notInclude(stderr, "SQLite")
+    })
+  })
 })

@@ -1,6 +1,6 @@
 /**
- * A Node that can make zstd (22.15 or newer), and the program that unpacks it: where the tests run with an older one, it is named by
- * `NODE_WITH_ZSTD`.
+ * A Node that can make zstd (22.15 or newer; it also has SQLite), and the program that unpacks it. If the tests run with an older
+ * Node, `NODE_WITH_ZSTD` names a newer one.
  */
 import * as zlib from "node:zlib"
 import { which } from "./userland.ts"
