@@ -178,6 +178,7 @@ export {
   type PostBuildHook,
   type PreBuildHook
 } from "./build/Builder.ts"
+export { WorkspaceInContext } from "./build/ignoreFiles.ts"
 export type { MemoryFile } from "./build/MemoryFile.ts"
 export { ArtifactInvalid, ExtraFileInvalid } from "./build/Tarball.ts"
 export {

@@ -109,7 +109,8 @@ export const docker = (options: DockerOptions = {}): Builder =>
         buildArgs: settings.buildArgs,
         releasePath: settings.releasePath.replace(/(?<=.)\/+$/, ""),
         engine,
-        temp: context.temp
+        temp: context.temp,
+        workspace: path.join(context.root, "deployer")
       })
     })
   )

@@ -19,6 +19,7 @@ import { isOrphan, temporaryName } from "../internal/leftovers.ts"
 import { run } from "../internal/process.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { type Artifact, BuildFailed } from "./Builder.ts"
+import { keepOutWorkspace, type WorkspaceInContext } from "./ignoreFiles.ts"
 import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
 /** One image to build and the directory to take out of it. */
@@ -40,6 +41,8 @@ export interface DockerBuild {
   readonly engine: string
   /** A folder for the build's own small files. */
   readonly temp: string
+  /** Absolute path of deployer's workspace. If given, a build whose context would hold it is refused. */
+  readonly workspace?: string
 }
 
 /** The engine's program is missing, or no engine answers it. */
@@ -103,6 +106,7 @@ export class ContainerFailed extends Schema.TaggedError<ContainerFailed>()("Cont
 export type DockerBuilderError =
   | EngineUnavailable
   | DockerfileMissing
+  | WorkspaceInContext
   | ImageBuildFailed
   | ContainerFailed
   | ReleasePathMissing
@@ -165,6 +169,11 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
     const isFile = Effect.map(fs.stat(build.dockerfile), (info) => info.type === "File")
     if (!(yield* Effect.orElseSucceed(isFile, () => false))) {
       return yield* new DockerfileMissing({ path: build.dockerfile })
+    }
+    if (build.workspace !== undefined) {
+      yield* Effect.catchIf(keepOutWorkspace(fs, build, build.workspace), isPlatformError, (error) =>
+        Effect.fail(unavailable(build.engine, error))
+      )
     }
     const id = yield* temporaryName("build")
     const stages = stageReader(imageLabel)

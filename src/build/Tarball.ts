@@ -275,6 +275,11 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
 
   const entry = (found: TarEntry) => {
     const path = pathInRelease(found.path)
+    if (ownStore.test(path)) {
+      throw invalid(
+        `it holds ${show(path)}, a part of deployer's own workspace, so it would grow with every release and take the config along: keep deployer/ out of the directory that the builder takes, or out of the build context (in its ignore file)`
+      )
+    }
     const there = seen.get(path)
     if (found.type === "Directory") {
       if (there === "Directory") return
@@ -359,6 +364,10 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
 }
 
 const show = (path: string): string => JSON.stringify(path)
+
+/** The tarballs, the database and the config of a workspace, wherever it lies in the release. */
+const ownStore =
+  /(^|\/)deployer\/(release_store\/[^/]+\.tar\.gz|config\/deployer_(store\.db(-wal|-shm)?|config\.m?[jt]s))$/
 
 const twice = (path: string) => invalid(`it holds ${show(path)} twice`)
 

@@ -202,7 +202,7 @@ describe("docker", () => {
         engine: "podman"
       })(context("/project"))
       const memory = yield* DockerMemory
-      const fixed = { name: "my_app", timestamp: 1_600_000_000, temp: "/project/temp" }
+      const fixed = { name: "my_app", timestamp: 1_600_000_000, temp: "/project/temp", workspace: "/project/deployer" }
       assert.deepStrictEqual(yield* memory.builds, [
         {
           ...fixed,

@@ -332,6 +332,25 @@ describe("pack", () => {
     })
   )
 
+  it.effect("refuses a release that holds the store or the config of a workspace, however deep", () =>
+    Effect.gen(function* () {
+      for (const path of [
+        "deployer/release_store/my_app-1772366400.tar.gz",
+        "packages/api/deployer/config/deployer_store.db",
+        "deployer/config/deployer_store.db-wal",
+        "deployer/config/deployer_config.ts",
+        "deployer/config/deployer_config.mjs"
+      ]) {
+        yield* refused(
+          raw([{ path: "bin/my_app" }, { path }]),
+          /holds "[^"]*deployer\/.*workspace.*keep deployer\/ out/
+        )
+      }
+      const others = ["deployer/config/prod.ts", "lib/deployer/release_store", "my_deployer/config/deployer_config.ts"]
+      yield* packed(raw(others.map((path) => ({ path }))))
+    })
+  )
+
   it.effect("keeps a hard link to a link as the link", () =>
     Effect.gen(function* () {
       const { manifest } = yield* packed(

@@ -1,0 +1,139 @@
+/**
+ * Whether a build context holds the workspace, whose store would then get into the release.
+ */
+import type { PlatformError } from "@effect/platform/Error"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { ask } from "../internal/engine.ts"
+import { ignoring } from "../internal/ignoreFile.ts"
+import { variable } from "../internal/process.ts"
+
+/** The build context holds the workspace, and no ignore file that the engine reads keeps it out. */
+export class WorkspaceInContext extends Schema.TaggedError<WorkspaceInContext>()("WorkspaceInContext", {
+  engine: Schema.String,
+  /** Absolute path of the context. */
+  context: Schema.String,
+  /** Absolute path of the ignore file that the engine reads. */
+  ignoreFile: Schema.String,
+  /** Whether that file exists. */
+  exists: Schema.Boolean,
+  /** The line that keeps the workspace out. Undefined if the context lies inside the workspace. */
+  line: Schema.optional(Schema.String)
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    const found = `The build context ${this.context} holds deployer's own workspace, so every release could hold the config and all earlier releases`
+    if (this.line === undefined) return `${found}: set "context" in the builder to a folder outside of deployer/`
+    return this.exists
+      ? `${found}: add the line "${this.line}" at the end of ${this.ignoreFile}, which "${this.engine}" reads for this build`
+      : `${found}: write the file ${this.ignoreFile} with the line "${this.line}"`
+  }
+}
+
+/** What decides which ignore file an engine reads. */
+interface Asked {
+  readonly engine: string
+  readonly context: string
+  readonly dockerfile: string
+  readonly args: ReadonlyArray<string>
+}
+
+/** The ignore files that a builder looks for; it reads the first one that exists. */
+const readers = {
+  classic: ({ context }: Asked) => [`${context}/.dockerignore`],
+  buildKit: ({ context, dockerfile }: Asked) => [`${dockerfile}.dockerignore`, `${context}/.dockerignore`],
+  podman: ({ args, context, dockerfile }: Asked) => {
+    const named = optionOf(args, "--ignorefile")
+    return named === undefined
+      ? [
+          `${dockerfile}.dockerignore`,
+          `${dockerfile}.containerignore`,
+          `${context}/.containerignore`,
+          `${context}/.dockerignore`
+        ]
+      : [named]
+  }
+} as const
+
+type Reader = keyof typeof readers
+
+const optionOf = (args: ReadonlyArray<string>, option: string): string | undefined => {
+  const at = args.findLastIndex((word) => word === option || word.startsWith(`${option}=`))
+  const word = args[at]
+  return word === option ? args[at + 1] : word?.slice(option.length + 1)
+}
+
+/** Fails if the engine would put `workspace` (an absolute path) or a part of it into the build context. */
+export const keepOutWorkspace = (
+  fs: FileSystem.FileSystem,
+  asked: Asked,
+  workspace: string
+): Effect.Effect<void, WorkspaceInContext | PlatformError> =>
+  Effect.gen(function* () {
+    const inside = yield* pathIn(fs, asked.context, workspace)
+    if (inside === undefined) return
+    const exists = (file: string) => Effect.orElseSucceed(fs.exists(file), () => false)
+    const verdictOf = (reader: Reader) =>
+      Effect.gen(function* () {
+        const files = readers[reader](asked)
+        const [first] = yield* Effect.filter(files, exists)
+        const ignores = ignoring(first === undefined ? "" : yield* fs.readFileString(first))
+        return { reader, file: first ?? `${asked.context}/.dockerignore`, keepsOut: inside.paths.every(ignores) }
+      })
+    const verdicts = yield* Effect.forEach(Object.keys(readers).filter(isReader), verdictOf)
+    if (verdicts.every(({ keepsOut }) => keepsOut)) return
+    // The engine is asked only if the answer depends on it.
+    const used = verdicts.some(({ keepsOut }) => keepsOut) ? yield* readersOf(asked.engine) : ["buildKit" as const]
+    const leaking = verdicts.find(({ keepsOut, reader }) => !keepsOut && used.some((one) => one === reader))
+    if (leaking === undefined) return
+    return yield* new WorkspaceInContext({
+      engine: asked.engine,
+      context: asked.context,
+      ignoreFile: leaking.file,
+      exists: yield* exists(leaking.file),
+      ...(inside.line === undefined ? {} : { line: inside.line })
+    })
+  })
+
+const isReader = (name: string): name is Reader => Object.hasOwn(readers, name)
+
+/** Parts of the workspace that must not get into a release, and a name that each of them could have. */
+const parts = [
+  "config/deployer_config.ts",
+  "config/deployer_store.db",
+  "release_store/my_app-0.tar.gz",
+  "temp/scratch-0/my_app"
+]
+
+/** Paths of the workspace's parts relative to the context. Undefined if none of them lies in it. */
+const pathIn = (fs: FileSystem.FileSystem, context: string, workspace: string) =>
+  Effect.map(
+    Effect.option(Effect.all([fs.realPath(context), fs.realPath(workspace)])),
+    (found): { readonly paths: ReadonlyArray<string>; readonly line: string | undefined } | undefined => {
+      if (found._tag === "None") return undefined
+      const [from, to] = found.value
+      const below = (path: string) => {
+        const folder = from === "/" ? from : `${from}/`
+        return path.startsWith(folder) ? path.slice(folder.length) : undefined
+      }
+      const paths = parts.map((part) => below(`${to}/${part}`)).filter((path) => path !== undefined)
+      const whole = below(to)
+      return paths.length === 0 ? undefined : { paths, line: whole === undefined ? undefined : `${whole}/` }
+    }
+  )
+
+/** The builders that may do the work. Older versions of Docker do not say which of its two they use. */
+const readersOf = (engine: string): Effect.Effect<ReadonlyArray<Reader>, PlatformError> =>
+  Effect.gen(function* () {
+    const { stdout } = yield* ask(engine, ["--version"])
+    if (/podman|buildah/i.test(stdout)) return ["podman"]
+    const major = /^Docker version (\d+)/i.exec(stdout)?.[1]
+    if (major === undefined) return ["classic", "buildKit", "podman"]
+    const wanted = yield* variable("DOCKER_BUILDKIT")
+    if (wanted !== undefined && wanted !== "") return /^(0|f|false)$/i.test(wanted) ? ["classic"] : ["buildKit"]
+    // From 23 on BuildKit does it, if its plugin is installed.
+    const { status } = yield* ask(engine, ["buildx", "version"])
+    if (status !== 0) return Number(major) < 23 ? ["classic", "buildKit"] : ["classic"]
+    return Number(major) < 23 ? ["classic", "buildKit"] : ["buildKit"]
+  })
