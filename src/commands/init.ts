@@ -108,10 +108,10 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
     )
   }
 
-  const folder = (each: string) =>
+  const folder = (each: string, mode: number) =>
     Effect.gen(function* () {
       if (yield* fs.exists(each)) return
-      yield* fs.makeDirectory(each, { recursive: true })
+      yield* fs.makeDirectory(each, { recursive: true, mode })
       made.push(`${shown(each)}/`)
     })
   const ignoring = (file: string, lines: ReadonlyArray<string>) =>
@@ -123,7 +123,9 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
       made.push(shown(file))
     })
   const configFile = path.join(path.dirname(paths.configFile), "deployer_config.ts")
-  yield* worded(Effect.forEach([path.dirname(configFile), paths.releaseStore, paths.temp], folder))
+  yield* worded(folder(path.dirname(configFile), 0o777))
+  // A release may hold an environment file with secrets.
+  yield* worded(Effect.forEach([paths.releaseStore, paths.temp], (each) => folder(each, 0o700)))
   const hadDatabase = yield* worded(fs.exists(paths.database))
   yield* ReleaseStore.initialise(paths)
   if (!hadDatabase) made.push(shown(paths.database))

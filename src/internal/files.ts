@@ -1,9 +1,11 @@
 /**
  * Files, with errors that say what a person can do about them.
  */
+import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
 import { constants } from "node:fs"
 import {
+  chmod,
   copyFile,
   type FileHandle,
   lstat,
@@ -14,10 +16,10 @@ import {
   rename,
   rm,
   stat,
-  statfs,
-  writeFile
+  statfs
 } from "node:fs/promises"
 import { dirname } from "node:path"
+import process from "node:process"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -90,13 +92,46 @@ const absentAs =
 /** All of a file as text. */
 export const readText = (path: string): Effect.Effect<string, FileError> => attempt(path, () => readFile(path, "utf8"))
 
-/** Writes a file, in place of one that is there. A new one is the owner's alone. */
+/** Writes a file for the owner alone, in place of one that may exist. Pipes and devices keep their modes. */
 export const writeText = (path: string, text: string): Effect.Effect<void, FileError> =>
-  attempt(path, () => writeFile(path, text, { mode: 0o600 }))
+  Effect.gen(function* () {
+    const file = yield* opened(path, "a")
+    const info = yield* attempt(path, () => file.stat())
+    if (info.isFile()) {
+      yield* attempt(path, () => file.chmod(0o600))
+      yield* attempt(path, () => file.truncate())
+    }
+    yield* writeAll(path, file, Buffer.from(text))
+  }).pipe(Effect.scoped)
 
-/** Makes a folder and those above it. */
+/** Makes a folder and those above it. New ones are for the owner alone. */
 export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
-  Effect.asVoid(attempt(path, () => mkdir(path, { recursive: true })))
+  Effect.asVoid(attempt(path, () => mkdir(path, { recursive: true, mode: 0o700 })))
+
+/** Makes an empty file for the owner alone, unless it exists. */
+export const makeFile = (path: string): Effect.Effect<void, FileError> =>
+  Effect.catchIf(
+    Effect.scoped(opened(path, "wx")),
+    (error) => error.code === "EEXIST",
+    () => Effect.void
+  )
+
+/**
+ * Takes a file or folder away from everybody but its owner. Returns whether others could use it before. What belongs to somebody
+ * else, is missing, or lies where modes cannot be changed stays as it is.
+ */
+export const makePrivate = (path: string): Effect.Effect<boolean, FileError> =>
+  Effect.gen(function* () {
+    const { mode, uid } = yield* attempt(path, () => stat(path))
+    if ((mode & 0o077) === 0 || uid !== process.geteuid?.()) return false
+    yield* attempt(path, () => chmod(path, mode & 0o700))
+    return true
+  }).pipe(
+    Effect.catchIf(
+      ({ code }) => code !== undefined && ["ENOENT", "EPERM", "EACCES", "EROFS", "ENOTSUP"].includes(code),
+      () => Effect.succeed(false)
+    )
+  )
 
 /** The names in a folder; none where it does not exist. */
 export const namesIn = (path: string): Effect.Effect<ReadonlyArray<string>, FileError> =>
@@ -143,9 +178,9 @@ export const removeAll = (path: string): Effect.Effect<void, FileError> =>
 const syncFolder = (path: string): Effect.Effect<void> =>
   Effect.ignore(Effect.scoped(Effect.flatMap(opened(path, "r"), (folder) => attempt(path, () => folder.sync()))))
 
-const opened = (path: string, flags: "r" | "wx"): Effect.Effect<FileHandle, FileError, Scope.Scope> =>
+const opened = (path: string, flags: "r" | "wx" | "a"): Effect.Effect<FileHandle, FileError, Scope.Scope> =>
   Effect.acquireRelease(
-    attempt(path, () => open(path, flags)),
+    attempt(path, () => open(path, flags, 0o600)),
     (file) => Effect.ignore(attempt(path, () => file.close()))
   )
 

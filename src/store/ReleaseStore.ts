@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
 import { type Metadata, parseSelector, Release, ReleaseName, shortRef, Tag, tarballName } from "../domain/Release.ts"
+import * as files from "../internal/files.ts"
 import { once } from "../internal/once.ts"
 import * as sqlite from "../internal/sqlite.ts"
 import { warn } from "../terminal/Reporter.ts"
@@ -174,15 +175,13 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     this,
     Effect.gen(function* () {
       const workspace = yield* Workspace
-      return yield* lazily(
-        Effect.flatMap(workspace.paths, (paths) => openStore(paths.database, Tarballs.layerFiles(paths)))
-      )
+      return yield* lazily(Effect.flatMap(workspace.paths, openFile))
     })
   )
 
   /** Makes the database, or brings an older one up to date. */
   static readonly initialise = (paths: WorkspacePaths): Effect.Effect<void, ReleaseStoreError> =>
-    Effect.scoped(Effect.asVoid(openStore(paths.database, Tarballs.layerFiles(paths))))
+    Effect.scoped(Effect.asVoid(openFile(paths)))
 
   /** The same SQL in memory, and tarballs in memory. Each build of the layer is a store of its own. */
   static readonly layerMemory: Layer.Layer<ReleaseStore> = Layer.scoped(
@@ -196,7 +195,18 @@ type Store = Context.Tag.Service<ReleaseStore>
 const failed = (operation: string) => (error: { readonly detail: string; readonly cause?: unknown }) =>
   new ReleaseStoreError({ operation, detail: error.detail, cause: error.cause })
 
-/** Opens the database file and builds the store on it, for as long as the scope lives. */
+/** Opens the store of a workspace. The database and the files that SQLite keeps beside it are for the owner alone. */
+const openFile = (paths: WorkspacePaths) =>
+  Effect.gen(function* () {
+    // If the file cannot be made, SQLite says why.
+    yield* Effect.ignore(files.makeFile(paths.database))
+    yield* Effect.forEach(["", "-wal", "-shm"], (end) => files.makePrivate(`${paths.database}${end}`)).pipe(
+      Effect.mapError(failed("open the release store"))
+    )
+    return yield* openStore(paths.database, Tarballs.layerFiles(paths))
+  })
+
+/** Opens the database and builds the store on it. Both are closed with the scope. */
 const openStore = (database: string, tarballs: Layer.Layer<Tarballs>) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope

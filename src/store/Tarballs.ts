@@ -90,11 +90,21 @@ const inFolders = (folders: {
 }): Context.Tag.Service<Tarballs> => {
   const kept = (fileName: string) => join(folders.releaseStore, fileName)
   const interim = Effect.map(temporaryName(".incoming"), kept)
+  /** Workspaces of earlier versions let everybody read what is in them. */
+  const closeToOthers = worded(
+    Effect.gen(function* () {
+      yield* files.makePrivate(folders.temp)
+      if (!(yield* files.makePrivate(folders.releaseStore))) return
+      const tarballs = yield* files.namesIn(folders.releaseStore)
+      yield* Effect.forEach(tarballs, (name) => files.makePrivate(kept(name)), { discard: true })
+    })
+  )
   const names = worded(Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names)))
   return {
     receive: (bytes) =>
       Effect.gen(function* () {
         yield* worded(files.makeFolder(folders.temp))
+        yield* closeToOthers
         const path = join(folders.temp, `${yield* temporaryName("receive")}.tar.gz`)
         const written = yield* Effect.acquireReleaseInterruptible(
           Effect.catchIf(files.writeHashed(path, bytes), isFileError, (error) => worded(Effect.fail(error))),

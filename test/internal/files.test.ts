@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { attempt, move } from "../../src/internal/files.ts"
+import { attempt, move, writeText } from "../../src/internal/files.ts"
 
 const folderIn = (parent: string) =>
   Effect.acquireRelease(
@@ -29,6 +29,28 @@ describe("files", () => {
       }
       const gone = yield* Effect.flip(attempt("/nowhere/at/all", failing("ENOSPC")))
       assert.include(gone.detail, "(unknown space free)")
+    })
+  )
+
+  it.scoped("a text is written for the owner alone, also in place of a longer one that others could read", () =>
+    Effect.gen(function* () {
+      const root = yield* folderIn(tmpdir())
+      const file = join(root, "plan.json")
+      writeFileSync(file, "a longer text that was here before", { mode: 0o644 })
+      yield* writeText(file, "short\n")
+      yield* writeText(join(root, "new"), "short\n")
+      for (const each of [file, join(root, "new")]) {
+        assert.strictEqual(readFileSync(each, "utf8"), "short\n")
+        assert.strictEqual((statSync(each).mode & 0o777).toString(8), "600")
+      }
+    })
+  )
+
+  it.effect("a text can be written to a device, whose mode stays", () =>
+    Effect.gen(function* () {
+      const before = statSync("/dev/null").mode
+      yield* writeText("/dev/null", "text")
+      assert.strictEqual(statSync("/dev/null").mode, before)
     })
   )
 

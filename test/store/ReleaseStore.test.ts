@@ -457,6 +457,69 @@ describe("ReleaseStore in files", () => {
     )
   })
 
+  describe("keeps others out", () => {
+    const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
+    const modes = (paths: WorkspacePaths) => ({
+      store: modeOf(paths.releaseStore),
+      temp: modeOf(paths.temp),
+      database: ["", "-wal", "-shm"].map((end) => modeOf(`${paths.database}${end}`)),
+      tarballs: readdirSync(paths.releaseStore).map((name) => modeOf(join(paths.releaseStore, name)))
+    })
+    const closed = (tarballs: number) => ({
+      store: "700",
+      temp: "700",
+      database: ["600", "600", "600"],
+      tarballs: Array.from({ length: tarballs }, () => "600")
+    })
+
+    it.scoped("makes folders, tarballs and the database for the owner alone", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        yield* using(
+          paths,
+          Effect.zipRight(
+            store("x", draft("a")),
+            Effect.sync(() => assert.deepStrictEqual(modes(paths), closed(1)))
+          )
+        )
+      })
+    )
+
+    it.scoped("closes a workspace that an earlier version left open, with the next release that is stored", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        yield* using(paths, store("x", draft("a")))
+        for (const path of [paths.releaseStore, paths.temp]) chmodSync(path, 0o755)
+        for (const name of readdirSync(paths.releaseStore)) chmodSync(join(paths.releaseStore, name), 0o644)
+        chmodSync(paths.database, 0o644)
+        yield* using(
+          paths,
+          Effect.zipRight(
+            store("y", draft("a")),
+            Effect.sync(() => assert.deepStrictEqual(modes(paths), closed(2)))
+          )
+        )
+        assert.strictEqual(modeOf(join(paths.root, "deployer/config")), "755")
+      })
+    )
+
+    it.scoped("shows no byte of a tarball to others while it is written", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        const seen: Array<string> = []
+        const look = Effect.sync(() => {
+          for (const name of readdirSync(paths.temp)) seen.push(modeOf(join(paths.temp, name)))
+          return new Uint8Array(1)
+        })
+        yield* using(
+          paths,
+          Effect.scoped(Effect.flatMap(ReleaseStore, (releases) => releases.receive(Stream.fromEffect(look))))
+        )
+        assert.deepStrictEqual(seen, ["600"])
+      })
+    )
+  })
+
   it.scoped("takes a tarball back when its entry cannot be written", () =>
     Effect.gen(function* () {
       const paths = yield* project
