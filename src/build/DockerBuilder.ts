@@ -14,7 +14,16 @@ import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ask, digest, lastLine, linesOf, type Reply, type StageReader, stageReader } from "../internal/engine.ts"
+import {
+  ask,
+  buildArguments,
+  digest,
+  lastLine,
+  linesOf,
+  type Reply,
+  type StageReader,
+  stageReader
+} from "../internal/engine.ts"
 import { isOrphan, temporaryName } from "../internal/leftovers.ts"
 import { run } from "../internal/process.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -197,16 +206,26 @@ const buildImage = (fs: FileSystem.FileSystem, build: DockerBuild, id: string, s
   Effect.gen(function* () {
     const { engine, dockerfile } = build
     const idFile = `${build.temp}/${id}.image`
-    const buildArgs = { deployer_name: build.name, deployer_ts: String(build.timestamp), ...build.buildArgs }
+    const { env, exposed, words } = buildArguments({
+      deployer_name: build.name,
+      deployer_ts: String(build.timestamp),
+      ...build.buildArgs
+    })
+    if (exposed.length > 0) {
+      yield* Reporter.warn(
+        `Every user of this machine can see the value of the build argument ${exposed.join(", ")} while the engine runs: the engine reads a variable of that name itself, so the value stands on its command line. Use another name, or a secret (args: ["--secret", …])`
+      )
+    }
     const child = yield* run({
       command: engine,
+      env,
       args: [
         "build",
         "--rm",
         "--force-rm",
         ...["--iidfile", idFile],
         ...["--label", `${imageLabel}=${id}`],
-        ...Object.entries(buildArgs).flatMap(([key, value]) => ["--build-arg", `${key}=${value}`]),
+        ...words,
         ...build.args,
         ...["-f", dockerfile],
         build.context

@@ -2,7 +2,9 @@
  * The command line of a container engine.
  */
 import { createHash } from "node:crypto"
+import process from "node:process"
 import { type PlatformError, SystemError } from "@effect/platform/Error"
+import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -53,6 +55,47 @@ export const linesOf = (said: string): ReadonlyArray<string> =>
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
+
+/** How build arguments are handed to the engine. */
+export interface BuildArguments {
+  /** For the command line. */
+  readonly words: ReadonlyArray<string>
+  /** For the engine's environment, which other users cannot see. */
+  readonly env: Readonly<Record<string, string>>
+  /** The names whose values other users can see on the command line. */
+  readonly exposed: ReadonlyArray<string>
+}
+
+/** Variables that engines, their plugins and the programs that they start read themselves. */
+const enginesOwn = new RegExp(
+  `^(${[
+    "PATH|HOME|USER|LOGNAME|SHELL|PWD|TMPDIR|TEMP|TMP|TERM|COLORTERM|NO_COLOR|CLICOLOR.*|LANG|LANGUAGE|LC_.*|TZ",
+    "DOCKER_.*|BUILDX_.*|BUILDAH_.*|PODMAN_.*|CONTAINERS?_.*|STORAGE_.*|REGISTRY_AUTH_FILE|COMPOSE_.*",
+    "BUILDKIT_(HOST|PROGRESS|COLORS|TTY_LOG_LINES|NO_CLIENT_TOKEN)|EXPERIMENTAL_BUILDKIT_.*",
+    "https?_proxy|no_proxy|ftp_proxy|all_proxy|socks_proxy",
+    "XDG_.*|DBUS_.*|SSH_.*|GIT_.*|GPG_.*|SSL_CERT_(FILE|DIR)|OTEL_.*|NOTIFY_SOCKET|LISTEN_.*",
+    "LD_.*|DYLD_.*|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK|COVERDIR)|_"
+  ].join("|")})$`,
+  "i"
+)
+
+/**
+ * Puts the values into the environment, because everybody can read command lines. A value for a variable that the engine reads itself
+ * would change the engine, so it stands on the command line, unless this process has that very value already.
+ */
+export const buildArguments = (
+  values: Readonly<Record<string, string>>,
+  inherited: Readonly<Record<string, string | undefined>> = process.env
+): BuildArguments => {
+  const entries = Object.entries(values)
+  const [own, free] = Arr.partition(entries, ([key, value]) => !enginesOwn.test(key) || inherited[key] === value)
+  const exposed = own.map(([key]) => key)
+  return {
+    words: entries.flatMap(([key, value]) => ["--build-arg", exposed.includes(key) ? `${key}=${value}` : key]),
+    env: Object.fromEntries(free),
+    exposed
+  }
+}
 
 /** Follows the output of the builders that keep their layers as images: docker's classic one and podman's. */
 export interface StageReader {

@@ -1,8 +1,16 @@
+import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { DockerBuilder, DockerMemory, EngineUnavailable, type MemoryImage } from "../../src/build/DockerBuilder.ts"
+import {
+  type DockerBuild,
+  DockerBuilder,
+  DockerMemory,
+  EngineUnavailable,
+  type MemoryImage
+} from "../../src/build/DockerBuilder.ts"
 import { stageReader } from "../../src/internal/engine.ts"
+import { scriptedEngine } from "../kit/engine.ts"
 import { contract, type Image, name } from "./contract.ts"
 
 const build = (releasePath: string) => ({
@@ -49,6 +57,31 @@ describe("DockerBuilder.layerMemory", () => {
         DockerBuilder.layerMemory(({ engine }) => new EngineUnavailable({ engine, detail: "as it was told" }))
       )
     )
+  )
+})
+
+describe("DockerBuilder.layer", () => {
+  const build = Effect.fnUntraced(function* (asked: DockerBuild) {
+    return yield* (yield* DockerBuilder).build(asked)
+  })
+
+  it.scopedLive("hands build arguments to the engine through its environment", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine('[ "$1" = build ] && env > "$folder/env"')
+      yield* engine.use(build({ ...engine.build, buildArgs: { TOKEN: "s3cr3t value", HTTP_PROXY: "http://other" } }))
+      const command = engine.calls().find((line) => line.startsWith("[build]")) ?? ""
+      assert.include(command, "[--build-arg][TOKEN][--build-arg][HTTP_PROXY=http://other]")
+      assert.include(command, "[--build-arg][deployer_name][--build-arg][deployer_ts]")
+      assert.notInclude(command, "s3cr3t")
+      const env = fs.readFileSync(`${engine.folder}/env`, "utf8").split("\n")
+      for (const line of ["TOKEN=s3cr3t value", "deployer_name=my_app", "deployer_ts=1600000000"])
+        assert.include(env, line)
+      assert.lengthOf(engine.warnings(), 1)
+      assert.match(
+        engine.warnings()[0] ?? "",
+        /can see the value of the build argument HTTP_PROXY while the engine runs/
+      )
+    })
   )
 })
 
