@@ -1,13 +1,12 @@
 /**
  * What travels to a host, as the compressed tar stream that `stage` of scripts.ts unpacks.
  */
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Manifest } from "../domain/Manifest.ts"
 import { streamOf } from "../domain/Plan.ts"
-import { canMake, compressed, type Packing } from "../internal/compression.ts"
+import { canMake, compressed, gzipped, type Packing } from "../internal/compression.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
 import { editsBetween, moveLines } from "./manifestText.ts"
@@ -96,8 +95,8 @@ export const pack = <E>(
     const text = textOf(lines)
     const sha256 = manifestSum(lines)
     if (shipment._tag === "Whole") {
-      const begin = yield* Stream.runCollect(compressed("gzip")(Stream.make(tarFile(".deployer_manifest", text))))
-      const first = Buffer.concat(Chunk.toReadonlyArray(begin))
+      // An upload that was cut goes on in the middle of these bytes.
+      const first = yield* gzipped(tarFile(".deployer_manifest", text))
       const size = first.length + shipment.size
       // What is more than all of it is something else.
       const kept = from > size ? 0 : from

@@ -1,6 +1,7 @@
 /**
  * Bytes on their way to another machine, compressed as hard as the link and the cores of this one leave time for.
  */
+import { Buffer } from "node:buffer"
 import * as zlib from "node:zlib"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -52,6 +53,16 @@ const zstdFrames = (level: number): Compress => {
       compress(block, options, (error, frame) => resume(error === null ? Effect.succeed(frame) : Effect.die(error)))
     )
 }
+
+/** As a gzip file that depends on nothing but the bytes, so that a part of it can be sent again later. */
+export const gzipped = (bytes: Uint8Array): Effect.Effect<Uint8Array> =>
+  Effect.gen(function* () {
+    const compress = yield* gzipMembers(6)
+    const out = blocks()
+    out.write(bytes)
+    out.close()
+    return Buffer.concat(yield* Effect.forEach(out.taken(), compress, { concurrency: cores }))
+  }).pipe(Effect.scoped)
 
 const compressor = (packing: Packing, level: number): Effect.Effect<Compress, never, Scope.Scope> =>
   packing === "gzip" ? gzipMembers(level) : Effect.succeed(zstdFrames(level))
