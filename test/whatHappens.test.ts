@@ -54,6 +54,31 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/goLive.test.ts",
     "there is nothing to go back to, and the link is taken away"
   ],
+  [
+    "The power of a host goes",
+    "test/real/powerCut.test.ts",
+    "whenever the power goes, a whole release is current, and the next deployment succeeds."
+  ],
+  [
+    "A folder with a release's name has no record",
+    "test/commands/deploy.test.ts",
+    "A release that is live without a record is proven by the store, and sent again if its files are empty."
+  ],
+  ["The journal has a million lines", "test/real/journal.test.ts", "A journal of a million lines"],
+  [
+    "The journal's end is damaged",
+    "test/real/journal.test.ts",
+    "A pin after a journal that a power cut left with NUL bytes"
+  ],
+  ["Somebody made `current` by hand", "test/host/contract.ts", "A link that leads to a release counts as that release"],
+  [
+    "A folder is called like a release",
+    "test/host/contract.ts",
+    "A folder that is called like a release and has no manifest"
+  ],
+  ["A removal is cut", "test/real/local.test.ts", "A removal that is cut is told of in the journal"],
+  ["Files of another user", "test/real/local.test.ts", "Files that may not be removed are named once"],
+  ["A program of the host that should verify", "test/real/local.test.ts", "A SHA-256 program that finds nothing wrong"],
   ["Going back fails as well", "test/commands/goLive.test.ts", "going back fails as well: the status is 6"],
   [
     "A release failed on this host before",
