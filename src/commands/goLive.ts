@@ -29,6 +29,11 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   goesBack: Schema.Boolean
 }) {
   readonly exitStatus = 1
+  /** For the journal, which every login of the host's group may read: a command may hold a token, and so may its output. */
+  get journaled(): string {
+    const [program = "", ...more] = this.command.trim().split(/\s/)
+    return `The ${this.hook} command "${program}${more.length === 0 ? "" : " …"}" of ${this.release} ended with status ${this.status} on ${this.address}`
+  }
   override get message(): string {
     const failure = `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}`
     if (this.hook === "afterUnpack") return `${failure}: nothing was switched, and the release was removed there again`
@@ -194,7 +199,11 @@ const warnUnsettled =
   (session: HostSession, release: Named, is: string) =>
   (cause: Cause.Cause<{ readonly _tag: string }>): Effect.Effect<void> => {
     const failure = Cause.failureOption(cause)
-    const isAway = failure._tag === "None" || ["HostUnreachable", "LockLost"].includes(failure.value._tag)
+    // A host that refuses the switch has not switched: the error says so.
+    const isAway =
+      failure._tag === "None" ||
+      failure.value._tag === "HostUnreachable" ||
+      (failure.value._tag === "LockLost" && is === "is")
     return isAway || (is === "may be" && failure.value._tag === "CommandTimeout")
       ? Reporter.warn(
           session.target.deadMan === undefined
@@ -311,6 +320,10 @@ const backLabel = ({ back, release, state }: Live) => {
   return isCurrent(state, release) ? { stays: true } : { back: `the link to ${link}` }
 }
 
+/** A failure in words for the journal: of a command only its first word. */
+const journaled = (fault: Fault): string =>
+  "journaled" in fault ? fault.journaled : fault.message.replace(/"([^"\s]+)\s[^"]*"/, '"$1 …"')
+
 const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live, fault: Fault) {
   const { release, state, steps } = planned
   const failed = (live: Live) => ({
@@ -326,7 +339,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     (error) => new RollbackFailed({ ...failed(planned), failure: error.message })
   )
   const { back } = live
-  const unhealthy = yield* entry("unhealthy", release, { detail: fault.message })
+  const unhealthy = yield* entry("unhealthy", release, { detail: journaled(fault) })
   const returned = Effect.gen(function* () {
     if (back === undefined) {
       // It was current before, and nothing better is there.

@@ -24,6 +24,13 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   detail: Schema.String
 }) {
   readonly exitStatus = 1
+  /** For the journal: without what a command, a query or an answer may tell of secrets. */
+  get journaled(): string {
+    const [check = ""] = this.check.split(/[ ?](?!http)/)
+    const [detail = ""] = this.detail.split(": ")
+    const shown = check === this.check ? check : `${check}${check.startsWith('"') ? ' …"' : ""}`
+    return `${this.release} was not healthy on ${this.address} within ${this.waited} (${shown}): ${detail.split("?")[0]}`
+  }
   override get message(): string {
     const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
     return `${this.release} was not healthy on ${this.address} within ${this.waited} (${this.check}, ${tries}): ${this.detail}`
