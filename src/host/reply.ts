@@ -504,7 +504,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
           break
         }
         case "fact":
-        case "uncompacted":
+        case "long":
         case "journal":
         case "torn":
         case "armed":
@@ -549,7 +549,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       ...chronicle,
       ...armed
     })
-    return { state, lacksJournal: read.some(({ word }) => word === "uncompacted") }
+    return { state, lacksJournal: read.some(({ word }) => word === "long") }
   })
 
 const firstIssue = (error: ParseResult.ParseError): string => {

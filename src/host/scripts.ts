@@ -8,9 +8,20 @@
 
 import { JournalEvent, journalGrammar } from "../domain/Journal.ts"
 
-/** As it travels: without what is for readers. */
+/** A function of the scripts, as these write them: from its name at the beginning of a line to its brace at the beginning of one. */
+const definition = /^([a-z_]+)\(\) (?:[{(].*[})]|[{(]\n(?:(?![})]$).*\n)*[})])\n/gm
+
+/** Leaves out functions that nothing calls: scripts share theirs, and each needs only some. */
+const withoutUnused = (text: string): string => {
+  const less = text.replaceAll(definition, (whole, name: string) =>
+    text.split(new RegExp(`\\b${name}\\b`)).length > 2 ? whole : ""
+  )
+  return less === text ? text : withoutUnused(less)
+}
+
+/** As it travels: without what is for readers, and without what it does not need. */
 const script = (text: string): string =>
-  text
+  withoutUnused(text)
     .split("\n")
     .map((line) => line.trimStart())
     .filter((line) => line !== "" && !line.startsWith("# "))
@@ -76,8 +87,7 @@ look() {
 
 /** What the host's environment says to the tools must not change what a step does. A user's command gets it as it is. */
 const ownTools = `
-unset TAR_OPTIONS GZIP POSIXLY_CORRECT GREP_OPTIONS GREP_COLORS ENV BASH_ENV TMPDIR LS_COLORS QUOTING_STYLE TIME_STYLE BLOCK_SIZE BLOCKSIZE \\
-  DF_BLOCK_SIZE DU_BLOCK_SIZE LS_BLOCK_SIZE ZSTD_CLEVEL ZSTD_NBTHREADS _POSIX2_VERSION
+unset TAR_OPTIONS GZIP POSIXLY_CORRECT GREP_OPTIONS ENV BASH_ENV TMPDIR QUOTING_STYLE
 `
 
 const enter = `
@@ -153,7 +163,6 @@ elif command -v openssl >/dev/null 2>&1; then summer=openssl
 else fail "there is none of sha256sum, shasum and openssl"
 fi
 # What proves something has to be able to say no: some tools read nothing without an operand, and find nothing wrong with that.
-nothing_sum=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 checks=no
 sum() {
   case "$summer" in
@@ -171,9 +180,8 @@ all_match() {
   esac
 }
 can_refuse() {
-  [ "$(sum /dev/null)" = "$nothing_sum" ] || fail "$summer does not compute SHA-256 as it should: nothing can be verified"
-  if printf "%064d  /dev/null\\n" 0 | all_match >/dev/null; then return 1; fi
-  printf "%s  /dev/null\\n" "$nothing_sum" | all_match >/dev/null
+  [ "$(sum /dev/null)" = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ] || fail "$summer does not compute SHA-256 as it should: nothing can be verified"
+  ! printf "%064d  /dev/null\\n" 0 | all_match >/dev/null
 }
 can_refuse && checks=yes
 # Two at a time: most hosts have the cores.
@@ -469,17 +477,11 @@ await_fired() {
 /**
  * The journal only ever grows. `config/facts` holds the entries of its beginning from which anything follows, as `compact` selected them: its
  * first line says up to which byte, the SHA-256 of the 4096 bytes before that, and the SHA-256 of the lines that follow. Anything else in
- * its place is ignored. `tell_journal` tells these, and what the journal holds beyond; if that is much, it says `uncompacted` instead.
+ * its place is ignored. `tell_journal` tells these, and what the journal holds beyond; if that is much, it says `long` instead.
  */
 const chronicle = `
-length_of() { (set -- $(ls -lnd "$1" 2>/dev/null); printf "%s" "\${5:-0}"); }
 digest() {
-  {
-    if command -v sha256sum >/dev/null 2>&1; then sha256sum
-    elif command -v shasum >/dev/null 2>&1; then shasum -a 256
-    else openssl dgst -sha256 -r
-    fi
-  } 2>/dev/null | { IFS=" " read -r sum rest && printf "%s" "$sum"; }
+  { sha256sum || openssl dgst -sha256 -r || shasum -a 256; } 2>/dev/null | { read -r sum rest && printf "%s" "$sum"; }
 }
 end_digest() { tail -c +"$(($1 > 4096 ? $1 - 4095 : 1))" "$log" | head -c "$(($1 > 4096 ? 4096 : $1))" | digest; }
 # A crash may leave NUL bytes, which no tool reads alike.
@@ -487,16 +489,15 @@ from_byte() { tail -c +"$(($1 + 1))" "$log" | tr "\\000" "?"; }
 open_journal() {
   log=$base/config/journal facts=$base/config/facts from=0 length=0
   [ -f "$log" ] || return 1
-  length=$(length_of "$log")
-  IFS=" " read -r word version upto end body rest 2>/dev/null < "$facts" || return 0
-  [ "$word $version" = "facts 1" ] && [ "$upto" -le "$length" ] 2>/dev/null || return 0
-  [ "\${#end} \${#body}" = "64 64" ] && [ "$(end_digest "$upto") $(sed 1d "$facts" | digest)" = "$end $body" ] || return 0
+  length=$(size_of "$log")
+  read -r word upto sums 2>/dev/null < "$facts" && [ "$word" = facts1 ] && [ "$upto" -le "$length" ] 2>/dev/null || return 0
+  [ "\${#sums}" -eq 129 ] && [ "$(end_digest "$upto") $(sed 1d "$facts" | digest)" = "$sums" ] || return 0
   from=$upto
 }
 tell_rest() { from_byte "$1" | sed -e "s/^{.*}$/journal &/" -e t -e "s/.*/torn/"; }
 tell_journal() {
   open_journal || return 0
-  if [ "$((length - from))" -gt 65536 ]; then say "uncompacted"; return 0; fi
+  if [ "$((length - from))" -gt 65536 ]; then say "long"; return 0; fi
   [ "$from" -eq 0 ] || sed -e 1d -e "s/^/fact /" "$facts"
   tell_rest "$from"
   say ""
@@ -504,7 +505,7 @@ tell_journal() {
 `
 
 /** `see` tells everything at once but for the lock. To be called in a shell of its own. */
-const seeing = `${ownTools}${look}${disks}${chronicle}
+const seeing = `${look}${disks}${chronicle}
 see() {
 look
 say "path $base"
@@ -536,7 +537,7 @@ fi
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
   # Whoever made the link may have written it in another way.
-  live=$(cd -P current 2>/dev/null && pwd -P) && ref=\${live##*/deployer_} && is_ref "$ref" && [ "$live" = "$(pwd -P)/deployer_$ref" ] &&
+  led=$(cd -P current 2>/dev/null && pwd -P) && ref=\${led##*/deployer_} && is_ref "$ref" && [ "$led" = "$(pwd -P)/deployer_$ref" ] &&
     say "leads $ref"
 elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
@@ -701,7 +702,7 @@ END {
  * Selects the entries of the journal from which anything follows, keeps them in `config/facts`, and tells them and the rest. It needs no lock:
  * what it writes rests on nothing but the beginning of the journal, which nobody changes. The last line may not be whole yet, and waits.
  */
-export const compact = script(`${prelude}${ownTools}${chronicle}
+export const compact = script(`${prelude}${ownTools}${tools}${chronicle}
 open_journal || finish
 select() {
   {
@@ -715,7 +716,7 @@ if command -v awk >/dev/null 2>&1; then
   if { selected=$(umask 077; select > "$new"); } 2>/dev/null; then
     upto=$(sed -n -e "1s/^upto //p" -e q "$new")
     upto=$((from + upto))
-    say "facts 1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all" &&
+    say "facts1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all" &&
       sed 1d "$new" >> "$new.all" && mv -f "$new.all" "$facts"
     sed -e 1d -e "s/^/fact /" "$new"
   else
@@ -919,10 +920,9 @@ receive() {
 }
 # What an earlier step still does, although its connection is gone, is not done here.
 tree=$stage/tree.$$ notes=$stage/tree.$$.notes
-if [ -n "\${12}" ]; then is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
-elif [ -e "$folder" ] || [ -L "$folder" ]; then
+is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
+if [ -z "\${12}" ] && { [ -e "$folder" ] || [ -L "$folder" ]; }; then
   [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
-  is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
   is_current "$2" && fail "$folder is current, though it is not complete"
   err=$(wipe "$folder" 2>&1) || fail "$err"
 fi
