@@ -62,6 +62,8 @@ export interface Packing<E, R> {
   readonly members: Effect.Effect<Members>
   /** What the programs in it were built for; a defect before the end of `content` too. */
   readonly binaries: Effect.Effect<Binaries>
+  /** Sentences about what the release could not keep; a defect before the end of `content` too. */
+  readonly remarks: Effect.Effect<ReadonlyArray<string>>
 }
 
 /** Checks that a file can be added beside the release `name`, before anything is built. */
@@ -97,9 +99,9 @@ const reservedNames: ReadonlyArray<string> = [
 ].map((name) => `.deployer_${name}`)
 
 /**
- * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root; times and
- * permissions stay, but special bits go, and the owner may always read, and write in directories, so that
- * any host can unpack, verify and remove the release. Entries stay in the order in which they come: sorting them would take a second copy.
+ * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root. Times and
+ * permissions stay, but special bits go (see `remarks`): set for a login that deploys they would mean something else. The owner may
+ * always read, and write in directories, so that any host can unpack, verify and remove the release. Entries stay in the order in which they come: sorting them would take a second copy.
  */
 export const pack = <E, R>(
   tree: Stream.Stream<Uint8Array, E, R>,
@@ -112,7 +114,9 @@ export const pack = <E, R>(
     readonly newest?: number | undefined
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
-  let done: (Pick<Rewriting, "manifest" | "binaries"> & { readonly lengths: ReadonlyArray<number> }) | undefined
+  let done:
+    | (Pick<Rewriting, "manifest" | "binaries" | "remarks"> & { readonly lengths: ReadonlyArray<number> })
+    | undefined
   const content = Stream.unwrapScoped(
     Effect.map(gzipMembers(options.level ?? 5), (compress) => {
       const lengths: Array<number> = []
@@ -162,7 +166,8 @@ export const pack = <E, R>(
     content,
     manifest: Effect.map(packed, ({ manifest }) => manifest),
     members: Effect.map(packed, ({ lengths }) => ({ bytes: blockBytes, lengths })),
-    binaries: Effect.map(packed, ({ binaries }) => binaries())
+    binaries: Effect.map(packed, ({ binaries }) => binaries()),
+    remarks: Effect.map(packed, ({ remarks }) => remarks())
   }
 }
 
@@ -213,6 +218,7 @@ interface Rewriting {
   readonly finish: () => void
   readonly manifest: Iterable<ManifestEntry>
   readonly binaries: () => Binaries
+  readonly remarks: () => ReadonlyArray<string>
 }
 
 /** Throws `ArtifactInvalid`. */
@@ -230,6 +236,14 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
   let files = 0
   const machines = new Set<string>()
   const interpreters = new Set<string>()
+  let special = 0
+  let firstSpecial = ""
+
+  const noteSpecialBits = (path: string, mode: number) => {
+    if ((mode & 0o7000) === 0) return
+    special += 1
+    if (special === 1) firstSpecial = `${show(path)} with ${mode.toString(8)}`
+  }
 
   const lookAtProgram = () => {
     const elf = readElf(head.subarray(0, headLength))
@@ -238,7 +252,15 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
     if (elf.interpreter !== undefined) interpreters.add(elf.interpreter)
   }
 
-  const writeHeader = (entry: TarEntry) => out.write(tarHeader({ ...entry, mtime: Math.min(entry.mtime, newest) }))
+  const writeHeader = (entry: TarEntry) => {
+    const mtime = Math.min(entry.mtime, newest)
+    if (mtime > latestTime) {
+      throw invalid(
+        `${show(entry.path)} has a date after the year 2242, which no host can be relied on to take: set another one with touch`
+      )
+    }
+    out.write(tarHeader({ ...entry, mtime }))
+  }
 
   const inTarball = (path: string) => (path === "" ? name : `${name}/${path}`)
 
@@ -281,6 +303,7 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
       )
     }
     const there = seen.get(path)
+    if (found.type === "Directory" || found.type === "File") noteSpecialBits(path, found.mode)
     if (found.type === "Directory") {
       if (there === "Directory") return
       if (there !== undefined) throw twice(path)
@@ -312,9 +335,7 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
         const original = originals.get(target) ?? target
         seen.set(path, "File")
         originals.set(path, original)
-        out.write(
-          tarHeader({ ...found, path: inTarball(path), mode: found.mode & 0o777, size: 0, to: inTarball(original) })
-        )
+        writeHeader({ ...found, path: inTarball(path), mode: found.mode & 0o777, size: 0, to: inTarball(original) })
         manifest.add({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
         return
       }
@@ -331,6 +352,12 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
 
   return {
     manifest,
+    remarks: () =>
+      special === 0
+        ? []
+        : [
+            `Setuid, setgid and sticky bits are not part of a release, and ${special} ${special === 1 ? "path loses" : "paths lose"} them (first: ${firstSpecial}): on the host everything belongs to the login that deploys. Set them there if they are needed, for instance in afterUnpack`
+          ],
     binaries: () => ({ machines: [...machines].sort(), interpreters: [...interpreters].sort() }),
     fileBegins,
     visitor: {
@@ -362,6 +389,9 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
     }
   }
 }
+
+/** Unix seconds: the last that the plain header of every tar can say. */
+const latestTime = 0o77777777777
 
 const show = (path: string): string => JSON.stringify(path)
 

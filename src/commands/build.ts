@@ -105,6 +105,7 @@ const runBuilder = Effect.fnUntraced(function* (
   }
   const packing = pack(artifact.tree, { name: asked.name, ...options })
   const parcel = yield* store.receive(packing.content.pipe(Reporter.transfer(`packing ${asked.name}`)))
+  yield* Effect.forEach(yield* packing.remarks, Reporter.warn)
   for (const hook of builder.postBuild ?? []) {
     const before = context
     const packed = { tarball: parcel.path, ref: parcel.ref, sha256: parcel.sha256, size: parcel.size }

@@ -2,15 +2,24 @@
  * Directories of this machine as tar streams.
  */
 import { Buffer } from "node:buffer"
-import { type Dirent, readdirSync, type Stats } from "node:fs"
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+  statSync
+} from "node:fs"
 import { join } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import { Pack } from "tar"
-import { codeOf } from "./files.ts"
+import { paddingOf, type TarEntry, tarEnd, tarHeader } from "./tar.ts"
 
 /** A directory or something in it could not be read. */
 export class DirectoryUnreadable extends Data.TaggedError("DirectoryUnreadable")<{
@@ -20,92 +29,110 @@ export class DirectoryUnreadable extends Data.TaggedError("DirectoryUnreadable")
 }> {}
 
 /**
- * An uncompressed tar stream of what is in the directory, as `./…` in the order of the names. Links stay links. Neither the paths nor
- * the contents are in memory as a whole.
+ * Returns an uncompressed tar stream of the directory's content, as `./…` in the order of the names, with modes, special bits and times.
+ * Links stay links. Neither the paths nor the contents are in memory as a whole.
  */
 export const directoryTar = (directory: string): Stream.Stream<Uint8Array, DirectoryUnreadable> =>
   Stream.suspend(() => {
-    const paths = pathsIn(directory, ".")
-    let done = false
-    const feed = () => {
-      if (done) return
+    const pieces = tarPieces(directory)
+    const next = Effect.suspend(() => {
       try {
-        const next = paths.next()
-        done = next.done === true
-        if (next.done === true) tar.end()
-        else tar.write(next.value)
-      } catch (error) {
-        done = true
-        tar.emit("error", error)
+        const bytes = batchOf(pieces)
+        return bytes.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(bytes)
+      } catch (cause) {
+        return Effect.fail(Option.some(cause instanceof DirectoryUnreadable ? cause : unreadable(directory, cause)))
       }
-    }
-    // Nor does the library need to remember what it knows of each file.
-    const statCache = new Map<string, Stats>()
-    statCache.set = () => statCache
-    const tar = new Pack({
-      cwd: directory,
-      portable: true,
-      noDirRecurse: true,
-      strict: true,
-      // As few and as small reads as keep the compression busy: by default four files of 16 MiB each are under way.
-      maxReadSize: 256 * 1024,
-      jobs: 2,
-      statCache,
-      onWriteEntry: feed
     })
-    const bytes = inBatches(tar, (cause) =>
-      cause instanceof DirectoryUnreadable ? cause : unreadable(directory, cause)
+    // An unfinished walk has a file open.
+    return Stream.ensuring(
+      Stream.repeatEffectOption(next),
+      Effect.sync(() => pieces.return())
     )
-    tar.write(".")
-    for (let ahead = 0; ahead < 16; ahead++) feed()
-    return bytes
   })
 
-/** Bytes that are handed on at once: the library gives each header, each file and each padding by itself. */
-const batch = 64 * 1024
+/** Bytes that are handed on at once. A header alone is too little, and more would hold everything else up. */
+const batchBytes = 64 * 1024
 
-const inBatches = <E>(tar: Pack, failed: (cause: unknown) => E): Stream.Stream<Uint8Array, E> => {
-  let pieces: Array<Buffer> = []
+/** Bytes that are read at once of a large file. */
+const readBytes = 256 * 1024
+
+const batchOf = (pieces: Generator<Uint8Array, void>): Uint8Array => {
+  const taken: Array<Uint8Array> = []
   let size = 0
-  let ended = false
-  let failure: Option.Option<E> = Option.none()
-  let look = () => {}
-  tar.on("data", (piece) => {
-    pieces.push(piece)
-    size += piece.length
-    if (size < batch) return
-    tar.pause()
-    look()
-  })
-  tar.on("end", () => {
-    ended = true
-    look()
-  })
-  tar.on("error", (cause) => {
-    failure = Option.some(failed(cause))
-    look()
-  })
-  return Stream.repeatEffectOption(
-    Effect.async<Uint8Array, Option.Option<E>>((resume) => {
-      look = () => {
-        if (Option.isNone(failure) && !ended && size < batch) return
-        look = () => {}
-        if (Option.isSome(failure) || size === 0) return resume(Effect.fail(failure))
-        const bytes = Buffer.concat(pieces, size)
-        pieces = []
-        size = 0
-        resume(Effect.succeed(bytes))
-      }
-      tar.resume()
-      look()
-    })
-  )
+  while (size < batchBytes) {
+    const next = pieces.next()
+    if (next.done === true) break
+    taken.push(next.value)
+    size += next.value.length
+  }
+  const [only] = taken
+  return taken.length === 1 && only !== undefined ? only : Buffer.concat(taken, size)
 }
+
+/** Throws `DirectoryUnreadable`. */
+function* tarPieces(directory: string): Generator<Uint8Array, void> {
+  /** Where a file with several names stands first, by device and inode. */
+  const firstNames = new Map<string, string>()
+  yield headerOf(
+    ".",
+    "Directory",
+    attempt(directory, () => statSync(directory))
+  )
+  for (const path of pathsIn(directory, ".")) {
+    const file = join(directory, path)
+    const stats = attempt(file, () => lstatSync(file))
+    if (stats.isDirectory()) yield headerOf(path, "Directory", stats)
+    else if (stats.isSymbolicLink())
+      yield headerOf(path, "Symlink", stats, { to: attempt(file, () => readlinkSync(file)) })
+    else if (stats.isFile()) {
+      const key = `${stats.dev} ${stats.ino}`
+      const first = stats.nlink > 1 ? firstNames.get(key) : undefined
+      if (first !== undefined) yield headerOf(path, "Hardlink", stats, { to: first })
+      else {
+        if (stats.nlink > 1) firstNames.set(key, path)
+        yield* filePieces(path, file)
+      }
+    } else throw changed(file)
+  }
+  yield tarEnd
+}
+
+function* filePieces(path: string, file: string): Generator<Uint8Array, void> {
+  // Should a pipe have taken the file's place, opening it must not wait for whoever writes to it.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const descriptor = attempt(file, () => openSync(file, flags))
+  try {
+    const stats = attempt(file, () => fstatSync(descriptor))
+    if (!stats.isFile()) throw changed(file)
+    const { size } = stats
+    yield headerOf(path, "File", stats, { size })
+    for (let at = 0; at < size; ) {
+      const room = Buffer.allocUnsafe(Math.min(readBytes, size - at))
+      const read = attempt(file, () => readSync(descriptor, room, 0, room.length, at))
+      if (read === 0) throw changed(file)
+      at += read
+      yield room.subarray(0, read)
+    }
+    if (attempt(file, () => readSync(descriptor, Buffer.alloc(1), 0, 1, size)) > 0) throw changed(file)
+    if (paddingOf(size) > 0) yield new Uint8Array(paddingOf(size))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+const headerOf = (
+  path: string,
+  type: "File" | "Directory" | "Symlink" | "Hardlink",
+  { mode, mtimeMs }: Stats,
+  more: Partial<Pick<TarEntry, "size" | "to">> = {}
+): Uint8Array =>
+  tarHeader({ path, type, mode: mode & 0o7777, mtime: Math.floor(mtimeMs / 1000), size: 0, to: "", ...more })
 
 /** Throws `DirectoryUnreadable`. */
 function* pathsIn(directory: string, at: string): Generator<string, void> {
   const here = join(directory, at)
-  for (const entry of entriesOf(here)) {
+  const entries = attempt(here, () => readdirSync(here, { withFileTypes: true }))
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = `${at}/${entry.name}`
     const refuse = (detail: string) => new DirectoryUnreadable({ path: join(directory, path), detail })
     if (entry.name.includes("\uFFFD")) throw refuse("its name is not UTF-8: rename it, or leave it out of the release")
@@ -119,19 +146,19 @@ function* pathsIn(directory: string, at: string): Generator<string, void> {
   }
 }
 
-const entriesOf = (folder: string): ReadonlyArray<Dirent> => {
+const attempt = <A>(path: string, run: () => A): A => {
   try {
-    return readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
+    return run()
   } catch (cause) {
-    throw unreadable(folder, cause)
+    throw unreadable(path, cause)
   }
 }
 
 const unreadable = (path: string, cause: unknown) =>
-  // What the tar library calls a file that is longer or shorter than it was a moment ago.
-  codeOf(cause) === "EOF"
-    ? new DirectoryUnreadable({
-        path: Predicate.hasProperty(cause, "path") ? String(cause.path) : path,
-        detail: "it changed while it was read: stop what writes to it, and build again"
-      })
-    : new DirectoryUnreadable({ path, detail: cause instanceof Error ? cause.message : String(cause) })
+  new DirectoryUnreadable({ path, detail: cause instanceof Error ? cause.message : String(cause) })
+
+const changed = (path: string) =>
+  new DirectoryUnreadable({
+    path,
+    detail: "it changed while it was read: stop what writes to it, and build again"
+  })

@@ -6,6 +6,9 @@ import { Header, type HeaderData } from "tar"
 
 const blockSize = 512
 
+/** Where the size stands in a header. */
+const sizeField = 124
+
 /**
  * What an entry is. `Sparse`: a file whose holes are left out, which only some programs can unpack. `Other`: nothing that belongs into a
  * release (a device, a pipe, …).
@@ -90,7 +93,11 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
     }
     if (!read.cksumValid) throw new TarBroken("a header is damaged")
     const size = read.size ?? 0
-    if (!Number.isSafeInteger(size)) throw new TarBroken("a header is damaged")
+    // The library leaves out a negative size as if the field were empty.
+    const hasSize = ![0, 0x20].includes(block[sizeField] ?? 0)
+    if (!Number.isSafeInteger(size) || (read.size === undefined && hasSize)) {
+      throw new TarBroken("a header has no valid size")
+    }
     switch (read.type) {
       case "ExtendedHeader":
       case "OldExtendedHeader":
@@ -109,11 +116,12 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
     const type = extension.sparse === true ? "Sparse" : (types.get(read.type) ?? "Other")
     const contentSize = type === "File" || type === "Sparse" || type === "Other" ? (extension.size ?? size) : 0
     const seconds = extension.mtime ?? (read.mtime === undefined ? 0 : read.mtime.getTime() / 1000)
+    if (!Number.isFinite(seconds)) throw new TarBroken("a header has no valid date")
     visitor.entry({
       path: extension.path ?? read.path ?? "",
       type,
       mode: (read.mode ?? 0) & 0o7777,
-      mtime: Number.isFinite(seconds) ? Math.max(0, Math.floor(seconds)) : 0,
+      mtime: Math.max(0, Math.floor(seconds)),
       size: contentSize,
       to: type === "Symlink" || type === "Hardlink" ? (extension.to ?? read.linkpath ?? "") : ""
     })

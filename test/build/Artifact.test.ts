@@ -16,6 +16,7 @@ import { DockerBuilder, DockerMemory } from "../../src/build/DockerBuilder.ts"
 import { sourceState } from "../../src/build/git.ts"
 import { pack } from "../../src/build/Tarball.ts"
 import { TargetSettings } from "../../src/domain/Target.ts"
+import { unpackTar } from "../../src/internal/unpackTarball.ts"
 import { type Event, Reporter } from "../../src/terminal/Reporter.ts"
 
 const scratch = Effect.acquireRelease(
@@ -72,6 +73,44 @@ describe("fromDirectory", () => {
         "my_app",
         ...["-odd", "@odd", "a", "a/x", "b", "b/one", "b/two", "link"].map((name) => `my_app/${name}`)
       ])
+    }).pipe(Effect.provide(services))
+  )
+
+  it.scoped("keeps the modes of files and folders, the times of both, and hard links", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      const modes = { "a/r": 0o444, "a/x": 0o775, "a/all": 0o777, "a/own": 0o600, "a/set": 0o4755 }
+      write(folder, Object.fromEntries(Object.keys(modes).map((name) => [name, name])))
+      for (const [name, mode] of Object.entries(modes)) fs.chmodSync(path.join(folder, name), mode)
+      fs.linkSync(path.join(folder, "a/own"), path.join(folder, "a/zzz"))
+      fs.mkdirSync(path.join(folder, "b"))
+      fs.chmodSync(path.join(folder, "b"), 0o1777)
+      fs.chmodSync(path.join(folder, "a"), 0o775)
+      execFileSync("find", [folder, "-exec", "touch", "-h", "-d", "@1500000000", "{}", "+"])
+      const tree = Buffer.concat(Chunk.toReadonlyArray(yield* Stream.runCollect(fromDirectory(folder).tree)))
+      const entries = (unpackTar(tree) ?? []).map(({ entry }) => entry)
+      assert.deepStrictEqual(
+        entries.map(({ mode, path, type }) => [path, type, mode.toString(8)]),
+        [
+          ["./", "Directory", "700"],
+          ["./a/", "Directory", "775"],
+          ["./a/all", "File", "777"],
+          ["./a/own", "File", "600"],
+          ["./a/r", "File", "444"],
+          ["./a/set", "File", "4755"],
+          ["./a/x", "File", "775"],
+          ["./a/zzz", "Hardlink", "600"],
+          ["./b/", "Directory", "1777"]
+        ]
+      )
+      assert.deepStrictEqual([...new Set(entries.map(({ mtime }) => mtime))], [1_500_000_000])
+      const packing = pack(fromDirectory(folder).tree, { name: "my_app" })
+      yield* Stream.runDrain(packing.content)
+      assert.deepStrictEqual(
+        [...(yield* packing.manifest)].map((entry) => ("mode" in entry ? entry.mode.toString(8) : entry._tag)),
+        ["700", "775", "777", "600", "444", "755", "775", "Hardlink", "777"]
+      )
+      assert.match((yield* packing.remarks).join(), /2 paths lose them \(first: "a\/set" with 4755\)/)
     }).pipe(Effect.provide(services))
   )
 

@@ -26,7 +26,12 @@ const packed = (tree: Uint8Array, options: Partial<Parameters<typeof pack>[1]> &
     for (let at = 0; at < tree.length; at += chunk) pieces.push(tree.subarray(at, at + chunk))
     const packing = pack(Stream.fromIterable(pieces), { name: "my_app", ...rest })
     const bytes = Buffer.concat(Chunk.toReadonlyArray(yield* Stream.runCollect(packing.content)))
-    return { bytes, manifest: [...(yield* packing.manifest)], binaries: yield* packing.binaries }
+    return {
+      bytes,
+      manifest: [...(yield* packing.manifest)],
+      binaries: yield* packing.binaries,
+      remarks: yield* packing.remarks
+    }
   }).pipe(Effect.provide(NodeContext.layer))
 
 const scratch = Effect.acquireRelease(
@@ -319,7 +324,7 @@ describe("pack", () => {
 
   it.effect("leaves the owner a way in, and takes special bits away", () =>
     Effect.gen(function* () {
-      const { manifest } = yield* packed(
+      const { manifest, remarks } = yield* packed(
         raw([
           { path: "d", type: "Directory", mode: 0o1555 },
           { path: "d/f", mode: 0o4011 }
@@ -329,6 +334,40 @@ describe("pack", () => {
         manifest.map((entry) => ("mode" in entry ? entry.mode : 0)),
         [0o755, 0o755, 0o411]
       )
+      assert.lengthOf(remarks, 1)
+      assert.match(remarks[0] ?? "", /and 2 paths lose them \(first: "d" with 1555\)/)
+      assert.deepStrictEqual((yield* packed(raw([{ path: "f", mode: 0o777 }]))).remarks, [])
+    })
+  )
+
+  /** A header in which one field holds a number in base 256, with its sum put right. */
+  const withNumber = (field: "size" | "mtime", value: bigint) => {
+    const header = Buffer.from(tarHeader({ path: "f", type: "File", mode: 0o644, mtime: 1, size: 0, to: "" }))
+    const at = field === "size" ? 124 : 136
+    const bytes = Buffer.alloc(12)
+    bytes.writeBigInt64BE(value, 4)
+    bytes.writeInt32BE(value < 0n ? -1 : 0, 0)
+    bytes[0] = value < 0n ? 0xff : 0x80
+    bytes.copy(header, at)
+    header.write("        ", 148)
+    const sum = header.reduce((total, byte) => total + byte, 0)
+    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148)
+    return Buffer.concat([header, tarEnd])
+  }
+
+  it.effect("refuses a header with a negative size, which would make the rest of the stream something else", () =>
+    refused(withNumber("size", -512n), /no complete tar stream: a header has no valid size/)
+  )
+
+  it.effect("refuses a date that hosts do not take, and takes the last one that they do", () =>
+    Effect.gen(function* () {
+      for (const time of [0o77777777777n + 1n, 1n << 40n]) {
+        yield* refused(withNumber("mtime", time), /has a date after the year 2242/)
+      }
+      yield* refused(withNumber("mtime", 1n << 62n), /a header (is damaged|has no valid date)/)
+      yield* refused(Buffer.concat([paxHeader("22 mtime=8589934592.5\n"), raw([{ path: "f" }])]), /after the year 2242/)
+      yield* packed(withNumber("mtime", 0o77777777777n))
+      yield* packed(withNumber("mtime", 1n << 40n), { newest: 1_600_000_000 })
     })
   )
 
