@@ -9,7 +9,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { directoryTar } from "../internal/directory.ts"
+import { type DirectoryUnreadable, directoryTar, fileTar } from "../internal/directory.ts"
 import { platform } from "../internal/machine.ts"
 import { run, variable } from "../internal/process.ts"
 import { knownWords } from "../internal/suggest.ts"
@@ -26,10 +26,12 @@ import {
 import { DockerBuilder } from "./DockerBuilder.ts"
 import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
-/** What is in a directory of this machine, in the order of the names. Fails when it is read. */
-export const fromDirectory = (directory: string): Artifact => ({
+/** The content of a directory of this machine, in the order of the names. Fails while it is read. */
+export const fromDirectory = (directory: string): Artifact => onThisMachine(directoryTar(directory))
+
+const onThisMachine = (tree: Stream.Stream<Uint8Array, DirectoryUnreadable>): Artifact => ({
   tree: Stream.mapError(
-    directoryTar(directory),
+    tree,
     ({ detail, path }) => new BuildFailed({ message: `The release could not be read from ${path}: ${detail}` })
   ),
   metadata: { platform }
@@ -82,7 +84,7 @@ const DockerSettings = Schema.Struct({
   args: Schema.optionalWith(Schema.Array(Text), { exact: true, default: () => [] }),
   /** Besides `deployer_name` and `deployer_ts`. */
   buildArgs: Schema.optionalWith(Schema.Record({ key: Word, value: Text }), { exact: true, default: () => ({}) }),
-  /** Where the image has the release. If that holds a directory named like the release, that one is the release. */
+  /** Where the image has the release: a file, or a directory. If that holds a directory named like the release, that one is the release. */
   releasePath: Schema.optionalWith(absolute, { exact: true, default: () => "/app/_build/prod/rel" }),
   /** `docker`, `podman` or the path of a compatible program; absent: what `DEPLOYER_ENGINE` names, else `docker`. */
   engine: Schema.optionalWith(Word, { exact: true })
@@ -119,7 +121,7 @@ const CommandSettings = Schema.Struct({
   ...hooks,
   /** Run by `sh -c` with `deployer_name` and `deployer_ts` in its environment. */
   run: Word,
-  /** Where it leaves the release, relative to the project root. If that holds a directory named like the release, that one is the release. */
+  /** Where it leaves the release, relative to the project root: a file, or a directory. If that holds a directory named like the release, that one is the release. */
   releasePath: Word,
   /** Where it runs, relative to the project root. */
   cwd: Schema.optionalWith(Word, { exact: true, default: () => "." })
@@ -137,18 +139,20 @@ export const command = (options: CommandOptions): Builder =>
       yield* shell(settings.run, cwd, { deployer_name: context.name, deployer_ts: String(context.timestamp) })
       const given = path.resolve(context.root, settings.releasePath)
       const own = path.join(given, context.name)
-      if (yield* isDirectory(own)) return fromDirectory(own)
-      if (yield* isDirectory(given)) return fromDirectory(given)
+      if ((yield* typeOf(own)) === "Directory") return fromDirectory(own)
+      const type = yield* typeOf(given)
+      if (type === "Directory") return fromDirectory(given)
+      if (type === "File") return onThisMachine(fileTar(given))
       return yield* new BuildFailed({
-        message: `There is no directory ${given} to take the release from after "${settings.run}": set "releasePath" in the builder to where it leaves the release`
+        message: `There is no directory or file ${given} to take the release from after "${settings.run}": set "releasePath" in the builder to where it leaves the release`
       })
     })
   )
 
-const isDirectory = (path: string) =>
+const typeOf = (path: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(path)).pipe(
-    Effect.map((info) => info.type === "Directory"),
-    Effect.orElseSucceed(() => false)
+    Effect.map((info) => info.type),
+    Effect.orElseSucceed(() => "Unknown" as const)
   )
 
 const shell = (line: string, cwd: string, env: Readonly<Record<string, string>>) =>

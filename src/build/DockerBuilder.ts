@@ -44,7 +44,10 @@ export interface DockerBuild {
   /** Further words for `<engine> build`, each one argument, before the context. */
   readonly args: ReadonlyArray<string>
   readonly buildArgs: Readonly<Record<string, string>>
-  /** Absolute path in the image. If it holds a directory named like the release, that is the release, otherwise all of it is. */
+  /**
+   * Absolute path in the image. If it is a file, that file is the release. If it holds a directory named like the release, that is the
+   * release, otherwise all of it is.
+   */
   readonly releasePath: string
   /** `docker`, `podman` or the path of a compatible program. */
   readonly engine: string
@@ -88,14 +91,14 @@ export class ImageBuildFailed extends Schema.TaggedError<ImageBuildFailed>()("Im
   }
 }
 
-/** The image has no directory at `releasePath`. */
+/** The image has neither a directory nor a file at `releasePath`. */
 export class ReleasePathMissing extends Schema.TaggedError<ReleasePathMissing>()("ReleasePathMissing", {
   releasePath: Schema.String,
   detail: Schema.String
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `The image has no directory ${this.releasePath} to take the release from (${this.detail}): set "releasePath" in the builder to where the Dockerfile leaves it`
+    return `The image has no directory or file ${this.releasePath} to take the release from (${this.detail}): set "releasePath" in the builder to where the Dockerfile leaves it`
   }
 }
 
@@ -281,6 +284,9 @@ const copyOut = (build: DockerBuild, container: string) =>
     if (own._tag === "Copying" && !(own.startsWith === name && (yield* isFile))) return own.tree
     const all = yield* copy(engine, `${container}:${releasePath}/.`)
     if (all._tag === "Copying") return all.tree
+    // To podman that was the file; Docker wants its very path.
+    const single = yield* copy(engine, `${container}:${releasePath}`)
+    if (single._tag === "Copying" && single.startsWith === releasePath.split("/").at(-1)) return single.tree
     yield* mustAnswer(engine)
     return yield* new ReleasePathMissing({ releasePath, detail: all.detail })
   }).pipe(Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error))))
@@ -439,7 +445,9 @@ const inMemory = (
           return yield* new ImageBuildFailed({ engine, dockerfile, status: image.status })
         }
         const own = filesBelow(image.files, `${releasePath}/${name}`)
-        const all = filesBelow(image.files, releasePath)
+        const file = image.files[releasePath]
+        const below = filesBelow(image.files, releasePath)
+        const all = file === undefined ? below : [[releasePath.split("/").at(-1) ?? "", file] as const]
         if (all.length === 0) return yield* new ReleasePathMissing({ releasePath, detail: "no such directory" })
         const tree = tarOf(own.length > 0 ? own : all, build.timestamp)
         return {

@@ -14,7 +14,7 @@ import {
   type Stats,
   statSync
 } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -33,14 +33,28 @@ export class DirectoryUnreadable extends Data.TaggedError("DirectoryUnreadable")
  * Links stay links. Neither the paths nor the contents are in memory as a whole.
  */
 export const directoryTar = (directory: string): Stream.Stream<Uint8Array, DirectoryUnreadable> =>
+  batched(directory, () => tarPieces(directory))
+
+/** Returns an uncompressed tar stream that holds this one file, as `./<name>`. */
+export const fileTar = (file: string): Stream.Stream<Uint8Array, DirectoryUnreadable> =>
+  batched(file, function* () {
+    yield* filePieces(`./${basename(file)}`, file)
+    yield tarEnd
+  })
+
+/** The pieces throw `DirectoryUnreadable`. */
+const batched = (
+  path: string,
+  make: () => Generator<Uint8Array, void>
+): Stream.Stream<Uint8Array, DirectoryUnreadable> =>
   Stream.suspend(() => {
-    const pieces = tarPieces(directory)
+    const pieces = make()
     const next = Effect.suspend(() => {
       try {
         const bytes = batchOf(pieces)
         return bytes.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(bytes)
       } catch (cause) {
-        return Effect.fail(Option.some(cause instanceof DirectoryUnreadable ? cause : unreadable(directory, cause)))
+        return Effect.fail(Option.some(cause instanceof DirectoryUnreadable ? cause : unreadable(path, cause)))
       }
     })
     // An unfinished walk has a file open.

@@ -208,6 +208,13 @@ describe("command", () => {
     })
   )
 
+  it.scoped("takes the file if releasePath is one", () =>
+    Effect.gen(function* () {
+      const { built } = yield* inProject({ run: "echo 1 > server", releasePath: "server" })
+      assert.deepStrictEqual(built, Exit.succeed(["my_app", "my_app/server"]))
+    })
+  )
+
   const message = (built: Exit.Exit<unknown, unknown>) => String(Exit.isFailure(built) ? built.cause : "no failure")
 
   it.scoped("names the command and the status when it fails", () =>
@@ -221,7 +228,7 @@ describe("command", () => {
   it.scoped("says where it looked when there is no directory, and when it cannot run at all", () =>
     Effect.gen(function* () {
       const nothing = yield* inProject({ run: "true", releasePath: "out" })
-      assert.match(message(nothing.built), /no directory .*\/out to take the release from/)
+      assert.match(message(nothing.built), /no directory or file .*\/out to take the release from/)
       const nowhere = yield* inProject({ run: "true", cwd: "absent", releasePath: "out" })
       assert.match(message(nowhere.built), /could not be run in .*absent/)
     })

@@ -137,6 +137,22 @@ export const contract = (
       )
     )
 
+    it.live("takes the file if releasePath is one", () =>
+      withProject(
+        { files: { "/srv/server": "#!/bin/sh\n", "/srv/other": "" } },
+        ({ build: asked, leftovers }) =>
+          Effect.gen(function* () {
+            const manifest = yield* Effect.scoped(Effect.flatMap(build(asked), packed))
+            assert.deepStrictEqual(
+              manifest.map(({ path }) => path),
+              ["my_app", "my_app/server"]
+            )
+            assert.strictEqual(yield* leftovers, 0)
+          }),
+        "/srv/server"
+      )
+    )
+
     it.live("says where it looked when the image has no such directory", () =>
       withProject(
         elixir,
@@ -144,7 +160,7 @@ export const contract = (
           Effect.gen(function* () {
             const error = yield* Effect.flip(Effect.scoped(build(asked)))
             assert.strictEqual(error._tag, "ReleasePathMissing")
-            assert.match(error.message, /no directory \/nowhere .*set "releasePath"/)
+            assert.match(error.message, /no directory or file \/nowhere .*set "releasePath"/)
             assert.strictEqual(yield* leftovers, 0)
           }),
         "/nowhere"

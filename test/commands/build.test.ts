@@ -443,7 +443,10 @@ describe("build", () => {
       Effect.gen(function* () {
         const ran = yield* withImage({ files: { "/elsewhere/my_app/bin/my_app": "" } })
         assert.strictEqual(ran.status, 1)
-        assert.match(ran.stderr, /deployer: The image has no directory \/app\/_build\/prod\/rel .*set "releasePath"/)
+        assert.match(
+          ran.stderr,
+          /deployer: The image has no directory or file \/app\/_build\/prod\/rel .*set "releasePath"/
+        )
       })
     )
 

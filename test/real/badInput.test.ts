@@ -299,7 +299,7 @@ suite(titled("bad input", missingSshd), () => {
         'releasePath: "/opt/nothing"',
         "# elsewhere",
         1,
-        /^deployer: The image has no directory \/opt\/nothing to take the release from/
+        /^deployer: The image has no directory or file \/opt\/nothing to take the release from/
       )
       image(
         "an empty release",
@@ -349,7 +349,7 @@ suite(titled("bad input", missingSshd), () => {
         "a command that leaves nothing",
         'command({ run: "true", releasePath: "nothing" })',
         1,
-        /^deployer: There is no directory \/.*\/nothing to take the release from/
+        /^deployer: There is no directory or file \/.*\/nothing to take the release from/
       )
       building(
         "a failing hook before the build",
