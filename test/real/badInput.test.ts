@@ -89,7 +89,7 @@ interface Case {
 const suite = missingSshd === undefined ? describe : describe.skip
 
 suite(titled("bad input", missingSshd), () => {
-  layer(world, { excludeTestServices: true, timeout: "60 seconds" })("and what is said of it", (it) => {
+  layer(world, { excludeTestServices: true, timeout: "5 minutes" })("and what is said of it", (it) => {
     const at = (title: string, body: (place: Place) => Effect.Effect<Case, unknown, Scope.Scope>, missing?: string) =>
       (missing === undefined ? it.scoped : it.scoped.skip)(titled(title, missing), () =>
         Effect.gen(function* () {

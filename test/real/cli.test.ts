@@ -206,7 +206,7 @@ const missing = missingDocker ?? missingSshd ?? missingBusybox
 const suite = missing === undefined ? describe : describe.skip
 
 suite(titled("the main job", missing), () => {
-  layer(world, { excludeTestServices: true, timeout: "90 seconds" })("with Docker and SSH", (it) => {
+  layer(world, { excludeTestServices: true, timeout: "5 minutes" })("with Docker and SSH", (it) => {
     it.scoped("stores what was built", () =>
       Effect.gen(function* () {
         const {
@@ -250,7 +250,7 @@ suite(titled("the main job", missing), () => {
     )
   })
 
-  layer(Layer.empty, { excludeTestServices: true, timeout: "90 seconds" })("without Docker and SSH", (it) => {
+  layer(Layer.empty, { excludeTestServices: true, timeout: "5 minutes" })("without Docker and SSH", (it) => {
     it.scoped(
       "on this machine, with a plain builder",
       () =>

@@ -8,7 +8,7 @@ import { missingSshd } from "../kit/sshd.ts"
 
 const [controls, controlsTitle] = suite("GNU", missingSshd)
 controls(`crashes on a host with ${controlsTitle}, without a protection,`, { timeout: 60_000 }, () => {
-  layer(world(gnu.make), { excludeTestServices: true, timeout: "60 seconds" })("are noticed:", (it) => {
+  layer(world(gnu.make), { excludeTestServices: true, timeout: "5 minutes" })("are noticed:", (it) => {
     const noticed = (
       title: string,
       options: {

@@ -94,7 +94,7 @@ const missing = missingSshd ?? missingBusybox
 const suite = missing === undefined ? describe : describe.skip
 
 suite(titled("a release that goes live", missing), () => {
-  layer(world, { excludeTestServices: true, timeout: "90 seconds" })("on a real host", (it) => {
+  layer(world, { excludeTestServices: true, timeout: "5 minutes" })("on a real host", (it) => {
     for (const key of ["gnu", "box"] as const) {
       it.scoped(
         `is asked for its health, and goes back where it is ill (${key})`,

@@ -35,7 +35,7 @@ const absent = missingSshd ?? missing("tmux")
 const suite = absent === undefined ? describe : describe.skip
 
 suite(titled("a terminal", absent), { timeout: 60_000 }, () => {
-  layer(world, { excludeTestServices: true, timeout: "60 seconds" })("shows and asks", (it) => {
+  layer(world, { excludeTestServices: true, timeout: "5 minutes" })("shows and asks", (it) => {
     const open = (here: Project, env: Readonly<Record<string, string>> = {}) =>
       Effect.gen(function* () {
         const folder = fs.mkdtempSync(path.join(here.folder, "terminal-"))
