@@ -44,10 +44,11 @@ describe("a step over SSH", { timeout: 60_000 }, () => {
   )
 })
 
-describe("a command over SSH, TCP's round trip and the handshake included,", { timeout: 120_000 }, () => {
+describe("a command over SSH, TCP's round trip and the handshake included,", { timeout: 240_000 }, () => {
   const world = Effect.gen(function* () {
     const host = yield* sshd()
-    const network = yield* link(host, { roundTrip: 200 })
+    // Longer than any step works on a slow machine: what is opened ahead meanwhile would count as a trip of its own otherwise.
+    const network = yield* link(host, { roundTrip: 800 })
     fs.appendFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`)
     const here = yield* project()
     here.knowHost(host)
@@ -65,18 +66,18 @@ describe("a command over SSH, TCP's round trip and the handshake included,", { t
         network.take()
         yield* here.good(...args, "target=far")
         // What goes over the line at the very end is still on its way.
-        yield* Effect.sleep(500)
+        yield* Effect.sleep(2000)
         return network.take()
       })
     return { counted }
   })
 
-  scoped(titled("takes 11 for a deployment, 7 where there is nothing to do, and 8 for a rollback", missingSshd), () =>
+  scoped(titled("takes 10 for a deployment, 7 where there is nothing to do, and 8 for a rollback", missingSshd), () =>
     Effect.gen(function* () {
       const { counted } = yield* world
       // A busy machine takes longer to start a shell than a round trip takes, now and then: the best of three counts.
       const deployments = yield* Effect.forEach(["2", "3", "4"], (id) => counted("deploy", `release=${id}`))
-      assert.isAtMost(Math.min(...deployments.map(({ roundTrips }) => roundTrips)), 11)
+      assert.isAtMost(Math.min(...deployments.map(({ roundTrips }) => roundTrips)), 10)
       const same = yield* Effect.replicateEffect(counted("deploy", "release=4"), 3)
       assert.isAtMost(Math.min(...same.map(({ roundTrips }) => roundTrips)), 7)
       for (const { sent } of same) assert.isBelow(sent, 10_000)
