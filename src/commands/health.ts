@@ -26,10 +26,11 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   readonly exitStatus = 1
   /** For the journal: without what a command, a query or an answer may tell of secrets. */
   get journaled(): string {
-    const [check = ""] = this.check.split(/[ ?](?!http)/)
-    const [detail = ""] = this.detail.split(": ")
-    const shown = check === this.check ? check : `${check}${check.startsWith('"') ? ' …"' : ""}`
-    return `${this.release} was not healthy on ${this.address} within ${this.waited} (${shown}): ${detail.split("?")[0]}`
+    const [word = "", ...more] = this.check.split(" ")
+    const isLongCommand = word.startsWith('"') && more.length > 0
+    const [check] = isLongCommand ? [`${word} …"`] : this.check.split("?")
+    const [detail] = this.detail.split(/: |\?/)
+    return `${this.release} was not healthy on ${this.address} within ${this.waited} (${check}): ${detail}`
   }
   override get message(): string {
     const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`

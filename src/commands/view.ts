@@ -186,14 +186,15 @@ export const releaseInfo =
 
 /** What is on a host. */
 export const hostInfo =
-  ({ address, current, damaged, free, link, lock, path, releases }: HostInfo): View =>
+  ({ address, current, damaged, foreign, free, link, lock, path, releases }: HostInfo): View =>
   (columns) => {
     const locked = lock === undefined ? "" : `\nlocked by ${lockOwner(lock)}`
     const head = `${address}:${path} (${bytes(free)} free)${locked}`
     const broken = damaged
       .map(({ detail, ref }) => `\nThe record of ${shortRef(ref)} cannot be read: ${detail}`)
       .join("")
-    const state = `${current._tag === "Absent" ? "\nNothing is current" : link === undefined ? "" : `\n${link}`}${broken}`
+    const others = foreign.map((ref) => `\ndeployer_${ref} was not made by deployer, and stays as it is`).join("")
+    const state = `${current._tag === "Absent" ? "\nNothing is current" : link === undefined ? "" : `\n${link}`}${broken}${others}`
     return releases.length === 0
       ? `${head}${state}\nNo releases`
       : `${head}${state}\n${table({

@@ -83,6 +83,28 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
+  it.scoped("A release that another tool put there, with a name like ours, survives every command and is listed.", () =>
+    Effect.gen(function* () {
+      const host = yield* three
+      const theirs = `${releases}/deployer_${refOf("E")}/my_app/bin/my_app`
+      host.files.write(theirs, "theirs")
+      host.plantUpload(prodPath, { ref: refOf("C"), content: new Uint8Array(5) })
+      for (const line of [
+        "repair target=prod yes",
+        "manage integrity -f target=prod yes",
+        "manage prune name=my_app target=prod yes",
+        "rollback target=prod",
+        "deploy target=prod yes"
+      ]) {
+        yield* run(line)
+        assert.strictEqual(host.files.read(theirs), "theirs", line)
+      }
+      const info = yield* run("manage info target=prod")
+      assert.include(info.stdout, `deployer_${refOf("E")} was not made by deployer, and stays as it is`)
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("needs the lock to change something, and none to look", () =>
     Effect.gen(function* () {
       const host = yield* three

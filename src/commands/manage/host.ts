@@ -42,6 +42,8 @@ export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
   ),
   /** Releases whose record cannot be read. */
   damaged: Schema.Array(Damaged),
+  /** Folders that are called like releases and that deployer did not make: no command touches them. */
+  foreign: Schema.optionalWith(Schema.Array(Ref), { default: () => [] }),
   /** Bytes. */
   free: Schema.NonNegativeInt,
   /** Who works on it, or keeps it for a purpose. */
@@ -135,6 +137,7 @@ export const info = Effect.fn("manage.host.info")(function* (session: HostSessio
     current: state.current,
     ...linkField(state),
     damaged: state.damaged,
+    foreign: state.foreign,
     free: state.freeBytes,
     ...(state.lock === undefined ? {} : { lock: state.lock }),
     releases: inOrder(state).map((release) => ({
