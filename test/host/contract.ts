@@ -929,11 +929,12 @@ export const contract = (
             yield* put(session, one)
             files.makeDirectory(`${releases}/by hand`)
             files.link(`${releases}/current`, "by hand")
-            yield* session.arm({ ref: one.ref, back: undefined, restore: "by hand", seconds: 1 })
+            yield* session.arm({ ref: one.ref, back: undefined, restore: "by hand", seconds: 5 })
             assert.strictEqual((yield* session.inspect).armed?.restore, "by hand")
             const armed = (yield* session.inspect).armed?.id
             yield* session.activate(one.ref, { armed })
-            yield* Effect.sleep(Duration.millis(2500))
+            // A slow machine needs seconds for the steps before.
+            yield* Effect.sleep(Duration.seconds(7))
             assert.strictEqual(files.readLink(`${releases}/current`), "by hand")
           })
       )

@@ -236,7 +236,8 @@ const slot = (folder: string, host: Sshd, network: Proxy, number: number): Slot 
     network,
     base: path.join(host.home, at),
     arm: (point) => {
-      fs.rmSync(state, { recursive: true, force: true })
+      // A step of a client that was killed may still be at work there for a moment.
+      fs.rmSync(state, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
       fs.mkdirSync(state)
       if (point === undefined) return
       const { program, step, when } = point

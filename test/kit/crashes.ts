@@ -365,7 +365,7 @@ export const busyboxUserland: Userland = { name: "BusyBox", make: busybox(), mis
 /** The suite of a userland. */
 export const everyCrash = ({ make, missing, name }: Userland): void => {
   const [suiteHere, title] = suite(name, missing)
-  suiteHere(`crashes on a host with ${title}`, { timeout: 240_000 }, () => {
+  suiteHere(`crashes on a host with ${title}`, { timeout: 900_000 }, () => {
     layer(world(make), { excludeTestServices: true, timeout: "5 minutes" })("leave", (it) => {
       for (const scenario of scenarios) {
         it.effect(`all whole at every place of ${scenario.title}`, () =>

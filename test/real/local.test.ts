@@ -994,9 +994,9 @@ describe("promises that hold over time", () => {
       const out = join(home, "ignored")
       const back = { ref: one.ref, name: "my_app" }
       const command = `grep SigIgn /proc/self/status > "${out}.new"; mv "${out}.new" "${out}"`
-      const armed = yield* session.arm({ ref: two.ref, back, seconds: 1, command })
+      const armed = yield* session.arm({ ref: two.ref, back, seconds: 5, command })
       yield* session.activate(two.ref, { armed })
-      yield* Effect.sleep(Duration.millis(2500))
+      yield* Effect.sleep(Duration.seconds(7))
       const ignored = Number.parseInt(readFileSync(out, "utf8").split(":")[1]?.trim() ?? "f", 16)
       // HUP, INT, QUIT, TERM.
       assert.strictEqual(ignored & (1 | 2 | 4 | (1 << 14)), 0)
