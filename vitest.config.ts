@@ -19,10 +19,11 @@ export default defineConfig({
   test: {
     globalSetup: ["test/kit/build.ts"],
     include: ["test/**/*.test.ts"],
-    testTimeout: 60_000,
+    // Nothing takes this long but on a machine that is several times slower than usual.
+    testTimeout: 240_000,
     // Shared CI machines stall for seconds now and then; a test that fails twice in a row has a reason of its own.
     retry: process.env["CI"] === "true" ? 1 : 0,
-    hookTimeout: 120_000,
+    hookTimeout: 300_000,
     sequence: { sequencer: LongFirst },
     // Most tests wait for other programs most of the time.
     minWorkers: 3,

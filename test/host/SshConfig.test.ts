@@ -278,7 +278,7 @@ const spawned = missing("ssh")
 const against = spawned === undefined ? describe : describe.skip
 
 against(titled("ssh -G", spawned), () => {
-  it("says the same of many generated files", { timeout: 120_000 }, async () => {
+  it("says the same of many generated files", async () => {
     const config = join(folder, "generated/config")
     const home = userInfo().homedir
     let compared = 0

@@ -41,7 +41,7 @@ const slowing = Effect.sync((): Clock.Clock => {
   }
 })
 
-describe("a release that is sent whole", { timeout: 60_000 }, () => {
+describe("a release that is sent whole", () => {
   it.live(
     "begins with the same bytes however fast they are taken, so that a cut upload of 150,000 files can be resumed",
     () =>

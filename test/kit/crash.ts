@@ -133,7 +133,12 @@ set +C
 CRASH_STEP=$n
 export CRASH CRASH_SLOT CRASH_STEP CRASH_PATH
 ${stop}
-command="exec sh -c \\". ${folder}/functions;\\"\${2#exec sh -c }"
+command=$2
+# Which programs are stood in for: all of them while a command is recorded, else the one of the point, in its step.
+case "$point" in
+  "") command="exec sh -c \\". ${folder}/functions;\\"\${2#exec sh -c }" ;;
+  "$n".*) command="exec sh -c \\". $CRASH/functions;\\"\${2#exec sh -c }" ;;
+esac
 status=0 go=
 case "$point" in
   "$n before") stop ;;
@@ -194,6 +199,10 @@ esac
 exec "$name" "$@"
 `
 
+/** Shell functions that send the programs of a script through the stand-in. */
+const standingIn = (folder: string, programs: ReadonlyArray<string>): string =>
+  programs.map((name) => `${name}() { ${folder}/stand-in ${name} "$@"; }\n`).join("")
+
 /** A host with a userland, on which several commands can be stopped at a time. */
 export const crashHost = (PATH: string, slots: number): Effect.Effect<CrashHost, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -204,8 +213,7 @@ export const crashHost = (PATH: string, slots: number): Effect.Effect<CrashHost,
     const shell = path.join(folder, "shell")
     fs.writeFileSync(shell, loginShell(folder, PATH), { mode: 0o755 })
     fs.writeFileSync(path.join(folder, "stand-in"), standIn, { mode: 0o755 })
-    const functions = programs(PATH).map((name) => `${name}() { ${folder}/stand-in ${name} "$@"; }\n`)
-    fs.writeFileSync(path.join(folder, "functions"), functions.join(""))
+    fs.writeFileSync(path.join(folder, "functions"), standingIn(folder, programs(PATH)))
     const host = yield* sshd({ path: PATH, shell })
     const all = yield* Effect.forEach(Array.from({ length: slots }).keys(), (number) =>
       Effect.map(proxy(host), (network) => slot(folder, host, network, number))
@@ -242,6 +250,7 @@ const slot = (folder: string, host: Sshd, network: Proxy, number: number): Slot 
       if (point === undefined) return
       const { program, step, when } = point
       const place = program === undefined ? step : `${step}.${program.name}.${program.nth}`
+      fs.writeFileSync(path.join(state, "functions"), standingIn(folder, program === undefined ? [] : [program.name]))
       fs.writeFileSync(path.join(state, "point"), `${place} ${when}\n`)
     },
     disarm: () => fs.writeFileSync(path.join(state, "off"), ""),

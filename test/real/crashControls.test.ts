@@ -7,7 +7,7 @@ import type { Mutations } from "../kit/mutant.ts"
 import { missingSshd } from "../kit/sshd.ts"
 
 const [controls, controlsTitle] = suite("GNU", missingSshd)
-controls(`crashes on a host with ${controlsTitle}, without a protection,`, { timeout: 60_000 }, () => {
+controls(`crashes on a host with ${controlsTitle}, without a protection,`, () => {
   layer(world(gnu.make), { excludeTestServices: true, timeout: "5 minutes" })("are noticed:", (it) => {
     const noticed = (
       title: string,

@@ -78,7 +78,7 @@ const deployed = (kind: (typeof local)[number], mutations: Mutations = {}) =>
 
 for (const kind of local) {
   const live = kind.skip === undefined ? it.live : it.live.skip
-  describe(titled(kind.title, kind.skip), { timeout: 60_000 }, () => {
+  describe(titled(kind.title, kind.skip), () => {
     live("a release that changes on its way lets nothing pass that was not deployed", () =>
       Effect.gen(function* () {
         const { releases, session, through, untouched } = yield* deployed(kind)

@@ -139,7 +139,7 @@ const endsWell = ({ base, deploy, whole }: Place) =>
 for (const kind of local) {
   const skip = kind.skip ?? missingMount
   const live = skip === undefined ? it.live : it.live.skip
-  describe(titled(`${kind.title}: a disk`, skip), { timeout: 60_000 }, () => {
+  describe(titled(`${kind.title}: a disk`, skip), () => {
     for (const stage of stages) {
       for (const spare of stage === "stage" ? [0, 60_000] : [0]) {
         live(`that is full at ${stage}${spare === 0 ? "" : `, but for ${spare / 1000} kB`}`, () =>

@@ -306,7 +306,7 @@ const places = FastCheck.constantFrom(
 
 for (const kind of local) {
   const live = kind.skip === undefined ? it.live : it.live.skip
-  describe(titled(`${kind.title}: hostile`, kind.skip), { timeout: 90_000 }, () => {
+  describe(titled(`${kind.title}: hostile`, kind.skip), () => {
     live("files are looked at, never run", () =>
       Effect.gen(function* () {
         const host = yield* kind.start
@@ -401,7 +401,7 @@ describe("without the protection", () => {
 const commandLine = (write: (word: string) => string, args: ReadonlyArray<string>) =>
   ["exec", "sh", "-c", quote('for word; do printf "%s|" "$word"; done'), "deployer", ...args.map(write)].join(" ")
 
-describe("a login shell", { timeout: 60_000 }, () => {
+describe("a login shell", () => {
   const shells = ["sh", "dash", "bash", "zsh", "fish", "busybox"] as const
   for (const shell of shells) {
     const program = userland.which(shell)

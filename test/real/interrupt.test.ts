@@ -82,7 +82,7 @@ const wholeTree = (folder: string) => {
 
 const suite = missingSshd === undefined ? describe : describe.skip
 
-suite(titled("signals", missingSshd), { timeout: 150_000 }, () => {
+suite(titled("signals", missingSshd), () => {
   layer(world, { excludeTestServices: true, timeout: "5 minutes" })("end", (it) => {
     const nothingLeft = (here: Project) =>
       // The engine removes what it ran for an interrupted build in its own time.

@@ -113,7 +113,7 @@ const plainDeploy = ({ deploy }: Place, release: number) =>
 
 const suite = missingSshd === undefined ? it.live : it.live.skip
 
-describe("a network that", { timeout: 120_000 }, () => {
+describe("a network that", () => {
   suite(titled("cuts, stalls and changes bytes anywhere in a deployment", missingSshd), () =>
     behindProxy({}, (place) =>
       Effect.gen(function* () {
@@ -167,7 +167,7 @@ describe("a network that", { timeout: 120_000 }, () => {
   )
 })
 
-describe("without the protection", { timeout: 60_000 }, () => {
+describe("without the protection", () => {
   suite(titled("of staging, a cut leaves a broken current", missingSshd), () =>
     // Who unpacks where it is live, and looks afterwards.
     behindProxy(

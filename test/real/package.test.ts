@@ -79,7 +79,7 @@ beforeAll(async () => {
       recursive: true
     }
   )
-}, 120_000)
+})
 
 afterAll(() => fs.rmSync(temporary, { recursive: true, force: true }))
 
@@ -266,7 +266,7 @@ describe("a program that depends on the package", () => {
     said = Schema.decodeSync(Schema.parseJson(Schema.Array(Schema.String)))(
       await succeed(project, process.execPath, "compile.js")
     )
-  }, 60_000)
+  })
 
   it("is well typed, as the package's own declarations are", () => {
     assert.deepStrictEqual(
@@ -283,7 +283,7 @@ describe("a program that depends on the package", () => {
     )
   })
 
-  it("builds and deploys with its own layers and its own builder", { timeout: 60_000 }, async () => {
+  it("builds and deploys with its own layers and its own builder", async () => {
     const report: unknown = JSON.parse(await succeed(project, process.execPath, "out/program.js"))
     assert.deepStrictEqual(report, {
       built: { id: 1, name: "my_app", tags: ["prod", "latest"] },
@@ -314,7 +314,7 @@ describe("the installed binary", () => {
     assert.include(await deployer("--help"), "build_and_deploy")
   })
 
-  it("does the main job", { timeout: 60_000 }, async () => {
+  it("does the main job", async () => {
     write({
       "deployer/config/deployer_config.ts": `import { Effect } from "effect"
 import { config, fromFiles } from "effect-deployer"

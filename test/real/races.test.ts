@@ -80,7 +80,7 @@ const suite = (kinds: ReadonlyArray<Kind>, body: (kind: Kind, live: typeof it.li
   for (const kind of kinds) body(kind, kind.skip === undefined ? it.live : it.live.skip)
 }
 
-describe("300 races of two", { timeout: 90_000 }, () => {
+describe("300 races of two", () => {
   const each = (kinds: ReadonlyArray<Kind>, count: number) =>
     suite(kinds, ({ skip, start, title }, live) =>
       live(titled(`${count} on ${title}`, skip), () =>
@@ -108,7 +108,7 @@ describe("300 races of two", { timeout: 90_000 }, () => {
   )
 })
 
-describe("without the protection two win", { timeout: 90_000 }, () => {
+describe("without the protection two win", () => {
   const shown = (what: string, mutations: Mutations) =>
     it.live(what, () =>
       Effect.gen(function* () {

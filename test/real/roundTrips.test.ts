@@ -17,7 +17,7 @@ const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
 /** In milliseconds; longer than what a busy machine takes to start a shell, most of the time. */
 const roundTrip = 400
 
-describe("a step over SSH", { timeout: 60_000 }, () => {
+describe("a step over SSH", () => {
   scoped(titled("takes one round trip, but for the first, which takes two", missingSshd), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
@@ -44,7 +44,7 @@ describe("a step over SSH", { timeout: 60_000 }, () => {
   )
 })
 
-describe("a command over SSH, TCP's round trip and the handshake included,", { timeout: 240_000 }, () => {
+describe("a command over SSH, TCP's round trip and the handshake included,", () => {
   const world = Effect.gen(function* () {
     const host = yield* sshd()
     // Longer than any step works on a slow machine: what is opened ahead meanwhile would count as a trip of its own otherwise.

@@ -40,7 +40,7 @@ const switches = (kind: (typeof local)[number], count: number, mutations: Mutati
     return { seen, names: fs.readdirSync(releases) }
   })
 
-describe("500 switches under a reader", { timeout: 90_000 }, () => {
+describe("500 switches under a reader", () => {
   for (const kind of local) {
     const live = kind.skip === undefined ? it.live : it.live.skip
     live(titled(kind.title, kind.skip), () =>
@@ -56,7 +56,7 @@ describe("500 switches under a reader", { timeout: 90_000 }, () => {
   }
 })
 
-describe("without the protection the same reader notices", { timeout: 90_000 }, () => {
+describe("without the protection the same reader notices", () => {
   const machine = local[0]!
   const shown = (what: string, piece: string, replacement: string, noticed: "missing" | "odd") =>
     it.live(what, () =>

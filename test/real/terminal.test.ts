@@ -34,7 +34,7 @@ const world = Layer.scoped(
 const absent = missingSshd ?? missing("tmux")
 const suite = absent === undefined ? describe : describe.skip
 
-suite(titled("a terminal", absent), { timeout: 60_000 }, () => {
+suite(titled("a terminal", absent), () => {
   layer(world, { excludeTestServices: true, timeout: "5 minutes" })("shows and asks", (it) => {
     const open = (here: Project, env: Readonly<Record<string, string>> = {}) =>
       Effect.gen(function* () {

@@ -55,7 +55,7 @@ const withFiles =
   ({ files }) =>
     void Object.assign(files, change(files))
 
-describe("a simulated world notices", { timeout: 120_000 }, () => {
+describe("a simulated world notices", () => {
   it("a switch that is not one step: the link is away for a moment", () =>
     breaks("current", {
       sabotageHost: withFiles((files) => {

@@ -49,7 +49,7 @@ describe("a simulated world", () => {
         for (const [what, times] of end.seen) seen.set(what, (seen.get(what) ?? 0) + times)
         insist(seed, end)
       }
-    }, 120_000)
+    })
   }
 
   it.runIf(isMany)(
