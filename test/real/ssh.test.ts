@@ -116,7 +116,7 @@ const hostile = [
 const suite = missingSshd === undefined ? describe : describe.skip
 
 suite(titled("SSH", missingSshd), () => {
-  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("commands", (it) => {
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("commands", (it) => {
     it.scoped("yield output and exit status", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
@@ -352,7 +352,7 @@ suite(titled("SSH", missingSshd), () => {
     )
   })
 
-  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("the network", (it) => {
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("the network", (it) => {
     it.scoped("may break during a transfer", () =>
       Effect.gen(function* () {
         const host = yield* Host
@@ -480,7 +480,7 @@ suite(titled("SSH", missingSshd), () => {
     )
   })
 
-  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("probes", (it) => {
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("probes", (it) => {
     const sessionOn = (host: Sshd) =>
       Effect.map(connectTo(host), (transport) => makeSession(targetOf(host, { user: "me" }), transport))
 
@@ -530,7 +530,7 @@ suite(titled("SSH", missingSshd), () => {
     )
   })
 
-  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("host keys", (it) => {
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("host keys", (it) => {
     const withFile = (name: string, content: (host: Sshd) => string | undefined) =>
       Effect.map(Host, (host) => {
         const file = join(host.folder, name)
@@ -672,7 +672,7 @@ suite(titled("SSH", missingSshd), () => {
     )
   })
 
-  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "30 seconds" })("keys", (it) => {
+  layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("keys", (it) => {
     it.scoped("that the host does not know are refused", () =>
       Effect.gen(function* () {
         const host = yield* Host
