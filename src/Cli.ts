@@ -215,9 +215,10 @@ const rollbackTask = Command.make(
       Options.optional
     ),
     ...planning,
-    wait
+    wait,
+    yes
   },
-  ({ target, to, ...planning }) => {
+  ({ target, to, yes: _, ...planning }) => {
     const options = { target, to: Option.getOrUndefined(to) }
     return planned(planning, reports.rollback, { plan: planRollback(options), run: rollback(options) })
   }

@@ -5,6 +5,7 @@
 import process from "node:process"
 import * as Help from "./Help.ts"
 import { hasColor, plain } from "./internal/color.ts"
+import { tooOld } from "./internal/nodeVersion.ts"
 import { version } from "./Version.ts"
 
 const argv = process.argv.slice(2)
@@ -22,7 +23,10 @@ const print = (what: string, text: string) => {
 
 const help = Help.find(argv)
 
-if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
+if (tooOld !== undefined) {
+  process.stderr.write(`deployer: ${tooOld}\n`)
+  process.exitCode = 1
+} else if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
   print("version", `${version}\n`)
 } else if (help !== undefined) {
   print("help", hasColor(process.stdout, process.env) ? help : plain(help))

@@ -72,7 +72,14 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Live.ts": ["internal", "terminal", ...services],
   "index.ts": ["commands", "domain", "terminal", ...services, "Cli.ts", "Live.ts", "Version.ts"],
   "Help.ts": ["internal"],
-  "bin.ts": ["internal/color.ts", "internal/heap.ts", "internal/program.ts", "Help.ts", "Version.ts"],
+  "bin.ts": [
+    "internal/nodeVersion.ts",
+    "internal/color.ts",
+    "internal/heap.ts",
+    "internal/program.ts",
+    "Help.ts",
+    "Version.ts"
+  ],
   // The files that make a process of the rest, and the one that hands the running library to the user's config.
   "internal/configFile.ts": ["internal", "index.ts"],
   "internal/program.ts": ["internal", "Cli.ts", "Live.ts", "Main.ts", "Version.ts"],
@@ -118,7 +125,11 @@ const banned: ReadonlyArray<readonly [what: string, is: (node: ts.Node, file: st
   ],
   ["!", (node) => ts.isNonNullExpression(node)],
   ["console", (node) => isMember(node, "console")],
-  ["process.exit", (node, file) => isMember(node, "process", "exit") && file !== "internal/runMain.ts"],
+  [
+    "process.exit",
+    (node, file) =>
+      isMember(node, "process", "exit") && !["internal/runMain.ts", "internal/nodeVersion.ts"].includes(file)
+  ],
   ["Date.now", (node) => isMember(node, "Date", "now")],
   ["new Date()", (node) => ts.isNewExpression(node) && isNamed(node.expression, "Date") && !node.arguments?.length],
   ["Math.random", (node) => isMember(node, "Math", "random")],

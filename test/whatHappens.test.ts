@@ -78,6 +78,26 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ],
   ["A removal is cut", "test/real/local.test.ts", "A removal that is cut is told of in the journal"],
   ["Files of another user", "test/real/local.test.ts", "Files that may not be removed are named once"],
+  [
+    "Commands of `afterUnpack` changed a release",
+    "test/host/contract.ts",
+    "expects what commands made of a release, and nothing else"
+  ],
+  [
+    "A live release is damaged",
+    "test/commands/manage.test.ts",
+    "-f leaves what is live and the way back from it, and says how their files are put right"
+  ],
+  [
+    "The login shell of a host waits",
+    "test/real/ssh.test.ts",
+    "is not what is slow if the login shell waits for something, which is said soon"
+  ],
+  [
+    "A key is unlocked, or a host's key accepted",
+    "test/real/ssh.test.ts",
+    "that were unlocked once need no passphrase again"
+  ],
   ["A program of the host that should verify", "test/real/local.test.ts", "A SHA-256 program that finds nothing wrong"],
   ["Going back fails as well", "test/commands/goLive.test.ts", "going back fails as well: the status is 6"],
   [

@@ -1,13 +1,14 @@
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Metadata } from "../domain/Release.ts"
 import { run } from "../internal/process.ts"
+import * as Reporter from "../terminal/Reporter.ts"
 
 /**
- * The commit of the project root, and whether anything below it differs from that; empty where there is no git, no
- * repository or no commit.
+ * The commit of the project root, and whether anything below it differs from that; empty if there is no git, no repository or no commit, or
+ * if git does not trust the repository, which is told.
  */
 export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit" | "dirty">> =>
   Effect.gen(function* () {
@@ -16,18 +17,47 @@ export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit"
     return { commit, dirty: changes !== "" }
   }).pipe(
     Effect.timeout(patience),
+    Effect.catchTag("GitFailed", ({ said }) =>
+      /dubious ownership/.test(said)
+        ? Reporter.warn(
+            `The commit of this build is not recorded, because the repository belongs to another user and git does not trust it: git config --global --add safe.directory ${root}`
+          )
+        : Effect.void
+    ),
+    Effect.map((state) => state ?? {}),
     Effect.orElseSucceed(() => ({}))
   )
 
 /** A work tree on a slow disk must not hold up a build for the sake of a remark. */
 const patience = Duration.seconds(20)
 
+/** git ended with another status than 0. */
+class GitFailed extends Data.TaggedError("GitFailed")<{ readonly said: string }> {}
+
+/** In a hook of git these name a repository, which may be another one. */
+const elsewhere = Object.fromEntries(
+  [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_NAMESPACE"
+  ].map((name) => [name, undefined])
+)
+
 const git = (root: string, args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const child = yield* run({ command: "git", args: ["-C", root, ...args], env: { GIT_OPTIONAL_LOCKS: "0" } })
-    const [stdout, , status] = yield* Effect.all(
-      [Stream.mkString(Stream.decodeText(child.stdout)), Stream.runDrain(child.stderr), child.exitCode],
+    const env = { ...elsewhere, GIT_OPTIONAL_LOCKS: "0", LC_ALL: "C" }
+    const child = yield* run({ command: "git", args: ["-C", root, ...args], env })
+    const [stdout, said, status] = yield* Effect.all(
+      [
+        Stream.mkString(Stream.decodeText(child.stdout)),
+        Stream.mkString(Stream.decodeText(child.stderr)),
+        child.exitCode
+      ],
       { concurrency: "unbounded" }
     )
-    return yield* status === 0 ? Effect.succeed(stdout) : Option.none<string>()
+    return yield* status === 0 ? Effect.succeed(stdout) : new GitFailed({ said })
   }).pipe(Effect.scoped)

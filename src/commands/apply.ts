@@ -116,10 +116,14 @@ const again = (plan: AnyPlan, file: string | undefined): string => {
   const ref = shortRef(plan.release.ref)
   const wish =
     plan._tag === "DeployPlan"
-      ? `deploy target=${plan.target} release=${ref}`
+      ? `deploy target=${plan.target} release=${ref}${isAgain(plan) ? " retry" : ""}`
       : `rollback target=${plan.target} to=${ref}`
   return `deployer ${wish} plan${file === undefined ? "" : ` save=${file}`}`
 }
+
+/** Whether it was planned with `retry` for a release that is there. */
+const isAgain = ({ release, state, steps }: DeployPlan): boolean =>
+  steps.some(({ _tag }) => _tag === "Verify") && state.releases.some(({ ref }) => ref === release.ref)
 
 type Agree = (plan: AnyPlan) => Effect.Effect<void, PlanStale>
 
@@ -128,7 +132,7 @@ const deployAs = Effect.fnUntraced(function* (target: Target, plan: DeployPlan, 
   return yield* deployTo(
     target,
     Effect.succeed(() => Effect.succeed(release)),
-    agree
+    { again: isAgain(plan), agree }
   )
 })
 

@@ -10,7 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Differences } from "../domain/Differences.ts"
-import { type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
+import { HostRelease, type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
 import { failureOf } from "../domain/Journal.ts"
 import {
   DeployPlan,
@@ -54,7 +54,10 @@ export interface DeployOptions {
   readonly target: string
   /** Id, name, ref or the beginning of one; absent: the latest of the target's name, after a question. */
   readonly release?: string | undefined
-  /** Whether a release that failed on this host before is deployed without a question. Default: no. */
+  /**
+   * Whether a release that failed on this host before is deployed without a question, and one that is there is proven again, replaced if it is
+   * damaged, and everything after that is done again. Default: no.
+   */
   readonly retry?: boolean | undefined
 }
 
@@ -77,7 +80,8 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
         Effect.flatMap(chooseRelease(target, state, candidates, options.retry === true), (release) =>
           insistOnRetry(target, state, release, options.retry === true)
         )
-    )
+    ),
+    { again: options.retry === true }
   )
 })
 
@@ -97,7 +101,13 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
   yield* insistOnRetry(target, state, release, options.retry === true)
   const manifest = yield* store.manifest(release)
   const origins = yield* findOrigins(session, state, release)
-  const plan = yield* makePlan(session, state, { release, manifest, origins, removeUnfinished: false })
+  const plan = yield* makePlan(session, state, {
+    release,
+    manifest,
+    origins,
+    removeUnfinished: false,
+    again: options.retry === true
+  })
   return savedPlan(plan, target, yield* DateTime.now)
 }, Effect.scoped)
 
@@ -115,7 +125,10 @@ export const deployRelease = (target: Target, release: Release) =>
 export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = never>(
   target: Target,
   choice: Effect.Effect<(state: HostState) => Effect.Effect<Release, E, R>, E2, R2>,
-  agree?: (plan: DeployPlan) => Effect.Effect<void, E3>
+  {
+    again = false,
+    agree
+  }: { readonly again?: boolean; readonly agree?: (plan: DeployPlan) => Effect.Effect<void, E3> } = {}
 ) {
   const store = yield* ReleaseStore
   const connecting = yield* Effect.forkScoped((yield* RemoteHost).connect(target))
@@ -128,12 +141,13 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = neve
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
       // What cannot work is refused before anything is touched, and what is done already needs no lock.
-      const wish = { release, manifest, origins, removeUnfinished: false }
+      const wish = { release, manifest, origins, removeUnfinished: false, again }
       const before = yield* makePlan(session, seen, wish)
       if (agree !== undefined) yield* agree(before)
       if (before.steps.length === 0) return before
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
-      for (const step of first) yield* carryOutStep(session, before, wish, step)
+      const record = recordOf(release, seen, yield* DateTime.now)
+      for (const step of first) yield* carryOutStep(session, before, wish, record, step)
       const state = yield* finishAdoptions(session, yield* takeLock(session, "deploy"))
       const removeUnfinished = agree === undefined && (yield* askAboutUnfinished(session, state, release))
       const plan = yield* makePlan(session, state, { ...wish, removeUnfinished })
@@ -276,13 +290,30 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
   const { back, release, state, steps } = plan
   const lives = steps.findIndex(isLiveStep)
   const until = lives < 0 ? steps.length : lives
-  for (const step of steps.slice(0, until)) yield* carryOutStep(session, plan, wish, step)
+  let record = recordOf(release, state, yield* DateTime.now)
+  const before = steps.slice(0, until)
+  for (const [index, step] of before.entries()) {
+    yield* carryOutStep(session, plan, wish, record, step)
+    if (step._tag === "Run" && before[index + 1]?._tag !== "Run") {
+      record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
+    }
+  }
   if (lives < 0) return
-  const record = recordOf(release, state, yield* DateTime.now)
   const beyond = steps.find((step) => step._tag === "Prune")
   const unlocks = beyond === undefined
   yield* goLive(session, { release, state, record, steps: steps.filter(isLiveStep), back, event: "switched", unlocks })
   if (beyond !== undefined) yield* prune(session, beyond.releases)
+})
+
+/** Has the host write down what the commands made of the release: that is what it is from now on. */
+const findAltered = Effect.fnUntraced(function* (session: HostSession, release: Release) {
+  const paths = yield* session.alterations(release.ref)
+  if (paths.length === 0) return false
+  const more = paths.length > 5 ? ` and ${paths.length - 5} more` : ""
+  yield* Reporter.note(
+    `afterUnpack changed ${paths.slice(0, 5).join(", ")}${more}: checks expect ${paths.length === 1 ? "it as it is" : "them as they are"} now`
+  )
+  return true
 })
 
 /**
@@ -443,6 +474,7 @@ const carryOutStep = Effect.fnUntraced(function* (
   session: HostSession,
   { release, state }: DeployPlan,
   wish: Wish,
+  record: HostRelease,
   step: Step
 ) {
   switch (step._tag) {
@@ -457,11 +489,12 @@ const carryOutStep = Effect.fnUntraced(function* (
     case "Verify":
       return yield* verify(session, { release }, wish)
     case "Run":
+      if (state.releases.some(({ ref }) => ref === release.ref)) return yield* runHook(session, release, step, true)
       // The half-prepared folder must not pass for a release, and its note would only make the next deployment ask.
       return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>
         session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
       )
     case "Record":
-      return yield* session.record(recordOf(release, state, yield* DateTime.now))
+      return yield* session.record(record)
   }
 })

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { type HostRelease, type HostState, linkBefore, wayBack } from "../domain/HostState.ts"
+import { standing } from "../domain/Journal.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
@@ -26,7 +27,9 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   output: Schema.String,
   release: Schema.String,
   /** Whether the host goes back by itself after it. */
-  goesBack: Schema.Boolean
+  goesBack: Schema.Boolean,
+  /** Whether the release was there before, and stays. Default: no. */
+  stays: Schema.optional(Schema.Boolean)
 }) {
   readonly exitStatus = 1
   /** For the journal, which every login of the host's group may read: a command may hold a token, and so may its output. */
@@ -36,7 +39,9 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   }
   override get message(): string {
     const failure = `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}`
-    if (this.hook === "afterUnpack") return `${failure}: nothing was switched, and the release was removed there again`
+    if (this.hook === "afterUnpack") {
+      return `${failure}: nothing was switched, and the release ${this.stays === true ? "stays there" : "was removed there again"}`
+    }
     if (this.goesBack) return `${failure}${this.output === "" ? "" : `: ${this.output}`}`
     return `${failure}: the release is current all the same. Mend the command and deploy it again, or go back with deployer rollback`
   }
@@ -126,7 +131,8 @@ export const isLiveStep = (step: Step): boolean =>
 export const runHook = Effect.fnUntraced(function* (
   session: HostSession,
   release: Named,
-  { command, hook }: { readonly hook: Hook; readonly command: string }
+  { command, hook }: { readonly hook: Hook; readonly command: string },
+  stays = false
 ) {
   yield* Reporter.note(`Running ${hook}: ${command}`)
   const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name })
@@ -138,7 +144,8 @@ export const runHook = Effect.fnUntraced(function* (
     status,
     output,
     release: releaseLabel(release),
-    goesBack: goesBack(session.target)
+    goesBack: goesBack(session.target),
+    ...(stays ? { stays } : {})
   })
 })
 
@@ -254,7 +261,14 @@ const armForUs = Effect.fnUntraced(function* (session: HostSession, live: Live, 
 const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, StepFailure> =>
   live.state.armed === undefined
     ? Effect.succeed(live)
-    : Effect.map(session.inspect, (state) => ({ ...live, back: wayBack(state, live.release.ref) }))
+    : Effect.map(session.inspect, (state) => ({
+        ...live,
+        back: wayBack(state, live.release.ref) ?? stillThere(state, live)
+      }))
+
+/** What was to be gone back to before, unless it is gone by now, or failed. */
+const stillThere = ({ journal, releases }: HostState, { back }: Live): HostRelease | undefined =>
+  releases.find(({ ref }) => ref === back?.ref && standing(journal, ref) !== "unhealthy")
 
 /** A release that is live and well is so also where that cannot be written down. */
 const noteHealthy = Effect.fnUntraced(function* (session: HostSession, release: Named, unlocks: boolean) {

@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
-import { Lock, LockDetails, lockOwner, lockState } from "../domain/Lock.ts"
+import { Lock, LockDetails, lockOwner, lockState, longestReason } from "../domain/Lock.ts"
 import { Operator } from "../host/Operator.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { Prompt } from "../terminal/Prompt.ts"
@@ -28,10 +28,10 @@ export class LockWait extends Context.Reference<LockWait>()("deployer/LockWait",
 const describe = Effect.fnUntraced(function* (reason: string, held: boolean) {
   const { job, name } = yield* Operator
   return LockDetails.make({
-    by: name,
+    by: name.slice(0, longestReason),
     reason,
     since: yield* DateTime.now,
-    ...(job === undefined ? {} : { job }),
+    ...(job === undefined ? {} : { job: job.slice(0, longestReason) }),
     nonce: (yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)).toString(36),
     held
   })
@@ -79,8 +79,21 @@ export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
   taken: Schema.optional(Lock)
 }) {}
 
+/** The reason for a lock is nothing that others can read on one line. */
+export class LockReasonInvalid extends Schema.TaggedError<LockReasonInvalid>()("LockReasonInvalid", {
+  /** How many characters it has. */
+  length: Schema.Int
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `The reason for a lock is one line of at most ${longestReason} characters, and this one has ${this.length}${this.length > longestReason ? "" : " with control characters among them"}: say it shorter`
+  }
+}
+
 /** Keeps everybody from changing a target until it is unlocked. */
 export const lock = Effect.fn("lock")(function* (options: { readonly target: string; readonly reason: string }) {
+  const { length } = options.reason
+  if (length > longestReason || /\p{Cc}/u.test(options.reason)) return yield* new LockReasonInvalid({ length })
   const session = yield* connect(options.target)
   yield* session.hold(yield* describe(options.reason, true), [
     yield* entry("locked", undefined, { detail: options.reason })

@@ -12,13 +12,22 @@ import { ReleaseStore } from "../store/ReleaseStore.ts"
 /** How many releases on a host files are taken from. */
 const mostOrigins = 4
 
+/** What the store has of a release, without files that are others on the host. */
+const unaltered = ({ stored }: Origin, { files }: Origin): Pick<Origin, "stored"> => {
+  if (stored === undefined) return {}
+  const paths = new Set(files.map(({ path }) => path))
+  const manifest = stored.manifest.filter(({ _tag, path }) => _tag !== "File" || paths.has(path))
+  return { stored: { release: stored.release, manifest } }
+}
+
 /** What is known of the releases on a host; where that is nothing, the host is asked for what the current one holds. */
 export const findOrigins = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: Release) {
   if (!state.takesDifferences || state.releases.some(({ ref }) => ref === release.ref)) return []
   const store = yield* ReleaseStore
   const releases = inOrder(state)
   const origins: Array<Origin> = []
-  for (const { ref } of releases) {
+  const asked = (ref: string) => Effect.catchTag(session.origin(ref), "HostStepFailed", () => Effect.succeed(undefined))
+  for (const { altered, ref } of releases) {
     if (origins.length === mostOrigins) break
     const known = yield* store.find(ref).pipe(
       Effect.flatMap((stored) =>
@@ -31,10 +40,13 @@ export const findOrigins = Effect.fnUntraced(function* (session: HostSession, st
         ReleaseAmbiguous: () => Effect.succeed(undefined)
       })
     )
-    if (known !== undefined) origins.push(known)
+    if (known === undefined) continue
+    // What commands made of it, only the host knows.
+    const there = altered === true ? yield* asked(ref) : known
+    if (there !== undefined) origins.push({ ...there, ...unaltered(known, there) })
   }
   const [first] = releases
   if (origins.length > 0 || first === undefined) return origins
-  const asked = yield* Effect.catchTag(session.origin(first.ref), "HostStepFailed", () => Effect.succeed(undefined))
-  return asked === undefined ? [] : [asked]
+  const origin = yield* asked(first.ref)
+  return origin === undefined ? [] : [origin]
 })

@@ -110,7 +110,7 @@ export const insistOnStatus = ({
   const ill = health === undefined || health.ok ? [] : [`${health.check}: ${health.detail}`]
   const broken = report.faults.length === 0 ? [] : [`the live release: ${report.faults.slice(0, 3).join(", ")}`]
   const advice = [
-    ...broken.map(() => "remove" as const),
+    ...broken.map(() => "retry" as const),
     ...drift.map(({ advice }) => advice),
     ...ill.map(() => "deploy" as const)
   ]

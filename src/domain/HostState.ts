@@ -25,7 +25,9 @@ export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
   /** Its id in the store it came from. */
   id: Schema.Int,
   /** The git commit it was built from. */
-  commit: Schema.optional(Commit)
+  commit: Schema.optional(Commit),
+  /** Whether the target's `afterUnpack` commands changed files of it. */
+  altered: Schema.optional(Schema.Boolean)
 }) {}
 
 /** A release as one line of JSON, the way it stands on the host. */

@@ -4,6 +4,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Ref, ReleaseName } from "./Release.ts"
+import { VisibleText } from "./VisibleText.ts"
 
 /** What may be done to a host. */
 export const JournalEvent = Schema.Literal(
@@ -44,14 +45,14 @@ export class JournalEntry extends Schema.Class<JournalEntry>("JournalEntry")({
   /** By the clock of the machine that did it: what counts is the order of the lines. */
   at: Schema.DateTimeUtc,
   /** `user@machine`. */
-  by: Schema.String,
+  by: VisibleText,
   /** The CI job it was done from. */
-  job: Schema.optional(Schema.String),
+  job: Schema.optional(VisibleText),
   release: Schema.optional(Schema.Struct({ name: ReleaseName, ref: Ref })),
   /** The ref of the release that was current before, where another one became current. */
   from: Schema.optional(Ref),
   /** Why, or what was said: at most some 1,000 characters. */
-  detail: Schema.optional(Schema.String)
+  detail: Schema.optional(VisibleText)
 }) {}
 
 /** How many of the last lines `history` shows at most. */

@@ -3,8 +3,12 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
+import { VisibleText } from "./VisibleText.ts"
 
-const text = Schema.String.pipe(Schema.maxLength(500))
+/** How long a reason may be, in characters. */
+export const longestReason = 500
+
+const text = VisibleText.pipe(Schema.maxLength(longestReason))
 
 /** What is written beside a lock, for people. */
 export class LockDetails extends Schema.Class<LockDetails>("LockDetails")({

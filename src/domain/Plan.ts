@@ -39,7 +39,10 @@ export const Step = Schema.Union(
     sent: Schema.NonNegativeInt,
     taken: Schema.NonNegativeInt
   }),
-  /** Hash every file of a folder that has its name and no record: nothing else says that it is whole. If it is not, the release is sent again. */
+  /**
+   * Hash every file of a folder that has its name and no record, so that nothing else says that it is whole, or of one that is to be deployed again.
+   * If it is not whole, the release is sent again.
+   */
   Schema.TaggedStruct("Verify", {}),
   /** Run one command of a hook in the release's folder. */
   Schema.TaggedStruct("Run", { hook: Hook, command: Schema.String }),
@@ -106,6 +109,8 @@ export interface Wanted {
   readonly origins: ReadonlyArray<Origin>
   /** Whether what other deployments left unfinished is removed on the way. */
   readonly removeUnfinished: boolean
+  /** Whether a release that is there is proven, and all that comes after that is done again. Default: no. */
+  readonly again?: boolean
 }
 
 /** What of the release is taken from others on the host; absent: all of it travels. */
@@ -219,8 +224,10 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
     }
     steps.push(...hookSteps(target, "afterUnpack"))
   }
-  const switches = isToSwitch(state, release.ref)
-  const records = isNew || !isLatestOnHost(state.releases, present)
+  const isAgain = !isNew && wanted.again === true
+  if (isAgain) steps.push({ _tag: "Verify" }, ...hookSteps(target, "afterUnpack"))
+  const switches = isAgain || isToSwitch(state, release.ref)
+  const records = isNew || isAgain || !isLatestOnHost(state.releases, present)
   if (records && !switches) steps.push({ _tag: "Record" })
   const unfinished = !switches && (!isSettled(state.journal, release.ref) || isUnhealthy(state, release))
   if (switches || isNew || unfinished) {
@@ -240,7 +247,7 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
           address: address(target),
           release,
           state,
-          outcome: isNew ? "deploy" : switches ? "relink" : unfinished ? "finish" : "nothing",
+          outcome: isNew || isAgain ? "deploy" : switches ? "relink" : unfinished ? "finish" : "nothing",
           steps,
           ...(back === undefined ? {} : { back })
         })

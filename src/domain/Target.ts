@@ -85,9 +85,27 @@ export const Health = Schema.Struct({
 /** How to tell that a release is live and well. */
 export type Health = typeof Health.Type
 
+/** A login, a port or brackets belong elsewhere: they would be looked up as part of the name. */
+const hostMistake = (host: string): string | undefined => {
+  const alone = "must be a name or an address alone"
+  if (/\s/.test(host) || host.startsWith("-")) return alone
+  const [, scheme, afterScheme = host] = /^([a-z]+:\/\/)(.*)$/i.exec(host) ?? []
+  const [, login, afterLogin = afterScheme] = /^([^@]*)@(.*)$/.exec(afterScheme) ?? []
+  const [, name, port] = /^(\[[^\]]*\]|[^:]*)(?::([0-9]*))?\/?$/.exec(afterLogin) ?? []
+  const isBracketed = name?.startsWith("[") === true
+  if (scheme === undefined && login === undefined && port === undefined && !isBracketed) return undefined
+  const bare = isBracketed ? name?.slice(1, -1) : name
+  const fields = [
+    ...(bare ? [`host: ${JSON.stringify(bare)}`] : []),
+    ...(login ? [`user: ${JSON.stringify(login.split(":")[0])}`] : []),
+    ...(port ? [`port: ${port}`] : [])
+  ]
+  return `${alone}${fields.length === 0 ? "" : `: write ${fields.join(", ")}`}`
+}
+
 const targetFields = {
   /** A host name or address, or `"local"`: this machine, without SSH. */
-  host: oneLine("a host"),
+  host: oneLine("a host").pipe(Schema.filter(hostMistake)),
   /** Absent: what `~/.ssh/config` says, or 22. */
   port: Schema.optional(Port),
   /** The login; absent: the name of the local user, as `ssh` does. */

@@ -96,6 +96,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
       return whileMoving(
         limit,
         unreachable("timeout", `no byte moved for ${Duration.format(limit)}`),
+        target.timeouts.command,
         exec.stdin ?? Stream.empty,
         (stdin) => start({ ...exec, stdin })
       )
@@ -129,22 +130,29 @@ export const make = (target: Target, env: Environment = {}): Transport => {
   }
 }
 
-/** Fails when the stream is not pulled for so long. */
+/** Fails when the stream is not pulled for so long, or when nothing comes of it within the time after its end. */
 const whileMoving = <A, E, E2, E3>(
   limit: Duration.Duration,
   failure: E3,
+  afterEnd: Duration.Duration,
   bytes: Stream.Stream<Uint8Array, E>,
   use: (bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<A, E2>
 ): Effect.Effect<A, E2 | E3> =>
   Effect.gen(function* () {
     let moved = yield* Clock.currentTimeMillis
-    const watched = Stream.tap(bytes, () =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        moved = now
-      })
+    let allowed = limit
+    const move = Effect.map(Clock.currentTimeMillis, (now) => {
+      moved = now
+    })
+    const watched = Stream.tap(bytes, () => move).pipe(
+      Stream.ensuring(
+        Effect.map(move, () => {
+          allowed = afterEnd
+        })
+      )
     )
     const watch: Effect.Effect<never, E3> = Effect.gen(function* () {
-      const left = moved + Duration.toMillis(limit) - (yield* Clock.currentTimeMillis)
+      const left = moved + Duration.toMillis(allowed) - (yield* Clock.currentTimeMillis)
       if (left <= 0) return yield* Effect.fail(failure)
       yield* Effect.sleep(left)
       return yield* watch

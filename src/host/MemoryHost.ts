@@ -18,7 +18,7 @@ import { answering } from "../internal/tcp.ts"
 import { gunzipped, unpackTar, unpackTarball } from "../internal/unpackTarball.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
-import { listedFiles } from "./manifestText.ts"
+import { listedFiles, withoutAltered } from "./manifestText.ts"
 import { CommandTimeout, type ConnectFailure, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
 import * as scripts from "./scripts.ts"
 import { loginPath, makeSession } from "./session.ts"
@@ -34,6 +34,7 @@ export type MemoryStep =
   | "stage"
   | "manifest"
   | "record"
+  | "alterations"
   | "activate"
   | "deactivate"
   | "arm"
@@ -612,7 +613,11 @@ const assemble = ({ host, releases }: Question, tree: string, origin: string): v
     return begin === undefined ? [edit.slice(1)] : old.slice(Number(begin) - 1, Number(end))
   })
   files.write(`${tree}/.deployer_manifest`, lines.map((line) => `${line}\n`).join(""))
-  const there = new Set(listedFiles(old)?.map(({ mode, path, sha256 }) => `${mode} ${sha256} ${path}`))
+  const same = withoutAltered(
+    { ref: "", lines: old, files: listedFiles(old) ?? [] },
+    alteredIn(host, origin).map(({ path }) => path)
+  )
+  const there = new Set(same.files.map(({ mode, path, sha256 }) => `${mode} ${sha256} ${path}`))
   for (const { mode, path, sha256 } of listedFiles(lines) ?? []) {
     if (there.has(`${mode} ${sha256} ${path}`)) copyFile(host, `${origin}/${path}`, `${tree}/${path}`)
   }
@@ -662,7 +667,61 @@ const manifest: Answer = ({ args: [ref = ""], host, releases }) => {
   const text = realFile(host, `${releases}/${name}`) ? host.files.read(`${releases}/${name}`) : undefined
   if (text === undefined) return [`fail there is no ${name}`]
   const lines = text.split("\n")
-  return (lines.at(-1) === "" ? lines.slice(0, -1) : lines).map((line) => `line ${line}`)
+  return [
+    ...(lines.at(-1) === "" ? lines.slice(0, -1) : lines).map((line) => `line ${line}`),
+    ...alteredIn(host, `${releases}/deployer_${ref}`).map(({ path }) => `altered ./${path}`)
+  ]
+}
+
+const alteredFile = ".deployer_altered"
+
+/** What a path is now, in one word. */
+const stateOf = (host: MemoryHost, at: string): string => {
+  const node = host.files.node(at)
+  switch (node?._tag) {
+    case "Link":
+      return `link:${node.to.replaceAll(" ", "?")}`
+    case "Directory":
+      return "dir"
+    case "File":
+      return `${sha256(node.content)}:${node.mode.toString(8)}`
+    default:
+      return "gone"
+  }
+}
+
+/** What commands made of a release. */
+const alteredIn = ({ files }: MemoryHost, folder: string) =>
+  (files.read(`${folder}/${alteredFile}`) ?? "").split("\n").flatMap((line) => {
+    const [, state, path] = /^(\S+) \.\/(.+)$/.exec(line) ?? []
+    return state === undefined || path === undefined ? [] : [{ path, state }]
+  })
+
+const pathOf = (fault: string): string => fault.slice(fault.indexOf(" ") + 1)
+
+const alterations: Answer = ({ args: [ref = ""], host, releases }) => {
+  const folder = `${releases}/deployer_${ref}`
+  const manifest = realFile(host, `${folder}/.deployer_manifest`)
+    ? host.files.read(`${folder}/.deployer_manifest`)
+    : undefined
+  if (manifest === undefined) return [`fail there is no ${folder}/.deployer_manifest any more`]
+  const paths = check(host, folder, manifest).map(pathOf)
+  if (paths.includes(".deployer_manifest")) return [`fail ${folder}/.deployer_manifest is not what it was`]
+  if (paths.length === 0) host.files.remove(`${folder}/${alteredFile}`)
+  else {
+    const lines = paths.map((path) => `${stateOf(host, `${folder}/${path}`)} ./${path}\n`)
+    host.files.write(`${folder}/${alteredFile}`, `${lines.join("")}end ${lines.length}\n`)
+  }
+  return paths.map((path) => `altered ${path}`)
+}
+
+/** Whether a path, or one above it, is what commands made of it. */
+const isKnown = (host: MemoryHost, folder: string) => {
+  const altered = alteredIn(host, folder)
+  const known = (path: string): boolean =>
+    altered.some((one) => one.path === path && one.state === stateOf(host, `${folder}/${path}`)) ||
+    (path.includes("/") && known(path.slice(0, path.lastIndexOf("/"))))
+  return known
 }
 
 const check = (host: MemoryHost, tree: string, manifest: string, hashes = true): ReadonlyArray<string> => {
@@ -930,7 +989,9 @@ const verify: Answer = ({ args: [depth, wanted, ...refs], host, releases }) =>
         ? ["missing .deployer_manifest"]
         : wanted !== "" && sha256(new TextEncoder().encode(manifest)) !== wanted
           ? ["changed .deployer_manifest"]
-          : check(host, folder, manifest, depth === "files")
+          : check(host, folder, manifest, depth === "files").filter(
+              (fault) => !isKnown(host, folder)(pathOf(fault)) || fault.includes(" .deployer_")
+            )
     return [`verdict ${ref}`, ...[...unrecorded, ...faults].map((fault) => `fault ${ref} ${fault}`)]
   })
 
@@ -1061,6 +1122,7 @@ const unlock: Answer = (question) => {
 const guardedScripts: ReadonlySet<string> = new Set([
   scripts.stage,
   scripts.record,
+  scripts.alterations,
   scripts.activate,
   scripts.deactivate,
   scripts.arm,
@@ -1088,6 +1150,7 @@ const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<stri
   [scripts.stage, ["stage", () => []]],
   [scripts.manifest, ["manifest", within(manifest)]],
   [scripts.record, ["record", within(record)]],
+  [scripts.alterations, ["alterations", within(alterations)]],
   [scripts.activate, ["activate", within(activate)]],
   [scripts.deactivate, ["deactivate", within(deactivate)]],
   [scripts.arm, ["arm", () => []]],

@@ -21,7 +21,7 @@ import type { PromptFailure } from "../terminal/Prompt.ts"
 export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("HostUnreachable", {
   /** `user@host:port`. */
   address: Schema.String,
-  reason: Schema.Literal("unknown-name", "refused", "timeout", "lost", "protocol", "proxy"),
+  reason: Schema.Literal("unknown-name", "refused", "timeout", "silent", "lost", "protocol", "proxy"),
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -33,6 +33,8 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
         return `Nothing answers at ${this.address} (${this.detail}): check "host" and "port", and that sshd runs there`
       case "timeout":
         return `${this.address} did not answer in time (${this.detail}): check the network, or raise "timeouts" of the target`
+      case "silent":
+        return `The login shell on ${this.address} begins no command (${this.detail}): something in its startup files waits, such as a read or another shell in ~/.bashrc or ~/.profile. It has to end for commands: see what ssh does there with the command true`
       case "lost":
         return `The connection to ${this.address} was lost (${this.detail}): the next deploy goes on from what the host has`
       case "protocol":
@@ -323,7 +325,11 @@ export interface HostSession {
     readonly shipment: Shipment<E>
     readonly entries?: Entries
   }) => Effect.Effect<void, E | StepFailure | ReleaseCorrupt>
-  /** The manifest of a release that is there, as it stands there; absent where it cannot be read as one. */
+  /**
+   * Writes down what commands made of a release since it was unpacked, and returns the paths: from then on `verify` expects them as they are now.
+   */
+  readonly alterations: (ref: string) => Effect.Effect<ReadonlyArray<string>, StepFailure>
+  /** The manifest of a release that is there, as it stands there, without files that commands changed; undefined if it cannot be read as one. */
   readonly origin: (ref: string) => Effect.Effect<Origin | undefined, StepFailure>
   /** Writes (again) what the host knows of the release; from then on it counts as complete. */
   readonly record: (release: HostRelease) => Effect.Effect<void, StepFailure>

@@ -24,6 +24,7 @@ import {
 } from "./RemoteHost.ts"
 import { type Asked, lastHop } from "./SshConfig.ts"
 import { findPlace, isMissing, type Place, readIfThere } from "./SshPlace.ts"
+import { SshSettings } from "./SshSettings.ts"
 
 /** Whom to log in to. */
 export interface Login {
@@ -158,6 +159,11 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
         ready.push(key.identity)
         continue
       }
+      const unlocked = (yield* SshSettings).remembered.keys.get(Redacted.value(key.content))
+      if (unlocked !== undefined) {
+        ready.push({ label: file, method: unlocked })
+        continue
+      }
       const half = yield* publicPart(key)
       const held = agent?.keys.find((other) => other.blob === half?.blob)
       if (agent === undefined || held === undefined) locked.push(key)
@@ -236,7 +242,12 @@ const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.
       hint: `unlock the key beforehand with "ssh-add ${key.file}", so that ssh-agent answers for it`
     })
     const opened = Ssh.openKey(ssh2, key.content, passphrase)
-    if (opened._tag === "Opened") return { _tag: "Key", key: opened.key }
+    if (opened._tag === "Opened") {
+      const method: Ssh.Method = { _tag: "Key", key: opened.key }
+      const { remembered } = yield* SshSettings
+      remembered.keys.set(Redacted.value(key.content), method)
+      return method
+    }
     return yield* attempt < 3
       ? unlock(ssh2, key, attempt + 1)
       : new KeyUnusable({ file: key.file, reason: opened._tag === "Locked" ? "wrong-passphrase" : "not-a-key" })
@@ -255,8 +266,6 @@ const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, 
   const { host, port } = place.knownAs
   const files = [...place.knownHostsFiles, ...place.globalKnownHostsFiles]
   const wait = timeout ?? Duration.seconds(place.connectTimeout ?? 15)
-  // Keys accepted during this connect, in case the file cannot be written.
-  const accepted: Array<KnownHosts.PublicKey> = []
 
   /** `others`: keys that the host has shown while another one is pinned; it is asked for keys of other types. */
   const attemptOnce = (methods: ReadonlyArray<Ssh.Method>, others: ReadonlyArray<KnownHosts.PublicKey>) =>
@@ -265,10 +274,11 @@ const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, 
         Effect.map(readIfThere(file), (text) => ({ file, entries: KnownHosts.parse(text) }))
       )
       const entries = known.flatMap((one) => one.entries)
+      const { hostKeys } = (yield* SshSettings).remembered
       const judge = (key: KnownHosts.PublicKey) => {
         if (pinned !== undefined) return KnownHosts.fingerprint(key) === pinned ? "known" : "pinned"
         const verdict = KnownHosts.judge(entries, host, port, key)
-        return verdict === "unknown" && accepted.some((other) => other.blob === key.blob) ? "known" : verdict
+        return verdict === "unknown" && hostKeys.has(KnownHosts.line(host, port, key)) ? "known" : verdict
       }
       return yield* Ssh.dial(ssh2, {
         open,
@@ -339,7 +349,7 @@ const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, 
       Effect.gen(function* () {
         if (verdict === "changed" || verdict === "revoked") return yield* rejected(key, verdict, file)
         if (!(yield* trusts(key))) return yield* rejected(key, "unknown", file)
-        accepted.push(key)
+        ;(yield* SshSettings).remembered.hostKeys.add(KnownHosts.line(host, port, key))
         const [mine] = place.knownHostsFiles
         if (mine !== undefined) yield* remember(mine, KnownHosts.line(host, port, key))
         return yield* attempt(methods).pipe(

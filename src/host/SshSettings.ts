@@ -3,9 +3,20 @@
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import { environment } from "../internal/ssh.ts"
+import { environment, type Method } from "../internal/ssh.ts"
 
 const globalKnownHostsFiles: ReadonlyArray<string> = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
+
+/** What the user has said already: one run connects more than once, and asks nothing twice. */
+export interface Remembered {
+  /** Private keys that were unlocked, by their text. */
+  readonly keys: Map<string, Method>
+  /** Lines of known_hosts that were accepted, also if they could not be written. */
+  readonly hostKeys: Set<string>
+}
+
+/** Nothing was said yet. */
+export const makeRemembered = (): Remembered => ({ keys: new Map(), hostKeys: new Set() })
 
 /** What SSH takes from the user's environment. */
 export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshSettings", {
@@ -31,7 +42,10 @@ export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshS
       /** Read only. */
       globalKnownHostsFiles,
       /** The time between two signs of life, unless the config says another; after three without one the connection counts as lost. */
-      keepAlive: Duration.seconds(5)
+      keepAlive: Duration.seconds(5),
+      /** So long may a host take to begin a script, which answers at once: a login shell that waits for something never does. */
+      firstAnswer: Duration.seconds(30),
+      remembered: makeRemembered()
     }
   }
 }) {}

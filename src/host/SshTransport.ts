@@ -19,6 +19,7 @@ import { type Prompt, PromptUnavailable } from "../terminal/Prompt.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { CommandTimeout, type ConnectFailure, type HostUnreachable } from "./RemoteHost.ts"
 import { connectTo, unreachable } from "./SshConnection.ts"
+import { SshSettings } from "./SshSettings.ts"
 import { type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
 /**
@@ -39,7 +40,8 @@ export const connect = (
       hostKey,
       timeout: timeouts.connect
     })
-    return yield* makeTransport(target, address, connection, yield* makeStarter(connection))
+    const { firstAnswer } = yield* SshSettings
+    return yield* makeTransport(target, address, connection, yield* makeStarter(connection), firstAnswer)
   }).pipe(Effect.withSpan("SshTransport.connect", { attributes: { target: target.key } }))
 
 // Commands
@@ -57,7 +59,8 @@ const makeTransport = (
   target: Target,
   address: string,
   connection: Ssh.Connection,
-  startCommand: Starter
+  startCommand: Starter,
+  firstAnswer: Duration.Duration
 ): Effect.Effect<Transport> =>
   Effect.map(Effect.makeSemaphore(sessions), (semaphore) => {
     const { command: commandWait, transfer: transferWait } = target.timeouts
@@ -101,13 +104,27 @@ const makeTransport = (
     const exec = <E = never>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout> =>
       Effect.gen(function* () {
         const output = yield* exec.onOutput === undefined ? collect : deliver(exec.onOutput)
+        const heard = yield* Deferred.make<void>()
+        const { onData } = output.listener
         const session = yield* startOf(exec.wait)({
           // Once its input has ended, a command cannot be asked to end any more: so no input is not an ended one.
           command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
-          ...output.listener
+          ...output.listener,
+          onData: (chunk, from) => {
+            Deferred.unsafeDone(heard, Effect.void)
+            onData(chunk, from)
+          }
         })
         output.attach(session)
-        const ended = Effect.raceFirst(session.ended, output.overflow)
+        const silent = Effect.timeoutFail(Deferred.await(heard), {
+          duration: firstAnswer,
+          onTimeout: () =>
+            new Ssh.Disconnected({ reason: "silent", detail: `not a word within ${Duration.format(firstAnswer)}` })
+        })
+        const ended = Effect.raceFirst(
+          Effect.raceFirst(session.ended, output.overflow),
+          Effect.zipRight(silent, Effect.never)
+        )
         // The command may end without having read everything, so neither waits for the other.
         const fed = exec.stdin === undefined ? Effect.void : feed(session, exec.stdin)
         const exitCode = yield* exec.wait === "command"

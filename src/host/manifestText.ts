@@ -99,6 +99,16 @@ export const originOf = (
   return { ref, files, lines, ...(stored === undefined ? {} : { stored }) }
 }
 
+/** A release on the host without the files that commands changed, and those below what they changed. */
+export const withoutAltered = (origin: Origin, altered: ReadonlyArray<string>): Origin => {
+  const others = new Set(altered)
+  const isAltered = (path: string): boolean => {
+    const end = path.lastIndexOf("/")
+    return others.has(path) || (end > 0 && isAltered(path.slice(0, end)))
+  }
+  return { ...origin, files: origin.files.filter(({ path }) => !isAltered(path)) }
+}
+
 /** What `complete_tree` of scripts.ts goes through; `tree/` is where the release is being made. */
 export const moveLines = (moves: ReadonlyArray<Move>): ReadonlyArray<string> => {
   const lines: Array<string> = []

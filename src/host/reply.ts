@@ -156,11 +156,21 @@ export const corruption = (stdout: string): Decoded<ReadonlyArray<string>> =>
     return odd === undefined ? Either.right(read.map((line) => clean(line.rest))) : unexpected(odd)
   })
 
-/** A text in lines. */
-export const text = (stdout: string): Decoded<ReadonlyArray<string>> =>
+/** The lines of a manifest, and the paths that commands changed. */
+export const manifest = (
+  stdout: string
+): Decoded<{ readonly lines: ReadonlyArray<string>; readonly altered: ReadonlyArray<string> }> =>
   Either.flatMap(lines(stdout), (read) => {
-    const odd = read.find((line) => line.word !== "line")
-    return odd === undefined ? Either.right(read.map((line) => line.rest)) : unexpected(odd)
+    const odd = read.find(({ word }) => word !== "line" && word !== "altered")
+    const of = (wanted: string) => read.flatMap(({ rest, word }) => (word === wanted ? [rest] : []))
+    return odd === undefined ? Either.right({ lines: of("line"), altered: of("altered") }) : unexpected(odd)
+  })
+
+/** The paths that commands changed. */
+export const alterations = (stdout: string): Decoded<ReadonlyArray<string>> =>
+  Either.flatMap(lines(stdout), (read) => {
+    const odd = read.find(({ rest, word }) => word !== "altered" || rest === "")
+    return odd === undefined ? Either.right(read.map(({ rest }) => clean(rest))) : unexpected(odd)
   })
 
 const isRef = Schema.is(Ref)

@@ -703,6 +703,11 @@ END {
  * what it writes rests on nothing but the beginning of the journal, which nobody changes. The last line may not be whole yet, and waits.
  */
 export const compact = script(`${prelude}${ownTools}${tools}${chronicle}
+for old in "$base"/config/.facts.*; do
+  pid=\${old##*/.facts.}
+  pid=\${pid%.all}
+  case "$pid" in *[!0-9]*) ;; *) kill -0 "$pid" 2>/dev/null || [ -e "/proc/$pid" ] || rm -f "$old" ;; esac
+done
 open_journal || finish
 select() {
   {
@@ -833,11 +838,17 @@ begin_tree() {
     /^=/ { for (n = substr(\\$1, 2) + 0; n <= \\$2 + 0; n++) print line[n]; next }
     { print substr(\\$0, 2) }
   " "$origin/.deployer_manifest" "$tree/.deployer_edits" > "$tree/.deployer_manifest"
-  awk -v two="  " "
+  # What commands changed there, and what is below that, is sent.
+  awk -v one=" " -v two="  " -v above="[/][^/]*$" -v altered="$origin/.deployer_altered" "
+    BEGIN { while ((getline line < altered) > 0) other[substr(line, index(line, one) + 1)] }
+    function is_other(path) {
+      do { if (path in other) return 1 } while (sub(above, empty, path))
+      return 0
+    }
     FNR == 1 { file++; mode = 0 }
     /^mode / { mode = \\$2; next }
     /^(dir|link|to|end) / || substr(\\$0, 65, 2) != two || ! mode { next }
-    file == 1 { there[mode \\$0]; next }
+    file == 1 { if (!is_other(substr(\\$0, 67))) there[mode \\$0]; next }
     (mode \\$0) in there
   " "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$notes/lines"
   [ -s "$notes/lines" ] || return 0
@@ -886,6 +897,64 @@ find_unproved() {
   [ "$((proved + rest))" -ne "$((all))" ] || hashed=$PWD/$notes/rest
 }
 `
+
+/**
+ * `.deployer_altered` of a release holds what its `afterUnpack` commands made of it: a line with the state and the path of each entry that is not
+ * as the manifest has it, and `end` with their number. `only_unknown dir` leaves these out of faults; what is below them counts as theirs.
+ */
+const altering = `
+state_of() {
+  if [ -L "$1" ]; then printf "link:%s" "$(link_of "$1" | tr " " "?")"
+  elif [ -d "$1" ]; then printf "dir:%.10s" "$(ls -ld "$1")"
+  elif [ -f "$1" ]; then printf "%s:%.10s" "$(sum "$1")" "$(ls -ld "$1")"
+  elif [ -e "$1" ]; then printf other
+  else printf gone
+  fi
+}
+is_known() {
+  at=$1
+  while :; do
+    case "$altered" in
+      *" ./$at$nl"*) case "$altered" in *"$nl$(state_of "./$at") ./$at$nl"*) return 0 ;; esac ;;
+    esac
+    case "$at" in */*) at=\${at%/*} ;; *) return 1 ;; esac
+  done
+}
+only_unknown() (
+  cd "$1" && real_file .deployer_altered && [ -r .deployer_altered ] || { cat; exit 0; }
+  altered=$nl$(cat .deployer_altered)$nl lines=$(wc -l < .deployer_altered)
+  case "$altered" in *"\${nl}end $((lines - 1))$nl") ;; *) cat; exit 0 ;; esac
+  while IFS= read -r fault; do
+    case "$fault" in
+      *" .deployer_"*) say "$fault" ;;
+      *) is_known "\${fault#* }" || say "$fault" ;;
+    esac
+  done
+)
+`
+
+/** Writes down what commands made of a release since it was unpacked, and tells it. `$1` path, `$2` ref. */
+export const alterations = script(`${prelude}${guarded}${tools}${sums}${altering}${enter}
+folder=deployer_$2
+real_dir "$folder" && real_file "$folder/.deployer_manifest" || fail "there is no $releases/$folder/.deployer_manifest any more"
+faults=$(check "$folder" "$PWD/$folder/.deployer_manifest")
+cd "$folder" || fail "$releases/$folder cannot be entered"
+case "$nl$faults$nl" in *" .deployer_manifest$nl"*) fail "$releases/$folder/.deployer_manifest is not what it was" ;; esac
+guard
+if [ -z "$faults" ]; then
+  err=$(rm -f .deployer_altered 2>&1) || fail "$err"
+  finish
+fi
+new=.deployer_altered.$$
+list() {
+  printf "%s\\n" "$faults" | while IFS= read -r fault; do say "$(state_of "./\${fault#* }") ./\${fault#* }"; done
+  lines=$(printf "%s\\n" "$faults" | wc -l)
+  say "end $((lines))"
+}
+err=$({ list > "$new" && mv -f "$new" .deployer_altered; } 2>&1) || { rm -f "$new"; fail "$err"; }
+printf "%s\\n" "$faults" | sed "s/^[a-z]* /altered /"
+finish
+`)
 
 /**
  * Receives a release from standard input, unpacks it as it comes, checks it, and gives it its name. `$1` path, `$2` ref, `$3` bytes to
@@ -1023,11 +1092,13 @@ wipe "$trash" 2>/dev/null
 finish
 `)
 
-/** The manifest of a release, after the answer. `$1` path, `$2` ref. */
+/** The manifest of a release, and the paths that commands changed. `$1` path, `$2` ref. */
 export const manifest = script(`${prelude}${tools}${enter}
 file=deployer_$2/.deployer_manifest
 real_file "$file" && [ -r "$file" ] || fail "there is no $file"
 sed "s/^/line /" "$file"
+altered=deployer_$2/.deployer_altered
+if real_file "$altered" && [ -r "$altered" ]; then sed -n "s/^[^ ]* \\([.][/]\\)/altered /p" "$altered"; fi
 finish
 `)
 
@@ -1248,7 +1319,7 @@ finish
  * Compares releases with their manifests. `$1` path, `$2` files, or paths: nothing is hashed, `$3` the SHA-256 that the manifest has to have, or
  * nothing, then refs.
  */
-export const verify = script(`${prelude}${ownTools}${tools}${sums}${enter}
+export const verify = script(`${prelude}${ownTools}${tools}${sums}${altering}${enter}
 depth=$2 wanted=$3
 shift 3
 for ref; do
@@ -1259,7 +1330,7 @@ for ref; do
   real_file "$folder/.deployer_manifest" && [ -r "$folder/.deployer_manifest" ] ||
     { say "fault $ref missing .deployer_manifest"; continue; }
   [ -z "$wanted" ] || [ "$(sum "$folder/.deployer_manifest")" = "$wanted" ] || { say "fault $ref changed .deployer_manifest"; continue; }
-  check "$folder" "$PWD/$folder/.deployer_manifest" "$depth" | sed "s/^/fault $ref /"
+  check "$folder" "$PWD/$folder/.deployer_manifest" "$depth" | only_unknown "$folder" | sed "s/^/fault $ref /"
 done
 finish
 `)
@@ -1353,7 +1424,7 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
 # What would be renamed or linked: so whoever had the lock before does not get through with it any more.
-rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$releases"/deployer_*/.deployer_release.json.*
+rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.* "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer_*/.deployer_altered.*
 for link in "$releases"/.current.*; do
   if [ -L "$link" ] && number "\${link##*.}"; then rm -f "$link"; fi
 done

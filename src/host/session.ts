@@ -14,7 +14,7 @@ import { type JournalEntry, JournalEntryJson } from "../domain/Journal.ts"
 import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../domain/Lock.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { output, warn } from "../terminal/Reporter.ts"
-import { manifestLines, originOf } from "./manifestText.ts"
+import { manifestLines, originOf, withoutAltered } from "./manifestText.ts"
 import { runProbe } from "./probe.ts"
 import {
   CommandTimeout,
@@ -362,8 +362,18 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       if (damaged.length > 0) return yield* new ReleaseCorrupt({ address, ref, what: damaged })
     }),
     origin: Effect.fn("RemoteHost.origin")((ref) =>
-      Effect.map(ask({ step: "read a manifest", script: scripts.manifest, args: [ref] }, Reply.text), (lines) =>
-        originOf(ref, lines)
+      Effect.map(
+        ask({ step: "read a manifest", script: scripts.manifest, args: [ref] }, Reply.manifest),
+        ({ altered, lines }) => {
+          const origin = originOf(ref, lines)
+          return origin === undefined ? undefined : withoutAltered(origin, altered)
+        }
+      )
+    ),
+    alterations: Effect.fn("RemoteHost.alterations")((ref) =>
+      change(
+        { step: "see what the commands changed", script: scripts.alterations, args: [ref], wait: "transfer" },
+        Reply.alterations
       )
     ),
     record: Effect.fn("RemoteHost.record")(function* (release) {

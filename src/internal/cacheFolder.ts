@@ -2,9 +2,9 @@
  * A folder for what can be made again at any time, so that it need not be made each time.
  */
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
-import { homedir } from "node:os"
 import { isAbsolute, join } from "node:path"
 import process from "node:process"
+import { homeFolder } from "./homeFolder.ts"
 
 /** Beyond so many compiled files they are removed: what was for projects that are gone goes with them. */
 const most = 200
@@ -17,7 +17,7 @@ export const cacheFolder = (): string | undefined => {
   const { XDG_CACHE_HOME: base = "" } = process.env
   try {
     const given = isAbsolute(base) ? base : undefined
-    const above = given ?? homedir()
+    const above = given ?? homeFolder()
     // With sudo the home may be somebody else's.
     if (!isAbsolute(above) || statSync(above).uid !== process.geteuid?.()) return undefined
     const folder = join(given ?? join(above, ".cache"), "effect-deployer")

@@ -1,7 +1,7 @@
 /**
  * Loads the user's config: a module in TypeScript or JavaScript, without a build step and without `node_modules` beside it.
  */
-import { readFile } from "node:fs/promises"
+import { readFile, realpath } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, relative } from "node:path"
 import * as Cause from "effect/Cause"
@@ -128,8 +128,13 @@ const isCacheFailure = (cause: unknown, cache: string): boolean =>
   Predicate.hasProperty(cause, "path") && typeof cause.path === "string" && cause.path.startsWith(`${cache}/`)
 
 /** The whole config as it was written, not decoded. What it is compiled to is kept for the next time, by the hash of its text. */
-export const loadConfig = (file: string): Effect.Effect<unknown, LoadFailure> =>
+export const loadConfig = (path: string): Effect.Effect<unknown, LoadFailure> =>
   Effect.gen(function* () {
+    // What a link leads to may import its neighbors.
+    const file = yield* Effect.orElseSucceed(
+      Effect.tryPromise(() => realpath(path)),
+      () => path
+    )
     const source = yield* Effect.tryPromise({
       try: () => readFile(file, "utf8"),
       catch: (cause) =>

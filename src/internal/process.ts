@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { statSync } from "node:fs"
-import { constants, homedir } from "node:os"
+import { constants } from "node:os"
 import { PassThrough, type Readable, type Writable } from "node:stream"
 import { type PlatformError, SystemError } from "@effect/platform/Error"
 import * as NodeStream from "@effect/platform-node/NodeStream"
@@ -12,6 +12,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { homeFolder } from "./homeFolder.ts"
 
 /** What to start. */
 export interface Options<E = never> {
@@ -72,7 +73,7 @@ export const hasTerminal: Effect.Effect<boolean> = Effect.sync(() => process.std
 export const variable = (name: string): Effect.Effect<string | undefined> => Effect.sync(() => process.env[name])
 
 /** The home directory of the user that runs this process. */
-export const home: Effect.Effect<string> = Effect.sync(homedir)
+export const home: Effect.Effect<string> = Effect.sync(homeFolder)
 
 /** Whether there is a directory. */
 export const isDirectory = (path: string): Effect.Effect<boolean> =>

@@ -2,7 +2,7 @@
  * ssh2 as Effects: a connection in a scope, sessions on it, and one failure for when it is gone.
  */
 import { createPrivateKey } from "node:crypto"
-import { constants, homedir, hostname, userInfo } from "node:os"
+import { constants, hostname, userInfo } from "node:os"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -23,6 +23,7 @@ import type {
   SignCallback,
   SigningRequestOptions
 } from "ssh2"
+import { homeFolder } from "./homeFolder.ts"
 import { type PublicKey, publicKeyOf } from "./sshKeys.ts"
 import type { Duplex } from "./tcp.ts"
 import * as Tcp from "./tcp.ts"
@@ -47,7 +48,7 @@ const nameOfUser = () => {
 
 /** What this process's environment says about SSH. */
 export const environment = () => ({
-  homeDir: homedir(),
+  homeDir: homeFolder(),
   agentSocket: process.env["SSH_AUTH_SOCK"] === "" ? undefined : process.env["SSH_AUTH_SOCK"],
   userName: nameOfUser(),
   machine: hostname(),
@@ -56,7 +57,7 @@ export const environment = () => ({
 
 /** No connection could be made, or it is gone. */
 export class Disconnected extends Data.TaggedError("Disconnected")<{
-  readonly reason: "unknown-name" | "refused" | "timeout" | "lost" | "protocol" | "proxy"
+  readonly reason: "unknown-name" | "refused" | "timeout" | "silent" | "lost" | "protocol" | "proxy"
   readonly detail: string
 }> {}
 

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import { hasColor } from "../internal/color.ts"
+import { visibleOutput } from "../internal/visible.ts"
 import { isData } from "./Answer.ts"
 import { bytes, duration, rate } from "./format.ts"
 import { truncate } from "./Table.ts"
@@ -32,6 +33,8 @@ export interface Sink {
   /** For output that is a result. */
   readonly writeResult: (chunk: Uint8Array) => void
   readonly isTTY: boolean
+  /** Whether a terminal shows the results. Default: no. */
+  readonly isResultTTY?: boolean
   readonly color: boolean
   /** Asked at each drawing, since terminals change their size. */
   readonly columns: () => number
@@ -57,6 +60,7 @@ export class Reporter extends Context.Reference<Reporter>()("deployer/Reporter",
       write: (text) => stderr.write(text),
       writeResult: (chunk) => stdout.write(chunk),
       isTTY: stderr.isTTY === true && env["TERM"] !== "dumb",
+      isResultTTY: stdout.isTTY === true,
       color: hasColor(stderr, env),
       columns: () => stderr.columns || 80
     })
@@ -170,6 +174,8 @@ const draw = (sink: Sink) => {
   const transfers = new Map<string, Transfer>()
   // The label whose line stands below everything else.
   let shown: string | undefined
+  const outputToShow = visibleOutput()
+  const resultToShow = visibleOutput()
   // Whether a program's output has left the cursor in the middle of a line.
   let open = false
 
@@ -222,8 +228,9 @@ const draw = (sink: Sink) => {
           if (event.chunk.length === 0) return
           clear()
           // A document may hold it as well, but stdout has room for that one alone.
-          if (event.isResult && !isData) sink.writeResult(event.chunk)
-          else sink.write(event.chunk)
+          if (event.isResult && !isData) {
+            sink.writeResult(sink.isResultTTY === true ? Buffer.from(resultToShow(event.chunk)) : event.chunk)
+          } else sink.write(sink.isTTY ? outputToShow(event.chunk) : event.chunk)
           open = event.chunk.at(-1) !== 10
           return redraw(now)
         }

@@ -337,6 +337,51 @@ describe("sourceState", () => {
     })
   )
 
+  it.scoped(
+    "knows the commit of the project in a hook of another repository, which names that in the environment",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* scratch
+        write(folder, { file: "1" })
+        git(folder, "init", "--quiet")
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", "one")
+        const commit = git(folder, "rev-parse", "HEAD")
+        const other = yield* scratch
+        git(other, "init", "--quiet")
+        yield* Effect.acquireRelease(
+          Effect.sync(() => Object.assign(process.env, { GIT_DIR: path.join(other, ".git"), GIT_WORK_TREE: other })),
+          () =>
+            Effect.sync(() => {
+              delete process.env["GIT_DIR"]
+              delete process.env["GIT_WORK_TREE"]
+            })
+        )
+        assert.deepStrictEqual(yield* sourceState(folder), { commit, dirty: false })
+      })
+  )
+
+  it.scoped("says how git comes to trust a repository of another user", () =>
+    Effect.gen(function* () {
+      const folder = yield* scratch
+      write(folder, { file: "1" })
+      git(folder, "init", "--quiet")
+      git(folder, "add", ".")
+      git(folder, "commit", "--quiet", "-m", "one")
+      fs.chownSync(path.join(folder, ".git"), 12345, 12345)
+      fs.chownSync(folder, 12345, 12345)
+      const said: Array<string> = []
+      const reporter = {
+        emit: (event: Event) => Effect.sync(() => void ("message" in event && said.push(event.message)))
+      }
+      assert.deepStrictEqual(yield* Effect.provideService(sourceState(folder), Reporter, reporter), {})
+      assert.match(
+        said.join("\n"),
+        /belongs to another user and git does not trust it: git config --global --add safe\.directory /
+      )
+    })
+  )
+
   it.scoped("knows nothing outside a repository", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* sourceState(yield* scratch), {})

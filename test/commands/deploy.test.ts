@@ -176,6 +176,85 @@ describe("deploy", () => {
     )
   )
 
+  it.scoped("writes down what afterUnpack made of the release, which is no damage from then on", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      const linkSettings = ({ ref }: { readonly ref: string }) => {
+        host.files.remove(`${prodPath}/releases/deployer_${ref}/my_app/version`)
+        host.files.link(`${prodPath}/releases/deployer_${ref}/my_app/version`, "/srv/shared/version")
+      }
+      host.onRun = ({ command, ref = "" }) => {
+        if (command === "link") linkSettings({ ref })
+        return {}
+      }
+      const ran = yield* run("deploy target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(ran.stderr, "afterUnpack changed my_app/version: checks expect it as it is now\n")
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+      assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 0)
+      // The next release takes nothing from it that is not as it was built.
+      yield* built
+      const next = yield* run("deploy target=prod yes")
+      assert.strictEqual(next.status, 0, next.stderr)
+      assert.notInclude(next.stderr, "sending the whole release")
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+      // What changes after that is damage, and retry puts it right.
+      const { ref } = (yield* stored).at(-1)!
+      const file = `${prodPath}/releases/deployer_${ref}/my_app/bin/my_app`
+      host.files.write(file, "evil", 0o755)
+      assert.strictEqual((yield* run("manage integrity deep target=prod")).status, 1)
+      assert.include(
+        (yield* run("deploy target=prod yes")).stderr + (yield* run("deploy target=prod yes")).stdout,
+        "already"
+      )
+      const steps = host.steps.length
+      const again = yield* run("deploy target=prod yes retry")
+      assert.strictEqual(again.status, 0, again.stderr)
+      assert.include(again.stderr, "is not as it was unpacked (changed my_app/bin/my_app): sending it again")
+      assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
+      assert.includeMembers([...host.steps.slice(steps)], ["verify", "stage", "run", "alterations", "activate"])
+      assert.strictEqual((yield* run("manage integrity deep target=prod")).status, 0)
+      // Nothing is sent if nothing is damaged.
+      const before = host.steps.length
+      assert.strictEqual((yield* run("deploy target=prod yes retry")).status, 0)
+      assert.notInclude(host.steps.slice(before), "stage")
+    }).pipe(
+      Effect.provide(
+        world({
+          config: {
+            ...usualConfig,
+            targets: { prod: { host: prodHost, name: "my_app", path: prodPath, afterUnpack: "link" } }
+          }
+        })
+      )
+    )
+  )
+
+  it.scoped("leaves a release that is deployed again if its afterUnpack command fails", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+      const live = currentRef(host)
+      host.onRun = () => ({ exitCode: 7 })
+      const ran = yield* run("deploy target=prod yes retry")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stderr, /ended with status 7 on .*: nothing was switched, and the release stays there\n/)
+      assert.strictEqual(currentRef(host), live)
+      assert.match((yield* run("manage info target=prod")).stdout, /current/)
+    }).pipe(
+      Effect.provide(
+        world({
+          config: {
+            ...usualConfig,
+            targets: { prod: { host: prodHost, name: "my_app", path: prodPath, afterUnpack: "link" } }
+          }
+        })
+      )
+    )
+  )
+
   describe("compares what the release was built for with the host", () => {
     const glibc = "/lib64/ld-linux-x86-64.so.2"
     const image = () => ({
@@ -884,7 +963,7 @@ describe("deploy", () => {
         return assert.fail("it has more steps than that")
       })
 
-    const steps = ["lock", "stage", "run", "activate", "run", "note"] as const
+    const steps = ["lock", "stage", "run", "alterations", "activate", "run", "note"] as const
     const endings: ReadonlyArray<readonly [string, Ending]> = [
       ["a lost connection", lost],
       ["Ctrl-C", interrupted]

@@ -189,6 +189,26 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
+  it.scoped("take a reason that everybody can read, and refuse another in words", () =>
+    Effect.gen(function* () {
+      yield* deployed
+      for (const reason of ["x".repeat(600), "two\nlines", "\u001b[2J"]) {
+        const ran = yield* run(["lock", "target=prod", `reason=${reason}`])
+        assert.strictEqual(ran.status, 2, ran.stderr)
+        assert.match(ran.stderr, /The reason for a lock is one line of at most 500 characters, and this one has [0-9]+/)
+      }
+      assert.strictEqual((yield* run(["lock", "target=prod", `reason=${"x".repeat(500)}`])).status, 0)
+      const host = yield* hostNamed()
+      // What others wrote there in another way is shown without its control characters.
+      const lock = `${prodPath}/config/lock.${Math.max(...host.files.names(`${prodPath}/config`).flatMap((name) => (/^lock\.[0-9]+$/.test(name) ? [Number(name.slice(5))] : [])))}`
+      host.files.write(lock, (host.files.read(lock) ?? "").replace("x".repeat(20), "\\u001b[2J\\u0007evil"))
+      const refused = yield* run("deploy target=prod yes")
+      assert.strictEqual(refused.status, 4)
+      assert.include(refused.stderr, "[2J evil")
+      assert.notMatch(refused.stderr, /[\u001b\u0007]/)
+    }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("can be kept on purpose, and are taken away only after asking", () =>
     Effect.gen(function* () {
       yield* deployed

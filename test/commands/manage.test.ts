@@ -66,6 +66,7 @@ describe("a record that cannot be read", () => {
       const ran = yield* run("manage integrity -f target=prod yes")
       assert.strictEqual(ran.status, 1)
       assert.match(ran.stdout, /the damaged release AAAAAAAA: broken \(1 fault\), removed\n/)
+      assert.include(ran.stderr, "deployer deploy target=prod release=CCCCCCCC retry")
       assert.match(ran.stdout, /the damaged release CCCCCCCC \(current\): broken \(1 fault\)\n/)
       assert.deepStrictEqual(onHost(host), ["B", "C"])
       assert.strictEqual(currentRef(host), refOf("C"))
@@ -529,7 +530,7 @@ describe("manage integrity", () => {
       assert.match(ran.stdout, /my_app CCCCCCCC: broken \(2 faults\)\n/)
       assert.strictEqual(
         ran.stderr.split("\n").at(-2),
-        "deployer: 2 things are wrong on deploy@host.test: remove broken releases with deployer manage integrity deep -f target=prod, and deploy them again where they are needed"
+        "deployer: 2 things are wrong on deploy@host.test: remove broken ones that nobody needs with deployer manage integrity deep -f target=prod"
       )
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
     }).pipe(Effect.provide(world()))
@@ -610,40 +611,32 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("-f asks apart about the current one, and yes is no answer to that", () =>
+  it.scoped("-f leaves what is live and the way back from it, and says how their files are put right", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three)
-      damage(host, "A")
-      damage(host, "B")
-      const question = /^my_app BBBBBBBB is broken AND CURRENT/
-      const unasked = yield* run("manage integrity deep -f target=prod yes")
-      assert.strictEqual(unasked.status, 3)
-      assert.lengthOf(unasked.asked, 1)
-      assert.match(unasked.asked[0]!, question)
+      const live = (digit: string) => [
+        journalEntry({ event: "switched", release: { name: "my_app", ref: refOf(digit) } }),
+        journalEntry({ event: "healthy", release: { name: "my_app", ref: refOf(digit) } })
+      ]
+      const lines = [...live("C"), ...live("B")].map((entry) => `${Schema.encodeSync(JournalEntryJson)(entry)}\n`)
+      host.files.write(`${prodPath}/config/journal`, lines.join(""))
+      for (const digit of ["A", "B", "C"]) damage(host, digit)
+      const ran = yield* run("manage integrity deep -f target=prod", "y")
+      assert.strictEqual(ran.status, 1)
+      assert.lengthOf(ran.asked, 1)
       assert.deepStrictEqual(onHost(host), ["B", "C"])
       assert.strictEqual(currentRef(host), refOf("B"))
-      const aborted = yield* run("manage integrity deep -f target=prod yes", ctrlC)
-      assert.strictEqual(aborted.status, 130)
-      assert.strictEqual(currentRef(host), refOf("B"))
-      const no = yield* run("manage integrity deep -f target=prod yes", "n")
-      assert.strictEqual(no.status, 1)
-      assert.match(no.stdout, /my_app BBBBBBBB \(current\): broken \(1 fault\)\n/)
-      assert.deepStrictEqual(onHost(host), ["B", "C"])
-      const yes = yield* run("manage integrity deep -f target=prod", "y")
-      assert.match(yes.asked[0]!, question)
-      assert.deepStrictEqual(onHost(host), ["C"])
-      assert.isUndefined(currentRef(host))
-      assert.deepStrictEqual(logged(host), [
-        ["removed", "A"],
-        ["unlinked", "B"],
-        ["removed", "B"]
-      ])
-      // What is not current any more is not said to be, and a host without a current release is not well.
-      assert.match(
-        yes.stdout,
-        /^deploy@host\.test: there is no current link\nmy_app BBBBBBBB: broken \(1 fault\), removed\n/
+      assert.include(
+        ran.stderr,
+        "my_app BBBBBBBB stays: it is live. Put its files right with deployer deploy target=prod release=BBBBBBBB retry\n"
       )
-      assert.strictEqual(yes.status, 1)
+      assert.include(ran.stderr, "my_app CCCCCCCC stays: it is the release that rollback goes to.")
+      assert.match(
+        ran.stderr,
+        /2 things are wrong on deploy@host\.test: put the files right of one that is needed with deployer deploy target=prod release=BBBBBBBB retry\n$/
+      )
+      assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 1)
+      assert.deepStrictEqual(onHost(host), ["B", "C"])
     }).pipe(Effect.provide(world()))
   )
 })

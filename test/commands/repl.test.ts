@@ -264,15 +264,14 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("asks apart before it removes the current release", () =>
+  it.scoped("leaves the current release, also a broken one", () =>
     Effect.gen(function* () {
       const host = yield* filled()
       host.files.write(`${prodPath}/releases/deployer_${refOf("B")}/my_app/version`, "evil")
-      const ran = yield* run("manage target=prod", "integrity deep -f", "n", "integrity deep -f", "y", "q")
+      const ran = yield* run("manage target=prod", "integrity deep -f", "q")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, /my_app BBBBBBBB \(current\): broken \(1 fault\)\n/)
-      assert.match(ran.stdout, /there is no current link\nmy_app BBBBBBBB: broken \(1 fault\), removed\n/)
-      assert.isUndefined(currentRef(host))
+      assert.strictEqual(currentRef(host), refOf("B"))
     }).pipe(Effect.provide(world()))
   )
 

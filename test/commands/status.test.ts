@@ -31,7 +31,7 @@ describe("status", () => {
       const broken = yield* run("status target=prod")
       assert.match(
         broken.stderr,
-        /1 thing is wrong on .* \(the live release: missing my_app\/version\): remove broken releases/
+        /1 thing is wrong on .* \(the live release: missing my_app\/version\): put its files right with deployer deploy target=prod release=REF retry/
       )
       host.files.write(version, before)
       host.onDial = () => () => httpAnswer(503, "starting")

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as SshConfig from "../../src/host/SshConfig.ts"
 import { findPlace, readConfigs } from "../../src/host/SshPlace.ts"
-import { SshSettings } from "../../src/host/SshSettings.ts"
+import { makeRemembered, SshSettings } from "../../src/host/SshSettings.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import { missing, titled } from "../kit/sshd.ts"
 
@@ -150,6 +150,8 @@ const settings = (more: Partial<Context.Tag.Service<typeof SshSettings>> = {}) =
   knownHostsFile: join(folder, ".ssh/known_hosts"),
   globalKnownHostsFiles: [],
   keepAlive: Duration.seconds(5),
+  firstAnswer: Duration.seconds(30),
+  remembered: makeRemembered(),
   ...more
 })
 

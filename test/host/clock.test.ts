@@ -27,7 +27,6 @@ const details = (by: string) =>
 /** Where nothing tells the time since the start, as on a BSD. */
 const bsd: Mutations = {
   lock: [["/proc/uptime", "/nowhere"]],
-  unlock: [["/proc/uptime", "/nowhere"]],
   inspect: [["/proc/uptime", "/nowhere"]]
 }
 

@@ -638,6 +638,45 @@ export const contract = (
         return there
       }
 
+      at("completes a release from one that commands changed", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          const content = (version: string) => [
+            dir("my_app"),
+            file("my_app/version", version),
+            file("my_app/settings", noiseText(4000, 1)),
+            dir("my_app/uploads"),
+            file("my_app/uploads/keep", noiseText(4000, 2)),
+            file("my_app/code", noiseText(20_000, 3))
+          ]
+          const old = packed(content("1"))
+          const next = packed(content("2"))
+          yield* put(session, old)
+          const folder = `${releases}/deployer_${old.ref}`
+          files.write(`${folder}/my_app/settings`, "of this host")
+          files.remove(`${folder}/my_app/uploads`)
+          files.makeDirectory(`${releases}/shared`)
+          files.link(`${folder}/my_app/uploads`, "../../shared")
+          yield* session.alterations(old.ref)
+          const origin = (yield* session.origin(old.ref)) ?? assert.fail("there is no manifest")
+          const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
+          assert.sameMembers([...less.sent], ["my_app/version", "my_app/settings", "my_app/uploads/keep"])
+          yield* session.stage({
+            ref: next.ref,
+            manifest: next.manifest,
+            from: 0,
+            note: "n",
+            shipment: {
+              _tag: "Differences",
+              differences: less,
+              hardLinks: false,
+              content: Stream.make(tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024))
+            }
+          })
+          assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
+        })
+      )
+
       at("complete a release from those that are there, whatever the names", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
@@ -1069,6 +1108,46 @@ export const contract = (
             ]
           )
           assert.deepStrictEqual(other, { ref: two.ref, faults: [] })
+        })
+      )
+
+      at("expects what commands made of a release, and nothing else", ({ files, releases, session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, odd)
+          const folder = `${releases}/deployer_${odd.ref}`
+          assert.deepStrictEqual(yield* session.alterations(odd.ref), [])
+          files.write(`${folder}/my_app/names/back\\slash`, "other")
+          files.write(`${folder}/my_app/names/it's`, "other")
+          files.remove(`${folder}/my_app/empty`)
+          files.remove(`${folder}/my_app/latest`)
+          files.link(`${folder}/my_app/latest`, "else where")
+          files.remove(`${folder}/my_app/bin`)
+          files.link(`${folder}/my_app/bin`, "/nowhere")
+          const faults = (yield* session.verify([odd.ref])).flatMap((verdict) => verdict.faults)
+          assert.isAbove(faults.length, 5)
+          const altered = yield* session.alterations(odd.ref)
+          assert.sameMembers(
+            [...altered],
+            faults.map((fault) => fault.slice(fault.indexOf(" ") + 1))
+          )
+          for (const depth of ["files", "paths"] as const) {
+            assert.deepStrictEqual(yield* session.verify([odd.ref], depth), [{ ref: odd.ref, faults: [] }])
+          }
+          assert.deepStrictEqual((yield* session.verify([odd.ref], "files", odd.manifest))[0]?.faults, [])
+          // What changes after that is a fault, whether commands had changed it or not.
+          files.remove(`${folder}/my_app/latest`)
+          files.link(`${folder}/my_app/latest`, "another")
+          files.write(`${folder}/my_app/names/it's`, "third")
+          files.write(`${folder}/my_app/version`, "evil")
+          assert.sameMembers(
+            [...((yield* session.verify([odd.ref]))[0]?.faults ?? [])],
+            ["changed my_app/latest", "changed my_app/names/it's", "changed my_app/version"]
+          )
+          // A list that is not whole counts for nothing.
+          const list = files.read(`${folder}/.deployer_altered`) ?? assert.fail("there is no list")
+          files.write(`${folder}/.deployer_altered`, list.slice(0, -3))
+          assert.isAbove((yield* session.verify([odd.ref]))[0]?.faults.length ?? 0, 5)
         })
       )
 

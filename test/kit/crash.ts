@@ -208,7 +208,7 @@ export const crashHost = (PATH: string, slots: number): Effect.Effect<CrashHost,
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
       Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "deployer-crash-"))),
-      (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
+      (folder) => Effect.sync(() => removeAll(folder))
     )
     const shell = path.join(folder, "shell")
     fs.writeFileSync(shell, loginShell(folder, PATH), { mode: 0o755 })
@@ -244,8 +244,7 @@ const slot = (folder: string, host: Sshd, network: Proxy, number: number): Slot 
     network,
     base: path.join(host.home, at),
     arm: (point) => {
-      // A step of a client that was killed may still be at work there for a moment.
-      fs.rmSync(state, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+      removeAll(state)
       fs.mkdirSync(state)
       if (point === undefined) return
       const { program, step, when } = point
@@ -454,15 +453,28 @@ interface Following {
   readonly ref: string
 }
 
+/**
+ * Removes a folder in which a step of a killed client may still write for a moment. Node's own retries do not look anew at what is in a folder that
+ * is not empty.
+ */
+const removeAll = (folder: string, tries = 200): void => {
+  try {
+    fs.rmSync(folder, { recursive: true, force: true })
+  } catch (error) {
+    if (tries === 0) throw error
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+    removeAll(folder, tries - 1)
+  }
+}
+
 /** Copies what is to be on the host before a command. */
 export const lay = ({ base }: Slot, from: string | undefined): void => {
-  // What a killed client began may still be about to end.
-  fs.rmSync(base, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+  removeAll(base)
   if (from !== undefined) fs.cpSync(from, base, { recursive: true, verbatimSymlinks: true })
 }
 
 /** How long anything may take, in milliseconds. */
-const patience = 20_000
+const patience = 120_000
 
 /** Crashes a command at a point, deploys after that, and yields what should not be. */
 export const crash = ({ allowed, change, damage, deed, deploy, from, point, slot, start, trees, ...more }: Crash) =>

@@ -22,7 +22,7 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { SshSettings } from "../../src/host/SshSettings.ts"
+import { makeRemembered, type SshSettings } from "../../src/host/SshSettings.ts"
 
 const exists = (file: string) => {
   try {
@@ -215,7 +215,7 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
     }
     const close = async () => {
       await kill()
-      rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+      rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
     }
     return { host, close }
   }
@@ -295,7 +295,9 @@ export const settingsFor = (host: Sshd): Context.Tag.Service<typeof SshSettings>
   agentSocket: undefined,
   knownHostsFile: host.knownHosts,
   globalKnownHostsFiles: [],
-  keepAlive: Duration.seconds(10)
+  keepAlive: Duration.seconds(10),
+  firstAnswer: Duration.seconds(30),
+  remembered: makeRemembered()
 })
 
 /** A suite's title, with the reason where it is skipped. */

@@ -754,26 +754,6 @@ suite(titled("bad input", missingSshd), () => {
           }
         })
       )
-      at("whether to remove the broken current release", ({ host }) =>
-        Effect.gen(function* () {
-          const file = path.join(
-            host.home,
-            "at prod/releases/current",
-            fs.readdirSync(path.join(host.home, "at prod/releases/current")).find((name) => name.startsWith("app_"))!,
-            "VERSION"
-          )
-          const before = fs.readFileSync(file)
-          yield* Effect.acquireRelease(
-            Effect.sync(() => fs.writeFileSync(file, "9")),
-            () => Effect.sync(() => fs.writeFileSync(file, before))
-          )
-          return {
-            args: "manage integrity deep -f target=prod yes",
-            status: 3,
-            says: /^deployer: There is no terminal to ask ".* is broken AND CURRENT/
-          }
-        })
-      )
     })
   })
 })

@@ -236,7 +236,7 @@ suite(titled("the main job", missing), () => {
           const { gnu, here, two } = yield* World
           yield* mainJob(here, "gnu", `${gnu.folder}/it's $HOME`, two)
         }),
-      90_000
+      240_000
     )
 
     it.scoped(
@@ -246,7 +246,7 @@ suite(titled("the main job", missing), () => {
           const { box, here, two } = yield* World
           yield* mainJob(here, "box", `${box.home}/srv/app`, two)
         }),
-      90_000
+      240_000
     )
   })
 
@@ -277,7 +277,47 @@ suite(titled("the main job", missing), () => {
           assert.match(yield* here.good("manage", "info"), /^The store is empty/)
           assert.deepStrictEqual(here.leftovers(), [])
         }),
-      90_000
+      240_000
+    )
+
+    it.scoped("with links to shared files that afterUnpack makes, which are no damage", () =>
+      Effect.gen(function* () {
+        const here = yield* project()
+        const base = path.join(here.folder, "host")
+        fs.mkdirSync(path.join(base, "shared/uploads"), { recursive: true })
+        fs.writeFileSync(path.join(base, "shared/settings"), "of this host\n")
+        fs.mkdirSync(path.join(here.root, "uploads"))
+        fs.writeFileSync(path.join(here.root, "uploads/keep"), "")
+        fs.writeFileSync(path.join(here.root, "settings"), "of nobody\n")
+        here.configure(
+          {
+            here: {
+              host: "local",
+              path: base,
+              builder: "plain",
+              afterUnpack: [
+                'rm -rf uploads && ln -s "$DEPLOYER_PATH/shared/uploads" uploads',
+                'ln -sf "$DEPLOYER_PATH/shared/settings" settings'
+              ]
+            }
+          },
+          { plain: 'command({ run: "mkdir out && cp -R VERSION uploads settings out", releasePath: "out" })' }
+        )
+        for (const version of ["1.0", "2.0"]) {
+          here.version(version)
+          const done = yield* here.deployer("build_and_deploy", "target=here", "yes")
+          assert.strictEqual(done.status, 0, done.stderr)
+          assert.include(done.stderr, `afterUnpack changed ${here.name}/`)
+          assert.notInclude(done.stderr, "sending the whole release")
+          yield* here.good("status", "target=here")
+          yield* here.good("manage", "integrity", "deep", "-f", "target=here", "yes")
+        }
+        assert.lengthOf(onHost(base).releases(), 3)
+        yield* here.good("rollback", "target=here")
+        const live = path.join(base, "releases/current", here.name)
+        fs.rmSync(path.join(live, "settings"))
+        assert.match((yield* here.deployer("status", "target=here")).stderr, /missing .*settings.*retry/)
+      })
     )
 
     it.scoped("with hooks, which run in the release on the host", () =>

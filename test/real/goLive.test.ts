@@ -121,7 +121,7 @@ suite(titled("a release that goes live", missing), () => {
             assert.strictEqual(yield* answered(port), "1 good")
             assert.match(yield* here.good("history", `target=${key}`), /2 bad/)
           }),
-        90_000
+        240_000
       )
 
       it.scoped(
@@ -153,7 +153,7 @@ suite(titled("a release that goes live", missing), () => {
             yield* Effect.sleep("11 seconds")
             assert.strictEqual(live(here, base), "3 good")
           }),
-        90_000
+        240_000
       )
     }
 
@@ -173,7 +173,7 @@ suite(titled("a release that goes live", missing), () => {
             "a port is all that was asked for"
           )
         }),
-      90_000
+      240_000
     )
   })
 })

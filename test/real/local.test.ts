@@ -350,6 +350,22 @@ describe("waits", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("waits longer for the proof of a release than for its bytes", () =>
+    Effect.gen(function* () {
+      const programs = yield* userland.emptyFolder("programs")
+      const slow = `#!/bin/sh\nsleep 1\nexec ${userland.which("sha256sum")} "$@"\n`
+      writeFileSync(join(programs, "sha256sum"), slow, { mode: 0o755 })
+      const path = Effect.succeed(`${programs}:${process.env["PATH"]}`)
+      // Three seconds at least, as it is hashed more than twice.
+      const { session } = yield* local(path, { timeouts: { transfer: "2 seconds" } })
+      yield* session.prepare
+      yield* stage(session, odd)
+      assert.deepStrictEqual((yield* session.verify([odd.ref], "files", odd.manifest))[0]?.faults, [
+        "missing .deployer_release.json"
+      ])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("gives up a transfer that stands still, and keeps what arrived", () =>
     Effect.gen(function* () {
       const { session } = yield* local(undefined, { timeouts: { transfer: "400 millis" } })

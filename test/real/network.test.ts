@@ -172,7 +172,12 @@ describe("without the protection", () => {
     // Who unpacks where it is live, and looks afterwards.
     behindProxy(
       {
-        stage: [['err=$(mkdir -p "$stage"', 'rm -f current; ln -s "$stage" current; err=$(mkdir -p "$stage"']]
+        stage: [
+          [
+            'err=$(umask 077; mkdir -p "$stage"',
+            'rm -f current; ln -s "$stage" current; err=$(umask 077; mkdir -p "$stage"'
+          ]
+        ]
       },
       ({ current, deploy, network }) =>
         Effect.gen(function* () {

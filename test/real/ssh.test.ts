@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -368,6 +368,27 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("is not what is slow if the login shell waits for something, which is said soon", () =>
+      Effect.gen(function* () {
+        const folder = mkdtempSync(join(tmpdir(), "deployer-silent-"))
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+        const shell = join(folder, "shell")
+        writeFileSync(shell, "#!/bin/sh\nexec sleep 20\n", { mode: 0o755 })
+        const host = yield* sshd({ shell })
+        const transport = yield* connectTo(host, {}, { firstAnswer: Duration.seconds(1) })
+        for (const wait of ["command", "transfer"] as const) {
+          const error = yield* Effect.flip(transport.exec(sh("echo never", [], { wait }))).pipe(
+            Effect.timeout("10 seconds")
+          )
+          assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "silent")
+          assert.match(
+            error.message,
+            /begins no command \(not a word within 1s\): something in its startup files waits/
+          )
+        }
+      })
+    )
+
     it.scoped("may die in silence", () =>
       Effect.gen(function* () {
         const host = yield* Host
@@ -569,6 +590,20 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped("that were accepted are asked about once, also if they cannot be written down", () =>
+      Effect.gen(function* () {
+        const host = yield* withFile("a directory/that is one", () => undefined).pipe(
+          Effect.tap((host) => Effect.sync(() => mkdirSync(host.knownHosts, { recursive: true }))),
+          Effect.catchAllCause(() => Effect.die("it cannot be made"))
+        )
+        const settings = settingsFor(host)
+        const user = scripted(true)
+        yield* connectTo(host, {}, settings, user)
+        yield* connectTo(host, {}, settings, user)
+        assert.strictEqual(user.asked.length, 1)
+      })
+    )
+
     it.scoped("are appended to a file whose last line has no end", () =>
       Effect.gen(function* () {
         const host = yield* withFile("open-ended", () => "# a comment")
@@ -750,6 +785,22 @@ suite(titled("SSH", missingSshd), () => {
         assert.include(nobody.message, "ssh-add")
         for (const failure of [error, nobody]) assert.notInclude(JSON.stringify(failure), "sesame")
       })
+    )
+
+    it.scoped(
+      "that were unlocked once need no passphrase again, as when a release is confirmed over a new connection",
+      () =>
+        Effect.gen(function* () {
+          const host = yield* Host
+          const locked = makeKey(join(host.folder, "unlocked-once"), { passphrase: "open sesame" })
+          host.authorize(readFileSync(`${locked}.pub`, "utf8"))
+          const settings = settingsFor(host)
+          const user = scripted("open sesame")
+          yield* connectTo(host, { sshKey: locked }, settings, user)
+          const transport = yield* connectTo(host, { sshKey: locked }, settings, user)
+          assert.strictEqual((yield* transport.exec(sh("echo hi"))).stdout, "hi\n")
+          assert.strictEqual(user.asked.length, 1)
+        })
     )
 
     it.scoped("come from ssh-agent", () =>

@@ -43,6 +43,24 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("shows a program's output in its colors, and without what would move the cursor or set a title", () => {
+    const { layer, raw } = screen()
+    return Effect.gen(function* () {
+      const said = "\u001b[31mred\u001b[0m\u001b[2J\u001b[1;1H gone\u001b]0;title\u0007\u0007 ü\u009b2J\tend\r\n"
+      // However it is cut.
+      for (const byte of bytes(said)) yield* Reporter.output(Uint8Array.of(byte))
+      assert.strictEqual(raw(), "\u001b[31mred\u001b[0m gone ü2J\tend\r\n")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("passes a program's output on as it is if no terminal shows it", () => {
+    const { layer, raw } = screen({ isTTY: false })
+    return Effect.gen(function* () {
+      yield* Reporter.output(bytes("\u001b[2J\u0007\n"))
+      assert.strictEqual(raw(), "\u001b[2J\u0007\n")
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("draws bytes, rate and time left", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {

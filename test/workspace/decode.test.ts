@@ -74,6 +74,20 @@ describe("decodeConfig", () => {
       'targets.prod.hostKey: must be a fingerprint as "ssh-keygen -l" prints it: SHA256: and 43 characters, found "MD5:00:11"'
     ],
     [{ port: 1.5 }, "targets.prod.port: must be an integer, found 1.5"],
+    [
+      { host: "deploy@host.test" },
+      'targets.prod.host: must be a name or an address alone: write host: "host.test", user: "deploy", found "deploy@host.test"'
+    ],
+    [
+      { host: "host.test:2222" },
+      'targets.prod.host: must be a name or an address alone: write host: "host.test", port: 2222, found "host.test:2222"'
+    ],
+    [
+      { host: "ssh://deploy@[::1]:22/" },
+      'targets.prod.host: must be a name or an address alone: write host: "::1", user: "deploy", port: 22, found "ssh://deploy@[::1]:22/"'
+    ],
+    [{ host: "[::1]" }, 'targets.prod.host: must be a name or an address alone: write host: "::1", found "[::1]"'],
+    [{ host: "-oProxyCommand=x" }, 'targets.prod.host: must be a name or an address alone, found "-oProxyCommand=x"'],
     [{ afterUnpack: 5 }, "targets.prod.afterUnpack: must be a text or a list, found 5"],
     [{ afterUnpack: ["a", 5] }, "targets.prod.afterUnpack[1]: must be a text, found 5"],
     [{ afterUnpack: "" }, 'targets.prod.afterUnpack: a command must not be empty or hold control characters, found ""'],

@@ -17,9 +17,8 @@ import { pinned, standing } from "../../domain/Journal.ts"
 import { Lock } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
-import { Ref, ReleaseName, Tag } from "../../domain/Release.ts"
+import { Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
 import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts"
-import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { entries, entry } from "../journal.ts"
 import { locked } from "../locking.ts"
@@ -83,6 +82,8 @@ export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
       name: Schema.optional(ReleaseName),
       ref: Ref,
       current: Schema.Boolean,
+      /** Whether it is what a rollback goes to. */
+      previous: Schema.optionalWith(Schema.Boolean, { default: () => false }),
       faults: Schema.Array(Schema.String)
     })
   ),
@@ -104,6 +105,10 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
   address: Schema.String,
   /** How many broken releases are left. */
   broken: Schema.Int,
+  /** The ref of one of them that is live, or that a rollback goes to. */
+  kept: Schema.optional(Ref),
+  /** Whether there are others. */
+  others: Schema.Boolean,
   /** Whether the link is wrong as well. */
   link: Schema.Boolean,
   /** Whether every file was hashed to find it. */
@@ -116,7 +121,16 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
       ...(this.broken === 0
         ? []
         : [
-            `remove broken releases with deployer manage integrity ${this.deep ? "deep " : ""}-f target=${this.target}, and deploy them again where they are needed`
+            ...(this.kept === undefined
+              ? []
+              : [
+                  `put the files right of one that is needed with deployer deploy target=${this.target} release=${shortRef(this.kept)} retry`
+                ]),
+            ...(this.others
+              ? [
+                  `remove broken ones that nobody needs with deployer manage integrity ${this.deep ? "deep " : ""}-f target=${this.target}`
+                ]
+              : [])
           ]),
       ...(this.link
         ? [`make a whole release current with deployer manage ln ref=REF target=${this.target}, or deploy one`]
@@ -239,13 +253,13 @@ export const link = Effect.fn("manage.host.link")(
 
 /** How far `integrity` goes. */
 export interface IntegrityOptions {
-  /** Whether broken releases are removed; asks apart about the current one. */
+  /** Whether broken releases are removed. The current one stays, and so does the one that a rollback goes to. */
   readonly fix: boolean
   /** Whether every file is read and hashed again; otherwise only what is there is compared, and of which type. */
   readonly deep: boolean
 }
 
-/** Checks the link and every release. With `fix`, removes the broken ones, asking apart about the current one. */
+/** Checks the link and every release. With `fix`, removes the broken ones but for the current one and the way back from it. */
 export const integrity = Effect.fn("manage.host.integrity")(
   function* (session: HostSession, { deep, fix }: IntegrityOptions) {
     const state = yield* look(session)
@@ -268,17 +282,17 @@ export const integrity = Effect.fn("manage.host.integrity")(
     for (const { faults, release } of broken) {
       yield* Reporter.warn(`${releaseLabel(release)} on ${session.address}: ${summary(faults)}`)
     }
+    const previous = previousRelease(state)?.ref
     const removed = fix ? yield* removeBroken(session, state, broken) : []
-    const isRemoved = ({ ref }: Removable) => removed.includes(ref)
-    const unlinked = releases.some(({ current, release }) => current && isRemoved(release))
     return Integrity.make({
       target: session.target.key,
       address: session.address,
-      ...linkField(unlinked ? { current: { _tag: "Absent" }, currentRelease: undefined } : state),
+      ...linkField(state),
       releases: releases.map(({ current, faults, release }) => ({
         name: release.name,
         ref: release.ref,
-        current: current && !isRemoved(release),
+        current,
+        previous: release.ref === previous,
         faults
       })),
       removed,
@@ -300,29 +314,23 @@ interface Examined {
   readonly faults: ReadonlyArray<string>
 }
 
+/** Never what is live, nor the only way back from it: these are put right by a deployment. */
 const removeBroken = Effect.fnUntraced(function* (
   session: HostSession,
-  { journal }: HostState,
+  state: HostState,
   broken: ReadonlyArray<Examined>
 ) {
-  const others = broken.filter(({ current }) => !current).map(({ release }) => release)
-  yield* removeFromHost(session, others, journal)
-  const live = broken.find(({ current }) => current)?.release
-  // Only its record is known to be broken, and to deploy it again mends that.
-  if (live === undefined || !isKnown(live)) return others.map(({ ref }) => ref)
-  const agreed = yield* (yield* Prompt).confirm({
-    message: `${releaseLabel(live)} is broken AND CURRENT. Take the link away and remove it? What runs from it loses its files.`,
-    initial: false,
-    safe: false,
-    hint: "deploy a good release or make another one current, then run integrity -f again"
-  })
-  if (!agreed) return others.map(({ ref }) => ref)
-  yield* session.deactivate({ entries: [yield* entry("unlinked", live, { detail: "it was broken" })] })
-  yield* session.remove([live.ref], [yield* entry("removed", live, { detail: "it was broken" })])
-  return [...others, live].map(({ ref }) => ref)
+  const previous = previousRelease(state)?.ref
+  const isKept = ({ current, release }: Examined) => current || release.ref === previous
+  for (const { current, release } of broken.filter(isKept)) {
+    yield* Reporter.warn(
+      `${releaseLabel(release)} stays: it is ${current ? "live" : "the release that rollback goes to"}. Put its files right with deployer deploy target=${session.target.key} release=${shortRef(release.ref)} retry`
+    )
+  }
+  const others = broken.filter((one) => !isKept(one)).map(({ release }) => release)
+  yield* removeFromHost(session, others, state.journal)
+  return others.map(({ ref }) => ref)
 })
-
-const isKnown = (release: Removable): release is Removable & Pick<HostRelease, "name"> => release.name !== undefined
 
 const linkField = (state: Pick<HostState, "current" | "currentRelease">): { readonly link?: string } => {
   const link = linkFault(state)
@@ -361,8 +369,17 @@ const isCurrent = (state: HostState, release: HostRelease): boolean => state.cur
 /** Fails where something is still wrong: for scripts, whose users look at the exit status. */
 export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {
   const { address, deep, link, removed, target } = report
-  const broken = report.releases.filter(({ faults, ref }) => faults.length > 0 && !removed.includes(ref)).length
-  return broken === 0 && link === undefined
+  const broken = report.releases.filter(({ faults, ref }) => faults.length > 0 && !removed.includes(ref))
+  const kept = broken.find(({ current }) => current) ?? broken.find(({ previous }) => previous)
+  return broken.length === 0 && link === undefined
     ? Effect.void
-    : new IntegrityViolated({ target, address, broken, link: link !== undefined, deep })
+    : new IntegrityViolated({
+        target,
+        address,
+        broken: broken.length,
+        ...(kept === undefined ? {} : { kept: kept.ref }),
+        others: broken.some(({ current, previous }) => !current && !previous),
+        link: link !== undefined,
+        deep
+      })
 }

@@ -1,0 +1,42 @@
+/**
+ * Text of others as a terminal may show it: without what moves the cursor, sets titles, or hides what was said before. Colors stay.
+ */
+import { StringDecoder } from "node:string_decoder"
+
+const escape = "\u001b"
+/** A sequence that begins with ESC: with parameters, a string up to its end, or one character. */
+const sequence = new RegExp(
+  `${escape}(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^${escape}\\u0007]*(?:\\u0007|${escape}\\\\)|[^[\\]PX^_])`,
+  "g"
+)
+/** One that may go on. */
+const begun = new RegExp(`${escape}(?:\\[[0-?]*[ -/]*|[\\]PX^_][^${escape}\\u0007]*${escape}?)?$`)
+const color = new RegExp(`^${escape}\\[[0-9;:]*m$`)
+/** Controls but for tabs and ends of lines. */
+const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g
+
+/** So long may a sequence be that is waited for, in characters. */
+const longest = 4096
+
+const shown = (text: string): string => {
+  const parts: Array<string> = []
+  let at = 0
+  for (const { 0: found, index } of text.matchAll(sequence)) {
+    parts.push(text.slice(at, index).replaceAll(controls, ""), color.test(found) ? found : "")
+    at = index + found.length
+  }
+  parts.push(text.slice(at).replaceAll(controls, ""))
+  return parts.join("")
+}
+
+/** Output as it comes. Returns a function that takes its bytes and returns the text to show of them. */
+export const visibleOutput = (): ((chunk: Uint8Array) => string) => {
+  const decoder = new StringDecoder("utf8")
+  let held = ""
+  return (chunk) => {
+    const text = held + decoder.write(Buffer.from(chunk))
+    const at = text.search(begun)
+    held = at < 0 || text.length - at > longest ? "" : text.slice(at)
+    return shown(held === "" ? text : text.slice(0, at))
+  }
+}
