@@ -161,7 +161,9 @@ const deployTask = Command.make(
     release,
     ...planning,
     retry: Options.boolean("retry").pipe(
-      Options.withDescription("deploys a release that failed on this host before without asking")
+      Options.withDescription(
+        "deploys a release that failed on this host before without asking, and proves one that is there again, to send it anew if it is damaged"
+      )
     ),
     wait,
     yes
@@ -218,11 +220,12 @@ const rollbackTask = Command.make(
     wait,
     yes
   },
-  ({ target, to, yes: _, ...planning }) => {
+  ({ target, to, ...planning }) => {
     const options = { target, to: Option.getOrUndefined(to) }
     return planned(planning, reports.rollback, { plan: planRollback(options), run: rollback(options) })
   }
 ).pipe(
+  answering,
   waiting,
   Command.withDescription(
     "Makes the release live again that was live and healthy before, with hooks, restart and health check. Example: deployer rollback target=prod"
@@ -463,7 +466,7 @@ const integrityTask = Command.make(
     ),
     fix: Options.boolean("fix").pipe(
       Options.withAlias("f"),
-      Options.withDescription("removes what is broken; asks apart about the current release")
+      Options.withDescription("removes what is broken, but for the current release and the one that a rollback goes to")
     ),
     wait,
     yes

@@ -125,11 +125,7 @@ const banned: ReadonlyArray<readonly [what: string, is: (node: ts.Node, file: st
   ],
   ["!", (node) => ts.isNonNullExpression(node)],
   ["console", (node) => isMember(node, "console")],
-  [
-    "process.exit",
-    (node, file) =>
-      isMember(node, "process", "exit") && !["internal/runMain.ts", "internal/nodeVersion.ts"].includes(file)
-  ],
+  ["process.exit", (node, file) => isMember(node, "process", "exit") && file !== "internal/runMain.ts"],
   ["Date.now", (node) => isMember(node, "Date", "now")],
   ["new Date()", (node) => ts.isNewExpression(node) && isNamed(node.expression, "Date") && !node.arguments?.length],
   ["Math.random", (node) => isMember(node, "Math", "random")],

@@ -42,6 +42,22 @@ const paths = (task: Argv.TaskSpec, above: ReadonlyArray<string> = []): Readonly
 const tasks = paths(Argv.spec(command))
 
 describe("deployer", () => {
+  it("says in one sentence that a Node is too old", () => {
+    const file = path.join(folder, "older.cjs")
+    fs.writeFileSync(file, 'Object.defineProperty(process.versions, "node", { value: "18.20.8" })')
+    const { err, out, status } = run(["deploy", "target=prod"], { NODE_OPTIONS: `--require ${file}` })
+    assert.deepStrictEqual([status, out], [1, ""])
+    assert.match(err, /^deployer: Node 18\.20\.8 is too old: deployer needs Node 20\.11 or a newer one.*\n$/)
+  })
+
+  it("does without a home folder", () => {
+    for (const HOME of ["", "relative"]) {
+      const { err, status } = run(["status", "target=prod"], { HOME })
+      assert.strictEqual(status, 2, err)
+      assert.match(err, /the config was loaded/)
+    }
+  })
+
   it("prints its version", () => {
     for (const argv of [["--version"], ["version"], ["-version"], ["build", "--version"]]) {
       assert.deepStrictEqual(run(argv), { status: 0, out: `${version}\n`, err: "" })

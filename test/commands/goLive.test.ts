@@ -386,7 +386,7 @@ describe("rollback", () => {
       const [a, b, c] = [yield* built, yield* built, yield* built]
       for (const { id } of [a, b, c]) yield* timely(`deploy target=prod release=${id}`)
       host.commands.length = 0
-      const ran = yield* timely("rollback target=prod")
+      const ran = yield* timely("rollback target=prod yes")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, /^my_app [0-9A-F]{8} is live again at deploy@host\.test:\/srv\/my_app/)
       assert.strictEqual(currentRef(host), b.ref)

@@ -1139,10 +1139,10 @@ export const contract = (
           files.remove(`${folder}/my_app/latest`)
           files.link(`${folder}/my_app/latest`, "another")
           files.write(`${folder}/my_app/names/it's`, "third")
-          files.write(`${folder}/my_app/version`, "evil")
+          files.write(`${folder}/my_app/names/two words`, "evil")
           assert.sameMembers(
             [...((yield* session.verify([odd.ref]))[0]?.faults ?? [])],
-            ["changed my_app/latest", "changed my_app/names/it's", "changed my_app/version"]
+            ["changed my_app/latest", "changed my_app/names/it's", "changed my_app/names/two words"]
           )
           // A list that is not whole counts for nothing.
           const list = files.read(`${folder}/.deployer_altered`) ?? assert.fail("there is no list")
