@@ -74,6 +74,12 @@ const absolute = Word.pipe(
   Schema.filter((path) => (path.startsWith("/") ? undefined : "must be an absolute path in the image"))
 )
 
+const EngineWord = Text.pipe(
+  Schema.filter((word) =>
+    /^--iidfile(=|$)/.test(word) ? "must not be --iidfile: deployer finds the image by a file of its own" : undefined
+  )
+)
+
 const DockerSettings = Schema.Struct({
   ...hooks,
   /** Relative to the project root. */
@@ -81,7 +87,7 @@ const DockerSettings = Schema.Struct({
   /** The folder whose files the Dockerfile can copy, relative to the project root. */
   context: Schema.optionalWith(Word, { exact: true, default: () => "." }),
   /** Further words for `docker build`, each one argument. */
-  args: Schema.optionalWith(Schema.Array(Text), { exact: true, default: () => [] }),
+  args: Schema.optionalWith(Schema.Array(EngineWord), { exact: true, default: () => [] }),
   /** Besides `deployer_name` and `deployer_ts`. */
   buildArgs: Schema.optionalWith(Schema.Record({ key: Word, value: Text }), { exact: true, default: () => ({}) }),
   /** Where the image has the release: a file, or a directory. If that holds a directory named like the release, that one is the release. */
@@ -99,7 +105,7 @@ export const docker = (options: DockerOptions = {}): Builder =>
     Effect.fnUntraced(function* (context: BuildContext) {
       const path = yield* Path.Path
       const engines = yield* DockerBuilder
-      const engine = settings.engine ?? (yield* variable("DEPLOYER_ENGINE")) ?? "docker"
+      const engine = settings.engine ?? ((yield* variable("DEPLOYER_ENGINE")) || "docker")
       // What killed builds left would only grow.
       yield* engines.sweep(engine)
       return yield* engines.build({
@@ -112,7 +118,8 @@ export const docker = (options: DockerOptions = {}): Builder =>
         releasePath: settings.releasePath.replace(/(?<=.)\/+$/, ""),
         engine,
         temp: context.temp,
-        workspace: path.join(context.root, "deployer")
+        workspace: path.join(context.root, "deployer"),
+        cwd: context.root
       })
     })
   )

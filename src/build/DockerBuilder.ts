@@ -20,6 +20,7 @@ import {
   digest,
   lastLine,
   linesOf,
+  plainProgress,
   type Reply,
   type StageReader,
   stageReader
@@ -55,6 +56,8 @@ export interface DockerBuild {
   readonly temp: string
   /** Absolute path of deployer's workspace. If given, a build whose context would hold it is refused. */
   readonly workspace?: string
+  /** Where the engine runs, so that relative paths in `args` belong to the project root. Absolute; default: the working directory. */
+  readonly cwd?: string
 }
 
 /** The engine's program is missing, or no engine answers it. */
@@ -151,8 +154,11 @@ export class DockerBuilder extends Context.Tag("deployer/DockerBuilder")<
      * Closing the scope removes the container and the image; the engine's layer cache stays.
      */
     readonly build: (build: DockerBuild) => Effect.Effect<Artifact, DockerBuilderError, Scope.Scope>
-    /** Removes containers and images that killed builds of this machine left behind; yields how many. Never fails: without an engine there is nothing to remove. */
-    readonly sweep: (engine: string) => Effect.Effect<number>
+    /**
+     * Removes containers and images that killed builds of this machine left behind; returns how many. Fails only if the engine keeps silent: with
+     * one that hangs a build would never end. Without an engine there is nothing to remove.
+     */
+    readonly sweep: (engine: string) => Effect.Effect<number, EngineUnavailable>
   }
 >() {
   /** Over the engine's own program; `DOCKER_HOST` and contexts mean what they mean to it. */
@@ -200,7 +206,11 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
     )
     return { tree, metadata: { image, ...(yield* Effect.orElseSucceed(platform, () => ({}))) } }
   }),
-  sweep: (engine) => Effect.orElseSucceed(sweep(engine), () => 0)
+  sweep: (engine) =>
+    sweep(engine).pipe(
+      Effect.catchTag("TimeoutException", () => Effect.as(mustAnswer(engine), 0)),
+      Effect.catchIf(isPlatformError, () => Effect.succeed(0))
+    )
 })
 
 const isGood = (reply: Reply) => reply.status === 0
@@ -221,7 +231,8 @@ const buildImage = (fs: FileSystem.FileSystem, build: DockerBuild, id: string, s
     }
     const child = yield* run({
       command: engine,
-      env,
+      env: { ...env, ...plainProgress() },
+      ...(build.cwd === undefined ? {} : { cwd: build.cwd }),
       args: [
         "build",
         "--rm",
@@ -253,21 +264,32 @@ const buildImage = (fs: FileSystem.FileSystem, build: DockerBuild, id: string, s
     Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error)))
   )
 
+/** Also where it is called docker. Asks no engine, only the program. */
+const isPodman = (engine: string) => Effect.map(ask(engine, ["--version"]), ({ stdout }) => /^podman/i.test(stdout))
+
 const createContainer = (build: DockerBuild, id: string, image: string) =>
   Effect.gen(function* () {
     const { engine } = build
     const container = `deployer-${id}`
     // Before it is made: the engine may make it although we do not hear of it any more.
     yield* Effect.addFinalizer(() => bounded(ask(engine, ["rm", "--force", "--volumes", container])))
+    // A volume at the release's path would hide what the image has there.
+    const volumes = (yield* isPodman(engine)) ? ["--image-volume=ignore"] : []
     // The command is never run, but an image without one needs it.
-    const created = yield* ask(engine, [
-      "create",
-      ...["--name", container],
-      ...["--label", `${containerLabel}=${id}`],
-      image,
-      "never-started"
-    ])
+    const create = (image: string) =>
+      ask(engine, [
+        "create",
+        ...["--name", container],
+        ...["--label", `${containerLabel}=${id}`],
+        ...volumes,
+        image,
+        "never-started"
+      ])
+    const created = yield* create(image)
     if (created.status === 0) return container
+    // Some stores of images do not know the id that their builder gives, but the label.
+    const labelled = (yield* labelledImages(engine, `${imageLabel}=${id}`)).filter((other) => other !== image)
+    for (const other of labelled) if ((yield* create(other)).status === 0) return container
     yield* mustAnswer(engine)
     return yield* new ContainerFailed({ engine, detail: created.complaint })
   }).pipe(Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error))))

@@ -30,7 +30,11 @@ export interface BuildOptions {
 }
 
 /** What was built. */
-export class BuildReport extends Schema.TaggedClass<BuildReport>()("BuildReport", { release: Release }) {}
+export class BuildReport extends Schema.TaggedClass<BuildReport>()("BuildReport", {
+  release: Release,
+  /** Whether the store had the very same release before. Default: no. */
+  known: Schema.optional(Schema.Boolean)
+}) {}
 
 /** Builds a release for a target and yields what was stored. */
 export const build = Effect.fn("build")(function* (options: BuildOptions) {
@@ -43,6 +47,9 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
   const extraFiles =
     options.envFileName === undefined ? [] : [yield* extraFile(path.resolve(root, options.envFileName), target.name)]
 
+  const store = yield* ReleaseStore
+  // A store that cannot be opened is known before the builder has worked for minutes.
+  yield* store.names
   const createdAt = yield* DateTime.now
   const newest = yield* sourceDateEpoch
   const timestamp = newest ?? Math.floor(createdAt.epochMillis / 1000)
@@ -53,7 +60,7 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
     runBuilder(builder, asked, { extraFiles, newest })
   )
 
-  const release = yield* (yield* ReleaseStore).add(parcel, {
+  const release = yield* store.add(parcel, {
     name: target.name,
     tags,
     createdAt,
@@ -67,7 +74,14 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
       buildMillis: Math.round(Duration.toMillis(elapsed))
     })
   })
-  return BuildReport.make({ release })
+  const known = DateTime.lessThan(release.createdAt, createdAt)
+  const before = release.metadata.commit
+  if (known && before !== undefined && source.commit !== undefined && before !== source.commit) {
+    yield* Reporter.note(
+      `The commit is another one than when this release was stored (${before.slice(0, 8)}, now ${source.commit.slice(0, 8)}). If the release should differ, the engine took a changed file for the old one, as BuildKit does if size and time are equal: touch that file and build again`
+    )
+  }
+  return BuildReport.make({ release, ...(known ? { known } : {}) })
 }, Effect.scoped)
 
 /** What https://reproducible-builds.org/specs/source-date-epoch asks of builds: the newest time that may be in what they make, in Unix seconds. */

@@ -50,10 +50,12 @@ export const initReport =
 
 /** What was built. */
 export const buildReport =
-  ({ release }: BuildReport): View =>
+  ({ known, release }: BuildReport): View =>
   () =>
-    `Stored ${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) as ${release.fileName}` +
-    (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
+    known === true
+      ? `${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) is stored already, as ${release.fileName}: nothing in it changed`
+      : `Stored ${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) as ${release.fileName}` +
+        (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
   // Of some only what is new in them, which shows on the way.

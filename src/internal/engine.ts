@@ -97,10 +97,18 @@ export const buildArguments = (
   }
 }
 
+/** BuildKit refuses to draw where there is no terminal. */
+export const plainProgress = (
+  inherited: Readonly<Record<string, string | undefined>> = process.env
+): Readonly<Record<string, string>> => (inherited["BUILDKIT_PROGRESS"] === "tty" ? { BUILDKIT_PROGRESS: "plain" } : {})
+
 /** Follows the output of the builders that keep their layers as images: docker's classic one and podman's. */
 export interface StageReader {
   readonly push: (chunk: Uint8Array) => void
-  /** The last image of each stage so far, without those that only add our label: what the layer cache hangs on. */
+  /**
+   * The last image of each stage so far, without those that only add our label: what the layer cache hangs on. If stages are built side by side, so
+   * that nobody knows whose an image is, all of them.
+   */
   readonly ends: () => ReadonlyArray<string>
 }
 
@@ -108,18 +116,24 @@ export interface StageReader {
 export const stageReader = (label: string): StageReader => {
   const decoder = new TextDecoder()
   const stages: Array<string | undefined> = []
+  const all = new Set<string>()
   let labelled = false
+  let isMixed = false
   let rest = ""
   const line = (said: string) => {
     const step = /^(?:\[\d+\/\d+\] )?step \d+\/\d+ ?: (\w+) ?(.*)$/i.exec(said)
     if (step !== null) {
+      isMixed ||= said.startsWith("[")
       const word = step[1]?.toUpperCase()
       if (word === "FROM") stages.push(undefined)
       labelled ||= word === "LABEL" && (step[2] ?? "").includes(label)
       return
     }
     const image = /^(?: -)?--> ([0-9a-f]{11,64})$/.exec(said)
-    if (image !== null && !labelled && stages.length > 0) stages[stages.length - 1] = image[1]
+    const id = image?.[1]
+    if (id === undefined || labelled || stages.length === 0) return
+    all.add(id)
+    stages[stages.length - 1] = id
   }
   return {
     push: (chunk) => {
@@ -128,7 +142,7 @@ export const stageReader = (label: string): StageReader => {
       rest = (lines.pop() ?? "").slice(-4096)
       for (const said of lines) line(said)
     },
-    ends: () => stages.filter((image) => image !== undefined)
+    ends: () => (isMixed ? [...all] : stages.filter((image) => image !== undefined))
   }
 }
 

@@ -248,7 +248,13 @@ describe("docker", () => {
         engine: "podman"
       })(context("/project"))
       const memory = yield* DockerMemory
-      const fixed = { name: "my_app", timestamp: 1_600_000_000, temp: "/project/temp", workspace: "/project/deployer" }
+      const fixed = {
+        name: "my_app",
+        timestamp: 1_600_000_000,
+        temp: "/project/temp",
+        workspace: "/project/deployer",
+        cwd: "/project"
+      }
       assert.deepStrictEqual(yield* memory.builds, [
         {
           ...fixed,
@@ -284,6 +290,28 @@ describe("docker", () => {
     const hook = () => Effect.void
     const made = docker({ preBuild: [hook], postBuild: [hook, hook] })
     assert.deepStrictEqual([made.preBuild?.length, made.postBuild?.length, made.mistakes], [1, 2, undefined])
+  })
+
+  it.scoped("takes an empty DEPLOYER_ENGINE for one that is not set", () =>
+    Effect.gen(function* () {
+      const before = process.env["DEPLOYER_ENGINE"]
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, { DEPLOYER_ENGINE: "" })),
+        () =>
+          Effect.sync(() => {
+            if (before === undefined) delete process.env["DEPLOYER_ENGINE"]
+            else process.env["DEPLOYER_ENGINE"] = before
+          })
+      )
+      yield* docker()(context("/project"))
+      assert.strictEqual((yield* (yield* DockerMemory).builds)[0]?.engine, "docker")
+    }).pipe(Effect.provide(services))
+  )
+
+  it("refuses an option of the engine that deployer needs for itself", () => {
+    assert.deepStrictEqual(docker({ args: ["--iidfile", "id"] }).mistakes, [
+      "args.0: must not be --iidfile: deployer finds the image by a file of its own"
+    ])
   })
 
   it.effect("lists all mistakes at once, and fails with them when it is called", () =>

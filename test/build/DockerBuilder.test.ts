@@ -1,7 +1,9 @@
 import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
 import {
   type DockerBuild,
   DockerBuilder,
@@ -83,6 +85,59 @@ describe("DockerBuilder.layer", () => {
       )
     })
   )
+
+  it.scopedLive("finds the image by its label if the engine does not know the id that it gave", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine(`
+case "$1" in
+  create) case "$*" in *sha256:0*) echo "No such image: sha256:0" >&2; exit 1 ;; esac ;;
+  images) case "$*" in *label=deployer.build=*) echo sha256:other ;; esac ;;
+esac`)
+      yield* engine.use(build(engine.build))
+      assert.isTrue(engine.calls().some((line) => line.startsWith("[create]") && line.includes("[sha256:other]")))
+    })
+  )
+
+  it.scopedLive("keeps podman from hiding the release behind a volume", () =>
+    Effect.gen(function* () {
+      for (const [version, isHidden] of [
+        ["podman version 5.8.6", false],
+        ["Docker version 28.5.2, build ecc6942", true]
+      ] as const) {
+        const engine = yield* scriptedEngine(`case "$1" in --version) echo "${version}"; exit 0 ;; esac`)
+        yield* engine.use(build(engine.build))
+        const created = engine.calls().find((line) => line.startsWith("[create]")) ?? ""
+        assert.strictEqual(!created.includes("[--image-volume=ignore]"), isHidden, version)
+      }
+    })
+  )
+
+  it.scopedLive("runs the engine where it is told, so that relative paths in args lead there", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine('[ "$1" = build ] && { pwd; echo "$BUILDKIT_PROGRESS"; } > "$folder/pwd"')
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, { BUILDKIT_PROGRESS: "tty" })),
+        () => Effect.sync(() => delete process.env["BUILDKIT_PROGRESS"])
+      )
+      yield* engine.use(build({ ...engine.build, cwd: `${engine.folder}/rel` }))
+      // BuildKit would refuse to draw without a terminal.
+      assert.strictEqual(fs.readFileSync(`${engine.folder}/pwd`, "utf8"), `${engine.folder}/rel\nplain\n`)
+    })
+  )
+
+  it.scoped("is not begun with an engine that keeps silent", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine("exec sleep 60")
+      const sweeping = yield* Effect.fork(
+        engine.use(Effect.flip(Effect.flatMap(DockerBuilder, (builder) => builder.sweep(engine.build.engine))))
+      )
+      for (let turn = 0; turn < 40; turn++) {
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
+        yield* TestClock.adjust("1 second")
+      }
+      assert.include((yield* Fiber.join(sweeping)).message, "did not answer: it kept silent for 10s.")
+    })
+  )
 })
 
 describe("stageReader", () => {
@@ -134,6 +189,19 @@ Successfully built c1b3ccc47719
 66d827f910f970c43bf3da2c89c24044e0adb84f3566d3986a7fb3dad5f38c30
 `
     assert.deepStrictEqual(read(said), ["1698fb44858", "80b793fac50"])
+  })
+  it("keeps all that podman prints of stages that it builds side by side", () => {
+    const said = `[1/3] STEP 1/2: FROM scratch AS base
+[2/3] STEP 1/2: FROM scratch AS deps
+[1/3] STEP 2/2: COPY a /a
+--> 0cfba914a9d1
+--> 28ffe913d77c
+[3/3] STEP 1/2: FROM scratch
+--> b0a1996c42cd
+[3/3] STEP 2/2: LABEL "deployer.build"="x"
+--> 66d827f910f
+`
+    assert.deepStrictEqual(read(said), ["0cfba914a9d1", "28ffe913d77c", "b0a1996c42cd"])
   })
   it("finds nothing in BuildKit's output", () => {
     assert.deepStrictEqual(read("#5 [2/3] RUN make\n#5 DONE 0.1s\n#6 exporting to image\n"), [])

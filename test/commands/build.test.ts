@@ -64,8 +64,11 @@ describe("build", () => {
         assert.strictEqual((yield* build).status, 0)
         assert.strictEqual((yield* stored).length, 2)
         yield* epoch("5000")
-        assert.strictEqual((yield* build).status, 0)
-        assert.strictEqual((yield* build).status, 0)
+        assert.match((yield* build).stdout, /^Stored my_app /)
+        assert.match(
+          (yield* build).stdout,
+          /^my_app [0-9A-F]{8} \(id 3, .*\) is stored already, as my_app-[0-9]+\.tar\.gz: nothing in it changed\n$/
+        )
         assert.strictEqual((yield* stored).length, 3)
         const docker = yield* DockerMemory
         assert.deepStrictEqual(

@@ -34,6 +34,7 @@ import {
   type Trees,
   titleOf
 } from "./crash.ts"
+import { isExhaustive } from "./exhaustive.ts"
 import { type Mutations, mutant } from "./mutant.ts"
 import { type Project, project, reach } from "./project.ts"
 import { missingSshd, settingsFor, titled } from "./sshd.ts"
@@ -47,13 +48,12 @@ const atOnce = 4
 /** Small releases in the store, with the ids from 1 on. */
 const count = 4
 
-/** After so many kills of the real binary one deploy is the real binary's too; which, says the seed. With 1 as `CRASH_SAMPLE` all are. */
-const sample = Number(process.env["CRASH_SAMPLE"] ?? 5)
+/** After so many kills of the real binary one deploy is the real binary's too; which, says the seed. */
+const sample = isExhaustive ? 1 : 5
 const seed = Number(process.env["CRASH_SEED"] ?? 1)
 
-/** With this, each userland tries every case. Otherwise each case is tried on one of the two at most, and half of them are: which, says the seed. */
-const isWhole = process.env["CRASH_ALL"] === "1"
-const sides = 4
+/** Unless all are, each case is tried on one of the two userlands at most, and a quarter of them is: which, says the seed. */
+const sides = 8
 
 const draw = (title: string, lots: number): number => {
   let hash = seed
@@ -378,7 +378,7 @@ export const busyboxUserland: Userland = {
 
 /** The suite of a userland. */
 export const everyCrash = ({ make, missing, name, side }: Userland): void => {
-  const isHere = (title: string) => isWhole || draw(title, sides) === side
+  const isHere = (title: string) => isExhaustive || draw(title, sides) === side
   const [suiteHere, title] = suite(name, missing)
   suiteHere(`crashes on a host with ${title}`, { timeout: 900_000 }, () => {
     layer(world(make), { excludeTestServices: true, timeout: "5 minutes" })("leave", (it) => {

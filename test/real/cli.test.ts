@@ -116,18 +116,20 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     )
     assertFailed(yield* deployer("manage", "delete", second.short, t), 3, /no terminal to ask "Remove this release/)
 
-    // A broken release that is not current goes with -f.
+    // A broken release that rollback would go to stays.
     fs.writeFileSync(path.join(base, "releases", `deployer_${second.ref}`, name, "VERSION"), "1.2\n")
     const broken = yield* deployer("manage", "integrity", "deep", t)
     assert.strictEqual(broken.status, 1)
     assert.match(broken.stdout, /: broken \(1 faults?\)/)
     assert.match(broken.stderr, new RegExp(`changed ${name}/VERSION`))
     assert.match(broken.stderr, /deployer: 1 thing is wrong on /)
-    assert.match(yield* good("manage", "integrity", "deep", "-f", t, "yes"), /broken \(1 faults?\), removed/)
-    assert.deepStrictEqual(host.releases(), ["current", `deployer_${first.ref}`])
+    const kept = yield* deployer("manage", "integrity", "deep", "-f", t, "yes")
+    assert.strictEqual(kept.status, 1)
+    assert.include(kept.stderr, "stays: it is the release that rollback goes to")
+    assert.lengthOf(host.releases(), 3)
 
-    // It comes back, and now the older one may go.
-    yield* good("deploy", t, `release=${second.short}`)
+    // It is put right, and now the older one may go.
+    yield* good("deploy", t, `release=${second.short}`, "retry")
     assert.strictEqual(host.says(name), "1.1")
     assert.match(
       yield* good("manage", "prune", `name=${name}`, t, "yes"),
@@ -137,7 +139,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     const deployed = ["staged", "switched", "healthy"]
     assert.deepStrictEqual(
       host.log().map((line) => JSON.parse(line).event),
-      [...deployed, ...deployed, "linked", "removed", ...deployed, "removed"]
+      [...deployed, ...deployed, "linked", ...deployed, "removed"]
     )
 
     assertFailed(yield* deployer("ssh", t), 3, /terminal/)
@@ -301,7 +303,10 @@ suite(titled("the main job", missing), () => {
               ]
             }
           },
-          { plain: 'command({ run: "mkdir out && cp -R VERSION uploads settings out", releasePath: "out" })' }
+          {
+            plain:
+              'command({ run: "rm -rf out && mkdir out && cp -R VERSION uploads settings out", releasePath: "out" })'
+          }
         )
         for (const version of ["1.0", "2.0"]) {
           here.version(version)

@@ -49,7 +49,9 @@ controls(`crashes on a host with ${controlsTitle}, without a protection,`, () =>
         stage: [
           ['mkdir "$tree" "$notes"', 'mkdir "$folder" "$notes" && ln -s "../$folder" "$tree"'],
           ['mv "$tree" "$folder"', "true"]
-        ]
+        ],
+        // The next deployment would look.
+        verify: [['say "verdict $ref"', 'say "verdict $ref"; continue']]
       },
       says: /is not whole: .* after the next deploy/
     })

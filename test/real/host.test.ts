@@ -12,6 +12,7 @@ import { makeSession } from "../../src/host/session.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { contract, type Place } from "../host/contract.ts"
 import { diskFiles } from "../kit/disk.ts"
+import { isExhaustive } from "../kit/exhaustive.ts"
 import { listen } from "../kit/listen.ts"
 import { freePort, missingSshd, type Sshd, settingsFor, sshd } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
@@ -53,7 +54,10 @@ const gnu = sshd()
 const busybox = Effect.flatMap(userland.busybox(), (path) => sshd({ path, shell: join(path, "sh") }))
 
 contract("OpenSSH, GNU userland", openSsh(gnu), { shell: true, skip: missingSshd })
-contract("OpenSSH, BusyBox userland", openSsh(busybox), {
-  shell: true,
-  skip: missingSshd ?? userland.missingBusybox
-})
+// Without SSH, BusyBox is in shells.test.ts, and with it in the crash suite.
+if (isExhaustive) {
+  contract("OpenSSH, BusyBox userland", openSsh(busybox), {
+    shell: true,
+    skip: missingSshd ?? userland.missingBusybox
+  })
+}

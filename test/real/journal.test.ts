@@ -48,11 +48,11 @@ for (const { skip, start, title } of local) {
                 const { journal, line, torn } = state
                 assert.deepStrictEqual({ journal, line, torn }, facts(linesOf(whole.toString())))
               }),
-              { numRuns: 60 }
+              { numRuns: 25 }
             )
           )
         }).pipe(Effect.scoped),
-      120_000
+      600_000
     )
 
     test(
@@ -70,7 +70,9 @@ for (const { skip, start, title } of local) {
           for (let lots = 0; lots < 250; lots++) fs.writeSync(file, lot.repeat(1000))
           fs.closeSync(file)
           const session = makeSession(host.target(), yield* host.connect())
+          const begun = performance.now()
           const told = (yield* session.inspect).journal.map(({ event, release }) => [event, release?.ref])
+          const first = performance.now() - begun
           assert.deepStrictEqual(told.slice(0, 2), [
             ["healthy", kept],
             ["pinned", kept]
@@ -81,9 +83,9 @@ for (const { skip, start, title } of local) {
             (yield* session.inspect).journal.map(({ event, release }) => [event, release?.ref]),
             told
           )
-          assert.isBelow(performance.now() - began, 2000)
+          assert.isBelow(performance.now() - began, first / 2)
         }).pipe(Effect.scoped),
-      120_000
+      600_000
     )
 
     test("Facts of another journal, and facts that a crash has emptied, are not believed.", () =>

@@ -44,11 +44,11 @@ describe("a step over SSH", () => {
   )
 })
 
-describe("a command over SSH, TCP's round trip and the handshake included,", () => {
+describe("a command over SSH, TCP's round trip and the handshake included,", { timeout: 900_000 }, () => {
   const world = Effect.gen(function* () {
     const host = yield* sshd()
     // Longer than any step works on a slow machine: what is opened ahead meanwhile would count as a trip of its own otherwise.
-    const network = yield* link(host, { roundTrip: 800 })
+    const network = yield* link(host, { roundTrip: 1500 })
     fs.appendFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`)
     const here = yield* project()
     here.knowHost(host)
@@ -66,7 +66,7 @@ describe("a command over SSH, TCP's round trip and the handshake included,", () 
         network.take()
         yield* here.good(...args, "target=far")
         // What goes over the line at the very end is still on its way.
-        yield* Effect.sleep(2000)
+        yield* Effect.sleep(3000)
         return network.take()
       })
     return { counted }

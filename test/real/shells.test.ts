@@ -5,6 +5,7 @@ import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { contract, type Place } from "../host/contract.ts"
 import { diskFiles } from "../kit/disk.ts"
+import { isExhaustive } from "../kit/exhaustive.ts"
 import { listen } from "../kit/listen.ts"
 import { freePort } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
@@ -24,5 +25,6 @@ const local = (path?: Effect.Effect<string, never, Scope.Scope>): Effect.Effect<
     }
   })
 
-contract("this machine, its own tools", local(), { shell: true })
+// With SSH, they are in host.test.ts.
+if (isExhaustive) contract("this machine, its own tools", local(), { shell: true })
 contract("this machine, BusyBox", local(userland.busybox()), { shell: true, skip: userland.missingBusybox })
