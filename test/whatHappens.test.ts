@@ -98,6 +98,17 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/real/ssh.test.ts",
     "that were unlocked once need no passphrase again"
   ],
+  ["The folder of a target hands its group down", "test/real/local.test.ts", "hands its group down to releases"],
+  [
+    "The journal of a target belongs to somebody else",
+    "test/real/local.test.ts",
+    "is refused at the first look if the journal in it is somebody else's"
+  ],
+  [
+    "What arrived of a large upload",
+    "test/real/local.test.ts",
+    "goes on with an upload although its beginning takes the host longer than a transfer may stand still"
+  ],
   ["A program of the host that should verify", "test/real/local.test.ts", "A SHA-256 program that finds nothing wrong"],
   ["Going back fails as well", "test/commands/goLive.test.ts", "going back fails as well: the status is 6"],
   [

@@ -90,6 +90,7 @@ export const extraFile = (
 const reservedNames: ReadonlyArray<string> = [
   "release.json",
   "manifest",
+  "altered",
   "edits",
   "moves",
   "patches",

@@ -37,7 +37,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
   const unreachable = (reason: "lost" | "protocol" | "timeout", detail: string) =>
     new HostUnreachable({ address, reason, detail })
 
-  const start = <E>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable> =>
+  const start = <E>(exec: Exec<E>, heard = () => {}): Effect.Effect<ExecResult, E | HostUnreachable> =>
     Effect.gen(function* () {
       const args = ["-c", exec.script, "deployer", ...exec.args]
       const child = yield* ChildProcess.run<E>({
@@ -53,6 +53,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
       let pieces = 0
       let stderr = Buffer.alloc(0)
       const readOut = Stream.runForEach(child.stdout, (chunk) => {
+        heard()
         pieces += 1
         if (exec.onOutput !== undefined) return exec.onOutput(chunk, "stdout")
         received += chunk.length
@@ -98,7 +99,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
         unreachable("timeout", `no byte moved for ${Duration.format(limit)}`),
         target.timeouts.command,
         exec.stdin ?? Stream.empty,
-        (stdin) => start({ ...exec, stdin })
+        (stdin, heard) => start({ ...exec, stdin }, heard)
       )
     },
     dial: (to, use) =>
@@ -130,20 +131,22 @@ export const make = (target: Target, env: Environment = {}): Transport => {
   }
 }
 
-/** Fails when the stream is not pulled for so long, or when nothing comes of it within the time after its end. */
+/** Fails if the stream is not pulled, and nothing is heard, for so long; or if nothing comes of it within the time after its end. */
 const whileMoving = <A, E, E2, E3>(
   limit: Duration.Duration,
   failure: E3,
   afterEnd: Duration.Duration,
   bytes: Stream.Stream<Uint8Array, E>,
-  use: (bytes: Stream.Stream<Uint8Array, E>) => Effect.Effect<A, E2>
+  use: (bytes: Stream.Stream<Uint8Array, E>, heard: () => void) => Effect.Effect<A, E2>
 ): Effect.Effect<A, E2 | E3> =>
   Effect.gen(function* () {
-    let moved = yield* Clock.currentTimeMillis
+    const clock = yield* Effect.clock
+    let moved = clock.unsafeCurrentTimeMillis()
+    const heard = () => {
+      moved = clock.unsafeCurrentTimeMillis()
+    }
     let allowed = limit
-    const move = Effect.map(Clock.currentTimeMillis, (now) => {
-      moved = now
-    })
+    const move = Effect.sync(heard)
     const watched = Stream.tap(bytes, () => move).pipe(
       Stream.ensuring(
         Effect.map(move, () => {
@@ -157,5 +160,5 @@ const whileMoving = <A, E, E2, E3>(
       yield* Effect.sleep(left)
       return yield* watch
     })
-    return yield* Effect.raceFirst(use(watched), watch)
+    return yield* Effect.raceFirst(use(watched, heard), watch)
   })

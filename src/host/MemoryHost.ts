@@ -669,7 +669,7 @@ const manifest: Answer = ({ args: [ref = ""], host, releases }) => {
   const lines = text.split("\n")
   return [
     ...(lines.at(-1) === "" ? lines.slice(0, -1) : lines).map((line) => `line ${line}`),
-    ...alteredIn(host, `${releases}/deployer_${ref}`).map(({ path }) => `altered ./${path}`)
+    ...alteredIn(host, `${releases}/deployer_${ref}`).map(({ path }) => `altered ${path}`)
   ]
 }
 
@@ -690,12 +690,16 @@ const stateOf = (host: MemoryHost, at: string): string => {
   }
 }
 
-/** What commands made of a release. */
-const alteredIn = ({ files }: MemoryHost, folder: string) =>
-  (files.read(`${folder}/${alteredFile}`) ?? "").split("\n").flatMap((line) => {
+/** What commands made of a release; nothing if the list is not whole. */
+const alteredIn = ({ files }: MemoryHost, folder: string) => {
+  const text = files.read(`${folder}/${alteredFile}`) ?? ""
+  const lines = text.split("\n")
+  if (!text.endsWith(`\nend ${lines.length - 2}\n`)) return []
+  return lines.flatMap((line) => {
     const [, state, path] = /^(\S+) \.\/(.+)$/.exec(line) ?? []
     return state === undefined || path === undefined ? [] : [{ path, state }]
   })
+}
 
 const pathOf = (fault: string): string => fault.slice(fault.indexOf(" ") + 1)
 

@@ -66,20 +66,29 @@ const makeTransport = (
     const { command: commandWait, transfer: transferWait } = target.timeouts
     const fail = unreachable(address)
 
-    const feed = <E>(session: Ssh.Session, stdin: Stream.Stream<Uint8Array, E>) =>
-      stdin.pipe(
-        Stream.runForEach((chunk) =>
-          Effect.timeoutFail(session.write(chunk), {
-            duration: transferWait,
-            onTimeout: () =>
-              new Ssh.Disconnected({
-                reason: "timeout",
-                detail: `it took no data for ${Duration.format(transferWait)}`
-              })
+    /** A host that takes no data may be busy with what it has, as long as it says so. `lastHeard` returns when it last said something. */
+    const feed = <E>(session: Ssh.Session, stdin: Stream.Stream<Uint8Array, E>, lastHeard: () => number) =>
+      Effect.flatMap(Effect.clock, (clock) => {
+        const silence = (since: number): Effect.Effect<never, Ssh.Disconnected> =>
+          Effect.suspend(() => {
+            const left =
+              Math.max(since, lastHeard()) + Duration.toMillis(transferWait) - clock.unsafeCurrentTimeMillis()
+            return left <= 0
+              ? Effect.fail(
+                  new Ssh.Disconnected({
+                    reason: "timeout",
+                    detail: `it took no data for ${Duration.format(transferWait)}`
+                  })
+                )
+              : Effect.zipRight(Effect.sleep(left), silence(since))
           })
-        ),
-        Effect.zipRight(Effect.sync(session.endInput))
-      )
+        return stdin.pipe(
+          Stream.runForEach((chunk) =>
+            Effect.suspend(() => Effect.raceFirst(session.write(chunk), silence(clock.unsafeCurrentTimeMillis())))
+          ),
+          Effect.zipRight(Effect.sync(session.endInput))
+        )
+      })
 
     const startOf = (wait: Exec<never>["wait"]) => (options: Ssh.SessionOptions) =>
       wait === "command"
@@ -105,12 +114,15 @@ const makeTransport = (
       Effect.gen(function* () {
         const output = yield* exec.onOutput === undefined ? collect : deliver(exec.onOutput)
         const heard = yield* Deferred.make<void>()
+        const clock = yield* Effect.clock
+        let lastHeard = clock.unsafeCurrentTimeMillis()
         const { onData } = output.listener
         const session = yield* startOf(exec.wait)({
           // Once its input has ended, a command cannot be asked to end any more: so no input is not an ended one.
           command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
           ...output.listener,
           onData: (chunk, from) => {
+            lastHeard = clock.unsafeCurrentTimeMillis()
             Deferred.unsafeDone(heard, Effect.void)
             onData(chunk, from)
           }
@@ -126,7 +138,7 @@ const makeTransport = (
           Effect.zipRight(silent, Effect.never)
         )
         // The command may end without having read everything, so neither waits for the other.
-        const fed = exec.stdin === undefined ? Effect.void : feed(session, exec.stdin)
+        const fed = exec.stdin === undefined ? Effect.void : feed(session, exec.stdin, () => lastHeard)
         const exitCode = yield* exec.wait === "command"
           ? Effect.raceFirst(ended, Effect.zipRight(fed, Effect.never))
           : Effect.gen(function* () {

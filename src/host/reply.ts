@@ -100,7 +100,7 @@ export const remarks = (stdout: string): { readonly stdout: string; readonly rem
     path: clean(path, 4096)
   }))
   return {
-    stdout: stdout.replaceAll(/^(?:unnoted|stuck) .*\n|^unsynced\n/gm, ""),
+    stdout: stdout.replaceAll(/^(?:unnoted|stuck) .*\n|^(?:unsynced|alive)\n/gm, ""),
     remarks: { unnoted: why && clean(why), isUnsynced: /^unsynced$/m.test(stdout), stuck }
   }
 }

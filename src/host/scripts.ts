@@ -53,6 +53,9 @@ case "$1" in
 esac
 case "$base" in *"$nl"*) fail "the home directory has a line break in its name" ;; esac
 releases=$base/releases
+# A folder that hands its group down is a team's.
+[ ! -g "$base" ] || umask 002
+has() { command -v "$1" >/dev/null 2>&1; }
 `
 
 /** Sets `state` to what the base is, and `where` to the path that decided it. */
@@ -72,6 +75,9 @@ look() {
       fi
     done
     [ "$state" = ready ] || usable "$base" || state=not-writable
+    # Of another login: nothing that is done could be written down.
+    d=$base/config/journal
+    [ ! -e "$d" ] || [ -w "$d" ] || { state=not-writable; where=$d; }
     return 0
   fi
   while [ ! -e "$where" ] && [ ! -L "$where" ]; do
@@ -97,7 +103,7 @@ cd "$releases" 2>/dev/null || fail "there is no directory $releases: deploy firs
 /** `link_of` prints a link's text; `is_ref` knows our folder names; `wipe` removes trees with read-only folders too. */
 const tools = `
 link_of() {
-  if command -v readlink >/dev/null 2>&1; then readlink "$1"
+  if has readlink; then readlink "$1"
   else link_line=$(ls -ld "$1"); printf "%s\\n" "\${link_line#* -> }"
   fi
 }
@@ -157,9 +163,9 @@ is_current() {
  * is none of a release's.
  */
 const sums = `
-if command -v sha256sum >/dev/null 2>&1; then summer=sha256sum
-elif command -v shasum >/dev/null 2>&1; then summer=shasum
-elif command -v openssl >/dev/null 2>&1; then summer=openssl
+if has sha256sum; then summer=sha256sum
+elif has shasum; then summer=shasum
+elif has openssl; then summer=openssl
 else fail "there is none of sha256sum, shasum and openssl"
 fi
 # What proves something has to be able to say no: some tools read nothing without an operand, and find nothing wrong with that.
@@ -194,7 +200,7 @@ quickly_match() {
   [ "$checks" = yes ] || return 1
   count=$(file_lines "$1" | wc -l)
   if [ "$((count))" -eq 0 ]; then return 0
-  elif [ "$((count))" -gt 50 ] && command -v awk >/dev/null 2>&1; then [ "$(halves_match "$1")" = "yes\${nl}yes" ]
+  elif [ "$((count))" -gt 50 ] && has awk; then [ "$(halves_match "$1")" = "yes\${nl}yes" ]
   else file_lines "$1" | all_match >/dev/null
   fi
 }
@@ -246,7 +252,7 @@ check() (
   cd "$1" || { say "missing ."; exit 0; }
   files=0 whole=0 found=no
   # What find prints of a name with a line break would pass for others.
-  if [ -s "$2" ] && command -v awk >/dev/null 2>&1 && [ -z "$(find . -name "*$nl*" -prune)" ]; then
+  if [ -s "$2" ] && has awk && [ -z "$(find . -name "*$nl*" -prune)" ]; then
     odd=$(odd_ones "$2")
     first=\${odd%%"$nl"*}
     whole=\${first% *} files=\${first#* }
@@ -525,11 +531,10 @@ for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
   if [ -e "$loader" ]; then say "loader $(flat "$loader")"; fi
 done
 say "machine $(flat "$(uname -m)")"
-if command -v awk >/dev/null 2>&1 && command -v xargs >/dev/null 2>&1; then say "can differences"; fi
-if command -v zstd >/dev/null 2>&1; then say "can zstd"; fi
-for tool in tar gzip; do command -v "$tool" >/dev/null 2>&1 || say "lacks $tool"; done
-command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || command -v openssl >/dev/null 2>&1 ||
-  say "lacks sha256"
+if has awk && has xargs; then say "can differences"; fi
+if has zstd; then say "can zstd"; fi
+for tool in tar gzip; do has "$tool" || say "lacks $tool"; done
+has sha256sum || has shasum || has openssl || say "lacks sha256"
 if ! cd "$releases" 2>/dev/null; then
   say "current absent"
   return 0
@@ -716,7 +721,7 @@ select() {
     from_byte "$from" | head -c "$((length - from))"
   } | awk '${selecting}'
 }
-if command -v awk >/dev/null 2>&1; then
+if has awk; then
   new=$base/config/.facts.$$
   if { selected=$(umask 077; select > "$new"); } 2>/dev/null; then
     upto=$(sed -n -e "1s/^upto //p" -e q "$new")
@@ -983,10 +988,15 @@ tells_full() {
   case "$1" in *": No space left on device"* | *": Disk quota exceeded"* | *": Quota exceeded"*) ;; *) return 1 ;; esac
 }
 receive() {
-  if [ -n "$8" ]; then cat "$part" && unpack "\${11}" | tee -a "$part"
-  else cat "$part" && tee -a "$part"
+  if [ -n "$8" ]; then cat "$part" && hush && unpack "\${11}" | tee -a "$part"
+  else cat "$part" && hush && tee -a "$part"
   fi || say "failed tee" >&2
 }
+# While what arrived before is read again, nothing more is taken: a sign of life keeps the other side waiting.
+ticker=
+tick() { while sleep 2 >/dev/null 2>&1; do say "alive"; done; }
+hush() { [ -z "$ticker" ] || kill "$ticker" 2>/dev/null; return 0; }
+trap hush EXIT
 # What an earlier step still does, although its connection is gone, is not done here.
 tree=$stage/tree.$$ notes=$stage/tree.$$.notes
 is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
@@ -1009,6 +1019,8 @@ if [ "$3" -eq 0 ]; then
   rm -f "$stage/release.tar" "$stage/release.tar.gz"
   err=$({ : > "$part"; } 2>&1) || fail "$err"
 else
+  tick </dev/null &
+  ticker=$!
   real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
   have=$(size_of "$part")
   [ "$have" -ge "$3" ] || fail "only $have of the $3 bytes to keep are there: start anew"
@@ -1041,6 +1053,7 @@ esac
 # What was kept may be the reason: it is not gone on with again.
 [ -z "$8" ] || [ "$3" -eq 0 ] || [ "$outcome" != failed ] || tells_full "$said" || outcome=damaged
 [ "$outcome" = whole ] || rm -f "$notes"/lot.*
+hush
 wait
 case "$nl$why$nl" in
   *"\${nl}failed tee$nl"*) ;;
@@ -1079,6 +1092,8 @@ if [ -n "$faults" ]; then
   printf "%s\\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
   finish
 fi
+# The tools that make a release do not agree on what a folder hands down.
+if [ -g "$base" ]; then chgrp -hR "$(set -- $(ls -ldn "$base"); printf "%s" "$4")" "$tree" 2>/dev/null; fi
 chmod u+rwx "$tree"
 guard
 # Between these two renames there is no such folder for a moment; the damaged one serves nobody.
@@ -1191,7 +1206,7 @@ err=$({ say "$2 \${3:--} $deadline $7" > "$base/config/.armed.$$" && mv "$base/c
 # A shell starts what runs beside it with some signals ignored, and what is ignored cannot be heard again without help.
 start_plainly() {
   if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$1"; fi
-  command -v perl >/dev/null 2>&1 && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$1"
+  has perl && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$1"
   exec sh -c "$1"
 }
 (

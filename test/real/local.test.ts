@@ -3,6 +3,7 @@ import { once } from "node:events"
 import {
   chmodSync,
   chownSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -33,6 +34,7 @@ import { loginPath, makeSession } from "../../src/host/session.ts"
 import { entryAbout, put, stage } from "../host/contract.ts"
 import { type CutAndResumed, completing, cutAndResumed } from "../kit/cutAndResumed.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
+import { noiseText } from "../kit/noise.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import { hostRelease, target as sampleTarget } from "../kit/samples.ts"
 import { titled } from "../kit/sshd.ts"
@@ -366,6 +368,22 @@ describe("waits", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("goes on with an upload although its beginning takes the host longer than a transfer may stand still", () =>
+    Effect.gen(function* () {
+      const programs = yield* userland.emptyFolder("programs")
+      const slow = `#!/bin/sh\ncase "$*" in *release.tar*) [ ! -e "${programs}/slow" ] || sleep 6 ;; esac\nexec ${userland.which("cat")} "$@"\n`
+      writeFileSync(join(programs, "cat"), slow, { mode: 0o755 })
+      const path = Effect.succeed(`${programs}:${process.env["PATH"]}`)
+      const { session } = yield* local(path, { timeouts: { transfer: "4 seconds" } })
+      yield* session.prepare
+      const { message } = yield* Effect.flip(stage(session, odd, { to: Math.floor(odd.tarball.length / 2) }))
+      const [, arrived = assert.fail(message)] = /([0-9]+) of [0-9]+ bytes arrived/.exec(message) ?? []
+      writeFileSync(join(programs, "slow"), "")
+      yield* stage(session, odd, { from: Number(arrived) })
+      assert.strictEqual((yield* session.inspect).unfinished[0]?.kind, "release")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("gives up a transfer that stands still, and keeps what arrived", () =>
     Effect.gen(function* () {
       const { session } = yield* local(undefined, { timeouts: { transfer: "400 millis" } })
@@ -489,6 +507,90 @@ describe("trees", () => {
       assert.sameMembers(readdirSync(releases), [`deployer_${one.ref}`])
       assert.sameMembers(readdirSync(join(releases, `deployer_${one.ref}`)), whole)
       assert.sameMembers(readdirSync(config), ["lock.1", "beat.1"])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a folder that a team shares", () => {
+  /** Everything in the folder below its group, with modes. */
+  const permissions = (folder: string): Record<string, string> =>
+    Object.fromEntries(
+      ["", ...readdirSync(folder, { recursive: true, encoding: "utf8" })].sort().flatMap((name) => {
+        const { gid, mode } = lstatSync(join(folder, name))
+        return name.startsWith(".deployer_") ? [] : [[name, `${(mode & 0o777).toString(8)} ${gid}`]]
+      })
+    )
+  const group = isRoot ? 54_321 : (process.getgid?.() ?? 0)
+  const shared = Effect.fnUntraced(function* (path: Effect.Effect<string, never, Scope.Scope> | undefined) {
+    const here = yield* local(path)
+    yield* here.session.prepare
+    for (const folder of ["", "config", "releases"]) {
+      chownSync(join(here.home, "app", folder), process.getuid?.() ?? 0, group)
+      chmodSync(join(here.home, "app", folder), 0o2775)
+    }
+    return here
+  })
+  const content = (version: string) => [
+    dir("my_app"),
+    dir("my_app/closed", 0o750),
+    dir("my_app/closed/empty", 0o700),
+    file("my_app/closed/key", noiseText(3000, 1), 0o640),
+    dir(`my_app/lib-${version}`),
+    file(`my_app/lib-${version}/code`, noiseText(3000, 3)),
+    dir("my_app/moved"),
+    file(`my_app/moved/${version}`, noiseText(3000, 4), 0o600),
+    file("my_app/program", noiseText(30_000, 2), 0o755),
+    file("my_app/version", version),
+    symlink("my_app/link", "program")
+  ]
+
+  for (const [title, path, skip] of [
+    ["its own tools", undefined, undefined],
+    ["BusyBox", userland.busybox(), userland.missingBusybox]
+  ] as const) {
+    const test = skip === undefined ? it.live : it.live.skip
+    test(`hands its group down to releases, sent whole or completed from others, with ${title}`, () =>
+      Effect.gen(function* () {
+        const whole = yield* shared(path)
+        const completed = yield* shared(path)
+        const old = packed(content("1"))
+        const next = packed(content("2"))
+        yield* stage(whole.session, next)
+        yield* put(completed.session, old)
+        const origin = (yield* completed.session.origin(old.ref)) ?? assert.fail("there is no manifest")
+        const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
+        assert.isBelow(less.sent.size, 3)
+        yield* completed.session.stage({
+          ref: next.ref,
+          manifest: next.manifest,
+          from: 0,
+          note: "n",
+          shipment: {
+            _tag: "Differences",
+            differences: less,
+            hardLinks: false,
+            content: Stream.make(tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024))
+          }
+        })
+        const found = permissions(join(completed.home, `app/releases/deployer_${next.ref}`))
+        assert.deepStrictEqual(found, permissions(join(whole.home, `app/releases/deployer_${next.ref}`)))
+        for (const [name, told] of Object.entries(found)) assert.match(told, new RegExp(` ${group}$`), name)
+        assert.match(found["my_app/closed/key"] ?? "", /^640 /)
+        // Whoever shares it can write down what they do.
+        yield* completed.session.note([entryAbout(next)])
+        assert.strictEqual(statSync(join(completed.home, "app/config/journal")).mode & 0o060, 0o060)
+      }).pipe(Effect.scoped))
+  }
+
+  asNobody.live(`is refused at the first look if the journal in it is somebody else's${asNobody.because}`, () =>
+    Effect.gen(function* () {
+      const { env, home, session } = yield* local(userland.own())
+      yield* session.prepare
+      yield* session.note([entryAbout(odd)])
+      for (const folder of ["", "config", "releases"]) chmodSync(join(home, "app", folder), 0o777)
+      if (!isRoot) chmodSync(join(home, "app/config/journal"), 0o444)
+      asNobody.become(env.PATH ?? "", home)
+      assert.strictEqual((yield* session.inspect).base, "not-writable")
     }).pipe(Effect.scoped)
   )
 })
