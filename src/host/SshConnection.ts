@@ -159,9 +159,10 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
         ready.push(key.identity)
         continue
       }
-      const unlocked = (yield* SshSettings).remembered.keys.get(Redacted.value(key.content))
-      if (unlocked !== undefined) {
-        ready.push({ label: file, method: unlocked })
+      const passphrase = (yield* SshSettings).remembered.passphrases.get(Redacted.value(key.content))
+      const opened = passphrase && Ssh.openKey(ssh2, key.content, passphrase)
+      if (opened?._tag === "Opened") {
+        ready.push({ label: file, method: { _tag: "Key", key: opened.key } })
         continue
       }
       const half = yield* publicPart(key)
@@ -243,10 +244,9 @@ const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.
     })
     const opened = Ssh.openKey(ssh2, key.content, passphrase)
     if (opened._tag === "Opened") {
-      const method: Ssh.Method = { _tag: "Key", key: opened.key }
       const { remembered } = yield* SshSettings
-      remembered.keys.set(Redacted.value(key.content), method)
-      return method
+      remembered.passphrases.set(Redacted.value(key.content), passphrase)
+      return { _tag: "Key", key: opened.key }
     }
     return yield* attempt < 3
       ? unlock(ssh2, key, attempt + 1)

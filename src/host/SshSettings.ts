@@ -3,20 +3,21 @@
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import { environment, type Method } from "../internal/ssh.ts"
+import type * as Redacted from "effect/Redacted"
+import { environment } from "../internal/ssh.ts"
 
 const globalKnownHostsFiles: ReadonlyArray<string> = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
 
 /** What the user has said already: one run connects more than once, and asks nothing twice. */
 export interface Remembered {
-  /** Private keys that were unlocked, by their text. */
-  readonly keys: Map<string, Method>
+  /** Passphrases of private keys that they opened, by the text of the key. */
+  readonly passphrases: Map<string, Redacted.Redacted<string>>
   /** Lines of known_hosts that were accepted, also if they could not be written. */
   readonly hostKeys: Set<string>
 }
 
 /** Nothing was said yet. */
-export const makeRemembered = (): Remembered => ({ keys: new Map(), hostKeys: new Set() })
+export const makeRemembered = (): Remembered => ({ passphrases: new Map(), hostKeys: new Set() })
 
 /** What SSH takes from the user's environment. */
 export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshSettings", {

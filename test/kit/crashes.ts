@@ -52,8 +52,8 @@ const count = 4
 const sample = isExhaustive ? 1 : 5
 const seed = Number(process.env["CRASH_SEED"] ?? 1)
 
-/** Unless all are, each case is tried on one of the two userlands at most, and a quarter of them is: which, says the seed. */
-const sides = 8
+/** Unless all are, each case is tried on one of the two userlands at most, and an eighth of them is: which, says the seed. */
+const sides = 16
 
 const draw = (title: string, lots: number): number => {
   let hash = seed

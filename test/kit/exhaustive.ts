@@ -3,3 +3,6 @@
  * transport on each userland. That takes hours on a slow machine. Otherwise a seed says which part is tried, the same each time.
  */
 export const isExhaustive = process.env["EXHAUSTIVE"] === "1"
+
+/** How many of so many tries are made: a third, unless all are. */
+export const triesOf = (count: number): number => (isExhaustive ? count : Math.ceil(count / 3))

@@ -19,6 +19,7 @@ import { replyBegin, replyEnd } from "../../src/host/scripts.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { quote, type Transport } from "../../src/host/Transport.ts"
 import { put } from "../host/contract.ts"
+import { triesOf } from "../kit/exhaustive.ts"
 import { local } from "../kit/hosts.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { type Packed, sample } from "../kit/packed.ts"
@@ -225,7 +226,7 @@ const sound = (step: Effect.Effect<unknown, unknown>) =>
 
 describe("a host that says anything", () => {
   it.live(
-    "makes each step of a session fail with a typed error at the worst, 300 times each",
+    "makes each step of a session fail with a typed error at the worst, many times each",
     () =>
       Effect.promise(() =>
         FastCheck.assert(
@@ -243,7 +244,7 @@ describe("a host that says anything", () => {
             const session = makeSession(target(), says)
             return Effect.runPromise(Effect.forEach(everything(session, one, "word"), sound, { discard: true }))
           }),
-          { numRuns: 300, endOnFailure: true }
+          { numRuns: triesOf(300), endOnFailure: true }
         )
       ),
     60_000
@@ -345,7 +346,7 @@ for (const kind of local) {
                 assert.isFalse(fs.existsSync(canary), "a file was run")
               }).pipe(Effect.runPromise)
             ),
-            { numRuns: 12, endOnFailure: true }
+            { numRuns: triesOf(12), endOnFailure: true }
           )
         )
       }).pipe(Effect.scoped)
@@ -371,7 +372,7 @@ for (const kind of local) {
                 assert.sameMembers(fs.readdirSync(join(host.home, "app")), ["config", "releases"])
               }).pipe(Effect.runPromise)
             ),
-            { numRuns: 6, endOnFailure: true }
+            { numRuns: triesOf(6), endOnFailure: true }
           )
         )
         assert.deepStrictEqual(fs.readdirSync("/").sort(), before)
@@ -422,7 +423,7 @@ describe("a login shell", () => {
           assert.strictEqual(run(commandLine(quote, args)), args.map((word) => `${word}|`).join(""))
           assert.isFalse(fs.existsSync(canary))
         }),
-        { numRuns: 25 }
+        { numRuns: triesOf(25) }
       )
       // Without the quoting the canary is there.
       try {

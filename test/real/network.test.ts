@@ -15,6 +15,7 @@ import { connect } from "../../src/host/SshTransport.ts"
 import { makeSession } from "../../src/host/session.ts"
 import type { Transport } from "../../src/host/Transport.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
+import { triesOf } from "../kit/exhaustive.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { type Proxy, type ProxyOptions, proxy, type Trouble } from "../kit/proxy.ts"
 import { missingSshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
@@ -153,7 +154,7 @@ describe("a network that", () => {
         yield* Effect.promise(() =>
           FastCheck.assert(
             FastCheck.asyncProperty(troubles, (trouble) => Effect.runPromise(Effect.provide(round(trouble), services))),
-            { numRuns: 16, endOnFailure: true }
+            { numRuns: triesOf(16), endOnFailure: true }
           )
         )
         // Bytes at even distances, too: the random ones love the ends.

@@ -1,4 +1,4 @@
-/** 500 switches under somebody who reads without a pause: what is current is always there, and always one whole release. */
+/** Many switches under somebody who reads without a pause: what is current is always there, and always one whole release. */
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { flow } from "effect/Function"
 import { makeSession } from "../../src/host/session.ts"
 import { put } from "../host/contract.ts"
+import { triesOf } from "../kit/exhaustive.ts"
 import { local } from "../kit/hosts.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { sample } from "../kit/packed.ts"
@@ -40,12 +41,12 @@ const switches = (kind: (typeof local)[number], count: number, mutations: Mutati
     return { seen, names: fs.readdirSync(releases) }
   })
 
-describe("500 switches under a reader", () => {
+describe("many switches under a reader", () => {
   for (const kind of local) {
     const live = kind.skip === undefined ? it.live : it.live.skip
     live(titled(kind.title, kind.skip), () =>
       Effect.gen(function* () {
-        const { names, seen } = yield* switches(kind, 500)
+        const { names, seen } = yield* switches(kind, triesOf(500))
         assert.deepInclude(seen, { missing: 0, odd: [] })
         // That it was no idle reader.
         assert.isAbove(seen.reads, 2000)

@@ -13,6 +13,7 @@ import { pack } from "../../src/build/Tarball.ts"
 import type { ManifestEntry } from "../../src/domain/Manifest.ts"
 import { latest, Metadata, type Release } from "../../src/domain/Release.ts"
 import { type ReleaseDraft, ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { triesOf } from "../kit/exhaustive.ts"
 import { sample } from "../kit/packed.ts"
 import { dir, file, hardlink, symlink, type Tree, tarOf } from "../kit/tree.ts"
 
@@ -420,7 +421,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
           const tarball = yield* all(releases.content(release))
           assert.isTrue((yield* read(release, paths)).equals(filtered(tarball, paths)))
         }).pipe(Effect.provide(layer), Effect.orDie),
-      { fastCheck: { numRuns: 25 } }
+      { fastCheck: { numRuns: triesOf(25) } }
     )
 
     it.effect.prop(
@@ -456,6 +457,6 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
           }
           assert.deepStrictEqual(yield* releases.check, { cleared: [], unknown: [] })
         }).pipe(Effect.provide(layer), Effect.orDie),
-      { fastCheck: { numRuns: 15 } }
+      { fastCheck: { numRuns: triesOf(15) } }
     )
   })
