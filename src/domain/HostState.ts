@@ -223,7 +223,7 @@ export const inOrder = (state: HostState): ReadonlyArray<HostRelease> => {
 export const nextSerial = ({ releases }: Pick<HostState, "releases">): number =>
   Math.min(releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1, Number.MAX_SAFE_INTEGER)
 
-/** The host's record of a stored release. */
+/** The host's record of a stored release. That commands changed it stays known if it is there already. */
 export const recordOf = (release: Release, state: HostState, deployedAt: typeof Schema.DateTimeUtc.Type): HostRelease =>
   HostRelease.make({
     name: release.name,
@@ -235,5 +235,6 @@ export const recordOf = (release: Release, state: HostState, deployedAt: typeof 
     deployedAt,
     serial: nextSerial(state),
     id: release.id,
+    ...(state.releases.some(({ altered, ref }) => ref === release.ref && altered === true) ? { altered: true } : {}),
     ...(Schema.is(Commit)(release.metadata.commit) ? { commit: release.metadata.commit } : {})
   })

@@ -215,6 +215,11 @@ describe("deploy", () => {
       assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
       assert.includeMembers([...host.steps.slice(steps)], ["verify", "stage", "run", "alterations", "activate"])
       assert.strictEqual((yield* run("manage integrity deep target=prod")).status, 0)
+      // An older one that becomes the latest again keeps what is known of it.
+      const older = (yield* stored)[0]!
+      assert.strictEqual((yield* run(`deploy target=prod release=${older.id}`)).status, 0)
+      const record = host.files.read(`${prodPath}/releases/deployer_${older.ref}/.deployer_release.json`)
+      assert.include(record, '"altered":true')
       // Nothing is sent if nothing is damaged.
       const before = host.steps.length
       assert.strictEqual((yield* run("deploy target=prod yes retry")).status, 0)
