@@ -349,6 +349,16 @@ describe("sourceState", () => {
       stdio: ["ignore", "pipe", "ignore"]
     }).trim()
 
+  /** With one commit. */
+  const repository = Effect.tap(scratch, (folder) =>
+    Effect.sync(() => {
+      write(folder, { file: "1" })
+      git(folder, "init", "--quiet")
+      git(folder, "add", ".")
+      git(folder, "commit", "--quiet", "-m", "one")
+    })
+  )
+
   it.scoped("knows the commit and whether anything differs from it", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
@@ -369,11 +379,7 @@ describe("sourceState", () => {
     "knows the commit of the project in a hook of another repository, which names that in the environment",
     () =>
       Effect.gen(function* () {
-        const folder = yield* scratch
-        write(folder, { file: "1" })
-        git(folder, "init", "--quiet")
-        git(folder, "add", ".")
-        git(folder, "commit", "--quiet", "-m", "one")
+        const folder = yield* repository
         const commit = git(folder, "rev-parse", "HEAD")
         const other = yield* scratch
         git(other, "init", "--quiet")
@@ -391,11 +397,7 @@ describe("sourceState", () => {
 
   it.scoped("says how git comes to trust a repository of another user", () =>
     Effect.gen(function* () {
-      const folder = yield* scratch
-      write(folder, { file: "1" })
-      git(folder, "init", "--quiet")
-      git(folder, "add", ".")
-      git(folder, "commit", "--quiet", "-m", "one")
+      const folder = yield* repository
       fs.chownSync(path.join(folder, ".git"), 12345, 12345)
       fs.chownSync(folder, 12345, 12345)
       const said: Array<string> = []

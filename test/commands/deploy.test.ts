@@ -224,16 +224,7 @@ describe("deploy", () => {
       const before = host.steps.length
       assert.strictEqual((yield* run("deploy target=prod yes retry")).status, 0)
       assert.notInclude(host.steps.slice(before), "stage")
-    }).pipe(
-      Effect.provide(
-        world({
-          config: {
-            ...usualConfig,
-            targets: { prod: { host: prodHost, name: "my_app", path: prodPath, afterUnpack: "link" } }
-          }
-        })
-      )
-    )
+    }).pipe(Effect.provide(world({ config: withTarget({ afterUnpack: "link" }) })))
   )
 
   it.scoped("leaves a release that is deployed again if its afterUnpack command fails", () =>
@@ -248,16 +239,7 @@ describe("deploy", () => {
       assert.match(ran.stderr, /ended with status 7 on .*: nothing was switched, and the release stays there\n/)
       assert.strictEqual(currentRef(host), live)
       assert.match((yield* run("manage info target=prod")).stdout, /current/)
-    }).pipe(
-      Effect.provide(
-        world({
-          config: {
-            ...usualConfig,
-            targets: { prod: { host: prodHost, name: "my_app", path: prodPath, afterUnpack: "link" } }
-          }
-        })
-      )
-    )
+    }).pipe(Effect.provide(world({ config: withTarget({ afterUnpack: "link" }) })))
   )
 
   describe("compares what the release was built for with the host", () => {
