@@ -67,8 +67,9 @@ type BetterSqlite = new (
 
 const isNodeSqlite = (module: unknown): module is NodeSqlite => Predicate.hasProperty(module, "DatabaseSync")
 
+// Read, not asked for with `in`: some loaders of TypeScript give a module that has its default and denies it.
 const isBetterSqlite = (module: unknown): module is { readonly default: BetterSqlite } =>
-  Predicate.hasProperty(module, "default") && typeof module.default === "function"
+  Predicate.isObject(module) && typeof Reflect.get(module, "default") === "function"
 
 /** Loads `node:sqlite` without its warning that it is experimental. Returns undefined if this Node has none. */
 const nodeSqlite = (): NodeSqlite | undefined => {
