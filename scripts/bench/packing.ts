@@ -203,8 +203,10 @@ export const packingTimes = (options: {
     [engine, ["version"]],
     ["pigz", ["--version"]]
   ] as const) {
-    if (spawnSync(program, args, { timeout: 20_000 }).status !== 0)
-      throw new Missing({ message: `${program} does not answer` })
+    const { error, status } = spawnSync(program, args, { timeout: 20_000 })
+    if (error !== undefined && "code" in error && error.code === "ENOENT")
+      throw new Missing({ message: `${program} not installed` })
+    if (status !== 0) throw new Missing({ message: `${program} does not answer` })
   }
   const child = bundledChild()
   try {

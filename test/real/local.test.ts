@@ -386,7 +386,7 @@ describe("waits", () => {
 
   it.live("gives up a transfer that stands still, and keeps what arrived", () =>
     Effect.gen(function* () {
-      const { session } = yield* local(undefined, { timeouts: { transfer: "400 millis" } })
+      const { session } = yield* local(undefined, { timeouts: { transfer: "2 seconds" } })
       yield* session.prepare
       const failure = yield* Effect.flip(
         session.stage({

@@ -297,7 +297,9 @@ suite(titled("SSH", missingSshd), () => {
 
     it.scoped("have a bounded time", () =>
       Effect.gen(function* () {
-        const transport = yield* connectTo(yield* Host, { timeouts: { command: "300 millis", transfer: "300 millis" } })
+        // Longer than a busy machine takes to start a shell.
+        const timeouts = { command: "2 seconds", transfer: "2 seconds" }
+        const transport = yield* connectTo(yield* Host, { timeouts })
         const slow = yield* Effect.flip(transport.exec(sh("sleep 60")))
         assert.strictEqual(slow._tag, "CommandTimeout")
         assert.include(slow.message, `"try things" did not end on`)
