@@ -83,6 +83,7 @@ export {
   EngineUnavailable,
   ImageBuildFailed,
   type MemoryImage,
+  PlatformDiffers,
   ReleasePathMissing
 } from "./build/DockerBuilder.ts"
 /** Hosts wherever a target says: this machine or over SSH. */

@@ -5,6 +5,7 @@ import { isPlatformError, type PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -18,15 +19,17 @@ import {
   ask,
   buildArguments,
   digest,
+  isSamePlatform,
   lastLine,
   linesOf,
+  optionOf,
   plainProgress,
   type Reply,
   type StageReader,
   stageReader
 } from "../internal/engine.ts"
-import { isOrphan, temporaryName } from "../internal/leftovers.ts"
-import { run } from "../internal/process.ts"
+import { isAbandoned, temporaryName } from "../internal/leftovers.ts"
+import { run, variable } from "../internal/process.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { type Artifact, BuildFailed } from "./Builder.ts"
 import { keepOutWorkspace, type WorkspaceInContext } from "./ignoreFiles.ts"
@@ -113,7 +116,25 @@ export class ContainerFailed extends Schema.TaggedError<ContainerFailed>()("Cont
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `The image was built, but "${this.engine} create" could not make a container of it: ${this.detail}. If the engine builds in a container of its own, add "--load" to "args" in the builder`
+    const found = `The image was built, but "${this.engine} create" could not make a container of it: ${this.detail}`
+    return /no such image|unable to find image|pull access denied/i.test(this.detail)
+      ? `${found}. If the engine builds in a container of its own, add "--load" to "args" in the builder`
+      : found
+  }
+}
+
+/** The image is for another platform than the one that was asked for, or several were. */
+export class PlatformDiffers extends Schema.TaggedError<PlatformDiffers>()("PlatformDiffers", {
+  /** As it was asked for. */
+  wanted: Schema.String,
+  /** Of the image, as `os/architecture`. Undefined if the image was not built, because several platforms were asked for. */
+  found: Schema.optional(Schema.String)
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return this.found === undefined
+      ? `The engine is asked for the platforms ${this.wanted}, and a release is for one: name one in "args" of the builder, and write a builder for each of the others`
+      : `The engine was asked for the platform ${this.wanted}, and the image is for ${this.found}; nothing was stored. Use BuildKit, which builds for other platforms, or a base image of that platform`
   }
 }
 
@@ -123,6 +144,7 @@ export type DockerBuilderError =
   | DockerfileMissing
   | WorkspaceInContext
   | ImageBuildFailed
+  | PlatformDiffers
   | ContainerFailed
   | ReleasePathMissing
 
@@ -193,18 +215,21 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
         Effect.fail(unavailable(build.engine, error))
       )
     }
+    const podman = yield* isPodman(build.engine)
+    const wanted = platformAsked(build.args) ?? (podman ? undefined : yield* variable("DOCKER_DEFAULT_PLATFORM"))
+    if (wanted?.includes(",") === true) return yield* new PlatformDiffers({ wanted })
     const id = yield* temporaryName("build")
     const stages = stageReader(imageLabel)
     const built = yield* Ref.make(false)
     yield* Effect.addFinalizer(() => removeImage(build, id, stages, built))
-    const image = yield* buildImage(fs, build, id, stages)
+    const image = yield* buildImage(fs, build, { id, stages, podman })
     yield* Ref.set(built, true)
-    const container = yield* createContainer(build, id, image)
-    const tree = yield* copyOut(build, container)
-    const platform = ask(build.engine, ["image", "inspect", ...["--format", "{{.Os}}/{{.Architecture}}"], image]).pipe(
-      Effect.map((reply) => (isGood(reply) ? { platform: reply.stdout.trim() } : {}))
-    )
-    return { tree, metadata: { image, ...(yield* Effect.orElseSucceed(platform, () => ({}))) } }
+    const created = yield* createContainer(build, { id, image, podman })
+    const platform = yield* platformOf(build.engine, created.image)
+    if (wanted !== undefined && platform !== undefined && !isSamePlatform(wanted, platform))
+      return yield* new PlatformDiffers({ wanted, found: platform })
+    const tree = yield* copyOut(build, created.container)
+    return { tree, metadata: { image, ...(platform === undefined ? {} : { platform }) } }
   }),
   sweep: (engine) =>
     sweep(engine).pipe(
@@ -215,9 +240,20 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
 
 const isGood = (reply: Reply) => reply.status === 0
 
-const buildImage = (fs: FileSystem.FileSystem, build: DockerBuild, id: string, stages: StageReader) =>
+/** What the user wants to see only if the build fails. podman and Docker's classic builder tell of their layers in the output only. */
+const isQuiet = (word: string) => /^(?:-q|--quiet(?:=(?:1|true))?)$/.test(word)
+
+/** Bytes of output that are kept for a quiet build that fails. */
+const keptOutput = 256 * 1024
+
+const buildImage = (
+  fs: FileSystem.FileSystem,
+  build: DockerBuild,
+  { id, podman, stages }: { readonly id: string; readonly podman: boolean; readonly stages: StageReader }
+) =>
   Effect.gen(function* () {
     const { engine, dockerfile } = build
+    const quiet = build.args.some(isQuiet)
     const idFile = `${build.temp}/${id}.image`
     const { env, exposed, words } = buildArguments({
       deployer_name: build.name,
@@ -240,21 +276,27 @@ const buildImage = (fs: FileSystem.FileSystem, build: DockerBuild, id: string, s
         ...["--iidfile", idFile],
         ...["--label", `${imageLabel}=${id}`],
         ...words,
-        ...build.args,
+        ...build.args.filter((word) => !isQuiet(word)),
         ...["-f", dockerfile],
         build.context
-      ]
+      ],
+      // podman leaves its containers and what runs in them behind after any other signal.
+      ...(podman ? { ending: { signal: "SIGHUP", patience: 10_000 } } : {})
     })
+    let kept: ReadonlyArray<Uint8Array> = []
     const shown = (bytes: Stream.Stream<Uint8Array, PlatformError>, look: (chunk: Uint8Array) => void) =>
       Stream.runForEach(bytes, (chunk) => {
         look(chunk)
-        return Reporter.output(chunk)
+        if (!quiet) return Reporter.output(chunk)
+        kept = lastBytes([...kept, chunk], keptOutput)
+        return Effect.void
       })
     const [status] = yield* Effect.all(
       [child.exitCode, shown(child.stdout, stages.push), shown(child.stderr, () => {})],
       { concurrency: "unbounded" }
     )
     if (status !== 0) {
+      yield* Effect.forEach(kept, (chunk) => Reporter.output(chunk), { discard: true })
       yield* mustAnswer(engine)
       return yield* new ImageBuildFailed({ engine, dockerfile, status })
     }
@@ -264,32 +306,62 @@ const buildImage = (fs: FileSystem.FileSystem, build: DockerBuild, id: string, s
     Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error)))
   )
 
-/** Also where it is called docker. Asks no engine, only the program. */
-const isPodman = (engine: string) => Effect.map(ask(engine, ["--version"]), ({ stdout }) => /^podman/i.test(stdout))
+/** The last ones of the chunks, as few as hold so many bytes. */
+const lastBytes = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
+  let size = chunks.reduce((total, chunk) => total + chunk.length, 0)
+  return chunks.filter((chunk) => {
+    if (size - chunk.length < bytes) return true
+    size -= chunk.length
+    return false
+  })
+}
 
-const createContainer = (build: DockerBuild, id: string, image: string) =>
+/** Even if it is called docker. Asks the program, not the engine. */
+const isPodman = (engine: string): Effect.Effect<boolean, EngineUnavailable> =>
+  ask(engine, ["--version"]).pipe(
+    Effect.map(({ stdout }) => /^podman/i.test(stdout)),
+    Effect.mapError((error) => unavailable(engine, error))
+  )
+
+const platformAsked = (args: ReadonlyArray<string>): string | undefined => optionOf(args, "--platform")
+
+/** As `os/architecture`. Undefined if the engine does not know the image by this id. */
+const platformOf = (engine: string, image: string): Effect.Effect<string | undefined> =>
+  ask(engine, ["image", "inspect", ...["--format", "{{.Os}}/{{.Architecture}}"], image]).pipe(
+    Effect.map((reply) => (isGood(reply) ? reply.stdout.trim() : undefined)),
+    Effect.orElseSucceed(() => undefined)
+  )
+
+const createContainer = (
+  build: DockerBuild,
+  { id, image, podman }: { readonly id: string; readonly image: string; readonly podman: boolean }
+) =>
   Effect.gen(function* () {
     const { engine } = build
     const container = `deployer-${id}`
     // Before it is made: the engine may make it although we do not hear of it any more.
-    yield* Effect.addFinalizer(() => bounded(ask(engine, ["rm", "--force", "--volumes", container])))
+    yield* Effect.addFinalizer(() => bounded(engine, ask(engine, ["rm", "--force", "--volumes", container])))
     // A volume at the release's path would hide what the image has there.
-    const volumes = (yield* isPodman(engine)) ? ["--image-volume=ignore"] : []
-    // The command is never run, but an image without one needs it.
+    const volumes = podman ? ["--image-volume=ignore"] : []
+    // The command is never run, but an image without one needs it. The image has the platform that it has.
     const create = (image: string) =>
-      ask(engine, [
-        "create",
-        ...["--name", container],
-        ...["--label", `${containerLabel}=${id}`],
-        ...volumes,
-        image,
-        "never-started"
-      ])
+      ask(
+        engine,
+        [
+          "create",
+          ...["--name", container],
+          ...["--label", `${containerLabel}=${id}`],
+          ...volumes,
+          image,
+          "never-started"
+        ],
+        { DOCKER_DEFAULT_PLATFORM: undefined }
+      )
     const created = yield* create(image)
-    if (created.status === 0) return container
+    if (created.status === 0) return { container, image }
     // Some stores of images do not know the id that their builder gives, but the label.
     const labelled = (yield* labelledImages(engine, `${imageLabel}=${id}`)).filter((other) => other !== image)
-    for (const other of labelled) if ((yield* create(other)).status === 0) return container
+    for (const other of labelled) if ((yield* create(other)).status === 0) return { container, image: other }
     yield* mustAnswer(engine)
     return yield* new ContainerFailed({ engine, detail: created.complaint })
   }).pipe(Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error))))
@@ -377,20 +449,35 @@ const unavailable = (engine: string, error: PlatformError): EngineUnavailable =>
 /** What an engine may take for one step of the clean-up, and to answer at all. */
 const patience = Duration.seconds(10)
 
-/** For finalizers: these must end, whatever the engine does. What stays behind is swept by a later command. */
-const bounded = <A, E>(cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>
-  cleanUp.pipe(Effect.interruptible, Effect.timeout(patience), Effect.ignore)
+/** For finalizers: these must end, whatever the engine does. A later build sweeps what stays behind. */
+const bounded = <A, E>(engine: string, cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>
+  cleanUp.pipe(
+    Effect.interruptible,
+    Effect.timeoutOption(patience),
+    Effect.flatMap((done) =>
+      Option.isSome(done)
+        ? Effect.void
+        : Reporter.warn(
+            `"${engine}" did not finish its clean-up within ${Duration.format(patience)}: the next build removes what this one left`
+          )
+    ),
+    Effect.ignore
+  )
 
 /**
  * Removes what the build left. Docker's classic builder and podman keep their layer cache as images without a name, and those vanish
- * together with the last image that needs them; so the end of each stage gets a name, which takes the place of the former build's.
+ * together with the last image that needs them; so the end of each stage gets a name, which takes the place of the former build's. The
+ * name tells the day, because a project folder that is gone (a CI checkout, a worktree) builds no more.
  */
 const removeImage = (build: DockerBuild, id: string, stages: StageReader, built: Ref.Ref<boolean>) =>
   bounded(
+    build.engine,
     Effect.gen(function* () {
       const { engine } = build
       const key = `${build.name.slice(0, 90)}.${digest(`${build.dockerfile} ${build.context}`)}.`
-      const kept = stages.ends().map((image) => ({ image, tag: key + image }))
+      const now = yield* DateTime.now
+      // At most 128 characters.
+      const kept = stages.ends().map((image) => ({ image, tag: `${key}${dayOf(now)}.${image.slice(0, 12)}` }))
       yield* Effect.forEach(kept, ({ image, tag }) => ask(engine, ["tag", image, `${cacheRepository}:${tag}`]), {
         concurrency: 4
       })
@@ -401,10 +488,20 @@ const removeImage = (build: DockerBuild, id: string, stages: StageReader, built:
       // After a failure the former build's layers are still good for the next one.
       if (kept.length === 0 || !(yield* Ref.get(built))) return
       const tags = yield* ask(engine, ["images", "--format", "{{.Tag}}", cacheRepository])
-      const stale = linesOf(tags.stdout).filter((tag) => tag.startsWith(key) && !kept.some((one) => one.tag === tag))
+      const since = dayOf(DateTime.subtractDuration(now, cacheLifetime))
+      const isOld = (tag: string) => (/\.(\d{8})\.[0-9a-f]{11,12}$/.exec(tag)?.[1] ?? since) < since
+      const stale = linesOf(tags.stdout).filter(
+        (tag) => (tag.startsWith(key) || isOld(tag)) && !kept.some((one) => one.tag === tag)
+      )
       if (stale.length > 0) yield* ask(engine, ["rmi", ...stale.map((tag) => `${cacheRepository}:${tag}`)])
     })
   )
+
+/** For how long the layer cache of a project that is not built any more stays. */
+const cacheLifetime = Duration.days(30)
+
+/** `20261127`, in UTC. */
+const dayOf = (time: DateTime.Utc): string => DateTime.formatIsoDateUtc(time).replaceAll("-", "")
 
 const labelledImages = (engine: string, label: string) =>
   Effect.map(ask(engine, ["images", "--quiet", "--no-trunc", "--filter", `label=${label}`]), uniqueLines)
@@ -436,12 +533,17 @@ const inspect = (engine: string, command: ReadonlyArray<string>, ids: ReadonlyAr
 const sweep = (engine: string) =>
   Effect.gen(function* () {
     const filter = ["--filter", `label=${containerLabel}`]
-    const containers = uniqueLines(yield* ask(engine, ["ps", "--all", "--quiet", "--no-trunc", ...filter]))
+    // Side by side: with an engine on another machine each of them is a login there.
+    const [listed, images] = yield* Effect.all(
+      [ask(engine, ["ps", "--all", "--quiet", "--no-trunc", ...filter]), labelledImages(engine, imageLabel)],
+      { concurrency: 2 }
+    )
+    const containers = uniqueLines(listed)
     const format = `{{.Id}} {{index .Config.Labels "${containerLabel}"}}`
     const looked = yield* inspect(engine, ["inspect", "--format", format], containers)
-    const orphans = yield* Effect.filter(looked, ([, build = ""]) => isOrphan(build))
+    const orphans = yield* Effect.filter(looked, ([, build = ""]) => isAbandoned(build))
     if (orphans.length > 0) yield* ask(engine, ["rm", "--force", "--volumes", ...orphans.map(([id = ""]) => id)])
-    return orphans.length + (yield* removeUntagged(engine, yield* labelledImages(engine, imageLabel), isOrphan))
+    return orphans.length + (yield* removeUntagged(engine, images, (build) => isAbandoned(build)))
   }).pipe(Effect.timeout(patience))
 
 const inMemory = (

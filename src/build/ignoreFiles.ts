@@ -5,7 +5,7 @@ import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { ask } from "../internal/engine.ts"
+import { ask, optionOf } from "../internal/engine.ts"
 import { ignoring } from "../internal/ignoreFile.ts"
 import { variable } from "../internal/process.ts"
 
@@ -57,12 +57,6 @@ const readers = {
 } as const
 
 type Reader = keyof typeof readers
-
-const optionOf = (args: ReadonlyArray<string>, option: string): string | undefined => {
-  const at = args.findLastIndex((word) => word === option || word.startsWith(`${option}=`))
-  const word = args[at]
-  return word === option ? args[at + 1] : word?.slice(option.length + 1)
-}
 
 /** Fails if the engine would put `workspace` (an absolute path) or a part of it into the build context. */
 export const keepOutWorkspace = (

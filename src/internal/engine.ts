@@ -19,9 +19,13 @@ export interface Reply {
 }
 
 /** Runs a short command of the engine; fails only where the program cannot be started, or does not end. */
-export const ask = (engine: string, args: ReadonlyArray<string>): Effect.Effect<Reply, PlatformError> =>
+export const ask = (
+  engine: string,
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string | undefined>> = {}
+): Effect.Effect<Reply, PlatformError> =>
   Effect.gen(function* () {
-    const child = yield* run({ command: engine, args })
+    const child = yield* run({ command: engine, args, env })
     const [stdout, stderr, status] = yield* Effect.all([text(child.stdout), text(child.stderr), child.exitCode], {
       concurrency: "unbounded"
     })
@@ -55,6 +59,42 @@ export const linesOf = (said: string): ReadonlyArray<string> =>
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
+
+/** The value of an option that stands as one word (`--option=value`) or as two; of the last one. Undefined if there is none. */
+export const optionOf = (args: ReadonlyArray<string>, option: string): string | undefined => {
+  const at = args.findLastIndex((word) => word === option || word.startsWith(`${option}=`))
+  const word = args[at]
+  return word === option ? args[at + 1] : word?.slice(option.length + 1)
+}
+
+const otherNames: Readonly<Record<string, string>> = {
+  aarch64: "arm64",
+  x86_64: "amd64",
+  "x86-64": "amd64",
+  i386: "386",
+  i486: "386",
+  i586: "386",
+  i686: "386",
+  armhf: "arm",
+  armel: "arm"
+}
+
+/** `os[/architecture[/variant]]` or `architecture`. */
+const platformParts = (platform: string) => {
+  const [first = "", second] = platform.trim().toLowerCase().split("/")
+  const architecture = (name: string) => otherNames[name] ?? name
+  if (second !== undefined) return { os: first, architecture: architecture(second) }
+  return /^(?:linux|windows|darwin|freebsd)$/.test(first) ? { os: first } : { architecture: architecture(first) }
+}
+
+/** Whether an image of the platform `found` is one of those that were asked for by `wanted`, which may leave something out. */
+export const isSamePlatform = (wanted: string, found: string): boolean => {
+  const ours = platformParts(wanted)
+  const theirs = platformParts(found)
+  const differ = (one: string | undefined, other: string | undefined) =>
+    one !== undefined && other !== undefined && one !== other
+  return !differ(ours.os, theirs.os) && !differ(ours.architecture, theirs.architecture)
+}
 
 /** How build arguments are handed to the engine. */
 export interface BuildArguments {

@@ -1,6 +1,6 @@
 /**
- * Names for temporary files and folders that tell who made them, so that what a killed command left can be told from
- * what a living one is using.
+ * Names for temporary files, folders and containers that tell who made them and when, so that what a killed command left can be
+ * told from what a living one is using.
  */
 import { createHash } from "node:crypto"
 import { readdir, readFile, readlink, rm, stat } from "node:fs/promises"
@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
-// Pids mean nothing in another container or on another machine that shares the folder.
+// Pids mean nothing in another container or on another machine that shares the folder or the engine.
 const foreignLifetime = Duration.days(1)
 
 const digest = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 8)
@@ -55,33 +55,54 @@ const isAlive = (pid: number): boolean => {
 
 let serial = 0
 
-/** `<kind>-<pid>-<start>-<place>-<n>`: a name that no other process and no other call uses. */
+/** `<kind>-<pid>-<start>-<place>-<seconds>-<n>`: a name that no other process and no other call uses. */
 export const temporaryName = (kind: string): Effect.Effect<string> =>
-  Effect.map(Effect.all([startToken(process.pid), place]), ([start, here]) => {
+  Effect.map(Effect.all([startToken(process.pid), place, DateTime.now]), ([start, here, now]) => {
     serial += 1
-    return `${kind}-${process.pid}-${start}-${here}-${serial}`
+    const seconds = String(Math.floor(now.epochMillis / 1000)).padStart(10, "0")
+    return `${kind}-${process.pid}-${start}-${here}-${seconds}-${serial}`
   })
 
-const pattern = /^\.?[a-z]+-(\d+)-([0-9a-f]{8})-([0-9a-f]{8})-\d+(?:\.[a-z.]+)?$/
+/** Names of earlier versions have no time. */
+const pattern = /^\.?[a-z]+-(\d+)-([0-9a-f]{8})-([0-9a-f]{8})-(?:(\d{10,})-)?\d+(?:\.[a-z.]+)?$/
 
-const isAbandoned = (folder: string, name: string) =>
+/**
+ * Whether the process that gave the {@link temporaryName} is gone. In another container or on another machine nobody knows, so it counts as gone a
+ * day after it gave the name. False for any other name.
+ */
+export const isAbandoned = (
+  name: string,
+  /** When the thing was made, in Unix milliseconds, if its name does not tell. */
+  made: Effect.Effect<Option.Option<number>> = Effect.succeedNone
+): Effect.Effect<boolean> =>
   Effect.gen(function* () {
-    const [, digits, start, where] = pattern.exec(name) ?? []
+    const [, digits, start, where, seconds] = pattern.exec(name) ?? []
     if (digits === undefined) return false
     if (where !== (yield* place)) {
       const now = yield* DateTime.now
-      const made = yield* attempt(() => stat(join(folder, name)))
-      return Option.exists(made, ({ mtimeMs }) => now.epochMillis - mtimeMs > Duration.toMillis(foreignLifetime))
+      const time = seconds === undefined ? yield* made : Option.some(Number(seconds) * 1000)
+      return Option.exists(time, (millis) => now.epochMillis - millis > Duration.toMillis(foreignLifetime))
     }
     const pid = Number(digits)
     return !isAlive(pid) || (yield* startToken(pid)) !== start
   })
 
-/** Removes what processes that are gone made in the folder under a {@link temporaryName}; yields the names. */
-export const sweep = (folder: string): Effect.Effect<ReadonlyArray<string>> =>
+/**
+ * Removes from the folder all that processes that are gone made under a {@link temporaryName}, and returns the names. In a folder that holds other
+ * things too, only those of the kind.
+ */
+export const sweep = (folder: string, kind = ""): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
     const names = Option.getOrElse(yield* attempt(() => readdir(folder)), () => [])
-    const abandoned = yield* Effect.filter(names, (name) => isAbandoned(folder, name))
+    const changedAt = (name: string) =>
+      Effect.map(
+        attempt(() => stat(join(folder, name))),
+        Option.map(({ mtimeMs }) => mtimeMs)
+      )
+    const abandoned = yield* Effect.filter(
+      names.filter((name) => name.startsWith(kind)),
+      (name) => isAbandoned(name, changedAt(name))
+    )
     // What cannot be removed today stays for the next command; it is in nobody's way.
     return yield* Effect.filter(abandoned, (name) =>
       Effect.map(
@@ -89,13 +110,4 @@ export const sweep = (folder: string): Effect.Effect<ReadonlyArray<string>> =>
         Option.isSome
       )
     )
-  })
-
-/** Whether the {@link temporaryName} was given here by a process that is gone. False for names of other machines. */
-export const isOrphan = (name: string): Effect.Effect<boolean> =>
-  Effect.gen(function* () {
-    const [, digits, start, where] = pattern.exec(name) ?? []
-    if (digits === undefined || where !== (yield* place)) return false
-    const pid = Number(digits)
-    return !isAlive(pid) || (yield* startToken(pid)) !== start
   })

@@ -21,8 +21,17 @@ export interface Options<E = never> {
   readonly cwd?: string
   /** Added to this process's own environment; `undefined` takes a variable away. */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Fed with backpressure; absent: closed at once. */
+  /** Fed with backpressure; closed at once if it is undefined. */
   readonly stdin?: Stream.Stream<Uint8Array, E>
+  /** How it is asked to end; default: SIGTERM, and SIGKILL 2 seconds later. */
+  readonly ending?: Ending
+}
+
+/** How a child is asked to end before its time. */
+export interface Ending {
+  readonly signal: NodeJS.Signals
+  /** Milliseconds until SIGKILL follows. */
+  readonly patience: number
 }
 
 /** A started child. Both outputs must be read: a child blocks on a full pipe. */
@@ -34,22 +43,21 @@ export interface Running<E = never> {
   readonly exitCode: Effect.Effect<number, E>
 }
 
-/** How long a child has between SIGTERM and SIGKILL, in milliseconds. */
-const patience = 2000
+const politely: Ending = { signal: "SIGTERM", patience: 2000 }
 
 /** How long the rest of the group has once the child itself has ended, in milliseconds. */
 const patienceForRest = 500
 
 /**
- * Starts a child in a process group of its own. Closing the scope while it runs sends the group SIGTERM, after two seconds
- * SIGKILL, and never waits longer than four. A child that has ended may leave others of its group behind: daemons do.
+ * Starts a child in a process group of its own. Closing the scope while it runs sends the group a signal and later SIGKILL (see
+ * {@link Ending}), and never waits longer than twice that time. A child that has ended may leave others of its group behind: daemons do.
  * Fails where the program or the directory is missing.
  */
 export const run = <E = never>(options: Options<E>): Effect.Effect<Running<E>, PlatformError, Scope.Scope> =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number, E>()
-    const child = yield* Effect.acquireRelease(start(options, "pipe", ended), end)
-    yield* Effect.forkScoped(feed(child, options.stdin, ended))
+    const child = yield* Effect.acquireRelease(start(options, "pipe", ended), (child) => end(child, options.ending))
+    yield* Effect.forkScoped(feed(child, options, ended))
     return {
       pid: child.pid ?? 0,
       stdout: fromReadable(child.stdout, options.command),
@@ -62,7 +70,7 @@ export const run = <E = never>(options: Options<E>): Effect.Effect<Running<E>, P
 export const runInTerminal = (options: Omit<Options, "stdin">): Effect.Effect<number, PlatformError> =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
-    yield* Effect.acquireRelease(start(options, "inherit", ended), end)
+    yield* Effect.acquireRelease(start(options, "inherit", ended), (child) => end(child, options.ending))
     return yield* Deferred.await(ended)
   }).pipe(Effect.scoped)
 
@@ -123,13 +131,15 @@ const fromReadable = (readable: Readable | null, command: string): Stream.Stream
   NodeStream.fromReadable(
     () => readable ?? new PassThrough().end(),
     (cause) =>
-      new SystemError({ reason: "Unknown", module: "Command", method: "read", pathOrDescriptor: command, cause })
+      new SystemError({ reason: "Unknown", module: "Command", method: "read", pathOrDescriptor: command, cause }),
+    // A child that says something while it ends would die of a closed pipe, in the middle of its clean-up.
+    { closeOnDone: false }
   )
 
 /** The platform's own sink neither waits for the pipe to drain nor survives a child that stops reading. */
 const feed = <E>(
   child: ChildProcess,
-  bytes: Stream.Stream<Uint8Array, E> | undefined,
+  { ending, stdin: bytes }: Options<E>,
   ended: Deferred.Deferred<number, E>
 ): Effect.Effect<void> => {
   const stdin = child.stdin
@@ -139,7 +149,9 @@ const feed = <E>(
     Effect.zipRight(Effect.sync(() => void stdin.end())),
     // An end of input would look to the child as if everything had arrived.
     Effect.catchAllCause((cause) =>
-      Cause.isInterruptedOnly(cause) ? Effect.void : Effect.zipRight(Deferred.failCause(ended, cause), end(child))
+      Cause.isInterruptedOnly(cause)
+        ? Effect.void
+        : Effect.zipRight(Deferred.failCause(ended, cause), end(child, ending))
     )
   )
 }
@@ -163,7 +175,7 @@ const write = (stdin: Writable, chunk: Uint8Array): Effect.Effect<boolean> =>
   })
 
 /** Plain timers: whether a child dies must not depend on the clock of a test. */
-const end = (child: ChildProcess): Effect.Effect<void> =>
+const end = (child: ChildProcess, { patience, signal }: Ending = politely): Effect.Effect<void> =>
   Effect.async((resume) => {
     if (child.exitCode !== null || child.signalCode !== null) {
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.destroy()
@@ -190,7 +202,8 @@ const end = (child: ChildProcess): Effect.Effect<void> =>
       }
       setTimeout(look, 10)
     }
-    send(child, "SIGTERM")
+    for (const pipe of [child.stdout, child.stderr]) pipe?.resume()
+    send(child, signal)
     look()
   })
 

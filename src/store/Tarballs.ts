@@ -89,7 +89,7 @@ const inFolders = (folders: {
   readonly temp: string
 }): Context.Tag.Service<Tarballs> => {
   const kept = (fileName: string) => join(folders.releaseStore, fileName)
-  const interim = Effect.map(temporaryName(".incoming"), kept)
+  const interim = Effect.map(temporaryName(incoming), kept)
   /** Workspaces of earlier versions let everybody read what is in them. */
   const closeToOthers = worded(
     Effect.gen(function* () {
@@ -149,9 +149,12 @@ const inFolders = (folders: {
       )
     }),
     sweep: Effect.asVoid(sweep(folders.temp)),
-    sweepKept: Effect.zipRight(sweep(folders.releaseStore), names)
+    sweepKept: Effect.zipRight(sweep(folders.releaseStore, `${incoming}-`), names)
   }
 }
+
+/** No release has a name that begins with a dot. */
+const incoming = ".incoming"
 
 const isFileError = (error: unknown): error is files.FileError => error instanceof files.FileError
 

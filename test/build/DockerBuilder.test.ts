@@ -125,6 +125,124 @@ esac`)
     })
   )
 
+  it.scopedLive("asks podman to end by SIGHUP, after which it ends what runs in its containers", () =>
+    Effect.gen(function* () {
+      for (const [version, signal] of [
+        ["podman version 4.3.1", "HUP"],
+        ["Docker version 28.5.2, build ecc6942", "TERM"]
+      ] as const) {
+        const engine = yield* scriptedEngine(`
+case "$1" in
+  --version) echo "${version}"; exit 0 ;;
+  build)
+    for signal in HUP TERM; do trap "echo $signal > $folder/signal; exit 1" $signal; done
+    echo > "$folder/begun"
+    while :; do sleep 0.1; done ;;
+esac`)
+        const building = yield* Effect.fork(engine.use(build(engine.build)))
+        yield* Effect.repeat(Effect.sleep(20), { until: () => fs.existsSync(`${engine.folder}/begun`) })
+        yield* Fiber.interrupt(building)
+        assert.strictEqual(fs.readFileSync(`${engine.folder}/signal`, "utf8"), `${signal}\n`)
+      }
+    })
+  )
+
+  it.scopedLive(
+    "shows nothing of a quiet build unless it fails, and lets the engine print, because layers show in its output",
+    () =>
+      Effect.gen(function* () {
+        for (const word of ["-q", "--quiet", "--quiet=true"]) {
+          const engine = yield* scriptedEngine(
+            '[ "$1" = build ] && { echo compiling; [ -e "$folder/broken" ] && { echo broken >&2; exit 3; }; }'
+          )
+          yield* engine.use(build({ ...engine.build, args: [word, "--pull"] }))
+          assert.strictEqual(engine.output(), "")
+          const command = engine.calls().find((line) => line.startsWith("[build]")) ?? ""
+          assert.notInclude(command, `[${word}]`)
+          assert.include(command, "[--pull]")
+          fs.writeFileSync(`${engine.folder}/broken`, "")
+          const error = yield* Effect.flip(engine.use(build({ ...engine.build, args: [word] })))
+          assert.strictEqual(error._tag, "ImageBuildFailed")
+          assert.sameMembers(engine.output().trim().split("\n"), ["compiling", "broken"])
+        }
+      })
+  )
+
+  it.scopedLive("refuses an image for another platform than the one that was asked for", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine()
+      const failure = (args: ReadonlyArray<string>) => Effect.flip(engine.use(build({ ...engine.build, args })))
+      for (const args of [["--platform", "linux/arm64"], ["--platform=linux/arm64/v8"], ["--platform=arm64"]]) {
+        const error = yield* failure(args)
+        assert.deepInclude(error, { _tag: "PlatformDiffers", found: "linux/amd64" })
+        assert.include(error.message, "and the image is for linux/amd64; nothing was stored")
+      }
+      const several = yield* failure(["--platform", "linux/amd64,linux/arm64"])
+      assert.include(several.message, "the platforms linux/amd64,linux/arm64, and a release is for one")
+      for (const platform of ["linux/amd64", "linux", "linux/x86_64", "AMD64"])
+        yield* engine.use(build({ ...engine.build, args: ["--platform", platform] }))
+    })
+  )
+
+  it.scopedLive("makes the container for the platform that the image has, whatever the default is", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine(
+        'case "$1" in build|create) echo "$1 $DOCKER_DEFAULT_PLATFORM" >> "$folder/platforms" ;; esac'
+      )
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, { DOCKER_DEFAULT_PLATFORM: "linux/amd64" })),
+        () => Effect.sync(() => delete process.env["DOCKER_DEFAULT_PLATFORM"])
+      )
+      yield* engine.use(build(engine.build))
+      assert.strictEqual(fs.readFileSync(`${engine.folder}/platforms`, "utf8"), "build linux/amd64\ncreate \n")
+    })
+  )
+
+  it.scopedLive("advises --load only if the engine does not know the image", () =>
+    Effect.gen(function* () {
+      for (const [complaint, isAdvised] of [
+        ["Error response from daemon: No such image: sha256:5353", true],
+        ["Error response from daemon: mkdir /var/lib/docker/overlay2: no space left on device", false]
+      ] as const) {
+        const engine = yield* scriptedEngine(`[ "$1" = create ] && { echo "${complaint}" >&2; exit 1; }`)
+        const { message } = yield* Effect.flip(engine.use(build(engine.build)))
+        assert.include(message, complaint)
+        assert.strictEqual(message.includes("--load"), isAdvised)
+      }
+    })
+  )
+
+  it.scopedLive("says if the engine does not finish its clean-up", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine('[ "$1" = rm ] && exec sleep 60')
+      yield* engine.use(build(engine.build))
+      assert.deepStrictEqual(engine.warnings(), [
+        `"${engine.build.engine}" did not finish its clean-up within 10s: the next build removes what this one left`
+      ])
+    })
+  )
+
+  it.scopedLive("removes the layer cache of projects that were not built for 30 days", () =>
+    Effect.gen(function* () {
+      const day = (days: number) =>
+        new Date(Date.now() - days * 86_400_000).toISOString().slice(0, 10).replaceAll("-", "")
+      const old = `gone.0123456789ab.${day(32)}.0cfba914a9d1`
+      const recent = `other.0123456789ab.${day(2)}.0cfba914a9d1`
+      const engine = yield* scriptedEngine(`
+case "$1 $2" in
+  "build "*) printf 'Step 1/2 : FROM scratch\n ---> \nStep 2/2 : COPY . .\n ---> 28ffe913d77c\n' ;;
+  "images --format") printf '%s\n' ${old} ${recent} users.own ;;
+esac`)
+      yield* engine.use(build(engine.build))
+      const tagged = engine.calls().find((line) => line.startsWith("[tag]")) ?? ""
+      assert.match(
+        tagged,
+        new RegExp(`^\\[tag\\]\\[28ffe913d77c\\]\\[deployer-cache:my_app\\.[0-9a-f]{12}\\.${day(0)}\\.28ffe913d77c\\]$`)
+      )
+      assert.include(engine.calls(), `[rmi][deployer-cache:${old}]`)
+    })
+  )
+
   it.scoped("is not begun with an engine that keeps silent", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine("exec sleep 60")

@@ -1,4 +1,6 @@
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -118,6 +120,25 @@ describe("process.run", () => {
       assert.deepStrictEqual(started.map(alive), [false, false])
       assert.isBelow(Duration.toMillis(took), 3500)
     })
+  )
+
+  it.live("hears what a child says while it ends, with the signal and the time that it is given", () =>
+    Effect.gen(function* () {
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "deployer-process-"))),
+        (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
+      )
+      const script = `trap 'yes "stopping now" | head -n 20000; sleep 2.5; echo > ${folder}/cleaned; exit 1' HUP
+        echo ready; while :; do sleep 0.1; done`
+      const ending = { signal: "SIGHUP", patience: 10_000 } as const
+      const fiber = yield* run({ command: "sh", args: ["-c", script], ending }).pipe(
+        Effect.flatMap(({ stdout }) => Stream.runHead(stdout)),
+        Effect.scoped,
+        Effect.fork
+      )
+      yield* Fiber.await(fiber)
+      assert.isTrue(existsSync(`${folder}/cleaned`))
+    }).pipe(Effect.scoped)
   )
 
   it.live("leaves a daemon of an ended child alone", () =>

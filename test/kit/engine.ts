@@ -19,6 +19,8 @@ export interface ScriptedEngine {
   readonly calls: () => ReadonlyArray<string>
   /** Warnings so far. */
   readonly warnings: () => ReadonlyArray<string>
+  /** The output that was shown so far. */
+  readonly output: () => string
   /** Runs with a builder that has this engine. */
   readonly use: <A, E>(effect: Effect.Effect<A, E, DockerBuilder | Scope.Scope>) => Effect.Effect<A, E>
 }
@@ -57,8 +59,12 @@ exit 0
       fs.writeFileSync(path.join(folder, "rel/file"), "content\n")
       fs.writeFileSync(path.join(folder, "Dockerfile"), "FROM scratch\n")
       const warnings: Array<string> = []
+      let output = ""
       const emit = (event: Event) =>
-        Effect.sync(() => void (event._tag === "Warning" ? warnings.push(event.message) : undefined))
+        Effect.sync(() => {
+          if (event._tag === "Warning") warnings.push(event.message)
+          if (event._tag === "Output") output += new TextDecoder().decode(event.chunk)
+        })
       const calls = path.join(folder, "calls")
       return {
         folder,
@@ -75,6 +81,7 @@ exit 0
         },
         calls: () => (fs.existsSync(calls) ? fs.readFileSync(calls, "utf8").trimEnd().split("\n") : []),
         warnings: () => warnings,
+        output: () => output,
         use: (effect) =>
           effect.pipe(
             Effect.scoped,

@@ -11,6 +11,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
@@ -257,6 +258,23 @@ describe("ReleaseStore in files", () => {
         )
       )
       assert.isFalse(existsSync(ours))
+    })
+  )
+
+  it.scoped("keeps a tarball whose release is named like a temporary file of a process that is gone", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      const stored = yield* using(paths, store("ours", draft("receive-99999999-01234567-01234567")))
+      assert.match(stored.fileName, /^receive-99999999-01234567-01234567-\d+\.tar\.gz$/)
+      const interim = join(paths.releaseStore, ".incoming-99999999-01234567-01234567-1")
+      const old = new Date(Date.now() - 2 * 24 * 3600 * 1000)
+      for (const file of [interim, join(paths.releaseStore, stored.fileName)]) {
+        if (file === interim) writeFileSync(file, "")
+        utimesSync(file, old, old)
+      }
+      yield* TestClock.setTime(Date.now())
+      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
+      assert.deepStrictEqual(readdirSync(paths.releaseStore), [stored.fileName])
     })
   )
 
