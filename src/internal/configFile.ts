@@ -135,6 +135,13 @@ export const loadConfig = (path: string): Effect.Effect<unknown, LoadFailure> =>
       Effect.tryPromise(() => realpath(path)),
       () => path
     )
+    if (file.includes("\\")) {
+      return yield* Effect.fail(
+        failure(
+          "a name in its path has a backslash, which the loader of TypeScript takes for a slash: rename that folder"
+        )
+      )
+    }
     const source = yield* Effect.tryPromise({
       try: () => readFile(file, "utf8"),
       catch: (cause) =>

@@ -3,13 +3,15 @@
  */
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
-import { constants } from "node:fs"
+import { constants, existsSync } from "node:fs"
 import {
+  access,
   chmod,
   copyFile,
   type FileHandle,
   lstat,
   mkdir,
+  mkdtemp,
   open,
   readdir,
   readFile,
@@ -18,7 +20,8 @@ import {
   stat,
   statfs
 } from "node:fs/promises"
-import { dirname } from "node:path"
+import { tmpdir } from "node:os"
+import { basename, dirname, join } from "node:path"
 import process from "node:process"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -106,7 +109,39 @@ export const writeText = (path: string, text: string): Effect.Effect<void, FileE
 
 /** Makes a folder and those above it. New ones are for the owner alone. */
 export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
-  Effect.asVoid(attempt(path, () => mkdir(path, { recursive: true, mode: 0o700 })))
+  Effect.asVoid(attempt(path, () => mkdir(path, { recursive: true, mode: 0o700 }))).pipe(
+    // Node says that the folder does not exist if the one above cannot be written.
+    Effect.tapError(({ code }) =>
+      code === "ENOENT" ? attempt(dirname(path), () => access(nearest(path), constants.W_OK)) : Effect.void
+    )
+  )
+
+/** The folder itself or the first one above it that exists. */
+const nearest = (folder: string): string =>
+  existsSync(folder) || folder === dirname(folder) ? folder : nearest(dirname(folder))
+
+/** Whether files cannot be made in a folder that exists. */
+export const isReadOnly = (folder: string): Effect.Effect<boolean> =>
+  attempt(folder, () => access(folder, constants.W_OK)).pipe(
+    Effect.as(false),
+    Effect.catchAll(({ code }) => Effect.succeed(code === "EROFS" || code === "EACCES"))
+  )
+
+/** Copies those of the files that exist into a new temporary folder for the owner alone, which goes with the scope. Returns the folder. */
+export const copied = (paths: ReadonlyArray<string>): Effect.Effect<string, FileError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const above = tmpdir()
+    const folder = yield* Effect.acquireRelease(
+      attempt(above, () => mkdtemp(join(above, "deployer-"))),
+      (folder) => Effect.ignore(removeAll(folder))
+    )
+    yield* Effect.forEach(
+      paths,
+      (path) => absentAs(undefined)(attempt(path, () => copyFile(path, join(folder, basename(path))))),
+      { discard: true }
+    )
+    return folder
+  })
 
 /** Makes an empty file for the owner alone, unless it exists. */
 export const makeFile = (path: string): Effect.Effect<void, FileError> =>

@@ -1,6 +1,7 @@
 /**
  * A database file as a `SqlClient`: loaded and opened only when it is needed, and every failure in words.
  */
+import { basename, dirname, join } from "node:path"
 import process from "node:process"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -14,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { codeOf } from "./files.ts"
+import * as files from "./files.ts"
 import { type Database, driver, NoDriver } from "./sqliteDriver.ts"
 
 /** The database cannot be opened or does not do what it is told. */
@@ -26,7 +27,7 @@ export class SqliteError extends Data.TaggedError("SqliteError")<{
 }> {}
 
 const rootOf = (cause: unknown): unknown =>
-  cause instanceof Error && cause.cause !== undefined && !codeOf(cause)?.startsWith("SQLITE_")
+  cause instanceof Error && cause.cause !== undefined && !files.codeOf(cause)?.startsWith("SQLITE_")
     ? rootOf(cause.cause)
     : cause
 
@@ -46,7 +47,7 @@ export const explain = (file: string, failure: unknown): SqliteError => {
     return new SqliteError({ detail: withoutDriver(failure), code: undefined, cause: failure })
   }
   const cause = rootOf(failure)
-  const code = codeOf(cause)
+  const code = files.codeOf(cause)
   const text = cause instanceof Error ? cause.message : String(cause)
   const make = (detail: string) => new SqliteError({ detail, code, cause })
   const is = (...codes: ReadonlyArray<string>) => codes.some((each) => code === each || code?.startsWith(`${each}_`))
@@ -60,7 +61,9 @@ export const explain = (file: string, failure: unknown): SqliteError => {
   }
   if (is("SQLITE_FULL")) return make(`no space left for the database ${file}: free some, then try again`)
   if (is("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")) {
-    return make(`the database ${file} cannot be written (${text}): check who owns it and its folder`)
+    return make(
+      `the database ${file} cannot be written (${text}): check who owns it and its folder, and whether its disk is mounted read-only`
+    )
   }
   if (is("SQLITE_CANTOPEN") || text.includes("directory does not exist")) {
     return make(`the database ${file} cannot be opened (${text}): check that its folder exists and who owns it`)
@@ -68,28 +71,72 @@ export const explain = (file: string, failure: unknown): SqliteError => {
   return make(`the database ${file} does not work: ${text}`)
 }
 
+/** Which file a client reads and writes. */
+export class DatabaseFile extends Context.Reference<DatabaseFile>()("deployer/DatabaseFile", {
+  defaultValue: (): {
+    /** Undefined if nobody says. */
+    readonly path: string | undefined
+    /** Whether each change fails. */
+    readonly isReadOnly: boolean
+  } => ({ path: undefined, isReadOnly: false })
+}) {}
+
 // Two processes that make the same database at the same moment: the one that is late need not wait, but come again.
 const again = Schedule.upTo(Schedule.spaced("50 millis"), "5 seconds")
 
-/** Opens a database file, which it creates if it is missing, or `":memory:"`, until the scope closes. */
-export const open = (file: string): Effect.Effect<Context.Context<SqlClient.SqlClient>, SqliteError, Scope.Scope> =>
-  Effect.gen(function* () {
-    const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: (cause) => explain(file, cause) })
-    const openDatabase = yield* Effect.mapError(driver, (cause) => explain(file, cause))
-    const database = yield* Effect.acquireRelease(
-      attempt(() => openDatabase(file)),
-      (database) => Effect.sync(() => database.close())
-    )
-    yield* attempt(() => database.run("PRAGMA journal_mode = WAL", []))
-    return Context.make(SqlClient.SqlClient, yield* clientOf(database))
-  }).pipe(
+/**
+ * Opens a database file, which it creates if it is missing, or `":memory:"`, until the scope closes. If nobody may write in its folder, it can be
+ * read.
+ */
+export const open = (
+  file: string
+): Effect.Effect<Context.Context<SqlClient.SqlClient | DatabaseFile>, SqliteError, Scope.Scope> =>
+  opened(file, file, "PRAGMA journal_mode = WAL").pipe(
     Effect.retry({
       schedule: again,
       while: (error) => error.code?.startsWith("SQLITE_BUSY") === true
     }),
+    Effect.map(Context.add(DatabaseFile, { path: file, isReadOnly: false })),
+    Effect.catchIf(isKeptFromWriting, (error) =>
+      Effect.flatMap(files.isReadOnly(dirname(file)), (is) => (is ? openCopy(file) : Effect.fail(error)))
+    ),
     // A wait of the real world, whatever clock the program runs by.
     Effect.withClock(Clock.make())
   )
+
+const isKeptFromWriting = ({ code }: SqliteError): boolean =>
+  ["SQLITE_CANTOPEN", "SQLITE_READONLY"].some((each) => code === each || code?.startsWith(`${each}_`))
+
+/** SQLite writes beside a database that it only reads, so that a copy is read instead. */
+const openCopy = (file: string) =>
+  Effect.gen(function* () {
+    const folder = yield* files.copied([file, `${file}-wal`])
+    const client = yield* opened(join(folder, basename(file)), file, "PRAGMA query_only = ON")
+    return Context.add(client, DatabaseFile, { path: file, isReadOnly: true })
+  }).pipe(
+    Effect.catchTag("FileError", ({ cause, detail }) =>
+      Effect.fail(
+        new SqliteError({
+          detail: `the database ${file} lies in a folder that cannot be written, and a copy to read cannot be made: ${detail}`,
+          code: undefined,
+          cause
+        })
+      )
+    )
+  )
+
+/** Opens the database at a path; failures name the file. */
+const opened = (path: string, file: string, first: string) =>
+  Effect.gen(function* () {
+    const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: (cause) => explain(file, cause) })
+    const openDatabase = yield* Effect.mapError(driver, (cause) => explain(file, cause))
+    const database = yield* Effect.acquireRelease(
+      attempt(() => openDatabase(path)),
+      (database) => Effect.sync(() => database.close())
+    )
+    yield* attempt(() => database.run(first, []))
+    return Context.make(SqlClient.SqlClient, yield* clientOf(database))
+  })
 
 /** One connection, which a transaction has to itself. */
 const clientOf = (database: Database): Effect.Effect<SqlClient.SqlClient> =>
@@ -122,4 +169,4 @@ const clientOf = (database: Database): Effect.Effect<SqlClient.SqlClient> =>
 
 /** Whether a defect is the driver's: it throws where a statement cannot be prepared, begun or committed. */
 export const isSqlDefect = (defect: unknown): boolean =>
-  defect instanceof SqlError || codeOf(rootOf(defect))?.startsWith("SQLITE_") === true
+  defect instanceof SqlError || files.codeOf(rootOf(defect))?.startsWith("SQLITE_") === true

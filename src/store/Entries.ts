@@ -3,7 +3,7 @@
  * by whoever holds a {@link Entries.exclusively}.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
-import type * as SqlError from "@effect/sql/SqlError"
+import * as SqlError from "@effect/sql/SqlError"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
@@ -17,6 +17,7 @@ import { Manifest, type ManifestEntry } from "../domain/Manifest.ts"
 import { Members } from "../domain/Members.ts"
 import { latest, Metadata, Ref, Release, ReleaseName, Sha256, Tag, tarballName } from "../domain/Release.ts"
 import { compressEach, decompress } from "../internal/gzip.ts"
+import { DatabaseFile } from "../internal/sqlite.ts"
 
 const Row = Schema.Struct({
   id: Schema.Int,
@@ -73,9 +74,15 @@ const releaseOf = ({ created_at, is_latest, tags, ...row }: typeof Row.Type): Re
     { disableValidation: true }
   )
 
+const readOnly = (): SqlError.SqlError =>
+  new SqlError.SqlError({
+    cause: Object.assign(new Error("attempt to write a readonly database"), { code: "SQLITE_READONLY" })
+  })
+
 /** Access to the tables that the migrations make. */
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const { isReadOnly } = yield* DatabaseFile
 
   const columns = sql.literal(`id, name, ref, sha256, size, created_at, metadata, is_latest,
     (SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE release_id = releases.id ORDER BY position)) AS tags`)
@@ -112,7 +119,8 @@ export const make = Effect.gen(function* () {
       acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
         Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
       ),
-      begin: (connection) => connection.executeRaw("BEGIN IMMEDIATE", []),
+      // SQLite would say so at the first change, which may come after one of the tarballs.
+      begin: (connection) => (isReadOnly ? Effect.fail(readOnly()) : connection.executeRaw("BEGIN IMMEDIATE", [])),
       savepoint: (connection, depth) => connection.executeRaw(`SAVEPOINT nested_${depth}`, []),
       commit: (connection) =>
         Effect.tapError(connection.executeRaw("COMMIT", []), () =>

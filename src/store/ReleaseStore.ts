@@ -272,13 +272,16 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
   const tarballs = yield* Tarballs
   const entries = yield* Entries.make
 
-  const database = yield* Effect.match(sql`SELECT file FROM pragma_database_list WHERE name = 'main'`, {
-    onFailure: () => "of the store",
-    onSuccess: (rows) => {
-      const file = rows[0]?.file
-      return typeof file === "string" && file !== "" ? file : "in memory"
-    }
-  })
+  const { isReadOnly, path } = yield* sqlite.DatabaseFile
+  const database =
+    path ??
+    (yield* Effect.match(sql`SELECT file FROM pragma_database_list WHERE name = 'main'`, {
+      onFailure: () => "of the store",
+      onSuccess: (rows) => {
+        const file = rows[0]?.file
+        return typeof file === "string" && file !== "" ? file : "in memory"
+      }
+    }))
 
   /** Turns what a database and a disk may do into the one error of this service. */
   const during =
@@ -502,6 +505,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
     count: (query = {}) => during("count the releases")(entries.count(query)),
     names: during("list the names of releases")(entries.names),
     check: Effect.gen(function* () {
+      if (isReadOnly) return { cleared: [], unknown: [] }
       yield* tarballs.sweep
       const stamp = yield* tarballs.stamp
       const before = yield* entries.checked

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { missingDocker } from "../kit/docker.ts"
+import { bind, missingMount } from "../kit/mount.ts"
 import { assertFailed, builders, type Project, project, reach, runs } from "../kit/project.ts"
 import { missingSshd, type Sshd, sshd, titled } from "../kit/sshd.ts"
 import { busybox, missingBusybox } from "../kit/userland.ts"
@@ -323,6 +324,49 @@ suite(titled("the main job", missing), () => {
         fs.rmSync(path.join(live, "settings"))
         assert.match((yield* here.deployer("status", "target=here")).stderr, /missing .*settings.*retry/)
       })
+    )
+
+    ;(missingMount === undefined ? it.scoped : it.scoped.skip)(
+      titled("from a project folder that cannot be written, but for what would write there", missingMount),
+      () =>
+        Effect.gen(function* () {
+          const here = yield* project()
+          const base = path.join(here.folder, "host")
+          here.configure({ here: { host: "local", path: base, builder: "plain" } }, { plain: builders.plain })
+          for (const version of ["1.0", "1.1"]) {
+            here.version(version)
+            yield* here.good("build", "target=here")
+          }
+          const cwd = path.join(here.folder, "read only")
+          yield* bind(here.root, cwd, "ro")
+          const run = (...args: ReadonlyArray<string>) => here.run(args, { cwd })
+          for (const args of [
+            ["manage", "info"],
+            ["doctor", "target=here"],
+            ["deploy", "target=here", "release=1"],
+            ["deploy", "target=here", "release=2"],
+            ["status", "target=here"],
+            ["history", "target=here"],
+            ["rollback", "target=here"]
+          ]) {
+            const { status, stderr } = yield* run(...args)
+            assert.strictEqual(status, 0, `${args.join(" ")}\n${stderr}`)
+          }
+          assert.strictEqual(onHost(base).says(here.name), "1.0")
+          const building = yield* run("build", "target=here")
+          assertFailed(
+            building,
+            1,
+            /Could not make a temporary folder: \S* only\/deployer\/temp lies on a read-only file system/
+          )
+          const removing = yield* run("manage", "delete", "1", "yes")
+          assertFailed(
+            removing,
+            1,
+            /Could not remove releases: the database \S* only\/deployer\/config\/\S+ cannot be written/
+          )
+          assert.lengthOf(fs.readdirSync(path.join(here.root, "deployer/release_store")), 2)
+        })
     )
 
     it.scoped("with hooks, which run in the release on the host", () =>

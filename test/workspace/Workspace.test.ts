@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { assert, describe, it, vi } from "@effect/vitest"
@@ -285,6 +294,27 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
       })
     )
   }
+
+  it.scoped("may be a symbolic link, and then imports the neighbors of the file that it leads to", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      yield* write(root, {
+        "shared/config.ts": `import { targets } from "./targets.ts"\nexport default { targets }`,
+        "shared/targets.ts": `export const targets = ${prod}`,
+        "deployer/config/targets.ts": "throw new Error('a neighbor of the link')"
+      })
+      symlinkSync("../../shared/config.ts", join(root, file))
+      assert.deepStrictEqual(Object.keys((yield* configOf(root)).targets), ["prod"])
+    })
+  )
+
+  it.scoped("says that its path must not have a backslash", () =>
+    Effect.gen(function* () {
+      const root = join(yield* folder, "back\\slash")
+      yield* write(root, { [file]: `export default { targets: ${prod} }` })
+      assert.include((yield* Effect.flip(configOf(root))).message, "has a backslash")
+    })
+  )
 
   it.scoped("says that it does not exist", () =>
     Effect.gen(function* () {
