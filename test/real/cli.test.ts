@@ -1,5 +1,6 @@
 /** The main job from end to end: the real binary, a real engine, real hosts. */
 import { execFileSync } from "node:child_process"
+import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, layer } from "@effect/vitest"
@@ -9,7 +10,7 @@ import * as Layer from "effect/Layer"
 import { missingDocker } from "../kit/docker.ts"
 import { bind, missingMount } from "../kit/mount.ts"
 import { assertFailed, builders, type Project, project, reach, runs } from "../kit/project.ts"
-import { missingSshd, type Sshd, sshd, titled } from "../kit/sshd.ts"
+import { missing as missingProgram, missingSshd, type Sshd, sshd, titled } from "../kit/sshd.ts"
 import { busybox, missingBusybox } from "../kit/userland.ts"
 
 /** `Stored app 1A2B3C4D (id 1, …) as app-1600000000.tar.gz in 3 s`, taken apart. */
@@ -324,6 +325,40 @@ suite(titled("the main job", missing), () => {
         fs.rmSync(path.join(live, "settings"))
         assert.match((yield* here.deployer("status", "target=here")).stderr, /missing .*settings.*retry/)
       })
+    )
+
+    const missingUser = missingSshd ?? (process.getuid?.() === 0 ? missingProgram("setpriv") : "not root")
+    ;(missingUser === undefined ? it.scoped : it.scoped.skip)(
+      titled("as a user that is only a number, with a key and the host's fingerprint in the config", missingUser),
+      () =>
+        Effect.gen(function* () {
+          const here = yield* project()
+          const host = yield* sshd()
+          const fingerprint = createHash("sha256").update(Buffer.from(host.hostKey.split(" ")[1] ?? "", "base64"))
+          here.configure({
+            far: {
+              ...reach(host),
+              hostKey: `SHA256:${fingerprint.digest("base64").replace(/=+$/, "")}`,
+              path: `${host.folder}/app`,
+              builder: "plain"
+            }
+          })
+          execFileSync("chown", ["-R", "12345:12345", here.folder])
+          // Without the capability it could not read deployer itself below /root.
+          const capability = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+          const through = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", ...capability]
+          for (const home of [undefined, ""]) {
+            const env = { HOME: home, USER: undefined, LOGNAME: undefined }
+            for (const args of [
+              ["build_and_deploy", "target=far"],
+              ["status", "target=far"]
+            ]) {
+              const { status, stderr } = yield* here.run(args, { through, env })
+              assert.strictEqual(status, 0, `${args.join(" ")}\n${stderr}`)
+            }
+          }
+          assert.strictEqual(onHost(`${host.folder}/app`).says(here.name), "1.0")
+        })
     )
 
     ;(missingMount === undefined ? it.scoped : it.scoped.skip)(
