@@ -11,6 +11,7 @@ import * as memory from "./memory.ts"
 import { Missing, packingTimes } from "./packing.ts"
 import { missingRow, type Row } from "./Row.ts"
 import * as start from "./start.ts"
+import * as status from "./status.ts"
 import * as upload from "./upload.ts"
 
 /** What is measured together. */
@@ -40,6 +41,11 @@ const packing = (bench: Bench) =>
 export const lines: ReadonlyArray<Line> = [
   { key: "start", what: "--version and --help beside bare Node", rows: start.rows },
   { key: "info", what: "manage info with 10,000 releases beside 10", rows: info.rows },
+  {
+    key: "status",
+    what: "status of a host with 100,000 lines of journal and 200 releases beside one with 100 and 10",
+    rows: status.rows
+  },
   { key: "packing", what: "packing out of a container beside shell steps and pigz", rows: packing },
   { key: "round-trips", what: "a redeploy and a rollback at 100 ms", rows: upload.roundTrips },
   { key: "same", what: "the same release again", rows: upload.same },
