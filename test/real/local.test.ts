@@ -549,29 +549,56 @@ describe("a folder that a team shares", () => {
     ["BusyBox", userland.busybox(), userland.missingBusybox]
   ] as const) {
     const test = skip === undefined ? it.live : it.live.skip
+    /** The second of two releases, sent whole to one folder and completed from the first in another. Returns both trees. */
+    const bothWays = Effect.fnUntraced(function* (prepared: (base: string) => void = () => {}) {
+      const whole = yield* shared(path)
+      const completed = yield* shared(path)
+      for (const { home } of [whole, completed]) prepared(join(home, "app"))
+      const old = packed(content("1"))
+      const next = packed(content("2"))
+      yield* stage(whole.session, next)
+      yield* put(completed.session, old)
+      const origin = (yield* completed.session.origin(old.ref)) ?? assert.fail("there is no manifest")
+      const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
+      assert.isBelow(less.sent.size, 3)
+      yield* completed.session.stage({
+        ref: next.ref,
+        manifest: next.manifest,
+        from: 0,
+        note: "n",
+        shipment: {
+          _tag: "Differences",
+          differences: less,
+          hardLinks: false,
+          content: Stream.make(tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024))
+        }
+      })
+      return { whole, completed, next }
+    })
+
+    const acl = needs("setfacl")
+    ;(skip === undefined ? acl.live : it.live.skip)(
+      `hands its default access list down to releases, sent whole or completed from others, with ${title}${acl.because}`,
+      () =>
+        Effect.gen(function* () {
+          const lists = (base: string) =>
+            execFileSync("getfacl", ["-RpnE", "."], { cwd: base, encoding: "utf8" }).replaceAll(
+              /^# file: .*\.deployer_[\s\S]*?\n\n/gm,
+              ""
+            )
+          const { completed, next, whole } = yield* bothWays((base) =>
+            execFileSync("setfacl", ["-R", "-m", "d:u:23456:rwx,d:g:34567:rx", base])
+          )
+          const release = `app/releases/deployer_${next.ref}`
+          const found = lists(join(completed.home, release))
+          assert.strictEqual(found, lists(join(whole.home, release)))
+          assert.match(found, /# file: \.\/my_app\/version\n[\s\S]*?\nuser:23456:rwx/)
+        }).pipe(Effect.scoped)
+    )
+
     test(`hands its group down to releases, sent whole or completed from others, with ${title}`, () =>
       Effect.gen(function* () {
-        const whole = yield* shared(path)
-        const completed = yield* shared(path)
-        const old = packed(content("1"))
-        const next = packed(content("2"))
-        yield* stage(whole.session, next)
-        yield* put(completed.session, old)
-        const origin = (yield* completed.session.origin(old.ref)) ?? assert.fail("there is no manifest")
-        const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
-        assert.isBelow(less.sent.size, 3)
-        yield* completed.session.stage({
-          ref: next.ref,
-          manifest: next.manifest,
-          from: 0,
-          note: "n",
-          shipment: {
-            _tag: "Differences",
-            differences: less,
-            hardLinks: false,
-            content: Stream.make(tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024))
-          }
-        })
+        const { completed, next, whole } = yield* bothWays()
         const found = permissions(join(completed.home, `app/releases/deployer_${next.ref}`))
         assert.deepStrictEqual(found, permissions(join(whole.home, `app/releases/deployer_${next.ref}`)))
         for (const [name, told] of Object.entries(found)) assert.match(told, new RegExp(` ${group}$`), name)
