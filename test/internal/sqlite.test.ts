@@ -83,6 +83,23 @@ describe("sqlite", () => {
     })
   )
 
+  it("loads under jiti, where a module that was loaded before denies its default", () => {
+    const root = fileURLToPath(new URL("../..", import.meta.url))
+    const source = `
+      await import("better-sqlite3").catch(() => {})
+      const loaded = await import("./src/internal/sqliteDriver.ts")
+      const { driver } = loaded.default ?? loaded
+      const Effect = await import("effect/Effect")
+      const open = await Effect.runPromise(driver)
+      console.log(open(":memory:").run("SELECT 1 AS one", [])[0].one)`
+    const { stderr, stdout } = spawnSync(
+      process.execPath,
+      ["--import", "jiti/register", "--input-type=module", "--eval", source],
+      { cwd: root, encoding: "utf8" }
+    )
+    assert.strictEqual(stdout, "1\n", stderr)
+  })
+
   describe.skipIf(missingZstd)("with Node's own SQLite", () => {
     const newer = nodeWithZstd ?? ""
 
