@@ -102,6 +102,8 @@ cd "$releases" 2>/dev/null || fail "there is no directory $releases: deploy firs
 
 /** `link_of` prints a link's text; `is_ref` knows our folder names; `wipe` removes trees with read-only folders too. */
 const tools = `
+# What the switch rests on has to be on the disk before it: after a power cut the files of a release might be empty otherwise.
+flush() { sync -f "$releases" "$base/config" 2>/dev/null || sync 2>/dev/null || say "unsynced"; }
 link_of() {
   if has readlink; then readlink "$1"
   else link_line=$(ls -ld "$1"); printf "%s\\n" "\${link_line#* -> }"
@@ -445,8 +447,6 @@ mount_of() {
  * dead-man's switch has decided, and where the host was first, its going back is waited for.
  */
 const switching = `
-# What the switch rests on has to be on the disk before it: after a power cut the files of a release might be empty otherwise.
-flush() { sync -f "$releases" "$base/config" 2>/dev/null || sync 2>/dev/null || say "unsynced"; }
 switch_to() {
   err=$(ln -s "$1" "$2" 2>&1) || fail "$err"
   # Whoever takes the lock over removes the links of those before: so after this check the renaming fails, or was in time.
@@ -1565,6 +1565,7 @@ if [ -n "$3" ]; then
   fi
   make_link
   trap "" HUP INT TERM PIPE
+  flush
   guard
   # One program for both is faster than two; a slash at the end is no link.
   if perl -e "rename shift, shift or exit 1; rename shift, shift or exit 1" current/ "$content" "$link" current 2>/dev/null; then :
@@ -1584,6 +1585,7 @@ elif [ -e current ]; then
   fail "both $releases/current and $releases/$folder hold something: look which of them is whole, and move the other away"
 else
   make_link
+  flush
   guard
   err=$(mv $flag "$link" current 2>&1) || fail "$err"
 fi
@@ -1596,6 +1598,7 @@ for name in manifest release.json; do
   [ ! -e "$from" ] || err=$(mv -f "$from" "$folder/.deployer_$name" 2>&1) || fail "$err"
 done
 note
+flush
 forget
 finish
 `)

@@ -1,6 +1,7 @@
 /**
  * Real hosts for tests that need many connections: this machine itself, and OpenSSH, with GNU or BusyBox userland.
  */
+import * as fs from "node:fs"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
@@ -78,3 +79,11 @@ export const ssh: ReadonlyArray<Kind> = [
     start: overSsh(userland.busybox())
   }
 ]
+
+/** As if somebody had waited for a lock that its holder could not give back. */
+export const waitAMinute = (base: string): void => {
+  const config = join(base, "config")
+  for (const name of fs.existsSync(config) ? fs.readdirSync(config) : []) {
+    if (name.startsWith("beat.")) fs.writeFileSync(join(config, name), "1000\n")
+  }
+}

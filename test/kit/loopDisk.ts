@@ -8,72 +8,78 @@ import type * as Scope from "effect/Scope"
 import { which } from "./userland.ts"
 
 /** A file system and how large it has to be at least. */
-export const fileSystems = { ext4: "64M", xfs: "320M" } as const
+export const fileSystems = { ext4: "64M", xfs: "320M", btrfs: "128M" } as const
 
-const tryIt = (kind: keyof typeof fileSystems): string | undefined => {
+export type FileSystem = keyof typeof fileSystems
+
+const make = (kind: FileSystem, image: string): boolean => {
+  execFileSync("truncate", ["-s", fileSystems[kind], image])
+  return spawnSync(`mkfs.${kind}`, ["-q", image]).status === 0
+}
+
+const tryIt = (kind: FileSystem): string | undefined => {
   if (which(`mkfs.${kind}`) === undefined) return `mkfs.${kind} not installed`
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-loop-"))
   const image = path.join(folder, "image")
-  execFileSync("truncate", ["-s", fileSystems[kind], image])
-  const made = spawnSync(`mkfs.${kind}`, ["-q", image]).status === 0
   const at = path.join(folder, "at")
   fs.mkdirSync(at)
-  const mounted = made && spawnSync("mount", ["-o", "loop", image, at]).status === 0
+  const mounted = make(kind, image) && spawnSync("mount", ["-o", "loop", image, at]).status === 0
   if (mounted) execFileSync("umount", [at])
   fs.rmSync(folder, { recursive: true })
   return mounted ? undefined : `${kind} cannot be mounted from a file`
 }
 
 /** Why tests with such a disk cannot run here. Undefined if they can, and in CI, where a missing part must fail. */
-export const missingLoop = (kind: keyof typeof fileSystems): string | undefined =>
+export const missingLoop = (kind: FileSystem): string | undefined =>
   process.env["CI"] === "true" ? undefined : tryIt(kind)
 
 /** A disk that is mounted. */
 export interface LoopDisk {
+  /** Where it is mounted. */
   readonly folder: string
-  /** Mounts what a power cut at this moment leaves, and returns where. */
-  readonly cut: Effect.Effect<string, never, Scope.Scope>
+  /** Keeps what a power cut at this moment leaves, unless it is what the former cut leaves. */
+  readonly cut: (moment: string) => Effect.Effect<void>
+  /** Takes the disk away, and mounts in its place what each of the cuts left, one after the other. */
+  readonly afterEachCut: <E, R>(look: (moment: string) => Effect.Effect<void, E, R>) => Effect.Effect<void, E, R>
 }
 
 const mounted = (image: string, folder: string): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.sync(() => {
-      fs.mkdirSync(folder, { recursive: true })
-      execFileSync("mount", ["-o", "loop", image, folder])
-    }),
-    () => Effect.sync(() => spawnSync("umount", ["--lazy", folder]))
+    Effect.sync(() => execFileSync("mount", ["-o", "loop", image, folder])),
+    () => Effect.sync(() => spawnSync("umount", [folder]))
   )
 
 /** A new disk, gone with the scope. */
-export const loopDisk = (kind: keyof typeof fileSystems): Effect.Effect<LoopDisk, never, Scope.Scope> =>
+export const loopDisk = (kind: FileSystem): Effect.Effect<LoopDisk, never, Scope.Scope> =>
   Effect.gen(function* () {
     const home = yield* Effect.acquireRelease(
       Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "deployer-loop-"))),
       (home) => Effect.sync(() => fs.rmSync(home, { recursive: true, maxRetries: 5 }))
     )
-    const image = path.join(home, "image")
-    execFileSync("truncate", ["-s", fileSystems[kind], image])
-    execFileSync(`mkfs.${kind}`, ["-q", image])
     const folder = path.join(home, "disk")
-    yield* mounted(image, folder)
-    let cuts = 0
+    fs.mkdirSync(folder)
+    const image = path.join(home, "image")
+    if (!make(kind, image)) throw new Error(`mkfs.${kind} failed`)
+    execFileSync("mount", ["-o", "loop", image, folder])
+    // Whatever is mounted there at the end.
+    yield* Effect.addFinalizer(() => Effect.sync(() => spawnSync("umount", ["--lazy", folder])))
+    const cuts: Array<{ readonly moment: string; readonly image: string }> = []
     return {
       folder,
-      cut: Effect.gen(function* () {
-        cuts += 1
-        const copy = path.join(home, `copy${cuts}`)
-        execFileSync("cp", ["--sparse=always", image, copy])
-        // Both have the same name for XFS.
-        if (kind === "xfs") {
-          const at = path.join(home, `replay${cuts}`)
-          fs.mkdirSync(at)
-          execFileSync("mount", ["-o", "loop,nouuid", copy, at])
-          execFileSync("umount", [at])
-          execFileSync("xfs_admin", ["-U", "generate", copy])
-        }
-        const at = path.join(home, `cut${cuts}`)
-        yield* mounted(copy, at)
-        return at
-      })
+      cut: (moment) =>
+        Effect.sync(() => {
+          const copy = path.join(home, `cut${cuts.length}`)
+          execFileSync("cp", ["--sparse=always", image, copy])
+          const former = cuts.at(-1)
+          if (former !== undefined && spawnSync("cmp", ["-s", former.image, copy]).status === 0) fs.rmSync(copy)
+          else cuts.push({ moment, image: copy })
+        }),
+      afterEachCut: (look) =>
+        Effect.gen(function* () {
+          // Two disks with one identity cannot be mounted side by side.
+          execFileSync("umount", [folder])
+          for (const { image, moment } of cuts)
+            yield* Effect.scoped(Effect.zipRight(mounted(image, folder), look(moment)))
+        })
     }
   })

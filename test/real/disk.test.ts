@@ -9,7 +9,7 @@ import { RemoteHost } from "../../src/host/RemoteHost.ts"
 import * as scripts from "../../src/host/scripts.ts"
 import { makeSession } from "../../src/host/session.ts"
 import type { Transport } from "../../src/host/Transport.ts"
-import { type Kind, local } from "../kit/hosts.ts"
+import { type Kind, local, waitAMinute } from "../kit/hosts.ts"
 import { disk, missingMount, remount } from "../kit/mount.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
 import { titled } from "../kit/sshd.ts"
@@ -118,13 +118,6 @@ const onSmallDisk = (
       })
     }).pipe(Effect.provide(Layer.merge(world({ config, image }), remote)))
   }).pipe(Effect.scoped)
-
-/** As if somebody had waited for a lock that its holder could not give back. */
-const waitAMinute = (base: string) => {
-  for (const name of fs.readdirSync(join(base, "config"))) {
-    if (name.startsWith("beat.")) fs.writeFileSync(join(base, "config", name), "1000\n")
-  }
-}
 
 /** Goes on until the second release is current. */
 const endsWell = ({ base, deploy, whole }: Place) =>
