@@ -719,13 +719,15 @@ const alterations: Answer = ({ args: [ref = ""], host, releases }) => {
   return paths.map((path) => `altered ${path}`)
 }
 
-/** Whether a path, or one above it, is what commands made of it. */
+/** Whether a path is what commands made of it, or below one that they took away or made a link. */
 const isKnown = (host: MemoryHost, folder: string) => {
-  const altered = alteredIn(host, folder)
-  const known = (path: string): boolean =>
-    altered.some((one) => one.path === path && one.state === stateOf(host, `${folder}/${path}`)) ||
-    (path.includes("/") && known(path.slice(0, path.lastIndexOf("/"))))
-  return known
+  const states = new Map(alteredIn(host, folder).map(({ path, state }) => [path, state]))
+  const isSo = (path: string): boolean => states.get(path) === stateOf(host, `${folder}/${path}`)
+  const isBelow = (path: string): boolean => {
+    const above = path.slice(0, Math.max(0, path.lastIndexOf("/")))
+    return above !== "" && ((states.get(above) !== "dir" && isSo(above)) || isBelow(above))
+  }
+  return (path: string): boolean => isSo(path) || isBelow(path)
 }
 
 const check = (host: MemoryHost, tree: string, manifest: string, hashes = true): ReadonlyArray<string> => {

@@ -170,6 +170,7 @@ elif has shasum; then summer=shasum
 elif has openssl; then summer=openssl
 else fail "there is none of sha256sum, shasum and openssl"
 fi
+each() { tr "\\n" "\\000" | xargs -0 "$@" 2>/dev/null; }
 # What proves something has to be able to say no: some tools read nothing without an operand, and find nothing wrong with that.
 checks=no
 sum() {
@@ -250,6 +251,23 @@ odd_ones() {
     [ ! -L "$link" ] || [ "$(link_of "$link")" = "\${text#to }" ] || say "$link"
   done
 }
+# Some tar programs do not set a mode that they take for the file's already, although a default access list has made it another one.
+put_modes() (
+  cd "$1" || exit 0
+  of_mode() {
+    awk -v kind="$1" -v wanted="$2" -v two="  " -v file=file "
+      text { text = 0; next }
+      /^mode / { now = \\$2; next }
+      /^link / { text = 1; next }
+      now != wanted || /^end / { next }
+      /^dir / { if (kind == substr(\\$0, 1, 3)) print substr(\\$0, 5); next }
+      kind == file && substr(\\$0, 65, 2) == two { print substr(\\$0, 67) }
+    " "$3"
+  }
+  modes=$(sed -n "s/^mode \\([0-7]*\\)$/\\1/p" "$2" | sort -u)
+  for mode in $modes; do of_mode file "$mode" "$2" | each chmod "$mode"; done
+  for mode in $modes; do of_mode dir "$mode" "$2" | sort -r | each chmod "$mode"; done
+)
 check() (
   cd "$1" || { say "missing ."; exit 0; }
   files=0 whole=0 found=no
@@ -905,7 +923,9 @@ find_unproved() {
 
 /**
  * `.deployer_altered` of a release holds what its `afterUnpack` commands made of it: a line with the state and the path of each entry that is not
- * as the manifest has it, and `end` with their number. `only_unknown dir` leaves these out of faults; what is below them counts as theirs.
+ * as the manifest has it, and `end` with their number. `only_unknown dir` leaves these out of faults. What is below an entry that they took away,
+ * or made a link, is theirs; what is below a directory that has another mode is not. `states` puts the state of each path before it, with few
+ * processes for any number of paths.
  */
 const altering = `
 state_of() {
@@ -916,25 +936,71 @@ state_of() {
   else printf gone
   fi
 }
-is_known() {
-  at=$1
-  while :; do
-    case "$altered" in
-      *" ./$at$nl"*) case "$altered" in *"$nl$(state_of "./$at") ./$at$nl"*) return 0 ;; esac ;;
-    esac
-    case "$at" in */*) at=\${at%/*} ;; *) return 1 ;; esac
-  done
+sums_of() { case "$summer" in sha256sum) each sha256sum ;; shasum) each shasum -a 256 ;; openssl) each openssl dgst -sha256 -r ;; esac; }
+states() {
+  if ! has awk || ! has xargs; then
+    while IFS= read -r path; do say "$(state_of "$path") $path"; done
+    return
+  fi
+  kinds=$(while IFS= read -r path; do
+    if [ -L "$path" ]; then say "$(state_of "$path") $path"
+    elif [ -d "$path" ]; then say "dir $path"
+    elif [ -f "$path" ]; then
+      # The tools write such names in ways of their own.
+      case "$path" in *"\\\\"*) say "$(state_of "$path") $path" ;; *) say "file $path" ;; esac
+    else say "$(state_of "$path") $path"
+    fi
+  done)
+  {
+    printf "%s\\n" "$kinds" | sed -n -e "s/^file //p" -e "s/^dir //p" | each ls -ld
+    say ""
+    printf "%s\\n" "$kinds" | sed -n "s/^file //p" | sums_of
+    say ""
+    printf "%s\\n" "$kinds"
+  } | awk -v one=" " -v dot=" ./" -v root="./" -v file=file -v dir=dir -v colon=":" "
+    part < 2 && \\$0 == none { part++; next }
+    ! part { at = index(\\$0, dot); if (at) mode[substr(\\$0, at + 1)] = substr(\\$0, 1, 10); next }
+    part == 1 { at = index(\\$0, root); if (at) hash[substr(\\$0, at)] = substr(\\$0, 1, 64); next }
+    {
+      at = index(\\$0, one); kind = substr(\\$0, 1, at - 1); path = substr(\\$0, at + 1)
+      if (kind == dir) print dir colon mode[path] one path
+      else if (kind == file) print hash[path] colon mode[path] one path
+      else print
+    }
+  "
 }
 only_unknown() (
   cd "$1" && real_file .deployer_altered && [ -r .deployer_altered ] || { cat; exit 0; }
-  altered=$nl$(cat .deployer_altered)$nl lines=$(wc -l < .deployer_altered)
-  case "$altered" in *"\${nl}end $((lines - 1))$nl") ;; *) cat; exit 0 ;; esac
-  while IFS= read -r fault; do
-    case "$fault" in
-      *" .deployer_"*) say "$fault" ;;
-      *) is_known "\${fault#* }" || say "$fault" ;;
-    esac
-  done
+  lines=$(wc -l < .deployer_altered)
+  [ "$(tail -n 1 .deployer_altered)" = "end $((lines - 1))" ] && has awk || { cat; exit 0; }
+  faults=$(cat)
+  [ -n "$faults" ] || exit 0
+  above="
+    function is_theirs(path, up) {
+      if (path in state && is_so(path)) return 1
+      for (up = path; sub(last, none, up) && up != dot; )
+        if (up in state && index(state[up], dir) != 1 && is_so(up)) return 1
+      return 0
+    }
+    FNR == 1 { source++ }
+    source == 1 { at = index(\\$0, one); state[substr(\\$0, at + 1)] = substr(\\$0, 1, at - 1); next }
+  "
+  now=$(printf "%s\\n" "$faults" | awk -v one=" " -v dot=. -v root="./" -v dir="dir:" -v last="[/][^/]*$" "
+    function is_so(path) { if (!(path in wanted)) print path; wanted[path]; return 0 }
+    $above
+    { is_theirs(root substr(\\$0, index(\\$0, one) + 1)) }
+  " .deployer_altered - | states)
+  {
+    [ -z "$now" ] || printf "%s\\n" "$now"
+    say ""
+    printf "%s\\n" "$faults"
+  } | awk -v one=" " -v dot=. -v root="./" -v dir="dir:" -v last="[/][^/]*$" "
+    function is_so(path) { return current[path] == state[path] }
+    $above
+    ! part { if (\\$0 == none) part = 1; else { at = index(\\$0, one); current[substr(\\$0, at + 1)] = substr(\\$0, 1, at - 1) }; next }
+    ! (\\$0 in told) && ! is_theirs(root substr(\\$0, index(\\$0, one) + 1))
+    { told[\\$0] }
+  " .deployer_altered -
 )
 `
 
@@ -952,7 +1018,7 @@ if [ -z "$faults" ]; then
 fi
 new=.deployer_altered.$$
 list() {
-  printf "%s\\n" "$faults" | while IFS= read -r fault; do say "$(state_of "./\${fault#* }") ./\${fault#* }"; done
+  printf "%s\\n" "$faults" | sed "s/^[a-z]* /.\\//" | states
   lines=$(printf "%s\\n" "$faults" | wc -l)
   say "end $((lines))"
 }
@@ -1078,7 +1144,12 @@ if [ "$outcome" != whole ]; then
 fi
 [ -z "$8" ] || said=$(cat "$notes/said"; complete_tree "$9" 2>&1)
 find_unproved
-if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$7" ]; then faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
+if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$7" ]; then
+  faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
+  if [ -n "$faults" ] && has awk && has xargs; then
+    put_modes "$tree" .deployer_manifest
+    faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
+  fi
 else faults="changed .deployer_manifest"
 fi
 if [ -n "$faults" ]; then

@@ -511,6 +511,55 @@ describe("trees", () => {
   )
 })
 
+describe("what commands of afterUnpack changed", () => {
+  for (const [title, path, skip] of [
+    ["its own tools", undefined, undefined],
+    ["BusyBox", userland.busybox(), userland.missingBusybox]
+  ] as const) {
+    const test = skip === undefined ? it.live : it.live.skip
+    test(`excuses itself, and nothing below a directory that only has another mode, with ${title}`, () =>
+      Effect.gen(function* () {
+        const { home, session } = yield* local(path)
+        const many = Array.from({ length: 300 }, (_, n) => file(`my_app/many/file ${n}`, `${n}`))
+        const names = ["it's", "back\\slash", " blank ", "ünï", "a'b\"c$d"].map((name) => file(`my_app/${name}`, name))
+        const release = packed([
+          dir("my_app"),
+          dir("my_app/bin"),
+          dir("my_app/many"),
+          dir("my_app/sub"),
+          ...many,
+          ...names,
+          file("my_app/bin/run", "x"),
+          file("my_app/sub/deep", "x")
+        ])
+        yield* session.prepare
+        yield* put(session, release)
+        const folder = join(home, "app/releases", `deployer_${release.ref}`)
+        const faults = Effect.map(session.verify([release.ref]), (verdicts) => verdicts[0]?.faults)
+        chmodSync(join(folder, "my_app"), 0o775)
+        chmodSync(join(folder, "my_app/sub"), 0o770)
+        for (const { path } of [...many, ...names]) chmodSync(join(folder, path), 0o664)
+        rmSync(join(folder, "my_app/bin"), { recursive: true })
+        symlinkSync("/nowhere", join(folder, "my_app/bin"))
+        assert.lengthOf(yield* session.alterations(release.ref), 2 + many.length + names.length + 2)
+        assert.deepStrictEqual(yield* faults, [])
+        writeFileSync(join(folder, "my_app/sub/deep"), "damage")
+        writeFileSync(join(folder, "my_app/many/file 7"), "damage")
+        writeFileSync(join(folder, "my_app/back\\slash"), "damage")
+        rmSync(join(folder, "my_app/many/file 8"))
+        assert.sameMembers(
+          [...((yield* faults) ?? [])],
+          [
+            "changed my_app/sub/deep",
+            "changed my_app/many/file 7",
+            "changed my_app/back\\slash",
+            "missing my_app/many/file 8"
+          ]
+        )
+      }).pipe(Effect.scoped))
+  }
+})
+
 describe("a folder that a team shares", () => {
   /** Everything in the folder below its group, with modes. */
   const permissions = (folder: string): Record<string, string> =>
@@ -593,6 +642,24 @@ describe("a folder that a team shares", () => {
           const found = lists(join(completed.home, release))
           assert.strictEqual(found, lists(join(whole.home, release)))
           assert.match(found, /# file: \.\/my_app\/version\n[\s\S]*?\nuser:23456:rwx/)
+        }).pipe(Effect.scoped)
+    )
+
+    ;(skip === undefined ? acl.live : it.live.skip)(
+      `gives releases the modes that they were built with, whatever its default access list takes away, with ${title}${acl.because}`,
+      () =>
+        Effect.gen(function* () {
+          for (const list of ["d:o::---", "d:g:34567:rwx,d:o::---", "d:u::rwx,d:g::---,d:o::---,d:u:23456:rx"]) {
+            const { completed, next, whole } = yield* bothWays((base) =>
+              execFileSync("setfacl", ["-R", "-m", list, base])
+            )
+            for (const { home } of [completed, whole]) {
+              const found = permissions(join(home, `app/releases/deployer_${next.ref}`))
+              assert.match(found["my_app/version"] ?? "", /^644 /, list)
+              assert.match(found["my_app/program"] ?? "", /^755 /, list)
+              assert.match(found["my_app/closed"] ?? "", /^750 /, list)
+            }
+          }
         }).pipe(Effect.scoped)
     )
 
