@@ -354,9 +354,17 @@ interface Words {
   readonly argument: Option.Option<string>
 }
 
-const given = ({ argument, option }: Words) => Option.orElse(option, () => argument)
+/** Fails if the word is given twice: what was meant by the second one, for instance `plan`, must not be left out. */
+const given = ({ argument, option }: Words): Effect.Effect<Option.Option<string>, UsageError> =>
+  Option.isSome(argument) && Option.isSome(option)
+    ? new UsageError({ message: `"${argument.value}" is not a word of this task, which has "${option.value}" already` })
+    : Effect.succeed(Option.orElse(option, () => argument))
 
-const required = (what: string, words: Words) => Effect.mapError(given(words), () => new manage.WordMissing({ what }))
+const required = (what: string, words: Words) =>
+  Effect.flatMap(
+    given(words),
+    Effect.mapError(() => new manage.WordMissing({ what }))
+  )
 
 const listing = {
   all: Options.boolean("all").pipe(Options.withDescription("lists all releases of the store")),
@@ -380,7 +388,7 @@ const infoTask = Command.make(
   { target: optionalTarget, ...ref, ...listing },
   ({ all, limit, name, target, ...words }) =>
     Effect.gen(function* () {
-      const ref = given(words)
+      const ref = yield* given(words)
       if (Option.isNone(target)) {
         if (Option.isSome(ref)) return yield* manage.releaseInfo(ref.value)
         return yield* manage.storeInfo({

@@ -24,7 +24,7 @@ import {
 import { beyondKeep } from "../domain/Prune.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import { savedPlan } from "../domain/SavedPlan.ts"
-import { address, type Target } from "../domain/Target.ts"
+import { address, sharesFiles, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type Base, patching, signatures } from "../host/patches.ts"
 import {
@@ -456,7 +456,13 @@ const sendDifferences = Effect.fnUntraced(function* (
       })
     )
   )
-  const how = { hardLinks: session.target.hardLinks, zstd }
+  const hardLinks = sharesFiles(session.target)
+  if (session.target.hardLinks && !hardLinks) {
+    yield* Reporter.note(
+      "Files are copied although hardLinks is set: commands of afterUnpack could change those of older releases otherwise"
+    )
+  }
+  const how = { hardLinks, zstd }
   const plain = (from: number, differences: Differences) =>
     Effect.as(send(from, { _tag: "Differences", differences, ...how, content: entries }), false)
   const isPatched =

@@ -14,7 +14,7 @@ import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
-import { awaitHealthy, healthLabel, type Unhealthy } from "./health.ts"
+import { awaitHealthy, healthLabel, shortened, type Unhealthy } from "./health.ts"
 import { entry, type Named } from "./journal.ts"
 
 /** A command of the target's failed on the host. */
@@ -34,8 +34,7 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   readonly exitStatus = 1
   /** For the journal, which every login of the host's group may read: a command may hold a token, and so may its output. */
   get journaled(): string {
-    const [program = "", ...more] = this.command.trim().split(/\s/)
-    return `The ${this.hook} command "${program}${more.length === 0 ? "" : " …"}" of ${this.release} ended with status ${this.status} on ${this.address}`
+    return `The ${this.hook} command "${shortened(this.command)}" of ${this.release} ended with status ${this.status} on ${this.address}`
   }
   override get message(): string {
     const failure = `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}`
@@ -335,8 +334,10 @@ const backLabel = ({ back, release, state }: Live) => {
 }
 
 /** A failure in words for the journal: of a command only its first word. */
-const journaled = (fault: Fault): string =>
-  "journaled" in fault ? fault.journaled : fault.message.replace(/"([^"\s]+)\s[^"]*"/, '"$1 …"')
+const journaled = (fault: Fault): string => {
+  if ("journaled" in fault) return fault.journaled
+  return "command" in fault ? fault.message.replaceAll(fault.command, shortened(fault.command)) : fault.message
+}
 
 const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live, fault: Fault) {
   const { release, state, steps } = planned

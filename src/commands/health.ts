@@ -26,16 +26,23 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   readonly exitStatus = 1
   /** For the journal: without what a command, a query or an answer may tell of secrets. */
   get journaled(): string {
-    const [word = "", ...more] = this.check.split(" ")
-    const isLongCommand = word.startsWith('"') && more.length > 0
-    const [check] = isLongCommand ? [`${word} …"`] : this.check.split("?")
-    const [detail] = this.detail.split(/: |\?/)
+    const check = this.check.startsWith('"')
+      ? `"${shortened(this.check.slice(1, -1))}"`
+      : this.check.replace(/^(GET \w+:\/\/)[^/?#]*@/, "$1").replace(/[?#].*$/s, "")
+    const [detail] = this.detail.replace(/(\w:\/\/)[^/?#\s]*@/, "$1").split(/: |\?/)
     return `${this.release} was not healthy on ${this.address} within ${this.waited} (${check}): ${detail}`
   }
   override get message(): string {
     const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
     return `${this.release} was not healthy on ${this.address} within ${this.waited} (${this.check}, ${tries}): ${this.detail}`
   }
+}
+
+/** A command as it may stand where others read it: its first word, unless that holds a value (`TOKEN=…`) or a quote. */
+export const shortened = (command: string): string => {
+  const [program = "", ...more] = command.trim().split(/\s/)
+  if (/["'`$=\\]/.test(program)) return "…"
+  return more.length === 0 ? program : `${program} …`
 }
 
 /** A health check in words: `GET http://127.0.0.1:4000/health`. */

@@ -20,8 +20,10 @@ export const insistOnDeployed = (
   state: HostState
 ): Effect.Effect<HostState, HostUnfit> => {
   const at = { target: target.key, address }
-  const { base, current, path } = state
-  if (base === "ready") return Effect.succeed(state)
+  const { base, current, journal, path, releases } = state
+  // Who may only read it can look at it.
+  const isReadable = base === "not-writable" && (releases.length > 0 || journal.length > 0 || current._tag === "Linked")
+  if (base === "ready" || isReadable) return Effect.succeed(state)
   return current._tag === "Occupied"
     ? new HostUnfit({ ...at, reason: "current-occupied", path: `${path}/releases/current`, has: [current.by] })
     : new HostUnfit({ ...at, reason: "not-a-deployer-path", path })

@@ -85,12 +85,12 @@ const fileSystem = ({ mount, path }: HostState): Check => {
 
 const linkless: ReadonlyArray<string> = ["vfat", "msdos", "exfat"]
 
-const path = ({ base, path, user }: HostState): Check => {
+const path = ({ base, path, user, where = path }: HostState): Check => {
   const by = user === undefined ? "" : ` by ${user}`
   switch (base) {
     case "not-a-directory":
     case "not-writable":
-      return failed("path", { reason: base, path })
+      return failed("path", { reason: base, path: where })
     case "ready":
       return ok("path", `${path} can be written${by}`)
     case "absent":

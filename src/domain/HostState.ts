@@ -116,6 +116,8 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   /** The absolute form of the target's path. */
   path: Schema.String,
   base: Base,
+  /** The path below `path` that decided what `base` is. Default: `path`. */
+  where: Schema.optional(Schema.String),
   current: Current,
   /** In no particular order. */
   releases: Schema.Array(HostRelease),

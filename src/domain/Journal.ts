@@ -79,13 +79,19 @@ export const journalGrammar = [
   String.raw`(,"[a-z]+_[a-z_]+":(${text}|-?[0-9][0-9.]*|true|false|null))*\}$`
 ].join("")
 
+/** Bytes of the longest line that can be an entry: deployer writes none of them that long. */
+export const longestEntry = 65_536
+
+const isTooLong = (line: string): boolean =>
+  line.length > longestEntry || (line.length * 3 > longestEntry && new TextEncoder().encode(line).length > longestEntry)
+
 const entryForm = new RegExp(journalGrammar)
 
 const decodeEntry = Schema.decodeUnknownOption(JournalEntryJson)
 
 /** The entry on a line of the journal; undefined if the line is not one. */
 export const parseEntry = (line: string): JournalEntry | undefined =>
-  entryForm.test(line) ? Option.getOrUndefined(decodeEntry(line)) : undefined
+  !isTooLong(line) && entryForm.test(line) ? Option.getOrUndefined(decodeEntry(line)) : undefined
 
 /**
  * The releases that were made current, by their refs: the last one is at the end; going back takes off what was gone back from. `before` is

@@ -19,7 +19,7 @@ import { isSettled, JournalEntry, lineage, standing } from "./Journal.ts"
 import { hasExecutables, type Manifest, unpackedSize } from "./Manifest.ts"
 import { beyondKeep } from "./Prune.ts"
 import { Ref, Release, ReleaseName, shortRef } from "./Release.ts"
-import { address, deadManSeconds, Health, Hook, hookCommands, type Target } from "./Target.ts"
+import { address, deadManSeconds, Health, Hook, hookCommands, sharesFiles, type Target } from "./Target.ts"
 import { Unfit } from "./Unfit.ts"
 
 /** One step of a deployment, in the order in which it is done. */
@@ -175,7 +175,7 @@ export const needsOf = (
   const { from, named, present } = found(state, release, streamOf(less))
   const arrives = present === undefined && !named
   // A second name of a file takes neither bytes nor an inode.
-  const linked = target.hardLinks && less !== undefined ? less : undefined
+  const linked = sharesFiles(target) && less !== undefined ? less : undefined
   const files = manifest.filter(({ _tag }) => _tag === "File").length
   const unpacked = linked?.bytes ?? unpackedSize(manifest)
   return {

@@ -144,7 +144,7 @@ const targetFields = {
    * command that gets the path as its last word, such as `sudo rm -rf`. Undefined: such files stay, and are named once.
    */
   removeWith: Schema.optional(oneLine("a command")),
-  /** Whether files that a release shares with others on the host are the same ones there, instead of copies. */
+  /** Whether files that a release shares with others on the host are the same ones there, instead of copies; never with `afterUnpack`. */
   hardLinks: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /**
    * Within this time after the switch, besides the timeout of `health`, the deployment has to be confirmed over a new connection, or the
@@ -188,6 +188,13 @@ export const hookCommands = (target: Target, hook: Hook): ReadonlyArray<string> 
   const commands = target[hook] ?? []
   return typeof commands === "string" ? [commands] : commands
 }
+
+/**
+ * Whether a release shares the very files of others on the host. Not if commands run in it before the switch: through a shared file they would
+ * change the older releases too.
+ */
+export const sharesFiles = (target: Target): boolean =>
+  target.hardLinks && hookCommands(target, "afterUnpack").length === 0
 
 /** Seconds after which the host goes back by itself; absent where it does not. */
 export const deadManSeconds = ({ deadMan, health }: Target): number | undefined =>

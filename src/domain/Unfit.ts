@@ -59,7 +59,7 @@ export const unfitText = (
     case "not-writable":
       return {
         found: `${where} cannot be written by this user`,
-        advice: `change its owner and that of config/, config/journal and releases/ in it, or let a group of this user write them, or choose another "path"`
+        advice: `change its owner, or choose another "path". For several logins: give the target's folder, config/, config/journal and releases/ a group of theirs that may write (chgrp, chmod g+w), and set the folders' setgid bit (chmod g+s)`
       }
     case "read-only":
       return {

@@ -40,10 +40,11 @@ export const make = (target: Target, env: Environment = {}): Transport => {
   const start = <E>(exec: Exec<E>, heard = () => {}): Effect.Effect<ExecResult, E | HostUnreachable> =>
     Effect.gen(function* () {
       const args = ["-c", exec.script, "deployer", ...exec.args]
+      const home = yield* ChildProcess.home
       const child = yield* ChildProcess.run<E>({
         command: "sh",
         args,
-        cwd: yield* ChildProcess.home,
+        cwd: (yield* ChildProcess.isDirectory(home)) ? home : "/",
         env,
         ...(exec.stdin === undefined ? {} : { stdin: exec.stdin })
       }).pipe(Effect.mapError((error) => unreachable("protocol", `sh cannot be started: ${error.message}`)))

@@ -304,7 +304,10 @@ export const transport = (
         if (fence !== 0 && !holds(topLock(question), fence)) return yield* reply(exec, ["fenced"])
         if (step === "lock") return yield* keepLock(question, exec, Deferred.await(gone))
         if (step === "stage") return yield* reply(exec, yield* stage(question, exec.stdin ?? Stream.empty, lost))
-        if (step === "arm") return yield* reply(exec, yield* arm(question, fence))
+        if (step === "arm") {
+          const command = yield* Stream.mkString(Stream.decodeText(exec.stdin ?? Stream.empty))
+          return yield* reply(exec, yield* arm(question, fence, command))
+        }
         if (step === "run") return yield* runCommand(question, exec, target)
         const chunks = exec.stdin === undefined ? [] : yield* Stream.runCollect(exec.stdin)
         const lines = answer({ ...question, stdin: Buffer.concat([...chunks]) })
@@ -381,16 +384,17 @@ const currentOf = ({ host, releases }: Question): string => {
 
 const leadsTo = ({ host, releases }: Question): ReadonlyArray<string> => {
   const live = host.files.readLink(`${releases}/current`) === undefined ? "" : host.files.resolve(`${releases}/current`)
-  const [, ref] = /^deployer_([0-9A-F]{32})$/.exec(`${live}`.slice(`${host.files.resolve(releases)}/`.length)) ?? []
-  return ref !== undefined && live === `${host.files.resolve(releases)}/deployer_${ref}` && isDirectory(host, live)
-    ? [ref]
-    : []
+  const above = `${host.files.resolve(releases)}/`
+  if (live === undefined || !live.startsWith(above) || !isDirectory(host, live)) return []
+  const [, ref] = /^deployer_([0-9A-F]{32})(?:\/|$)/.exec(live.slice(above.length)) ?? []
+  return ref === undefined ? [] : [ref]
 }
 
 const isOurs = ({ files }: MemoryHost, folder: string): boolean =>
-  files.node(`${folder}/.deployer_manifest`) !== undefined ||
-  files.node(`${folder}/.deployer_release.json`) !== undefined ||
-  files.node(folder)?._tag !== "Directory"
+  files.node(folder) === undefined ||
+  (files.node(folder)?._tag === "Directory" &&
+    (files.node(`${folder}/.deployer_manifest`) !== undefined ||
+      files.node(`${folder}/.deployer_release.json`) !== undefined))
 
 const isCurrent = ({ host, releases }: Question, ref: string): boolean => {
   const to = host.files.readLink(`${releases}/current`)
@@ -400,12 +404,15 @@ const isCurrent = ({ host, releases }: Question, ref: string): boolean => {
   return isDirectory(host, live) && `${live}/`.startsWith(`${host.files.resolve(releases)}/deployer_${ref}/`)
 }
 
-const refsIn = ({ host, releases }: Question, prefix: string): ReadonlyArray<string> =>
+const namedRefs = ({ host, releases }: Question, prefix: string): ReadonlyArray<string> =>
   host.files
     .names(releases)
-    .filter((name) => name.startsWith(prefix) && realDirectory(host, `${releases}/${name}`))
+    .filter((name) => name.startsWith(prefix))
     .map((name) => name.slice(prefix.length))
     .filter((ref) => /^[0-9A-F]{32}$/.test(ref))
+
+const refsIn = (question: Question, prefix: string): ReadonlyArray<string> =>
+  namedRefs(question, prefix).filter((ref) => realDirectory(question.host, `${question.releases}/${prefix}${ref}`))
 
 const firstLine = (text: string | undefined): string => text?.split("\n")[0] ?? ""
 
@@ -417,10 +424,10 @@ const inspect: Answer = (question) => {
 const see: Answer = (question) => {
   const { base, host, now, releases, user } = question
   const { mount } = host
-  const [state] = look(question)
+  const [state, where] = look(question)
   return [
     `path ${base}`,
-    `base ${state}`,
+    `base ${state} ${where}`,
     `user ${user}`,
     ...(host.clockAhead === undefined ? [] : [`clock ${now}`]),
     `free ${Math.floor(host.freeBytes / 1024)}`,
@@ -438,7 +445,8 @@ const see: Answer = (question) => {
       ({ back, deadline, id, ref, restore }) => `armed ${id} ${ref} ${back} ${deadline - question.now} ${restore}`
     ),
     ...journalLines(question),
-    ...refsIn(question, "deployer_").flatMap((ref) => {
+    ...namedRefs(question, "deployer_").flatMap((ref) => {
+      if (!realDirectory(host, `${releases}/deployer_${ref}`)) return `foreign ${ref}`
       const file = `${releases}/deployer_${ref}/.deployer_release.json`
       if (host.files.node(file) === undefined) {
         if (isDirectory(host, `${releases}/.adopting_${ref}`)) return []
@@ -842,10 +850,10 @@ const disarm = (question: Question, but?: string): void => {
   }
 }
 
-const arm = (question: Question, fence: number): Effect.Effect<ReadonlyArray<string>> =>
+const arm = (question: Question, fence: number, command: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
     const { args, base, entries, host, now, releases } = question
-    const [ref = "", back = "", seconds = "0", name = "", command = "", restore = ""] = args
+    const [ref = "", back = "", seconds = "0", name = "", restore = ""] = args
     disarm(question)
     for (const { id } of switches(question, "confirmed")) host.files.remove(`${base}/config/confirmed.${id}`)
     host.processes += 1

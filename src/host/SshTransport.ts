@@ -20,6 +20,7 @@ import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { CommandTimeout, type ConnectFailure, type HostUnreachable } from "./RemoteHost.ts"
 import { connectTo, unreachable } from "./SshConnection.ts"
 import { SshSettings } from "./SshSettings.ts"
+import { replyBegin } from "./scripts.ts"
 import { type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
 /**
@@ -117,13 +118,22 @@ const makeTransport = (
         const clock = yield* Effect.clock
         let lastHeard = clock.unsafeCurrentTimeMillis()
         const { onData } = output.listener
+        // A login shell may talk without end, and begin nothing.
+        const awaited = exec.script.includes(replyBegin) ? replyBegin : ""
+        let beginning = ""
+        let hasBegun = false
+        const hear = (chunk: Uint8Array) => {
+          beginning = (beginning + Buffer.from(chunk).toString("latin1")).slice(-chunk.length - awaited.length)
+          hasBegun = beginning.includes(awaited)
+          if (hasBegun) Deferred.unsafeDone(heard, Effect.void)
+        }
         const session = yield* startOf(exec.wait)({
           // Once its input has ended, a command cannot be asked to end any more: so no input is not an ended one.
           command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
           ...output.listener,
           onData: (chunk, from) => {
             lastHeard = clock.unsafeCurrentTimeMillis()
-            Deferred.unsafeDone(heard, Effect.void)
+            if (!hasBegun) hear(chunk)
             onData(chunk, from)
           }
         })

@@ -419,7 +419,8 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     }
     const path = (yield* only("path")).rest
     if (!/^\/[^\p{Cc}]{1,4096}$/u.test(path)) return yield* invalid(answer, "its path is none")
-    const base = (yield* only("base")).rest
+    const [base = "", ...whereWords] = (yield* only("base")).rest.split(" ")
+    const where = clean(whereWords.join(" "), 4096)
     if (!isBase(base)) return yield* invalid(answer, `its base is "${clean(base, 40)}"`)
     const machine = (yield* only("machine")).rest
     if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
@@ -540,6 +541,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     const state = HostState.make({
       path,
       base,
+      ...(!where.startsWith(`${path}/`) ? {} : { where }),
       current: theirs(current, foreign),
       releases,
       foreign,

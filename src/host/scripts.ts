@@ -6,7 +6,7 @@
  * another backslash, so that fish takes them as one word too. No value that is printed may hold a line break.
  */
 
-import { JournalEvent, journalGrammar } from "../domain/Journal.ts"
+import { JournalEvent, journalGrammar, longestEntry } from "../domain/Journal.ts"
 
 /** A function of the scripts, as these write them: from its name at the beginning of a line to its brace at the beginning of one. */
 const definition = /^([a-z_]+)\(\) (?:[{(].*[})]|[{(]\n(?:(?![})]$).*\n)*[})])\n/gm
@@ -37,6 +37,7 @@ const prelude = `
 LC_ALL=C
 export LC_ALL
 unset CDPATH
+set +efuC
 umask 022
 nl="
 "
@@ -115,7 +116,11 @@ is_ref() {
 }
 is_trash() { trash_ref=\${1##*.trash_} && is_ref "\${trash_ref%%_*}"; }
 # Each release of ours has a manifest before it gets its name.
-is_ours() { [ -e "$1/.deployer_manifest" ] || [ -e "$1/.deployer_release.json" ] || ! [ -d "$1" ] || [ -L "$1" ]; }
+is_ours() {
+  if real_dir "$1"; then [ -e "$1/.deployer_manifest" ] || [ -e "$1/.deployer_release.json" ]
+  else [ ! -e "$1" ] && [ ! -L "$1" ]
+  fi
+}
 real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
@@ -218,6 +223,12 @@ listed() {
   find . -type l | sed "s/^/link /"
   for mode in $(sed -n "s/^mode \\([0-7]*\\)$/\\1/p" "$1" | sort -u); do
     find . "(" -type d -o -type f ")" "(" -perm "$mode" -o -perm "2$mode" ")" | sed "s/^/$mode /"
+    # In a folder that a team shares, directories of a release are for all of it.
+    case "$mode" in
+      ?[15]?)
+        wide=\${mode%??}$((\${mode#?} / 10 + 2))\${mode#??}
+        [ ! -g "$base" ] || find . -type d "(" -perm "$wide" -o -perm "2$wide" ")" | sed "s/^/$mode /" ;;
+    esac
   done
 }
 odd_ones() {
@@ -514,7 +525,7 @@ open_journal() {
   log=$base/config/journal facts=$base/config/facts from=0 length=0
   [ -f "$log" ] || return 1
   length=$(size_of "$log")
-  read -r word upto sums 2>/dev/null < "$facts" && [ "$word" = facts1 ] && [ "$upto" -le "$length" ] 2>/dev/null || return 0
+  real_file "$facts" && read -r word upto sums 2>/dev/null < "$facts" && [ "$word" = facts1 ] && [ "$upto" -le "$length" ] 2>/dev/null || return 0
   [ "\${#sums}" -eq 129 ] && [ "$(end_digest "$upto") $(sed 1d "$facts" | digest)" = "$sums" ] || return 0
   from=$upto
 }
@@ -533,7 +544,7 @@ const seeing = `${look}${disks}${chronicle}
 see() {
 look
 say "path $base"
-say "base $state"
+say "base $state $where"
 [ -d "$releases" ] && where=$releases
 if user=$(id -un 2>/dev/null); then say "user $(flat "$user")"; fi
 if clock=$(date +%s 2>/dev/null); then say "clock $clock"; fi
@@ -560,8 +571,7 @@ fi
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
   # Whoever made the link may have written it in another way.
-  led=$(cd -P current 2>/dev/null && pwd -P) && ref=\${led##*/deployer_} && is_ref "$ref" && [ "$led" = "$(pwd -P)/deployer_$ref" ] &&
-    say "leads $ref"
+  led=$(cd -P current 2>/dev/null && pwd -P) && led=\${led#"$(pwd -P)/deployer_"} && ref=\${led%%/*} && is_ref "$ref" && say "leads $ref"
 elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
 else say "current absent"
@@ -578,7 +588,8 @@ tell_journal
 big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
 for folder in deployer_*; do
   ref=\${folder#deployer_}
-  is_ref "$ref" && real_dir "$folder" || continue
+  is_ref "$ref" || continue
+  real_dir "$folder" || { say "foreign $ref"; continue; }
   file=$folder/.deployer_release.json
   if [ ! -e "$file" ] && [ ! -L "$file" ]; then
     # A folder without a manifest is somebody else's; one that is being adopted is not what a deployment left.
@@ -689,7 +700,7 @@ function is_entry(text, rest, at) {
 }
 function take(text) {
   upto += length(text) + 1
-  if (is_entry(text)) entry(text)
+  if (length(text) <= @longest@ && is_entry(text)) entry(text)
   else torn++
 }
 function keep(texts, places, ref) { if (ref in texts) chosen[places[ref]] = texts[ref] }
@@ -719,6 +730,7 @@ END {
 }
 `
   .replace("@grammar@", () => journalGrammar)
+  .replace("@longest@", String(longestEntry))
   .replace("@events@", JournalEvent.literals.join(" "))
 
 /**
@@ -744,6 +756,7 @@ if has awk; then
   if { selected=$(umask 077; select > "$new"); } 2>/dev/null; then
     upto=$(sed -n -e "1s/^upto //p" -e q "$new")
     upto=$((from + upto))
+    real_file "$facts" || rm -rf "$facts"
     say "facts1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all" &&
       sed 1d "$new" >> "$new.all" && mv -f "$new.all" "$facts"
     sed -e 1d -e "s/^/fact /" "$new"
@@ -1164,7 +1177,11 @@ if [ -n "$faults" ]; then
   finish
 fi
 # The tools that make a release do not agree on what a folder hands down.
-if [ -g "$base" ]; then chgrp -hR "$(set -- $(ls -ldn "$base"); printf "%s" "$4")" "$tree" 2>/dev/null; fi
+if [ -g "$base" ]; then
+  chgrp -hR "$(set -- $(ls -ldn "$base"); printf "%s" "$4")" "$tree" 2>/dev/null
+  # So that everybody of it can remove the release again.
+  find "$tree" -type d -perm -0010 ! -perm -0020 -print | each chmod g+w
+fi
 chmod u+rwx "$tree"
 guard
 # Between these two renames there is no such folder for a moment; the damaged one serves nobody.
@@ -1261,19 +1278,22 @@ finish
 
 /**
  * Lets the host go back by itself, with nothing but this script, unless somebody says in time that all is well. `$1` path, `$2` the ref
- * that becomes current next, `$3` the ref to go back to, or nothing: then the link is taken away, `$4` seconds, `$5` name and
- * `$6` command to run in the release gone back to, or nothing, `$7` the text of a link to put back if there is no ref. The entries are for the journal once it has gone back; their
+ * that becomes current next, `$3` the ref to go back to, or nothing: then the link is taken away, `$4` seconds, `$5` name of
+ * the release gone back to, `$6` the text of a link to put back if there is no ref. Standard input is a command to run in the release gone back
+ * to, or nothing. The entries are for the journal once it has gone back; their
  * time is the beginning of 1970, and is set then.
  */
 export const arm = script(`
 mask=$(umask)
 locale=\${LC_ALL-}
+# Whatever stands on a command line can be read by every user of the host for as long as it waits.
+command=$(cat)
 ${prelude}${fenced}${tools}${isCurrent}${switching}${inRelease}${enter}
 disarm ""
 id=$fence.$$
 rm -f "$base"/config/confirmed.*
 deadline=$(($(date +%s) + $4))
-err=$({ say "$2 \${3:--} $deadline $7" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
+err=$({ say "$2 \${3:--} $deadline $6" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
 # A shell starts what runs beside it with some signals ignored, and what is ignored cannot be heard again without help.
 start_plainly() {
   if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$1"; fi
@@ -1286,7 +1306,7 @@ start_plainly() {
   mv "$base/config/armed.$id" "$base/config/fired.$id" || exit 0
   fence=0
   if is_current "$2"; then
-    restore=$7
+    restore=$6
     [ -z "$3" ] || restore=deployer_$3
     rm -f ".back.$$"
     if [ -n "$restore" ]; then switch_to "$restore" ".back.$$"; else rm -f current; fi
@@ -1294,7 +1314,7 @@ start_plainly() {
     entries=$(printf "%s\\n" "$entries" | sed "s/1970-01-01T00:00:00.000Z/$at/")
     note
     rm -f "$base/config/fired.$id"
-    [ -n "$3" ] && [ -n "$6" ] && enter_release "deployer_$3" "$5" && trap - HUP INT TERM PIPE && start_plainly "$6"
+    [ -n "$3" ] && [ -n "$command" ] && enter_release "deployer_$3" "$5" && trap - HUP INT TERM PIPE && start_plainly "$command"
   fi
   rm -f "$base/config/fired.$id"
 ) </dev/null >/dev/null 2>&1 &
@@ -1333,8 +1353,9 @@ wipe_aside() {
     sh -c "$remover \\"\\$1\\"" remover "$PWD/$1" >/dev/null 2>&1
     [ -e "$1" ] || return 0
   fi
+  odd=$(find "$1" ! -user "$(id -u)" 2>/dev/null | sed -n 1p)
   # Somebody who is gone may still write there.
-  wipe_surely "$1" 2>/dev/null && return 0
+  [ -n "$odd" ] || { wipe_surely "$1" 2>/dev/null && return 0; }
   aside=.stuck_\${1#.trash_}
   mv "$1" "$aside" 2>/dev/null || aside=$1
   odd=$(find "$aside" ! -user "$(id -u)" 2>/dev/null | sed -n 1p)

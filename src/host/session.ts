@@ -398,7 +398,8 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         {
           step: "arm the dead-man's switch",
           script: scripts.arm,
-          args: [ref, back?.ref ?? "", String(Math.ceil(seconds)), back?.name ?? "", command, restore],
+          args: [ref, back?.ref ?? "", String(Math.ceil(seconds)), back?.name ?? "", restore],
+          stdin: Stream.make(new TextEncoder().encode(command)),
           entries
         },
         Reply.arming

@@ -22,6 +22,18 @@ describe("an unhealthy release in the journal", () => {
       "503 from http://127.0.0.1:4000/health?token=secret: secret text",
       "(GET http://127.0.0.1:4000/health): 503 from http://127.0.0.1:4000/health"
     ],
+    [
+      "A URL stands there without a name and a password.",
+      "GET http://name:secret@127.0.0.1:4000/health",
+      "503 from http://name:secret@127.0.0.1:4000/health",
+      "(GET http://127.0.0.1:4000/health): 503 from http://127.0.0.1:4000/health"
+    ],
+    [
+      "A command that begins with a value stands there without a word.",
+      '"TOKEN=secret bin/check"',
+      "status 7",
+      '("…"): status 7'
+    ],
     ["A port stands there with its number.", "port 4000", "connection refused", "(port 4000): connection refused"]
   ] as const) {
     it(title, () => {

@@ -657,7 +657,7 @@ describe("a folder that a team shares", () => {
               const found = permissions(join(home, `app/releases/deployer_${next.ref}`))
               assert.match(found["my_app/version"] ?? "", /^644 /, list)
               assert.match(found["my_app/program"] ?? "", /^755 /, list)
-              assert.match(found["my_app/closed"] ?? "", /^750 /, list)
+              assert.match(found["my_app/closed"] ?? "", /^770 /, list)
             }
           }
         }).pipe(Effect.scoped)
