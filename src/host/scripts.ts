@@ -471,6 +471,11 @@ mount_of() {
 }
 `
 
+/** `flush` writes files to the disk before a rename makes them count: after a power cut they might be empty otherwise. */
+const syncing = `
+flush() { sync -f "$releases" "$base/config" 2>/dev/null || sync 2>/dev/null || say "unsynced"; }
+`
+
 /**
  * `switch_to` renames a new link over `current`. `disarm` keeps the host from going back by itself: whoever renames the file of a
  * dead-man's switch has decided, and where the host was first, its going back is waited for.
@@ -1047,7 +1052,7 @@ finish
  * completed, or nothing, `$9` whether that is done with hard links, `$10` what is to be changed in its manifest, where that is no entry of the
  * archive, `$11` the program that unpacks what completes it, `$12` whether it takes the place of a folder that is damaged, also of one that is current.
  */
-export const stage = script(`${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${enter}
+export const stage = script(`${prelude}${guarded}${tools}${isCurrent}${sums}${assembling}${syncing}${enter}
 stage=.staging_$2
 folder=deployer_$2
 # What completes another release comes compressed anew, as hard as the link asks for: it is kept as it was before that.
@@ -1186,7 +1191,12 @@ chmod u+rwx "$tree"
 guard
 # Between these two renames there is no such folder for a moment; the damaged one serves nobody.
 trash=.trash_$2_$$
-if [ -e "$folder" ] || [ -L "$folder" ]; then err=$(mv "$folder" "$trash" 2>&1) || fail "$err"; fi
+if [ -e "$folder" ] || [ -L "$folder" ]; then
+  # It may be current.
+  flush
+  guard
+  err=$(mv "$folder" "$trash" 2>&1) || fail "$err"
+fi
 err=$(mv "$tree" "$folder" 2>&1) || { mv "$trash" "$folder" 2>/dev/null; fail "$err"; }
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
 note
@@ -1205,19 +1215,21 @@ if real_file "$altered" && [ -r "$altered" ]; then sed -n "s/^[^ ]* \\([.][/]\\)
 finish
 `)
 
-/** `write_record ref json` writes a release's record. */
+/** `draft_record ref json` writes a release's record beside its place, and `keep_record` puts it there. */
 const recording = `
-write_record() {
+draft_record() {
   [ -d "deployer_$1" ] || fail "there is no deployer_$1"
   to=deployer_$1/.deployer_release.json
   [ ! -d "$to" ] || rm -rf "$to"
-  err=$({ say "$2" | cat > "$to.$$"; } 2>&1 && mv -f "$to.$$" "$to" 2>&1) || { rm -f "$to.$$"; fail "$err"; }
+  err=$({ say "$2" | cat > "$to.$$"; } 2>&1) || { rm -f "$to.$$"; fail "$err"; }
 }
+keep_record() { err=$(mv -f "$to.$$" "$to" 2>&1) || { rm -f "$to.$$"; fail "$err"; }; }
 `
 
 /** Writes a release's record. `$1` path, `$2` ref, `$3` one line of JSON. */
 export const record = script(`${prelude}${guarded}${recording}${enter}
-write_record "$2" "$3"
+draft_record "$2" "$3"
+keep_record
 finish
 `)
 
@@ -1225,7 +1237,7 @@ finish
  * Switches the link. `$1` path, `$2` ref, `$3` the dead-man's switch that stays armed, or nothing, `$4` a record to be written before that, or
  * nothing. Where the dead-man's switch has acted before the link was switched, nobody would go back any more: then it is switched back.
  */
-export const activate = script(`${prelude}${guarded}${tools}${switching}${recording}${enter}
+export const activate = script(`${prelude}${guarded}${tools}${syncing}${switching}${recording}${enter}
 folder=deployer_$2
 real_dir "$folder" || fail "there is no $folder"
 [ -n "$4" ] || [ -f "$folder/.deployer_release.json" ] || fail "$folder is not complete"
@@ -1242,11 +1254,13 @@ disarm "$3"
 over() { [ -n "$1" ] && [ ! -e "$base/config/armed.$1" ]; }
 late="the time of the dead-man switch was up before that, so nothing was switched"
 over "$3" && fail "$late"
-[ -z "$4" ] || write_record "$2" "$4"
+[ -z "$4" ] || draft_record "$2" "$4"
 before=
 [ ! -L current ] || before=$(link_of current)
 rm -f ".current.$$"
 flush
+# Only now: a release with a record counts as complete.
+[ -z "$4" ] || keep_record
 switch_to "$folder" ".current.$$"
 if over "$3"; then
   await_fired
@@ -1636,7 +1650,7 @@ finish
  * nothing: then only what was cut is finished, `$4` the release's name, `$5` its record. What is to be written is written beside it first,
  * and the link is made: then two renames are all, and whoever finds the content moved can finish it.
  */
-export const adopt = script(`${prelude}${guarded}${tools}${enter}
+export const adopt = script(`${prelude}${guarded}${tools}${syncing}${enter}
 mark=.adopting_$2 folder=deployer_$2 link=.current.$$
 real_dir "$mark" || fail "there is nothing of an adoption of $2: begin anew"
 bare() { rmdir "$folder" 2>/dev/null; [ ! -e "$folder" ] && [ ! -L "$folder" ]; }
@@ -1656,6 +1670,7 @@ if [ -n "$3" ]; then
     content=$folder/$4
   fi
   make_link
+  flush
   trap "" HUP INT TERM PIPE
   flush
   guard
