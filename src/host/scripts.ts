@@ -103,11 +103,9 @@ cd "$releases" 2>/dev/null || fail "there is no directory $releases: deploy firs
 
 /** `link_of` prints a link's text; `is_ref` knows our folder names; `wipe` removes trees with read-only folders too. */
 const tools = `
-# What the switch rests on has to be on the disk before it: after a power cut the files of a release might be empty otherwise.
-flush() { sync -f "$releases" "$base/config" 2>/dev/null || sync 2>/dev/null || say "unsynced"; }
 link_of() {
   if has readlink; then readlink "$1"
-  else link_line=$(ls -ld "$1"); printf "%s\\n" "\${link_line#* -> }"
+  else line=$(ls -ld "$1"); printf "%s\\n" "\${line#* -> }"
   fi
 }
 is_ref() {
@@ -546,13 +544,14 @@ tell_journal() {
 
 /** `see` tells everything at once but for the lock. To be called in a shell of its own. */
 const seeing = `${look}${disks}${chronicle}
+bad() { say "damaged $ref it is $1"; }
 see() {
 look
 say "path $base"
 say "base $state $where"
 [ -d "$releases" ] && where=$releases
-if user=$(id -un 2>/dev/null); then say "user $(flat "$user")"; fi
-if clock=$(date +%s 2>/dev/null); then say "clock $clock"; fi
+user=$(id -un 2>/dev/null) && say "user $(flat "$user")"
+clock=$(date +%s 2>/dev/null) && say "clock $clock"
 row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
 nodes=$(df -Pi "$where" 2>/dev/null)
 # Some file systems make inodes as they are needed, and count none; some systems print other columns.
@@ -604,12 +603,12 @@ for folder in deployer_*; do
     fi
     continue
   fi
-  case "$nl$big$nl" in *"$nl./$file$nl"*) say "damaged $ref it is larger than 64 KiB"; continue ;; esac
-  real_file "$file" && [ -r "$file" ] || { say "damaged $ref it is not a file that can be read"; continue; }
+  case "$nl$big$nl" in *"$nl./$file$nl"*) bad "larger than 64 KiB"; continue ;; esac
+  real_file "$file" && [ -r "$file" ] || { bad "not a file that can be read"; continue; }
   record= more=
   if { IFS= read -r record && ! IFS= read -r more && [ -z "$more" ]; } < "$file"; then say "release $ref $record"
-  elif [ -z "$record" ]; then say "damaged $ref it is empty"
-  else say "damaged $ref it is not one whole line"
+  elif [ -z "$record" ]; then bad "empty"
+  else bad "not one whole line"
   fi
 done
 for folder in .staging_*; do
@@ -1672,7 +1671,6 @@ if [ -n "$3" ]; then
   make_link
   flush
   trap "" HUP INT TERM PIPE
-  flush
   guard
   # One program for both is faster than two; a slash at the end is no link.
   if perl -e "rename shift, shift or exit 1; rename shift, shift or exit 1" current/ "$content" "$link" current 2>/dev/null; then :

@@ -1,210 +1,385 @@
-/** What a power cut leaves of a host: copies of its disk after each step of a command and later, mounted as after a new start. */
+/**
+ * What a power cut leaves of a host: its disk is copied before and after each step of a command, before each program of a step that changes
+ * something, and several seconds later. Each copy is mounted, as after a new start: what is current is whole there, and work goes on.
+ */
 import { execFileSync } from "node:child_process"
-import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { deployRelease, deployTo } from "../../src/commands/deploy.ts"
+import { adopt } from "../../src/commands/manage/adopt.ts"
+import { prune } from "../../src/commands/manage/host.ts"
+import { repairHost } from "../../src/commands/repair.ts"
+import { rollBackTo } from "../../src/commands/rollback.ts"
+import { previousRelease } from "../../src/domain/HostState.ts"
+import { Metadata } from "../../src/domain/Release.ts"
+import type { Target } from "../../src/domain/Target.ts"
 import * as LocalTransport from "../../src/host/LocalTransport.ts"
-import { RemoteHost } from "../../src/host/RemoteHost.ts"
+import { type HostSession, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { makeSession } from "../../src/host/session.ts"
-import { waitAMinute } from "../kit/hosts.ts"
-import { type FileSystem, loopDisk, missingLoop } from "../kit/loopDisk.ts"
+import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
+import { Prompt } from "../../src/terminal/Prompt.ts"
+import { type Heirloom, notAdopted } from "../kit/crash.ts"
+import { isExhaustive } from "../kit/exhaustive.ts"
+import { type Cut, type FileSystem, fileSystems, type LoopDisk, loopDisk, missingLoop } from "../kit/loopDisk.ts"
 import { type Mutations, mutant } from "../kit/mutant.ts"
-import { titled } from "../kit/sshd.ts"
-import { built, run, usualConfig, world } from "../kit/world.ts"
+import { type Packed, sample } from "../kit/packed.ts"
+import { target as sampleTarget } from "../kit/samples.ts"
+import { sha256, treeIn, treeOf } from "../kit/tree.ts"
 
-type Services = Layer.Layer.Success<ReturnType<typeof world>> | RemoteHost
+const [one, two, three] = [sample("1"), sample("2"), sample("3")]
+const samples = [one, two, three]
 
-/** A command, and what it finds and may leave. */
-interface Work {
-  /** For "After …". */
-  readonly title: string
-  /** The command lines that make what it finds. */
-  readonly before: ReadonlyArray<string>
-  /** Changes the target's folder once they are done. */
-  readonly change?: (base: string) => void
-  readonly command: string
-  /** The versions that may be live after a power cut; "none" if nothing may be. */
-  readonly allowed: ReadonlyArray<string>
-  /** Command lines that are run first after a power cut that left no link; all other command lines have to do without. */
-  readonly mend?: string
-  /** The version that a rollback after the next deployment leads to, if that was live. */
-  readonly back?: string
+/** What somebody else put in the place of `current`. */
+const theirs = { "index.html": "theirs", "bin/two words": "#!/bin/sh\n", big: "0123456789".repeat(3_000) }
+
+/** A host on a disk, or on a copy of it. */
+interface Host {
+  readonly target: Target
+  readonly base: string
+  readonly session: HostSession
 }
 
-const deploy = (release: number) => `deploy target=prod release=${release} yes`
+/** Steps are cut, and may lack something, only on the disk that is worked on. */
+const hostOn = (folder: string, disk?: LoopDisk, mutations: Mutations = {}): Host => {
+  const base = join(folder, "app")
+  const target = sampleTarget({ host: "local", path: base })
+  const plain = mutant(LocalTransport.make(target, disk?.environment), mutations)
+  return { target, base, session: makeSession(target, disk === undefined ? plain : disk.cutting(plain)) }
+}
+
+/** The only host is this one. */
+const services = ({ session }: Host) =>
+  Layer.mergeAll(
+    Layer.provide(Prompt.yes, Prompt.layerScripted([])),
+    Layer.succeed(RemoteHost, { connect: () => Effect.succeed(session) })
+  )
+
+const stored = ({ ref }: Packed) => Effect.flatMap(ReleaseStore, (store) => store.find(ref))
+
+const deploy = ({ target }: Host, release: Packed) =>
+  Effect.flatMap(stored(release), (release) => deployRelease(target, release))
+
+/** A store with the releases. */
+const store = Layer.effect(
+  ReleaseStore,
+  Effect.gen(function* () {
+    const store = yield* ReleaseStore
+    for (const { manifest, record, tarball } of samples) {
+      const parcel = yield* store.receive(Stream.make(tarball))
+      const { createdAt, name } = record
+      yield* store.add(parcel, { name, tags: ["prod"], createdAt, metadata: Metadata.make({}), manifest })
+    }
+    return store
+  }).pipe(Effect.scoped, Effect.orDie)
+).pipe(Layer.provide(ReleaseStore.layerMemory))
+
+/** Folders with what is on a host before a command: as many releases as the place in the list says, the last one current. */
+class Givens extends Context.Tag("test/Givens")<Givens, ReadonlyArray<string>>() {
+  static readonly layer = Layer.scoped(
+    this,
+    Effect.gen(function* () {
+      const home = yield* Effect.acquireRelease(
+        Effect.sync(() => fs.mkdtempSync(join(tmpdir(), "deployer-power-"))),
+        (home) => Effect.sync(() => fs.rmSync(home, { recursive: true }))
+      )
+      const host = hostOn(join(home, "host"))
+      yield* host.session.prepare
+      const keep = (name: string) => {
+        execFileSync("cp", ["-a", host.base, join(home, name)])
+        return join(home, name)
+      }
+      const none = keep("none")
+      const given = (release: Packed) =>
+        Effect.map(Effect.provide(deploy(host, release), services(host)), () => keep(release.ref))
+      return [none, yield* given(one), yield* given(two)]
+    }).pipe(Effect.orDie)
+  )
+}
+
+/** What a command meets, does, and may leave. */
+interface Work {
+  readonly title: string
+  /** How many releases are on the host before. */
+  readonly given: 0 | 1 | 2
+  /** What else is done to the host's files before. */
+  readonly harm?: (base: string) => void
+  readonly run: (host: Host) => Effect.Effect<unknown, unknown, Effect.Effect.Context<ReturnType<typeof deploy>>>
+  /** What may be current after a power cut; undefined: nothing. */
+  readonly allowed: ReadonlyArray<string | undefined>
+  /** What may be wrong with that, because it was so before. */
+  readonly damaged?: ReadonlyArray<string>
+  /** Whether another repair after the next deployment leaves nothing to do. */
+  readonly mends?: true
+}
 
 const works: ReadonlyArray<Work> = [
-  { title: "a deployment", before: [deploy(1)], command: deploy(2), allowed: ["1", "2"] },
-  { title: "a rollback", before: [deploy(1), deploy(2)], command: "rollback target=prod yes", allowed: ["1", "2"] },
   {
-    title: "a removal",
-    before: [deploy(1), deploy(2), deploy(3)],
-    command: "manage prune target=prod name=my_app yes",
-    allowed: ["3"]
+    title: "a deployment",
+    given: 1,
+    run: (host) => deploy(host, two),
+    allowed: [one.ref, two.ref]
+  },
+  {
+    title: "a rollback",
+    given: 2,
+    run: ({ session }) =>
+      Effect.scoped(
+        rollBackTo(session, (state) => Effect.succeed(previousRelease(state) ?? assert.fail("nothing to roll back to")))
+      ),
+    allowed: [one.ref, two.ref]
+  },
+  {
+    title: "the removal of old releases",
+    given: 2,
+    run: ({ session }) => prune(session, "my_app"),
+    allowed: [two.ref]
   },
   {
     title: "an adoption",
-    before: [],
-    change: (base) => {
-      fs.mkdirSync(join(base, "releases/current/my_app"), { recursive: true })
-      fs.writeFileSync(join(base, "releases/current/my_app/version"), "0")
-      fs.writeFileSync(join(base, "releases/current/my_app/data"), data[0] ?? "")
+    given: 0,
+    harm: (base) => {
+      for (const [file, text] of Object.entries(theirs)) {
+        fs.mkdirSync(join(base, "releases/current", file, ".."), { recursive: true })
+        fs.writeFileSync(join(base, "releases/current", file), text)
+      }
+      fs.symlinkSync("index.html", join(base, "releases/current/home"))
     },
-    command: "manage adopt target=prod yes",
-    allowed: ["0"],
-    mend: "manage adopt target=prod yes",
-    back: "0"
+    run: ({ session }) => adopt(session),
+    allowed: []
   },
   {
     title: "a repair",
-    before: [deploy(1), deploy(2)],
-    change: (base) => {
+    given: 2,
+    harm: (base) => {
       fs.rmSync(join(base, "releases/current"))
-      for (const folder of fs.readdirSync(join(base, "releases")))
-        fs.writeFileSync(join(base, "releases", folder, ".deployer_release.json"), "")
+      fs.writeFileSync(join(base, `releases/deployer_${one.ref}/.deployer_release.json`), "garbage")
+      fs.mkdirSync(join(base, `releases/.staging_${"C".repeat(32)}`))
+      fs.appendFileSync(join(base, "config/journal"), '{"event":"swi')
     },
-    command: "repair target=prod yes",
-    allowed: ["none", "1", "2"]
+    run: ({ session }) => repairHost(session),
+    allowed: [undefined, two.ref],
+    mends: true
+  },
+  {
+    title: "a deployment that replaces the damaged release that is current",
+    given: 1,
+    harm: (base) => fs.writeFileSync(join(base, `releases/deployer_${one.ref}/my_app/version`), "damaged"),
+    run: ({ target }) =>
+      Effect.flatMap(stored(one), (release) =>
+        deployTo(
+          target,
+          Effect.succeed(() => Effect.succeed(release)),
+          { again: true }
+        )
+      ),
+    allowed: [undefined, one.ref],
+    damaged: ["my_app/version"]
   }
 ]
 
-/** Of each version; the first one is not in the store. */
-const data = Array.from({ length: 5 }, () => randomBytes(100_000).toString("hex"))
+const differences = (found: Record<string, string>, expected: Record<string, string>): ReadonlyArray<string> =>
+  [...new Set([...Object.keys(expected), ...Object.keys(found)])].filter((at) => found[at] !== expected[at])
 
-/** The version that is live, every byte of which is there, or "none". */
-const live = (base: string): string => {
-  const folder = join(base, "releases/current/my_app")
-  if (!fs.existsSync(join(base, "releases/current"))) return "none"
-  const version = fs.readFileSync(join(folder, "version"), "utf8")
-  assert.strictEqual(fs.readFileSync(join(folder, "data"), "utf8"), data[Number(version)])
-  return version
+/** What of a release is not as it was packed. */
+const damageOf = (base: string, ref: string): ReadonlyArray<string> => {
+  const packed = samples.find((one) => one.ref === ref)
+  if (packed === undefined) return ["it is none of ours"]
+  const found = Object.entries(treeIn(join(base, `releases/deployer_${ref}`)))
+  const own = Object.fromEntries(found.filter(([name]) => !name.startsWith(".deployer_")))
+  return differences(own, treeOf(packed.tree))
 }
 
-const isLink = (base: string) =>
-  fs.lstatSync(join(base, "releases/current"), { throwIfNoEntry: false })?.isSymbolicLink()
+/** The release that `current` leads to; undefined if it leads to nothing. */
+const currentOf = (base: string): string | undefined => {
+  const link = join(base, "releases/current")
+  return fs.existsSync(link) ? fs.readlinkSync(link).replace("deployer_", "") : undefined
+}
 
-const good = (line: string, moment: string) =>
-  Effect.map(run(line), ({ status, stderr, stdout }) => {
-    assert.strictEqual(status, 0, `${moment}: ${line}\n${stderr}`)
-    return stdout
-  })
+/** What of a copy is not whole before anybody mends it. */
+const damageAfter = (base: string, { allowed, damaged = [] }: Work, heirloom: Heirloom | undefined) => {
+  if (heirloom !== undefined) {
+    const manifest = join(base, `releases/deployer_${heirloom.ref}/.deployer_manifest`)
+    const isEmpty = fs.existsSync(manifest) && fs.readFileSync(manifest).length === 0
+    return [...notAdopted(base, heirloom), ...(isEmpty ? ["the manifest of the adopted release is empty"] : [])]
+  }
+  const ref = currentOf(base)
+  if (!allowed.includes(ref)) return [`current leads to ${ref ?? "nothing"}`]
+  if (ref === undefined) return []
+  return damageOf(base, ref)
+    .filter((path) => !damaged.includes(path))
+    .map((path) => `current is not whole: ${path}`)
+}
 
-/** A project whose target lies on a disk of its own; `cut` is true while each step is to be followed by a cut. */
-const onDisk = <E, R extends Services>(
+/** Works with a copy as with the host after the power cut, and returns what should not be. */
+const goingOn = (host: Host, { mends }: Work, heirloom: Heirloom | undefined) =>
+  Effect.gen(function* () {
+    const { base, session } = host
+    const found: Array<string> = []
+    // More than a minute passes before anybody works there again.
+    for (const name of fs.readdirSync(join(base, "config"))) {
+      if (name.startsWith("beat.")) fs.writeFileSync(join(base, "config", name), "1000000000\n")
+    }
+    // Until the directory is moved, the adoption begins anew; after that any deployment finishes it.
+    if (heirloom !== undefined && fs.existsSync(join(base, "releases/current/index.html"))) {
+      yield* adopt(session)
+      const [verdict] = yield* session.verify([heirloom.ref])
+      return verdict?.faults ?? []
+    }
+    const next = currentOf(base) === two.ref ? three : two
+    yield* deploy(host, next)
+    const { currentRelease, journal } = yield* session.inspect
+    if (currentRelease?.ref !== next.ref) found.push("the next deployment is not current")
+    const verdicts = [
+      ...(yield* session.verify([next.ref], "files", next.manifest)),
+      ...(heirloom === undefined ? [] : yield* session.verify([heirloom.ref]))
+    ]
+    for (const { faults, ref } of verdicts) found.push(...faults.map((fault) => `${ref} is not whole: ${fault}`))
+    const { entries } = yield* session.history(500)
+    if (journal.at(-1)?.release?.ref !== next.ref || entries.at(-1)?.release?.ref !== next.ref)
+      found.push("the journal does not tell of the next deployment")
+    if (mends) found.push(...(yield* repairHost(session)).left.map((left) => `not repaired: ${left.found}`))
+    return found
+  }).pipe(
+    Effect.provide(services(host)),
+    Effect.scoped,
+    Effect.catchAll((error) => Effect.succeed([error.message]))
+  )
+
+/** What is removed unread, whatever it holds. */
+const swept = /[/]releases[/][.](?:adopting[.][0-9]+|trash_[^/]+)[/]/
+const locks = /[/]config[/][.]?(?:lock|beat)[.]/
+
+/** All that the scripts can see below a folder, without times and process numbers, and without locks unless they count. */
+const fingerprint = (folder: string, locksCount: boolean): string =>
+  fs
+    .readdirSync(folder, { recursive: true, withFileTypes: true })
+    .flatMap((entry) => {
+      const at = join(entry.parentPath, entry.name)
+      const name = at.slice(folder.length)
+      if (swept.test(name) || (locks.test(name) && !locksCount)) return []
+      if (entry.isSymbolicLink()) return `${name} -> ${fs.readlinkSync(at)}`
+      if (!entry.isFile()) return name
+      const content = fs.readFileSync(at, "utf8")
+      return `${name} ${locks.test(name) ? content.split(" ", 1)[0] : content.length > 10_000 ? sha256(content) : content}`
+    })
+    .map((line) => line.replaceAll(/[0-9]+/g, "0"))
+    .sort()
+    .join("\n")
+
+/** States after which all went well: what follows depends on the files alone, whichever file system holds them. */
+const tried = new Set<string>()
+
+/** Unless all are, a third of the states is worked with: any other has files that differ little from those of its neighbours. */
+const isSampled = (state: string): boolean => isExhaustive || Number.parseInt(sha256(state).slice(0, 4), 16) % 3 === 0
+
+/** Mounts a copy and returns what should not be. */
+const after = (kind: FileSystem, disk: LoopDisk, cut: Cut, work: Work, heirloom: Heirloom | undefined) =>
+  Effect.gen(function* () {
+    const host = hostOn(yield* disk.mounted(cut))
+    const damage = damageAfter(host.base, work, heirloom)
+    const state = `${work.title} ${fingerprint(host.base, kind === "ext4" && work === works[0])}`
+    if (damage.length > 0 || tried.has(state)) return damage
+    if (!/: amid sync|s later$/.test(cut.title) && !isSampled(state)) return []
+    const found = yield* goingOn(host, work, heirloom)
+    if (found.length === 0) tried.add(state)
+    return found
+  }).pipe(
+    Effect.scoped,
+    Effect.map((found) => found.map((fault) => `${cut.title}: ${fault}`))
+  )
+
+/** Several works wait for the clock at the same time, and only one of them is busy. */
+const busy = Effect.unsafeMakeSemaphore(1)
+
+/** Does the work and returns what should not be after a power cut, with when the power went: at most so much. */
+const cutting = (
   kind: FileSystem,
-  mutations: Mutations,
-  body: (place: {
-    readonly base: string
-    readonly disk: Effect.Effect.Success<ReturnType<typeof loopDisk>>
-    readonly cutEachStep: (whether: boolean) => void
-  }) => Effect.Effect<void, E, R>
+  work: Work,
+  { delays = [], most = 20, mutations = {} }: { delays?: ReadonlyArray<number>; most?: number; mutations?: Mutations }
 ) =>
   Effect.gen(function* () {
     const disk = yield* loopDisk(kind)
-    const base = join(disk.folder, "app")
-    let isCutting = false
-    const remote = Layer.succeed(RemoteHost, {
-      connect: (target) => {
-        const transport = mutant(LocalTransport.make(target), mutations)
-        return Effect.succeed(
-          makeSession(target, {
-            ...transport,
-            exec: (exec) =>
-              Effect.tap(transport.exec(exec), () => (isCutting ? disk.cut(`after "${exec.step}"`) : Effect.void))
-          })
+    const heirloom = yield* Effect.gen(function* () {
+      const host = hostOn(disk.folder, disk, mutations)
+      execFileSync("cp", ["-a", (yield* Givens)[work.given] ?? "", host.base])
+      work.harm?.(host.base)
+      const tree = work.given === 0 ? treeIn(join(host.base, "releases/current")) : undefined
+      yield* disk.flush
+      yield* Effect.provide(Effect.scoped(work.run(host)), services(host))
+      return tree === undefined ? undefined : { tree, ref: currentOf(host.base) ?? "", name: "my_app" }
+    }).pipe(busy.withPermits(1))
+    let waited = 0
+    for (const seconds of delays) {
+      yield* Effect.sleep(Duration.seconds(seconds - waited))
+      waited = seconds
+      yield* disk.cut(`${seconds} s later`)
+    }
+    const found: Array<string> = []
+    for (const cut of disk.cuts()) {
+      if (found.length >= most) break
+      found.push(...(yield* busy.withPermits(1)(after(kind, disk, cut, work, heirloom))))
+    }
+    return found
+  }).pipe(Effect.scoped)
+
+/** Without what a whole release rests on, the same copies show it. */
+const controls: ReadonlyArray<{ readonly lacks: string; readonly work: string; readonly mutations: Mutations }> = [
+  {
+    lacks: "a switch without a sync",
+    work: "a deployment",
+    mutations: { activate: [["\nflush\n", "\n"]] }
+  },
+  {
+    lacks: "a record that counts before the sync",
+    work: "a deployment",
+    mutations: {
+      activate: [['\nflush\n[ -z "$4" ] || keep_record\n', '\n[ -z "$4" ] || keep_record\nflush\n']]
+    }
+  },
+  {
+    lacks: "an adoption without a sync",
+    work: "an adoption",
+    mutations: { adopt: [["\nflush\n", "\n"]] }
+  },
+  {
+    lacks: "a replacement without a sync",
+    work: "a deployment that replaces the damaged release that is current",
+    mutations: { stage: [["\nflush\n", "\n"]] }
+  }
+]
+
+layer(Layer.provideMerge(Givens.layer, store), { excludeTestServices: true })("a power cut", (it) => {
+  for (const kind of fileSystems) {
+    const skip = missingLoop(kind)
+    const test = skip === undefined ? it.effect : it.effect.skip
+    describe(skip === undefined ? `on ${kind}` : `on ${kind} (skipped: ${skip})`, () => {
+      for (const work of works) {
+        test(
+          `leaves a whole release during and after ${work.title}, and the next deployment succeeds.`,
+          () =>
+            Effect.map(cutting(kind, work, { delays: [0, 2, 6, 11] }), (found) => assert.deepStrictEqual(found, [])),
+          { concurrent: true, timeout: 600_000 }
+        )
+      }
+      // The scripts are the same everywhere: on the others, one shows that the copies do.
+      for (const { lacks, mutations, work: title } of kind === "ext4" ? controls : controls.slice(0, 1)) {
+        test(
+          `shows ${lacks}.`,
+          () =>
+            Effect.gen(function* () {
+              const work = works.find((one) => one.title === title) ?? assert.fail(title)
+              assert.isNotEmpty(yield* cutting(kind, work, { mutations, most: 1 }))
+            }),
+          { concurrent: true, timeout: 600_000 }
         )
       }
     })
-    let version = 0
-    const image = () => {
-      version += 1
-      const folder = "/app/_build/prod/rel/my_app"
-      return { files: { [`${folder}/version`]: String(version), [`${folder}/data`]: data[version] ?? "" } }
-    }
-    const config = { ...usualConfig, targets: { prod: { host: "local", name: "my_app", path: base } } }
-    yield* Effect.gen(function* () {
-      for (const _ of data.slice(1)) yield* built
-      yield* body({
-        base,
-        disk,
-        cutEachStep: (whether) => {
-          isCutting = whether
-        }
-      })
-    }).pipe(Effect.provide(Layer.merge(world({ config, image }), remote)))
-  }).pipe(Effect.scoped)
-
-/** Seconds, one after the other. */
-const pauses = [2, 4, 5]
-
-for (const kind of ["ext4", "xfs", "btrfs"] as const) {
-  const skip = missingLoop(kind)
-  const test = skip === undefined ? it.live : it.live.skip
-  // They wait for the kernel most of the time.
-  describe.concurrent(titled(`a power cut on ${kind}`, skip), () => {
-    for (const { allowed, back, before, change, command, mend, title } of works) {
-      test(
-        `After each step of ${title}, and later, a whole release is current, and the next deployment succeeds.`,
-        () =>
-          onDisk(kind, {}, ({ base, cutEachStep, disk }) =>
-            Effect.gen(function* () {
-              for (const line of before) yield* good(line, "before")
-              change?.(base)
-              execFileSync("sync", ["-f", disk.folder])
-              yield* disk.cut("before")
-              cutEachStep(true)
-              yield* good(command, "at the time")
-              cutEachStep(false)
-              let seconds = 0
-              for (const pause of pauses) {
-                yield* Effect.sleep(`${pause} seconds`)
-                seconds += pause
-                yield* disk.cut(`${seconds} s later`)
-              }
-              yield* disk.afterEachCut((moment) =>
-                Effect.gen(function* () {
-                  const found = live(base)
-                  assert.include(allowed, found, moment)
-                  waitAMinute(base)
-                  if (mend !== undefined && isLink(base) !== true) yield* good(mend, moment)
-                  assert.isTrue(mend === undefined || isLink(base), moment)
-                  yield* good(deploy(4), moment)
-                  assert.strictEqual(live(base), "4", moment)
-                  yield* good("history target=prod", moment)
-                  if (back === undefined) return
-                  yield* good("rollback target=prod yes", moment)
-                  assert.strictEqual(live(base), back, moment)
-                })
-              )
-            })
-          ),
-        240_000
-      )
-    }
-  })
-}
-
-const skip = missingLoop("ext4")
-describe(titled("without the sync", skip), () => {
-  ;(skip === undefined ? it.live : it.live.skip)(
-    "the same test finds empty files.",
-    () =>
-      onDisk("ext4", { activate: [["\nflush\n", "\n"]] }, ({ base, disk }) =>
-        Effect.gen(function* () {
-          yield* good(deploy(1), "at the time")
-          yield* Effect.sleep("8 seconds")
-          yield* disk.cut("8 s later")
-          yield* disk.afterEachCut((moment) =>
-            Effect.sync(() => {
-              assert.isTrue(isLink(base), moment)
-              assert.throws(() => live(base))
-            })
-          )
-        })
-      ),
-    60_000
-  )
+  }
 })
