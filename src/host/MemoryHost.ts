@@ -511,15 +511,12 @@ const stage = <E>(
     const missing = absent(question)
     if (missing !== undefined) return missing
     const folder = `${releases}/deployer_${ref}`
-    if (replaces && !isOurs(host, folder)) {
+    if (!isOurs(host, folder)) {
       return [`fail ${folder} is there, and deployer did not make it: move it away`]
     }
     if (!replaces && files.node(folder) !== undefined) {
       if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
         return [`fail deployer_${ref} is complete already`]
-      }
-      if (!isOurs(host, folder)) {
-        return [`fail ${folder} is there, and deployer did not make it: move it away`]
       }
       if (isCurrent(question, ref)) return [`fail deployer_${ref} is current, though it is not complete`]
       files.remove(folder)

@@ -141,7 +141,10 @@ const makeTransport = (
         const silent = Effect.timeoutFail(Deferred.await(heard), {
           duration: firstAnswer,
           onTimeout: () =>
-            new Ssh.Disconnected({ reason: "silent", detail: `not a word within ${Duration.format(firstAnswer)}` })
+            new Ssh.Disconnected({
+              reason: "silent",
+              detail: `${beginning === "" ? "not a word" : "nothing but output of its own"} within ${Duration.format(firstAnswer)}`
+            })
         })
         const ended = Effect.raceFirst(
           Effect.raceFirst(session.ended, output.overflow),

@@ -656,6 +656,17 @@ describe("manage without a word that it needs", () => {
         assert.strictEqual(ran.status, 2, line)
         assert.strictEqual(ran.stderr, `deployer: ${said}\n`)
       }
+      for (const [verb, word] of [
+        ["prune name=my_app target=prod plan yes", "plan"],
+        ["delete ref=A target=prod plan yes", "plan"],
+        ["info ref=A target=prod all_of_it", "all_of_it"]
+      ] as const) {
+        const before = yield* Effect.map(hostNamed(), ({ files }) => files.below("/"))
+        const ran = yield* run(`manage ${verb}`)
+        assert.strictEqual(ran.status, 2, verb)
+        assert.include(ran.stderr, `"${word}" is not a word of this task`)
+        assert.deepStrictEqual(yield* Effect.map(hostNamed(), ({ files }) => files.below("/")), before)
+      }
       for (const verb of ["ln AAAA", "integrity"]) {
         const ran = yield* run(`manage ${verb}`)
         assert.strictEqual(ran.status, 2, verb)

@@ -7,6 +7,7 @@ import { checks } from "../../src/domain/Checks.ts"
 import { DeadMan, HostState, Unfinished } from "../../src/domain/HostState.ts"
 import { needsOf, plan, unfinishedOthers, type Wanted } from "../../src/domain/Plan.ts"
 import { Metadata, Release } from "../../src/domain/Release.ts"
+import { sharesFiles } from "../../src/domain/Target.ts"
 import * as sample from "../kit/samples.ts"
 
 const wanted = (fields: Partial<Wanted> = {}): Wanted => ({
@@ -153,6 +154,9 @@ describe("plan", () => {
     assert.isBelow(origin(true).bytes, 40_000)
     assert.isAbove(origin(false).bytes, 100_000)
     assert.isBelow(origin(true).inodes, origin(false).inodes)
+    assert.isTrue(sharesFiles(sample.target({ hardLinks: true, afterSwitch: "true" })))
+    // Commands that run in a release before the switch would change the older ones.
+    assert.isFalse(sharesFiles(sample.target({ hardLinks: true, afterUnpack: "chmod -R g+w ." })))
   })
 
   it("refuses what cannot work, before the first byte", () => {

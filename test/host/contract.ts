@@ -928,7 +928,8 @@ export const contract = (
             for (const text of [
               `${releases}/deployer_${one.ref}`,
               `./deployer_${one.ref}`,
-              `../releases/deployer_${one.ref}/`
+              `../releases/deployer_${one.ref}/`,
+              `deployer_${one.ref}/my_app`
             ]) {
               if (files.names(releases).includes("current")) files.remove(`${releases}/current`)
               files.link(`${releases}/current`, text)
@@ -937,6 +938,28 @@ export const contract = (
             }
             yield* session.activate(one.ref)
             assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
+          })
+      )
+
+      at(
+        "A file or a link that is called like a release is somebody else's, and no step touches it.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, two)
+            const place = `${releases}/deployer_${one.ref}`
+            for (const [make, look, expected] of [
+              [() => files.write(place, "theirs"), () => files.read(place), "theirs"],
+              [() => files.link(place, "no where"), () => files.readLink(place), "no where"],
+              [() => files.link(place, `deployer_${two.ref}`), () => files.readLink(place), `deployer_${two.ref}`]
+            ] as const) {
+              make()
+              const state = yield* session.inspect
+              assert.deepStrictEqual([state.foreign, state.unfinished], [[one.ref], []])
+              assert.include((yield* Effect.flip(stage(session, one))).message, "deployer did not make it")
+              assert.strictEqual(look(), expected)
+              files.remove(place)
+            }
           })
       )
 

@@ -44,8 +44,10 @@ for (const { skip, start, title } of local) {
                   assert.deepStrictEqual(told, facts(linesOf(whole.subarray(0, cut).toString())))
                 }
                 fs.writeFileSync(`${config}/journal`, whole)
-                const { state } = Either.getOrThrow(Reply.state(await run(scripts.inspect)))
-                const { journal, line, torn } = state
+                const { lacksJournal, state } = Either.getOrThrow(Reply.state(await run(scripts.inspect)))
+                const { journal, line, torn } = lacksJournal
+                  ? Either.getOrThrow(Reply.chronicle(await run(scripts.compact)))
+                  : state
                 assert.deepStrictEqual({ journal, line, torn }, facts(linesOf(whole.toString())))
               }),
               { numRuns: 25 }

@@ -511,6 +511,87 @@ describe("trees", () => {
   )
 })
 
+describe("surroundings", () => {
+  const held = LockDetails.make({
+    by: "tester@laptop",
+    reason: "deploy",
+    since: DateTime.unsafeMake(0),
+    nonce: "n-1",
+    held: false
+  })
+  it.live("do not matter: a home that is no folder, and settings of bash", () =>
+    Effect.gen(function* () {
+      const bash = yield* userland.emptyFolder("programs")
+      symlinkSync(userland.which("bash") ?? assert.fail("there is no bash"), join(bash, "sh"))
+      const settings = { PATH: `${bash}:${process.env["PATH"]}`, SHELLOPTS: "errexit:nounset:noglob:noclobber" }
+      for (const env of [{ HOME: "/nonexistent" }, { HOME: "/dev/null" }, settings]) {
+        const home = yield* userland.emptyFolder("home")
+        const target = sampleTarget({ host: "local", path: join(home, "app") })
+        const session = makeSession(target, LocalTransport.make(target, env))
+        const one = sample("1")
+        yield* session.prepare
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            yield* session.lock(held)
+            yield* put(session, one)
+            yield* session.activate(one.ref)
+          })
+        )
+        const state = yield* session.inspect
+        assert.deepStrictEqual([state.current, state.lock], [{ _tag: "Linked", ref: one.ref }, undefined])
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("may hold anything in the place of what was selected from the journal", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const one = sample("1")
+      yield* session.prepare
+      const line = JSON.stringify({ event: "locked", at: "2026-01-02T03:04:05.000Z", by: "tester@laptop" })
+      writeFileSync(join(home, "app/config/journal"), `${line}\n`.repeat(2000))
+      yield* session.note([entryAbout(one, { event: "pinned" })])
+      const facts = join(home, "app/config/facts")
+      for (const make of [
+        () => symlinkSync("/dev/zero", facts),
+        () => mkdirSync(join(facts, "deep"), { recursive: true })
+      ]) {
+        make()
+        for (const _ of [1, 2]) {
+          assert.strictEqual((yield* session.inspect).journal.at(-1)?.event, "pinned")
+        }
+        assert.isTrue(lstatSync(facts).isFile())
+        rmSync(facts)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("never show the command that a dead-man's switch waits to run", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const one = sample("1")
+      yield* session.prepare
+      yield* put(session, one)
+      const back = { ref: one.ref, name: "my_app" }
+      const command = `TOKEN=secret-of-${process.pid} true; echo ran > ${join(home, "ran")}`
+      yield* session.arm({ ref: "B".repeat(32), back, command, seconds: 60 })
+      const lines = readdirSync("/proc").flatMap((pid) => {
+        try {
+          return /^\d+$/.test(pid) ? [readFileSync(`/proc/${pid}/cmdline`, "utf8")] : []
+        } catch {
+          return []
+        }
+      })
+      assert.isTrue(
+        lines.some((line) => line.includes(one.ref)),
+        "it waits"
+      )
+      assert.isFalse(lines.some((line) => line.includes(`secret-of-${process.pid}`)))
+      yield* session.deactivate()
+    }).pipe(Effect.scoped)
+  )
+})
+
 describe("what commands of afterUnpack changed", () => {
   for (const [title, path, skip] of [
     ["its own tools", undefined, undefined],
@@ -670,6 +751,9 @@ describe("a folder that a team shares", () => {
         assert.deepStrictEqual(found, permissions(join(whole.home, `app/releases/deployer_${next.ref}`)))
         for (const [name, told] of Object.entries(found)) assert.match(told, new RegExp(` ${group}$`), name)
         assert.match(found["my_app/closed/key"] ?? "", /^640 /)
+        // Everybody of the group can remove it again.
+        assert.match(found["my_app/closed"] ?? "", /^770 /)
+        assert.match(found[`my_app/lib-2`] ?? "", /^775 /)
         // Whoever shares it can write down what they do.
         yield* completed.session.note([entryAbout(next)])
         assert.strictEqual(statSync(join(completed.home, "app/config/journal")).mode & 0o060, 0o060)

@@ -19,6 +19,7 @@ import ssh2, { type Connection } from "ssh2"
 import { type Target, TargetSettings } from "../../src/domain/Target.ts"
 import { SshSettings } from "../../src/host/SshSettings.ts"
 import { connect } from "../../src/host/SshTransport.ts"
+import { replyBegin } from "../../src/host/scripts.ts"
 import { makeSession } from "../../src/host/session.ts"
 import type { Exec } from "../../src/host/Transport.ts"
 import { Prompt, PromptUnavailable } from "../../src/terminal/Prompt.ts"
@@ -388,6 +389,10 @@ suite(titled("SSH", missingSshd), () => {
             /begins no command \(not a word within 1s\): something in its startup files waits/
           )
         }
+        writeFileSync(shell, "#!/bin/sh\nwhile sleep 0.1; do echo noise; done\n", { mode: 0o755 })
+        const noisy = yield* connectTo(host, {}, { firstAnswer: Duration.seconds(1) })
+        const error = yield* Effect.flip(noisy.exec(sh(`echo "${replyBegin}"`))).pipe(Effect.timeout("10 seconds"))
+        assert.match(error.message, /begins no command \(nothing but output of its own within 1s\)/)
       })
     )
 
