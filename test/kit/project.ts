@@ -123,7 +123,8 @@ const temporary = Effect.acquireRelease(
 export const project = (options: { readonly init?: boolean } = {}): Effect.Effect<Project, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* temporary
-    const name = `app_${randomBytes(4).toString("hex")}`
+    // Never eight hex digits in a row: those would look like the beginning of a ref.
+    const name = `app_${randomBytes(4).toString("hex").replace(/^.{4}/, "$&_")}`
     const marker = randomBytes(6).toString("hex")
     const root = path.join(folder, "root")
     const home = path.join(folder, "home")
