@@ -57,7 +57,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "The power of a host goes",
     "test/real/powerCut.test.ts",
-    "whenever the power goes, a whole release is current, and the next deployment succeeds."
+    "leaves a whole release during and after"
   ],
   [
     "A folder with a release's name has no record",
