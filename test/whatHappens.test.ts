@@ -54,11 +54,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/goLive.test.ts",
     "there is nothing to go back to, and the link is taken away"
   ],
-  [
-    "The power of a host goes",
-    "test/real/powerCut.test.ts",
-    "leaves a whole release during and after"
-  ],
+  ["The power of a host goes", "test/real/powerCut.test.ts", "leaves a whole release during and after"],
   [
     "A folder with a release's name has no record",
     "test/commands/deploy.test.ts",
