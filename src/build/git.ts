@@ -7,8 +7,8 @@ import { run } from "../internal/process.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 
 /**
- * The commit of the project root, and whether anything below it differs from that; empty if there is no git, no repository or no commit, or
- * if git does not trust the repository, which is told.
+ * The commit of the project root, and whether anything below it differs from that. Empty if there is no git, no repository or no commit. Also
+ * empty, with a warning, if git fails for another reason, such as a repository of another user.
  */
 export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit" | "dirty">> =>
   Effect.gen(function* () {
@@ -17,16 +17,23 @@ export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit"
     return { commit, dirty: changes !== "" }
   }).pipe(
     Effect.timeout(patience),
-    Effect.catchTag("GitFailed", ({ said }) =>
-      /dubious ownership/.test(said)
-        ? Reporter.warn(
-            `The commit of this build is not recorded, because the repository belongs to another user and git does not trust it: git config --global --add safe.directory ${root}`
-          )
-        : Effect.void
-    ),
+    Effect.catchTag("GitFailed", ({ said }) => {
+      const why = reasonOf(root, said)
+      return why === undefined
+        ? Effect.void
+        : Reporter.warn(`The commit of this build is not recorded, because ${why}`)
+    }),
     Effect.map((state) => state ?? {}),
     Effect.orElseSucceed(() => ({}))
   )
+
+/** Why a repository with a commit cannot be read; undefined if there is no such repository. */
+const reasonOf = (root: string, said: string): string | undefined => {
+  if (/not a git repository|Needed a single revision|cannot change to/.test(said)) return undefined
+  if (/dubious ownership/.test(said))
+    return `the repository belongs to another user and git does not trust it: git config --global --add safe.directory ${root}`
+  return `git failed: ${said.trim().split("\n")[0]}`
+}
 
 /** A work tree on a slow disk must not hold up a build for the sake of a remark. */
 const patience = Duration.seconds(20)

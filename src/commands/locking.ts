@@ -86,7 +86,7 @@ export class LockReasonInvalid extends Schema.TaggedError<LockReasonInvalid>()("
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `The reason for a lock is one line of at most ${longestReason} characters, and this one has ${this.length}${this.length > longestReason ? "" : " with control characters among them"}: say it shorter`
+    return `The reason for a lock is one line of at most ${longestReason} characters, and this one has ${this.length > longestReason ? `${this.length}: make it shorter` : "a line break or another control character: write it on one line"}`
   }
 }
 

@@ -85,22 +85,28 @@ export const Health = Schema.Struct({
 /** How to tell that a release is live and well. */
 export type Health = typeof Health.Type
 
+/** A name, also one of `~/.ssh/config` and one in another script, or an address, of IPv6 with its zone too. */
+const isHost = (host: string): boolean =>
+  /^[\p{L}\p{M}\p{N}_][\p{L}\p{M}\p{N}._-]*$/u.test(host) || /^[0-9a-f.]*:[0-9a-f.:]+(?:%[\w.-]+)?$/i.test(host)
+
 /** A login, a port or brackets belong elsewhere: they would be looked up as part of the name. */
 const hostMistake = (host: string): string | undefined => {
   const alone = "must be a name or an address alone"
   if (/\s/.test(host) || host.startsWith("-")) return alone
   const [, scheme, afterScheme = host] = /^([a-z]+:\/\/)(.*)$/i.exec(host) ?? []
-  const [, login, afterLogin = afterScheme] = /^([^@]*)@(.*)$/.exec(afterScheme) ?? []
+  const [, login, afterLogin = afterScheme] = /^(.*)@([^@]*)$/.exec(afterScheme) ?? []
   const [, name, port] = /^(\[[^\]]*\]|[^:]*)(?::([0-9]*))?\/?$/.exec(afterLogin) ?? []
   const isBracketed = name?.startsWith("[") === true
-  if (scheme === undefined && login === undefined && port === undefined && !isBracketed) return undefined
+  if (scheme === undefined && login === undefined && port === undefined && !isBracketed)
+    return isHost(host) ? undefined : alone
   const bare = isBracketed ? name?.slice(1, -1) : name
+  if (!bare || !isHost(bare)) return alone
   const fields = [
-    ...(bare ? [`host: ${JSON.stringify(bare)}`] : []),
+    `host: ${JSON.stringify(bare)}`,
     ...(login ? [`user: ${JSON.stringify(login.split(":")[0])}`] : []),
-    ...(port ? [`port: ${port}`] : [])
+    ...(port && Schema.is(Port)(Number(port)) ? [`port: ${Number(port)}`] : [])
   ]
-  return `${alone}${fields.length === 0 ? "" : `: write ${fields.join(", ")}`}`
+  return `${alone}: write ${fields.join(", ")}`
 }
 
 const targetFields = {

@@ -458,7 +458,8 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
           yield* once(folders, ref)
           const record = decodeRecord(rest)
           if (Either.isLeft(record)) damaged.push({ ref, detail: clean(firstIssue(record.left), 200) })
-          else if (record.right.ref !== ref) damaged.push({ ref, detail: `it is about ${record.right.ref}` })
+          // A copy that somebody made of a release.
+          else if (record.right.ref !== ref) foreign.push(ref)
           else releases.push(record.right)
           break
         }

@@ -38,6 +38,7 @@ LC_ALL=C
 export LC_ALL
 unset CDPATH
 set +efuC
+shopt -u failglob nullglob nocasematch 2>/dev/null
 umask 022
 nl="
 "
@@ -462,9 +463,9 @@ mount_of() {
     case "$folder" in *[!-A-Za-z0-9/._]*) folder=$(printf "%b" "$folder") ;; esac
     case "\${inside%/}/" in "\${folder%/}"/*) [ "\${#folder}" -ge "\${#point}" ] || continue ;; *) continue ;; esac
     point=$folder
-    mounted=$type
-    case ",$options," in *,ro,*) mounted="$mounted ro" ;; *) mounted="$mounted rw" ;; esac
-    case ",$options," in *,noexec,*) mounted="$mounted noexec" ;; *) mounted="$mounted exec" ;; esac
+    case ",$options," in *,ro,*) mounted="$type ro" ;; *) mounted="$type rw" ;; esac
+    case ",$options," in *,noexec,*) rest=noexec ;; *) rest=exec ;; esac
+    mounted="$mounted $rest"
   done < /proc/mounts
 }
 `
@@ -1188,8 +1189,8 @@ if [ -g "$base" ]; then
 fi
 chmod u+rwx "$tree"
 guard
-# Between these two renames there is no such folder for a moment; the damaged one serves nobody.
-trash=.trash_$2_$$
+# Between these two renames there is no such folder for a moment. If this is cut there, the next who takes the lock renames it back.
+trash=.replaced_$2_$$
 if [ -e "$folder" ] || [ -L "$folder" ]; then
   # It may be current.
   flush
@@ -1547,6 +1548,12 @@ done
 rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.* "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer_*/.deployer_altered.*
 for link in "$releases"/.current.*; do
   if [ -L "$link" ] && number "\${link##*.}"; then rm -f "$link"; fi
+done
+for old in "$releases"/.replaced_*; do
+  name=\${old##*.replaced_}
+  ref=\${name%%_*}
+  is_ref "$ref" && real_dir "$old" || continue
+  if [ -e "$releases/deployer_$ref" ]; then mv "$old" "$releases/.trash_$name"; else mv "$old" "$releases/deployer_$ref"; fi 2>/dev/null
 done
 for trash in "$releases"/.trash_* "$releases"/.adopting.*; do
   if [ -e "$trash" ] && { is_trash "$trash" || number "\${trash##*.adopting.}"; }; then

@@ -359,6 +359,14 @@ describe("sourceState", () => {
     })
   )
 
+  /** With the messages that it reports. */
+  const told = <A>(effect: Effect.Effect<A>) =>
+    Effect.suspend(() => {
+      const said: Array<string> = []
+      const emit = (event: Event) => Effect.sync(() => void ("message" in event && said.push(event.message)))
+      return Effect.map(Effect.provideService(effect, Reporter, { emit }), (result) => [result, said] as const)
+    })
+
   it.scoped("knows the commit and whether anything differs from it", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
@@ -400,11 +408,8 @@ describe("sourceState", () => {
       const folder = yield* repository
       fs.chownSync(path.join(folder, ".git"), 12345, 12345)
       fs.chownSync(folder, 12345, 12345)
-      const said: Array<string> = []
-      const reporter = {
-        emit: (event: Event) => Effect.sync(() => void ("message" in event && said.push(event.message)))
-      }
-      assert.deepStrictEqual(yield* Effect.provideService(sourceState(folder), Reporter, reporter), {})
+      const [state, said] = yield* told(sourceState(folder))
+      assert.deepStrictEqual(state, {})
       assert.match(
         said.join("\n"),
         /belongs to another user and git does not trust it: git config --global --add safe\.directory /
@@ -412,10 +417,26 @@ describe("sourceState", () => {
     })
   )
 
-  it.scoped("knows nothing outside a repository", () =>
+  it.scoped("says in git's words why a commit cannot be read", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* sourceState(yield* scratch), {})
-      assert.deepStrictEqual(yield* sourceState("/nonexistent"), {})
+      const folder = yield* repository
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, { GIT_CONFIG_COUNT: "many" })),
+        () => Effect.sync(() => void delete process.env["GIT_CONFIG_COUNT"])
+      )
+      assert.deepStrictEqual(yield* told(sourceState(folder)), [
+        {},
+        ["The commit of this build is not recorded, because git failed: error: bogus count in GIT_CONFIG_COUNT"]
+      ])
+    })
+  )
+
+  it.scoped("knows nothing outside a repository and before its first commit, and says nothing then", () =>
+    Effect.gen(function* () {
+      const empty = yield* scratch
+      git(empty, "init", "--quiet")
+      for (const folder of [yield* scratch, "/nonexistent", empty])
+        assert.deepStrictEqual(yield* told(sourceState(folder)), [{}, []])
     })
   )
 })

@@ -509,6 +509,34 @@ describe("trees", () => {
       assert.sameMembers(readdirSync(config), ["lock.1", "beat.1"])
     }).pipe(Effect.scoped)
   )
+
+  it.live("A release whose replacement was cut between its two renames is back when the lock is taken.", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const releases = join(home, "app/releases")
+      const [one, two] = [sample("1"), sample("2")]
+      yield* session.prepare
+      yield* put(session, one)
+      yield* put(session, two, 2)
+      yield* session.activate(one.ref)
+      renameSync(join(releases, `deployer_${one.ref}`), join(releases, `.replaced_${one.ref}_1`))
+      // This one was cut a moment later.
+      mkdirSync(join(releases, `.replaced_${two.ref}_1`))
+      const details = LockDetails.make({
+        by: "tester@laptop",
+        reason: "deploy",
+        since: DateTime.unsafeMake(0),
+        nonce: "n-1",
+        held: false
+      })
+      yield* Effect.scoped(session.lock(details))
+      assert.sameMembers(readdirSync(releases), ["current", `deployer_${one.ref}`, `deployer_${two.ref}`])
+      assert.deepStrictEqual(
+        (yield* session.verify([one.ref, two.ref])).map(({ faults }) => faults),
+        [[], []]
+      )
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("surroundings", () => {
@@ -523,7 +551,11 @@ describe("surroundings", () => {
     Effect.gen(function* () {
       const bash = yield* userland.emptyFolder("programs")
       symlinkSync(userland.which("bash") ?? assert.fail("there is no bash"), join(bash, "sh"))
-      const settings = { PATH: `${bash}:${process.env["PATH"]}`, SHELLOPTS: "errexit:nounset:noglob:noclobber" }
+      const settings = {
+        PATH: `${bash}:${process.env["PATH"]}`,
+        SHELLOPTS: "errexit:nounset:noglob:noclobber",
+        BASHOPTS: "failglob:nocasematch"
+      }
       for (const env of [{ HOME: "/nonexistent" }, { HOME: "/dev/null" }, settings]) {
         const home = yield* userland.emptyFolder("home")
         const target = sampleTarget({ host: "local", path: join(home, "app") })

@@ -87,6 +87,18 @@ describe("decodeConfig", () => {
       'targets.prod.host: must be a name or an address alone: write host: "::1", user: "deploy", port: 22, found "ssh://deploy@[::1]:22/"'
     ],
     [{ host: "[::1]" }, 'targets.prod.host: must be a name or an address alone: write host: "::1", found "[::1]"'],
+    ...["*", "%h", "a,b", "web/path", "a b", "web.test:x", "web@"].map((host): [object, string] => [
+      { host },
+      `targets.prod.host: must be a name or an address alone, found ${JSON.stringify(host)}`
+    ]),
+    [
+      { host: "web.test:99999" },
+      'targets.prod.host: must be a name or an address alone: write host: "web.test", found "web.test:99999"'
+    ],
+    [
+      { host: "a@b@web" },
+      'targets.prod.host: must be a name or an address alone: write host: "web", user: "a@b", found "a@b@web"'
+    ],
     [{ host: "-oProxyCommand=x" }, 'targets.prod.host: must be a name or an address alone, found "-oProxyCommand=x"'],
     [{ afterUnpack: 5 }, "targets.prod.afterUnpack: must be a text or a list, found 5"],
     [{ afterUnpack: ["a", 5] }, "targets.prod.afterUnpack[1]: must be a text, found 5"],
