@@ -19,9 +19,7 @@ export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit"
     Effect.timeout(patience),
     Effect.catchTag("GitFailed", ({ said }) => {
       const why = reasonOf(root, said)
-      return why === undefined
-        ? Effect.void
-        : Reporter.warn(`The commit of this build is not recorded, because ${why}`)
+      return why === undefined ? Effect.void : Reporter.warn(`The commit of this build is not recorded, because ${why}`)
     }),
     Effect.map((state) => state ?? {}),
     Effect.orElseSucceed(() => ({}))
