@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { Origin } from "../domain/Differences.ts"
 import { type HostState, inOrder } from "../domain/HostState.ts"
 import type { Release } from "../domain/Release.ts"
-import { manifestLines, originOf } from "../host/manifestText.ts"
+import { manifestLines, originOf } from "../host/protocol/manifestText.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 

@@ -90,7 +90,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
         return start(exec).pipe(
           Effect.timeoutFail({
             duration: limit,
-            onTimeout: () => new CommandTimeout({ address, command: exec.step, waited: Duration.format(limit) })
+            onTimeout: () => new CommandTimeout({ address, command: exec.doing, waited: Duration.format(limit) })
           })
         )
       }

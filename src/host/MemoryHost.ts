@@ -18,36 +18,16 @@ import { answering } from "../internal/tcp.ts"
 import { gunzipped, unpackTar, unpackTarball } from "../internal/unpackTarball.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { MemoryFiles } from "./MemoryFiles.ts"
-import { listedFiles, withoutAltered } from "./manifestText.ts"
+import { listedFiles, withoutAltered } from "./protocol/manifestText.ts"
+import { replyBegin, replyEnd } from "./protocol/reply.ts"
+import { type Args, named, type StepName } from "./protocol/Step.ts"
+import { steps } from "./protocol/steps.ts"
 import { CommandTimeout, type ConnectFailure, HostUnreachable, RemoteHost } from "./RemoteHost.ts"
-import * as scripts from "./scripts.ts"
 import { loginPath, makeSession } from "./session.ts"
 import type { Exec, ExecResult, Transport } from "./Transport.ts"
 
-/** The steps of a session, by the names of its members. */
-export type MemoryStep =
-  | "lock"
-  | "unlock"
-  | "inspect"
-  | "history"
-  | "prepare"
-  | "stage"
-  | "manifest"
-  | "record"
-  | "alterations"
-  | "activate"
-  | "deactivate"
-  | "arm"
-  | "confirm"
-  | "survey"
-  | "adopt"
-  | "remove"
-  | "discard"
-  | "verify"
-  | "usage"
-  | "note"
-  | "run"
-  | "probe"
+/** A round trip to a host: a step of the protocol, or a connection for a probe. */
+export type MemoryStep = StepName | "probe"
 
 /** A command that was run on a host in memory. */
 export interface MemoryCommand {
@@ -230,12 +210,13 @@ export const layer: Layer.Layer<RemoteHost | MemoryHosts> = Layer.effectContext(
 
 // Answers as the scripts give them, so that a session over memory reads them as it reads those of a real host.
 
-interface Question {
+/** A host, and where and when it is asked something. */
+interface Place {
   readonly host: MemoryHost
   readonly base: string
   readonly releases: string
-  readonly args: ReadonlyArray<string>
-  readonly stdin: Uint8Array
+  /** The token under which it is asked; 0 without one. */
+  readonly fence: number
   /** Lines for the journal. */
   readonly entries: string
   /** Unix seconds by the host's clock. */
@@ -244,7 +225,27 @@ interface Question {
   readonly user: string
 }
 
-type Answer = (question: Question) => ReadonlyArray<string>
+interface Question<Name extends StepName> extends Place {
+  readonly args: Args<(typeof steps)[Name]["script"]>
+  readonly refs: ReadonlyArray<string>
+}
+
+type Answer<Name extends StepName> = (question: Question<Name>) => ReadonlyArray<string>
+
+/** What a step knows of the connection over which it is asked. */
+interface Connection {
+  readonly target: Target
+  /** Ends the connection. */
+  readonly lost: (detail: string) => HostUnreachable
+  /** Fails when the connection has ended. */
+  readonly gone: Effect.Effect<never, HostUnreachable>
+}
+
+type Handler<Name extends StepName> = <E>(
+  question: Question<Name>,
+  exec: Exec<E>,
+  connection: Connection
+) => Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout>
 
 /**
  * One connection to a host in memory, for whoever puts something between a session and its host. `gone` ends its locks, as the end of
@@ -286,39 +287,38 @@ export const transport = (
       }),
     exec: <E>(exec: Exec<E>): Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout> =>
       Effect.gen(function* () {
-        const [step, answer] = answers.get(exec.script) ?? ["inspect", () => ["fail that script is unknown"]]
+        const { step } = exec
+        if (step === undefined) return yield* reply(exec, ["fail a host in memory has no shell"])
         yield* begin(step)
-        const [written = "", ...args] = exec.args
+        const { args, fencing, path: written, refs = [] } = named(steps[step].script, exec.args)
         const path = loginPath(written)
         const base = path.startsWith("/") ? path : `${memoryHome(target)}/${path}`
-        const guarded = guardedScripts.has(exec.script)
-        const fence = guarded ? Number(args.shift()) : 0
-        const entries = guarded ? (args.shift() ?? "") : (args[entriesAt.get(exec.script) ?? args.length] ?? "")
-        const unlocks = guarded && args.shift() !== ""
+        const { entries = "", fence = 0, unlocks = false } = fencing ?? {}
         const now = Math.floor((yield* Clock.currentTimeMillis) / 1000) + (host.clockAhead ?? 0)
-        const user = target.user ?? "user"
-        const stdin = new Uint8Array(0)
-        const question = { host, base, releases: `${base}/releases`, args, stdin, entries, now, user }
+        const place = { host, base, releases: `${base}/releases`, fence, entries, now, user: target.user ?? "user" }
         const failure = host.failureOf(step)
         if (failure !== undefined) return yield* reply(exec, [`fail ${failure}`])
-        if (fence !== 0 && !holds(topLock(question), fence)) return yield* reply(exec, ["fenced"])
-        if (step === "lock") return yield* keepLock(question, exec, Deferred.await(gone))
-        if (step === "stage") return yield* reply(exec, yield* stage(question, exec.stdin ?? Stream.empty, lost))
-        if (step === "arm") {
-          const command = yield* Stream.mkString(Stream.decodeText(exec.stdin ?? Stream.empty))
-          return yield* reply(exec, yield* arm(question, fence, command))
-        }
-        if (step === "run") return yield* runCommand(question, exec, target)
-        const chunks = exec.stdin === undefined ? [] : yield* Stream.runCollect(exec.stdin)
-        const lines = answer({ ...question, stdin: Buffer.concat([...chunks]) })
-        if (unlocks && !lines.some((line) => /^(fail|unfit) /.test(line))) giveBack(question, fence)
-        return yield* reply(exec, lines)
+        if (fence !== 0 && !holds(topLock(place), fence)) return yield* reply(exec, ["fenced"])
+        const result = yield* handle(step, { ...place, args, refs }, exec, {
+          target,
+          lost,
+          gone: Deferred.await(gone)
+        })
+        if (unlocks && !/^(fail|unfit) /m.test(result.stdout)) giveBack(place, fence)
+        return result
       })
   }
 }
 
+const handle = <Name extends StepName, E>(
+  name: Name,
+  question: Question<Name>,
+  exec: Exec<E>,
+  connection: Connection
+) => handlers[name](question, exec, connection)
+
 const reply = <E>(exec: Exec<E>, lines: ReadonlyArray<string>, exitCode = 0): Effect.Effect<ExecResult> => {
-  const stdout = `${[scripts.replyBegin, ...lines, scripts.replyEnd].join("\n")}\n`
+  const stdout = `${[replyBegin, ...lines, replyEnd].join("\n")}\n`
   if (exec.onOutput === undefined) return Effect.succeed({ exitCode, stdout, stderr: "" })
   return Effect.as(exec.onOutput(new TextEncoder().encode(`\n${stdout}`), "stdout"), {
     exitCode,
@@ -334,7 +334,7 @@ const sha256 = (bytes: Uint8Array): string => {
 }
 
 /** Appends the entries to the journal; says so where it cannot. */
-const note = ({ base, entries, host }: Question): ReadonlyArray<string> => {
+const note = ({ base, entries, host }: Place): ReadonlyArray<string> => {
   if (entries === "") return []
   if (host.journalFailure !== undefined) return [`unnoted ${host.journalFailure}`]
   const before = host.files.read(`${base}/config/journal`) ?? ""
@@ -349,7 +349,7 @@ const realFile = ({ files }: MemoryHost, path: string): boolean => files.node(pa
 
 const parent = (path: string): string => path.slice(0, path.lastIndexOf("/")) || "/"
 
-const look = ({ base, host }: Question): readonly [base: string, where: string] => {
+const look = ({ base, host }: Place): readonly [base: string, where: string] => {
   const { files } = host
   const readOnly = { has: (path: string) => host.readOnly.has(path) || host.mount?.readOnly === true }
   if (isDirectory(host, base)) {
@@ -368,7 +368,7 @@ const look = ({ base, host }: Question): readonly [base: string, where: string] 
   return [readOnly.has(where) ? "not-writable" : "absent", where]
 }
 
-const currentOf = ({ host, releases }: Question): string => {
+const currentOf = ({ host, releases }: Place): string => {
   const node = host.files.node(`${releases}/current`)
   switch (node?._tag) {
     case "Link":
@@ -382,7 +382,7 @@ const currentOf = ({ host, releases }: Question): string => {
   }
 }
 
-const leadsTo = ({ host, releases }: Question): ReadonlyArray<string> => {
+const leadsTo = ({ host, releases }: Place): ReadonlyArray<string> => {
   const live = host.files.readLink(`${releases}/current`) === undefined ? "" : host.files.resolve(`${releases}/current`)
   const above = `${host.files.resolve(releases)}/`
   if (live === undefined || !live.startsWith(above) || !isDirectory(host, live)) return []
@@ -396,7 +396,7 @@ const isOurs = ({ files }: MemoryHost, folder: string): boolean =>
     (files.node(`${folder}/.deployer_manifest`) !== undefined ||
       files.node(`${folder}/.deployer_release.json`) !== undefined))
 
-const isCurrent = ({ host, releases }: Question, ref: string): boolean => {
+const isCurrent = ({ host, releases }: Place, ref: string): boolean => {
   const to = host.files.readLink(`${releases}/current`)
   if (to === undefined) return false
   if (to === `deployer_${ref}`) return true
@@ -404,24 +404,24 @@ const isCurrent = ({ host, releases }: Question, ref: string): boolean => {
   return isDirectory(host, live) && `${live}/`.startsWith(`${host.files.resolve(releases)}/deployer_${ref}/`)
 }
 
-const namedRefs = ({ host, releases }: Question, prefix: string): ReadonlyArray<string> =>
+const namedRefs = ({ host, releases }: Place, prefix: string): ReadonlyArray<string> =>
   host.files
     .names(releases)
     .filter((name) => name.startsWith(prefix))
     .map((name) => name.slice(prefix.length))
     .filter((ref) => /^[0-9A-F]{32}$/.test(ref))
 
-const refsIn = (question: Question, prefix: string): ReadonlyArray<string> =>
+const refsIn = (question: Place, prefix: string): ReadonlyArray<string> =>
   namedRefs(question, prefix).filter((ref) => realDirectory(question.host, `${question.releases}/${prefix}${ref}`))
 
 const firstLine = (text: string | undefined): string => text?.split("\n")[0] ?? ""
 
-const inspect: Answer = (question) => {
+const inspect = (question: Place): ReadonlyArray<string> => {
   const top = topLock(question)
   return [...(top.state === "free" ? [] : [lockLine(top)]), ...see(question)]
 }
 
-const see: Answer = (question) => {
+const see = (question: Place): ReadonlyArray<string> => {
   const { base, host, now, releases, user } = question
   const { mount } = host
   const [state, where] = look(question)
@@ -473,14 +473,14 @@ const see: Answer = (question) => {
   ]
 }
 
-const journalLines = ({ base, host }: Question, last = Number.POSITIVE_INFINITY): ReadonlyArray<string> => {
+const journalLines = ({ base, host }: Place, last = Number.POSITIVE_INFINITY): ReadonlyArray<string> => {
   const lines = (host.files.read(`${base}/config/journal`) ?? "").split("\n")
   return (lines.at(-1) === "" ? lines.slice(0, -1) : lines)
     .slice(-last)
     .map((line) => (/^\{.*\}$/.test(line) ? `journal ${line}` : "torn"))
 }
 
-const prepare: Answer = (question) => {
+const prepare: Answer<"prepare"> = (question) => {
   const { base, host, releases } = question
   const [before, where] = look(question)
   if (before === "not-writable" || before === "not-a-directory") return [`unfit ${before} ${where}`]
@@ -489,32 +489,35 @@ const prepare: Answer = (question) => {
   return []
 }
 
-const absent = ({ host, releases }: Question): ReadonlyArray<string> | undefined =>
+const absent = ({ host, releases }: Place): ReadonlyArray<string> | undefined =>
   isDirectory(host, releases) ? undefined : [`fail there is no directory ${releases}: deploy first`]
 
-/** Asks only where there is a deployment. */
-const within =
-  (answer: Answer): Answer =>
-  (question) =>
-    absent(question) ?? answer(question)
+/** Answers at once. */
+const plain =
+  <Name extends StepName>(answer: Answer<Name>): Handler<Name> =>
+  (question, exec) =>
+    Effect.suspend(() => reply(exec, answer(question)))
+
+/** The same, if there is a deployment. */
+const within = <Name extends StepName>(answer: Answer<Name>): Handler<Name> =>
+  plain((question) => absent(question) ?? answer(question))
 
 const stage = <E>(
-  question: Question,
+  question: Question<"stage">,
   bytes: Stream.Stream<Uint8Array, E>,
   lost: (detail: string) => HostUnreachable
 ): Effect.Effect<ReadonlyArray<string>, E | HostUnreachable> =>
   Effect.gen(function* () {
     const { args, host, releases } = question
     const { files } = host
-    const [ref = "", from = "0", size = "", stream = "", note = "", , origin = ""] = args
-    const replaces = args[10] !== undefined && args[10] !== ""
+    const { note, origin, ref, size, stream } = args
     const missing = absent(question)
     if (missing !== undefined) return missing
     const folder = `${releases}/deployer_${ref}`
     if (!isOurs(host, folder)) {
       return [`fail ${folder} is there, and deployer did not make it: move it away`]
     }
-    if (!replaces && files.node(folder) !== undefined) {
+    if (args.replaces === "" && files.node(folder) !== undefined) {
       if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
         return [`fail deployer_${ref} is complete already`]
       }
@@ -527,7 +530,7 @@ const stage = <E>(
     files.remove(`${staging}/tree`)
     files.write(`${staging}/note`, `${note}\n`)
     files.write(`${staging}/stream`, `${stream}\n`)
-    const keep = Number(from)
+    const keep = Number(args.keep)
     const old = files.bytes(part)
     if (keep > 0 && old === undefined) return ["fail there is nothing of the earlier upload any more: start anew"]
     const before = Buffer.from(old ?? new Uint8Array(0))
@@ -563,16 +566,16 @@ const stage = <E>(
     return unpack(question, all)
   })
 
-const unpack = (question: Question, part: Uint8Array): ReadonlyArray<string> => {
+const unpack = (question: Question<"stage">, part: Uint8Array): ReadonlyArray<string> => {
   const { args, host, releases } = question
   const { files } = host
-  const [ref = "", from = "0", size = "", , , sum = "", origin = "", , edits = ""] = args
+  const { edits, keep, origin, ref, size, wanted } = args
   const staging = `${releases}/.staging_${ref}`
   const tree = `${staging}/tree`
   const entries = origin === "" ? unpackTarball(part) : unpackTar(part)
   const isCut = size === "" && entries?.every(({ entry }) => entry.path !== ".deployer_end") === true
   if (entries === undefined || isCut) {
-    const mayBeCompleted = size === "" && (isCut || from === "0")
+    const mayBeCompleted = size === "" && (isCut || keep === "0")
     files.remove(mayBeCompleted ? tree : staging)
     return ["corrupt tarball"]
   }
@@ -592,7 +595,7 @@ const unpack = (question: Question, part: Uint8Array): ReadonlyArray<string> => 
   if (origin !== "") assemble(question, tree, `${releases}/deployer_${origin}`)
   const manifest = files.read(`${tree}/.deployer_manifest`) ?? ""
   const faults =
-    sha256(new TextEncoder().encode(manifest)) === sum ? check(host, tree, manifest) : ["changed .deployer_manifest"]
+    sha256(new TextEncoder().encode(manifest)) === wanted ? check(host, tree, manifest) : ["changed .deployer_manifest"]
   if (faults.length > 0) {
     files.remove(staging)
     return faults.map((fault) => fault.replace(/^[a-z]* /, "corrupt ")).slice(0, 50)
@@ -609,7 +612,7 @@ const copyFile = ({ files }: MemoryHost, from: string, to: string, mode?: number
 }
 
 /** As `begin_tree` and `complete_tree` of scripts.ts: what goes wrong shows in the check that follows. */
-const assemble = ({ host, releases }: Question, tree: string, origin: string): void => {
+const assemble = ({ host, releases }: Place, tree: string, origin: string): void => {
   const { files } = host
   const linesOf = (path: string) => (files.read(path) ?? "").split("\n").slice(0, -1)
   const old = linesOf(`${origin}/.deployer_manifest`)
@@ -667,7 +670,7 @@ const patch = ({ files }: MemoryHost, releases: string, tree: string, lines: Rea
   }
 }
 
-const manifest: Answer = ({ args: [ref = ""], host, releases }) => {
+const manifest: Answer<"manifest"> = ({ args: { ref }, host, releases }) => {
   const name = `deployer_${ref}/.deployer_manifest`
   const text = realFile(host, `${releases}/${name}`) ? host.files.read(`${releases}/${name}`) : undefined
   if (text === undefined) return [`fail there is no ${name}`]
@@ -708,7 +711,7 @@ const alteredIn = ({ files }: MemoryHost, folder: string) => {
 
 const pathOf = (fault: string): string => fault.slice(fault.indexOf(" ") + 1)
 
-const alterations: Answer = ({ args: [ref = ""], host, releases }) => {
+const alterations: Answer<"alterations"> = ({ args: { ref }, host, releases }) => {
   const folder = `${releases}/deployer_${ref}`
   const manifest = realFile(host, `${folder}/.deployer_manifest`)
     ? host.files.read(`${folder}/.deployer_manifest`)
@@ -769,7 +772,7 @@ const check = (host: MemoryHost, tree: string, manifest: string, hashes = true):
   return whole && all.at(-1) === "" ? faults : [...faults, "changed .deployer_manifest"]
 }
 
-const record: Answer = ({ args: [ref = "", json = ""], host, releases }) => writeRecord(host, releases, ref, json)
+const record: Answer<"record"> = ({ args, host, releases }) => writeRecord(host, releases, args.ref, args.record)
 
 const writeRecord = (host: MemoryHost, releases: string, ref: string, json: string): ReadonlyArray<string> => {
   const folder = `${releases}/deployer_${ref}`
@@ -780,22 +783,22 @@ const writeRecord = (host: MemoryHost, releases: string, ref: string, json: stri
   return []
 }
 
-const occupied = ({ host, releases }: Question): ReadonlyArray<string> | undefined => {
+const occupied = ({ host, releases }: Place): ReadonlyArray<string> | undefined => {
   const node = host.files.node(`${releases}/current`)
   return node === undefined || node._tag === "Link" ? undefined : [`unfit current-occupied ${releases}/current`]
 }
 
-const activate: Answer = (question) => {
+const activate: Answer<"activate"> = (question) => {
   const { args, host, releases } = question
-  const [ref = "", armed, record = ""] = args
+  const { kept, record, ref } = args
   const folder = `${releases}/deployer_${ref}`
   if (!realDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
   if (record === "" && host.files.bytes(`${folder}/.deployer_release.json`) === undefined)
     return [`fail deployer_${ref} is not complete`]
   const refused = occupied(question)
   if (refused !== undefined) return refused
-  disarm(question, armed)
-  if (armed !== undefined && armed !== "" && !switches(question, "armed").some(({ id }) => id === armed)) {
+  disarm(question, kept)
+  if (kept !== "" && !switches(question, "armed").some(({ id }) => id === kept)) {
     return ["fail the time of the dead-man switch was up before that, so nothing was switched"]
   }
   if (record !== "") writeRecord(host, releases, ref, record)
@@ -803,9 +806,9 @@ const activate: Answer = (question) => {
   return note(question)
 }
 
-const deactivate: Answer = (question) => {
+const deactivate: Answer<"deactivate"> = (question) => {
   const { args, host, releases } = question
-  const [restore = ""] = args
+  const { restore } = args
   const refused = occupied(question)
   if (refused !== undefined) return refused
   disarm(question)
@@ -824,7 +827,7 @@ interface Switch {
   readonly restore: string
 }
 
-const switches = ({ base, host }: Question, state: "armed" | "confirmed"): ReadonlyArray<Switch> =>
+const switches = ({ base, host }: Place, state: "armed" | "confirmed"): ReadonlyArray<Switch> =>
   host.files
     .names(`${base}/config`)
     .filter((name) => name.startsWith(`${state}.`))
@@ -841,16 +844,17 @@ const switches = ({ base, host }: Question, state: "armed" | "confirmed"): Reado
       }
     })
 
-const disarm = (question: Question, but?: string): void => {
+const disarm = (question: Place, but?: string): void => {
   for (const { id } of switches(question, "armed")) {
     if (id !== but) question.host.files.remove(`${question.base}/config/armed.${id}`)
   }
 }
 
-const arm = (question: Question, fence: number, command: string): Effect.Effect<ReadonlyArray<string>> =>
+const arm: Handler<"arm"> = (question, exec) =>
   Effect.gen(function* () {
-    const { args, base, entries, host, now, releases } = question
-    const [ref = "", back = "", seconds = "0", name = "", restore = ""] = args
+    const { args, base, entries, fence, host, now, releases } = question
+    const { back, name, ref, restore, seconds } = args
+    const command = yield* Stream.mkString(Stream.decodeText(exec.stdin ?? Stream.empty))
     disarm(question)
     for (const { id } of switches(question, "confirmed")) host.files.remove(`${base}/config/confirmed.${id}`)
     host.processes += 1
@@ -873,32 +877,33 @@ const arm = (question: Question, fence: number, command: string): Effect.Effect<
       host.onRun(ran)
     })
     yield* Effect.forkDaemon(Effect.delay(goBack, Duration.seconds(Number(seconds))))
-    return [`armed ${id}`]
+    return yield* reply(exec, [`armed ${id}`])
   })
-const confirm: Answer = (question) => {
+
+const confirm: Answer<"confirm"> = (question) => {
   const { args, base, host } = question
-  const [id = ""] = args
+  const { id } = args
   const armed = host.files.read(`${base}/config/armed.${id}`)
   if (host.files.node(`${base}/config/confirmed.${id}`) !== undefined) return ["confirmed"]
   if (armed === undefined) return ["fired"]
   host.files.remove(`${base}/config/armed.${id}`)
   host.files.write(`${base}/config/confirmed.${id}`, armed)
-  return [...note(question), "confirmed"]
+  return [...note({ ...question, entries: args.entries }), "confirmed"]
 }
 
-const remove: Answer = ({ args: [, ...args], ...rest }) => {
-  const question = { ...rest, args }
-  const current = question.args.find((ref) => isCurrent(question, ref))
+const remove: Answer<"remove"> = (question) => {
+  const { host, refs, releases } = question
+  const current = refs.find((ref) => isCurrent(question, ref))
   if (current !== undefined) return [`fail deployer_${current} is current`]
-  const needed = switches(question, "armed").find(({ back }) => question.args.includes(back))
+  const needed = switches(question, "armed").find(({ back }) => refs.includes(back))
   if (needed !== undefined) return [`fail the host may go back to deployer_${needed.back} by itself`]
-  for (const ref of question.args) question.host.files.remove(`${question.releases}/deployer_${ref}`)
+  for (const ref of refs) host.files.remove(`${releases}/deployer_${ref}`)
   return note(question)
 }
 
-const discard: Answer = (question) => {
+const discard: Answer<"discard"> = (question) => {
   const { args, host, releases } = question
-  const [ref = "", kind] = args
+  const { kind, ref } = args
   if (kind === "upload") {
     host.files.remove(`${releases}/.staging_${ref}`)
     return []
@@ -916,10 +921,10 @@ const discard: Answer = (question) => {
 
 // Adoptions: the same folders and files as on a real host.
 
-const survey: Answer = (question) => {
+const survey: Answer<"survey"> = (question) => {
   const { args, host, releases } = question
   const { files } = host
-  const [name = ""] = args
+  const { name } = args
   const current = files.node(`${releases}/current`)
   if (current === undefined || current._tag === "Link") return ["fail there is no directory in the place of current"]
   if (current._tag === "File") return [`unfit current-occupied ${releases}/current`]
@@ -948,10 +953,10 @@ const survey: Answer = (question) => {
   return [`adoption ${ref} ${digest} ${isNested ? "nested" : "whole"} ${contents.length} ${bytes}`]
 }
 
-const adopt: Answer = (question) => {
+const adopt: Answer<"adopt"> = (question) => {
   const { args, entries, host, releases } = question
   const { files } = host
-  const [ref = "", layout = "", name = "", record = ""] = args
+  const { layout, name, record, ref } = args
   const mark = `${releases}/.adopting_${ref}`
   const folder = `${releases}/deployer_${ref}`
   const current = `${releases}/current`
@@ -987,7 +992,7 @@ const adopt: Answer = (question) => {
   return note({ ...question, entries: noted })
 }
 
-const verify: Answer = ({ args: [depth, wanted, ...refs], host, releases }) =>
+const verify: Answer<"verify"> = ({ args: { depth, wanted }, host, refs, releases }) =>
   refs.flatMap((ref) => {
     const folder = `${releases}/deployer_${ref}`
     if (!realDirectory(host, folder)) return [`verdict ${ref}`, `fault ${ref} missing deployer_${ref}`]
@@ -1006,8 +1011,8 @@ const verify: Answer = ({ args: [depth, wanted, ...refs], host, releases }) =>
     return [`verdict ${ref}`, ...[...unrecorded, ...faults].map((fault) => `fault ${ref} ${fault}`)]
   })
 
-const usage: Answer = ({ args, host, releases }) =>
-  args
+const usage: Answer<"usage"> = ({ host, refs, releases }) =>
+  refs
     .filter((ref) => isDirectory(host, `${releases}/deployer_${ref}`))
     .map((ref) => {
       const blocks = host.files
@@ -1016,10 +1021,10 @@ const usage: Answer = ({ args, host, releases }) =>
       return `usage ${ref} ${blocks.reduce((total, kibibytes) => total + kibibytes, 4)}`
     })
 
-const runCommand = <E>(question: Question, exec: Exec<E>, target: Target): Effect.Effect<ExecResult, CommandTimeout> =>
+const run: Handler<"run"> = (question, exec, { target }) =>
   Effect.gen(function* () {
     const { args, base, host, releases } = question
-    const [name = "", wanted = "", command = ""] = args
+    const { command, name, ref: wanted } = args
     const current = host.files.node(`${releases}/current`)
     const refused =
       absent(question) ??
@@ -1058,7 +1063,7 @@ interface TopLock {
   readonly ahead: boolean
 }
 
-const topLock = ({ base, host, now }: Question): TopLock => {
+const topLock = ({ base, host, now }: Place): TopLock => {
   const tokens = host.files
     .names(`${base}/config`)
     .flatMap((name) => /^lock\.([1-9][0-9]{0,14})$/.exec(name)?.[1] ?? [])
@@ -1079,18 +1084,18 @@ const holds = ({ state, token }: TopLock, mine: number): boolean => token === mi
 
 const lockLine = ({ details, idle, token }: TopLock): string => `locked ${token} ${idle} ${details}`
 
-const writeLock = ({ base, host }: Question, token: number, state: TopLock["state"], details: string) =>
+const writeLock = ({ base, host }: Place, token: number, state: TopLock["state"], details: string) =>
   host.files.write(`${base}/config/lock.${token}`, `${state} ${details}\n`)
 
-const giveBack = (question: Question, token: number): void => {
+const giveBack = (question: Place, token: number): void => {
   const top = topLock(question)
   if (holds(top, token)) writeLock(question, token, "free", top.details)
 }
 
-const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<never, HostUnreachable>) =>
+const lock: Handler<"lock"> = (question, exec, { gone }) =>
   Effect.gen(function* () {
     const { args, base, host, now } = question
-    const [details = "", stale = "", state] = args
+    const { claim, entries, kind: state, stale } = args
     if (!isDirectory(host, `${base}/config`)) return yield* reply(exec, ["unready"])
     const top = topLock(question)
     const isNoted = state === "held" || top.state === "taken"
@@ -1101,12 +1106,12 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
     const mine = top.token + 1
     const beat = (seconds: number) => host.files.write(`${base}/config/beat.${mine}`, `${seconds}\n`)
     beat(now)
-    writeLock(question, mine, state === "held" ? "held" : "taken", details)
+    writeLock(question, mine, state === "held" ? "held" : "taken", claim)
     for (const name of host.files.names(`${base}/config`)) {
       const token = Number(/^(?:lock|beat)\.([0-9]+)$/.exec(name)?.[1] ?? mine)
       if (token < mine) host.files.remove(`${base}/config/${name}`)
     }
-    const unnoted = isNoted ? note(question) : []
+    const unnoted = isNoted ? note({ ...question, entries }) : []
     const answered = yield* reply(exec, [...unnoted, `token ${mine}`, ...(state === "held" ? [] : see(question))])
     if (state === "held") return answered
     yield* (exec.stdin ?? Stream.empty).pipe(
@@ -1123,55 +1128,36 @@ const keepLock = <E>(question: Question, exec: Exec<E>, gone: Effect.Effect<neve
     return answered
   })
 
-const unlock: Answer = (question) => {
+const unlock: Answer<"unlock"> = (question) => {
+  const { entries, expected } = question.args
   const top = topLock(question)
-  if (top.token !== Number(question.args[0]) || top.state === "free") return ["changed"]
+  if (top.token !== Number(expected) || top.state === "free") return ["changed"]
   writeLock(question, top.token, "free", top.details)
-  return note(question)
+  return note({ ...question, entries })
 }
 
-const guardedScripts: ReadonlySet<string> = new Set([
-  scripts.stage,
-  scripts.record,
-  scripts.alterations,
-  scripts.activate,
-  scripts.deactivate,
-  scripts.arm,
-  scripts.note,
-  scripts.survey,
-  scripts.adopt,
-  scripts.remove,
-  scripts.discard
-])
-
-/** Which of the arguments after the path are entries for the journal. */
-const entriesAt: ReadonlyMap<string, number> = new Map([
-  [scripts.lock, 3],
-  [scripts.unlock, 1],
-  [scripts.confirm, 1]
-])
-
-const answers: ReadonlyMap<string, readonly [MemoryStep, Answer]> = new Map<string, readonly [MemoryStep, Answer]>([
-  [scripts.lock, ["lock", () => []]],
-  [scripts.unlock, ["unlock", unlock]],
-  [scripts.inspect, ["inspect", inspect]],
-  [scripts.compact, ["history", journalLines]],
-  [scripts.history, ["history", (question) => journalLines(question, Number(question.args[0]))]],
-  [scripts.prepare, ["prepare", prepare]],
-  [scripts.stage, ["stage", () => []]],
-  [scripts.manifest, ["manifest", within(manifest)]],
-  [scripts.record, ["record", within(record)]],
-  [scripts.alterations, ["alterations", within(alterations)]],
-  [scripts.activate, ["activate", within(activate)]],
-  [scripts.deactivate, ["deactivate", within(deactivate)]],
-  [scripts.arm, ["arm", () => []]],
-  [scripts.confirm, ["confirm", confirm]],
-  [scripts.survey, ["survey", within(survey)]],
-  [scripts.adopt, ["adopt", within(adopt)]],
-  [scripts.remove, ["remove", within(remove)]],
-  [scripts.discard, ["discard", within(discard)]],
-  [scripts.verify, ["verify", within(verify)]],
-  [scripts.usage, ["usage", within(usage)]],
-  [scripts.note, ["note", note]],
-  [scripts.run, ["run", () => []]]
-])
+const handlers: { readonly [Name in StepName]: Handler<Name> } = {
+  lock,
+  unlock: plain(unlock),
+  inspect: plain(inspect),
+  compact: plain((question) => journalLines(question)),
+  history: plain((question) => journalLines(question, Number(question.args.count))),
+  prepare: plain(prepare),
+  stage: (question, exec, { lost }) =>
+    Effect.flatMap(stage(question, exec.stdin ?? Stream.empty, lost), (lines) => reply(exec, lines)),
+  manifest: within(manifest),
+  record: within(record),
+  alterations: within(alterations),
+  activate: within(activate),
+  deactivate: within(deactivate),
+  arm,
+  confirm: plain(confirm),
+  survey: within(survey),
+  adopt: within(adopt),
+  remove: within(remove),
+  discard: within(discard),
+  verify: within(verify),
+  usage: within(usage),
+  note: plain(note),
+  run
+}

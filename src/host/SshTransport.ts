@@ -17,10 +17,10 @@ import * as Ssh from "../internal/ssh.ts"
 import type { Duplex } from "../internal/tcp.ts"
 import { type Prompt, PromptUnavailable } from "../terminal/Prompt.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
+import { replyBegin } from "./protocol/reply.ts"
 import { CommandTimeout, type ConnectFailure, type HostUnreachable } from "./RemoteHost.ts"
 import { connectTo, unreachable } from "./SshConnection.ts"
 import { SshSettings } from "./SshSettings.ts"
-import { replyBegin } from "./scripts.ts"
 import { type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
 /**
@@ -156,12 +156,12 @@ const makeTransport = (
           ? Effect.raceFirst(ended, Effect.zipRight(fed, Effect.never))
           : Effect.gen(function* () {
               const done = yield* Effect.raceFirst(Effect.asSome(ended), Effect.zipRight(fed, Effect.succeedNone))
-              return done._tag === "Some" ? done.value : yield* bounded(exec.step)(ended)
+              return done._tag === "Some" ? done.value : yield* bounded(exec.doing)(ended)
             })
         return { exitCode, ...(yield* output.result) }
       }).pipe(
         Effect.scoped,
-        exec.wait === "command" ? bounded(exec.step) : (self) => self,
+        exec.wait === "command" ? bounded(exec.doing) : (self) => self,
         Effect.catchIf((error) => error instanceof Ssh.Disconnected, fail),
         semaphore.withPermits(1)
       )

@@ -6,6 +6,7 @@ import type * as Stream from "effect/Stream"
 import type { Duplex } from "../internal/tcp.ts"
 import type { PromptFailure } from "../terminal/Prompt.ts"
 import type { DialFailed, Endpoint } from "./Endpoint.ts"
+import type { StepName } from "./protocol/Step.ts"
 import type { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 
 /**
@@ -17,7 +18,9 @@ export const quote = (word: string): string => `'${word.replaceAll(/['\\]/g, (ch
 /** One run of `sh` on the host. */
 export interface Exec<E> {
   /** What is being done, for errors: as in "could not …". */
-  readonly step: string
+  readonly doing: string
+  /** The step of the protocol that this is, for a transport that answers without a shell; undefined for any other script. */
+  readonly step?: StepName
   /** The text of a POSIX script; it finds `args` as `$1`, `$2` … */
   readonly script: string
   readonly args: ReadonlyArray<string>

@@ -5,8 +5,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { httpGet } from "../internal/httpGet.ts"
 import type { DialFailed, Endpoint } from "./Endpoint.ts"
+import { clean } from "./protocol/reply.ts"
 import type { HostUnreachable, Probe, Probed } from "./RemoteHost.ts"
-import { clean } from "./reply.ts"
 import type { Transport } from "./Transport.ts"
 
 /** Characters of a body that are shown. */

@@ -14,8 +14,11 @@ import { type JournalEntry, JournalEntryJson } from "../domain/Journal.ts"
 import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../domain/Lock.ts"
 import { address as addressOf, type Target } from "../domain/Target.ts"
 import { output, warn } from "../terminal/Reporter.ts"
-import { manifestLines, originOf, withoutAltered } from "./manifestText.ts"
 import { runProbe } from "./probe.ts"
+import { manifestLines, originOf, withoutAltered } from "./protocol/manifestText.ts"
+import * as Reply from "./protocol/reply.ts"
+import { type Args, type Call, positional, type Script, type Step } from "./protocol/Step.ts"
+import { steps } from "./protocol/steps.ts"
 import {
   CommandTimeout,
   type Entries,
@@ -29,8 +32,6 @@ import {
   ReleaseCorrupt,
   type StepFailure
 } from "./RemoteHost.ts"
-import * as Reply from "./reply.ts"
-import * as scripts from "./scripts.ts"
 import { manifestSum, pack } from "./shipment.ts"
 import { type Exec, quote, type Transport } from "./Transport.ts"
 
@@ -70,16 +71,23 @@ const inLots = <A, B, E>(
     (number) => each(things.slice(number * lotSize, (number + 1) * lotSize), (number + 1) * lotSize >= things.length)
   )
 
+/** What a step is asked. */
+interface Question<S extends Script, E> extends Pick<Call<S>, "fencing" | "refs">, Pick<Exec<E>, "doing" | "stdin"> {
+  readonly args: Args<S>
+  /** Default `command`. */
+  readonly wait?: Exec<E>["wait"]
+}
+
 /** A session over a connection that is open. */
 export const makeSession = (target: Target, transport: Transport): HostSession => {
   const address = addressOf(target)
   const path = loginPath(target.path)
 
-  const stepFailed = (step: string, detail: string) =>
-    new HostStepFailed({ address, step, detail: detail === "" ? "the host gave no reason" : detail })
+  const stepFailed = (doing: string, detail: string) =>
+    new HostStepFailed({ address, step: doing, detail: detail === "" ? "the host gave no reason" : detail })
 
   const settle = <A>(
-    step: string,
+    doing: string,
     result: { readonly exitCode: number; readonly stderr: string },
     decoded: Either.Either<A, Reply.Fault>
   ): Effect.Effect<A, HostStepFailed | HostReplyInvalid | LockLost> => {
@@ -87,29 +95,40 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     const fault = decoded.left
     if (fault._tag === "Fenced") return Effect.fail(new LockLost({ address }))
     const said = Reply.clean(result.stderr)
-    if (fault._tag === "Failed") return Effect.fail(stepFailed(step, fault.detail === "" ? said : fault.detail))
+    if (fault._tag === "Failed") return Effect.fail(stepFailed(doing, fault.detail === "" ? said : fault.detail))
     if (fault.what === Reply.answer && result.exitCode !== 0) {
       const why = said === "" ? `the answer cannot be read, ${fault.detail}` : said
-      return Effect.fail(stepFailed(step, `${why} (exit status ${result.exitCode})`))
+      return Effect.fail(stepFailed(doing, `${why} (exit status ${result.exitCode})`))
     }
-    const what = fault.what === Reply.answer ? `The answer to "${step}"` : fault.what
+    const what = fault.what === Reply.answer ? `The answer to "${doing}"` : fault.what
     return Effect.fail(new HostReplyInvalid({ address, what, detail: fault.detail }))
   }
 
-  const ask = <A, E = never>(
-    exec: Omit<Exec<E>, "args" | "wait"> & { readonly args?: ReadonlyArray<string>; readonly wait?: Exec<E>["wait"] },
-    decode: (stdout: string) => Either.Either<A, Reply.Fault>
+  const ask = <const S extends Script, A, E = never>(
+    { decode, script }: Step<S, A>,
+    { args, doing, fencing, refs = [], stdin, wait = "command" }: Question<S, E>
   ): Effect.Effect<A, E | StepFailure> =>
-    Effect.suspend(() =>
-      transport.exec({ ...exec, args: [path, ...(exec.args ?? [])], wait: exec.wait ?? "command" })
-    ).pipe(
-      Effect.flatMap((result) => {
-        const { remarks, stdout } = Reply.remarks(result.stdout)
-        // There the entry is the deed.
-        if (remarks.unnoted !== undefined && exec.script === scripts.note) return stepFailed(exec.step, remarks.unnoted)
-        return Effect.zipLeft(settle(exec.step, result, decode(stdout)), tellRemarks(remarks))
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      const asked = clock.unsafeCurrentTimeMillis()
+      const call = { path, args, refs, ...(fencing === undefined ? {} : { fencing }) }
+      const result = yield* transport.exec({
+        doing,
+        step: script.name,
+        script: script.text,
+        args: positional(script, call),
+        wait,
+        ...(stdin === undefined ? {} : { stdin })
       })
-    )
+      const { remarks, stdout } = Reply.remarks(result.stdout)
+      // There the entry is the deed.
+      if (remarks.unnoted !== undefined && script.name === steps.note.script.name)
+        return yield* stepFailed(doing, remarks.unnoted)
+      const between = { asked, answered: clock.unsafeCurrentTimeMillis() }
+      const answer = yield* settle(doing, result, decode(stdout, { refs, between }))
+      yield* tellRemarks(remarks)
+      return answer
+    })
 
   const tellRemarks = ({ isUnsynced, stuck, unnoted }: Reply.Remarks) =>
     Effect.all(
@@ -140,18 +159,11 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   // Whether a step has given it back already.
   let isGivenBack = false
 
-  const change = <A, E = never>(
-    {
-      entries,
-      unlocks = false,
-      ...exec
-    }: Parameters<typeof ask<A, E>>[0] & Last & { readonly entries?: Entries | undefined },
-    decode: (stdout: string) => Either.Either<A, Reply.Fault>
+  const change = <const S extends Script, A, E = never>(
+    step: Step<S, A>,
+    { entries, unlocks = false, ...question }: Question<S, E> & Last & { readonly entries?: Entries | undefined }
   ) =>
-    Effect.suspend(() => {
-      const about = [String(fence), journalLines(entries), unlocks ? "unlocks" : ""]
-      return ask({ ...exec, args: [...about, ...(exec.args ?? [])] }, decode)
-    }).pipe(
+    Effect.suspend(() => ask(step, { ...question, fencing: { fence, entries: journalLines(entries), unlocks } })).pipe(
       // What a step answers instead of its deed is a value too.
       Effect.tap((value) => Effect.sync(() => (isGivenBack ||= unlocks && value === undefined)))
     )
@@ -159,13 +171,13 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   const details = (lock: LockDetails) =>
     Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
 
-  const recordLine = (step: string, release: HostRelease) =>
-    Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(step, error.message))
+  const recordLine = (doing: string, release: HostRelease) =>
+    Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(doing, error.message))
 
   /** A journal that is too long for a look is asked for, which also makes it short enough for the next one. */
   const whole = ({ lacksJournal, state }: Reply.Seen) =>
     lacksJournal
-      ? Effect.map(ask({ step: "read the journal", script: scripts.compact }, Reply.chronicle), (chronicle) =>
+      ? Effect.map(ask(steps.compact, { doing: "read the journal", args: {} }), (chronicle) =>
           HostState.make({ ...state, ...chronicle })
         )
       : Effect.succeed(state)
@@ -186,8 +198,14 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   }
 
   const lock: HostSession["lock"] = Effect.fn("RemoteHost.lock")(function* (mine, entries) {
-    const step = "take the lock"
-    const args = [path, yield* details(mine), String(staleAfterSeconds), "taken", journalLines(entries)]
+    const doing = "take the lock"
+    const { decode, script } = steps.lock
+    const args = {
+      claim: yield* details(mine),
+      stale: String(staleAfterSeconds),
+      kind: "taken",
+      entries: journalLines(entries)
+    }
     const answered = yield* Deferred.make<Reply.Locking, StepFailure>()
     const over = yield* Deferred.make<void>()
     const clock = yield* Effect.clock
@@ -201,15 +219,16 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
           return Effect.void
         }
         // Only the end of the answer is looked for: a lock says nothing after it but that it was lost.
-        const before = Math.max(0, said.stdout.length - scripts.replyEnd.length - 2)
+        const before = Math.max(0, said.stdout.length - Reply.replyEnd.length - 2)
         said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-longestLook)
-        const end = said.stdout.indexOf(`\n${scripts.replyEnd}\n`, before)
+        const end = said.stdout.indexOf(`\n${Reply.replyEnd}\n`, before)
         if (end < 0) return Effect.void
-        const { remarks, stdout } = Reply.remarks(said.stdout.slice(0, end + scripts.replyEnd.length + 2))
-        const decoded = Reply.locking(stdout, { asked, answered: clock.unsafeCurrentTimeMillis() })
+        const { remarks, stdout } = Reply.remarks(said.stdout.slice(0, end + Reply.replyEnd.length + 2))
+        const between = { asked, answered: clock.unsafeCurrentTimeMillis() }
+        const decoded = decode(stdout, { refs: [], between })
         return Effect.zipRight(
           tellRemarks(remarks),
-          Deferred.complete(answered, settle(step, { exitCode: 0, stderr: said.stderr }, decoded))
+          Deferred.complete(answered, settle(doing, { exitCode: 0, stderr: said.stderr }, decoded))
         )
       })
     const signs = Stream.repeatEffectOption(
@@ -219,9 +238,19 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       )
     )
     const holding = yield* transport
-      .exec({ step, script: scripts.lock, args, stdin: signs, onOutput, wait: "transfer" })
+      .exec({
+        doing,
+        step: script.name,
+        script: script.text,
+        args: positional(script, { path, args }),
+        stdin: signs,
+        onOutput,
+        wait: "transfer"
+      })
       .pipe(
-        Effect.flatMap(({ exitCode }) => settle(step, { exitCode, stderr: said.stderr }, Reply.locking(said.stdout))),
+        Effect.flatMap(({ exitCode }) =>
+          settle(doing, { exitCode, stderr: said.stderr }, decode(said.stdout, { refs: [], between: undefined }))
+        ),
         Effect.exit,
         Effect.tap((exit) => Deferred.done(answered, exit)),
         Effect.forkScoped
@@ -239,13 +268,13 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     const answer = Deferred.await(answered).pipe(
       Effect.timeoutFail({
         duration: limit,
-        onTimeout: () => new CommandTimeout({ address, command: step, waited: Duration.format(limit) })
+        onTimeout: () => new CommandTimeout({ address, command: doing, waited: Duration.format(limit) })
       })
     )
     const { seen, token } = yield* Effect.flatMap(answer, granted)
     fence = token
     isGivenBack = false
-    return yield* whole(seen ?? (yield* stepFailed(step, "the host did not tell what is there")))
+    return yield* whole(seen ?? (yield* stepFailed(doing, "the host did not tell what is there")))
   })
 
   const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
@@ -253,7 +282,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
 
   const run: HostSession["run"] = (command, { isQuiet = false, isResult = false, name, ref }) =>
     Effect.suspend(() => {
-      const step = `run "${Reply.clean(command, 80)}"`
+      const doing = `run "${Reply.clean(command, 80)}"`
+      const { decode, script } = steps.run
+      const decodeRun = (answer: string) => decode(answer, { refs: [], between: undefined })
       let head: Buffer | undefined = Buffer.alloc(0)
       let said = Buffer.alloc(0)
       let tail = ""
@@ -261,7 +292,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         tail = `${tail}${Buffer.from(chunk).toString()}`.slice(-longestTail)
         return isQuiet ? Effect.void : output(chunk, options)
       }
-      let decoded: Either.Either<void, Reply.Fault> = Reply.done("")
+      let decoded: Either.Either<void, Reply.Fault> = decodeRun("")
       const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
         Effect.suspend(() => {
           if (from === "stderr") {
@@ -270,22 +301,29 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
           }
           if (head === undefined) return tell(chunk, { isResult })
           head = Buffer.concat([head, chunk])
-          const end = head.indexOf(`\n${scripts.replyEnd}\n`)
+          const end = head.indexOf(`\n${Reply.replyEnd}\n`)
           if (end < 0 && head.length < longestAnswer) return Effect.void
-          const answer = end < 0 ? head.length : end + scripts.replyEnd.length + 2
-          decoded = Reply.done(head.subarray(0, answer).toString())
+          const answer = end < 0 ? head.length : end + Reply.replyEnd.length + 2
+          decoded = decodeRun(head.subarray(0, answer).toString())
           const rest = head.subarray(answer)
           head = undefined
           return rest.length === 0 ? Effect.void : tell(rest, { isResult })
         })
       return transport
-        .exec({ step, script: scripts.run, args: [path, name, ref ?? "", command], wait: "command", onOutput })
+        .exec({
+          doing,
+          step: script.name,
+          script: script.text,
+          args: positional(script, { path, args: { name, ref: ref ?? "", command } }),
+          wait: "command",
+          onOutput
+        })
         .pipe(
           Effect.catchTag("CommandTimeout", (timeout) =>
             Effect.fail(new CommandTimeout({ address, command, waited: timeout.waited }))
           ),
           Effect.flatMap(({ exitCode }) =>
-            Effect.map(settle(step, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), () => ({
+            Effect.map(settle(doing, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), () => ({
               status: exitCode,
               output: Reply.clean(tail, longestTail)
             }))
@@ -298,25 +336,28 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     address,
     lock,
     hold: Effect.fn("RemoteHost.hold")(function* (mine, entries) {
-      const args = [yield* details(mine), String(staleAfterSeconds), "held", journalLines(entries)]
-      yield* Effect.flatMap(ask({ step: "leave a lock", script: scripts.lock, args }, Reply.locking), granted)
+      const args = {
+        claim: yield* details(mine),
+        stale: String(staleAfterSeconds),
+        kind: "held",
+        entries: journalLines(entries)
+      }
+      yield* Effect.flatMap(ask(steps.lock, { doing: "leave a lock", args }), granted)
     }),
     unlock: Effect.fn("RemoteHost.unlock")(({ token }, entries) =>
-      ask(
-        { step: "take the lock away", script: scripts.unlock, args: [String(token), journalLines(entries)] },
-        Reply.unlocking
-      )
+      ask(steps.unlock, {
+        doing: "take the lock away",
+        args: { expected: String(token), entries: journalLines(entries) }
+      })
     ),
-    inspect: Effect.clockWith((clock) => {
-      const asked = clock.unsafeCurrentTimeMillis()
-      return ask({ step: "look at the releases", script: scripts.inspect }, (stdout) =>
-        Reply.state(stdout, { asked, answered: clock.unsafeCurrentTimeMillis() })
-      ).pipe(Effect.flatMap(whole))
-    }).pipe(Effect.withSpan("RemoteHost.inspect")),
+    inspect: ask(steps.inspect, { doing: "look at the releases", args: {} }).pipe(
+      Effect.flatMap(whole),
+      Effect.withSpan("RemoteHost.inspect")
+    ),
     history: Effect.fn("RemoteHost.history")((last) =>
-      ask({ step: "read the journal", script: scripts.history, args: [String(last)] }, Reply.history)
+      ask(steps.history, { doing: "read the journal", args: { count: String(last) } })
     ),
-    prepare: ask({ step: `make ${target.path}`, script: scripts.prepare }, Reply.fitness).pipe(
+    prepare: ask(steps.prepare, { doing: `make ${target.path}`, args: {} }).pipe(
       Effect.flatMap(unfit),
       Effect.withSpan("RemoteHost.prepare")
     ),
@@ -329,91 +370,75 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       replaces = false,
       shipment
     }) {
-      const step = "send the release"
+      const doing = "send the release"
       const lines = manifestLines(manifest)
       if (lines === undefined) {
-        return yield* stepFailed(step, "a path in it has a line break, or is a second name of nothing")
+        return yield* stepFailed(doing, "a path in it has a line break, or is a second name of nothing")
       }
       const { from: kept, origin, sha256, size, stdin, stream } = yield* pack({ manifest, lines, from }, shipment)
-      const completed =
-        origin === undefined
-          ? ["", "", "", ""]
-          : [origin.ref, origin.hardLinks ? "hard" : "", origin.edits ?? "", origin.packing]
-      const damaged = yield* change(
-        {
-          step,
-          script: scripts.stage,
-          args: [
-            ref,
-            String(kept),
-            String(size ?? ""),
-            stream,
-            Reply.clean(note),
-            sha256,
-            ...completed,
-            replaces ? "replaces" : ""
-          ],
-          stdin,
-          wait: "transfer",
-          entries
+      const damaged = yield* change(steps.stage, {
+        doing,
+        args: {
+          ref,
+          keep: String(kept),
+          size: String(size ?? ""),
+          stream,
+          note: Reply.clean(note),
+          wanted: sha256,
+          origin: origin?.ref ?? "",
+          hard: origin?.hardLinks === true ? "hard" : "",
+          edits: origin?.edits ?? "",
+          packing: origin?.packing ?? "",
+          replaces: replaces ? "replaces" : ""
         },
-        Reply.corruption
-      )
+        stdin,
+        wait: "transfer",
+        entries
+      })
       if (damaged.length > 0) return yield* new ReleaseCorrupt({ address, ref, what: damaged })
     }),
     origin: Effect.fn("RemoteHost.origin")((ref) =>
-      Effect.map(
-        ask({ step: "read a manifest", script: scripts.manifest, args: [ref] }, Reply.manifest),
-        ({ altered, lines }) => {
-          const origin = originOf(ref, lines)
-          return origin === undefined ? undefined : withoutAltered(origin, altered)
-        }
-      )
+      Effect.map(ask(steps.manifest, { doing: "read a manifest", args: { ref } }), ({ altered, lines }) => {
+        const origin = originOf(ref, lines)
+        return origin === undefined ? undefined : withoutAltered(origin, altered)
+      })
     ),
     alterations: Effect.fn("RemoteHost.alterations")((ref) =>
-      change(
-        { step: "see what the commands changed", script: scripts.alterations, args: [ref], wait: "transfer" },
-        Reply.alterations
-      )
+      change(steps.alterations, { doing: "see what the commands changed", args: { ref }, wait: "transfer" })
     ),
     record: Effect.fn("RemoteHost.record")(function* (release) {
-      const step = "record the release"
-      yield* change({ step, script: scripts.record, args: [release.ref, yield* recordLine(step, release)] }, Reply.done)
+      const doing = "record the release"
+      yield* change(steps.record, { doing, args: { ref: release.ref, record: yield* recordLine(doing, release) } })
     }),
     activate: Effect.fn("RemoteHost.activate")(function* (ref, { armed = "", entries, record, unlocks } = {}) {
-      const step = `switch to ${ref}`
-      const line = record === undefined ? "" : yield* recordLine(step, record)
-      yield* change({ step, script: scripts.activate, args: [ref, armed, line], entries, unlocks }, Reply.fitness).pipe(
-        Effect.flatMap(unfit)
-      )
+      const doing = `switch to ${ref}`
+      const line = record === undefined ? "" : yield* recordLine(doing, record)
+      const args = { ref, kept: armed, record: line }
+      yield* Effect.flatMap(change(steps.activate, { doing, args, entries, ...(unlocks ? { unlocks } : {}) }), unfit)
     }),
     deactivate: Effect.fn("RemoteHost.deactivate")(({ entries, restore = "" } = {}) =>
-      Effect.flatMap(
-        change({ step: "take the link away", script: scripts.deactivate, args: [restore], entries }, Reply.fitness),
-        unfit
-      )
+      Effect.flatMap(change(steps.deactivate, { doing: "take the link away", args: { restore }, entries }), unfit)
     ),
     arm: Effect.fn("RemoteHost.arm")(({ back, command = "", entries, ref, restore = "", seconds }) =>
-      change(
-        {
-          step: "arm the dead-man's switch",
-          script: scripts.arm,
-          args: [ref, back?.ref ?? "", String(Math.ceil(seconds)), back?.name ?? "", restore],
-          stdin: Stream.make(new TextEncoder().encode(command)),
-          entries
+      change(steps.arm, {
+        doing: "arm the dead-man's switch",
+        args: {
+          ref,
+          back: back?.ref ?? "",
+          seconds: String(Math.ceil(seconds)),
+          name: back?.name ?? "",
+          restore
         },
-        Reply.arming
-      )
+        stdin: Stream.make(new TextEncoder().encode(command)),
+        entries
+      })
     ),
     confirm: Effect.fn("RemoteHost.confirm")((armed, entries) =>
-      ask(
-        { step: "confirm the release", script: scripts.confirm, args: [armed, journalLines(entries)] },
-        Reply.confirmation
-      )
+      ask(steps.confirm, { doing: "confirm the release", args: { id: armed, entries: journalLines(entries) } })
     ),
     survey: Effect.fn("RemoteHost.survey")((name) =>
       Effect.flatMap(
-        change({ step: "look at what is in the place of current", script: scripts.survey, args: [name] }, Reply.survey),
+        change(steps.survey, { doing: "look at what is in the place of current", args: { name } }),
         Either.match({
           onLeft: (fault) => Effect.fail(new HostUnfit({ target: target.key, address, ...fault, tools: [] })),
           onRight: Effect.succeed
@@ -421,63 +446,59 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       )
     ),
     adopt: Effect.fn("RemoteHost.adopt")(function* ({ nested, ref }, release, entries) {
-      const step = "adopt what is in the place of current"
-      const args = [ref, nested ? "nested" : "whole", release.name, yield* recordLine(step, release)]
-      yield* change({ step, script: scripts.adopt, args, entries }, Reply.done)
+      const doing = "adopt what is in the place of current"
+      const args = {
+        ref,
+        layout: nested ? "nested" : "whole",
+        name: release.name,
+        record: yield* recordLine(doing, release)
+      }
+      yield* change(steps.adopt, { doing, args, entries })
     }),
     finishAdoption: Effect.fn("RemoteHost.finishAdoption")((ref) =>
-      change({ step: "finish an adoption", script: scripts.adopt, args: [ref, "", "", ""] }, Reply.done)
+      change(steps.adopt, { doing: "finish an adoption", args: { ref, layout: "", name: "", record: "" } })
     ),
     remove: Effect.fn("RemoteHost.remove")((refs, entries = [], { unlocks } = {}) =>
       inLots(refs, (lot, isLast) =>
-        change(
-          {
-            step: "remove releases",
-            script: scripts.remove,
-            args: [target.removeWith ?? "", ...lot],
-            entries: entries.filter(
-              ({ release }) =>
-                release === undefined || lot.includes(release.ref) || (isLast && !refs.includes(release.ref))
-            ),
-            unlocks: unlocks === true && isLast
-          },
-          Reply.done
-        )
+        change(steps.remove, {
+          doing: "remove releases",
+          args: { remover: target.removeWith ?? "" },
+          refs: lot,
+          entries: entries.filter(
+            ({ release }) =>
+              release === undefined || lot.includes(release.ref) || (isLast && !refs.includes(release.ref))
+          ),
+          unlocks: unlocks === true && isLast
+        })
       ).pipe(Effect.asVoid)
     ),
     discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
-      change(
-        {
-          step: "remove an unfinished deployment",
-          script: scripts.discard,
-          args: [ref, kind, target.removeWith ?? ""]
-        },
-        Reply.done
-      )
+      change(steps.discard, {
+        doing: "remove an unfinished deployment",
+        args: { ref, kind, remover: target.removeWith ?? "" }
+      })
     ),
     verify: Effect.fn("RemoteHost.verify")((refs, depth = "files", against) => {
-      const sum = against === undefined ? "" : manifestSum(manifestLines(against) ?? [])
+      const wanted = against === undefined ? "" : manifestSum(manifestLines(against) ?? [])
       return Effect.map(
-        inLots(refs, (lot) =>
-          ask({ step: "check the releases", script: scripts.verify, args: [depth, sum, ...lot] }, Reply.verdicts(lot))
-        ),
+        inLots(refs, (lot) => ask(steps.verify, { doing: "check the releases", args: { depth, wanted }, refs: lot })),
         (verdicts) => verdicts.flat()
       )
     }),
     usage: Effect.fn("RemoteHost.usage")((refs) =>
       Effect.map(
-        inLots(refs, (lot) =>
-          ask({ step: "measure the releases", script: scripts.usage, args: lot }, Reply.usages(lot))
-        ),
+        inLots(refs, (lot) => ask(steps.usage, { doing: "measure the releases", args: {}, refs: lot })),
         (usages) => new Map(usages.flatMap((usage) => [...usage]))
       )
     ),
     note: Effect.fn("RemoteHost.note")((entries, { unlocks } = {}) =>
       inLots(entries, (lot, isLast) =>
-        change(
-          { step: "write the journal", script: scripts.note, entries: lot, unlocks: unlocks === true && isLast },
-          Reply.done
-        )
+        change(steps.note, {
+          doing: "write the journal",
+          args: {},
+          entries: lot,
+          unlocks: unlocks === true && isLast
+        })
       ).pipe(Effect.asVoid)
     ),
     run,

@@ -9,7 +9,7 @@ import { streamOf } from "../domain/Plan.ts"
 import { canMake, compressed, gzipped, type Packing } from "../internal/compression.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
-import { editsBetween, moveLines } from "./manifestText.ts"
+import { editsBetween, moveLines } from "./protocol/manifestText.ts"
 import type { Shipment } from "./RemoteHost.ts"
 
 /** What is sent, and what the host has to know of it. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { editsBetween, listedFiles, manifestLines, moveLines } from "../../src/host/manifestText.ts"
+import { editsBetween, listedFiles, manifestLines, moveLines } from "../../src/host/protocol/manifestText.ts"
 import { oddSample, sample } from "../kit/packed.ts"
 import { refOf } from "../kit/samples.ts"
 

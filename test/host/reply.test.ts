@@ -4,11 +4,10 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Schema from "effect/Schema"
 import { HostRelease, HostReleaseJson } from "../../src/domain/HostState.ts"
-import * as Reply from "../../src/host/reply.ts"
-import * as scripts from "../../src/host/scripts.ts"
+import * as Reply from "../../src/host/protocol/reply.ts"
 import { hostRelease, refOf } from "../kit/samples.ts"
 
-const answer = (...lines: ReadonlyArray<string>) => ["", scripts.replyBegin, ...lines, scripts.replyEnd, ""].join("\n")
+const answer = (...lines: ReadonlyArray<string>) => ["", Reply.replyBegin, ...lines, Reply.replyEnd, ""].join("\n")
 const json = (release: HostRelease) => Schema.encodeSync(HostReleaseJson)(release)
 
 const good = ["path /srv/app", "base ready", "free 1000", "machine x86_64", "current absent"]
@@ -123,10 +122,9 @@ describe("state", () => {
     ["a number", "1"],
     ["a missing field", JSON.stringify({ name: "my_app" })],
     ["a name that is a path", json(hostRelease({ ref })).replace("my_app", "../../etc")],
-    ["another ref", json(hostRelease({ ref: refOf("B") }))],
     ["a prototype", '{"__proto__":{"name":"x"}}'],
     ["deep nesting", "[".repeat(20_000)],
-    ["the mark of the end", `${scripts.replyEnd}.`]
+    ["the mark of the end", `${Reply.replyEnd}.`]
   ] as const) {
     it(`tells of a release whose record is ${what}, and of the others`, () => {
       const whole = `release ${refOf("C")} ${json(hostRelease({ ref: refOf("C") }))}`
@@ -136,6 +134,12 @@ describe("state", () => {
       assert.lengthOf(state.releases, 1)
     })
   }
+
+  it("takes a release whose record is about another one for a copy that somebody made", () => {
+    const copy = `release ${ref} ${json(hostRelease({ ref: refOf("B") }))}`
+    const { damaged, foreign, releases } = Either.getOrThrow(Reply.state(answer(...good, copy))).state
+    assert.deepStrictEqual([damaged, foreign, releases], [[], [ref], []])
+  })
 
   it("is never read from less than a whole answer", () => {
     const whole = answer(...good, `release ${ref} ${json(hostRelease({ ref }))}`)
@@ -173,7 +177,7 @@ describe("every decoder", () => {
     const words = FastCheck.constantFrom(
       ...["path", "base", "free", "machine", "current", "release", "damaged", "unrecorded", "upload", "lacks"],
       ...["inodes", "clock", "mounted", "loader", "user"],
-      ...["verdict", "fault", "usage", "unfit", "corrupt", "fail", scripts.replyBegin, scripts.replyEnd, "{}", ""]
+      ...["verdict", "fault", "usage", "unfit", "corrupt", "fail", Reply.replyBegin, Reply.replyEnd, "{}", ""]
     )
     const line = FastCheck.tuple(
       words,

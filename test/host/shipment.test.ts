@@ -6,7 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Manifest } from "../../src/domain/Manifest.ts"
-import { manifestLines } from "../../src/host/manifestText.ts"
+import { manifestLines } from "../../src/host/protocol/manifestText.ts"
 import { pack } from "../../src/host/shipment.ts"
 import { unpackTar } from "../../src/internal/unpackTarball.ts"
 

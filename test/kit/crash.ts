@@ -13,7 +13,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import * as scripts from "../../src/host/scripts.ts"
+import * as scripts from "../../src/host/protocol/scripts.generated.ts"
 import { quote } from "../../src/host/Transport.ts"
 import { type Proxy, proxy } from "./proxy.ts"
 import { type Sshd, sshd } from "./sshd.ts"
@@ -92,7 +92,7 @@ const builtins = new Set(
 
 /** Programs of a PATH that the scripts may start: whatever they name. */
 const programs = (PATH: string): ReadonlyArray<string> => {
-  const words = new Set(Object.values(scripts).flatMap((script) => script.match(/\b[a-z][a-z0-9]*\b/g) ?? []))
+  const words = new Set(Object.values(scripts).flatMap(({ text }) => text.match(/\b[a-z][a-z0-9]*\b/g) ?? []))
   const there = new Set(PATH.split(":").flatMap((folder) => (fs.existsSync(folder) ? fs.readdirSync(folder) : [])))
   return [...words].filter((word) => there.has(word) && !builtins.has(word)).sort()
 }
@@ -260,7 +260,7 @@ const slot = (folder: string, host: Sshd, network: Proxy, number: number): Slot 
       })
       const scriptOf = (step: number) => {
         const command = fs.readFileSync(path.join(state, `${step}.step`), "utf8")
-        return Object.entries(scripts).find(([, script]) => command.startsWith(`exec sh -c ${quote(script)} `))?.[0]
+        return Object.values(scripts).find(({ text }) => command.startsWith(`exec sh -c ${quote(text)} `))?.name
       }
       const order = steps().sort((a, b) => a - b)
       const scriptsInOrder = order.map((step) => scriptOf(step) ?? "unknown")

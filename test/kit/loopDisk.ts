@@ -151,10 +151,10 @@ export const loopDisk = (kind: FileSystem): Effect.Effect<LoopDisk, never, Scope
         ...transport,
         exec: (exec) =>
           Effect.gen(function* () {
-            yield* cut(`before "${exec.step}"`)
-            fs.writeFileSync(path.join(home, "step"), `${exec.step}\n`)
+            yield* cut(`before "${exec.doing}"`)
+            fs.writeFileSync(path.join(home, "step"), `${exec.doing}\n`)
             const result = yield* transport.exec(exec)
-            yield* cut(`after "${exec.step}"`, "commit")
+            yield* cut(`after "${exec.doing}"`, "commit")
             return result
           })
       }),

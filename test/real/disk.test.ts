@@ -6,7 +6,6 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { RemoteHost } from "../../src/host/RemoteHost.ts"
-import * as scripts from "../../src/host/scripts.ts"
 import { makeSession } from "../../src/host/session.ts"
 import type { Transport } from "../../src/host/Transport.ts"
 import { type Kind, local, waitAMinute } from "../kit/hosts.ts"
@@ -18,13 +17,6 @@ import { built, run, usualConfig, world } from "../kit/world.ts"
 const stages = ["lock", "stage", "activate"] as const
 
 type Stage = (typeof stages)[number]
-
-/** The script with which a stage begins. */
-const begins: Readonly<Record<Stage, string>> = {
-  lock: scripts.lock,
-  stage: scripts.stage,
-  activate: scripts.activate
-}
 
 /** Writes until nothing more fits, neither bytes nor files; `spare` bytes are left. */
 const fill = (folder: string, spare: number) => {
@@ -80,7 +72,7 @@ const onSmallDisk = (
           const exec: Transport["exec"] = (exec) =>
             Effect.suspend(() => {
               const now = waiting
-              if (now !== undefined && exec.script === begins[now.stage]) {
+              if (now !== undefined && exec.step === now.stage) {
                 waiting = undefined
                 now.act()
               }

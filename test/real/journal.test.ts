@@ -4,8 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as fc from "effect/FastCheck"
-import * as Reply from "../../src/host/reply.ts"
-import * as scripts from "../../src/host/scripts.ts"
+import * as Reply from "../../src/host/protocol/reply.ts"
+import * as scripts from "../../src/host/protocol/scripts.generated.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { local } from "../kit/hosts.ts"
 import { entryLine, facts, journals, refs } from "../kit/journals.ts"
@@ -30,7 +30,7 @@ for (const { skip, start, title } of local) {
           const run = (script: string) =>
             Effect.runPromise(
               transport
-                .exec({ step: "test", script, args: ["app"], wait: "command" })
+                .exec({ doing: "test", script, args: ["app"], wait: "command" })
                 .pipe(Effect.map(({ stdout }) => stdout))
             )
           yield* Effect.promise(() =>
@@ -40,13 +40,13 @@ for (const { skip, start, title } of local) {
                 const whole = Buffer.from(lines.map((line) => `${line}\n`).join(""))
                 for (const cut of cuts.map((cut) => cut % (whole.length + 1)).sort((a, b) => a - b)) {
                   fs.writeFileSync(`${config}/journal`, whole.subarray(0, cut))
-                  const told = Either.getOrThrow(Reply.chronicle(await run(scripts.compact)))
+                  const told = Either.getOrThrow(Reply.chronicle(await run(scripts.compact.text)))
                   assert.deepStrictEqual(told, facts(linesOf(whole.subarray(0, cut).toString())))
                 }
                 fs.writeFileSync(`${config}/journal`, whole)
-                const { lacksJournal, state } = Either.getOrThrow(Reply.state(await run(scripts.inspect)))
+                const { lacksJournal, state } = Either.getOrThrow(Reply.state(await run(scripts.inspect.text)))
                 const { journal, line, torn } = lacksJournal
-                  ? Either.getOrThrow(Reply.chronicle(await run(scripts.compact)))
+                  ? Either.getOrThrow(Reply.chronicle(await run(scripts.compact.text)))
                   : state
                 assert.deepStrictEqual({ journal, line, torn }, facts(linesOf(whole.toString())))
               }),

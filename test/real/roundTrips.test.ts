@@ -32,7 +32,7 @@ describe("a step over SSH", () => {
       const transport = yield* Effect.provide(connect(target(place), host.folder), services)
       const step = Effect.gen(function* () {
         const begun = performance.now()
-        const { stdout } = yield* transport.exec({ step: "say", script: "echo said", args: [], wait: "command" })
+        const { stdout } = yield* transport.exec({ doing: "say", script: "echo said", args: [], wait: "command" })
         assert.strictEqual(stdout, "said\n")
         return (performance.now() - begun) / roundTrip
       })

@@ -17,9 +17,9 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import ssh2, { type Connection } from "ssh2"
 import { type Target, TargetSettings } from "../../src/domain/Target.ts"
+import { replyBegin } from "../../src/host/protocol/reply.ts"
 import { SshSettings } from "../../src/host/SshSettings.ts"
 import { connect } from "../../src/host/SshTransport.ts"
-import { replyBegin } from "../../src/host/scripts.ts"
 import { makeSession } from "../../src/host/session.ts"
 import type { Exec } from "../../src/host/Transport.ts"
 import { Prompt, PromptUnavailable } from "../../src/terminal/Prompt.ts"
@@ -74,7 +74,7 @@ const connectWithout = (host: Sshd, options: Partial<SettingsShape> = {}, termin
   )
 
 const sh = <E = never>(script: string, args: ReadonlyArray<string> = [], more: Partial<Exec<E>> = {}): Exec<E> => ({
-  step: "try things",
+  doing: "try things",
   script,
   args,
   wait: "command",

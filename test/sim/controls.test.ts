@@ -85,13 +85,13 @@ describe("a simulated world notices", () => {
   it("a host that does not look whether the lock is still the holder's", () =>
     breaks("holder", {
       // Each step comes with the token of whoever has the lock now.
-      sabotage: ({ args }, step, host) =>
-        step.fence === undefined ? args : args.map((arg, index) => (index === 1 ? topToken(host) : arg))
+      sabotage: (call, _step, host) =>
+        call.fencing === undefined ? call : { ...call, fencing: { ...call.fencing, fence: topToken(host) } }
     }))
 
   it("a lock that is taken over though its holder is alive", () =>
     breaks("holder", {
-      sabotage: ({ args }, step) => (step.name === "lock" ? args.map((arg, index) => (index === 2 ? "0" : arg)) : args)
+      sabotage: (call, { name }) => (name === "lock" ? { ...call, args: { ...call.args, stale: "0" } } : call)
     }))
 
   it("going back to a release that was never healthy", async () => {
@@ -142,13 +142,11 @@ describe("a simulated world notices", () => {
     breaks("errors", { sabotageHost: (host) => void Object.assign(host, { beforeStep: () => Effect.never }) }))
 })
 
-const topToken = (host: MemoryHost): string =>
-  String(
-    Math.max(
-      0,
-      ...host.files
-        .names("/srv/my_app/config")
-        .filter((file) => file.startsWith("lock."))
-        .map((file) => Number(file.slice(5)))
-    )
+const topToken = (host: MemoryHost): number =>
+  Math.max(
+    0,
+    ...host.files
+      .names("/srv/my_app/config")
+      .filter((file) => file.startsWith("lock."))
+      .map((file) => Number(file.slice(5)))
   )

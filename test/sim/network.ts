@@ -10,20 +10,17 @@ import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import { address as addressOf, type Target } from "../../src/domain/Target.ts"
 import { type MemoryHost, type MemoryStep, transport as toHost } from "../../src/host/MemoryHost.ts"
+import { type Call, named, positional, type Script, type StepName } from "../../src/host/protocol/Step.ts"
+import { steps } from "../../src/host/protocol/steps.ts"
 import { type CommandTimeout, HostUnreachable, type RemoteHost } from "../../src/host/RemoteHost.ts"
-import * as scripts from "../../src/host/scripts.ts"
 import { makeSession } from "../../src/host/session.ts"
 import type { Exec, ExecResult, Transport } from "../../src/host/Transport.ts"
-
-const scriptNames = new Map(Object.entries(scripts).map(([name, script]) => [script, name]))
 
 /** One step as the host sees it. */
 export interface Step {
   /** The name of its script. */
-  readonly name: string
+  readonly name: StepName
   readonly process: Process
-  /** What follows the path, the token and the entries. */
-  readonly args: ReadonlyArray<string>
   /** The token under which it runs; nothing for those that need none. */
   readonly fence: number | undefined
   /** What it writes into the journal, lines of JSON. */
@@ -81,12 +78,8 @@ export interface Destiny {
   readonly sabotage?: Sabotage | undefined
 }
 
-/** Yields what a step sends in place of its arguments. */
-export type Sabotage = (
-  exec: { readonly script: string; readonly args: ReadonlyArray<string> },
-  step: Step,
-  host: MemoryHost
-) => ReadonlyArray<string>
+/** Returns what a step sends in place of its arguments. */
+type Sabotage = (call: Call, step: Step, host: MemoryHost) => Call
 
 interface Connection {
   lost: HostUnreachable | undefined
@@ -220,14 +213,10 @@ export const remoteHost = (host: MemoryHost, process: Process, destiny: Destiny)
     })
 })
 
-const isGuarded = (script: string): boolean => script.includes("\nfence=$2\n")
-
-const stepOf = ({ args, script }: Pick<Exec<never>, "args" | "script">, process: Process): Step => {
-  const [, fence = "0", entries = "", , ...rest] = args
-  const common = { name: scriptNames.get(script) ?? "unknown", process, over: false }
-  return isGuarded(script)
-    ? { ...common, args: rest, fence: Number(fence), entries }
-    : { ...common, args: args.slice(1), fence: undefined, entries: "" }
+const stepOf = ({ args, step: name }: Pick<Exec<never>, "args" | "step">, process: Process): Step => {
+  if (name === undefined) throw new Error("it is no step of the protocol")
+  const { fencing } = named(steps[name].script, args)
+  return { name, process, fence: fencing?.fence, entries: fencing?.entries ?? "", over: false }
 }
 
 const transport = (
@@ -292,7 +281,11 @@ const transport = (
             }
       const onHost = Effect.gen(function* () {
         yield* process.time.sleep(Duration.millis(before))
-        const args = destiny.sabotage?.(sent, step, host) ?? sent.args
+        const { script } = steps[step.name]
+        const args = positional(
+          script,
+          (destiny.sabotage ?? ((call) => call))(named<Script>(script, sent.args), step, host)
+        )
         destiny.beforeDeed(step)
         heal = harm(host, step, trouble)
         const exit = yield* Effect.exit(inner.exec({ ...sent, ...hear, args }))

@@ -1,8 +1,8 @@
 /**
  * A manifest as it stands on a host: lines that a shell can go through.
  */
-import type { ListedFile, Move, Origin } from "../domain/Differences.ts"
-import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
+import type { ListedFile, Move, Origin } from "../../domain/Differences.ts"
+import type { Manifest, ManifestEntry } from "../../domain/Manifest.ts"
 
 /** Ends it, with the number of lines before it. */
 const last = (lines: number): string => `end ${lines}`

@@ -1,12 +1,12 @@
 /**
- * Reads the answers of scripts.ts. They come from another machine: each line is checked, and whatever is not exactly what was
+ * Reads the answers of the scripts: lines of which the first word says what they are, between two marks. They come from another machine: each line is checked, and whatever is not exactly what was
  * asked for is a fault with a name, never a crash and never a guess.
  */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { Adoption } from "../domain/Adoption.ts"
+import { Adoption } from "../../domain/Adoption.ts"
 import {
   Base,
   type Current,
@@ -18,11 +18,15 @@ import {
   StreamName,
   Unfinished,
   unmeasured
-} from "../domain/HostState.ts"
-import { decisive, type JournalEntry, lineage, parseEntry } from "../domain/Journal.ts"
-import { Lock, LockDetailsJson } from "../domain/Lock.ts"
-import { Ref } from "../domain/Release.ts"
-import { replyBegin, replyEnd } from "./scripts.ts"
+} from "../../domain/HostState.ts"
+import { decisive, type JournalEntry, lineage, parseEntry } from "../../domain/Journal.ts"
+import { Lock, LockDetailsJson } from "../../domain/Lock.ts"
+import { Ref } from "../../domain/Release.ts"
+
+/** Begins each answer, as lib/protocol.sh says it: a login shell may print something of its own before it. */
+export const replyBegin = "deployer begin"
+/** Ends each answer: one without it was cut. */
+export const replyEnd = "deployer end"
 
 /** Why an answer cannot be used. */
 export type Fault =
@@ -39,7 +43,8 @@ interface Line {
   readonly rest: string
 }
 
-type Decoded<A> = Either.Either<A, Fault>
+/** An answer, or why it cannot be used. */
+export type Decoded<A> = Either.Either<A, Fault>
 
 /** What of the host's text may be shown: no control characters, no more than `most` characters. */
 export const clean = (text: string, most = 300): string => {

@@ -1,0 +1,47 @@
+# Arms a dead-man's switch: unless it is confirmed within `seconds`, and if `ref` is current then, the host goes back by
+# itself, with nothing but this script. It goes back to the release `back`, called `name`; if `back` is empty, to the
+# link text `restore`; if that is empty too, it removes the link. Standard input is a command to run in the release it
+# goes back to, or empty. The time of the entries is the beginning of 1970, and is set when the host goes back.
+
+mask=$(umask)
+locale=${LC_ALL-}
+# Whatever stands on a command line can be read by every user of the host for as long as it waits.
+command=$(cat)
+. ./lib/protocol.sh
+. ./lib/fenced.sh
+. ./lib/files.sh
+. ./lib/current.sh
+. ./lib/switch.sh
+. ./lib/enter-release.sh
+. ./lib/releases.sh
+ref=$2 back=$3 seconds=$4 name=$5 restore=$6
+disarm ""
+id=$fence.$$
+rm -f "$base"/config/confirmed.*
+deadline=$(($(date +%s) + seconds))
+err=$({ say "$ref ${back:--} $deadline $restore" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
+# A shell starts what runs beside it with some signals ignored, and what is ignored cannot be heard again without help.
+start_plainly() {
+  if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$1"; fi
+  has perl && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$1"
+  exec sh -c "$1"
+}
+(
+  trap "" HUP INT TERM PIPE
+  sleep "$seconds"
+  mv "$base/config/armed.$id" "$base/config/fired.$id" || exit 0
+  fence=0
+  if is_current "$ref"; then
+    [ -z "$back" ] || restore=deployer_$back
+    rm -f ".back.$$"
+    if [ -n "$restore" ]; then switch_to "$restore" ".back.$$"; else rm -f current; fi
+    at=$(date -u +%Y-%m-%dT%H:%M:%S.000Z)
+    entries=$(printf "%s\n" "$entries" | sed "s/1970-01-01T00:00:00.000Z/$at/")
+    note
+    rm -f "$base/config/fired.$id"
+    [ -n "$back" ] && [ -n "$command" ] && enter_release "deployer_$back" "$name" && trap - HUP INT TERM PIPE && start_plainly "$command"
+  fi
+  rm -f "$base/config/fired.$id"
+) </dev/null >/dev/null 2>&1 &
+say "armed $id"
+finish

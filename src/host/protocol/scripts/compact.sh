@@ -1,0 +1,44 @@
+# Selects the entries of the journal that decide anything, keeps them in `config/facts`, and tells them and the rest. It
+# needs no lock: the facts rest on nothing but the beginning of the journal, which nobody changes. The last line may not
+# be whole yet, and waits.
+
+. ./lib/protocol.sh
+. ./lib/environment.sh
+. ./lib/files.sh
+. ./lib/chronicle.sh
+for old in "$base"/config/.facts.*; do
+  pid=${old##*/.facts.}
+  pid=${pid%.all}
+  case "$pid" in *[!0-9]*) ;; *) kill -0 "$pid" 2>/dev/null || [ -e "/proc/$pid" ] || rm -f "$old" ;; esac
+done
+open_journal || finish
+select_facts() {
+  {
+    [ "$from" -eq 0 ] || sed 1d "$facts"
+    say tail
+    from_byte "$from" | head -c "$((length - from))"
+  } | awk -f ./lib/select.awk
+}
+if has awk; then
+  new=$base/config/.facts.$$
+  if { selected=$(umask 077; select_facts > "$new"); } 2>/dev/null; then
+    upto=$(sed -n -e "1s/^upto //p" -e q "$new")
+    upto=$((from + upto))
+    real_file "$facts" || rm -rf "$facts"
+    say "facts1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all" &&
+      sed 1d "$new" >> "$new.all" && mv -f "$new.all" "$facts"
+    sed -e 1d -e "s/^/fact /" "$new"
+  else
+    # Somebody who may only read.
+    selected=$(select_facts)
+    upto=${selected%%"$nl"*}
+    upto=$((from + ${upto#upto }))
+    printf "%s\n" "$selected" | sed -e 1d -e "s/^/fact /"
+  fi
+  rm -f "$new" "$new.all" 2>/dev/null
+  tell_rest "$upto"
+else
+  tell_rest 0
+fi
+say ""
+finish

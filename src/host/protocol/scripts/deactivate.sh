@@ -1,0 +1,22 @@
+# Removes the link, or makes it lead to the text `restore` again.
+
+. ./lib/protocol.sh
+. ./lib/guarded.sh
+. ./lib/files.sh
+. ./lib/switch.sh
+. ./lib/releases.sh
+restore=$2
+if [ ! -L current ] && [ -e current ]; then
+  say "unfit current-occupied $releases/current"
+  finish
+fi
+disarm ""
+if [ -n "$restore" ]; then
+  rm -f ".current.$$"
+  switch_to "$restore" ".current.$$"
+elif [ -L current ]; then
+  guard
+  err=$(rm -f current 2>&1) || fail "$err"
+fi
+note
+finish

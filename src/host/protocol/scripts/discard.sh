@@ -1,0 +1,23 @@
+# Removes what an unfinished deployment of `ref` left. `kind` is `upload`, `release` or `damaged`. `remover` is the command
+# for files that this login may not remove, or empty.
+
+. ./lib/protocol.sh
+. ./lib/guarded.sh
+. ./lib/files.sh
+. ./lib/current.sh
+. ./lib/discard.sh
+. ./lib/releases.sh
+ref=$2 kind=$3 remover=$4
+if [ "$kind" = upload ]; then
+  if [ -e ".staging_$ref" ]; then
+    err=$(mv ".staging_$ref" ".trash_${ref}_$$" 2>&1) || fail "$err"
+    wipe_aside ".trash_${ref}_$$"
+  fi
+elif [ -d "deployer_$ref" ]; then
+  [ "$kind" = release ] && [ -e "deployer_$ref/.deployer_release.json" ] && fail "deployer_$ref is complete by now"
+  [ -e ".adopting_$ref" ] && fail "deployer_$ref is being adopted"
+  is_ours "deployer_$ref" || fail "deployer did not make deployer_$ref"
+  is_current "$ref" && fail "deployer_$ref is current"
+  drop "deployer_$ref" "$ref"
+fi
+finish

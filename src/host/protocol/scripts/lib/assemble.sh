@@ -1,0 +1,130 @@
+# A tree is completed from the release `$1`, most of which it shares. `begin_tree` makes its manifest from that of the
+# release and what is to be changed there, copies the files that stand in both manifests alike, and proves them;
+# `complete_tree` makes those that are made of parts of another and pieces that were sent (`patch`), and those that
+# stand elsewhere on the host. Failures show in the check that follows. With `$2` hard links are made instead of
+# copies. `begin_tree` works beside the upload, as soon as what it needs has come: `.deployer_begin` says so. It ends
+# with this shell, and where nothing more is received.
+
+part() {
+  if [ "$bytes" = yes ]; then err=$(dd if="$base" bs=65536 iflag=skip_bytes,count_bytes skip="$1" ${2:+count="$2"} 2>&1 >> "$to")
+  else err=$(dd if="$base" bs="$block" skip="$3" ${4:+count="$4"} 2>&1 >> "$to")
+  fi || say "$err" >&2
+}
+patch() {
+  # Not all of them know these flags; without them, small blocks take longer.
+  bytes=yes
+  dd if=/dev/null of=/dev/null bs=1 count=0 iflag=skip_bytes,count_bytes 2>/dev/null || bytes=no
+  while IFS= read -r line; do
+    case "$line" in
+      "base "*) base=${line#base } ;;
+      "block "*) block=${line#block } ;;
+      "to "*) to=$tree/${line#to } ;;
+      "add "*) cat "$tree/.deployer_pieces/${line#add }" >> "$to" ;;
+      "mode "*) chmod "${line#mode }" "$to" ;;
+      "time "*) touch -r "$tree/.deployer_pieces/${line#time }" "$to" ;;
+      "keep "*)
+        # shellcheck disable=SC2086 # Two numbers.
+        set -- ${line#keep }
+        part "$(($1 * block))" "$(($2 * block))" "$1" "$2" ;;
+      "rest "*)
+        set -- "${line#rest }"
+        part "$(($1 * block))" "" "$1" "" ;;
+    esac
+  done
+}
+put_all() {
+  [ "$#" -eq 0 ] || cp $copying "$@" "$tree/$into"
+}
+source_of() {
+  case "$1" in tree/*) source=$tree/${1#tree/} ;; *) source=$1 ;; esac
+}
+copy_lot() {
+  if [ -z "$parents" ]; then (cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 tar -cf -) | (cd "$tree" && tar -xpof -)
+  else
+    # shellcheck disable=SC2086 # Options, each a word.
+    (cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 cp $parents -t "$here/$tree") ||
+      (cd "$origin" && tar -cf - -T "$1") | (cd "$tree" && tar -xpof -)
+  fi
+}
+begin_tree() {
+  polls=0
+  until [ -e "$tree/.deployer_begin" ]; do
+    if [ ! -e "$notes/receiving" ]; then
+      [ -e "$tree/.deployer_begin" ] && break
+      return 0
+    fi
+    polls=$((polls + 1))
+    if [ "$polls" -gt 4000 ] || ! kill -0 $$ 2>/dev/null; then return 0; fi
+    if [ "$polls" -gt 400 ] || ! sleep 0.05 2>/dev/null; then sleep 1; fi
+  done
+  origin=deployer_$1 parents="-p --reflink=auto --parents" most=250
+  # BusyBox makes a directory anew that was moved away meanwhile: there tar goes into it first, with as many names as it takes.
+  case "$(cp --help 2>&1)" in *BusyBox*) parents= most=100 ;; esac
+  [ -z "$2" ] || parents="-pl --parents"
+  # Its directories are made on the way, before what is received gets into them.
+  odd=$(find "$origin" -type d ! -perm -0300 | sed -n 1p)
+  [ -z "$odd" ] || [ -w "$odd" ] || return 0
+  awk '
+    FNR == 1 { file++ }
+    file == 1 { line[FNR] = $0; next }
+    /^=/ { for (n = substr($1, 2) + 0; n <= $2 + 0; n++) print line[n]; next }
+    { print substr($0, 2) }
+  ' "$origin/.deployer_manifest" "$tree/.deployer_edits" > "$tree/.deployer_manifest"
+  # What commands changed there, and what is below that, is sent.
+  awk -v altered="$origin/.deployer_altered" '
+    BEGIN { while ((getline line < altered) > 0) other[substr(line, index(line, " ") + 1)] }
+    function is_other(path) {
+      do { if (path in other) return 1 } while (sub("/[^/]*$", "", path))
+      return 0
+    }
+    FNR == 1 { file++; mode = 0 }
+    /^mode / { mode = $2; next }
+    /^(dir|link|to|end) / || substr($0, 65, 2) != "  " || ! mode { next }
+    file == 1 { if (!is_other(substr($0, 67))) there[mode $0]; next }
+    (mode $0) in there
+  ' "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$notes/lines"
+  [ -s "$notes/lines" ] || return 0
+  here=$PWD
+  awk -v most="$most" -v lot="$notes/lot." '
+    { now = lot int((NR - 1) / most); if (now != last) close(last); print substr($0, 67) > now; last = now }
+  ' "$notes/lines"
+  for lot in "$notes"/lot.*; do
+    # Whoever wants nothing of it any more takes these away.
+    [ -e "$lot" ] || return 0
+    copy_lot "$here/$lot"
+  done
+  if (cd "$tree" && quickly_match "$here/$notes/lines"); then mv "$notes/lines" "$notes/proved"; fi
+}
+complete_tree() {
+  copying=-p
+  [ -z "$1" ] || copying=-pl
+  [ ! -e "$tree/.deployer_patches" ] || patch < "$tree/.deployer_patches"
+  (
+    set -- && into=
+    while IFS= read -r line; do
+      case "$line" in
+        "into "*) put_all "$@"; set --; into=${line#into } ;;
+        "take "*)
+          source_of "${line#take }"
+          set -- "$@" "$source"
+          [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
+        "copy "*) source_of "${line#copy }" ;;
+        # Not a second name: its mode is going to be another one.
+        "own "*) put_all "$@"; set --; cp -p "$source" "$tree/${line#own }" ;;
+        "as "*) put_all "$@"; set --; cp $copying "$source" "$tree/${line#as }" ;;
+        "mode "*) mode=${line#mode } ;;
+        "of "*) chmod "$mode" "$tree/${line#of }" ;;
+      esac
+    done < "$tree/.deployer_moves"
+    put_all "$@"
+  )
+  (cd "$tree" && rm -rf .deployer_edits .deployer_begin .deployer_moves .deployer_patches .deployer_pieces .deployer_end)
+}
+# This makes hashed a list of what is still to be hashed. Not every awk says that a disk is full: so they are counted.
+find_unproved() {
+  hashed=
+  [ -e "$notes/proved" ] || return 0
+  awk 'FNR == 1 { file++ } file == 1 { proved[$0]; next } ! ($0 in proved)' "$notes/proved" "$tree/.deployer_manifest" > "$notes/rest"
+  proved=$(file_lines "$notes/proved" | wc -l) rest=$(file_lines "$notes/rest" | wc -l) all=$(file_lines "$tree/.deployer_manifest" | wc -l)
+  [ "$((proved + rest))" -ne "$((all))" ] || hashed=$PWD/$notes/rest
+}

@@ -1,0 +1,31 @@
+# Sets `state` to what the base is, and `where` to the path that decided it.
+
+usable() { [ -w "$1" ] && [ -x "$1" ]; }
+look() {
+  where=$base
+  if [ -d "$base" ]; then
+    state=ready
+    for d in "$base/config" "$base/releases"; do
+      if [ -d "$d" ]; then
+        usable "$d" || { state=not-writable; where=$d; return 0; }
+      elif [ -e "$d" ] || [ -L "$d" ]; then
+        state=not-a-directory; where=$d; return 0
+      else
+        state=incomplete
+      fi
+    done
+    [ "$state" = ready ] || usable "$base" || state=not-writable
+    # Of another login: nothing that is done could be written down.
+    d=$base/config/journal
+    [ ! -e "$d" ] || [ -w "$d" ] || { state=not-writable; where=$d; }
+    return 0
+  fi
+  while [ ! -e "$where" ] && [ ! -L "$where" ]; do
+    where=${where%/*}
+    [ -n "$where" ] || where=/
+  done
+  if [ ! -d "$where" ]; then state=not-a-directory
+  elif usable "$where"; then state=absent
+  else state=not-writable
+  fi
+}

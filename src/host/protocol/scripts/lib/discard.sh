@@ -1,0 +1,31 @@
+# `drop` moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current.
+# `wipe_aside` removes what was moved aside. What this login may not remove (the files of another user) is told of
+# once, and costs no later step any time: it gets another name. `remover` is the target's command for such files, or
+# nothing.
+
+wipe_aside() {
+  wipe "$1" 2>/dev/null && return 0
+  if [ -n "$remover" ]; then
+    sh -c "$remover \"\$1\"" remover "$PWD/$1" >/dev/null 2>&1
+    [ -e "$1" ] || return 0
+  fi
+  odd=$(find "$1" ! -user "$(id -u)" 2>/dev/null | sed -n 1p)
+  # Somebody who is gone may still write there.
+  [ -n "$odd" ] || { wipe_surely "$1" 2>/dev/null && return 0; }
+  aside=.stuck_${1#.trash_}
+  mv "$1" "$aside" 2>/dev/null || aside=$1
+  odd=$(find "$aside" ! -user "$(id -u)" 2>/dev/null | sed -n 1p)
+  # shellcheck disable=SC2046 # The third word is the owner.
+  owner=$(set -- $(ls -ld "${odd:-$aside}" 2>/dev/null); printf "%s" "${3:-somebody}")
+  say "stuck $(flat "$owner $releases/$aside")"
+}
+drop() {
+  guard
+  trash=.trash_$2_$$
+  err=$(mv "$1" "$trash" 2>&1) || fail "$err"
+  if is_current "$2"; then
+    mv "$trash" "$1"
+    fail "$1 is current"
+  fi
+  wipe_aside "$trash"
+}

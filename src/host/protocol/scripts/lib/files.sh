@@ -1,0 +1,30 @@
+# `link_of` prints a link's text; `is_ref` knows our folder names; `wipe` removes trees with read-only folders too.
+
+link_of() {
+  if has readlink; then readlink "$1"
+  else line=$(ls -ld "$1"); printf "%s\n" "${line#* -> }"
+  fi
+}
+is_ref() {
+  [ "${#1}" -eq 32 ] || return 1
+  case "$1" in *[!0-9A-F]*) return 1 ;; esac
+}
+is_trash() { trash_ref=${1##*.trash_} && is_ref "${trash_ref%%_*}"; }
+# Each release of ours has a manifest before it gets its name.
+is_ours() {
+  if real_dir "$1"; then [ -e "$1/.deployer_manifest" ] || [ -e "$1/.deployer_release.json" ]
+  else [ ! -e "$1" ] && [ ! -L "$1" ]
+  fi
+}
+real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
+real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
+wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
+# Where an earlier step still writes, although its connection is gone, until it sees that nothing is wanted of it any more.
+wipe_surely() {
+  for pause in 1 2; do
+    wipe "$1" 2>/dev/null && return 0
+    sleep "$pause"
+  done
+  wipe "$1"
+}
+size_of() { n=$(wc -c < "$1") && printf "%s" "$((n))"; }

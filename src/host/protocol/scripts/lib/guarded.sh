@@ -1,0 +1,2 @@
+. ./lib/environment.sh
+. ./lib/fenced.sh

@@ -1,0 +1,11 @@
+# `note` appends `entries`, whole lines, to the journal, after what they tell of. What is done is done: where they
+# cannot be written, the answer says so and goes on.
+
+note() {
+  [ -n "$entries" ] || return 0
+  log=$base/config/journal torn=
+  # A crash may have left NUL bytes at its end.
+  [ ! -s "$log" ] || [ "$(($(tail -c 1 "$log" 2>/dev/null | wc -l)))" -eq 1 ] || torn=$nl
+  err=$({ printf "%s%s\n" "$torn" "$entries" >> "$log"; } 2>&1) || say "unnoted $(flat "$err")"
+  chmod o= "$log" 2>/dev/null
+}

@@ -1,0 +1,46 @@
+# Locks are files `config/lock.<token>` of one line, `taken`, `held` or `free` and the details. The highest token
+# counts. Taking a lock makes the next token by link(2), which only one can do, with all details in it; nobody removes
+# the highest. `top` sets `token` (0: never locked), `state` and `details`; `idle` sets `since`, the seconds since the
+# last sign of life, and `ahead` where that has yet to come. A sign of life, `config/beat.<token>`, says when by the
+# host's clock and, on Linux, how long after its start: nobody sets that.
+
+number() {
+  case "$1" in "" | 0?* | *[!0-9]*) return 1 ;; esac
+  [ "${#1}" -le 15 ]
+}
+top() {
+  token=0 state=free details=
+  for lock in "$base"/config/lock.*; do
+    n=${lock##*.}
+    number "$n" && [ "$n" -gt "$token" ] && token=$n
+  done
+  [ "$token" -gt 0 ] || return 0
+  lock=
+  IFS= read -r lock 2>/dev/null < "$base/config/lock.$token"
+  state=${lock%% *} details=${lock#* }
+  case "$state" in free | held) ;; *) state=taken ;; esac
+}
+clock() {
+  now=$(date +%s)
+  number "$now" || now=0
+  up= boot=
+  IFS="." read -r up boot 2>/dev/null < /proc/uptime
+  number "$up" && IFS= read -r boot 2>/dev/null < /proc/sys/kernel/random/boot_id || up=0 boot=
+}
+# shellcheck disable=SC2034 # lock.sh reads ahead.
+idle() {
+  beat= beat_up= beat_boot=
+  IFS=" " read -r beat beat_up beat_boot 2>/dev/null < "$base/config/beat.$token"
+  clock
+  if [ -n "$boot" ] && [ "$boot" = "$beat_boot" ] && number "$beat_up"; then since=$((up - beat_up))
+  elif number "$beat"; then since=$((now - beat))
+  else since=$now
+  fi
+  ahead=no
+  [ "$since" -ge 0 ] || since=0 ahead=yes
+}
+# By rename: a file that is being written has no time in it, and would let somebody else take the lock over.
+live() {
+  clock
+  printf "%s\n" "$now $up $boot" > "$base/config/.beat.$$" && mv -f "$base/config/.beat.$$" "$base/config/beat.$1"
+}

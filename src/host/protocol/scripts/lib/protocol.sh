@@ -1,0 +1,27 @@
+LC_ALL=C
+export LC_ALL
+unset CDPATH
+set +efuC
+# shellcheck disable=SC3044 # For the hosts whose sh is bash: its options may come from the environment.
+shopt -u failglob nullglob nocasematch 2>/dev/null
+umask 022
+nl="
+"
+say() { printf "%s\n" "$*"; }
+finish() { say "deployer end"; exit 0; }
+flat() { case "$1" in *"$nl"*) printf "%s" "$1" | tr "\n" " " ;; *) printf "%s" "$1" ;; esac; }
+fail() { say "fail $(flat "$1")"; finish; }
+say ""
+say "deployer begin"
+case "$1" in
+  /*) base=$1 ;;
+  *) [ -n "${HOME:-}" ] || fail "the login has no home directory: write the path out"
+     # shellcheck disable=SC2088 # Here it is a text.
+     case "$1" in "~/"*) base=${HOME%/}/${1#"~/"} ;; *) base=${HOME%/}/$1 ;; esac ;;
+esac
+case "$base" in *"$nl"*) fail "the home directory has a line break in its name" ;; esac
+# shellcheck disable=SC2034 # Nearly all scripts read it.
+releases=$base/releases
+# A folder that hands its group down is a team's.
+[ ! -g "$base" ] || umask 002
+has() { command -v "$1" >/dev/null 2>&1; }

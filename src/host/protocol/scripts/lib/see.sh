@@ -1,0 +1,88 @@
+# `see` tells everything at once but for the lock. To be called in a shell of its own.
+
+. ./lib/base.sh
+. ./lib/disks.sh
+. ./lib/chronicle.sh
+bad() { say "damaged $ref it is $1"; }
+see() {
+look
+say "path $base"
+say "base $state $where"
+[ -d "$releases" ] && where=$releases
+user=$(id -un 2>/dev/null) && say "user $(flat "$user")"
+clock=$(date +%s 2>/dev/null) && say "clock $clock"
+row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
+nodes=$(df -Pi "$where" 2>/dev/null)
+# Some file systems make inodes as they are needed, and count none; some systems print other columns.
+case "$nodes" in
+  *" Inodes "*) row "$nodes" && [ "$total" -gt 0 ] 2>/dev/null && say "inodes $available" ;;
+esac
+mount_of "$where"
+[ -z "$mounted" ] || say "mounted $mounted $(flat "$point")"
+for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
+  if [ -e "$loader" ]; then say "loader $(flat "$loader")"; fi
+done
+say "machine $(flat "$(uname -m)")"
+if has awk && has xargs; then say "can differences"; fi
+if has zstd; then say "can zstd"; fi
+for tool in tar gzip; do has "$tool" || say "lacks $tool"; done
+has sha256sum || has shasum || has openssl || say "lacks sha256"
+if ! cd "$releases" 2>/dev/null; then
+  say "current absent"
+  return 0
+fi
+if [ -L current ]; then
+  say "current link $(flat "$(link_of current)")"
+  # Whoever made the link may have written it in another way.
+  led=$(cd -P current 2>/dev/null && pwd -P) && led=${led#"$(pwd -P)/deployer_"} && ref=${led%%/*} && is_ref "$ref" && say "leads $ref"
+elif [ -d current ]; then say "current directory"
+elif [ -e current ]; then say "current file"
+else say "current absent"
+fi
+now=$(date +%s)
+for armed in "$base"/config/armed.*; do
+  [ -e "$armed" ] || continue
+  ref= back= deadline= restore=
+  read -r ref back deadline restore < "$armed"
+  case "$deadline" in "" | *[!0-9]*) continue ;; esac
+  say "armed ${armed##*/armed.} $ref $back $((deadline - now)) $restore"
+done
+tell_journal
+big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
+for folder in deployer_*; do
+  ref=${folder#deployer_}
+  is_ref "$ref" || continue
+  real_dir "$folder" || { say "foreign $ref"; continue; }
+  file=$folder/.deployer_release.json
+  if [ ! -e "$file" ] && [ ! -L "$file" ]; then
+    # A folder without a manifest is somebody else's; one that is being adopted is not what a deployment left.
+    if [ -d ".adopting_$ref" ]; then :
+    elif [ -e "$folder/.deployer_manifest" ]; then say "unrecorded $ref"
+    else say "foreign $ref"
+    fi
+    continue
+  fi
+  case "$nl$big$nl" in *"$nl./$file$nl"*) bad "larger than 64 KiB"; continue ;; esac
+  real_file "$file" && [ -r "$file" ] || { bad "not a file that can be read"; continue; }
+  record= more=
+  if { IFS= read -r record && ! IFS= read -r more && [ -z "$more" ]; } < "$file"; then say "release $ref $record"
+  elif [ -z "$record" ]; then bad "empty"
+  else bad "not one whole line"
+  fi
+done
+for folder in .staging_*; do
+  ref=${folder#.staging_}
+  is_ref "$ref" && real_dir "$folder" || continue
+  received=0 stream= note=
+  real_file "$folder/note" && [ -r "$folder/note" ] && IFS= read -r note < "$folder/note"
+  real_file "$folder/stream" && [ -r "$folder/stream" ] && IFS= read -r stream < "$folder/stream"
+  part=$folder/release.tar
+  case "$stream" in "" | whole) part=$part.gz ;; esac
+  real_file "$part" && [ -r "$part" ] && received=$(size_of "$part")
+  say "upload $ref $received ${stream:--} $note"
+done
+for folder in .adopting_*; do
+  ref=${folder#.adopting_}
+  is_ref "$ref" && real_dir "$folder" && say "adopting $ref"
+done
+}

@@ -1,0 +1,93 @@
+# Takes the lock with the details `claim`, tells what is on the host, and keeps the lock while standard input is open:
+# each line is a sign of life, and its end, also that of the connection, gives the lock back. A lock without a sign of
+# life for `stale` seconds is taken over. `kind` is `taken`, or `held` for a lock that stays until somebody unlocks it.
+# `entries` are journaled if it is held or taken over. Sweeps the remains of dead commands.
+
+. ./lib/protocol.sh
+. ./lib/lock.sh
+. ./lib/give-back.sh
+. ./lib/journal.sh
+. ./lib/files.sh
+. ./lib/see.sh
+claim=$2 stale=$3 kind=$4 entries=$5
+before=free
+[ -d "$base/config" ] || { say "unready"; finish; }
+# Whoever asked may be gone before the answer: then the lock is given back, so nothing may end this before that.
+trap "" HUP PIPE
+tries=0
+while :; do
+  top
+  [ "$state" = free ] || idle
+  if [ "$state" = held ] || { [ "$state" = taken ] && [ "$since" -lt "$stale" ]; }; then
+    # The clock was set back, and its holder may be dead: from now on it has to give signs of life by this clock.
+    if [ "$ahead" = yes ]; then live "$token" 2>/dev/null; fi
+    say "locked $token $since $details"
+    finish
+  fi
+  mine=$((token + 1)) before=$state
+  new=$base/config/.lock.$$
+  if ! err=$({ live "$mine" && printf "%s %s\n" "$kind" "$claim" > "$new"; } 2>&1); then
+    rm -f "$new"
+    # Whoever takes the lock sweeps the files of all others.
+    tries=$((tries + 30))
+    [ "$tries" -lt 100 ] || fail "$err"
+    continue
+  fi
+  if err=$(ln "$new" "$base/config/lock.$mine" 2>&1); then
+    rm -f "$new"
+    top
+    [ "$token" -eq "$mine" ] && break
+    rm -f "$base/config/lock.$mine"
+  else
+    rm -f "$new"
+    # Not every file system has hard links: there the file is made by whoever is first, and filled a moment later.
+    if [ ! -e "$base/config/lock.$mine" ]; then
+      (set -C; printf "%s %s\n" "$kind" "$claim" > "$base/config/lock.$mine") 2>/dev/null && break
+      [ -e "$base/config/lock.$mine" ] || fail "$err"
+    fi
+  fi
+  tries=$((tries + 1))
+  [ "$tries" -lt 100 ] || fail "others took it a hundred times meanwhile"
+done
+for old in "$base"/config/lock.* "$base"/config/beat.*; do
+  n=${old##*.}
+  number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
+done
+# What would be renamed or linked: so whoever had the lock before does not get through with it any more.
+rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.* "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer_*/.deployer_altered.*
+for link in "$releases"/.current.*; do
+  if [ -L "$link" ] && number "${link##*.}"; then rm -f "$link"; fi
+done
+for old in "$releases"/.replaced_*; do
+  name=${old##*.replaced_}
+  ref=${name%%_*}
+  is_ref "$ref" && real_dir "$old" || continue
+  if [ -e "$releases/deployer_$ref" ]; then mv "$old" "$releases/.trash_$name"; else mv "$old" "$releases/deployer_$ref"; fi 2>/dev/null
+done
+for trash in "$releases"/.trash_* "$releases"/.adopting.*; do
+  if [ -e "$trash" ] && { is_trash "$trash" || number "${trash##*.adopting.}"; }; then
+    wipe "$trash" 2>/dev/null || case "$trash" in */.trash_*) mv "$trash" "$releases/.stuck_${trash##*/.trash_}" 2>/dev/null ;; esac
+  fi
+done
+[ "$kind $before" = "taken free" ] || note
+# A removal that was cut: what is gone is told of, what is left stays.
+if [ -s "$base/config/removing" ]; then
+  entries=
+  while IFS= read -r line; do
+    ref=${line#*",\"ref\":\""}
+    ref=${ref%%"\""*}
+    if is_ref "$ref" && [ ! -e "$releases/deployer_$ref" ]; then entries=$entries${entries:+$nl}$line; fi
+  done < "$base/config/removing"
+  note
+  rm -f "$base/config/removing"
+fi
+say "token $mine"
+[ "$kind" = held ] && finish
+(see)
+say "deployer end"
+while IFS= read -r line; do
+  top
+  [ "$token" -eq "$mine" ] && [ "$state" = taken ] || { say "lost"; exit 0; }
+  live "$mine"
+done
+give_back "$mine"

@@ -1,0 +1,32 @@
+# Removes complete releases. `remover` is the command for files that this login may not remove, or empty; the refs
+# follow. The entries are written down before anything is removed: if this is cut, the next lock journals what is gone.
+
+. ./lib/protocol.sh
+. ./lib/guarded.sh
+. ./lib/files.sh
+. ./lib/current.sh
+. ./lib/discard.sh
+. ./lib/releases.sh
+remover=$2
+shift 2
+for ref; do
+  is_current "$ref" && fail "deployer_$ref is current"
+  for armed in "$base"/config/armed.*; do
+    [ -e "$armed" ] || continue
+    read -r _ back _ < "$armed"
+    [ "$back" = "$ref" ] && fail "the host may go back to deployer_$ref by itself"
+  done
+done
+if [ -n "$entries" ]; then
+  err=$({ say "$entries" > "$base/config/.removing.$$" && mv -f "$base/config/.removing.$$" "$base/config/removing"; } 2>&1) || fail "$err"
+fi
+for ref; do
+  if [ -e "deployer_$ref" ] || [ -L "deployer_$ref" ]; then drop "deployer_$ref" "$ref"; fi
+done
+for trash in .trash_*; do
+  if [ -e "$trash" ] && is_trash "$trash"; then wipe_aside "$trash"; fi
+done
+note
+rm -f "$base/config/removing"
+entries=
+conclude

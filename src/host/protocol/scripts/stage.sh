@@ -1,0 +1,170 @@
+# Receives a release from standard input, unpacks it as it comes, checks it, and gives it its name.
+#
+# `keep` bytes of what arrived before are kept. `size` is the number of bytes in the end; if it is empty, the last entry
+# of the archive is `.deployer_end`. `stream` is a word for what is sent. `wanted` is the SHA-256 of the manifest, which
+# is the archive's first entry.
+#
+# If `origin` is not empty, what is sent completes that release: with hard links if `hard` is not empty; `edits` are the
+# changes of its manifest, unless they are an entry of the archive; `packing` is gzip or zstd. If `replaces` is not
+# empty, the release takes the place of a damaged one, even of the current one.
+
+. ./lib/protocol.sh
+. ./lib/guarded.sh
+. ./lib/files.sh
+. ./lib/current.sh
+. ./lib/check.sh
+. ./lib/assemble.sh
+. ./lib/sync.sh
+. ./lib/releases.sh
+ref=$2 keep=$3 size=$4 stream=$5 note=$6 wanted=$7 origin=$8 hard=$9 edits=${10} packing=${11} replaces=${12}
+stage=.staging_$ref
+folder=deployer_$ref
+# What completes another release comes compressed anew, as hard as the link asks for: it is kept as it was before that.
+part=$stage/release.tar
+[ -n "$origin" ] || part=$part.gz
+# What ends a program in the middle of a pipe is not its own fault.
+unpack() {
+  { case "$1" in zstd) zstd -dcq ;; *) gzip -dc ;; esac; }
+  ended=$?
+  case "$1 $ended" in
+    *" 0" | *" 141" | *" 269") ;;
+    zstd*) say "failed gzip" >&2 ;;
+    *) [ "$ended" -gt 128 ] || say "failed gzip" >&2 ;;
+  esac
+}
+tells_full() {
+  case "$1" in *": No space left on device"* | *": Disk quota exceeded"* | *": Quota exceeded"*) ;; *) return 1 ;; esac
+}
+receive() {
+  if [ -n "$origin" ]; then cat "$part" && hush && unpack "$packing" | tee -a "$part"
+  else cat "$part" && hush && tee -a "$part"
+  fi || say "failed tee" >&2
+}
+# While what arrived before is read again, nothing more is taken: a sign of life keeps the other side waiting.
+ticker=
+tick() { while sleep 2 >/dev/null 2>&1; do say "alive"; done; }
+hush() { [ -z "$ticker" ] || kill "$ticker" 2>/dev/null; return 0; }
+trap hush EXIT
+# What an earlier step still does, although its connection is gone, is not done here.
+tree=$stage/tree.$$ notes=$stage/tree.$$.notes
+is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
+if [ -z "$replaces" ] && { [ -e "$folder" ] || [ -L "$folder" ]; }; then
+  [ -e "$folder/.deployer_release.json" ] && fail "$folder is complete already"
+  is_current "$ref" && fail "$folder is current, though it is not complete"
+  err=$(wipe "$folder" 2>&1) || fail "$err"
+fi
+for old in "$stage"/tree*; do
+  [ -e "$old" ] || [ -L "$old" ] || continue
+  trash=.trash_${ref}_$$_${old##*tree}
+  err=$(mv "$old" "$trash" 2>&1) || fail "$err"
+  # What is left of it is swept by whoever takes the lock next.
+  wipe_surely "$trash" 2>/dev/null
+done
+# What arrives may hold secrets: nobody else looks at it before it has its modes.
+err=$(umask 077; mkdir -p "$stage" 2>&1) && err=$(mkdir "$tree" "$notes" 2>&1) || fail "$err"
+err=$({ say "$note" | cat > "$stage/note" && : > "$notes/receiving"; } 2>&1) || fail "$err"
+if [ "$keep" -eq 0 ]; then
+  rm -f "$stage/release.tar" "$stage/release.tar.gz"
+  err=$({ : > "$part"; } 2>&1) || fail "$err"
+else
+  tick </dev/null &
+  ticker=$!
+  real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
+  have=$(size_of "$part")
+  [ "$have" -ge "$keep" ] || fail "only $have of the $keep bytes to keep are there: start anew"
+  # A file of its own: an earlier step may still write into the other one, when it hears that its connection is gone.
+  err=$({ cat "$part" > "$part.$$" && dd if=/dev/null of="$part.$$" bs=1 seek="$keep" count=0 && mv -f "$part.$$" "$part"; } 2>&1) || {
+    rm -f "$part.$$"
+    fail "$err"
+  }
+  have=$(size_of "$part")
+  [ "$have" -eq "$keep" ] || fail "only $have of the $keep bytes to keep could be copied: is the disk full?"
+fi
+err=$({ say "$stream" | cat > "$stage/stream"; } 2>&1) || fail "$err"
+if [ -n "$edits" ]; then err=$({ say "$edits" | cat > "$tree/.deployer_edits" && : > "$tree/.deployer_begin"; } 2>&1) || fail "$err"; fi
+[ -z "$origin" ] || begin_tree "$origin" "$hard" </dev/null >"$notes/said" 2>&1 &
+why=$(
+  {
+    receive | { if [ -n "$origin" ]; then cat; else unpack gzip; fi; } |
+      if (cd "$tree" && tar -xpof -); then cat > /dev/null; else say "failed tar" >&2; fi
+  } 2>&1 >/dev/null
+)
+rm -f "$notes/receiving"
+have=$(size_of "$part")
+said=$(printf "%s\n" "$why" | sed "/^failed /d")
+case "$nl$why$nl" in
+  *"${nl}failed gzip$nl"*) outcome=broken ;;
+  *"${nl}failed "*) outcome=failed ;;
+  *) outcome=whole ;;
+esac
+[ -n "$size" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
+# What was kept may be the reason: it is not gone on with again.
+[ -z "$origin" ] || [ "$keep" -eq 0 ] || [ "$outcome" != failed ] || tells_full "$said" || outcome=damaged
+[ "$outcome" = whole ] || rm -f "$notes"/lot.*
+hush
+wait
+case "$nl$why$nl" in
+  *"${nl}failed tee$nl"*) ;;
+  *)
+    if [ -n "$size" ] && [ "$have" -ne "$size" ]; then
+      guard
+      wipe "$tree"
+      fail "$have of $size bytes arrived"
+    fi ;;
+esac
+if [ "$outcome" = failed ]; then
+  guard
+  wipe "$tree"
+  fail "$said"
+fi
+if [ "$outcome" != whole ]; then
+  guard
+  # Without a size, what is missing at the end may still come.
+  if [ -n "$size" ] || [ "$outcome" = damaged ]; then wipe "$stage"; else wipe "$tree"; fi
+  say "corrupt tarball"
+  finish
+fi
+[ -z "$origin" ] || said=$(cat "$notes/said"; complete_tree "$hard" 2>&1)
+find_unproved
+if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$wanted" ]; then
+  faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
+  if [ -n "$faults" ] && has awk && has xargs; then
+    put_modes "$tree" .deployer_manifest
+    faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
+  fi
+else faults="changed .deployer_manifest"
+fi
+if [ -n "$faults" ]; then
+  guard
+  # The host's files are as they were.
+  if tells_full "$said"; then
+    wipe "$tree"
+    fail "$said"
+  fi
+  wipe "$stage"
+  printf "%s\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
+  finish
+fi
+# The tools that make a release do not agree on what a folder hands down.
+if [ -g "$base" ]; then
+  # shellcheck disable=SC2046 # The fourth word is the group.
+  chgrp -hR "$(set -- $(ls -ldn "$base"); printf "%s" "$4")" "$tree" 2>/dev/null
+  # So that everybody of it can remove the release again.
+  find "$tree" -type d -perm -0010 ! -perm -0020 -print | each chmod g+w
+fi
+chmod u+rwx "$tree"
+guard
+# Between these two renames there is no such folder for a moment. If this is cut there, the next who takes the lock renames it back.
+trash=.replaced_${ref}_$$
+if [ -e "$folder" ] || [ -L "$folder" ]; then
+  # It may be current.
+  flush
+  guard
+  err=$(mv "$folder" "$trash" 2>&1) || fail "$err"
+fi
+err=$(mv "$tree" "$folder" 2>&1) || { mv "$trash" "$folder" 2>/dev/null; fail "$err"; }
+[ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
+note
+wipe_surely "$stage" 2>/dev/null
+wipe "$trash" 2>/dev/null
+finish

@@ -1,0 +1,11 @@
+# Gives back the lock with the token `expected`, which may be somebody else's.
+
+. ./lib/protocol.sh
+. ./lib/lock.sh
+. ./lib/journal.sh
+expected=$2 entries=$3
+top
+[ "$token" -eq "$expected" ] && [ "$state" != free ] || { say "changed"; finish; }
+err=$({ printf "free %s\n" "$details" > "$base/config/.lock.$$" && mv -f "$base/config/.lock.$$" "$base/config/lock.$expected"; } 2>&1) || fail "$err"
+note
+finish
