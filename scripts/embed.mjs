@@ -66,7 +66,7 @@ const argumentsOf = (file) => {
     .filter((line) => line !== line.trimStart() || !line.startsWith("#"))
     .join("\n")
     .replace(line, "")
-  if (/\$(?:[2-9]|\{[0-9])/.test(others.replaceAll(/\$\(set -- .*\)/g, "")))
+  if (/\$(?:[2-9]|\{(?:[2-9]|1[0-9]))/.test(others.replaceAll(/\$\(set -- .*\)/g, "")))
     throw new Error(`${file}: it uses an argument without a name`)
   const takesRefs = own.includes(args.length === 0 ? "shift" : `shift ${args.length + 1}`)
   return { args, takesRefs, isFenced: /^\. \.\/lib\/(fenced|guarded)\.sh$/m.test(read(file)) }

@@ -413,14 +413,16 @@ const infoTask = Command.make(
 
 const pruneTask = Command.make("prune", { target: optionalTarget, ...name, wait, yes }, ({ target, ...words }) =>
   Effect.gen(function* () {
-    const name = yield* required("a name, as in: deployer manage prune name=my_app", words)
-    return Option.isNone(target) ? yield* manage.pruneStore(name) : yield* manage.pruneHost(target.value, name)
+    if (Option.isSome(target)) {
+      return yield* manage.pruneHost(target.value, Option.getOrUndefined(yield* given(words)))
+    }
+    return yield* manage.pruneStore(yield* required("a name, as in: deployer manage prune name=my_app", words))
   }).pipe(Effect.flatMap(answer(reports["manage prune"])))
 ).pipe(
   answering,
   waiting,
   Command.withDescription(
-    "Removes all releases of a name but the latest, on a host also but the current one. Example: deployer manage prune name=my_app target=prod yes"
+    "Removes all releases of a name but the latest, on a host also but the current one; there the name is the target's if none is given. Example: deployer manage prune target=prod yes"
   )
 )
 

@@ -59,6 +59,8 @@ export {
   storeInfo,
   unpin
 } from "./commands/manage.ts"
+/** Something on a host is not whole. */
+export { ReleaseNotWhole } from "./commands/onHost.ts"
 export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
 /** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
 export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"

@@ -298,6 +298,10 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
       record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
     }
   }
+  // It came in an earlier deployment, and somebody may have been there since.
+  if (plan.outcome === "relink" && steps.every(({ _tag }) => _tag !== "Verify")) {
+    yield* verify(session, plan, wish, "paths")
+  }
   if (lives < 0) return
   const beyond = steps.find((step) => step._tag === "Prune")
   const unlocks = beyond === undefined
@@ -401,16 +405,26 @@ const stage = Effect.fn("stage")(function* (
   yield* Reporter.note(`Unpacked and verified ${manifest.length} entries${rest}`)
 })
 
-/** Proves a folder that has its name and no record, with the store as the witness; if it fails, the whole release takes its place. */
+/**
+ * Proves a folder that is there with the store as the witness; if it fails, the whole release takes its place. With `paths`, nothing is hashed, and
+ * what this login may not read counts as whole.
+ */
 const verify = Effect.fn("verify")(function* (
   session: HostSession,
   { release }: Pick<DeployPlan, "release">,
-  { manifest }: Wish
+  { manifest }: Wish,
+  depth: "files" | "paths" = "files"
 ) {
-  const verdicts = yield* session.verify([release.ref], "files", manifest)
-  // The record is what it lacks.
-  const faults = verdicts.flatMap(({ faults }) => faults).filter((fault) => !fault.endsWith(" .deployer_release.json"))
+  const verdicts = yield* session.verify([release.ref], depth, manifest)
+  // The record is what it may lack.
+  const faults = verdicts
+    .flatMap(({ faults, unreadable }) => [
+      ...faults,
+      ...(depth === "files" ? (unreadable ?? []).map((path) => `unreadable ${path}`) : [])
+    ])
+    .filter((fault) => !fault.endsWith(" .deployer_release.json"))
   if (faults.length === 0) {
+    if (depth === "paths") return
     return yield* Reporter.note(`Verified ${manifest.length} entries that were there`)
   }
   yield* Reporter.warn(

@@ -56,6 +56,8 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   back: Schema.optional(Schema.String),
   /** Whether the release was current before and still is, because there was nothing to go back to. Default: no. */
   stays: Schema.optional(Schema.Boolean),
+  /** Whether it counts as failed from now on. Default: yes. */
+  isMarked: Schema.optional(Schema.Boolean),
   /** Why, as a sentence. */
   reason: Schema.String
 }) {
@@ -65,9 +67,10 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
       this.back !== undefined
         ? `went back: ${this.back} is live again on ${this.address}`
         : this.stays === true
-          ? `there was nothing to go back to, so it is still current on ${this.address}`
+          ? `there is nothing to go back to, so it is still current on ${this.address}`
           : `there was nothing to go back to, so nothing is current on ${this.address} now`
-    return `${this.reason}; ${now}. ${this.release} is marked as failed and its files are still there: deployer history target=${this.target}`
+    const marked = this.isMarked === false ? "" : `${this.release} is marked as failed and its files are still there: `
+    return `${this.reason}; ${now}. ${marked}deployer history target=${this.target}`
   }
 }
 
@@ -188,7 +191,9 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
         unlocks: unlocks && switches.settles
       })
       .pipe(Effect.tapErrorCause(warnUnsettled(session, release, "may be")))
-    yield* Reporter.note(`Switched current to ${releaseLabel(release)}`)
+    const { current } = state
+    const before = current._tag === "Foreign" ? ` (it led to ${current.to} before, which deployer did not make)` : ""
+    yield* Reporter.note(`Switched current to ${releaseLabel(release)}${before}`)
     if (switches.settles) return
   }
   yield* prove(session, release, steps).pipe(
@@ -348,7 +353,8 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     reason: fault.message,
     ...backLabel(live)
   })
-  yield* Reporter.warn(`${fault.message}: going back`)
+  const stays = planned.back === undefined && isCurrent(state, release)
+  yield* Reporter.warn(stays ? fault.message : `${fault.message}: going back`)
   const live = yield* Effect.mapError(
     withBackOfNow(session, planned),
     (error) => new RollbackFailed({ ...failed(planned), failure: error.message })
@@ -357,8 +363,10 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
   const unhealthy = yield* entry("unhealthy", release, { detail: journaled(fault) })
   const returned = Effect.gen(function* () {
     if (back === undefined) {
-      // It was current before, and nothing better is there.
-      if (isCurrent(state, release)) return yield* session.note([unhealthy])
+      // It was current before, and nothing better is there. What was well once is not marked for what fails today.
+      if (isCurrent(state, release)) {
+        return standing(state.journal, release.ref) === "healthy" ? undefined : yield* session.note([unhealthy])
+      }
       const restore = linkBefore(state)
       const detail =
         restore === undefined ? "there was nothing to go back to" : `the link to ${restore} was put back`.slice(0, 1000)
@@ -375,5 +383,6 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     yield* noteHealthy(session, back, true)
   })
   yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...failed(live), failure: error.message }))
-  return yield* new RolledBack(failed(live))
+  const isMarked = back !== undefined || !stays || standing(state.journal, release.ref) !== "healthy"
+  return yield* new RolledBack({ ...failed(live), ...(isMarked ? {} : { isMarked }) })
 })

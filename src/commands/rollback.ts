@@ -18,7 +18,7 @@ import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
 import { goLive } from "./goLive.ts"
 import { takeLock } from "./locking.ts"
-import { insistOnDeployed, look, pick, refused } from "./onHost.ts"
+import { insistOnDeployed, insistOnWhole, look, pick, refused } from "./onHost.ts"
 
 /** There is no release to go back to. */
 export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>()("NothingToRollBackTo", {
@@ -75,6 +75,7 @@ export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
       const plan = yield* planFor(session, seen, choose)
       yield* agree(plan)
       const { back, release, state, steps } = plan
+      if (steps.some(({ _tag }) => _tag === "Switch")) yield* insistOnWhole(session, release)
       if (steps.length > 0) {
         yield* goLive(session, { release, state, steps, back, event: "rolledBack", unlocks: true })
       }

@@ -12,7 +12,7 @@ import type { HostSession } from "../host/RemoteHost.ts"
 import { connect } from "./connect.ts"
 import { attempt, healthLabel } from "./health.ts"
 import type { Named } from "./journal.ts"
-import { look } from "./onHost.ts"
+import { look, warnUnreadable } from "./onHost.ts"
 
 /** What a target's host is like now. */
 export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusReport", {
@@ -73,6 +73,7 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
   const previous = previousRelease(state)
   const health = live === undefined ? undefined : yield* healthOf(session, live)
   const verdicts = live === undefined ? [] : yield* session.verify([live.ref], "paths")
+  yield* warnUnreadable(session, live === undefined ? [] : [live], verdicts)
   return StatusReport.make({
     target: session.target.key,
     address: session.address,

@@ -35,7 +35,7 @@ export class Drift extends Schema.Class<Drift>("Drift")({
   /** What was found, in words. */
   found: Schema.String,
   /** What to do: `remedy` says it in words. */
-  advice: Schema.Literal("repair", "finish", "adopt", "link", "move", "deploy", "retry", "remove")
+  advice: Schema.Literal("repair", "finish", "adopt", "link", "move", "deploy", "retry", "restore", "remove")
 }) {}
 
 /** What to do about something that is not as it should be; `target` is a key. */
@@ -55,6 +55,8 @@ export const remedy = (advice: Drift["advice"], target: string): string => {
       return `deploy again, or go back with deployer rollback target=${target}`
     case "remove":
       return `remove broken releases with deployer manage integrity -f target=${target}`
+    case "restore":
+      return `deploy it again from a machine whose store has it (deployer deploy target=${target} release=REF retry), or remove broken releases with deployer manage integrity -f target=${target}`
     case "retry":
       return `put its files right with deployer deploy target=${target} release=REF retry, or go back with deployer rollback target=${target}`
   }
@@ -156,7 +158,9 @@ const unsettled = ({ currentRelease, journal }: HostState): ReadonlyArray<Facts>
     ? []
     : [
         [
-          `what comes after the switch to ${currentRelease.name} ${shortRef(currentRelease.ref)} was not done`,
+          lastLink(journal)?.event === "rolledBack"
+            ? `the host went back to ${currentRelease.name} ${shortRef(currentRelease.ref)}, and what comes after that was not done, or failed`
+            : `what comes after the switch to ${currentRelease.name} ${shortRef(currentRelease.ref)} was not done, or failed`,
           currentRelease.ref
         ]
       ]

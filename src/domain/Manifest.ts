@@ -35,6 +35,18 @@ export const Manifest = Schema.Array(ManifestEntry)
 /** All paths of a release, in the order of the tarball. */
 export type Manifest = typeof Manifest.Type
 
+/** Bytes that all files and directories take on a disk, which counts in blocks of 4 KiB. */
+export const sizeOnDisk = (manifest: Manifest): number =>
+  manifest.reduce(
+    (total, entry) =>
+      entry._tag === "File"
+        ? total + Math.ceil(entry.size / 4096) * 4096
+        : entry._tag === "Directory"
+          ? total + 4096
+          : total,
+    0
+  )
+
 /** Bytes of all files once unpacked. */
 export const unpackedSize = (manifest: Manifest): number =>
   manifest.reduce((total, entry) => (entry._tag === "File" ? total + entry.size : total), 0)

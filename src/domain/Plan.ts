@@ -16,7 +16,7 @@ import {
   wayBack
 } from "./HostState.ts"
 import { isSettled, JournalEntry, lineage, standing } from "./Journal.ts"
-import { hasExecutables, type Manifest, unpackedSize } from "./Manifest.ts"
+import { hasExecutables, type Manifest, sizeOnDisk } from "./Manifest.ts"
 import { beyondKeep } from "./Prune.ts"
 import { Ref, Release, ReleaseName, shortRef } from "./Release.ts"
 import { address, deadManSeconds, Health, Hook, hookCommands, sharesFiles, type Target } from "./Target.ts"
@@ -177,9 +177,11 @@ export const needsOf = (
   // A second name of a file takes neither bytes nor an inode.
   const linked = sharesFiles(target) && less !== undefined ? less : undefined
   const files = manifest.filter(({ _tag }) => _tag === "File").length
-  const unpacked = linked?.bytes ?? unpackedSize(manifest)
+  const unpacked = linked?.bytes ?? sizeOnDisk(manifest)
+  // Differences are kept as they come until the release is whole, and unpacked beside it.
+  const arriving = less === undefined ? Math.max(0, release.size - from) : Math.max(0, less.bytes - from) + less.bytes
   return {
-    bytes: arrives ? Math.max(0, (less?.bytes ?? release.size) - from) + unpacked : 0,
+    bytes: arrives ? arriving + unpacked : 0,
     inodes: arrives ? manifest.length - (linked === undefined ? 0 : files - linked.files) + ownInodes : 0,
     executables: hasExecutables(manifest),
     binaries: release.metadata.binaries,

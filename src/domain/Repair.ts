@@ -185,7 +185,11 @@ const withRecords = (state: HostState, records: ReadonlyArray<{ readonly release
 const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArray<Drift>): Part => {
   const { current, damaged, journal, unfinished } = state
   const live = linkedRef(state)
-  const kept = new Set([live, back, ...pinned(journal)])
+  // Whatever was live and well can be gone back to, if a store that has its record puts that right.
+  const healthy = journal.flatMap(({ release }) =>
+    release !== undefined && standing(journal, release.ref) === "healthy" ? [release.ref] : []
+  )
+  const kept = new Set([live, back, ...pinned(journal), ...healthy])
   const isLost = ({ kind, ref }: Unfinished) => kind === "upload" || (kind !== "adoption" && !kept.has(ref))
   const broken = damaged.map(({ ref }) => Unfinished.make({ ref, kind: "damaged", received: 0 }))
   const lost = [...broken, ...unfinished].filter((one) => isLost(one) && found.some(({ ref }) => ref === one.ref))
@@ -193,7 +197,8 @@ const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArr
     !lost.some(({ kind, ref }) => ref === one.ref && kind === (one.kind ?? "damaged"))
   const after = HostState.make({ ...state, damaged: damaged.filter(stays), unfinished: unfinished.filter(stays) })
   const left = (one: Drift): ReadonlyArray<Drift> => {
-    if (one.kind === "damaged") return [advised(one, one.ref === live ? "deploy" : "remove")]
+    if (one.kind === "damaged")
+      return [advised(one, one.ref === live ? "deploy" : healthy.some((ref) => ref === one.ref) ? "restore" : "remove")]
     if (one.kind !== "unfinished") return []
     const isAdoption = unfinished.some(({ kind, ref }) => kind === "adoption" && ref === one.ref)
     if (!isAdoption) return [advised(one, "deploy")]
@@ -292,7 +297,16 @@ const settlePart = (state: HostState, known: Known, link: Part, journal: Part, f
   const { armed: _, ...unarmed } = state
   const current = HostState.make({ ...unarmed, current: { _tag: "Linked", ref: release.ref } })
   const then = live(current, known, release)
-  if (then !== undefined) return steps({ _tag: "Settle", release, ...then })
+  if (then !== undefined) {
+    // What was gone back to already stays, whatever comes of it: going back further takes it away from what was well.
+    const isBack = lastLink(state.journal)?.event === "rolledBack"
+    return steps({
+      _tag: "Settle",
+      release,
+      steps: then.steps,
+      ...(isBack || then.back === undefined ? {} : { back: then.back })
+    })
+  }
   return { steps: [], left: unsettled === undefined ? [] : [advised(unsettled, "deploy")] }
 }
 

@@ -23,7 +23,7 @@ export const HostPath = oneLine("a path").pipe(
   Schema.filter((path) => (/^~[^/]/.test(path) ? "must not name another user's home: write the path out" : undefined)),
   Schema.filter((path) => (path.split("/").includes("..") ? "must not contain '..'" : undefined)),
   Schema.filter((path) =>
-    /^~?[./]*$/.test(path) ? "must be a directory of its own, not the root or the home directory" : undefined
+    /^~?[./\s]*$/.test(path) ? "must be a directory of its own, not the root or the home directory" : undefined
   )
 )
 

@@ -223,6 +223,8 @@ export interface Verdict {
   readonly ref: string
   /** One line each: `missing bin/my_app`, `changed lib/a.beam`. */
   readonly faults: ReadonlyArray<string>
+  /** Paths that this login may not read, so that nothing is known of them. Undefined if there are none. */
+  readonly unreadable?: ReadonlyArray<string>
 }
 
 /** How to run a command of the user's on the host. */

@@ -194,6 +194,10 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         return Effect.fail(
           new HostUnfit({ target: target.key, address, reason: "not-a-deployer-path", path: target.path, tools: [] })
         )
+      case "Unfit":
+        return Effect.fail(
+          new HostUnfit({ target: target.key, address, reason: answer.reason, path: answer.path, tools: [] })
+        )
     }
   }
 

@@ -87,11 +87,8 @@ export const isAbandoned = (
     return !isAlive(pid) || (yield* startToken(pid)) !== start
   })
 
-/**
- * Removes from the folder all that processes that are gone made under a {@link temporaryName}, and returns the names. In a folder that holds other
- * things too, only those of the kind.
- */
-export const sweep = (folder: string, kind = ""): Effect.Effect<ReadonlyArray<string>> =>
+/** The names in the folder that begin with the kind and that processes that are gone made as a {@link temporaryName}. */
+export const abandoned = (folder: string, kind = ""): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
     const names = Option.getOrElse(yield* attempt(() => readdir(folder)), () => [])
     const changedAt = (name: string) =>
@@ -99,15 +96,23 @@ export const sweep = (folder: string, kind = ""): Effect.Effect<ReadonlyArray<st
         attempt(() => stat(join(folder, name))),
         Option.map(({ mtimeMs }) => mtimeMs)
       )
-    const abandoned = yield* Effect.filter(
+    return yield* Effect.filter(
       names.filter((name) => name.startsWith(kind)),
       (name) => isAbandoned(name, changedAt(name))
     )
-    // What cannot be removed today stays for the next command; it is in nobody's way.
-    return yield* Effect.filter(abandoned, (name) =>
+  })
+
+/**
+ * Removes from the folder all that processes that are gone made under a {@link temporaryName}, and returns the names. In a folder that holds other
+ * things too, only those of the kind. What cannot be removed today stays for the next command; it is in nobody's way.
+ */
+export const sweep = (folder: string, kind = ""): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.flatMap(
+    abandoned(folder, kind),
+    Effect.filter((name) =>
       Effect.map(
         attempt(() => rm(join(folder, name), { recursive: true, force: true })),
         Option.isSome
       )
     )
-  })
+  )

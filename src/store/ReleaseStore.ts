@@ -373,9 +373,11 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       const { name, tags } = yield* Schema.validate(Named)(draft)
       const manifest = yield* Entries.packManifest(draft.manifest)
       let placed: string | undefined
+      let settle: Effect.Effect<void> = Effect.void
       const place = (fileName: string) =>
-        Effect.tap(tarballs.place(parcel.path, fileName), () => {
+        Effect.map(tarballs.place(parcel.path, fileName), (settled) => {
           placed = fileName
+          settle = settled
         })
       return yield* entries
         .exclusively(
@@ -410,7 +412,8 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
         .pipe(
           Effect.onError(() =>
             placed === undefined ? Effect.void : Effect.ignore(tarballs.takeBack(parcel.path, placed))
-          )
+          ),
+          Effect.ensuring(Effect.suspend(() => settle))
         )
     })
 
@@ -514,12 +517,12 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       return yield* entries.exclusively(
         Effect.gen(function* () {
           const recorded = yield* entries.fileNames
-          const names = yield* tarballs.sweepKept
+          const own = new Set(recorded.map(({ fileName }) => fileName))
+          const names = yield* tarballs.sweepKept((fileName) => own.has(fileName))
           const lost = recorded.filter(({ fileName }) => !names.has(fileName))
           const cleared = Arr.getSomes(yield* Effect.forEach(lost, ({ id }) => entries.withId(id)))
           yield* forget(cleared)
-          const known = new Set(recorded.map(({ fileName }) => fileName))
-          const others = [...names].filter((name) => !known.has(name))
+          const others = [...names].filter((name) => !own.has(name))
           // What somebody is writing there may be left by them without another change of the folder.
           if (Option.isSome(stamp) && cleared.length + others.length === 0) yield* entries.remember(stamp.value)
           return { cleared, unknown: others.filter((name) => !name.startsWith(".")).toSorted() }

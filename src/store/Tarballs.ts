@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as files from "../internal/files.ts"
-import { sweep, temporaryName } from "../internal/leftovers.ts"
+import { abandoned, sweep, temporaryName } from "../internal/leftovers.ts"
 
 /** The place for tarballs does not do what it should; `detail` is a sentence. */
 export class TarballsError extends Data.TaggedError("TarballsError")<{
@@ -43,12 +43,15 @@ export class Tarballs extends Context.Tag("deployer/Tarballs")<
     readonly receive: <E, R>(
       bytes: Stream.Stream<Uint8Array, E, R>
     ) => Effect.Effect<Received, E | TarballsError, R | Scope.Scope>
-    /** Moves a received tarball to its file name. Fails where it is gone; the caller sees to it that the name is free. */
-    readonly place: (path: string, fileName: string) => Effect.Effect<void, TarballsError>
+    /**
+     * Moves a received tarball to its file name. Fails if it is gone; the caller sees to it that the name is free. Returns what is to be run once its
+     * entry is written: without that, `sweepKept` removes the tarball when this process is gone.
+     */
+    readonly place: (path: string, fileName: string) => Effect.Effect<Effect.Effect<void>, TarballsError>
     /** The reverse of `place`. */
     readonly takeBack: (path: string, fileName: string) => Effect.Effect<void, TarballsError>
     readonly has: (fileName: string) => Effect.Effect<boolean, TarballsError>
-    /** Fails where the place is elsewhere and cannot be reached: then nothing can be said about its tarballs. */
+    /** Fails if the place is not the one where tarballs were kept, such as a mount point without its disk: then nothing is known of them. */
     readonly reachable: Effect.Effect<void, TarballsError>
     /** All file names that are kept, ours or not. */
     readonly names: Effect.Effect<ReadonlySet<string>, TarballsError>
@@ -63,8 +66,8 @@ export class Tarballs extends Context.Tag("deployer/Tarballs")<
     readonly stamp: Effect.Effect<Option.Option<string>, TarballsError>
     /** Removes what processes that are gone had not finished, in the temporary place. */
     readonly sweep: Effect.Effect<void>
-    /** The same among the tarballs that are kept, and yields the names of what is there then. */
-    readonly sweepKept: Effect.Effect<ReadonlySet<string>, TarballsError>
+    /** The same among the tarballs that are kept, those that were placed and have no entry too; returns the names of what is there then. */
+    readonly sweepKept: (hasEntry: (fileName: string) => boolean) => Effect.Effect<ReadonlySet<string>, TarballsError>
   }
 >() {
   /** In folders on one disk (best) or on two. They are made when something is written. */
@@ -99,7 +102,25 @@ const inFolders = (folders: {
       yield* Effect.forEach(tarballs, (name) => files.makePrivate(kept(name)), { discard: true })
     })
   )
-  const names = worded(Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names)))
+  const names = worded(
+    Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names.filter((name) => name !== mark)))
+  )
+  /** Tells the folder from an empty one in its place. */
+  const marked = Effect.tap(names, (names) =>
+    [...names].some((name) => name.endsWith(".tar.gz")) ? Effect.ignore(files.makeFile(kept(mark))) : Effect.void
+  )
+  const placed = Effect.map(temporaryName(placing), kept)
+  const dropUnfinished = (hasEntry: (fileName: string) => boolean) =>
+    Effect.flatMap(
+      abandoned(folders.releaseStore, `${placing}-`),
+      Effect.forEach((name) =>
+        Effect.gen(function* () {
+          const fileName = yield* files.readText(kept(name))
+          if (/^[^./][^/]*$/.test(fileName) && !hasEntry(fileName)) yield* files.removeAll(kept(fileName))
+          yield* files.removeAll(kept(name))
+        })
+      )
+    )
   return {
     receive: (bytes) =>
       Effect.gen(function* () {
@@ -114,20 +135,28 @@ const inFolders = (folders: {
       }),
     place: (path, fileName) =>
       worded(
-        Effect.zipRight(
-          files.makeFolder(folders.releaseStore),
-          Effect.flatMap(interim, (between) => files.move(path, kept(fileName), between))
-        )
+        Effect.gen(function* () {
+          yield* files.makeFolder(folders.releaseStore)
+          yield* files.makeFile(kept(mark))
+          const note = yield* placed
+          yield* files.writeText(note, fileName)
+          yield* files.move(path, kept(fileName), yield* interim)
+          return Effect.ignore(files.removeAll(note))
+        })
       ),
     takeBack: (path, fileName) => worded(files.move(kept(fileName), path, `${path}.back`)),
     has: (fileName) => worded(Effect.map(files.sizeOf(kept(fileName)), Option.isSome)),
-    reachable: Effect.flatMap(worded(files.leadsNowhere(folders.releaseStore)), (nowhere) =>
-      nowhere
-        ? new TarballsError({
-            detail: `${folders.releaseStore} leads to a folder that is not there: bring it back (is its disk mounted?), or remove the link to have the entries of its tarballs cleared`
-          })
-        : Effect.void
-    ),
+    reachable: Effect.gen(function* () {
+      const all = yield* marked
+      if ([...all].some((name) => name.endsWith(".tar.gz"))) return
+      if (Option.isSome(yield* worded(files.sizeOf(kept(mark))))) return
+      const found = (yield* worded(files.leadsNowhere(folders.releaseStore)))
+        ? "leads to a folder that is not there"
+        : "is empty or not there"
+      return yield* new TarballsError({
+        detail: `${folders.releaseStore} ${found}, and the store knows tarballs that belong there: bring it back (is its disk mounted?). If they are gone for good, make the folder with an empty file ${mark} in it, and their entries are cleared`
+      })
+    }),
     names,
     open: (fileName, offset) =>
       worded(files.readFrom(kept(fileName), offset)).pipe(
@@ -149,12 +178,21 @@ const inFolders = (folders: {
       )
     }),
     sweep: Effect.asVoid(sweep(folders.temp)),
-    sweepKept: Effect.zipRight(sweep(folders.releaseStore, `${incoming}-`), names)
+    sweepKept: (hasEntry) =>
+      sweep(folders.releaseStore, `${incoming}-`).pipe(
+        Effect.zipRight(worded(dropUnfinished(hasEntry))),
+        Effect.zipRight(marked)
+      )
   }
 }
 
 /** No release has a name that begins with a dot. */
 const incoming = ".incoming"
+/** Files whose text is the name of a tarball that is being placed. */
+const placing = ".placing"
+
+/** An empty file that lies in the folder as long as that is the one where tarballs are kept. */
+const mark = ".deployer_store"
 
 const isFileError = (error: unknown): error is files.FileError => error instanceof files.FileError
 
@@ -192,7 +230,7 @@ const inMemory = (): Context.Tag.Service<Tarballs> => {
         received.set(path, chunks)
         return { ...hash.written(), path }
       }),
-    place: (path, fileName) => transferred(received, path, kept, fileName),
+    place: (path, fileName) => Effect.as(transferred(received, path, kept, fileName), Effect.void),
     takeBack: (path, fileName) => transferred(kept, fileName, received, path),
     has: (fileName) => Effect.sync(() => kept.has(fileName)),
     reachable: Effect.void,
@@ -209,7 +247,7 @@ const inMemory = (): Context.Tag.Service<Tarballs> => {
     remove: (fileName) => Effect.sync(() => kept.delete(fileName)),
     stamp: Effect.succeedNone,
     sweep: Effect.void,
-    sweepKept: Effect.sync(() => new Set(kept.keys()))
+    sweepKept: () => Effect.sync(() => new Set(kept.keys()))
   }
 }
 

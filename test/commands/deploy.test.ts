@@ -1141,7 +1141,6 @@ describe("deploy", () => {
         "",
         "{}\n",
         whole.trimEnd(),
-        whole.replace(refOf("B"), refOf("C")),
         whole.replace("my_app", "$(reboot)"),
         "\u0000\u001b[2J\n",
         "x".repeat(70_000)
@@ -1154,6 +1153,20 @@ describe("deploy", () => {
         assert.strictEqual(host.files.read(file), garbage)
       }
       assert.deepStrictEqual([...new Set(host.steps)], ["inspect"])
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("a link that somebody made by hand to something else", () => {
+  it.scoped("is replaced by a deployment, which says where it led", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      host.files.makeDirectory(`${prodPath}/config`)
+      host.files.link(`${prodPath}/releases/current`, "/opt/other")
+      const ran = yield* run("deploy target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(ran.stderr, "(it led to /opt/other before, which deployer did not make)")
     }).pipe(Effect.provide(world()))
   )
 })

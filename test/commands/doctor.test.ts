@@ -17,7 +17,7 @@ describe("doctor", () => {
       assert.match(head!, /^Verdict +Check +Found$/)
       assert.lengthOf(checks, 11)
       for (const line of checks) assert.match(line, /^ok /)
-      assert.match(ran.stdout, /\nok +space +1\.0 GB free, \d+ B needed\n/)
+      assert.match(ran.stdout, /\nok +space +1\.0 GB free, [\d.]+ k?B needed\n/)
       const host = yield* hostNamed()
       assert.deepStrictEqual(host.steps, ["inspect"])
       assert.isUndefined(host.files.node(prodPath))

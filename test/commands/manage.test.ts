@@ -647,7 +647,6 @@ describe("manage without a word that it needs", () => {
       yield* hostWith("A", ...three)
       for (const [line, said] of [
         ["manage prune", "This needs a name, as in: deployer manage prune name=my_app"],
-        ["manage prune target=prod yes", "This needs a name, as in: deployer manage prune name=my_app"],
         ["manage delete", "This needs a ref, as in: deployer manage delete ref=3F2A"],
         ["manage delete target=prod", "This needs a ref, as in: deployer manage delete ref=3F2A"],
         ["manage ln target=prod", "This needs a ref, as in: deployer manage ln ref=3F2A target=prod"]
@@ -678,6 +677,57 @@ describe("manage without a word that it needs", () => {
       const target = yield* run("manage info target=prdo")
       assert.strictEqual(target.status, 2)
       assert.match(target.stderr, /did you mean "prod"/)
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("a release that is not whole", () => {
+  const gutted = Effect.gen(function* () {
+    for (let count = 0; count < 2; count++) {
+      yield* built
+      assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+    }
+    const [one, two] = yield* stored
+    if (one === undefined || two === undefined) return assert.fail("two releases should be in the store")
+    const host = yield* hostNamed()
+    host.files.remove(`${prodPath}/releases/deployer_${one.ref}/my_app`)
+    return { host, one, two }
+  })
+
+  it.scoped("does not become live again, by rollback or by hand, and the sentence says how it is put right", () =>
+    Effect.gen(function* () {
+      const { host, one, two } = yield* gutted
+      for (const line of ["rollback target=prod", `manage ln ref=${one.ref} target=prod`]) {
+        const ran = yield* run(line)
+        assert.strictEqual(ran.status, 1, ran.stderr)
+        assert.match(
+          ran.stderr.replaceAll(/\s+/g, " "),
+          /is not whole \(missing my_app.*\), so nothing was switched: put it right with deployer deploy target=prod release=[0-9A-F]{8} retry, or choose another release/
+        )
+        assert.strictEqual(currentRef(host), two.ref)
+      }
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("is sent again where a deployment finds it on the host", () =>
+    Effect.gen(function* () {
+      const { host, one } = yield* gutted
+      const ran = yield* run(`deploy target=prod release=${one.id} yes`)
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(ran.stderr, "is not as it was unpacked (missing my_app")
+      assert.strictEqual(currentRef(host), one.ref)
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("manage prune on a host", () => {
+  it.scoped("prunes the releases of the target's name if none is given", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("A", ...three)
+      const ran = yield* run("manage prune target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.isBelow(onHost(host).length, three.length)
     }).pipe(Effect.provide(world()))
   )
 })

@@ -132,23 +132,31 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("writes a record anew that the store has, and removes a release that nobody knows", () =>
-    Effect.gen(function* () {
-      const host = yield* three
-      const [one = "", two = "", live = ""] = yield* refs
-      const record = (ref: string) => `${releases}/deployer_${ref}/.deployer_release.json`
-      const before = host.files.read(record(live))
-      for (const ref of [one, two, live]) host.files.write(record(ref), "garbage")
-      yield* run(`manage delete ref=${two} yes`)
-      const ran = yield* run("repair target=prod yes")
-      assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.strictEqual(JSON.parse(host.files.read(record(live)) ?? "").id, JSON.parse(before ?? "").id)
-      assert.isUndefined(host.files.node(`${releases}/deployer_${two}`))
-      const info = yield* run("manage info target=prod")
-      assert.match(info.stdout, new RegExp(`\\ncurrent +my_app +${live.slice(0, 8)} .*latest\\n.*${one.slice(0, 8)} `))
-      assert.lengthOf(info.stdout.match(/latest/g) ?? [], 1)
-      assert.strictEqual((yield* run("status target=prod")).status, 0)
-    }).pipe(Effect.provide(world()))
+  it.scoped(
+    "writes a record again that the store has, and keeps a release that was healthy though no store has it",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* three
+        const [one = "", two = "", live = ""] = yield* refs
+        const record = (ref: string) => `${releases}/deployer_${ref}/.deployer_release.json`
+        const before = host.files.read(record(live))
+        for (const ref of [one, two, live]) host.files.write(record(ref), "garbage")
+        yield* run(`manage delete ref=${two} yes`)
+        const ran = yield* run("repair target=prod yes")
+        assert.strictEqual(ran.status, 1, ran.stderr)
+        assert.include(ran.stderr, "deploy it again from a machine whose store has it")
+        assert.strictEqual(JSON.parse(host.files.read(record(live)) ?? "").id, JSON.parse(before ?? "").id)
+        assert.isDefined(host.files.node(`${releases}/deployer_${two}`))
+        assert.strictEqual((yield* run("manage integrity -f target=prod yes")).status, 0)
+        assert.isUndefined(host.files.node(`${releases}/deployer_${two}`))
+        const info = yield* run("manage info target=prod")
+        assert.match(
+          info.stdout,
+          new RegExp(`\\ncurrent +my_app +${live.slice(0, 8)} .*latest\\n.*${one.slice(0, 8)} `)
+        )
+        assert.lengthOf(info.stdout.match(/latest/g) ?? [], 1)
+        assert.strictEqual((yield* run("status target=prod")).status, 0)
+      }).pipe(Effect.provide(world()))
   )
 
   it.scoped("names what it leaves, and fails", () =>
@@ -246,6 +254,43 @@ describe("repair", () => {
         ]
       )
       assert.strictEqual((yield* run("status target=prod")).status, 0)
+    }).pipe(Effect.provide(world({ config: checking() })))
+  )
+
+  it.scoped("does not go further back while what it depends on is down, and blames no release that was well", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      host.onDial = () => () => httpAnswer(200)
+      yield* three
+      const [, before = "", live = ""] = yield* refs
+      yield* built
+      host.onDial = () => "refused"
+      const deploying = yield* Effect.fork(run("deploy target=prod yes"))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* deploying).status, 6)
+      assert.strictEqual(currentRef(host), live)
+      for (const _ of [1, 2]) {
+        assert.include(
+          (yield* run("status target=prod")).stdout,
+          `the host went back to my_app ${live.slice(0, 8)}, and`
+        )
+        const repairing = yield* Effect.fork(run("repair target=prod yes"))
+        yield* TestClock.adjust("1 minute")
+        const ran = yield* repairing
+        assert.strictEqual(ran.status, 5, ran.stderr)
+        assert.include(ran.stderr, "so it is still current on")
+        assert.notInclude(ran.stderr, "marked as failed")
+        assert.strictEqual(currentRef(host), live)
+      }
+      host.onDial = () => () => httpAnswer(200)
+      const mending = yield* Effect.fork(run("repair target=prod yes"))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* mending).status, 0)
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+      const back = yield* Effect.fork(run("rollback target=prod"))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* back).status, 0)
+      assert.strictEqual(currentRef(host), before)
     }).pipe(Effect.provide(world({ config: checking() })))
   )
 })

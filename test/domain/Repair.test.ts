@@ -149,12 +149,17 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ releases: [], damaged: both }, { stored }), [["record A 1", "record B 2"], []])
     const unknown = Unfinished.make({ ref: refOf("B"), kind: "release", received: 0 })
     assert.deepStrictEqual(plan({ releases: [a], unfinished: [unknown] }, { stored }), [["record B 2"], []])
-    assert.deepStrictEqual(plan({ releases: [b], damaged }), [["discard damaged A", "note removed A"], []])
+    // What was live and well is kept: another store may have it.
+    assert.deepStrictEqual(plan({ releases: [b], damaged }), [[], ["damaged restore"]])
+    assert.deepStrictEqual(plan({ releases: [b], damaged, journal: [...live, entry("unhealthy", "A")] }), [
+      ["discard damaged A"],
+      []
+    ])
     assert.deepStrictEqual(plan({ releases: [b], damaged, journal: [...live, entry("pinned", "A")] }), [
       [],
-      ["damaged remove"]
+      ["damaged restore"]
     ])
-    assert.deepStrictEqual(plan({ releases: [b], damaged, armed: armed({ seconds: 30 }) }), [[], ["damaged remove"]])
+    assert.deepStrictEqual(plan({ releases: [b], damaged, armed: armed({ seconds: 30 }) }), [[], ["damaged restore"]])
   })
 
   it("does what comes after a switch where that was not done, with the way back", () => {

@@ -68,6 +68,10 @@ const exec = (paths: WorkspacePaths, statement: string) =>
     paths,
     Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(statement))
   )
+/** Without the mark of the folder. */
+const tarballsIn = ({ releaseStore }: { readonly releaseStore: string }) =>
+  readdirSync(releaseStore).filter((name) => name !== ".deployer_store")
+
 const tarballOf = (paths: WorkspacePaths, release: Release) => join(paths.releaseStore, release.fileName)
 
 describe("ReleaseStore in files", () => {
@@ -77,7 +81,7 @@ describe("ReleaseStore in files", () => {
       yield* using(paths, Effect.void)
       assert.isFalse(existsSync(paths.database))
       const release = yield* using(paths, store("x", draft("a")))
-      assert.deepStrictEqual(readdirSync(paths.releaseStore), [release.fileName])
+      assert.deepStrictEqual(tarballsIn(paths), [release.fileName])
       assert.deepStrictEqual(readdirSync(paths.temp), [])
       // The files beside the database go with the last connection.
       assert.deepStrictEqual(readdirSync(join(paths.root, "deployer/config")), ["deployer_store.db"])
@@ -155,11 +159,44 @@ describe("ReleaseStore in files", () => {
         for (const use of [Effect.asVoid(list), Effect.asVoid(check), Effect.asVoid(find)]) {
           const error = yield* Effect.flip(using(paths, use))
           assert.strictEqual(error._tag, "ReleaseStoreError")
-          assert.match(error.message, /release_store leads to a folder that is not there: bring it back .*mounted/)
+          assert.match(
+            error.message,
+            /release_store leads to a folder that is not there, and .*: bring it back .*mounted/
+          )
         }
         rmSync(paths.releaseStore)
         renameSync(away, paths.releaseStore)
         assert.deepStrictEqual(yield* using(paths, list), [release])
+      })
+    )
+
+    it.scoped("but not because another folder is in its place, such as a mount point without its disk", () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        const release = yield* using(paths, store("1", draft("a")))
+        const away = `${paths.releaseStore}.away`
+        renameSync(paths.releaseStore, away)
+        const find = Effect.flatMap(ReleaseStore, (releases) => releases.find("a"))
+        for (const make of [
+          () => undefined,
+          () => mkdirSync(paths.releaseStore),
+          () => mkdirSync(`${paths.releaseStore}/lost+found`)
+        ]) {
+          make()
+          for (const use of [Effect.asVoid(list), Effect.asVoid(check), Effect.asVoid(find)]) {
+            const error = yield* Effect.flip(using(paths, use))
+            assert.strictEqual(error._tag, "ReleaseStoreError")
+            assert.match(error.message, /release_store is empty or not there, and .*: bring it back .*mounted/)
+          }
+        }
+        rmSync(paths.releaseStore, { recursive: true })
+        renameSync(away, paths.releaseStore)
+        assert.deepStrictEqual(yield* using(paths, list), [release])
+        // A store of an earlier version has no mark until something is read from it.
+        rmSync(`${paths.releaseStore}/.deployer_store`)
+        assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
+        rmSync(tarballOf(paths, release))
+        assert.deepStrictEqual(yield* using(paths, list), [])
       })
     )
 
@@ -196,10 +233,12 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("all of them, folder included: nothing is left, and the next release has a new id", () =>
+    it.scoped("all of them for good: nothing is left, and the next release has a new id", () =>
       Effect.gen(function* () {
         const { paths } = yield* lost
         rmSync(paths.releaseStore, { recursive: true })
+        mkdirSync(paths.releaseStore)
+        writeFileSync(join(paths.releaseStore, ".deployer_store"), "")
         assert.deepStrictEqual(yield* using(paths, list), [])
         assert.strictEqual((yield* using(paths, store("3", draft("a")))).id, 3)
       })
@@ -274,7 +313,25 @@ describe("ReleaseStore in files", () => {
       }
       yield* TestClock.setTime(Date.now())
       assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
-      assert.deepStrictEqual(readdirSync(paths.releaseStore), [stored.fileName])
+      assert.deepStrictEqual(tarballsIn(paths), [stored.fileName])
+    })
+  )
+
+  it.scoped("removes a tarball that a killed process placed before its entry was written, and no other", () =>
+    Effect.gen(function* () {
+      const paths = yield* project
+      const stored = yield* using(paths, store("1", draft("a")))
+      const old = new Date(Date.now() - 2 * 24 * 3600 * 1000)
+      for (const [index, name] of ["a-1.tar.gz", stored.fileName, "../outside"].entries()) {
+        const note = join(paths.releaseStore, `.placing-99999999-01234567-01234567-${index}`)
+        writeFileSync(note, name)
+        utimesSync(note, old, old)
+      }
+      for (const name of ["a-1.tar.gz", "b-1.tar.gz", "../outside"]) writeFileSync(join(paths.releaseStore, name), "")
+      yield* TestClock.setTime(Date.now())
+      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: ["b-1.tar.gz"] })
+      assert.sameMembers(tarballsIn(paths), [stored.fileName, "b-1.tar.gz"])
+      assert.isTrue(existsSync(join(paths.releaseStore, "../outside")))
     })
   )
 
@@ -481,7 +538,7 @@ describe("ReleaseStore in files", () => {
       store: modeOf(paths.releaseStore),
       temp: modeOf(paths.temp),
       database: ["", "-wal", "-shm"].map((end) => modeOf(`${paths.database}${end}`)),
-      tarballs: readdirSync(paths.releaseStore).map((name) => modeOf(join(paths.releaseStore, name)))
+      tarballs: tarballsIn(paths).map((name) => modeOf(join(paths.releaseStore, name)))
     })
     const closed = (tarballs: number) => ({
       store: "700",
@@ -508,7 +565,7 @@ describe("ReleaseStore in files", () => {
         const paths = yield* project
         yield* using(paths, store("x", draft("a")))
         for (const path of [paths.releaseStore, paths.temp]) chmodSync(path, 0o755)
-        for (const name of readdirSync(paths.releaseStore)) chmodSync(join(paths.releaseStore, name), 0o644)
+        for (const name of tarballsIn(paths)) chmodSync(join(paths.releaseStore, name), 0o644)
         chmodSync(paths.database, 0o644)
         yield* using(
           paths,
@@ -545,7 +602,7 @@ describe("ReleaseStore in files", () => {
       yield* exec(paths, "CREATE TRIGGER full BEFORE INSERT ON manifests BEGIN SELECT RAISE(ABORT, 'no more'); END")
       const error = yield* failureOf(paths, store("x", draft("a")))
       assert.include(error.message, "no more")
-      assert.deepStrictEqual(readdirSync(paths.releaseStore), [])
+      assert.deepStrictEqual(tarballsIn(paths), [])
       assert.deepStrictEqual(readdirSync(paths.temp), [])
       assert.deepStrictEqual(yield* using(paths, list), [])
     })
@@ -643,11 +700,11 @@ describe("ReleaseStore and processes", () => {
     )
   }
 
-  it.scoped("killed between tarball and entry: the tarball is mentioned, latest has not moved", () =>
+  it.scoped("killed between tarball and entry: the tarball goes, latest has not moved", () =>
     Effect.gen(function* () {
       const { kept, paths } = yield* killed("placed")
       assert.deepStrictEqual(yield* using(paths, list), [kept])
-      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: ["a-1772366401.tar.gz"] })
+      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
       const next = yield* using(paths, store("next", draft("a")))
       assert.deepStrictEqual([next.id, next.fileName], [2, "a-1772366402.tar.gz"])
     })

@@ -22,7 +22,7 @@ import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts
 import * as Reporter from "../../terminal/Reporter.ts"
 import { entries, entry } from "../journal.ts"
 import { locked } from "../locking.ts"
-import { look, pick } from "../onHost.ts"
+import { insistOnWhole, look, pick, warnUnreadable } from "../onHost.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
 /** What the journal says of a release: `previous` is what a rollback goes to. */
@@ -184,7 +184,7 @@ export const infoOf = Effect.fn("manage.host.infoOf")(function* (session: HostSe
 
 /** Removes all releases of a name but the latest and the current one, after showing them and asking. */
 export const prune = Effect.fn("manage.host.prune")(
-  function* (session: HostSession, name: string) {
+  function* (session: HostSession, name = session.target.name) {
     const state = yield* look(session)
     if (!state.releases.some((release) => release.name === name)) {
       const known = [...new Set(state.releases.map((release) => release.name))]
@@ -244,6 +244,7 @@ export const link = Effect.fn("manage.host.link")(
     const switched = !isCurrent(state, release) || state.armed?.ref === release.ref
     if (switched) {
       const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
+      yield* insistOnWhole(session, release)
       yield* session.activate(release.ref, { entries: [yield* entry("linked", release, from)] })
     }
     return Linked.make({ address: session.address, release, switched })
@@ -265,6 +266,7 @@ export const integrity = Effect.fn("manage.host.integrity")(
     const state = yield* look(session)
     const refs = [...state.releases, ...state.damaged].map(({ ref }) => ref)
     const verdicts = yield* session.verify(refs, deep ? "files" : "paths")
+    yield* warnUnreadable(session, state.releases, verdicts)
     const faultsOf = (release: Removable) => verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
     const releases: ReadonlyArray<Examined> = [
       ...inOrder(state).map((release) => ({

@@ -29,6 +29,7 @@ import { type ConfigInvalid, Workspace } from "../../workspace/Workspace.ts"
 import type { Declined } from "../Declined.ts"
 import type { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "../goLive.ts"
 import type { Unhealthy } from "../health.ts"
+import type { ReleaseNotWhole } from "../onHost.ts"
 import { insistOnRepair, type RepairReport, repairHost } from "../repair.ts"
 import * as view from "../view.ts"
 import { adopt, type NothingToAdopt } from "./adopt.ts"
@@ -57,6 +58,7 @@ type VerbFailure =
   | NotOnHost
   | LockHeld
   | host.ReleaseIsCurrent
+  | ReleaseNotWhole
   | NothingToAdopt
   | HookFailed
   | Unhealthy

@@ -188,18 +188,29 @@ const withRef = (line: Line): Decoded<{ readonly ref: string; readonly rest: str
     : unexpected(line)
 }
 
-/** The faults of each release that was asked about, in that order. */
+/** The verdict on each release that was asked about, in that order. */
 export const verdicts =
   (refs: ReadonlyArray<string>) =>
-  (stdout: string): Decoded<ReadonlyArray<{ readonly ref: string; readonly faults: ReadonlyArray<string> }>> =>
+  (
+    stdout: string
+  ): Decoded<
+    ReadonlyArray<{
+      readonly ref: string
+      readonly faults: ReadonlyArray<string>
+      readonly unreadable?: ReadonlyArray<string>
+    }>
+  > =>
     Either.gen(function* () {
       const faults = new Map<string, Array<string>>()
+      const unreadable: Array<readonly [ref: string, path: string]> = []
       for (const line of yield* lines(stdout)) {
         const { ref, rest } = yield* withRef(line)
         const known = faults.get(ref)
         if (line.word === "verdict" && known === undefined && rest === "") faults.set(ref, [])
         else if (line.word === "fault" && known !== undefined && /^(missing|changed) ./.test(rest))
           known.push(clean(rest))
+        else if (line.word === "fault" && known !== undefined && /^unreadable ./.test(rest))
+          unreadable.push([ref, clean(rest.slice("unreadable ".length))])
         else return yield* unexpected(line)
       }
       const asked = new Set(refs)
@@ -207,7 +218,10 @@ export const verdicts =
       return yield* Either.all(
         [...asked].map((ref) => {
           const found = faults.get(ref)
-          return found === undefined ? invalid(answer, `it leaves out ${ref}`) : Either.right({ ref, faults: found })
+          const paths = unreadable.flatMap(([about, path]) => (about === ref ? [path] : []))
+          return found === undefined
+            ? invalid(answer, `it leaves out ${ref}`)
+            : Either.right({ ref, faults: found, ...(paths.length === 0 ? {} : { unreadable: paths }) })
         })
       )
     })
@@ -226,12 +240,13 @@ const lockOf = (line: Line): Decoded<Lock> => {
 
 /**
  * How the attempt to take a lock ended: with a token, and with what is on the host unless it is kept for good; with somebody else who
- * has it; or without the folder that it belongs into.
+ * has it; without the folder that it belongs into; or with a folder that this login may not write.
  */
 export type Locking =
   | { readonly _tag: "Taken"; readonly token: number; readonly seen: Seen | undefined }
   | { readonly _tag: "Held"; readonly by: Lock }
   | { readonly _tag: "Unready" }
+  | ({ readonly _tag: "Unfit" } & Unfitness)
 
 /** The answer to an attempt to take the lock. */
 export const locking = (stdout: string, between?: Between): Decoded<Locking> =>
@@ -245,6 +260,7 @@ export const locking = (stdout: string, between?: Between): Decoded<Locking> =>
     }
     if (more.length > 0) return invalid(answer, `it is not one line: ${JSON.stringify([line, ...more])}`)
     if (line.word === "unready") return Either.right({ _tag: "Unready" })
+    if (line.word === "unfit") return Either.map(unfitnessOf(line), (fault) => ({ _tag: "Unfit", ...fault }))
     return line.word === "locked" ? Either.map(lockOf(line), (by) => ({ _tag: "Held", by })) : unexpected(line)
   })
 

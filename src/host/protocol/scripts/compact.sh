@@ -25,7 +25,10 @@ if has awk; then
     upto=$(sed -n -e "1s/^upto //p" -e q "$new")
     upto=$((from + upto))
     real_file "$facts" || rm -rf "$facts"
-    say "facts1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all" &&
+    # As the journal, it is not for others.
+    mask=027
+    [ ! -g "$base" ] || mask=007
+    (umask "$mask"; say "facts1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all") &&
       sed 1d "$new" >> "$new.all" && mv -f "$new.all" "$facts"
     sed -e 1d -e "s/^/fact /" "$new"
   else

@@ -14,7 +14,7 @@ before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
 # Whoever asked may be gone before the answer: then the lock is given back, so nothing may end this before that.
 trap "" HUP PIPE
-tries=0
+tries=0 full=no spare=$base/config/spare
 while :; do
   top
   [ "$state" = free ] || idle
@@ -28,10 +28,19 @@ while :; do
   new=$base/config/.lock.$$
   if ! err=$({ live "$mine" && printf "%s %s\n" "$kind" "$claim" > "$new"; } 2>&1); then
     rm -f "$new"
+    # On a full disk, the room that was kept for this is used: what makes room needs a lock too.
+    if [ -e "$spare" ]; then
+      full=yes
+      rm -rf "$spare"
+      continue
+    fi
     # Whoever takes the lock sweeps the files of all others.
     tries=$((tries + 30))
-    [ "$tries" -lt 100 ] || fail "$err"
-    continue
+    [ "$tries" -ge 100 ] || continue
+    look
+    case "$state" in not-*) say "unfit $state $where"; finish ;; esac
+    if row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -lt 64 ]; then err="no space is left on the disk, not even for a lock ($err)"; fi
+    fail "$err"
   fi
   if err=$(ln "$new" "$base/config/lock.$mine" 2>&1); then
     rm -f "$new"
@@ -54,9 +63,17 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
 # What would be renamed or linked: so whoever had the lock before does not get through with it any more.
-rm -f "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.* "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer_*/.deployer_altered.*
+# Other people's files stay, whatever they are called: ours end in the number of a process.
+is_left() { number "${1##*.}" && n=${1##*.} && [ "${#n}" -le 7 ]; }
+for left in "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.*; do
+  if is_left "$left" && real_file "$left"; then rm -f "$left"; fi
+done
+for left in "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer_*/.deployer_altered.*; do
+  folder=${left%/*}
+  if is_left "$left" && real_file "$left" && real_dir "$folder" && is_ref "${folder##*/deployer_}"; then rm -f "$left"; fi
+done
 for link in "$releases"/.current.*; do
-  if [ -L "$link" ] && number "${link##*.}"; then rm -f "$link"; fi
+  if is_left "$link" && [ -L "$link" ]; then rm -f "$link"; fi
 done
 for old in "$releases"/.replaced_*; do
   name=${old##*.replaced_}
@@ -64,8 +81,9 @@ for old in "$releases"/.replaced_*; do
   is_ref "$ref" && real_dir "$old" || continue
   if [ -e "$releases/deployer_$ref" ]; then mv "$old" "$releases/.trash_$name"; else mv "$old" "$releases/deployer_$ref"; fi 2>/dev/null
 done
+is_survey() { is_left "$1" && [ -z "$(find "$1" ! -path "$1" ! -name manifest ! -name list ! -name sorted ! -name sums ! -name err)" ]; }
 for trash in "$releases"/.trash_* "$releases"/.adopting.*; do
-  if [ -e "$trash" ] && { is_trash "$trash" || number "${trash##*.adopting.}"; }; then
+  if real_dir "$trash" && { is_trash "$trash" || is_survey "$trash"; }; then
     wipe "$trash" 2>/dev/null || case "$trash" in */.trash_*) mv "$trash" "$releases/.stuck_${trash##*/.trash_}" 2>/dev/null ;; esac
   fi
 done
@@ -80,6 +98,9 @@ if [ -s "$base/config/removing" ]; then
   done < "$base/config/removing"
   note
   rm -f "$base/config/removing"
+fi
+if [ "$full" = no ] && [ ! -d "$spare" ]; then
+  { mkdir "$spare" && head -c 65536 /dev/urandom | split -b 8192 - "$spare/"; } 2>/dev/null || rm -rf "$spare"
 fi
 say "token $mine"
 [ "$kind" = held ] && finish

@@ -2,6 +2,9 @@
 
 . ./lib/protocol.sh
 . ./lib/base.sh
+# A folder that hands its group down makes a team's target.
+look
+[ ! -g "$where" ] || umask 002
 err=$(mkdir -p "$base/config" "$base/releases" 2>&1)
 made=$?
 look

@@ -11,6 +11,7 @@ remover=$2
 shift 2
 for ref; do
   is_current "$ref" && fail "deployer_$ref is current"
+  unmounted "deployer_$ref"
   for armed in "$base"/config/armed.*; do
     [ -e "$armed" ] || continue
     read -r _ back _ < "$armed"

@@ -12,6 +12,7 @@ from_byte() { tail -c +"$(($1 + 1))" "$log" | tr "\000" "?"; }
 open_journal() {
   log=$base/config/journal facts=$base/config/facts from=0 length=0
   [ -f "$log" ] || return 1
+  [ -r "$log" ] || fail "this login cannot read $log"
   length=$(size_of "$log")
   real_file "$facts" && read -r word upto sums 2>/dev/null < "$facts" && [ "$word" = facts1 ] && [ "$upto" -le "$length" ] 2>/dev/null || return 0
   [ "${#sums}" -eq 129 ] && [ "$(end_digest "$upto") $(sed 1d "$facts" | digest)" = "$sums" ] || return 0

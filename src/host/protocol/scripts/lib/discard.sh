@@ -19,8 +19,13 @@ wipe_aside() {
   owner=$(set -- $(ls -ld "${odd:-$aside}" 2>/dev/null); printf "%s" "${3:-somebody}")
   say "stuck $(flat "$owner $releases/$aside")"
 }
+unmounted() {
+  point=$(mounted_in "$1") || return 0
+  fail "$point is mounted in $1, and its files would be removed too: unmount it first"
+}
 drop() {
   guard
+  unmounted "$1"
   trash=.trash_$2_$$
   err=$(mv "$1" "$trash" 2>&1) || fail "$err"
   if is_current "$2"; then

@@ -18,7 +18,19 @@ is_ours() {
 }
 real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
-wipe() { rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }; }
+# The first thing that is mounted below a directory: what is removed there would be somebody else's.
+mounted_in() {
+  [ -r /proc/mounts ] && inside=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
+  while IFS=" " read -r _ folder _; do
+    case "$folder" in *\\*) folder=$(printf "%b" "$folder") ;; esac
+    case "$folder" in "$inside"/*) printf "%s" "$folder"; return 0 ;; esac
+  done < /proc/mounts
+  return 1
+}
+wipe() {
+  mounted_in "$1" >/dev/null && return 1
+  rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }
+}
 # Where an earlier step still writes, although its connection is gone, until it sees that nothing is wanted of it any more.
 wipe_surely() {
   for pause in 1 2; do

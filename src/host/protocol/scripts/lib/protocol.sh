@@ -1,5 +1,4 @@
-LC_ALL=C
-export LC_ALL
+export LC_ALL=C
 unset CDPATH
 set +efuC
 # shellcheck disable=SC3044 # For the hosts whose sh is bash: its options may come from the environment.

@@ -3,6 +3,7 @@
 . ./lib/base.sh
 . ./lib/disks.sh
 . ./lib/chronicle.sh
+first() { line=; real_file "$1" && [ -r "$1" ] && IFS= read -r line < "$1"; printf "%s" "$line"; }
 bad() { say "damaged $ref it is $1"; }
 see() {
 look
@@ -23,8 +24,8 @@ for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
   if [ -e "$loader" ]; then say "loader $(flat "$loader")"; fi
 done
 say "machine $(flat "$(uname -m)")"
-if has awk && has xargs; then say "can differences"; fi
-if has zstd; then say "can zstd"; fi
+! has awk || ! has xargs || say "can differences"
+! has zstd || say "can zstd"
 for tool in tar gzip; do has "$tool" || say "lacks $tool"; done
 has sha256sum || has shasum || has openssl || say "lacks sha256"
 if ! cd "$releases" 2>/dev/null; then
@@ -39,13 +40,12 @@ elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
 else say "current absent"
 fi
-now=$(date +%s)
 for armed in "$base"/config/armed.*; do
   [ -e "$armed" ] || continue
   ref= back= deadline= restore=
   read -r ref back deadline restore < "$armed"
   case "$deadline" in "" | *[!0-9]*) continue ;; esac
-  say "armed ${armed##*/armed.} $ref $back $((deadline - now)) $restore"
+  say "armed ${armed##*/armed.} $ref $back $((deadline - clock)) $restore"
 done
 tell_journal
 big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
@@ -73,9 +73,8 @@ done
 for folder in .staging_*; do
   ref=${folder#.staging_}
   is_ref "$ref" && real_dir "$folder" || continue
-  received=0 stream= note=
-  real_file "$folder/note" && [ -r "$folder/note" ] && IFS= read -r note < "$folder/note"
-  real_file "$folder/stream" && [ -r "$folder/stream" ] && IFS= read -r stream < "$folder/stream"
+  received=0
+  note=$(first "$folder/note") stream=$(first "$folder/stream")
   part=$folder/release.tar
   case "$stream" in "" | whole) part=$part.gz ;; esac
   real_file "$part" && [ -r "$part" ] && received=$(size_of "$part")
