@@ -132,7 +132,7 @@ for (const kind of local) {
             Effect.gen(function* () {
               place.before(stage, () => fill(place.base, spare))
               const failed = yield* place.deploy(2)
-              assert.match(failed.stderr, /No space left on device|[0-9]+ of [0-9]+ bytes arrived/)
+              assert.match(failed.stderr, /No space left on device|[0-9]+ of [0-9]+ bytes arrived|[0-9]+ k?B are needed/)
               assert.strictEqual(failed.status, 1, failed.stderr)
               place.whole("1")
               empty(place.base)
@@ -142,6 +142,25 @@ for (const kind of local) {
         )
       }
     }
+
+    live("that is full lets a rollback and a removal through, which is how room is made", () =>
+      onSmallDisk(kind, {}, ({ base, deploy, whole }) =>
+        Effect.gen(function* () {
+          const second = yield* deploy(2)
+          assert.strictEqual(second.status, 0, second.stderr)
+          fill(base, 0)
+          const back = yield* run("rollback target=prod")
+          assert.strictEqual(back.status, 0, back.stderr)
+          whole("1")
+          const [, , ref = ""] =
+            /current +\S+ +.*\n +(\S+ +)?([0-9A-F]{8})/.exec((yield* run("manage info target=prod")).stdout) ?? []
+          const removed = yield* run(`manage delete ref=${ref} target=prod yes`)
+          assert.strictEqual(removed.status, 0, removed.stderr)
+          empty(base)
+          yield* endsWell({ base, deploy, before: () => undefined, whole })
+        })
+      )
+    )
 
     for (const stage of ["lock", "stage", "activate"] as const) {
       live(`that is read-only from ${stage} on`, () =>

@@ -706,7 +706,7 @@ describe("ReleaseStore and processes", () => {
       assert.deepStrictEqual(yield* using(paths, list), [kept])
       assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
       const next = yield* using(paths, store("next", draft("a")))
-      assert.deepStrictEqual([next.id, next.fileName], [2, "a-1772366402.tar.gz"])
+      assert.deepStrictEqual([next.id, next.fileName], [2, "a-1772366401.tar.gz"])
     })
   )
 

@@ -29,7 +29,7 @@ while :; do
   if ! err=$({ live "$mine" && printf "%s %s\n" "$kind" "$claim" > "$new"; } 2>&1); then
     rm -f "$new"
     # On a full disk, the room that was kept for this is used: what makes room needs a lock too.
-    if [ -e "$spare" ]; then
+    if [ "$full" = no ] && [ -e "$spare" ]; then
       full=yes
       rm -rf "$spare"
       continue
@@ -99,8 +99,12 @@ if [ -s "$base/config/removing" ]; then
   note
   rm -f "$base/config/removing"
 fi
-if [ "$full" = no ] && [ ! -d "$spare" ]; then
-  { mkdir "$spare" && head -c 65536 /dev/urandom | split -b 8192 - "$spare/"; } 2>/dev/null || rm -rf "$spare"
+if [ ! -d "$spare" ] && row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ]; then
+  # Several files: a disk may also run out of inodes.
+  {
+    mkdir "$spare"
+    for left in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of="$spare/$left" bs=8192 count=1; done
+  } 2>/dev/null
 fi
 say "token $mine"
 [ "$kind" = held ] && finish

@@ -20,10 +20,10 @@ real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 # The first thing that is mounted below a directory: what is removed there would be somebody else's.
 mounted_in() {
-  [ -r /proc/mounts ] && inside=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
-  while IFS=" " read -r _ folder _; do
-    case "$folder" in *\\*) folder=$(printf "%b" "$folder") ;; esac
-    case "$folder" in "$inside"/*) printf "%s" "$folder"; return 0 ;; esac
+  [ -r /proc/mounts ] && above=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
+  while IFS=" " read -r _ point _; do
+    case "$point" in *\\*) point=$(printf "%b" "$point") ;; esac
+    case "$point" in "$above"/*) printf "%s" "$point"; return 0 ;; esac
   done < /proc/mounts
   return 1
 }
