@@ -143,6 +143,36 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "a repair makes journal, link and folders agree, or names what does not"
   ],
   ["`repair`, `adopt` or a deployment that prunes", "test/kit/crashes.ts", "deploy with keep"],
+  [
+    "The disk is full to the last byte",
+    "test/real/disk.test.ts",
+    "that is full lets a rollback and a removal through, which is how room is made"
+  ],
+  [
+    "Something is mounted in a release",
+    "test/real/foreignFiles.test.ts",
+    "A release in which something is mounted is not removed, and the sentence names the mount."
+  ],
+  [
+    "A login may not read files of a release",
+    "test/real/foreignFiles.test.ts",
+    "A login that may not read the journal is told so, and is told nothing that is not true."
+  ],
+  [
+    "A release that is to become live again lacks files",
+    "test/commands/manage.test.ts",
+    "does not become live again, by rollback or by hand, and the sentence says how it is put right"
+  ],
+  [
+    "What a release depends on is down",
+    "test/commands/repair.test.ts",
+    "does not go further back while what it depends on is down, and blames no release that was well"
+  ],
+  [
+    "The folder of the local store is empty",
+    "test/store/ReleaseStore.test.ts",
+    "but not because another folder is in its place, such as a mount point without its disk"
+  ],
   ["A real directory is in the place of", "test/commands/adopt.test.ts", "makes a release of"],
   ["Somebody else's files lie beside", "test/host/contract.ts", "survives everything"],
   [

@@ -111,14 +111,16 @@ const inFolders = (folders: {
   )
   const placed = Effect.map(temporaryName(placing), kept)
   const dropUnfinished = (hasEntry: (fileName: string) => boolean) =>
-    Effect.flatMap(
-      abandoned(folders.releaseStore, `${placing}-`),
-      Effect.forEach((name) =>
-        Effect.gen(function* () {
-          const fileName = yield* files.readText(kept(name))
-          if (/^[^./][^/]*$/.test(fileName) && !hasEntry(fileName)) yield* files.removeAll(kept(fileName))
-          yield* files.removeAll(kept(name))
-        })
+    Effect.flatMap(abandoned(folders.releaseStore, `${placing}-`), (names) =>
+      Effect.forEach(
+        names,
+        (name) =>
+          Effect.gen(function* () {
+            const fileName = yield* files.readText(kept(name))
+            if (/^[^./][^/]*$/.test(fileName) && !hasEntry(fileName)) yield* files.removeAll(kept(fileName))
+            yield* files.removeAll(kept(name))
+          }),
+        { discard: true }
       )
     )
   return {

@@ -132,7 +132,10 @@ for (const kind of local) {
             Effect.gen(function* () {
               place.before(stage, () => fill(place.base, spare))
               const failed = yield* place.deploy(2)
-              assert.match(failed.stderr, /No space left on device|[0-9]+ of [0-9]+ bytes arrived|[0-9]+ k?B are needed/)
+              assert.match(
+                failed.stderr,
+                /No space left on device|[0-9]+ of [0-9]+ bytes arrived|[0-9]+ k?B are needed/
+              )
               assert.strictEqual(failed.status, 1, failed.stderr)
               place.whole("1")
               empty(place.base)
