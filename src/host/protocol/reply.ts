@@ -119,7 +119,7 @@ export const done = (stdout: string): Decoded<void> =>
 const UnfitReason = Schema.Literal("not-a-directory", "not-writable", "current-occupied")
 
 /** Why nothing can be done somewhere. */
-interface Unfitness {
+export interface Unfitness {
   readonly reason: typeof UnfitReason.Type
   readonly path: string
 }
