@@ -3,14 +3,14 @@ import * as Command from "@effect/cli/Command"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Argv from "../src/Argv.ts"
+import type * as Argv from "../src/Argv.ts"
 import * as Cli from "../src/Cli.ts"
 import * as Help from "../src/Help.ts"
 import * as Live from "../src/Live.ts"
 import * as Main from "../src/Main.ts"
 import { version } from "../src/Version.ts"
 
-const command = Command.provide(Cli.command, Live.layer)
+const command = Command.provide(Cli.tree.command, Live.layer)
 
 const tasks = ({ name, tasks: below }: Argv.TaskSpec): ReadonlyArray<ReadonlyArray<string>> => [
   [name],
@@ -24,12 +24,15 @@ const page = (task: ReadonlyArray<string>) =>
       Effect.sync(() => {
         text += `${words.join(" ")}\n`
       })
-    return Main.run(command, { version, color: true })([...task, "--help"]).pipe(
+    return Main.run(
+      { ...Cli.tree, command },
+      { version, color: true }
+    )([...task, "--help"]).pipe(
       Effect.withConsole({ ...base, log }),
       Effect.map(() => [Help.keyOf(task), text] as const)
     )
   })
 
-const pages = Effect.forEach(tasks(Argv.spec(command)), ([, ...task]) => page(task))
+const pages = Effect.forEach(tasks(Cli.tree.spec), ([, ...task]) => page(task))
 
 Effect.runPromise(Effect.provide(pages, NodeContext.layer)).then((all) => process.stdout.write(JSON.stringify(all)))

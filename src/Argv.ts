@@ -11,18 +11,10 @@
  *
  * and the process does `Argv.normalize(Argv.spec(command))(argv)` before `Command.run`.
  */
-import * as Args from "@effect/cli/Args"
-import type * as Command from "@effect/cli/Command"
-import * as Options from "@effect/cli/Options"
-import * as Either from "effect/Either"
-import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
-import { suggest } from "./internal/suggest.ts"
 
-/** The command line makes no sense; nothing was done. */
-export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
-  readonly exitStatus = 2
-}
+import * as Either from "effect/Either"
+import { suggest } from "./internal/suggest.ts"
+import { UsageError } from "./UsageError.ts"
 
 /** One option of a task. */
 export interface OptionSpec {
@@ -32,8 +24,6 @@ export interface OptionSpec {
   readonly kind: "value" | "flag"
   /** What it means to name it without a value; absent: then that is a mistake. */
   readonly bare?: string
-  /** Every occurrence counts; otherwise the last one wins. */
-  readonly repeated: boolean
   readonly required: boolean
 }
 
@@ -46,80 +36,10 @@ export interface TaskSpec {
   readonly words: number
 }
 
-const field = (value: unknown, key: string): unknown => (Predicate.hasProperty(value, key) ? value[key] : undefined)
-
-const list = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
-
-/** A value that may be left out is shown in brackets, with what that means: `[TIME=1h]`. */
-const bareValue = (self: unknown): { readonly bare?: string } => {
-  const [, bare] = /^\[[A-Z]+=(.+)\]$/.exec(String(field(field(self, "pseudoName"), "value"))) ?? []
-  return bare === undefined ? {} : { bare }
-}
-
-const optionSpecs = (
-  self: unknown,
-  inherited: { readonly required: boolean; readonly repeated: boolean }
-): ReadonlyArray<OptionSpec> => {
-  switch (field(self, "_tag")) {
-    case "Single":
-      return [
-        {
-          name: String(field(self, "name")),
-          aliases: list(field(self, "aliases")).map(String),
-          kind: Options.isOptions(self) && Options.isBool(self) ? "flag" : "value",
-          ...bareValue(self),
-          ...inherited
-        }
-      ]
-    case "Map":
-      return optionSpecs(field(self, "options"), inherited)
-    case "Both":
-      return [...optionSpecs(field(self, "left"), inherited), ...optionSpecs(field(self, "right"), inherited)]
-    case "OrElse": {
-      const either = { ...inherited, required: false }
-      return [...optionSpecs(field(self, "left"), either), ...optionSpecs(field(self, "right"), either)]
-    }
-    case "WithDefault":
-    case "WithFallback":
-      return optionSpecs(field(self, "options"), { ...inherited, required: false })
-    case "Variadic":
-    case "KeyValueMap":
-      return optionSpecs(field(self, "argumentOption"), { required: false, repeated: true })
-    default:
-      return []
-  }
-}
-
-const taskSpec = (descriptor: unknown): TaskSpec => {
-  switch (field(descriptor, "_tag")) {
-    case "Map":
-      return taskSpec(field(descriptor, "command"))
-    case "Subcommands":
-      return {
-        ...taskSpec(field(descriptor, "parent")),
-        tasks: list(field(descriptor, "children")).map(taskSpec)
-      }
-    default: {
-      const args = field(descriptor, "args")
-      return {
-        name: String(field(descriptor, "name")),
-        options: optionSpecs(field(descriptor, "options"), { required: true, repeated: false }),
-        tasks: [],
-        words: Args.isArgs(args) ? Args.getMaxSize(args) : 0
-      }
-    }
-  }
-}
-
-/** What a command tree understands. */
-export const spec = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>): TaskSpec =>
-  taskSpec(command.descriptor)
-
 const flag = (name: string, ...aliases: ReadonlyArray<string>): OptionSpec => ({
   name,
   aliases,
   kind: "flag",
-  repeated: false,
   required: false
 })
 const builtIn = {
@@ -253,8 +173,7 @@ const read = ({ path, rest, task }: Located): Read => {
   const wrong = (message: string) => {
     error ??= usage(message)
   }
-  const set = (option: OptionSpec, value: string) =>
-    values.set(option, option.repeated ? [...(values.get(option) ?? []), value] : [value])
+  const set = (option: OptionSpec, value: string) => values.set(option, [value])
   for (let index = 0; index < rest.length; index++) {
     const token = rest[index] ?? ""
     const pair = readPair(token)
@@ -354,7 +273,7 @@ const spell = (
   const name = option.name.length === 1 ? `-${option.name}` : `--${option.name}`
   const options = [...path.flatMap((task) => task.options), ...builtIns]
   const ambiguous = value === "--" || isOption(options, value) || owner.tasks.some((task) => task.name === value)
-  return option.kind === "flag" ? [name] : ambiguous && !option.repeated ? [`${name}=${value}`] : [name, value]
+  return option.kind === "flag" ? [name] : ambiguous ? [`${name}=${value}`] : [name, value]
 }
 
 /**

@@ -133,9 +133,11 @@ export interface Options {
   readonly ending?: Ending
 }
 
-/** Whether a command line asks for data: for one JSON document on stdout, and nothing else there. */
-export const isData = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>) =>
-  Argv.isData(Argv.spec(command))
+/** The command tree, and what `Argv` knows of it. */
+export interface Tree<Name extends string, R, E, A> {
+  readonly command: Command.Command<Name, R, E, A>
+  readonly spec: Argv.TaskSpec
+}
 
 /** Keeps the last answer of a program back, and writes it when it has ended, or a failure in its place. */
 const withDocument =
@@ -186,13 +188,13 @@ const footer = HelpDoc.p(
 
 /** Runs a command tree on the arguments after the program's name. Log lines go to stderr: stdout is for results. */
 export const run =
-  <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>, options: Options) =>
+  <Name extends string, R, E, A>({ command, spec }: Tree<Name, R, E, A>, options: Options) =>
   (argv: ReadonlyArray<string>) =>
     Effect.consoleWith((base) => {
-      const isAsked = isData(command)(argv)
+      const isAsked = Argv.isData(spec)(argv)
       // What anybody else writes has no place beside the document.
       const handlers = isAsked ? { ...base, log: base.error, info: base.error, debug: base.error } : base
-      return Effect.flatMap(Argv.normalize(Argv.spec(command))(argv), (tokens) => {
+      return Effect.flatMap(Argv.normalize(spec)(argv), (tokens) => {
         const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, handlers))
         return Command.run(quiet, { name, version: options.version, executable: name, footer })([name, name, ...tokens])
       }).pipe(Effect.withConsole(parserConsole(base, options.color)), isAsked ? withDocument(base, options) : identity)

@@ -4,16 +4,10 @@
 
 // The commands
 
-export { ActionFailed, ActionReport, runAction, ShellExited, ssh } from "./commands/actions.ts"
-export {
-  type ApplyOptions,
-  apply,
-  loadPlan,
-  PlanInvalid,
-  PlanNotSaved,
-  PlanStale,
-  savePlan
-} from "./commands/apply.ts"
+/** The schema of what each command answers; `jsonSchema` publishes them all. */
+export { conversations, jsonSchema, reports } from "./Cli.ts"
+export { ActionFailed, ActionReport, runAction } from "./commands/actions.ts"
+export { type ApplyOptions, apply, PlanStale } from "./commands/apply.ts"
 export { type BuildOptions, BuildReport, build } from "./commands/build.ts"
 export { BuildAndDeployReport, buildAndDeploy } from "./commands/buildAndDeploy.ts"
 export { Declined } from "./commands/Declined.ts"
@@ -25,11 +19,13 @@ export {
   planDeploy
 } from "./commands/deploy.ts"
 export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
+export { ExecFailed, type ExecOptions, ExecReport, exec } from "./commands/exec.ts"
 export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./commands/goLive.ts"
 export { Unhealthy } from "./commands/health.ts"
 export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
-export { LockReport, LockWait, lock, unlock } from "./commands/locking.ts"
+export { LockReport, lock, unlock } from "./commands/lock.ts"
+export { LockWait } from "./commands/locking.ts"
 export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
 export {
   HostInfo,
@@ -61,9 +57,8 @@ export {
 } from "./commands/manage.ts"
 /** Something on a host is not whole. */
 export { ReleaseNotWhole } from "./commands/onHost.ts"
+export { loadPlan, PlanInvalid, PlanNotSaved, savePlan } from "./commands/planFile.ts"
 export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
-/** What each command answers: as data by a schema, and in words; `jsonSchema` publishes the schemas. */
-export { conversations, DocumentSchema, jsonSchema, reports } from "./commands/reports.ts"
 export {
   NothingToRollBackTo,
   planRollback,
@@ -71,7 +66,10 @@ export {
   RollbackReport,
   rollback
 } from "./commands/rollback.ts"
+export { DocumentSchema } from "./commands/schema.ts"
+export { ShellExited, ssh } from "./commands/ssh.ts"
 export { StatusBad, StatusReport, status } from "./commands/status.ts"
+export { ConfigUnusable, ValidateReport, ValidTarget, validate } from "./commands/validate.ts"
 
 // The services and their layers
 

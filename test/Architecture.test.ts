@@ -64,11 +64,13 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   store: ["domain", "internal", "terminal", ...services],
   host: ["domain", "internal", "terminal", ...services],
   workspace: ["domain", "internal", "terminal", ...services],
-  commands: ["domain", "internal", "terminal", ...services],
+  commands: ["domain", "internal", "terminal", ...services, "UsageError.ts"],
   "Version.ts": [],
-  "Argv.ts": ["internal"],
+  "UsageError.ts": [],
+  "Argv.ts": ["internal", "UsageError.ts"],
+  "commandTree.ts": ["commands", "Argv.ts", "UsageError.ts"],
   "Main.ts": ["Argv.ts", "internal", "terminal"],
-  "Cli.ts": ["commands", "domain", "terminal", "Argv.ts"],
+  "Cli.ts": ["commands", "commandTree.ts"],
   "Live.ts": ["internal", "terminal", ...services],
   "index.ts": ["commands", "domain", "terminal", ...services, "Cli.ts", "Live.ts", "Version.ts"],
   "Help.ts": ["internal"],
@@ -82,7 +84,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   ],
   // The files that make a process of the rest, and the one that hands the running library to the user's config.
   "internal/configFile.ts": ["internal", "index.ts"],
-  "internal/program.ts": ["internal", "Cli.ts", "Live.ts", "Main.ts", "Version.ts"],
+  "internal/program.ts": ["internal", "Argv.ts", "Cli.ts", "Live.ts", "Main.ts", "Version.ts"],
   "internal/runMain.ts": ["internal", "Main.ts"]
 }
 /** Types need no code: these may name the parts above them. */

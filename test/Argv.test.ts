@@ -1,42 +1,53 @@
-import * as Args from "@effect/cli/Args"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
-import * as Options from "@effect/cli/Options"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Argv from "../src/Argv.ts"
+import { flag, type Given, optional, type Task, type TaskOption, value, word } from "../src/commands/Task.ts"
+import { treeOf } from "../src/commandTree.ts"
+import { UsageError } from "../src/UsageError.ts"
 
-const target = Options.text("target")
-const someTarget = Options.optional(target)
-const yes = Options.boolean("yes")
-const wait = Options.optional(Options.withPseudoName(Options.text("wait"), "[TIME=1h]"))
+const target = value({ name: "target", description: "" })
+const someTarget = optional(target)
+const yes = flag({ name: "yes", description: "" })
+const wait = optional(value({ name: "wait", description: "", bare: "1h", placeholder: "[TIME=1h]" }))
 
-/** A tree with the shapes that deployer's own has: global options, flags, repeated options, nested tasks, words, an alias. */
+/** A tree with the shapes that deployer's own has: global options, flags, nested tasks, words, an alias. */
 const tree = (ran: (task: string, values: unknown) => void) => {
-  const task = <const Name extends string, const Config extends Command.Command.Config>(name: Name, config: Config) =>
-    Command.make(name, config, (values) => Effect.sync(() => ran(name, values)))
-  return task("deployer", { root: Options.optional(Options.text("root")) }).pipe(
-    Command.withSubcommands([
-      task("init", { forceInit: Options.boolean("force-init") }),
-      task("build", { target, envFile: Options.optional(Options.text("env-file-name")), yes }),
-      task("build_and_deploy", { target, tag: Options.repeated(Options.text("tag")), wait }),
-      task("manage", { target: someTarget }).pipe(
-        Command.withSubcommands([
-          task("info", { target: someTarget, ref: Args.optional(Args.text({ name: "ref" })) }),
-          task("prune", { target: someTarget, name: Options.text("name"), yes }),
-          task("integrity", { target: someTarget, force: Options.boolean("force").pipe(Options.withAlias("f")) })
-        ])
+  const task = (
+    name: string,
+    options: Readonly<Record<string, TaskOption<unknown>>>,
+    ...tasks: ReadonlyArray<Task<never, never>>
+  ) => ({
+    name,
+    description: "",
+    options: Object.values(options),
+    document: undefined,
+    tasks,
+    main: (given: Given) =>
+      Effect.sync(() =>
+        ran(name, Object.fromEntries(Object.entries(options).map(([key, option]) => [key, given(option.name)])))
       )
-    ])
-  )
+  })
+  return treeOf<never, never>([
+    task("init", { forceInit: flag({ name: "force-init", description: "" }) }),
+    task("build", { target, envFile: optional(value({ name: "env-file-name", description: "" })), yes }),
+    task("build_and_deploy", { target, tag: optional(value({ name: "tag", description: "" })), wait }),
+    task(
+      "manage",
+      { target: someTarget },
+      task("info", { target: someTarget, ref: word({ name: "ref", description: "" }) }),
+      task("prune", { target: someTarget, name: value({ name: "name", description: "" }), yes }),
+      task("integrity", { target: someTarget, force: flag({ name: "force", alias: "f", description: "" }) })
+    )
+  ])
 }
 
-const root = Argv.spec(tree(() => {}))
+const root = tree(() => {}).spec
 const normalize = Argv.normalize(root)
 const right = (...argv: ReadonlyArray<string>) =>
   Either.match(normalize(argv), {
@@ -53,7 +64,7 @@ const left = (...argv: ReadonlyArray<string>) =>
 const parse = (argv: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     let seen: unknown = "nothing ran"
-    const command = tree((task, values) => {
+    const { command } = tree((task, values) => {
       seen = { task, ...(values as object) }
     })
     const tokens = yield* Argv.normalize(root)(argv)
@@ -112,18 +123,7 @@ describe("Argv", () => {
   })
 
   it("knows whether data is asked for, even on a line that makes no sense otherwise", () => {
-    const data = Options.boolean(Argv.dataOption)
-    const words = Args.optional(Args.text({ name: "ref" }))
-    const isData = Argv.isData(
-      Argv.spec(
-        Command.make("deployer", { json: data }).pipe(
-          Command.withSubcommands([
-            Command.make("build", { target }),
-            Command.make("info", { words, target: someTarget })
-          ])
-        )
-      )
-    )
+    const isData = Argv.isData(root)
     for (const line of [
       "json",
       "build json",
@@ -135,7 +135,7 @@ describe("Argv", () => {
       "biuld json",
       "biuld target=x what=json json",
       "build nonsense=1 json",
-      "info 3F2A json"
+      "manage info 3F2A json"
     ]) {
       assert.isTrue(isData(line.split(" ")), line)
     }
@@ -144,12 +144,11 @@ describe("Argv", () => {
       "build target=json",
       "build --target json",
       "build json=false",
-      "info ref=json",
-      "info -- json"
+      "manage info ref=json",
+      "manage info -- json"
     ]) {
       assert.isFalse(isData(line.split(" ")), line)
     }
-    assert.isFalse(Argv.isData(root)(["build", "json"]))
   })
 
   it("keeps a second = in the value", () => {
@@ -157,13 +156,9 @@ describe("Argv", () => {
     assert.deepStrictEqual(right("build", "target==b"), ["build", "--target", "=b"])
   })
 
-  it("takes the last of equal keys, and all of repeated ones", () => {
+  it("takes the last of equal keys", () => {
     assert.deepStrictEqual(right("build", "target=a", "--target", "b"), ["build", "--target", "b"])
     assert.deepStrictEqual(right("init", "force_init", "force_init=false"), ["init"])
-    assert.deepStrictEqual(right("build_and_deploy", "tag=a", "target=t", "tag=b"), [
-      "build_and_deploy",
-      ...["--target", "t", "--tag", "a", "--tag", "b"]
-    ])
   })
 
   it("puts options where their task is, in any order", () => {
@@ -227,7 +222,7 @@ describe("Argv", () => {
     assert.include(left("init", "prod"), '"prod"')
     assert.include(left("build", "---target=x"), "target=")
     assert.include(left("target=x"), "Name a task")
-    assert.strictEqual(new Argv.UsageError({ message: "" }).exitStatus, 2)
+    assert.strictEqual(new UsageError({ message: "" }).exitStatus, 2)
   })
 
   it.effect("hands the parser values that look like something else", () =>
@@ -251,20 +246,20 @@ describe("Argv", () => {
       for (const value of values) {
         assert.deepEqual(
           yield* parse(["build", `target=${value}`]),
-          { task: "build", target: value, envFile: Option.none(), yes: false },
+          { task: "build", target: value, envFile: undefined, yes: undefined },
           value
         )
         assert.deepEqual(yield* parse(["manage", `target=${value}`]), {
-          ...{ task: "manage", target: Option.some(value), subcommand: Option.none() }
+          ...{ task: "manage", target: value }
         })
-        const pruned = { task: "prune", target: Option.some(value), name: "n", yes: true }
+        const pruned = { task: "prune", target: value, name: "n", yes: "" }
         assert.deepEqual(yield* parse(["manage", "prune", `target=${value}`, "name=n", "yes", `root=${value}`]), pruned)
       }
       assert.deepEqual(yield* parse(["build", "--target", "-x"]), {
-        ...{ task: "build", target: "-x", envFile: Option.none(), yes: false }
+        ...{ task: "build", target: "-x", envFile: undefined, yes: undefined }
       })
       assert.deepEqual(yield* parse(["manage", "info", "--", "--help"]), {
-        ...{ task: "info", target: Option.none(), ref: Option.some("--help") }
+        ...{ task: "info", target: undefined, ref: "--help" }
       })
     })
   )
@@ -300,7 +295,7 @@ describe("Argv", () => {
 
   it.effect.prop("brings any value to the task", [value], ([value]) =>
     Effect.map(parse(["build", `target=${value}`]), (seen) =>
-      assert.deepEqual(seen, { task: "build", target: value, envFile: Option.none(), yes: false })
+      assert.deepEqual(seen, { task: "build", target: value, envFile: undefined, yes: undefined })
     )
   )
 })

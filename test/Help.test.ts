@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as Argv from "../src/Argv.ts"
-import { command } from "../src/Cli.ts"
+import { tree } from "../src/Cli.ts"
 import * as Help from "../src/Help.ts"
 
-const spec = Argv.spec(command)
+const { spec } = tree
 
 const tasks = ({ name, tasks: below }: Argv.TaskSpec): ReadonlyArray<ReadonlyArray<string>> => [
   [name],

@@ -2,9 +2,6 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import * as Args from "@effect/cli/Args"
-import * as Command from "@effect/cli/Command"
-import * as Options from "@effect/cli/Options"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -13,10 +10,14 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import * as Schema from "effect/Schema"
 import { build } from "esbuild"
 import packageJson from "../package.json" with { type: "json" }
-import { UsageError } from "../src/Argv.ts"
+import { count, optional, task, value, word } from "../src/commands/Task.ts"
+import { treeOf } from "../src/commandTree.ts"
 import * as Main from "../src/Main.ts"
+import { Prompt } from "../src/terminal/Prompt.ts"
+import { UsageError } from "../src/UsageError.ts"
 import { version } from "../src/Version.ts"
 
 class Held extends Data.TaggedError("Held")<{ readonly by: string }> {
@@ -83,14 +84,22 @@ describe("Main", () => {
       const out: Array<unknown> = []
       const err: Array<unknown> = []
       const console = yield* Effect.console
-      const task = Command.make(
-        "greet",
-        { name: Options.text("name"), n: Options.optional(Options.integer("n")) },
-        (said) => Effect.zipRight(Console.log(`hello ${said.name}`), Console.error("from the task"))
-      )
-      const words = Command.make("words", { words: Args.text({ name: "w" }) }, () => Effect.logInfo("logged"))
-      const command = Command.make("deployer").pipe(Command.withSubcommands([task, words]))
-      const exit = yield* Main.run(command, { version: "1.2.3", color: false })(argv).pipe(
+      const report = { schema: Schema.Void, view: () => () => "" }
+      const texts = { description: "", examples: [], report }
+      const greet = task("greet", {
+        ...texts,
+        options: {
+          name: value({ name: "name", description: "" }),
+          n: optional(count({ name: "n", description: "" }, "a number"))
+        },
+        run: ({ name }) => Effect.zipRight(Console.log(`hello ${name}`), Console.error("from the task"))
+      })
+      const words = task("words", {
+        ...texts,
+        options: { words: word({ name: "w", description: "" }) },
+        run: () => Effect.logInfo("logged")
+      })
+      const exit = yield* Main.run(treeOf([greet, words]), { version: "1.2.3", color: false })(argv).pipe(
         Effect.withConsole({
           ...console,
           log: (...args) => Effect.sync(() => out.push(...args)),
@@ -98,6 +107,7 @@ describe("Main", () => {
           unsafe: { ...console.unsafe, error: (...args: ReadonlyArray<unknown>) => err.push(...args) }
         }),
         Effect.provide(NodeContext.layer),
+        Effect.provide(Prompt.layerScripted([])),
         Effect.exit
       )
       const said = Exit.isFailure(exit) ? Main.report(exit.cause) : []
@@ -120,7 +130,7 @@ describe("Main", () => {
         assert.strictEqual(status, 0)
       }
       const { out } = yield* run("greet", "--help")
-      assert.include(out, "$ deployer greet --name text [-n integer]")
+      assert.include(out, "$ deployer greet --name text [-n text]")
       assert.notInclude(out, "piece of text")
       assert.include((yield* run("--version")).out, "1.2.3")
       assert.include((yield* run("--completions", "bash")).out, "deployer")

@@ -8,8 +8,8 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Argv from "../src/Argv.ts"
-import { command } from "../src/Cli.ts"
+import type * as Argv from "../src/Argv.ts"
+import { tree } from "../src/Cli.ts"
 import * as Live from "../src/Live.ts"
 import * as Main from "../src/Main.ts"
 import { version } from "../src/Version.ts"
@@ -39,7 +39,7 @@ const shell = (script: string) =>
 
 const paths = (task: Argv.TaskSpec, above: ReadonlyArray<string> = []): ReadonlyArray<ReadonlyArray<string>> =>
   task.tasks.flatMap((child) => [[...above, child.name], ...paths(child, [...above, child.name])])
-const tasks = paths(Argv.spec(command))
+const tasks = paths(tree.spec)
 
 describe("deployer", () => {
   it("says in one sentence that a Node is too old", () => {
@@ -83,13 +83,16 @@ describe("deployer", () => {
         const out: Array<string> = []
         const log = (...words: ReadonlyArray<unknown>) => Effect.sync(() => void out.push(`${words.join(" ")}\n`))
         await Console.consoleWith((base) =>
-          Main.run(withoutLayers, { version, color })([...task, "--help"]).pipe(Effect.withConsole({ ...base, log }))
+          Main.run(
+            { ...tree, command: withoutLayers },
+            { version, color }
+          )([...task, "--help"]).pipe(Effect.withConsole({ ...base, log }))
         ).pipe(Effect.provide(NodeContext.layer), Effect.runPromise)
         given.set(task.join(" "), out.join(""))
       }
       return given
     }
-    const withoutLayers = Command.provide(command, Live.layer)
+    const withoutLayers = Command.provide(tree.command, Live.layer)
     for (const [task, text] of await texts(false)) {
       assert.strictEqual(run([...task.split(" ").filter((word) => word !== ""), "--help"]).out, text, task)
     }

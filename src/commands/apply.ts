@@ -2,22 +2,22 @@
  * `apply`: does what was planned before exactly so, or refuses where the host, the config or the store are not what they were.
  */
 import * as Effect from "effect/Effect"
-import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { HostState } from "../domain/HostState.ts"
 import { type DeployPlan, RollbackPlan } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
-import { type AnyPlan, changedSettings, changes, type SavedPlan, SavedPlanJson } from "../domain/SavedPlan.ts"
+import { type AnyPlan, changedSettings, changes, type SavedPlan } from "../domain/SavedPlan.ts"
 import type { Target } from "../domain/Target.ts"
 import { RemoteHost } from "../host/RemoteHost.ts"
-import * as files from "../internal/files.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
-import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { deployTo } from "./deploy.ts"
+import { DeployReport, deployTo } from "./deploy.ts"
 import { look } from "./onHost.ts"
-import { planFor, rollBackTo } from "./rollback.ts"
+import { loadPlan } from "./planFile.ts"
+import { planFor, RollbackReport, rollBackTo } from "./rollback.ts"
+import { task, value, wait } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** What a plan rests on has changed since it was made. */
 export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
@@ -33,60 +33,6 @@ export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
   override get message(): string {
     return `The plan for ${this.address} is stale, and nothing was switched: ${this.changes.join("; ")}. Plan anew and look at it: ${this.again}`
   }
-}
-
-/** A file is no plan. */
-export class PlanInvalid extends Schema.TaggedError<PlanInvalid>()("PlanInvalid", {
-  file: Schema.String,
-  /** One line each: a path into the plan and what is wrong there. */
-  mistakes: Schema.Array(Schema.String)
-}) {
-  readonly exitStatus = 2
-  override get message(): string {
-    const [only] = this.mistakes
-    const again = `Make one with deployer deploy target=T plan save=FILE`
-    return this.mistakes.length === 1
-      ? `${this.file} is no plan that can be applied: ${only}. ${again}`
-      : `${this.file} is no plan that can be applied. ${again}. It has ${this.mistakes.length} mistakes:\n${this.mistakes.map((line) => `  ${line}`).join("\n")}`
-  }
-}
-
-/** A plan could not be written. */
-export class PlanNotSaved extends Schema.TaggedError<PlanNotSaved>()("PlanNotSaved", {
-  file: Schema.String,
-  detail: Schema.String
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    return `The plan could not be saved as ${this.file}: ${this.detail}`
-  }
-}
-
-/** Writes a plan to a file, the same document that `json` gives. It may hold what the config says, so only its owner can read it. */
-export const savePlan = Effect.fn("savePlan")(function* (plan: SavedPlan, file: string) {
-  const text = yield* Effect.orDie(Schema.encode(SavedPlanJson)(plan))
-  yield* Effect.mapError(files.writeText(file, `${text}\n`), ({ detail }) => new PlanNotSaved({ file, detail }))
-  yield* Reporter.note(`Saved the plan as ${file}: deployer apply plan=${file} does just that, or nothing`)
-})
-
-const decode = Schema.decode(SavedPlanJson, { errors: "all", onExcessProperty: "error" })
-
-/** Reads a plan that was saved, or the document of `plan json`. */
-export const loadPlan = Effect.fn("loadPlan")(function* (file: string) {
-  const invalid = (...mistakes: ReadonlyArray<string>) => new PlanInvalid({ file, mistakes })
-  const text = yield* Effect.mapError(files.readText(file), ({ detail }) => invalid(detail))
-  return yield* Effect.mapError(decode(text), (error) => invalid(...mistakesOf(error)))
-})
-
-const shownMistakes = 10
-
-const mistakesOf = (error: ParseResult.ParseError): ReadonlyArray<string> => {
-  const all = ParseResult.ArrayFormatter.formatErrorSync(error).map(({ message, path }) => {
-    const [line = ""] = message.split("\n")
-    return path.length === 0 ? line : `${path.map(String).join(".")}: ${line}`
-  })
-  const more = all.length - shownMistakes
-  return more <= 0 ? all : [...all.slice(0, shownMistakes), `and ${more} more`]
 }
 
 /** What to do. */
@@ -148,3 +94,22 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
   yield* agree(yield* planFor(session, yield* look(session), choose))
   return yield* rollBackTo(session, choose, agree)
 }, Effect.scoped)
+
+/** The command. */
+export const applyTask = task("apply", {
+  description: "Does what was planned before exactly so, or refuses where anything has changed since.",
+  examples: ["deployer apply plan=plan.json"],
+  options: {
+    plan: value({
+      name: "plan",
+      placeholder: "FILE",
+      description: "what deploy or rollback saved with plan save=FILE"
+    }),
+    wait
+  },
+  report: {
+    schema: Schema.Union(DeployReport, RollbackReport),
+    view: (report) => (report._tag === "DeployReport" ? view.deployReport(report) : view.rollbackReport(report))
+  },
+  run: ({ plan: file }) => Effect.flatMap(loadPlan(file), (plan) => apply({ plan, file }))
+})

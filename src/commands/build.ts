@@ -20,6 +20,8 @@ import { ReleaseStore } from "../store/ReleaseStore.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findBuilder, findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
+import { optional, target, task, value } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** What to build. */
 export interface BuildOptions {
@@ -173,3 +175,21 @@ const buildFailure =
   }
 
 const isFailure = Schema.is(Schema.Int.pipe(Schema.between(1, 255)))
+
+/** A file beside the release. */
+export const envFileName = optional(
+  value({
+    name: "env-file-name",
+    placeholder: "FILE",
+    description: "a file to put at the root of the tarball, beside the release"
+  })
+)
+
+/** The command. */
+export const buildTask = task("build", {
+  description: "Builds a release, packs it and files it in the release store.",
+  examples: ["deployer build target=prod"],
+  options: { target, envFileName },
+  report: { schema: BuildReport, view: view.buildReport },
+  run: build
+})

@@ -3,10 +3,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { answer } from "../terminal/Answer.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { type BuildOptions, BuildReport, build } from "./build.ts"
+import { type BuildOptions, BuildReport, build, envFileName } from "./build.ts"
 import { DeployReport, deployRelease } from "./deploy.ts"
+import { target, task, wait, yes } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** What was built, and what was done with it. */
 export class BuildAndDeployReport extends Schema.TaggedClass<BuildAndDeployReport>()("BuildAndDeployReport", {
@@ -27,4 +30,19 @@ export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
   const built = yield* build(options)
   yield* onBuilt(built)
   return BuildAndDeployReport.make({ built, deployed: yield* deployRelease(target, built.release) })
+})
+
+const report = {
+  schema: Schema.Union(BuildAndDeployReport, BuildReport),
+  view: (report: BuildAndDeployReport | BuildReport) =>
+    report._tag === "BuildReport" ? view.buildReport(report) : view.deployReport(report.deployed)
+}
+
+/** The command. The release that was built is its answer if it could not be deployed. */
+export const buildAndDeployTask = task("build_and_deploy", {
+  description: "Builds a release and deploys just that.",
+  examples: ["deployer build_and_deploy target=prod"],
+  options: { target, envFileName, wait, yes },
+  report,
+  run: ({ envFileName, target }) => buildAndDeploy({ target, envFileName }, answer(report))
 })

@@ -23,7 +23,7 @@ import {
 } from "../domain/Plan.ts"
 import { beyondKeep } from "../domain/Prune.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
-import { savedPlan } from "../domain/SavedPlan.ts"
+import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
 import { address, sharesFiles, type Target } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type Base, patching, signatures } from "../host/patches.ts"
@@ -47,6 +47,8 @@ import { entries, entry, type Named } from "./journal.ts"
 import { takeLock } from "./locking.ts"
 import { finishAdoptions, refused } from "./onHost.ts"
 import { findOrigins } from "./origins.ts"
+import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** What to deploy where. */
 export interface DeployOptions {
@@ -517,4 +519,31 @@ const carryOutStep = Effect.fnUntraced(function* (
     case "Record":
       return yield* session.record(record)
   }
+})
+
+/** The command. */
+export const deployTask = task("deploy", {
+  description: "Puts a stored release on the target's host and switches to it.",
+  examples: ["deployer deploy target=prod release=3"],
+  options: {
+    target,
+    release,
+    ...planning,
+    retry: flag({
+      name: "retry",
+      description:
+        "deploys a release that failed on this host before without asking, and proves one that is there again, to send it anew if it is damaged"
+    }),
+    wait,
+    yes
+  },
+  report: {
+    schema: Schema.Union(DeployReport, SavedPlan),
+    view: (report) => (report._tag === "SavedPlan" ? view.savedPlan(report) : view.deployReport(report))
+  },
+  run: ({ release, retry, target, ...how }) => {
+    const options = { target, release, retry }
+    return planned(how, { plan: planDeploy(options), run: deploy(options) })
+  },
+  check: savePlanned
 })

@@ -14,6 +14,8 @@ import { ReleaseStore } from "../store/ReleaseStore.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { findOrigins } from "./origins.ts"
+import { release, target, task } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** What was found on a target's host. */
 export class DoctorReport extends Schema.TaggedClass<DoctorReport>()("DoctorReport", {
@@ -94,3 +96,13 @@ const chosen = Effect.fnUntraced(function* (target: Target, selector: string | u
 /** Fails where something stands in the way: for scripts, whose users look at the exit status. */
 export const insistOnHealth = ({ address, failed }: DoctorReport): Effect.Effect<void, DoctorFailed> =>
   failed.length === 0 ? Effect.void : new DoctorFailed({ address, failed: failed.map(({ name }) => name) })
+
+/** The command. */
+export const doctorTask = task("doctor", {
+  description: "Looks whether the target's host can take a release, with the checks that deploy makes.",
+  examples: ["deployer doctor target=prod"],
+  options: { target, release },
+  report: { schema: DoctorReport, view: view.doctorReport },
+  run: doctor,
+  check: insistOnHealth
+})

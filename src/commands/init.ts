@@ -16,6 +16,8 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { configTemplate, ignoredByDocker, ignoredByGit, withLines } from "../workspace/template.ts"
 import { findRoot, Workspace, WorkspaceError, workspacePaths } from "../workspace/Workspace.ts"
 import { Declined } from "./Declined.ts"
+import { flag, task, yes } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** There is a workspace already. */
 export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()("AlreadyInitialised", {
@@ -140,4 +142,19 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
     })
   )
   return InitReport.make({ root, configFile, made, ...(kept === undefined ? {} : { kept: shown(kept) }) })
+})
+
+/** The command. */
+export const initTask = task("init", {
+  description: "Makes deployer/ with a config to fill in, the release store and its database.",
+  examples: [],
+  options: {
+    forceInit: flag({
+      name: "force-init",
+      description: "starts from scratch where deployer/ exists; asks first when there are releases to lose"
+    }),
+    yes
+  },
+  report: { schema: InitReport, view: view.initReport },
+  run: ({ forceInit }) => init({ forceInit })
 })

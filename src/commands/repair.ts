@@ -18,6 +18,8 @@ import { goLive } from "./goLive.ts"
 import { entry } from "./journal.ts"
 import { locked } from "./locking.ts"
 import { look } from "./onHost.ts"
+import { flag, target, task, wait, yes } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** What was done. */
 export class RepairReport extends Schema.TaggedClass<RepairReport>()("RepairReport", {
@@ -187,3 +189,28 @@ const goBack = Effect.fnUntraced(function* (
 /** Fails where something is left: for scripts, whose users look at the exit status. */
 export const insistOnRepair = ({ left, plan }: RepairReport): Effect.Effect<void, RepairIncomplete> =>
   left.length === 0 ? Effect.void : new RepairIncomplete({ target: plan.target, address: plan.address, left })
+
+/** The command. */
+export const repairTask = task("repair", {
+  description: "Brings journal, link and folders on the target's host to agree again, after showing how.",
+  examples: ["deployer repair target=prod plan"],
+  options: {
+    target,
+    plan: flag({ name: "plan", description: "shows what would be done, and does nothing" }),
+    wait,
+    yes
+  },
+  report: {
+    schema: Schema.Union(RepairReport, RepairPlan),
+    view: (report) => (report._tag === "RepairPlan" ? view.repairPlan(report) : view.repairReport(report))
+  },
+  run: ({
+    plan,
+    target
+  }): Effect.Effect<
+    RepairReport | RepairPlan,
+    Effect.Effect.Error<ReturnType<typeof repair | typeof repairPlan>>,
+    Effect.Effect.Context<ReturnType<typeof repair | typeof repairPlan>>
+  > => (plan ? repairPlan({ target }) : repair({ target })),
+  check: (report) => (report._tag === "RepairReport" ? insistOnRepair(report) : Effect.void)
+})

@@ -9,7 +9,7 @@ import { type HostRelease, type HostState, inOrder, previousRelease } from "../d
 import { failureOf } from "../domain/Journal.ts"
 import { planRollback as plan, RollbackPlan, releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
-import { savedPlan } from "../domain/SavedPlan.ts"
+import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
 import { address } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { dateTime } from "../terminal/format.ts"
@@ -19,6 +19,8 @@ import { Declined } from "./Declined.ts"
 import { goLive } from "./goLive.ts"
 import { takeLock } from "./locking.ts"
 import { insistOnDeployed, insistOnWhole, look, pick, refused } from "./onHost.ts"
+import { optional, planned, planning, savePlanned, target, task, value, wait, yes } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** There is no release to go back to. */
 export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>()("NothingToRollBackTo", {
@@ -121,4 +123,33 @@ const insist = Effect.fnUntraced(function* (session: HostSession, state: HostSta
     hint: "name another release, or answer on a terminal"
   })
   if (!agreed) return yield* new Declined({ consequence: "nothing was switched" })
+})
+
+/** The command. */
+export const rollbackTask = task("rollback", {
+  description: "Makes the release live again that was live and healthy before, with hooks, restart and health check.",
+  examples: ["deployer rollback target=prod"],
+  options: {
+    target,
+    to: optional(
+      value({
+        name: "to",
+        placeholder: "R",
+        description:
+          "a ref or an id of a release on the host; without it: the last one that was live and healthy before"
+      })
+    ),
+    ...planning,
+    wait,
+    yes
+  },
+  report: {
+    schema: Schema.Union(RollbackReport, SavedPlan),
+    view: (report) => (report._tag === "SavedPlan" ? view.savedPlan(report) : view.rollbackReport(report))
+  },
+  run: ({ target, to, ...how }) => {
+    const options = { target, to }
+    return planned(how, { plan: planRollback(options), run: rollback(options) })
+  },
+  check: savePlanned
 })

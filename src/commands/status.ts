@@ -13,6 +13,8 @@ import { connect } from "./connect.ts"
 import { attempt, healthLabel } from "./health.ts"
 import type { Named } from "./journal.ts"
 import { look, warnUnreadable } from "./onHost.ts"
+import { target, task } from "./Task.ts"
+import * as view from "./view.ts"
 
 /** What a target's host is like now. */
 export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusReport", {
@@ -118,3 +120,13 @@ export const insistOnStatus = ({
   const faults = [...broken, ...ill, ...drift.map(({ found }) => found)]
   return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(advice)] })
 }
+
+/** The command. */
+export const statusTask = task("status", {
+  description: "Shows what is live on the target's host, how it is, and what is not as it should be.",
+  examples: ["deployer status target=prod"],
+  options: { target },
+  report: { schema: StatusReport, view: view.statusReport },
+  run: status,
+  check: insistOnStatus
+})

@@ -10,7 +10,7 @@ import { type RepairPlan, repairStepText } from "../domain/Repair.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, dateTime, duration } from "../terminal/format.ts"
-import { table } from "../terminal/Table.ts"
+import { fields, table } from "../terminal/Table.ts"
 import type { ActionReport } from "./actions.ts"
 import type { BuildReport } from "./build.ts"
 import type { DeployReport } from "./deploy.ts"
@@ -18,22 +18,15 @@ import type { DoctorReport } from "./doctor.ts"
 import { healthLabel } from "./health.ts"
 import type { HistoryReport } from "./history.ts"
 import type { InitReport } from "./init.ts"
-import type { LockReport } from "./locking.ts"
+import type { LockReport } from "./lock.ts"
 import type { Adopted } from "./manage/adopt.ts"
 import type { HostInfo, HostReleaseInfo, Integrity, Linked } from "./manage/host.ts"
 import type { Pinned } from "./manage/pin.ts"
 import type { Removal } from "./manage/removal.ts"
 import type { ReleaseInfo, StoreInfo } from "./manage/store.ts"
 import type { RepairReport } from "./repair.ts"
-import type { DocumentSchema } from "./reports.ts"
 import type { RollbackReport } from "./rollback.ts"
 import type { StatusReport } from "./status.ts"
-
-const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
-  const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
-  const width = Math.max(...present.map(([label]) => label.length))
-  return present.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join("\n")
-}
 
 const provenance = ({ metadata }: Release): string | undefined =>
   metadata.commit === undefined ? undefined : `${metadata.commit}${metadata.dirty === true ? " (with changes)" : ""}`
@@ -295,12 +288,6 @@ export const actionReport =
   (_: ActionReport): View =>
   () =>
     ""
-
-/** The schema as it goes into a file. */
-export const documentSchema =
-  (schema: DocumentSchema): View =>
-  () =>
-    JSON.stringify(schema, null, 2)
 
 /** What was removed. */
 export const removal =

@@ -144,7 +144,9 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   /** The login, by its name there. */
   user: Schema.optional(Schema.String),
   /** How far the host's clock is ahead of ours (behind: negative), and how far that may be from the truth, in milliseconds. */
-  clock: Schema.optional(Schema.Struct({ aheadMillis: Schema.Number, toleranceMillis: Schema.NonNegative })),
+  clock: Schema.optional(
+    Schema.Struct({ aheadMillis: Schema.Finite, toleranceMillis: Schema.NonNegative.pipe(Schema.finite()) })
+  ),
   /** Who works on this target, or keeps it for a purpose; absent where nobody does. */
   lock: Schema.optional(Lock),
   /** The entries from which anything follows (`decisive`), oldest first: exact, however long the journal is. */

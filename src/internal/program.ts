@@ -7,6 +7,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Argv from "../Argv.ts"
 import * as Cli from "../Cli.ts"
 import * as Main from "../Main.ts"
 import { version } from "../Version.ts"
@@ -16,7 +17,7 @@ import { type Given, runMain } from "./runMain.ts"
 
 /** Runs the arguments after the program's name and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
-  const command = Command.provide(Cli.command, ({ root }) =>
+  const command = Command.provide(Cli.tree.command, ({ root }) =>
     // Help needs none of it.
     Layer.unwrapEffect(
       Effect.map(
@@ -31,10 +32,10 @@ export const main = (argv: ReadonlyArray<string>): void => {
   const color = hasColor(process.stdout, process.env)
   const program = ({ ending, write }: Given) =>
     Console.consoleWith((base) =>
-      Effect.withConsole(Main.run(command, { version, color, ending })(argv), {
+      Effect.withConsole(Main.run({ ...Cli.tree, command }, { version, color, ending })(argv), {
         ...base,
         log: (...words) => Effect.sync(() => write(`${words.join(" ")}\n`))
       })
     ).pipe(Effect.provide(NodeContext.layer))
-  runMain(program, { isData: Main.isData(command)(argv) })
+  runMain(program, { isData: Argv.isData(Cli.tree.spec)(argv) })
 }

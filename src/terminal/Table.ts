@@ -71,3 +71,10 @@ export const table = ({ elastic, head, rows, ...table }: Table): string => {
     })
     .join("\n")
 }
+
+/** Labels with what they are about, a line each; those without are left out. */
+export const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
+  const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
+  const width = Math.max(...present.map(([label]) => label.length))
+  return present.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join("\n")
+}

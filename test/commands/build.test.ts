@@ -247,7 +247,10 @@ describe("build", () => {
         )
         assert.strictEqual(ran.status, 0, ran.stderr)
         assert.deepStrictEqual(readdirSync(join(root, "deployer", "temp")), [])
-        assert.lengthOf(readdirSync(join(root, "deployer", "release_store")), 1)
+        assert.lengthOf(
+          readdirSync(join(root, "deployer", "release_store")).filter((name) => name.endsWith(".tar.gz")),
+          1
+        )
       })
     )
 

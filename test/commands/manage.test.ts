@@ -112,8 +112,8 @@ describe("manage info", () => {
       }
       assert.deepInclude(JSON.parse((yield* run("manage info limit=5 json")).stdout), { total: 22 })
       for (const [line, said] of [
-        ["manage info limit=0", '"limit" takes a number of releases, from 1 on'],
-        ["manage info limit=-1", '"limit" takes a number of releases, from 1 on'],
+        ["manage info limit=0", '"limit" takes a number of releases, from 1 on, not "0"'],
+        ["manage info limit=-1", '"limit" takes a number of releases, from 1 on, not "-1"'],
         ["manage info name=other", 'No release has the name "other" (known: my_app)'],
         ["manage info target=prod limit=3", '"limit" and "name" are for the store: of a host all releases are listed'],
         [

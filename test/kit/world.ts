@@ -112,7 +112,7 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
       color: false,
       columns: () => 80
     })
-    const exit = yield* Main.run(Cli.command, { version: "0.0.0", color: false })(argv).pipe(
+    const exit = yield* Main.run(Cli.tree, { version: "0.0.0", color: false })(argv).pipe(
       Effect.withConsole(captured),
       Effect.provide(reporter),
       Effect.provideService(Prompt, prompt),

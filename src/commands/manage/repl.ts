@@ -93,17 +93,14 @@ interface Side {
 }
 
 /** Runs the manager until it is left; begins on a host where a target is given. */
-export const repl = Effect.fn("manage.repl")(function* (target: Option.Option<string>) {
+export const repl = Effect.fn("manage.repl")(function* (target: string | undefined) {
   if (!(yield* (yield* Prompt).canAsk)) {
     return yield* new PromptUnavailable({
       question: "What shall be done?",
-      hint: `name a verb, as in: deployer manage info${Option.match(target, { onNone: () => "", onSome: (key) => ` target=${key}` })}`
+      hint: `name a verb, as in: deployer manage info${target === undefined ? "" : ` target=${target}`}`
     })
   }
-  let next: Next = Option.match(target, {
-    onNone: () => ({ _tag: "Local", isNew: true }) as const,
-    onSome: (target) => ({ _tag: "Connect", target }) as const
-  })
+  let next: Next = target === undefined ? { _tag: "Local", isNew: true } : { _tag: "Connect", target }
   let isFirst = true
   while (next._tag !== "Quit") {
     next = yield* next._tag === "Connect"

@@ -1,0 +1,137 @@
+/** The list of commands as the tree that @effect/cli parses by, and as the words that `Argv` knows. */
+
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import { pipe } from "effect/Function"
+import * as Option from "effect/Option"
+import { dataOption, type OptionSpec, type TaskSpec } from "./Argv.ts"
+import { flag, optional, type Task, type TaskOption, value } from "./commands/Task.ts"
+import { UsageError } from "./UsageError.ts"
+
+/** What a task, or the program, is for the parser. */
+interface Node {
+  readonly name: string
+  readonly options: ReadonlyArray<TaskOption<unknown>>
+}
+
+const optionSpec = ({ alias, bare, isRequired, kind, name }: TaskOption<unknown>): OptionSpec => ({
+  name,
+  aliases: alias === undefined ? [] : [alias],
+  kind: kind === "flag" ? "flag" : "value",
+  ...(bare === undefined ? {} : { bare }),
+  required: isRequired
+})
+
+const hasKey = ({ kind }: TaskOption<unknown>): boolean => kind !== "rest"
+const isWord = ({ kind }: TaskOption<unknown>): boolean => kind === "word" || kind === "rest"
+
+const taskSpec = ({ name, options }: Node, tasks: ReadonlyArray<TaskSpec>): TaskSpec => ({
+  name,
+  options: options.filter(hasKey).map(optionSpec),
+  tasks,
+  words: options.every(hasKey) ? options.filter(isWord).length : Number.MAX_SAFE_INTEGER
+})
+
+const specOf = (task: Task<never, never> | Task<unknown, unknown>): TaskSpec => taskSpec(task, task.tasks.map(specOf))
+
+/** What was given for an option, or undefined. */
+const toOption = ({
+  alias,
+  description,
+  isRequired,
+  kind,
+  name,
+  placeholder
+}: TaskOption<unknown>): Options.Options<string | undefined> => {
+  const named = <A>(self: Options.Options<A>) =>
+    pipe(
+      self,
+      Options.withDescription(description),
+      (self) => (alias === undefined ? self : Options.withAlias(self, alias)),
+      (self) => (placeholder === undefined ? self : Options.withPseudoName(self, placeholder))
+    )
+  if (kind === "flag") return Options.map(named(Options.boolean(name)), (isOn) => (isOn ? "" : undefined))
+  const text = named(Options.text(name))
+  return isRequired ? text : Options.map(Options.optional(text), Option.getOrUndefined)
+}
+
+const toArgument = ({ description, kind, name }: TaskOption<unknown>): Args.Args<string | undefined> => {
+  const text = Args.withDescription(Args.text({ name }), description)
+  return kind === "rest"
+    ? Args.map(Args.repeated(text), (words) => (words.length === 0 ? undefined : words.join("\0")))
+    : Args.map(Args.optional(text), Option.getOrUndefined)
+}
+
+/** What was given, by name. Without any, @effect/cli gives no list. */
+const byName = (options: Node["options"], given: ReadonlyArray<string | undefined> | undefined): Given =>
+  Object.fromEntries(options.map(({ name }, index) => [name, given?.[index]]))
+
+const configOf = ({ options }: Node) => {
+  const words = options.filter(isWord)
+  const keys = options.filter(hasKey)
+  return {
+    options: Options.map(Options.all(keys.map(toOption)), (given) => byName(keys, given)),
+    words: Args.map(Args.all(words.map(toArgument)), (given) => byName(words, given))
+  }
+}
+
+type Given = Readonly<Record<string, string | undefined>>
+
+/** Fails if a word is given twice: what was meant by the second one, for instance `plan`, must not be left out. */
+const merged = ({
+  options,
+  words
+}: {
+  readonly options: Given
+  readonly words: Given
+}): Effect.Effect<Given, UsageError> => {
+  for (const [name, word] of Object.entries(words)) {
+    if (word !== undefined && options[name] !== undefined) {
+      return new UsageError({
+        message: `"${word}" is not a word of this task, which has "${options[name]}" already`
+      })
+    }
+  }
+  return Effect.succeed({
+    ...options,
+    ...Object.fromEntries(Object.entries(words).filter(([, word]) => word !== undefined))
+  })
+}
+
+const leaf = <E, R>(task: Task<E, R>) =>
+  Command.make(task.name, configOf(task), (given) =>
+    Effect.flatMap(merged(given), (values) => task.main((name) => values[name]))
+  ).pipe(Command.withDescription(task.description))
+
+const branch = <E, R>(task: Task<E, R>) => {
+  const [first, ...others] = task.tasks.map((below) => leaf(below))
+  return first === undefined ? leaf(task) : Command.withSubcommands(leaf(task), [first, ...others])
+}
+
+const root = {
+  name: "root",
+  placeholder: "DIR",
+  description: "the project root; without it: the nearest folder upwards with deployer/config"
+}
+
+// Who runs the tree sees to it, so that a line that makes no sense is answered in the same way.
+const json = {
+  name: dataOption,
+  description: "writes one JSON document to standard output and nothing else, whatever comes of the task"
+}
+
+/** The whole command line: the parser, and what `Argv` knows of it. `root` and `json` are parsed in front of every task. */
+export const treeOf = <E, R>([first, ...others]: readonly [Task<E, R>, ...ReadonlyArray<Task<E, R>>]) => ({
+  command: Command.make("deployer", {
+    root: Options.optional(
+      Options.text(root.name).pipe(Options.withPseudoName(root.placeholder), Options.withDescription(root.description))
+    ),
+    json: Options.boolean(json.name).pipe(Options.withDescription(json.description))
+  }).pipe(
+    Command.withSubcommands([branch(first), ...others.map((task) => branch(task))]),
+    Command.withDescription("Builds releases in containers and puts them on plain hosts over SSH.")
+  ),
+  spec: taskSpec({ name: "deployer", options: [optional(value(root)), flag(json)] }, [first, ...others].map(specOf))
+})

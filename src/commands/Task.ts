@@ -1,0 +1,280 @@
+/**
+ * A command as one value: its options, what it does, what it answers and how that reads. The command line, help, completions and the JSON Schema all
+ * fold over the list of these.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type { SavedPlan } from "../domain/SavedPlan.ts"
+import { answer, conversation, type Kind } from "../terminal/Answer.ts"
+import { Prompt } from "../terminal/Prompt.ts"
+import { UsageError } from "../UsageError.ts"
+import { LockWait } from "./locking.ts"
+import { savePlan } from "./planFile.ts"
+
+/** One option of a task. */
+export interface TaskOption<A> {
+  /** As it is spelled with dashes: `env-file-name`. */
+  readonly name: string
+  /** A `word` is a value whose key may be left out; `rest` is all other words of the line. */
+  readonly kind: "value" | "flag" | "word" | "rest"
+  readonly description: string
+  /** Stands for the value in help: `FILE`. */
+  readonly placeholder?: string
+  /** Another name: `f`. */
+  readonly alias?: string
+  /** What it means to name it without a value; undefined: then that is a mistake. */
+  readonly bare?: string
+  readonly isRequired: boolean
+  /** Reads what was given; undefined if it was not given, and an empty text for a flag. Fails with a sentence. */
+  readonly read: (text: string | undefined) => Either.Either<A, string>
+}
+
+type Texts = Omit<TaskOption<unknown>, "kind" | "isRequired" | "read">
+
+/** An option with a value, which has to be given. */
+export const value = (texts: Texts): TaskOption<string> => ({
+  ...texts,
+  kind: "value",
+  isRequired: true,
+  read: (text) => (text === undefined ? Either.left(`"${texts.name}" is missing`) : Either.right(text))
+})
+
+/** An option that may be left out. */
+export const optional = <A>(option: TaskOption<A>): TaskOption<A | undefined> => ({
+  ...option,
+  isRequired: false,
+  read: (text) => (text === undefined ? Either.right(undefined) : option.read(text))
+})
+
+/** A flag. */
+export const flag = (texts: Texts): TaskOption<boolean> => ({
+  ...texts,
+  kind: "flag",
+  isRequired: false,
+  read: (text) => Either.right(text !== undefined)
+})
+
+/** A value whose key may be left out, as may the value: `name=my_app` and `my_app` are the same. */
+export const word = (texts: Texts): TaskOption<string | undefined> => ({ ...optional(value(texts)), kind: "word" })
+
+/** All words of the line that are nothing else, at least one. */
+export const rest = (texts: Texts, missing: string): TaskOption<ReadonlyArray<string>> => ({
+  ...texts,
+  kind: "rest",
+  isRequired: false,
+  read: (text) => (text === undefined ? Either.left(missing) : Either.right(text.split("\0")))
+})
+
+/** Reads a value further. */
+export const parsed = <B>(
+  option: TaskOption<string>,
+  parse: (text: string) => Either.Either<B, string>
+): TaskOption<B> => ({
+  ...option,
+  read: (text) => Either.flatMap(option.read(text), parse)
+})
+
+/** A whole number from some least one on. */
+export const count = (texts: Texts, what: string): TaskOption<number> =>
+  parsed(value(texts), (text) =>
+    /^[1-9][0-9]{0,8}$/.test(text)
+      ? Either.right(Number(text))
+      : Either.left(`"${texts.name}" takes ${what}, from 1 on, not "${text}"`)
+  )
+
+// Options that several tasks share
+
+/** The target of a task. */
+export const target = value({
+  name: "target",
+  placeholder: "T",
+  description: "a key of `targets` in deployer/config/deployer_config.ts"
+})
+
+/** The target of a verb that looks after the local store without one. */
+export const optionalTarget = optional(
+  value({ name: "target", placeholder: "T", description: "the host of this target; without it: the local store" })
+)
+
+/** Answers the safe questions. A task that has it is asked nothing else. */
+export const yes = flag({ name: "yes", description: "answers the safe questions, for scripts" })
+
+/** A release of the store. */
+export const release = optional(
+  value({
+    name: "release",
+    placeholder: "R",
+    description: "an id, a name or a ref (four digits of it are enough where they are unique)"
+  })
+)
+
+const unit: ReadonlyMap<string, string> = new Map([
+  ["s", "seconds"],
+  ["m", "minutes"],
+  ["h", "hours"]
+])
+
+/** `90s`, `5m`, `1h`, or as Effect writes durations: `5 minutes`. */
+const readDuration = (text: string): Either.Either<Duration.Duration, string> => {
+  const [, number, short = ""] = /^([0-9]+) *([smh])$/.exec(text) ?? []
+  return Option.match(Duration.decodeUnknown(number === undefined ? text : `${number} ${unit.get(short)}`), {
+    onNone: () => Either.left(`"wait" takes a time such as 90s, 5m or 1h, not "${text}"`),
+    onSome: Either.right
+  })
+}
+
+/** How long a task waits for a lock of somebody else; it is given to the task as `LockWait`. */
+export const wait = optional(
+  parsed(
+    value({
+      name: "wait",
+      // Long enough for any deployment, and yet nothing waits for ever.
+      bare: "1h",
+      placeholder: "[TIME=1h]",
+      description:
+        "how long to wait while somebody else has the target's lock, such as 5m; otherwise 5 seconds, and not at all where it is kept on purpose"
+    }),
+    readDuration
+  )
+)
+
+/** For tasks that can show what they would do. */
+export const planning = {
+  plan: flag({ name: "plan", description: "shows what would be done, and does nothing" }),
+  save: optional(
+    value({
+      name: "save",
+      placeholder: "FILE",
+      description: "with plan: a file for it, with which deployer apply does just that later"
+    })
+  )
+}
+
+/** Does what a task is for, or plans it, which `savePlanned` saves if it is to be. */
+export const planned = <A, E, R, E2, R2>(
+  { plan, save }: { readonly plan: boolean; readonly save: string | undefined },
+  ways: { readonly plan: Effect.Effect<SavedPlan, E, R>; readonly run: Effect.Effect<A, E2, R2> }
+): Effect.Effect<A | SavedPlan, E | E2 | UsageError, R | R2> => {
+  if (!plan && save !== undefined) {
+    return new UsageError({ message: `"save" goes with "plan": plan save=${save}` })
+  }
+  return plan ? ways.plan : ways.run
+}
+
+/** Saves a plan that was shown. */
+export const savePlanned = (
+  report: { readonly _tag: string } | SavedPlan,
+  { save }: { readonly save: string | undefined }
+) => (report._tag === "SavedPlan" && "plan" in report && save !== undefined ? savePlan(report, save) : Effect.void)
+
+// Tasks
+
+/** What a task is given for each of its options, by the option's name. */
+export type Given = (name: string) => string | undefined
+
+/** One task with the tasks below it. Its options and its report are known to itself alone. */
+export interface Task<E, R> {
+  readonly name: string
+  readonly description: string
+  readonly options: ReadonlyArray<TaskOption<unknown>>
+  /** What it answers, as data; undefined for a conversation, which answers with a failure only. */
+  readonly document: Schema.Schema.All | undefined
+  readonly tasks: ReadonlyArray<Task<E, R>>
+  readonly main: (given: Given) => Effect.Effect<void, E, R>
+}
+
+/** What tasks may fail with. */
+export type FailureOf<T> = T extends Task<infer E, unknown> ? E : never
+
+/** What tasks need. */
+export type ServicesOf<T> = T extends Task<unknown, infer R> ? R : never
+
+type Options = Readonly<Record<string, TaskOption<unknown>>>
+
+/** The values of options. */
+type Values<O extends Options> = { readonly [Key in keyof O]: O[Key] extends TaskOption<infer A> ? A : never }
+
+function readAll<O extends Options>(options: O, given: Given): Effect.Effect<Values<O>, UsageError>
+function readAll(options: Options, given: Given): Effect.Effect<Readonly<Record<string, unknown>>, UsageError> {
+  const values: Record<string, unknown> = {}
+  for (const [key, option] of Object.entries(options)) {
+    const read = option.read(given(option.name))
+    if (Either.isLeft(read)) return new UsageError({ message: read.left })
+    values[key] = read.right
+  }
+  return Effect.succeed(values)
+}
+
+/** What `yes` and `wait` mean, for every task that has them. */
+const surrounded =
+  (values: Readonly<Record<string, unknown>>) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Prompt> => {
+    const { wait, yes } = values
+    const waiting = Duration.isDuration(wait)
+      ? Effect.provideService(self, LockWait, { taken: wait, held: wait })
+      : self
+    return yes === true ? Effect.provide(waiting, Prompt.yes) : waiting
+  }
+
+/** Makes a task that answers with a report. */
+export const task = <const O extends Options, A, I, E, R, E2 = never, R2 = never>(
+  name: string,
+  definition: {
+    readonly description: string
+    readonly examples: ReadonlyArray<string>
+    readonly options: O
+    readonly report: Kind<A, I>
+    readonly run: (values: Values<O>) => Effect.Effect<A, E, R>
+    /** What follows the answer: to fail if it is a bad one. */
+    readonly check?: (report: A, values: Values<O>) => Effect.Effect<void, E2, R2>
+  }
+) => ({
+  name,
+  description: described(definition),
+  options: Object.values(definition.options),
+  document: definition.report.schema,
+  tasks: [],
+  main: (given: Given) =>
+    Effect.flatMap(readAll(definition.options, given), (values) =>
+      Effect.flatMap(definition.run(values), (report) =>
+        Effect.zipRight(answer(definition.report)(report), definition.check?.(report, values) ?? Effect.void)
+      ).pipe(surrounded(values))
+    )
+})
+
+/** Makes a task that is a conversation, with the tasks below it. `instead` says what to do where data is asked for. */
+export const talk = <const O extends Options, E, R, E2 = never, R2 = never>(
+  name: string,
+  definition: {
+    readonly description: string
+    readonly examples: ReadonlyArray<string>
+    readonly options: O
+    readonly instead: string
+    readonly run: (values: Values<O>) => Effect.Effect<unknown, E, R>
+    readonly tasks?: ReadonlyArray<Task<E2, R2>>
+  }
+) => ({
+  name,
+  description: described(definition),
+  options: Object.values(definition.options),
+  document: undefined,
+  tasks: definition.tasks ?? [],
+  main: (given: Given) =>
+    Effect.flatMap(readAll(definition.options, given), (values) =>
+      Effect.asVoid(conversation(name, definition.instead)(definition.run(values)))
+    )
+})
+
+const described = ({
+  description,
+  examples
+}: {
+  readonly description: string
+  readonly examples: ReadonlyArray<string>
+}) =>
+  examples.length === 0
+    ? description
+    : `${description} ${examples.length === 1 ? "Example" : "Examples"}: ${examples.join(", ")}`

@@ -1,0 +1,72 @@
+/** `exec`: one command in the current release of a target. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { quote } from "../host/Transport.ts"
+import { connect } from "./connect.ts"
+import { hearing, said } from "./hearing.ts"
+import { rest, target, task } from "./Task.ts"
+
+/** A command was run in the current release. */
+export class ExecReport extends Schema.TaggedClass<ExecReport>()("ExecReport", {
+  address: Schema.String,
+  command: Schema.String,
+  /** Its exit status. */
+  status: Schema.Int,
+  ...said
+}) {}
+
+/** A command ended with an exit status other than 0, which is passed on without a word. */
+export class ExecFailed extends Schema.TaggedError<ExecFailed>()("ExecFailed", {
+  address: Schema.String,
+  command: Schema.String,
+  status: Schema.Int
+}) {
+  /** The user has seen all of it. */
+  readonly isSilent = true
+  get exitStatus(): number {
+    return this.status
+  }
+  override get message(): string {
+    return `"${this.command}" ended with status ${this.status} on ${this.address}`
+  }
+}
+
+/** What to run, and where. */
+export interface ExecOptions {
+  /** A key of `targets`. */
+  readonly target: string
+  /** One word is a text for `sh`, as a hook is; several are a program and its arguments. */
+  readonly command: ReadonlyArray<string>
+}
+
+/**
+ * Runs a command in the folder of the current release, with the environment of a hook and without input. What it writes is passed on. It takes no
+ * lock, so it also runs during a deployment.
+ */
+export const exec = Effect.fn("exec")(function* ({ command: words, target }: ExecOptions) {
+  const session = yield* connect(target)
+  const command = words.length === 1 ? words.join("") : words.map(quote).join(" ")
+  const [{ status }, output] = yield* session.run(command, { name: session.target.name, isResult: true }).pipe(hearing)
+  return ExecReport.make({ address: session.address, command, status, ...output })
+}, Effect.scoped)
+
+/** The command. */
+export const execTask = task("exec", {
+  description:
+    "Runs a command in the current release's folder on the target's host, and passes its output and exit status on.",
+  examples: ["deployer exec target=prod -- bin/my_app version"],
+  options: {
+    target,
+    command: rest(
+      {
+        name: "command",
+        description: "after --: a program and its arguments, or one text for the shell in quotes"
+      },
+      "This needs a command, as in: deployer exec target=prod -- bin/my_app version"
+    )
+  },
+  // What the command said was shown as it came.
+  report: { schema: ExecReport, view: () => () => "" },
+  run: exec,
+  check: ({ address, command, status }) => (status === 0 ? Effect.void : new ExecFailed({ address, command, status }))
+})

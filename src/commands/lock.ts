@@ -1,0 +1,89 @@
+/** `lock` and `unlock`: keeping a target to oneself. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Lock, lockOwner, lockState, longestReason } from "../domain/Lock.ts"
+import { Prompt } from "../terminal/Prompt.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { connect } from "./connect.ts"
+import { Declined } from "./Declined.ts"
+import { entry } from "./journal.ts"
+import { describe } from "./locking.ts"
+import { target, task, value, yes } from "./Task.ts"
+import * as view from "./view.ts"
+
+/** A target was locked on purpose, or is not locked (any more). */
+export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
+  address: Schema.String,
+  /** Absent: nobody has it now. */
+  lock: Schema.optional(Lock),
+  /** What was taken away; absent: there was nothing to take. */
+  taken: Schema.optional(Lock)
+}) {}
+
+/** The reason for a lock is nothing that others can read on one line. */
+export class LockReasonInvalid extends Schema.TaggedError<LockReasonInvalid>()("LockReasonInvalid", {
+  /** How many characters it has. */
+  length: Schema.Int
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `The reason for a lock is one line of at most ${longestReason} characters, and this one has ${this.length > longestReason ? `${this.length}: make it shorter` : "a line break or another control character: write it on one line"}`
+  }
+}
+
+/** Keeps everybody from changing a target until it is unlocked. */
+export const lock = Effect.fn("lock")(function* (options: { readonly target: string; readonly reason: string }) {
+  const { length } = options.reason
+  if (length > longestReason || /\p{Cc}/u.test(options.reason)) return yield* new LockReasonInvalid({ length })
+  const session = yield* connect(options.target)
+  yield* session.hold(yield* describe(options.reason, true), [
+    yield* entry("locked", undefined, { detail: options.reason })
+  ])
+  const { lock } = yield* session.inspect
+  return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { lock }) })
+}, Effect.scoped)
+
+/** Takes a target's lock away, after showing whose it is and asking. */
+export const unlock = Effect.fn("unlock")(function* (options: { readonly target: string }) {
+  const session = yield* connect(options.target)
+  const { lock } = yield* session.inspect
+  if (lock !== undefined) {
+    yield* Reporter.note(`${session.address} is locked by ${lockOwner(lock)}; ${lockState(lock)}`)
+    const agreed = yield* (yield* Prompt).confirm({
+      message: "Take the lock away? Whoever has it can change nothing any more.",
+      initial: false,
+      safe: true,
+      hint: "answer with yes"
+    })
+    if (!agreed) return yield* new Declined({ consequence: "the lock stays" })
+    yield* session.unlock(lock, [yield* entry("unlocked", undefined, { detail: `was locked by ${lockOwner(lock)}` })])
+  }
+  return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { taken: lock }) })
+}, Effect.scoped)
+
+const report = { schema: LockReport, view: view.lockReport }
+
+/** The command. */
+export const lockTask = task("lock", {
+  description: "Keeps everybody from changing what is on the target's host.",
+  examples: ['deployer lock target=prod reason="migrating the database"'],
+  options: {
+    target,
+    reason: value({
+      name: "reason",
+      placeholder: "WHY",
+      description: "what for; shown to everybody who is kept out"
+    })
+  },
+  report,
+  run: lock
+})
+
+/** The command. */
+export const unlockTask = task("unlock", {
+  description: "Takes the target's lock away, after showing whose it is.",
+  examples: ["deployer unlock target=prod"],
+  options: { target, yes },
+  report,
+  run: unlock
+})

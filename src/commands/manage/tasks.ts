@@ -1,0 +1,191 @@
+/** The verbs of `manage` as commands. */
+
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { UsageError } from "../../UsageError.ts"
+import * as manage from "../manage.ts"
+import {
+  count,
+  type FailureOf,
+  flag,
+  optional,
+  optionalTarget,
+  type ServicesOf,
+  type Task,
+  talk,
+  target,
+  task,
+  value,
+  wait,
+  word,
+  yes
+} from "../Task.ts"
+import * as view from "../view.ts"
+import { Adopted } from "./adopt.ts"
+import { HostInfo, HostReleaseInfo, Integrity, insistOnIntegrity, Linked } from "./host.ts"
+import { Pinned } from "./pin.ts"
+import { Removal } from "./removal.ts"
+import { ReleaseInfo, StoreInfo } from "./store.ts"
+
+const ref = word({ name: "ref", description: "a ref or the beginning of one; in the store also an id or a name" })
+const name = word({ name: "name", description: "the name of releases" })
+
+const required = (what: string, word: string | undefined): Effect.Effect<string, manage.WordMissing> =>
+  word === undefined ? new manage.WordMissing({ what }) : Effect.succeed(word)
+
+const info = task("info", {
+  description: "Lists releases, or shows one in full.",
+  examples: ["deployer manage info all", "deployer manage info 3F2A target=prod"],
+  options: {
+    target: optionalTarget,
+    ref,
+    all: flag({ name: "all", description: "lists all releases of the store" }),
+    limit: optional(
+      count(
+        {
+          name: "limit",
+          placeholder: "N",
+          description: `how many releases of the store at most; otherwise ${manage.usualCount}`
+        },
+        "a number of releases"
+      )
+    ),
+    name: optional(value({ name: "name", description: "only the releases of the store that have this name" }))
+  },
+  report: {
+    schema: Schema.Union(StoreInfo, ReleaseInfo, HostInfo, HostReleaseInfo),
+    view: (report) => {
+      switch (report._tag) {
+        case "StoreInfo":
+          return view.storeInfo(report)
+        case "ReleaseInfo":
+          return view.releaseInfo(report)
+        case "HostInfo":
+          return view.hostInfo(report)
+        case "HostReleaseInfo":
+          return view.hostReleaseInfo(report)
+      }
+    }
+  },
+  run: ({ all, limit, name, ref, target }) =>
+    Effect.gen(function* () {
+      if (target === undefined) {
+        if (ref !== undefined) return yield* manage.releaseInfo(ref)
+        return yield* manage.storeInfo({
+          ...(all ? {} : { limit: limit ?? manage.usualCount }),
+          ...(name === undefined ? {} : { name })
+        })
+      }
+      if (limit !== undefined || name !== undefined) {
+        return yield* new UsageError({
+          message: '"limit" and "name" are for the store: of a host all releases are listed'
+        })
+      }
+      return ref === undefined ? yield* manage.hostInfo(target) : yield* manage.hostReleaseInfo(target, ref)
+    })
+})
+
+const removal = { schema: Removal, view: view.removal }
+
+const prune = task("prune", {
+  description:
+    "Removes all releases of a name but the latest, on a host also but the current one; there the name is the target's if none is given.",
+  examples: ["deployer manage prune target=prod yes"],
+  options: { target: optionalTarget, name, wait, yes },
+  report: removal,
+  run: ({ name, target }) =>
+    Effect.gen(function* () {
+      return target === undefined
+        ? yield* manage.pruneStore(yield* required("a name, as in: deployer manage prune name=my_app", name))
+        : yield* manage.pruneHost(target, name)
+    })
+})
+
+const deletion = task("delete", {
+  description: "Removes one release; on a host never the current one.",
+  examples: ["deployer manage delete ref=3F2A"],
+  options: { target: optionalTarget, ref, wait, yes },
+  report: removal,
+  run: ({ ref, target }) =>
+    Effect.gen(function* () {
+      const wanted = yield* required("a ref, as in: deployer manage delete ref=3F2A", ref)
+      return target === undefined ? yield* manage.deleteFromStore(wanted) : yield* manage.deleteFromHost(target, wanted)
+    })
+})
+
+const link = task("ln", {
+  description: "Makes another release on a host current.",
+  examples: ["deployer manage ln ref=3F2A target=prod"],
+  options: { target, ref, wait },
+  report: { schema: Linked, view: view.linked },
+  run: ({ ref, target }) =>
+    Effect.flatMap(required("a ref, as in: deployer manage ln ref=3F2A target=prod", ref), (ref) =>
+      manage.link(target, ref)
+    )
+})
+
+const pinning = (verb: "pin" | "unpin", run: typeof manage.pin, description: string) =>
+  task(verb, {
+    description,
+    examples: [`deployer manage ${verb} ref=3F2A target=prod`],
+    options: { target, ref, wait },
+    report: { schema: Pinned, view: view.pinned },
+    run: ({ ref, target }) =>
+      Effect.flatMap(required(`a ref, as in: deployer manage ${verb} ref=3F2A target=prod`, ref), (ref) =>
+        run(target, ref)
+      )
+  })
+
+const adopt = task("adopt", {
+  description: "Makes a release of a directory that is in the place of current on a host.",
+  examples: ["deployer manage adopt target=prod"],
+  options: { target, wait, yes },
+  report: { schema: Adopted, view: view.adopted },
+  run: ({ target }) => manage.adopt(target)
+})
+
+const integrity = task("integrity", {
+  description: "Checks the link and every release on a host.",
+  examples: ["deployer manage integrity deep target=prod"],
+  options: {
+    target,
+    deep: flag({
+      name: "deep",
+      description: "reads every file and hashes it again; otherwise only paths and types are compared"
+    }),
+    fix: flag({
+      name: "fix",
+      alias: "f",
+      description: "removes what is broken, but for the current release and the one that a rollback goes to"
+    }),
+    wait,
+    yes
+  },
+  report: { schema: Integrity, view: view.integrity },
+  run: ({ deep, fix, target }) => manage.integrity(target, { deep, fix }),
+  check: insistOnIntegrity
+})
+
+const verbs = [
+  info,
+  prune,
+  deletion,
+  link,
+  pinning("pin", manage.pin, "Keeps a release on a host whatever is pruned there."),
+  pinning("unpin", manage.unpin, "Lets a release on a host be pruned again."),
+  adopt,
+  integrity
+] as const
+
+type Verb = (typeof verbs)[number]
+const tasks: ReadonlyArray<Task<FailureOf<Verb>, ServicesOf<Verb>>> = verbs
+
+/** The command: interactive, or one verb at a time. */
+export const manageTask = talk("manage", {
+  description: "Looks after releases, in the store or on a host: interactively, or one verb at a time.",
+  examples: ["deployer manage target=prod"],
+  options: { target: optionalTarget },
+  instead: "name one of its verbs, as in: deployer manage info json",
+  run: ({ target }) => manage.manage(target),
+  tasks
+})

@@ -1,0 +1,61 @@
+/** Plans as files. */
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { type SavedPlan, SavedPlanJson } from "../domain/SavedPlan.ts"
+import * as files from "../internal/files.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+
+/** A file is no plan. */
+export class PlanInvalid extends Schema.TaggedError<PlanInvalid>()("PlanInvalid", {
+  file: Schema.String,
+  /** One line each: a path into the plan and what is wrong there. */
+  mistakes: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    const [only] = this.mistakes
+    const again = `Make one with deployer deploy target=T plan save=FILE`
+    return this.mistakes.length === 1
+      ? `${this.file} is no plan that can be applied: ${only}. ${again}`
+      : `${this.file} is no plan that can be applied. ${again}. It has ${this.mistakes.length} mistakes:\n${this.mistakes.map((line) => `  ${line}`).join("\n")}`
+  }
+}
+
+/** A plan could not be written. */
+export class PlanNotSaved extends Schema.TaggedError<PlanNotSaved>()("PlanNotSaved", {
+  file: Schema.String,
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `The plan could not be saved as ${this.file}: ${this.detail}`
+  }
+}
+
+/** Writes a plan to a file, the same document that `json` gives. It may hold what the config says, so only its owner can read it. */
+export const savePlan = Effect.fn("savePlan")(function* (plan: SavedPlan, file: string) {
+  const text = yield* Effect.orDie(Schema.encode(SavedPlanJson)(plan))
+  yield* Effect.mapError(files.writeText(file, `${text}\n`), ({ detail }) => new PlanNotSaved({ file, detail }))
+  yield* Reporter.note(`Saved the plan as ${file}: deployer apply plan=${file} does just that, or nothing`)
+})
+
+const decode = Schema.decode(SavedPlanJson, { errors: "all", onExcessProperty: "error" })
+
+/** Reads a plan that was saved, or the document of `plan json`. */
+export const loadPlan = Effect.fn("loadPlan")(function* (file: string) {
+  const invalid = (...mistakes: ReadonlyArray<string>) => new PlanInvalid({ file, mistakes })
+  const text = yield* Effect.mapError(files.readText(file), ({ detail }) => invalid(detail))
+  return yield* Effect.mapError(decode(text), (error) => invalid(...mistakesOf(error)))
+})
+
+const shownMistakes = 10
+
+const mistakesOf = (error: ParseResult.ParseError): ReadonlyArray<string> => {
+  const all = ParseResult.ArrayFormatter.formatErrorSync(error).map(({ message, path }) => {
+    const [line = ""] = message.split("\n")
+    return path.length === 0 ? line : `${path.map(String).join(".")}: ${line}`
+  })
+  const more = all.length - shownMistakes
+  return more <= 0 ? all : [...all.slice(0, shownMistakes), `and ${more} more`]
+}

@@ -1,0 +1,54 @@
+/** `schema`: what each command writes as data. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Anything, Failure } from "../terminal/Failure.ts"
+import { type Task, task } from "./Task.ts"
+
+/** JSON Schema (2020-12) of the documents of all commands. */
+export class DocumentSchema extends Schema.Class<DocumentSchema>("DocumentSchema")({
+  $schema: Schema.String,
+  title: Schema.String,
+  /** One for each command, by its name (`manage info`), and one for each thing that these refer to. */
+  $defs: Schema.Record({ key: Schema.String, value: Anything })
+}) {}
+
+/** A task as far as its answer goes. */
+export type Listed = Pick<Task<never, never>, "document" | "name"> & { readonly tasks: ReadonlyArray<Listed> }
+
+/** The tasks of a list and those below them, by their names on the command line. */
+export const named = (tasks: ReadonlyArray<Listed>, above = ""): ReadonlyArray<readonly [name: string, task: Listed]> =>
+  tasks.flatMap((task) => {
+    const name = `${above}${task.name}`
+    return [[name, task] as const, ...named(task.tasks, `${name} `)]
+  })
+
+/**
+ * JSON Schema of everything that stdout may hold where `json` asks for data: `$defs` has a schema for each command, which is that of its report or of
+ * a `Failure`. A conversation has none but that.
+ */
+export const schemaOf = (tasks: ReadonlyArray<Listed>): Effect.Effect<DocumentSchema> =>
+  Effect.map(
+    // Nothing but this needs it, so it is not loaded at every start.
+    Effect.promise(() => import("effect/JSONSchema")),
+    (JSONSchema) => {
+      const documents: Record<string, Schema.Schema.All> = {}
+      for (const [name, { document }] of named(tasks))
+        documents[name] = document === undefined ? Failure : Schema.Union(document, Failure)
+      const all = JSONSchema.make(Schema.Struct(documents), { target: "jsonSchema2020-12" })
+      return DocumentSchema.make({
+        $schema: "https://json-schema.org/draft/2020-12/schema",
+        title: "What deployer writes to standard output with json, by command",
+        $defs: { ...all.$defs, ...("properties" in all ? all.properties : {}) }
+      })
+    }
+  )
+
+/** The command, over the list that it stands in. */
+export const schemaTask = (tasks: () => ReadonlyArray<Listed>) =>
+  task("schema", {
+    description: "Shows the JSON Schema of what each command writes with json.",
+    examples: [],
+    options: {},
+    report: { schema: DocumentSchema, view: (schema) => () => JSON.stringify(schema, null, 2) },
+    run: () => schemaOf(tasks())
+  })

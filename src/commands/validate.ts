@@ -1,0 +1,141 @@
+/** `validate`: whether the config can be used, without contacting anything. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { address, deadManSeconds, Hook, hookCommands, type Target } from "../domain/Target.ts"
+import * as files from "../internal/files.ts"
+import { homeFolder } from "../internal/homeFolder.ts"
+import { fields } from "../terminal/Table.ts"
+import { type DeployerConfig, findBuilder, findTarget } from "../workspace/Config.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import { healthLabel } from "./health.ts"
+import { optional, task, value } from "./Task.ts"
+
+/** A target as the config is understood. */
+export class ValidTarget extends Schema.Class<ValidTarget>("ValidTarget")({
+  key: Schema.String,
+  /** `user@host:port`. */
+  address: Schema.String,
+  path: Schema.String,
+  /** The name of the releases that it runs. */
+  name: Schema.String,
+  /** The key of its builder. */
+  builder: Schema.String,
+  /** Its private key file, absolute; undefined: those of the agent, of ssh_config and of `~/.ssh`. */
+  sshKey: Schema.optional(Schema.String),
+  /** The commands of each hook that it has. */
+  hooks: Schema.Record({ key: Hook, value: Schema.Array(Schema.String) }).pipe(Schema.partial),
+  /** How it is told that a release is well, in words. */
+  health: Schema.optional(Schema.String),
+  /** Seconds after which the host goes back by itself. */
+  deadMan: Schema.optional(Schema.Positive),
+  /** How many releases stay on the host. */
+  keep: Schema.optional(Schema.Int),
+  /** What is missing for it, one sentence each. */
+  faults: Schema.Array(Schema.String)
+}) {}
+
+/** What was understood of the config. */
+export class ValidateReport extends Schema.TaggedClass<ValidateReport>()("ValidateReport", {
+  /** Absolute. */
+  configFile: Schema.String,
+  targets: Schema.Array(ValidTarget)
+}) {}
+
+/** Something that a target needs is missing. */
+export class ConfigUnusable extends Schema.TaggedError<ConfigUnusable>()("ConfigUnusable", {
+  configFile: Schema.String,
+  /** One sentence each. */
+  faults: Schema.Array(Schema.String)
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `${this.configFile} cannot be used as it is: ${this.faults.join("; ")}`
+  }
+}
+
+const hooks: ReadonlyArray<typeof Hook.Type> = Hook.literals
+
+const understood = Effect.fnUntraced(function* (config: DeployerConfig, target: Target, root: string) {
+  const builder = findBuilder(config, target)
+  const key = target.sshKey
+  const sshKey =
+    key === undefined || key.startsWith("/")
+      ? key
+      : key.startsWith("~/")
+        ? `${homeFolder()}${key.slice(1)}`
+        : `${root}/${key}`
+  const lacksKey = sshKey !== undefined && Option.isNone(yield* Effect.orElseSucceed(files.sizeOf(sshKey), Option.none))
+  const deadMan = deadManSeconds(target)
+  const commands = Object.fromEntries(
+    hooks.flatMap((hook) => {
+      const all = hookCommands(target, hook)
+      return all.length === 0 ? [] : [[hook, all]]
+    })
+  )
+  return ValidTarget.make({
+    key: target.key,
+    address: address(target),
+    path: target.path,
+    name: target.name,
+    builder: target.builder ?? target.key,
+    ...(sshKey === undefined ? {} : { sshKey }),
+    hooks: commands,
+    ...(target.health === undefined ? {} : { health: healthLabel(target.health) }),
+    ...(deadMan === undefined ? {} : { deadMan }),
+    ...(target.keep === undefined ? {} : { keep: target.keep }),
+    faults: [
+      ...Either.match(builder, { onLeft: ({ message }) => [message], onRight: () => [] }),
+      ...(lacksKey ? [`Target "${target.key}" wants the key ${sshKey}, which is not there`] : [])
+    ]
+  })
+})
+
+/** Reads the config and looks whether builders and key files are there: for one target, or for all. Nothing is contacted. */
+export const validate = Effect.fn("validate")(function* (options: { readonly target?: string | undefined } = {}) {
+  const workspace = yield* Workspace
+  const config = yield* workspace.config
+  const { configFile, root } = yield* workspace.paths
+  const keys = options.target === undefined ? Object.keys(config.targets) : [options.target]
+  const targets = yield* Effect.forEach(keys, (key) =>
+    Effect.flatMap(findTarget(config, key), (target) => understood(config, target, root))
+  )
+  return ValidateReport.make({ configFile, targets })
+})
+
+const targetView = ({ address, builder, deadMan, health, hooks, keep, key, name, path, sshKey }: ValidTarget): string =>
+  fields([
+    ["target", key],
+    ["host", `${address}:${path}`],
+    ["name", name],
+    ["builder", builder],
+    ["key", sshKey],
+    ...Object.entries(hooks).map(([hook, commands = []]): readonly [string, string] => [hook, commands.join("; ")]),
+    ["health", health],
+    ["deadMan", deadMan === undefined ? undefined : `${deadMan} s`],
+    ["keep", keep === undefined ? undefined : String(keep)]
+  ])
+
+/** The command. */
+export const validateTask = task("validate", {
+  description: "Checks the config, and shows how it is understood. Nothing is contacted.",
+  examples: ["deployer validate target=prod"],
+  options: {
+    target: optional(
+      value({ name: "target", placeholder: "T", description: "a key of `targets`; without it: all of them" })
+    )
+  },
+  report: {
+    schema: ValidateReport,
+    view:
+      ({ configFile, targets }) =>
+      () =>
+        targets.length === 0 ? `${configFile} has no targets` : [configFile, ...targets.map(targetView)].join("\n\n")
+  },
+  run: validate,
+  check: ({ configFile, targets }) => {
+    const faults = targets.flatMap(({ faults }) => faults)
+    return faults.length === 0 ? Effect.void : new ConfigUnusable({ configFile, faults })
+  }
+})
