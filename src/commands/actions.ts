@@ -4,12 +4,12 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Action, actionCommand } from "../domain/Target.ts"
+import type { View } from "../terminal/Answer.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { hearing, said } from "./hearing.ts"
 import { locked } from "./locking.ts"
 import { target, task, wait } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** A command of the release ended with an error; the exit status is passed on. */
 export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFailed", {
@@ -52,12 +52,18 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   return ActionReport.make({ address, action: options.action, command, ...output })
 }, Effect.scoped)
 
+/** Nothing: what the command said was shown as it came. */
+export const actionView =
+  (_: ActionReport): View =>
+  () =>
+    ""
+
 const actionTask = (action: Action) =>
   task(action, {
     description: `Runs the current release's own ${action} command on the target's host.`,
     examples: [`deployer ${action} target=prod`],
     options: { target, wait },
-    report: { schema: ActionReport, view: view.actionReport },
+    report: { schema: ActionReport, view: actionView },
     run: ({ target }) => runAction({ target, action })
   })
 

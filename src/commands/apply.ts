@@ -12,12 +12,11 @@ import { RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { DeployReport, deployTo } from "./deploy.ts"
+import { DeployReport, deployTo, deployView } from "./deploy.ts"
 import { look } from "./onHost.ts"
 import { loadPlan } from "./planFile.ts"
-import { planFor, RollbackReport, rollBackTo } from "./rollback.ts"
+import { planFor, RollbackReport, rollBackTo, rollbackView } from "./rollback.ts"
 import { task, value, wait } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** What a plan rests on has changed since it was made. */
 export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
@@ -109,7 +108,7 @@ export const applyTask = task("apply", {
   },
   report: {
     schema: Schema.Union(DeployReport, RollbackReport),
-    view: (report) => (report._tag === "DeployReport" ? view.deployReport(report) : view.rollbackReport(report))
+    view: (report) => (report._tag === "DeployReport" ? deployView(report) : rollbackView(report))
   },
   run: ({ plan: file }) => Effect.flatMap(loadPlan(file), (plan) => apply({ plan, file }))
 })

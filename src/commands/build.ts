@@ -12,16 +12,18 @@ import * as Stream from "effect/Stream"
 import { type Artifact, type BuildContext, type Builder, BuildFailed } from "../build/Builder.ts"
 import { sourceState } from "../build/git.ts"
 import { extraFile, pack } from "../build/Tarball.ts"
+import { releaseLabel } from "../domain/Plan.ts"
 import { Metadata, Release, Tag } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
 import { variable } from "../internal/process.ts"
 import { said } from "../internal/said.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
+import type { View } from "../terminal/Answer.ts"
+import { bytes, duration } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findBuilder, findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { optional, target, task, value } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** What to build. */
 export interface BuildOptions {
@@ -176,6 +178,15 @@ const buildFailure =
 
 const isFailure = Schema.is(Schema.Int.pipe(Schema.between(1, 255)))
 
+/** What was built. */
+export const buildView =
+  ({ known, release }: BuildReport): View =>
+  () =>
+    known === true
+      ? `${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) is stored already, as ${release.fileName}: nothing in it changed`
+      : `Stored ${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) as ${release.fileName}` +
+        (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
+
 /** A file beside the release. */
 export const envFileName = optional(
   value({
@@ -190,6 +201,6 @@ export const buildTask = task("build", {
   description: "Builds a release, packs it and files it in the release store.",
   examples: ["deployer build target=prod"],
   options: { target, envFileName },
-  report: { schema: BuildReport, view: view.buildReport },
+  report: { schema: BuildReport, view: buildView },
   run: build
 })

@@ -6,10 +6,9 @@ import * as Schema from "effect/Schema"
 import { answer } from "../terminal/Answer.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { type BuildOptions, BuildReport, build, envFileName } from "./build.ts"
-import { DeployReport, deployRelease } from "./deploy.ts"
+import { type BuildOptions, BuildReport, build, buildView, envFileName } from "./build.ts"
+import { DeployReport, deployRelease, deployView } from "./deploy.ts"
 import { target, task, wait, yes } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** What was built, and what was done with it. */
 export class BuildAndDeployReport extends Schema.TaggedClass<BuildAndDeployReport>()("BuildAndDeployReport", {
@@ -35,7 +34,7 @@ export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
 const report = {
   schema: Schema.Union(BuildAndDeployReport, BuildReport),
   view: (report: BuildAndDeployReport | BuildReport) =>
-    report._tag === "BuildReport" ? view.buildReport(report) : view.deployReport(report.deployed)
+    report._tag === "BuildReport" ? buildView(report) : deployView(report.deployed)
 }
 
 /** The command. The release that was built is its answer if it could not be deployed. */

@@ -36,7 +36,8 @@ import {
 } from "../host/RemoteHost.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
 import { entriesSize } from "../store/Selection.ts"
-import { bytes, dateTime } from "../terminal/format.ts"
+import type { View } from "../terminal/Answer.ts"
+import { bytes, dateTime, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
@@ -47,8 +48,8 @@ import { entries, entry, type Named } from "./journal.ts"
 import { takeLock } from "./locking.ts"
 import { finishAdoptions, refused } from "./onHost.ts"
 import { findOrigins } from "./origins.ts"
+import { savedPlanView } from "./planView.ts"
 import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** What to deploy where. */
 export interface DeployOptions {
@@ -521,6 +522,26 @@ const carryOutStep = Effect.fnUntraced(function* (
   }
 })
 
+/** What a deployment did. */
+export const deployView =
+  ({ millis, plan }: DeployReport): View =>
+  () => {
+    const release = `${releaseLabel(plan.release)} (id ${plan.release.id})`
+    const where = `${plan.address}:${plan.state.path}`
+    switch (plan.outcome) {
+      case "deploy":
+        return `${release} is live at ${where}, deployed in ${duration(millis)}`
+      case "relink":
+        return `${release} was on the host already and is live again at ${where}`
+      case "finish":
+        return `${release} was current at ${where} already, and what comes after the switch is done now`
+      case "nothing":
+        return plan.steps.some(({ _tag }) => _tag === "Record")
+          ? `${release} is live at ${where} already, and is the latest of its name there again`
+          : `${release} is live at ${where} already: nothing to do`
+    }
+  }
+
 /** The command. */
 export const deployTask = task("deploy", {
   description: "Puts a stored release on the target's host and switches to it.",
@@ -539,7 +560,7 @@ export const deployTask = task("deploy", {
   },
   report: {
     schema: Schema.Union(DeployReport, SavedPlan),
-    view: (report) => (report._tag === "SavedPlan" ? view.savedPlan(report) : view.deployReport(report))
+    view: (report) => (report._tag === "SavedPlan" ? savedPlanView(report) : deployView(report))
   },
   run: ({ release, retry, target, ...how }) => {
     const options = { target, release, retry }

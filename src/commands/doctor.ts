@@ -6,16 +6,18 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Check, checks } from "../domain/Checks.ts"
-import { needsOf } from "../domain/Plan.ts"
+import { needsOf, releaseLabel } from "../domain/Plan.ts"
 import { Ref, ReleaseName } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
 import { RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
+import type { View } from "../terminal/Answer.ts"
+import { duration } from "../terminal/format.ts"
+import { table } from "../terminal/Table.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { findOrigins } from "./origins.ts"
 import { release, target, task } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** What was found on a target's host. */
 export class DoctorReport extends Schema.TaggedClass<DoctorReport>()("DoctorReport", {
@@ -97,12 +99,31 @@ const chosen = Effect.fnUntraced(function* (target: Target, selector: string | u
 export const insistOnHealth = ({ address, failed }: DoctorReport): Effect.Effect<void, DoctorFailed> =>
   failed.length === 0 ? Effect.void : new DoctorFailed({ address, failed: failed.map(({ name }) => name) })
 
+/** Whether a host can take a release, a line for each check; nothing is cut, since what to do comes last. */
+export const doctorView =
+  ({ address, checks, connectMillis, lookMillis, path, release, user }: DoctorReport): View =>
+  () =>
+    [
+      `${address}:${path}${user === undefined ? "" : ` as ${user}`}, connected in ${duration(connectMillis)}, one look took ${duration(lookMillis)}`,
+      release === undefined
+        ? "The store has no release for it yet: only what holds for any release was checked"
+        : `For ${releaseLabel(release)} (id ${release.id}):`,
+      table({
+        head: ["Verdict", "Check", "Found"],
+        rows: checks.map(({ advice, found, name, verdict }) => [
+          verdict,
+          name,
+          advice === undefined ? found : `${found}: ${advice}`
+        ])
+      })
+    ].join("\n")
+
 /** The command. */
 export const doctorTask = task("doctor", {
   description: "Looks whether the target's host can take a release, with the checks that deploy makes.",
   examples: ["deployer doctor target=prod"],
   options: { target, release },
-  report: { schema: DoctorReport, view: view.doctorReport },
+  report: { schema: DoctorReport, view: doctorView },
   run: doctor,
   check: insistOnHealth
 })

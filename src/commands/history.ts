@@ -3,11 +3,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { historyLimit, JournalEntry } from "../domain/Journal.ts"
+import { historyLimit, JournalEntry, type JournalEvent } from "../domain/Journal.ts"
+import { releaseLabel } from "../domain/Plan.ts"
+import type { View } from "../terminal/Answer.ts"
+import { dateTime } from "../terminal/format.ts"
+import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
 import { look } from "./onHost.ts"
 import { count, optional, target, task } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** The journal of a host, the last entry first. */
 export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryReport", {
@@ -35,6 +38,47 @@ export const history = Effect.fn("history")(function* ({ last = 30, target }: Hi
   return HistoryReport.make({ address: session.address, path, entries: entries.toReversed(), torn })
 }, Effect.scoped)
 
+const eventWords: Readonly<Record<JournalEvent, string>> = {
+  staged: "unpacked and verified",
+  switched: "became current",
+  linked: "became current by hand",
+  rolledBack: "became current again",
+  unlinked: "link taken away",
+  healthy: "live and well",
+  unhealthy: "failed",
+  adopted: "adopted",
+  repaired: "repaired",
+  pinned: "pinned",
+  unpinned: "not pinned any more",
+  removed: "removed",
+  locked: "locked",
+  unlocked: "unlocked"
+}
+
+/** What was done to a host, the last thing first. */
+export const historyView =
+  ({ address, entries, path, torn }: HistoryReport): View =>
+  (columns) =>
+    [
+      ...(entries.length === 0 ? [`Nothing is written in the journal of ${address}:${path}`] : []),
+      ...(torn === 0 ? [] : [`${torn} lines of the journal of ${address}:${path} cannot be read`]),
+      ...(entries.length === 0
+        ? []
+        : [
+            table({
+              head: ["When (UTC)", "Release", "What", "By", "Why"],
+              rows: entries.map(({ at, by, detail = "", event, job, release }) => [
+                dateTime(at),
+                release === undefined ? "" : releaseLabel(release),
+                eventWords[event],
+                job === undefined ? by : `${by} (${job})`,
+                detail
+              ]),
+              columns
+            })
+          ])
+    ].join("\n")
+
 /** The command. */
 export const historyTask = task("history", {
   description: "Shows what was done to the target's host, by whom, and what came of it.",
@@ -48,6 +92,6 @@ export const historyTask = task("history", {
       )
     )
   },
-  report: { schema: HistoryReport, view: view.historyReport },
+  report: { schema: HistoryReport, view: historyView },
   run: history
 })

@@ -1,7 +1,6 @@
 /**
  * `init`: makes the workspace.
  */
-
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -10,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ReleaseName } from "../domain/Release.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
+import type { View } from "../terminal/Answer.ts"
 import { bytes } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -17,7 +17,6 @@ import { configTemplate, ignoredByDocker, ignoredByGit, withLines } from "../wor
 import { findRoot, Workspace, WorkspaceError, workspacePaths } from "../workspace/Workspace.ts"
 import { Declined } from "./Declined.ts"
 import { flag, task, yes } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** There is a workspace already. */
 export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()("AlreadyInitialised", {
@@ -144,6 +143,16 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
   return InitReport.make({ root, configFile, made, ...(kept === undefined ? {} : { kept: shown(kept) }) })
 })
 
+/** What `init` made. */
+export const initView =
+  (report: InitReport): View =>
+  () =>
+    [
+      ...report.made.map((path) => `made ${path}`),
+      ...(report.kept === undefined ? [] : [`kept the former config as ${report.kept}`]),
+      `Now fill in host, user, name and path in ${report.configFile}, then: deployer build target=prod`
+    ].join("\n")
+
 /** The command. */
 export const initTask = task("init", {
   description: "Makes deployer/ with a config to fill in, the release store and its database.",
@@ -155,6 +164,6 @@ export const initTask = task("init", {
     }),
     yes
   },
-  report: { schema: InitReport, view: view.initReport },
+  report: { schema: InitReport, view: initView },
   run: ({ forceInit }) => init({ forceInit })
 })

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Lock, lockOwner, lockState, longestReason } from "../domain/Lock.ts"
+import type { View } from "../terminal/Answer.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
@@ -9,7 +10,6 @@ import { Declined } from "./Declined.ts"
 import { entry } from "./journal.ts"
 import { describe } from "./locking.ts"
 import { target, task, value, yes } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** A target was locked on purpose, or is not locked (any more). */
 export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
@@ -61,7 +61,17 @@ export const unlock = Effect.fn("unlock")(function* (options: { readonly target:
   return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { taken: lock }) })
 }, Effect.scoped)
 
-const report = { schema: LockReport, view: view.lockReport }
+/** Whose the lock is now. */
+export const lockView =
+  ({ address, lock, taken }: LockReport): View =>
+  () =>
+    lock !== undefined
+      ? `${address} is locked by ${lockOwner(lock)}`
+      : taken !== undefined
+        ? `The lock of ${address} was taken away`
+        : `${address} is not locked`
+
+const report = { schema: LockReport, view: lockView }
 
 /** The command. */
 export const lockTask = task("lock", {

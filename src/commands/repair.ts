@@ -10,6 +10,8 @@ import type { JournalEntry } from "../domain/Journal.ts"
 import { planRepair, RepairPlan, type RepairStep, repairStepText } from "../domain/Repair.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
+import type { View } from "../terminal/Answer.ts"
+import { duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
@@ -19,7 +21,6 @@ import { entry } from "./journal.ts"
 import { locked } from "./locking.ts"
 import { look } from "./onHost.ts"
 import { flag, target, task, wait, yes } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** What was done. */
 export class RepairReport extends Schema.TaggedClass<RepairReport>()("RepairReport", {
@@ -190,6 +191,28 @@ const goBack = Effect.fnUntraced(function* (
 export const insistOnRepair = ({ left, plan }: RepairReport): Effect.Effect<void, RepairIncomplete> =>
   left.length === 0 ? Effect.void : new RepairIncomplete({ target: plan.target, address: plan.address, left })
 
+/** What a repair would do. */
+export const repairPlanView =
+  ({ address, found, left, path, steps }: RepairPlan): View =>
+  () =>
+    [
+      `${address}:${path}: ${found.length === 0 ? "journal, link and folders agree" : "found"}`,
+      ...found.map((one) => `    ${one.found}`),
+      ...steps.map((step, index) => `${String(index + 1).padStart(2)}. ${repairStepText(step)}`),
+      ...left.map((one) => `    left: ${one.found}`)
+    ].join("\n")
+
+/** What a repair did. */
+export const repairView =
+  ({ left, millis, plan: { address, path, steps } }: RepairReport): View =>
+  () => {
+    const where = `${address}:${path}`
+    const agree = left.length === 0 ? ["journal, link and folders agree"] : []
+    return steps.length === 0
+      ? [`Nothing to repair at ${where}`, ...agree].join(": ")
+      : [`Repaired ${where} in ${duration(millis)}`, ...agree].join(": ")
+  }
+
 /** The command. */
 export const repairTask = task("repair", {
   description: "Brings journal, link and folders on the target's host to agree again, after showing how.",
@@ -202,7 +225,7 @@ export const repairTask = task("repair", {
   },
   report: {
     schema: Schema.Union(RepairReport, RepairPlan),
-    view: (report) => (report._tag === "RepairPlan" ? view.repairPlan(report) : view.repairReport(report))
+    view: (report) => (report._tag === "RepairPlan" ? repairPlanView(report) : repairView(report))
   },
   run: ({
     plan,

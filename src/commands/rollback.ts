@@ -12,15 +12,16 @@ import { shortRef } from "../domain/Release.ts"
 import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
 import { address } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
-import { dateTime } from "../terminal/format.ts"
+import type { View } from "../terminal/Answer.ts"
+import { dateTime, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
 import { goLive } from "./goLive.ts"
 import { takeLock } from "./locking.ts"
 import { insistOnDeployed, insistOnWhole, look, pick, refused } from "./onHost.ts"
+import { savedPlanView } from "./planView.ts"
 import { optional, planned, planning, savePlanned, target, task, value, wait, yes } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** There is no release to go back to. */
 export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>()("NothingToRollBackTo", {
@@ -125,6 +126,16 @@ const insist = Effect.fnUntraced(function* (session: HostSession, state: HostSta
   if (!agreed) return yield* new Declined({ consequence: "nothing was switched" })
 })
 
+/** What is live again. */
+export const rollbackView =
+  ({ millis, plan }: RollbackReport): View =>
+  () => {
+    const where = `${plan.address}:${plan.state.path}`
+    return plan.steps.length === 0
+      ? `${releaseLabel(plan.release)} is live at ${where} already: nothing to do`
+      : `${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}`
+  }
+
 /** The command. */
 export const rollbackTask = task("rollback", {
   description: "Makes the release live again that was live and healthy before, with hooks, restart and health check.",
@@ -145,7 +156,7 @@ export const rollbackTask = task("rollback", {
   },
   report: {
     schema: Schema.Union(RollbackReport, SavedPlan),
-    view: (report) => (report._tag === "SavedPlan" ? view.savedPlan(report) : view.rollbackReport(report))
+    view: (report) => (report._tag === "SavedPlan" ? savedPlanView(report) : rollbackView(report))
   },
   run: ({ target, to, ...how }) => {
     const options = { target, to }

@@ -7,14 +7,18 @@ import * as Schema from "effect/Schema"
 import { Drift, drift, remedy } from "../domain/Drift.ts"
 import { DeadMan, HostRelease, previousRelease } from "../domain/HostState.ts"
 import { Standing, standing } from "../domain/Journal.ts"
-import { Lock } from "../domain/Lock.ts"
+import { Lock, lockOwner, lockState } from "../domain/Lock.ts"
+import { releaseLabel } from "../domain/Plan.ts"
+import { shortRef } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
+import type { View } from "../terminal/Answer.ts"
+import { bytes, dateTime, duration } from "../terminal/format.ts"
+import { fields } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
 import { attempt, healthLabel } from "./health.ts"
 import type { Named } from "./journal.ts"
 import { look, warnUnreadable } from "./onHost.ts"
 import { target, task } from "./Task.ts"
-import * as view from "./view.ts"
 
 /** What a target's host is like now. */
 export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusReport", {
@@ -121,12 +125,44 @@ export const insistOnStatus = ({
   return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(advice)] })
 }
 
+/** What is live, how it is, and what is not as it should be; nothing is cut. */
+export const statusView =
+  ({ address, armed, drift, faults, free, health, live, lock, path, previous }: StatusReport): View =>
+  () =>
+    fields([
+      ["host", `${address}:${path}`],
+      [
+        "live",
+        live === undefined
+          ? "nothing"
+          : `${releaseLabel(live.release)}, deployed ${dateTime(live.release.deployedAt)} UTC, ${live.standing}`
+      ],
+      ["previous", previous === undefined ? "nothing to roll back to" : releaseLabel(previous)],
+      [
+        "health",
+        health === undefined
+          ? live && "the target has no check"
+          : `${health.ok ? "well" : "NOT well"} (${health.check}): ${health.detail}`
+      ],
+      ["lock", lock === undefined ? "nobody has it" : `${lockOwner(lock)}; ${lockState(lock)}`],
+      [
+        "dead-man",
+        armed === undefined
+          ? undefined
+          : `goes back from ${shortRef(armed.ref)} unless it is confirmed within ${duration(Math.max(0, armed.seconds) * 1000)}`
+      ],
+      ["disk", `${bytes(free)} free`],
+      ["files", live && (faults.length === 0 ? "all there" : faults.join(", "))],
+      ...drift.map(({ found }, index): readonly [string, string] => [index === 0 ? "drift" : "", found]),
+      ...(drift.length > 0 ? [] : [["drift", "none"] as const])
+    ])
+
 /** The command. */
 export const statusTask = task("status", {
   description: "Shows what is live on the target's host, how it is, and what is not as it should be.",
   examples: ["deployer status target=prod"],
   options: { target },
-  report: { schema: StatusReport, view: view.statusReport },
+  report: { schema: StatusReport, view: statusView },
   run: status,
   check: insistOnStatus
 })

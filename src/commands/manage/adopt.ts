@@ -9,6 +9,7 @@ import { linkFault } from "../../domain/Drift.ts"
 import { HostRelease, type HostState } from "../../domain/HostState.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { type HostSession, HostUnfit } from "../../host/RemoteHost.ts"
+import type { View } from "../../terminal/Answer.ts"
 import { bytes } from "../../terminal/format.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
@@ -101,3 +102,11 @@ const ask = Effect.fnUntraced(function* (
   })
   if (!agreed) return yield* new Declined({ consequence: "nothing was adopted" })
 })
+
+/** What became of what was in the place of the link. */
+export const adoptedView =
+  ({ address, adopted, release }: Adopted): View =>
+  () =>
+    adopted
+      ? `${releaseLabel(release)} is a release on ${address} now, and current leads to it`
+      : `current leads to ${releaseLabel(release)} on ${address} already: nothing to adopt`

@@ -14,12 +14,15 @@ import {
   previousRelease
 } from "../../domain/HostState.ts"
 import { pinned, standing } from "../../domain/Journal.ts"
-import { Lock } from "../../domain/Lock.ts"
+import { Lock, lockOwner } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
 import { Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
 import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts"
+import type { View } from "../../terminal/Answer.ts"
+import { bytes, dateTime } from "../../terminal/format.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
+import { fields, table } from "../../terminal/Table.ts"
 import { entries, entry } from "../journal.ts"
 import { locked } from "../locking.ts"
 import { insistOnWhole, look, pick, warnUnreadable } from "../onHost.ts"
@@ -385,3 +388,72 @@ export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, Integr
         deep
       })
 }
+
+/** What is on a host. */
+export const hostInfoView =
+  ({ address, current, damaged, foreign, free, link, lock, path, releases }: HostInfo): View =>
+  (columns) => {
+    const locked = lock === undefined ? "" : `\nlocked by ${lockOwner(lock)}`
+    const head = `${address}:${path} (${bytes(free)} free)${locked}`
+    const broken = damaged
+      .map(({ detail, ref }) => `\nThe record of ${shortRef(ref)} cannot be read: ${detail}`)
+      .join("")
+    const others = foreign.map((ref) => `\ndeployer_${ref} was not made by deployer, and stays as it is`).join("")
+    const state = `${current._tag === "Absent" ? "\nNothing is current" : link === undefined ? "" : `\n${link}`}${broken}${others}`
+    return releases.length === 0
+      ? `${head}${state}\nNo releases`
+      : `${head}${state}\n${table({
+          head: ["", "Name", "Ref", "Built (UTC)", "Deployed (UTC)", "Tags"],
+          rows: releases.map(({ current, marks, release, tags }) => [
+            [...(current ? ["current"] : []), ...marks].join(", "),
+            release.name,
+            shortRef(release.ref),
+            dateTime(release.createdAt),
+            dateTime(release.deployedAt),
+            tags.join(", ")
+          ]),
+          columns
+        })}`
+  }
+
+/** One release on a host in full. */
+export const hostReleaseInfoView =
+  ({ address, bytes: size, current, path, release, tags }: HostReleaseInfo): View =>
+  () =>
+    fields([
+      ["name", release.name],
+      ["ref", release.ref],
+      ["sha256", release.sha256],
+      ["on", `${address}:${path}${current ? " (current)" : ""}`],
+      ["size", `${bytes(size)} unpacked, ${bytes(release.size)} as tarball`],
+      ["tags", tags.join(", ")],
+      ["built", `${dateTime(release.createdAt)} UTC as id ${release.id}`],
+      ["deployed", `${dateTime(release.deployedAt)} UTC`],
+      ["commit", release.commit]
+    ])
+
+/** Which release was made current. */
+export const linkedView =
+  ({ address, release, switched }: Linked): View =>
+  () =>
+    switched
+      ? `${releaseLabel(release)} is current on ${address} now; restart the application where it does not notice by itself`
+      : `${releaseLabel(release)} is current on ${address} already: nothing to do`
+
+/** What is as it was deployed, and what is not. */
+export const integrityView =
+  ({ address, deep, link, releases, removed }: Integrity): View =>
+  () =>
+    [
+      `${address}: ${link ?? "current leads to a complete release"}`,
+      ...releases.map(({ current, faults, name, ref }) => {
+        const gone = removed.includes(ref) ? ", removed" : ""
+        const state =
+          faults.length === 0
+            ? deep
+              ? "whole"
+              : "all there"
+            : `broken (${faults.length} ${faults.length === 1 ? "fault" : "faults"})${gone}`
+        return `${releaseLabel({ name, ref })}${current ? " (current)" : ""}: ${state}`
+      })
+    ].join("\n")

@@ -5,7 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { HostRelease } from "../../domain/HostState.ts"
 import { pinned } from "../../domain/Journal.ts"
+import { releaseLabel } from "../../domain/Plan.ts"
 import type { HostSession } from "../../host/RemoteHost.ts"
+import type { View } from "../../terminal/Answer.ts"
 import { entry } from "../journal.ts"
 import { locked } from "../locking.ts"
 import { look, pick } from "../onHost.ts"
@@ -35,3 +37,11 @@ export const pin = set(true)
 
 /** Lets a release be pruned again. */
 export const unpin = set(false)
+
+/** Whether a release stays. */
+export const pinnedView =
+  ({ address, pinned, release }: Pinned): View =>
+  () =>
+    pinned
+      ? `${releaseLabel(release)} stays on ${address} whatever is pruned there`
+      : `${releaseLabel(release)} is pruned on ${address} like others`

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { Ref, ReleaseName } from "../../domain/Release.ts"
+import type { View } from "../../terminal/Answer.ts"
 import { bytes } from "../../terminal/format.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
@@ -45,3 +46,11 @@ export const askToRemove = Effect.fnUntraced(function* (removal: Removal) {
   })
   if (!agreed) return yield* new Declined({ consequence: "nothing was removed" })
 })
+
+/** What was removed. */
+export const removalView =
+  (report: Removal): View =>
+  () =>
+    report.releases.length === 0
+      ? `Nothing to remove from ${report.from}`
+      : `Removed ${report.releases.map(releaseLabel).join(", ")} from ${report.from}: ${bytes(report.bytes)} freed`

@@ -30,12 +30,15 @@ import type { Declined } from "../Declined.ts"
 import type { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "../goLive.ts"
 import type { Unhealthy } from "../health.ts"
 import type { ReleaseNotWhole } from "../onHost.ts"
-import { insistOnRepair, type RepairReport, repairHost } from "../repair.ts"
-import * as view from "../view.ts"
-import { adopt, type NothingToAdopt } from "./adopt.ts"
+import { insistOnRepair, type RepairReport, repairHost, repairView } from "../repair.ts"
+import { adopt, adoptedView, type NothingToAdopt } from "./adopt.ts"
 import * as host from "./host.ts"
+import { hostInfoView, hostReleaseInfoView, integrityView, linkedView } from "./host.ts"
 import * as pins from "./pin.ts"
+import { pinnedView } from "./pin.ts"
+import { removalView } from "./removal.ts"
 import * as store from "./store.ts"
+import { releaseInfoView, storeInfoView } from "./store.ts"
 
 /** Where the manager goes after a line. */
 type Next =
@@ -248,21 +251,21 @@ const local = (() => {
       run: (ref) =>
         ref === "" || ref === "all"
           ? Effect.flatMap(store.info(ref === "all" ? {} : { limit: store.usualCount }), (report) =>
-              print(view.storeInfo(report))
+              print(storeInfoView(report))
             )
-          : Effect.flatMap(store.infoOf(ref), (report) => print(view.releaseInfo(report)))
+          : Effect.flatMap(store.infoOf(ref), (report) => print(releaseInfoView(report)))
     },
     {
       name: "prune",
       argument: { label: "name", required: true, candidates: "names" },
       summary: "removes the releases of that name but the latest",
-      run: (name) => Effect.flatMap(store.prune(name), (report) => print(view.removal(report)))
+      run: (name) => Effect.flatMap(store.prune(name), (report) => print(removalView(report)))
     },
     {
       name: "delete",
       argument: { label: "ref", required: true, candidates: "refs" },
       summary: "removes one release",
-      run: (ref) => Effect.flatMap(store.deleteOne(ref), (report) => print(view.removal(report)))
+      run: (ref) => Effect.flatMap(store.deleteOne(ref), (report) => print(removalView(report)))
     },
     {
       name: "connect",
@@ -292,38 +295,38 @@ const remote = (session: HostSession) => {
       summary: "the current release first, then the others; or one release in full",
       run: (ref) =>
         ref === ""
-          ? Effect.flatMap(host.info(session), (report) => print(view.hostInfo(report)))
-          : Effect.flatMap(host.infoOf(session, ref), (report) => print(view.hostReleaseInfo(report)))
+          ? Effect.flatMap(host.info(session), (report) => print(hostInfoView(report)))
+          : Effect.flatMap(host.infoOf(session, ref), (report) => print(hostReleaseInfoView(report)))
     },
     {
       name: "ln",
       argument: { label: "ref", required: true, candidates: "refs" },
       summary: "makes another release current",
-      run: (ref) => Effect.flatMap(host.link(session, ref), (report) => print(view.linked(report)))
+      run: (ref) => Effect.flatMap(host.link(session, ref), (report) => print(linkedView(report)))
     },
     {
       name: "prune",
       argument: { label: "name", required: true, candidates: "names" },
       summary: "removes the releases of that name but the latest and the current one",
-      run: (name) => Effect.flatMap(host.prune(session, name), (report) => print(view.removal(report)))
+      run: (name) => Effect.flatMap(host.prune(session, name), (report) => print(removalView(report)))
     },
     {
       name: "delete",
       argument: { label: "ref", required: true, candidates: "refs" },
       summary: "removes one release, never the current one",
-      run: (ref) => Effect.flatMap(host.deleteOne(session, ref), (report) => print(view.removal(report)))
+      run: (ref) => Effect.flatMap(host.deleteOne(session, ref), (report) => print(removalView(report)))
     },
     {
       name: "pin",
       argument: { label: "ref", required: true, candidates: "refs" },
       summary: "keeps one release whatever is pruned",
-      run: (ref) => Effect.flatMap(pins.pin(session, ref), (report) => print(view.pinned(report)))
+      run: (ref) => Effect.flatMap(pins.pin(session, ref), (report) => print(pinnedView(report)))
     },
     {
       name: "unpin",
       argument: { label: "ref", required: true, candidates: "refs" },
       summary: "lets one release be pruned again",
-      run: (ref) => Effect.flatMap(pins.unpin(session, ref), (report) => print(view.pinned(report)))
+      run: (ref) => Effect.flatMap(pins.unpin(session, ref), (report) => print(pinnedView(report)))
     },
     {
       name: "integrity",
@@ -335,7 +338,7 @@ const remote = (session: HostSession) => {
         return odd === undefined
           ? Effect.flatMap(
               host.integrity(session, { deep: flags.includes("deep"), fix: flags.includes("-f") }),
-              (report) => print(view.integrity(report))
+              (report) => print(integrityView(report))
             )
           : complain(`integrity takes deep, -f, both or nothing, not "${odd}"`)
       }
@@ -344,14 +347,12 @@ const remote = (session: HostSession) => {
       name: "repair",
       summary: "brings journal, link and folders to agree again, after showing how",
       run: () =>
-        Effect.flatMap(repairHost(session), (report) =>
-          Effect.zipRight(print(view.repairReport(report)), sayLeft(report))
-        )
+        Effect.flatMap(repairHost(session), (report) => Effect.zipRight(print(repairView(report)), sayLeft(report)))
     },
     {
       name: "adopt",
       summary: "makes a release of a directory that is in the place of current",
-      run: () => Effect.flatMap(adopt(session), (report) => print(view.adopted(report)))
+      run: () => Effect.flatMap(adopt(session), (report) => print(adoptedView(report)))
     },
     {
       name: "local",

@@ -4,11 +4,14 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { toPrune } from "../../domain/Prune.ts"
-import { Release } from "../../domain/Release.ts"
+import { Release, shortRef } from "../../domain/Release.ts"
 import { address } from "../../domain/Target.ts"
 import { knownWords } from "../../internal/suggest.ts"
 import { type ReleaseQuery, ReleaseStore } from "../../store/ReleaseStore.ts"
+import type { View } from "../../terminal/Answer.ts"
+import { bytes, dateTime, duration } from "../../terminal/format.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
+import { fields, table } from "../../terminal/Table.ts"
 import { Workspace } from "../../workspace/Workspace.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
@@ -114,3 +117,54 @@ const removeFromStore = Effect.fnUntraced(function* (releases: ReadonlyArray<Rel
   yield* (yield* ReleaseStore).remove(releases)
   return removal
 })
+
+const provenance = ({ metadata }: Release): string | undefined =>
+  metadata.commit === undefined ? undefined : `${metadata.commit}${metadata.dirty === true ? " (with changes)" : ""}`
+
+const storeRow = (release: Release) => [
+  String(release.id),
+  release.name,
+  shortRef(release.ref),
+  dateTime(release.createdAt),
+  bytes(release.size),
+  release.tags.join(", ")
+]
+
+/** Releases of the store and the configured targets. */
+export const storeInfoView =
+  ({ releases, targets, total }: StoreInfo): View =>
+  (columns) => {
+    const stored =
+      releases.length === 0
+        ? "The store is empty: deployer build target=T"
+        : table({ head: ["Id", "Name", "Ref", "Built (UTC)", "Size", "Tags"], rows: releases.map(storeRow), columns })
+    const more = total > releases.length ? `\n… and ${total - releases.length} more: info all` : ""
+    const known =
+      targets.length === 0
+        ? "No targets are configured"
+        : table({
+            head: ["Target", "Host", "Name", "Path"],
+            rows: targets.map(({ address, key, name, path }) => [key, address, name, path]),
+            columns
+          })
+    return `${stored}${more}\n\n${known}`
+  }
+
+/** One stored release in full. */
+export const releaseInfoView =
+  ({ entries, release }: ReleaseInfo): View =>
+  () =>
+    fields([
+      ["id", String(release.id)],
+      ["name", release.name],
+      ["ref", release.ref],
+      ["sha256", release.sha256],
+      ["tarball", `${release.fileName}, ${bytes(release.size)}, ${entries} entries`],
+      ["tags", release.tags.join(", ")],
+      ["built", `${dateTime(release.createdAt)} UTC`],
+      ["took", release.metadata.buildMillis === undefined ? undefined : duration(release.metadata.buildMillis)],
+      ["builder", release.metadata.builder],
+      ["commit", provenance(release)],
+      ["image", release.metadata.image],
+      ["platform", release.metadata.platform]
+    ])

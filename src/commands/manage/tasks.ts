@@ -1,5 +1,4 @@
 /** The verbs of `manage` as commands. */
-
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { UsageError } from "../../UsageError.ts"
@@ -20,12 +19,21 @@ import {
   word,
   yes
 } from "../Task.ts"
-import * as view from "../view.ts"
-import { Adopted } from "./adopt.ts"
-import { HostInfo, HostReleaseInfo, Integrity, insistOnIntegrity, Linked } from "./host.ts"
-import { Pinned } from "./pin.ts"
-import { Removal } from "./removal.ts"
-import { ReleaseInfo, StoreInfo } from "./store.ts"
+import { Adopted, adoptedView } from "./adopt.ts"
+import {
+  HostInfo,
+  HostReleaseInfo,
+  hostInfoView,
+  hostReleaseInfoView,
+  Integrity,
+  insistOnIntegrity,
+  integrityView,
+  Linked,
+  linkedView
+} from "./host.ts"
+import { Pinned, pinnedView } from "./pin.ts"
+import { Removal, removalView } from "./removal.ts"
+import { ReleaseInfo, releaseInfoView, StoreInfo, storeInfoView } from "./store.ts"
 
 const ref = word({ name: "ref", description: "a ref or the beginning of one; in the store also an id or a name" })
 const name = word({ name: "name", description: "the name of releases" })
@@ -57,13 +65,13 @@ const info = task("info", {
     view: (report) => {
       switch (report._tag) {
         case "StoreInfo":
-          return view.storeInfo(report)
+          return storeInfoView(report)
         case "ReleaseInfo":
-          return view.releaseInfo(report)
+          return releaseInfoView(report)
         case "HostInfo":
-          return view.hostInfo(report)
+          return hostInfoView(report)
         case "HostReleaseInfo":
-          return view.hostReleaseInfo(report)
+          return hostReleaseInfoView(report)
       }
     }
   },
@@ -85,7 +93,7 @@ const info = task("info", {
     })
 })
 
-const removal = { schema: Removal, view: view.removal }
+const removal = { schema: Removal, view: removalView }
 
 const prune = task("prune", {
   description:
@@ -117,7 +125,7 @@ const link = task("ln", {
   description: "Makes another release on a host current.",
   examples: ["deployer manage ln ref=3F2A target=prod"],
   options: { target, ref, wait },
-  report: { schema: Linked, view: view.linked },
+  report: { schema: Linked, view: linkedView },
   run: ({ ref, target }) =>
     Effect.flatMap(required("a ref, as in: deployer manage ln ref=3F2A target=prod", ref), (ref) =>
       manage.link(target, ref)
@@ -129,7 +137,7 @@ const pinning = (verb: "pin" | "unpin", run: typeof manage.pin, description: str
     description,
     examples: [`deployer manage ${verb} ref=3F2A target=prod`],
     options: { target, ref, wait },
-    report: { schema: Pinned, view: view.pinned },
+    report: { schema: Pinned, view: pinnedView },
     run: ({ ref, target }) =>
       Effect.flatMap(required(`a ref, as in: deployer manage ${verb} ref=3F2A target=prod`, ref), (ref) =>
         run(target, ref)
@@ -140,7 +148,7 @@ const adopt = task("adopt", {
   description: "Makes a release of a directory that is in the place of current on a host.",
   examples: ["deployer manage adopt target=prod"],
   options: { target, wait, yes },
-  report: { schema: Adopted, view: view.adopted },
+  report: { schema: Adopted, view: adoptedView },
   run: ({ target }) => manage.adopt(target)
 })
 
@@ -161,7 +169,7 @@ const integrity = task("integrity", {
     wait,
     yes
   },
-  report: { schema: Integrity, view: view.integrity },
+  report: { schema: Integrity, view: integrityView },
   run: ({ deep, fix, target }) => manage.integrity(target, { deep, fix }),
   check: insistOnIntegrity
 })

@@ -1,0 +1,69 @@
+/** Plans in words. */
+import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
+import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
+import { shortRef } from "../domain/Release.ts"
+import type { SavedPlan } from "../domain/SavedPlan.ts"
+import type { View } from "../terminal/Answer.ts"
+import { bytes, duration } from "../terminal/format.ts"
+import { healthLabel } from "./health.ts"
+
+const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
+  // Of some only what is new in them, which shows on the way.
+  const most = stream.startsWith("patched") ? "at most " : ""
+  const rest = from === 0 ? "" : `, going on after ${bytes(from)}`
+  return stream === "whole"
+    ? `upload ${bytes(size)}${rest}`
+    : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${most}${bytes(size)})${rest}, take ${taken} from what is there`
+}
+
+/** One step in words, a line for each thing that it does. */
+const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): string | ReadonlyArray<string> => {
+  switch (step._tag) {
+    case "Prepare":
+      return `make ${state.path} with config/ and releases/`
+    case "Discard":
+      return `remove the unfinished deployment of ${shortRef(step.unfinished.ref)}`
+    case "Stage":
+      return [sending(step), "unpack and verify every file"]
+    case "Verify":
+      return "verify every file of it that is there, and send it again if one differs"
+    case "Run":
+      return `run ${step.hook}: ${step.command}`
+    case "Record":
+      return "record it as the latest of its name"
+    case "Arm":
+      return `let the host go back by itself unless it is confirmed within ${duration(step.seconds * 1000)}`
+    case "Check":
+      return `check its health: ${healthLabel(step.health)}`
+    case "Settle":
+      return step.confirms ? "confirm over a new connection that it is well" : "write down that it is well"
+    case "Prune":
+      return `remove what is beyond the releases to keep: ${step.releases.map(releaseLabel).join(", ")}`
+    case "Switch":
+      return [
+        ...(step.records ? ["record it as the latest of its name"] : []),
+        `switch current ${step.from === undefined ? "" : `from ${step.from} `}to ${releaseLabel(release)}`,
+        ...(step.settles ? ["write down that it is well"] : [])
+      ]
+  }
+}
+
+/** What would be done. */
+export const savedPlanView =
+  ({ plan }: SavedPlan): View =>
+  () => {
+    const where = `${plan.target}: ${plan.address}:${plan.state.path}`
+    const others = unfinishedOthers(plan.state, plan.release).map(({ ref }) => shortRef(ref))
+    return [
+      plan._tag === "DeployPlan"
+        ? `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${where}`
+        : `back to ${releaseLabel(plan.release)} on ${where}`,
+      ...(others.length === 0 || plan._tag === "RollbackPlan"
+        ? []
+        : [`    ask about what did not finish: ${others.join(", ")}`]),
+      ...plan.steps
+        .flatMap((step) => stepLines(step, plan))
+        .map((line, index) => `${String(index + 1).padStart(2)}. ${line}`),
+      ...(plan.steps.length === 0 ? ["Nothing to do: it is current already"] : [])
+    ].join("\n")
+  }
