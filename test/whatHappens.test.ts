@@ -1,4 +1,4 @@
-/** README's "What happens when…": each of its sentences is shown by a test that is there. */
+/** "What happens when…" of docs/guarantees.md: each of its sentences is shown by a test that is there. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -187,9 +187,9 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ]
 ]
 
-describe("README's What happens when…", () => {
-  const [, section = ""] = read("README.md").split("## What happens when…")
-  const sentences = (section.split("\n## ")[0] ?? "")
+describe("What happens when…", () => {
+  const [section = ""] = read("docs/guarantees.md").split("\n## ")
+  const sentences = section
     .split("\n")
     .filter((line) => line.startsWith("- "))
     .map((line) => line.slice(2))

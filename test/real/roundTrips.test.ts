@@ -94,13 +94,13 @@ describe("a command over SSH, TCP's round trip and the handshake included,", { t
       return assert.fail(`${tries.join(", ")} round trips instead of ${limit}`)
     })
 
-  scoped(titled("takes 10 for a deployment, 7 where there is nothing to do, and 8 for a rollback", missingSshd), () =>
+  scoped(titled("takes 10 for a deployment, 7 where there is nothing to do, and 9 for a rollback", missingSshd), () =>
     Effect.gen(function* () {
       const { counted, deployment, same } = yield* world
       yield* within(10, deployment)
       assert.isBelow((yield* within(7, same)).sent, 10_000)
       yield* within(10, deployment)
-      yield* within(8, counted("rollback"))
+      yield* within(9, counted("rollback"))
     })
   )
 })
