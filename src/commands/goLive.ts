@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { type HostRelease, type HostState, linkBefore, wayBack } from "../domain/HostState.ts"
 import { standing } from "../domain/Journal.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
+import { shortRef } from "../domain/Release.ts"
 import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -344,6 +345,16 @@ const journaled = (fault: Fault): string => {
   return "command" in fault ? fault.message.replaceAll(fault.command, shortened(fault.command)) : fault.message
 }
 
+/** It was live before, and is better than what failed: but nobody is to think that it is whole. */
+const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release: HostRelease) {
+  const verdicts = yield* session.verify([release.ref], "paths")
+  const faults = verdicts.flatMap(({ faults }) => faults)
+  if (faults.length === 0) return
+  yield* Reporter.warn(
+    `${releaseLabel(release)} on ${session.address} is not whole (${faults.slice(0, 3).join(", ")}): put it right with deployer deploy target=${session.target.key} release=${shortRef(release.ref)} retry`
+  )
+})
+
 const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live, fault: Fault) {
   const { release, state, steps } = planned
   const failed = (live: Live) => ({
@@ -376,10 +387,13 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
         entries: [unhealthy, unlinked]
       })
     }
-    yield* session.activate(back.ref, {
-      entries: [unhealthy, yield* entry("rolledBack", back, { from: release.ref })]
-    })
+    // What was well once is not marked for a failure that the way back shares.
+    const wasWell = standing(state.journal, release.ref) === "healthy"
+    const returned = yield* entry("rolledBack", back, { from: release.ref })
+    yield* session.activate(back.ref, { entries: wasWell ? [returned] : [unhealthy, returned] })
+    yield* warnNotWhole(session, back)
     yield* prove(session, back, steps)
+    if (wasWell) yield* session.note([unhealthy])
     yield* noteHealthy(session, back, true)
   })
   yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...failed(live), failure: error.message }))

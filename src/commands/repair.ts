@@ -1,12 +1,14 @@
 /**
  * `repair`: brings the journal, the link and the folders of a host to agree again. A look, a plan, a question, its execution.
  */
+
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Drift, drift, remedy } from "../domain/Drift.ts"
 import { HostState, linkBefore } from "../domain/HostState.ts"
 import type { JournalEntry } from "../domain/Journal.ts"
+import type { Release } from "../domain/Release.ts"
 import { planRepair, RepairPlan, type RepairStep, repairStepText } from "../domain/Repair.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
@@ -19,7 +21,7 @@ import { Declined } from "./Declined.ts"
 import { goLive } from "./goLive.ts"
 import { entry } from "./journal.ts"
 import { locked } from "./locking.ts"
-import { look } from "./onHost.ts"
+import { insistOnWhole, look } from "./onHost.ts"
 import { flag, target, task, wait, yes } from "./Task.ts"
 
 /** What was done. */
@@ -77,8 +79,23 @@ export const repairHost = Effect.fn("repairHost")(
 const plan = Effect.fnUntraced(function* (session: HostSession, state: HostState) {
   const lacksRecords = state.damaged.length > 0 || state.unfinished.some(({ kind }) => kind === "release")
   const releases = lacksRecords ? yield* (yield* ReleaseStore).list() : []
-  const byRef = new Map(releases.map((release) => [release.ref, release]))
+  const wanted = new Set([...state.damaged, ...state.unfinished].map(({ ref }) => ref))
+  const known = yield* Effect.filter(
+    releases.filter(({ ref }) => wanted.has(ref)),
+    (release) => isProven(session, release)
+  )
+  const byRef = new Map(known.map((release) => [release.ref, release]))
   return planRepair(state, { target: session.target, stored: (ref) => byRef.get(ref) })
+})
+
+/** Whether every file of a release is as the store has it. Only its record may be missing. */
+const isProven = Effect.fnUntraced(function* (session: HostSession, release: Release) {
+  const manifest = yield* (yield* ReleaseStore).manifest(release)
+  const verdicts = yield* session.verify([release.ref], "files", manifest)
+  return verdicts.every(
+    ({ faults, unreadable = [] }) =>
+      unreadable.length === 0 && faults.every((fault) => fault.endsWith(" .deployer_release.json"))
+  )
 })
 
 /** What is on the host while nobody else works there: the lock is ours. */
@@ -147,6 +164,7 @@ const carryOutStep = Effect.fnUntraced(function* (
     case "Record":
       return yield* session.record(step.release)
     case "Link":
+      yield* insistOnWhole(session, step.release)
       return yield* session.activate(step.release.ref, {
         entries: [yield* entry("linked", step.release, { ...from, detail: `repaired: ${step.why}` })]
       })

@@ -41,6 +41,8 @@ export interface Differences {
   /** How many of them are files, and their bytes. */
   readonly files: number
   readonly bytes: number
+  /** Bytes that are likely to travel: of a patched file only what is new does. */
+  readonly likely: number
   /** Those of them of which only what is new need travel, each with the path of the file in `origin` that it was before. */
   readonly patches: ReadonlyMap<string, string>
   /** Files that are there, and stay where they are in the release. */
@@ -129,9 +131,10 @@ const differ = (manifest: Manifest, origins: ReadonlyArray<Origin>): Differences
   }
   const patches = patchesFor(manifest, sent, best.origin)
   const patched = [...patches.keys()].reduce((total, path) => total + (files.get(path)?.size ?? 0), 0)
-  return bytes - patched * (1 - newPart) > mostPart * unpackedSize(manifest) || kept + moves.length + patches.size === 0
+  const likely = Math.round(bytes - patched * (1 - newPart))
+  return likely > mostPart * unpackedSize(manifest) || kept + moves.length + patches.size === 0
     ? undefined
-    : { origin: best.origin, sent, files: count, bytes, patches, kept, moves }
+    : { origin: best.origin, sent, files: count, bytes, likely, patches, kept, moves }
 }
 
 /** A file is what was in its place, or has its name where only one has: a version in a path changes with each release. */

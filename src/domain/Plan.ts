@@ -179,7 +179,7 @@ export const needsOf = (
   const files = manifest.filter(({ _tag }) => _tag === "File").length
   const unpacked = linked?.bytes ?? sizeOnDisk(manifest)
   // Differences are kept as they come until the release is whole, and unpacked beside it.
-  const arriving = less === undefined ? Math.max(0, release.size - from) : Math.max(0, less.bytes - from) + less.bytes
+  const arriving = less === undefined ? Math.max(0, release.size - from) : Math.max(0, less.likely - from) + less.likely
   return {
     bytes: arrives ? arriving + unpacked : 0,
     inodes: arrives ? manifest.length - (linked === undefined ? 0 : files - linked.files) + ownInodes : 0,

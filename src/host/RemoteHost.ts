@@ -146,7 +146,9 @@ export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostSt
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `Could not ${this.step} on ${this.address}: ${this.detail}`
+    const isFull = /No space left on device|quota exceeded/i.test(this.detail)
+    const advice = isFull ? ": make room there (deployer manage prune removes older releases), and try again" : ""
+    return `Could not ${this.step} on ${this.address}: ${this.detail}${advice}`
   }
 }
 

@@ -382,6 +382,8 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       return yield* entries
         .exclusively(
           Effect.gen(function* () {
+            // Where tarballs were kept before, or nowhere: they would count as gone otherwise.
+            if ((yield* entries.count({})) > 0) yield* tarballs.reachable
             const same = yield* entries.withRef(parcel.ref)
             if (Option.isSome(same)) {
               if (same.value.name !== name) {

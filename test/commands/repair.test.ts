@@ -159,6 +159,34 @@ describe("repair", () => {
       }).pipe(Effect.provide(world()))
   )
 
+  it.scoped("writes no record of a release whose files are not as the store has them", () =>
+    Effect.gen(function* () {
+      const host = yield* three
+      const [, , live = ""] = yield* refs
+      host.files.remove(`${releases}/deployer_${live}/.deployer_release.json`)
+      host.files.write(`${releases}/deployer_${live}/my_app/version`, "")
+      const ran = yield* run("repair target=prod yes")
+      assert.strictEqual(ran.status, 1, ran.stderr)
+      assert.isUndefined(host.files.node(`${releases}/deployer_${live}/.deployer_release.json`))
+      assert.strictEqual(currentRef(host), live)
+      assert.strictEqual((yield* run("deploy target=prod release=3 retry yes")).status, 0)
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("makes no release current that lacks files", () =>
+    Effect.gen(function* () {
+      const host = yield* three
+      const [, , live = ""] = yield* refs
+      host.files.remove(`${releases}/current`)
+      host.files.remove(`${releases}/deployer_${live}/my_app`)
+      const ran = yield* run("repair target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.include(ran.stderr, "is not whole")
+      assert.isUndefined(host.files.node(`${releases}/current`))
+    }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("names what it leaves, and fails", () =>
     Effect.gen(function* () {
       const host = yield* three

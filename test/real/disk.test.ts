@@ -151,10 +151,13 @@ for (const kind of local) {
         Effect.gen(function* () {
           const second = yield* deploy(2)
           assert.strictEqual(second.status, 0, second.stderr)
+          for (const expected of ["1", "2", "1"]) {
+            fill(base, 0)
+            const back = yield* run(`rollback target=prod to=${expected}`)
+            assert.strictEqual(back.status, 0, back.stderr)
+            whole(expected)
+          }
           fill(base, 0)
-          const back = yield* run("rollback target=prod")
-          assert.strictEqual(back.status, 0, back.stderr)
-          whole("1")
           const [, , ref = ""] =
             /current +\S+ +.*\n +(\S+ +)?([0-9A-F]{8})/.exec((yield* run("manage info target=prod")).stdout) ?? []
           const removed = yield* run(`manage delete ref=${ref} target=prod yes`)

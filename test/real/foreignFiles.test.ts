@@ -5,6 +5,8 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { differences } from "../../src/domain/Differences.ts"
 import { Unfinished } from "../../src/domain/HostState.ts"
 import { LockDetails } from "../../src/domain/Lock.ts"
 import * as LocalTransport from "../../src/host/LocalTransport.ts"
@@ -14,7 +16,7 @@ import { bind, missingMount } from "../kit/mount.ts"
 import { packed, sample } from "../kit/packed.ts"
 import { target as sampleTarget } from "../kit/samples.ts"
 import { titled } from "../kit/sshd.ts"
-import { dir, file } from "../kit/tree.ts"
+import { dir, file, tarOf } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
 
 const [one, two] = [sample("1"), sample("2")]
@@ -58,15 +60,27 @@ for (const { path, skip, title } of userlands) {
         const point = join(releases, `deployer_${one.ref}/my_app/up load`)
         fs.mkdirSync(point)
         yield* bind(shared, point, "rw")
-        const removed = yield* Effect.flip(session.remove([one.ref], [entryAbout(one, { event: "removed" })]))
+        const three = sample("3")
+        yield* put(session, three, 3)
+        const removed = yield* Effect.flip(
+          session.remove(
+            [one.ref, three.ref],
+            [entryAbout(one, { event: "removed" }), entryAbout(three, { event: "removed" })]
+          )
+        )
         assert.include(removed.message, `${point} is mounted in deployer_${one.ref}`)
+        // The others go, and only that is written down.
+        assert.isFalse(fs.existsSync(join(releases, `deployer_${three.ref}`)))
+        assert.deepStrictEqual(
+          (yield* session.history(10)).entries.map(({ event, release }) => [event, release?.ref]),
+          [["removed", three.ref]]
+        )
         fs.rmSync(join(releases, `deployer_${one.ref}/.deployer_release.json`))
         const discarded = yield* Effect.flip(
           session.discard(Unfinished.make({ ref: one.ref, kind: "release", received: 0 }))
         )
         assert.include(discarded.message, `${point} is mounted in deployer_${one.ref}`)
         assert.strictEqual(fs.readFileSync(join(shared, "photo"), "utf8"), "precious")
-        assert.deepStrictEqual((yield* session.history(10)).entries, [])
       }).pipe(Effect.scoped)
     )
 
@@ -80,7 +94,9 @@ for (const { path, skip, title } of userlands) {
           join(releases, "deployer_backup/.deployer_release.json.bak"),
           join(releases, "deployer_backup/.deployer_release.json.7"),
           join(releases, `deployer_${one.ref}/.deployer_release.json.orig`),
-          join(releases, ".adopting.2025/file")
+          join(releases, ".adopting.2025/file"),
+          join(releases, `.replaced_${one.ref}_backup/file`),
+          join(releases, `.replaced_${two.ref}_7/file`)
         ]
         const ours = [join(base, "config/.lock.77"), join(releases, `deployer_${one.ref}/.deployer_release.json.77`)]
         for (const file of [...theirs, ...ours, join(releases, ".adopting.77/list")]) {
@@ -96,6 +112,58 @@ for (const { path, skip, title } of userlands) {
           assert.strictEqual(fs.readFileSync(file, "utf8"), "mine", file)
         assert.strictEqual(fs.readlinkSync(join(releases, ".current.20261127")), "deployer_x")
         for (const file of [...ours, join(releases, ".adopting.77")]) assert.isFalse(fs.existsSync(file), file)
+      }).pipe(Effect.scoped)
+    )
+
+    live("Nothing waits for a pipe or reads a device in a release from which another is completed.", () =>
+      Effect.gen(function* () {
+        const { releases, session } = yield* host
+        const files = ["a", "b", "c"].map((name) => file(`my_app/${name}`, name.repeat(2000)))
+        const old = packed([dir("my_app"), ...files])
+        const next = packed([...old.tree, file("my_app/new", "new")])
+        yield* put(session, old)
+        const origin = yield* session.origin(old.ref)
+        const less = differences(next.manifest, origin === undefined ? [] : [origin]) ?? assert.fail("no differences")
+        const folder = join(releases, `deployer_${old.ref}/my_app`)
+        fs.rmSync(join(folder, "a"))
+        execFileSync("mkfifo", [join(folder, "a")])
+        fs.rmSync(join(folder, "b"))
+        fs.symlinkSync("/dev/zero", join(folder, "b"))
+        const content = Stream.make(tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024))
+        const shipment = { _tag: "Differences", differences: less, hardLinks: false, zstd: false, content } as const
+        const refused = yield* Effect.flip(
+          session.stage({ ref: next.ref, manifest: next.manifest, from: 0, note: "n", shipment })
+        ).pipe(Effect.timeout("30 seconds"))
+        assert.include(refused.message, "my_app/a")
+        assert.notInclude(refused.message, "my_app/c")
+      }).pipe(Effect.scoped)
+    )
+
+    live("A file whose mode is another one is changed, though its login may not read it.", () =>
+      Effect.gen(function* () {
+        const { releases, session } = yield* host
+        yield* put(session, one)
+        fs.chmodSync(join(releases, `deployer_${one.ref}/my_app/version`), 0o000)
+        for (const depth of ["files", "paths"] as const)
+          assert.deepStrictEqual(yield* session.verify([one.ref], depth), [
+            { ref: one.ref, faults: ["changed my_app/version"] }
+          ])
+      }).pipe(Effect.scoped)
+    )
+
+    live("The removal of a release with read-only folders leaves the modes of files that others share.", () =>
+      Effect.gen(function* () {
+        const { releases, session } = yield* host
+        yield* put(session, one)
+        yield* put(session, two, 2)
+        const shared = join(releases, `deployer_${two.ref}/my_app/version`)
+        const folder = join(releases, `deployer_${one.ref}/my_app`)
+        fs.chmodSync(shared, 0o444)
+        fs.rmSync(join(folder, "version"))
+        fs.linkSync(shared, join(folder, "version"))
+        fs.chmodSync(folder, 0o555)
+        yield* session.remove([one.ref])
+        assert.strictEqual(fs.statSync(shared).mode & 0o777, 0o444)
       }).pipe(Effect.scoped)
     )
 

@@ -187,6 +187,7 @@ const everything = (
         sent: new Set(),
         files: 0,
         bytes: 0,
+        likely: 0,
         kept: 0,
         patches: new Map(),
         moves: [

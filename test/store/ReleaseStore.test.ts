@@ -189,7 +189,10 @@ describe("ReleaseStore in files", () => {
             assert.match(error.message, /release_store is empty or not there, and .*: bring it back .*mounted/)
           }
         }
+        // Nor does a build fill another folder.
         rmSync(paths.releaseStore, { recursive: true })
+        const built = yield* Effect.flip(using(paths, store("2", draft("a"))))
+        assert.match(built.message, /is empty or not there/)
         renameSync(away, paths.releaseStore)
         assert.deepStrictEqual(yield* using(paths, list), [release])
         // A store of an earlier version has no mark until something is read from it.

@@ -12,7 +12,7 @@ ref=$2 layout=$3 name=$4 record=$5
 mark=.adopting_$ref folder=deployer_$ref link=.current.$$
 real_dir "$mark" || fail "there is nothing of an adoption of $ref: begin anew"
 bare() { rmdir "$folder" 2>/dev/null; [ ! -e "$folder" ] && [ ! -L "$folder" ]; }
-forget() { err=$(rm -f "$link" 2>&1 && wipe "$mark" 2>&1) || fail "$err"; }
+forget() { left=$(rm -f "$link" 2>&1 && wipe "$mark" 2>&1) || fail "$left"; }
 flag=-T
 if ! { : > "$mark/a" && mv -T "$mark/a" "$mark/b"; } 2>/dev/null; then flag=; fi
 rm -f "$mark/a" "$mark/b"

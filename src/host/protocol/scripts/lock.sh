@@ -14,7 +14,7 @@ before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
 # Whoever asked may be gone before the answer: then the lock is given back, so nothing may end this before that.
 trap "" HUP PIPE
-tries=0 full=no spare=$base/config/spare
+tries=0 full=no spare=$base/config/.spare
 while :; do
   top
   [ "$state" = free ] || idle
@@ -27,13 +27,13 @@ while :; do
   mine=$((token + 1)) before=$state
   new=$base/config/.lock.$$
   if ! err=$({ live "$mine" && printf "%s %s\n" "$kind" "$claim" > "$new"; } 2>&1); then
-    rm -f "$new"
-    # On a full disk, the room that was kept for this is used: what makes room needs a lock too.
-    if [ "$full" = no ] && [ -e "$spare" ]; then
-      full=yes
-      rm -rf "$spare"
-      continue
-    fi
+    rm -f "$new" "$base/config/.beat.$$"
+    # On a full disk, a piece of the room that was kept for this is used: what makes room needs a lock too.
+    room=
+    for left in 1 2 3 4 5 6 7 8; do
+      if real_file "$spare/$left" && [ "$(size_of "$spare/$left")" = 8192 ] && rm -f "$spare/$left" 2>/dev/null; then room=yes; break; fi
+    done
+    if [ -n "$room" ]; then full=yes; continue; fi
     # Whoever takes the lock sweeps the files of all others.
     tries=$((tries + 30))
     [ "$tries" -ge 100 ] || continue
@@ -78,7 +78,7 @@ done
 for old in "$releases"/.replaced_*; do
   name=${old##*.replaced_}
   ref=${name%%_*}
-  is_ref "$ref" && real_dir "$old" || continue
+  is_ref "$ref" && number "${name#*_}" && real_dir "$old" && is_ours "$old" || continue
   if [ -e "$releases/deployer_$ref" ]; then mv "$old" "$releases/.trash_$name"; else mv "$old" "$releases/deployer_$ref"; fi 2>/dev/null
 done
 is_survey() { is_left "$1" && [ -z "$(find "$1" ! -path "$1" ! -name manifest ! -name list ! -name sorted ! -name sums ! -name err)" ]; }
@@ -90,21 +90,16 @@ done
 [ "$kind $before" = "taken free" ] || note
 # A removal that was cut: what is gone is told of, what is left stays.
 if [ -s "$base/config/removing" ]; then
-  entries=
-  while IFS= read -r line; do
-    ref=${line#*",\"ref\":\""}
-    ref=${ref%%"\""*}
-    if is_ref "$ref" && [ ! -e "$releases/deployer_$ref" ]; then entries=$entries${entries:+$nl}$line; fi
-  done < "$base/config/removing"
+  entries=$(only_gone < "$base/config/removing")
   note
   rm -f "$base/config/removing"
 fi
-if [ ! -d "$spare" ] && row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ]; then
+if [ "$full" = no ] && [ ! -e "$spare/8" ] && row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ]; then
   # Several files: a disk may also run out of inodes.
-  {
+  for left in 1 2 3 4 5 6 7 8; do
     mkdir "$spare"
-    for left in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of="$spare/$left" bs=8192 count=1; done
-  } 2>/dev/null
+    [ -e "$spare/$left" ] || dd if=/dev/urandom of="$spare/$left" bs=8192 count=1
+  done 2>/dev/null
 fi
 say "token $mine"
 [ "$kind" = held ] && finish

@@ -11,7 +11,6 @@ remover=$2
 shift 2
 for ref; do
   is_current "$ref" && fail "deployer_$ref is current"
-  unmounted "deployer_$ref"
   for armed in "$base"/config/armed.*; do
     [ -e "$armed" ] || continue
     read -r _ back _ < "$armed"
@@ -21,13 +20,19 @@ done
 if [ -n "$entries" ]; then
   err=$({ say "$entries" > "$base/config/.removing.$$" && mv -f "$base/config/.removing.$$" "$base/config/removing"; } 2>&1) || fail "$err"
 fi
+used=
 for ref; do
-  if [ -e "deployer_$ref" ] || [ -L "deployer_$ref" ]; then drop "deployer_$ref" "$ref"; fi
+  if point=$(mounted_in "deployer_$ref"); then
+    used="$point is mounted in deployer_$ref, and its files would be removed too: unmount it first"
+  elif [ -e "deployer_$ref" ] || [ -L "deployer_$ref" ]; then drop "deployer_$ref" "$ref"
+  fi
 done
 for trash in .trash_*; do
   if [ -e "$trash" ] && is_trash "$trash"; then wipe_aside "$trash"; fi
 done
+[ -z "$used" ] || entries=$(printf "%s\n" "$entries" | only_gone)
 note
 rm -f "$base/config/removing"
+[ -z "$used" ] || fail "$used"
 entries=
 conclude

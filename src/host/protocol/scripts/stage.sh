@@ -53,6 +53,11 @@ if [ -z "$replaces" ] && { [ -e "$folder" ] || [ -L "$folder" ]; }; then
   is_current "$ref" && fail "$folder is current, though it is not complete"
   err=$(wipe "$folder" 2>&1) || fail "$err"
 fi
+not_mounted() {
+  point=$(mounted_in "$folder") || return 0
+  fail "$point is mounted in $folder, which the release is to replace: unmount it first"
+}
+not_mounted
 for old in "$stage"/tree*; do
   [ -e "$old" ] || [ -L "$old" ] || continue
   trash=.trash_${ref}_$$_${old##*tree}
@@ -159,6 +164,7 @@ trash=.replaced_${ref}_$$
 if [ -e "$folder" ] || [ -L "$folder" ]; then
   # It may be current.
   flush
+  not_mounted
   guard
   err=$(mv "$folder" "$trash" 2>&1) || fail "$err"
 fi

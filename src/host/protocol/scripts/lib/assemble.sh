@@ -16,7 +16,9 @@ patch() {
   dd if=/dev/null of=/dev/null bs=1 count=0 iflag=skip_bytes,count_bytes 2>/dev/null || bytes=no
   while IFS= read -r line; do
     case "$line" in
-      "base "*) base=${line#base } ;;
+      "base "*)
+        base=${line#base }
+        real_file "$base" || base=/dev/null ;;
       "block "*) block=${line#block } ;;
       "to "*) to=$tree/${line#to } ;;
       "add "*) cat "$tree/.deployer_pieces/${line#add }" >> "$to" ;;
@@ -83,8 +85,11 @@ begin_tree() {
     file == 1 { if (!is_other(substr($0, 67))) there[mode $0]; next }
     (mode $0) in there
   ' "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$notes/lines"
-  [ -s "$notes/lines" ] || return 0
   here=$PWD
+  # What is no file any more is not read: a pipe never ends, nor does a device.
+  (cd "$origin" && while IFS= read -r line; do if real_file "${line#*  }"; then say "$line"; fi; done) < "$notes/lines" > "$notes/files"
+  mv "$notes/files" "$notes/lines"
+  [ -s "$notes/lines" ] || return 0
   awk -v most="$most" -v lot="$notes/lot." '
     { now = lot int((NR - 1) / most); if (now != last) close(last); print substr($0, 67) > now; last = now }
   ' "$notes/lines"
@@ -106,12 +111,13 @@ complete_tree() {
         "into "*) put_all "$@"; set --; into=${line#into } ;;
         "take "*)
           source_of "${line#take }"
+          real_file "$source" || continue
           set -- "$@" "$source"
           [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
         "copy "*) source_of "${line#copy }" ;;
         # Not a second name: its mode is going to be another one.
-        "own "*) put_all "$@"; set --; cp -p "$source" "$tree/${line#own }" ;;
-        "as "*) put_all "$@"; set --; cp $copying "$source" "$tree/${line#as }" ;;
+        "own "*) put_all "$@"; set --; if real_file "$source"; then cp -p "$source" "$tree/${line#own }"; fi ;;
+        "as "*) put_all "$@"; set --; if real_file "$source"; then cp $copying "$source" "$tree/${line#as }"; fi ;;
         "mode "*) mode=${line#mode } ;;
         "of "*) chmod "$mode" "$tree/${line#of }" ;;
       esac

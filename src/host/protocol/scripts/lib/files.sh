@@ -29,7 +29,8 @@ mounted_in() {
 }
 wipe() {
   mounted_in "$1" >/dev/null && return 1
-  rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }
+  # Of folders alone: a file may have names in other releases.
+  rm -rf "$1" 2>/dev/null || { find "$1" -type d ! -perm -700 -exec chmod u+rwx {} ";" 2>/dev/null; rm -rf "$1"; }
 }
 # Where an earlier step still writes, although its connection is gone, until it sees that nothing is wanted of it any more.
 wipe_surely() {

@@ -1,6 +1,14 @@
 # `note` appends `entries`, whole lines, to the journal, after what they tell of. What is done is done: where they
 # cannot be written, the answer says so and goes on.
 
+# Of entries for the journal, those about releases that are not there.
+only_gone() {
+  while IFS= read -r line; do
+    ref=${line#*",\"ref\":\""}
+    ref=${ref%%"\""*}
+    if is_ref "$ref" && [ ! -e "$releases/deployer_$ref" ]; then say "$line"; fi
+  done
+}
 note() {
   [ -n "$entries" ] || return 0
   log=$base/config/journal torn=

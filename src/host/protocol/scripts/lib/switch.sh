@@ -16,6 +16,7 @@ switch_to() {
 }
 disarm() {
   for armed in "$base"/config/armed.*; do
+    case "${armed##*/armed.}" in *[!0-9.]*) continue ;; esac
     [ -e "$armed" ] && [ "$armed" != "$base/config/armed.$1" ] || continue
     mv "$armed" "$base/config/.disarmed.$$" 2>/dev/null && rm -f "$base/config/.disarmed.$$"
   done
@@ -24,6 +25,7 @@ disarm() {
 await_fired() {
   tries=0
   for fired in "$base"/config/fired.*; do
+    case "${fired##*/fired.}" in *[!0-9.]*) continue ;; esac
     while [ -e "$fired" ]; do
       tries=$((tries + 1))
       # It takes no longer than this: the machine went down in the middle of it.
