@@ -506,7 +506,7 @@ describe("trees", () => {
       yield* Effect.scoped(session.lock(details))
       assert.sameMembers(readdirSync(releases), [`deployer_${one.ref}`])
       assert.sameMembers(readdirSync(join(releases, `deployer_${one.ref}`)), whole)
-      assert.sameMembers(readdirSync(config), ["lock.1", "beat.1"])
+      assert.sameMembers(readdirSync(config), ["lock.1", "beat.1", ".spare"])
     }).pipe(Effect.scoped)
   )
 
@@ -798,7 +798,7 @@ describe("a folder that a team shares", () => {
       yield* session.prepare
       yield* session.note([entryAbout(odd)])
       for (const folder of ["", "config", "releases"]) chmodSync(join(home, "app", folder), 0o777)
-      if (!isRoot) chmodSync(join(home, "app/config/journal"), 0o444)
+      chmodSync(join(home, "app/config/journal"), 0o444)
       asNobody.become(env.PATH ?? "", home)
       assert.strictEqual((yield* session.inspect).base, "not-writable")
     }).pipe(Effect.scoped)
@@ -1226,27 +1226,24 @@ describe("promises that hold over time", () => {
     }).pipe(Effect.scoped)
   )
 
-  ;(missingMount === undefined ? it.live : it.live.skip)(
-    "Files that may not be removed are named once, the removal is written down, and they cost no later step time.",
+  ;(isRoot ? asNobody.live : it.live.skip)(
+    `Files that may not be removed are named once, the removal is written down, and they cost no later step time${isRoot ? "." : " (skipped: not root)."}`,
     () =>
       Effect.gen(function* () {
-        const { home, session } = yield* local(undefined)
+        const { env, home, session } = yield* local(userland.own())
+        chownSync(home, 65534, 65534)
+        asNobody.become(env.PATH ?? "", home)
         yield* session.prepare
         yield* put(session, one)
         const releases = join(home, "app/releases")
-        // What is mounted cannot be removed, whoever tries.
-        yield* disk(join(releases, `deployer_${one.ref}/my_app/cache`), "size=64k")
+        // Of root, in a folder of root's.
+        mkdirSync(join(releases, `deployer_${one.ref}/my_app/cache`))
         writeFileSync(join(releases, `deployer_${one.ref}/my_app/cache/of another`), "")
         yield* session.remove([one.ref], [entryAbout(one, { event: "removed" })])
-        assert.deepStrictEqual(
-          (yield* session.history(10)).entries.map(({ event }) => event),
-          ["removed"]
-        )
+        const journal = readFileSync(join(home, "app/config/journal"), "utf8")
+        assert.strictEqual(JSON.parse(journal).event, "removed")
         const [stuck = ""] = readdirSync(releases).filter((name) => name.startsWith(".stuck_"))
         assert.include(stuck, one.ref)
-        yield* Effect.addFinalizer(() =>
-          Effect.sync(() => execFileSync("umount", ["--lazy", join(releases, stuck, "my_app/cache")]))
-        )
         const began = performance.now()
         yield* Effect.scoped(session.lock(details))
         assert.isBelow(performance.now() - began, 2500)
