@@ -107,7 +107,7 @@ export const release = optional(
   value({
     name: "release",
     placeholder: "R",
-    description: "an id, a name or a ref (four digits of it are enough where they are unique)"
+    description: "an id, a name or a ref (four digits of it are enough if they are unique)"
   })
 )
 
@@ -135,7 +135,7 @@ export const wait = optional(
       bare: "1h",
       placeholder: "[TIME=1h]",
       description:
-        "how long to wait while somebody else has the target's lock, such as 5m; otherwise 5 seconds, and not at all where it is kept on purpose"
+        "how long to wait if somebody else has the target's lock, such as 5m; otherwise 5 seconds, and not at all if it is kept on purpose"
     }),
     readDuration
   )

@@ -96,7 +96,7 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
 
 /** The command. */
 export const applyTask = task("apply", {
-  description: "Does what was planned before exactly so, or refuses where anything has changed since.",
+  description: "Does what was planned before exactly so, or refuses if anything has changed since.",
   examples: ["deployer apply plan=plan.json"],
   options: {
     plan: value({

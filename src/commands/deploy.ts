@@ -553,7 +553,7 @@ export const deployTask = task("deploy", {
     retry: flag({
       name: "retry",
       description:
-        "deploys a release that failed on this host before without asking, and proves one that is there again, to send it anew if it is damaged"
+        "deploys a release that failed on this host before without asking, and proves one that is there, to send it again if it is damaged"
     }),
     wait,
     yes

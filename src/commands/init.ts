@@ -160,7 +160,7 @@ export const initTask = task("init", {
   options: {
     forceInit: flag({
       name: "force-init",
-      description: "starts from scratch where deployer/ exists; asks first when there are releases to lose"
+      description: "starts from scratch if deployer/ exists; asks first if there are releases to lose"
     }),
     yes
   },
