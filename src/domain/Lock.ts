@@ -45,9 +45,15 @@ export const lockOwner = ({ details }: Lock): string =>
     ? "somebody unknown"
     : `${details.by}${details.job === undefined ? "" : ` (${details.job})`} for "${details.reason}" since ${DateTime.formatIso(details.since)}`
 
+/** Since 1970, as far as a host can tell: there was none. */
+const neverSeconds = 20 * 365 * 24 * 3600
+
 /** Why a lock is still there. */
-export const lockState = ({ details, idleSeconds }: Lock): string =>
-  details?.held === true ? "it is kept on purpose" : `they gave a sign of life ${idleSeconds} seconds ago`
+export const lockState = ({ details, idleSeconds }: Lock): string => {
+  if (details?.held === true) return "it is kept on purpose"
+  if (idleSeconds > neverSeconds) return "they never gave a sign of life: the next command takes it over"
+  return `they gave a sign of life ${idleSeconds} ${idleSeconds === 1 ? "second" : "seconds"} ago`
+}
 
 /** Seconds without a sign of life after which a lock that is not held on purpose counts as left behind. */
 export const staleAfterSeconds = 60
