@@ -94,7 +94,7 @@ if [ -s "$base/config/removing" ]; then
   note
   rm -f "$base/config/removing"
 fi
-if [ "$full" = no ] && [ ! -e "$spare/8" ] && row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ]; then
+if [ "$full" = no ] && [ ! -e "$spare/1" ] && row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ]; then
   # Several files: a disk may also run out of inodes.
   for left in 1 2 3 4 5 6 7 8; do
     mkdir "$spare"
