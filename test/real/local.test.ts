@@ -522,6 +522,7 @@ describe("trees", () => {
       renameSync(join(releases, `deployer_${one.ref}`), join(releases, `.replaced_${one.ref}_1`))
       // This one was cut a moment later.
       mkdirSync(join(releases, `.replaced_${two.ref}_1`))
+      writeFileSync(join(releases, `.replaced_${two.ref}_1/.deployer_manifest`), "")
       const details = LockDetails.make({
         by: "tester@laptop",
         reason: "deploy",
