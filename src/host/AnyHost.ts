@@ -1,5 +1,5 @@
 /**
- * The hosts of a config: this machine where a target says `local`, all others over SSH.
+ * The hosts of a config: this machine if a target's `host` is `local`, all others over SSH.
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"

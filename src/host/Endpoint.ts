@@ -1,15 +1,15 @@
 /**
- * Programs on a host's own network, and why one cannot be connected to.
+ * Programs on a host's own network, and the failure to connect to one.
  */
 import * as Data from "effect/Data"
 
-/** Where a program listens, by its name or address on the host's own network. */
+/** The address on which a program listens. `host` is its name or address on the host's own network. */
 export interface Endpoint {
   readonly host: string
   readonly port: number
 }
 
-/** The host is there, but the endpoint could not be connected to from it. `prohibited`: the host does not pass connections on. */
+/** The host is connected, but it could not connect to the endpoint. `prohibited`: the host does not forward connections. */
 export class DialFailed extends Data.TaggedError("DialFailed")<{
   readonly to: Endpoint
   readonly reason: "refused" | "unreachable" | "prohibited"

@@ -1,5 +1,5 @@
 /**
- * The known_hosts file: which keys a host may show. Pure; reading and writing the file is the SSH transport's.
+ * The known_hosts file: the keys that a host may show. Pure; the SSH transport reads and writes the file.
  */
 import { matchesHost } from "../internal/hostPattern.ts"
 import { fingerprint, isHashOf, type PublicKey, publicKeyOf } from "../internal/sshKeys.ts"
@@ -16,12 +16,12 @@ export interface KnownHost {
 }
 
 /**
- * What a file says about a key that a host shows. `changed`: the host is known, but not with this key. A key of another
- * type counts as changed too, or a go-between could turn the refusal into a question by showing another type.
+ * The verdict of a file on a key that a host shows. `changed`: the host is known, but not with this key. A key of another type counts as changed too.
+ * Otherwise an attacker in between could turn the refusal into a question by showing another type.
  */
 export type Verdict = "known" | "unknown" | "changed" | "revoked"
 
-/** Algorithms by which a host can prove its key, in the order in which they are asked for when nothing is known. */
+/** Algorithms by which a host can prove its key, in the order of preference for an unknown host. */
 const algorithms = [
   { keyType: "ssh-ed25519", names: ["ssh-ed25519"] },
   { keyType: "ecdsa-sha2-nistp256", names: ["ecdsa-sha2-nistp256"] },
@@ -33,7 +33,7 @@ const algorithms = [
 /** The name of a host key algorithm. */
 export type HostKeyAlgorithm = (typeof algorithms)[number]["names"][number]
 
-/** Reads a file. Comments, lines about certificate authorities and lines that make no sense are left out. */
+/** Parses a file. Skips comments, lines about certificate authorities, and invalid lines. */
 export const parse = (text: string): ReadonlyArray<KnownHost> => text.split("\n").flatMap(parseLine)
 
 const parseLine = (line: string): ReadonlyArray<KnownHost> => {
@@ -47,7 +47,7 @@ const parseLine = (line: string): ReadonlyArray<KnownHost> => {
   return [{ patterns: names.split(","), revoked: marker !== undefined, key }]
 }
 
-/** A host as known_hosts names it: `host`, or `[host]:port` where the port is not 22. */
+/** A host as known_hosts names it: `host`, or `[host]:port` if the port is not 22. */
 export const hostName = (host: string, port: number): string =>
   port === 22 ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`
 
@@ -61,7 +61,7 @@ const accepted = (entries: ReadonlyArray<KnownHost>, name: string) =>
 
 const isSame = (a: PublicKey, b: PublicKey) => a.type === b.type && a.blob === b.blob
 
-/** Judges the key that a host shows. An entry without a port counts for other ports only when its key is this one, as with `ssh`. */
+/** Judges the key that a host shows. An entry without a port counts for other ports only if its key is this one, as with `ssh`. */
 export const judge = (entries: ReadonlyArray<KnownHost>, host: string, port: number, key: PublicKey): Verdict => {
   const name = hostName(host, port)
   const bare = hostName(host, 22)
@@ -75,7 +75,7 @@ export const judge = (entries: ReadonlyArray<KnownHost>, host: string, port: num
   return accepted(entries, bare).some((entry) => isSame(entry.key, key)) ? "known" : "unknown"
 }
 
-/** The algorithms to offer: those of the keys that are known for the host first, so that it shows one of these. */
+/** The algorithms to offer: those of the host's known keys first, so that it shows one of these. */
 export const preferredAlgorithms = (
   entries: ReadonlyArray<KnownHost>,
   host: string,
@@ -90,7 +90,7 @@ export const preferredAlgorithms = (
   )
 }
 
-/** Whether a host proves that key by that algorithm. */
+/** Whether a host proves that key with that algorithm. */
 export const proves = (name: HostKeyAlgorithm, key: PublicKey): boolean =>
   algorithms.some((algorithm) => algorithm.keyType === key.type && algorithm.names.some((other) => other === name))
 
@@ -98,7 +98,7 @@ export const proves = (name: HostKeyAlgorithm, key: PublicKey): boolean =>
 export const line = (host: string, port: number, key: PublicKey): string =>
   `${hostName(host, port)} ${key.type} ${key.blob}`
 
-/** The type of a key as people say it, with its fingerprint: `ED25519 SHA256:…`. */
+/** The common name of a key's type, with its fingerprint: `ED25519 SHA256:…`. */
 export const describe = (key: PublicKey): string => {
   const kind = /^ecdsa-/.test(key.type) ? "ECDSA" : key.type.replace(/^ssh-/, "").toUpperCase()
   return `${kind} ${fingerprint(key)}`

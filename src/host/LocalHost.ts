@@ -7,7 +7,7 @@ import * as LocalTransport from "./LocalTransport.ts"
 import { RemoteHost } from "./RemoteHost.ts"
 import { makeSession } from "./session.ts"
 
-/** Every target is this machine; for tests the scripts may be given another environment. */
+/** Every target is this machine. Tests can give the scripts another environment. */
 export const layerWith = (env: Readonly<Record<string, string | undefined>>): Layer.Layer<RemoteHost> =>
   Layer.succeed(RemoteHost, {
     connect: (target) => Effect.succeed(makeSession(target, LocalTransport.make(target, env)))

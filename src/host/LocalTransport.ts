@@ -15,20 +15,20 @@ import { DialFailed } from "./Endpoint.ts"
 import { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 import type { Exec, ExecResult, Transport } from "./Transport.ts"
 
-/** The most that is kept of the standard output, in bytes. */
+/** The maximum length of the standard output, in bytes. */
 const mostStdout = 64 * 1024 * 1024
 
-/** The most that is kept of the standard error, in bytes. */
+/** The maximum kept of the standard error, in bytes. */
 const mostStderr = 8 * 1024
 
 /**
- * How long the outputs of a child that has ended may be silent, and how often that is waited for: a daemon that it left
- * behind may hold them open, or write to them, for ever.
+ * After a child has ended, its outputs are read until they are silent for this long, or until this number of waits. A daemon left behind may hold
+ * them open, or write to them, forever.
  */
 const silence = Duration.millis(300)
 const patience = 30
 
-/** Environment variables for scripts and commands; `undefined` takes one away. */
+/** Environment variables for scripts and commands; `undefined` removes one. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Runs everything on this machine, with `env` added to the environment. */
@@ -132,7 +132,7 @@ export const make = (target: Target, env: Environment = {}): Transport => {
   }
 }
 
-/** Fails if the stream is not pulled, and nothing is heard, for so long; or if nothing comes of it within the time after its end. */
+/** Fails if the stream is not pulled and nothing is heard for `limit`, or if nothing is heard for `afterEnd` after the stream's end. */
 const whileMoving = <A, E, E2, E3>(
   limit: Duration.Duration,
   failure: E3,

@@ -2,7 +2,7 @@
  * A small file system in memory: files, directories and symbolic links by absolute path.
  */
 
-/** What stands at a path. */
+/** The node at a path. */
 export type MemoryNode =
   | { readonly _tag: "File"; readonly content: Uint8Array; readonly mode: number }
   | { readonly _tag: "Directory" }
@@ -13,10 +13,10 @@ const directory: MemoryNode = { _tag: "Directory" }
 /** The files of one host in memory. Paths are absolute and go through links, as on a real host. */
 export class MemoryFiles {
   private readonly nodes = new Map<string, MemoryNode>([["/", directory]])
-  /** Called after each change with the path that changed, free of links: for a test that must not miss any. */
+  /** Called after each change with the changed path, free of links, for a test that must see every change. */
   onChange: (path: string) => void = () => {}
 
-  /** Where a path leads: free of links, but for the last part when `follow` is false. Nothing for loops and ways through files. */
+  /** Resolves the links in a path, except in its last part if `follow` is false. Undefined for loops and for paths through files. */
   resolve(path: string, follow = true): string | undefined {
     let rest = path.split("/")
     let at: ReadonlyArray<string> = []
@@ -42,48 +42,48 @@ export class MemoryFiles {
     return `/${at.join("/")}`
   }
 
-  /** What a path is; a link is a link. */
+  /** The node at a path. Does not follow a link. */
   node(path: string): MemoryNode | undefined {
     const real = this.resolve(path, false)
     return real === undefined ? undefined : this.nodes.get(real)
   }
 
-  /** What a path leads to. */
+  /** The node that a path leads to. Follows links. */
   target(path: string): MemoryNode | undefined {
     const real = this.resolve(path)
     return real === undefined ? undefined : this.nodes.get(real)
   }
 
-  /** The bytes of a file; nothing where there is none. */
+  /** The bytes of a file. Undefined if there is none. */
   bytes(path: string): Uint8Array | undefined {
     const node = this.target(path)
     return node?._tag === "File" ? node.content : undefined
   }
 
-  /** The text of a file; nothing where there is none. */
+  /** The text of a file. Undefined if there is none. */
   read(path: string): string | undefined {
     const bytes = this.bytes(path)
     return bytes === undefined ? undefined : new TextDecoder().decode(bytes)
   }
 
-  /** The text of a link; nothing where there is none. */
+  /** The text of a link. Undefined if there is none. */
   readLink(path: string): string | undefined {
     const node = this.node(path)
     return node?._tag === "Link" ? node.to : undefined
   }
 
-  /** Writes a file, and makes the directories above it. False where something is in the way. */
+  /** Writes a file, and makes the directories above it. Returns false if something is in the way. */
   write(path: string, content: string | Uint8Array, mode = 0o644): boolean {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content
     return this.put(this.resolve(path), { _tag: "File", content: bytes, mode })
   }
 
-  /** Makes a link, and the directories above it. False where something is in the way. */
+  /** Makes a link, and the directories above it. Returns false if something is in the way. */
   link(path: string, to: string): boolean {
     return this.put(this.resolve(path, false), { _tag: "Link", to })
   }
 
-  /** Makes a directory and those above it. False where something is in the way. */
+  /** Makes a directory and those above it. Returns false if something is in the way. */
   makeDirectory(path: string): boolean {
     const real = this.resolve(path)
     if (real === undefined) return false
@@ -102,7 +102,7 @@ export class MemoryFiles {
       .sort()
   }
 
-  /** All paths below a directory, relative to it, with what they are; sorted. */
+  /** All paths below a directory, relative to it, with their nodes, sorted. */
   below(path: string): ReadonlyArray<readonly [path: string, node: MemoryNode]> {
     const prefix = `${this.resolve(path) ?? ""}/`
     return [...this.nodes]
@@ -111,7 +111,7 @@ export class MemoryFiles {
       .sort(([a], [b]) => (a < b ? -1 : 1))
   }
 
-  /** Removes whatever is there, a directory with all that is in it; a link itself. */
+  /** Removes the node at a path: a directory with its contents, a link itself. */
   remove(path: string): void {
     const real = this.resolve(path, false)
     if (real === undefined || !this.nodes.has(real)) return

@@ -1,5 +1,5 @@
 /**
- * Hosts in memory: true models with files, links and records, that a test can look into and make fail.
+ * Hosts in memory: faithful models with files, links and records, which a test can inspect and make fail.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -34,21 +34,21 @@ export interface MemoryCommand {
   readonly command: string
   /** The working directory. */
   readonly directory: string
-  /** What the command finds as `DEPLOYER_NAME`, `DEPLOYER_REF`, `DEPLOYER_PATH` and `DEPLOYER_RELEASE`. */
+  /** The command's variables `DEPLOYER_NAME`, `DEPLOYER_REF`, `DEPLOYER_PATH` and `DEPLOYER_RELEASE`. */
   readonly name: string
   readonly ref: string
   readonly path: string
   readonly release: string
 }
 
-/** How a command ends: with status 0 and silence unless it is said. `never`: not before the target's time is up (no time passes). */
+/** The outcome of a command. By default it ends with status 0 and no output. `never`: it runs into the target's timeout (no time passes). */
 export interface MemoryResult {
   readonly exitCode?: number
   readonly output?: string
   readonly never?: boolean
 }
 
-/** A program that listens on a host in memory: it gets a request's head and yields what it sends before it hangs up; nothing: silence. */
+/** A program that listens on a host in memory. It gets a request's head, returns its answer and hangs up. Undefined means silence. */
 export type MemoryListener = (request: string) => string | undefined
 
 /** An HTTP answer as a listener sends it. */
@@ -62,13 +62,13 @@ export class MemoryHost {
   machine = "x86_64"
   /** Bytes; an upload or a release that needs more fails. */
   freeBytes = 1_000_000_000
-  /** Files and directories; a release that needs more fails. Nothing: they are not counted. */
+  /** Files and directories; a release that needs more fails. Undefined: they are not counted. */
   freeInodes: number | undefined = 1_000_000
-  /** How all of it is mounted; read-only, nothing can be written. Nothing: it does not say. */
+  /** How its file system is mounted. If that is read-only, nothing can be written. Undefined: the host does not tell. */
   mount: HostState["mount"] = { point: "/", type: "ext4", readOnly: false, noExec: false }
-  /** The dynamic loaders that are there. */
+  /** The paths of its dynamic loaders. */
   loaders: ReadonlyArray<string> = ["/lib64/ld-linux-x86-64.so.2"]
-  /** Seconds by which its clock is ahead of ours. Nothing: it does not tell the time. */
+  /** Seconds by which its clock is ahead of ours. Undefined: the host does not tell the time. */
   clockAhead: number | undefined = 0
   readonly missingTools = new Set<typeof HostTool.Type>()
   /** Whether it has awk and xargs. */
@@ -77,25 +77,25 @@ export class MemoryHost {
   readonly readOnly = new Set<string>()
   /** Decides how a command ends. */
   onRun: (command: MemoryCommand) => MemoryResult = () => ({})
-  /** Decides who listens where on the host's network, or why nobody does. */
+  /** Decides which program listens on an endpoint of the host's network, or why none does. */
   onDial: (to: Endpoint) => MemoryListener | DialFailed["reason"] = () => "refused"
-  /** What was run so far. */
+  /** The commands run so far. */
   readonly commands: Array<MemoryCommand> = []
-  /** The steps that were taken so far, each one round trip. */
+  /** The steps so far, each one round trip. */
   readonly steps: Array<MemoryStep> = []
   /** Directories in which shells were opened, as the target names them. */
   readonly shells: Array<string> = []
-  /** Runs at the beginning of each step: to look, to change something meanwhile, or never to end. */
+  /** Runs at the beginning of each step. It may observe, change something, or never end. */
   beforeStep: (step: MemoryStep) => Effect.Effect<void> = () => Effect.void
   /** How many background processes were started. */
   processes = 0
-  /** How often it was connected to. */
+  /** The number of connections so far. */
   connections = 0
-  /** Set: nobody can connect. */
+  /** If set, all connections fail with this. */
   connectFailure: ConnectFailure | undefined
-  /** Set: the connection is lost after so many more bytes of the next upload, once. */
+  /** If set, the connection is lost once, after this number of bytes of the next upload. */
   cutUploadAfter: number | undefined
-  /** Set: the connection is lost after so many more steps, at the beginning of the next one, once. */
+  /** If set, the connection is lost once, after this number of steps, at the beginning of the next one. */
   loseAfterSteps: number | undefined
   private readonly failing = new Map<MemoryStep, string>()
 
@@ -109,15 +109,15 @@ export class MemoryHost {
     this.failing.delete(step)
   }
 
-  /** Set: the journal cannot be written, for that reason. */
+  /** If set, the journal cannot be written, for this reason. */
   journalFailure: string | undefined
 
-  /** Why a step fails; nothing where it works. */
+  /** The reason why a step fails. Undefined if it works. */
   failureOf(step: MemoryStep): string | undefined {
     return this.failing.get(step)
   }
 
-  /** Leaves the beginning of an upload, as if its connection had been cut. `path` is absolute, as in all that follow. */
+  /** Leaves the beginning of an upload, as after a lost connection. `path` is absolute, here and in the methods below. */
   plantUpload(
     path: string,
     upload: { readonly ref: string; readonly content: Uint8Array; readonly note?: string; readonly stream?: string }
@@ -132,14 +132,14 @@ export class MemoryHost {
     if (upload.stream !== undefined) this.files.write(`${stage}/stream`, `${upload.stream}\n`)
   }
 
-  /** Puts a complete release there, with files relative to the folder `<name>`; it does not become current. */
+  /** Adds a complete release, with files relative to the folder `<name>`. It does not become current. */
   plantRelease(path: string, release: HostRelease, files: Readonly<Record<string, string>> = {}): void {
     this.plantUnrecorded(path, release, files)
     const json = Schema.encodeSync(HostReleaseJson)(release)
     this.files.write(`${path}/releases/deployer_${release.ref}/.deployer_release.json`, `${json}\n`)
   }
 
-  /** The same without its record: what a deployment leaves that ends after unpacking. */
+  /** The same without the record, as after a deployment that ended after unpacking. */
   plantUnrecorded(
     path: string,
     release: { readonly ref: string; readonly name: string },
@@ -160,13 +160,13 @@ export class MemoryHost {
     this.files.link(`${path}/releases/current`, `deployer_${ref}`)
   }
 
-  /** Appends to the journal, as if that had been done. */
+  /** Appends entries to the journal. */
   plantJournal(path: string, ...entries: ReadonlyArray<JournalEntry>): void {
     const lines = entries.map((entry) => `${Schema.encodeSync(JournalEntryJson)(entry)}\n`)
     this.files.write(`${path}/config/journal`, `${this.files.read(`${path}/config/journal`) ?? ""}${lines.join("")}`)
   }
 
-  /** What stands in the journal, oldest first. */
+  /** The entries of the journal, oldest first. */
   journal(path: string): ReadonlyArray<JournalEntry> {
     const lines = (this.files.read(`${path}/config/journal`) ?? "").split("\n").filter((line) => line !== "")
     return lines.map((line) => Schema.decodeSync(JournalEntryJson)(line))
@@ -177,7 +177,7 @@ export class MemoryHost {
 export class MemoryHosts extends Context.Tag("deployer/MemoryHosts")<
   MemoryHosts,
   {
-    /** The host that targets with this `host` connect to; made when it is first named. */
+    /** The host that targets with this `host` connect to. It is made at its first use. */
     readonly host: (name: string) => MemoryHost
   }
 >() {}
@@ -185,7 +185,7 @@ export class MemoryHosts extends Context.Tag("deployer/MemoryHosts")<
 /** The login directory of a target's user on a host in memory. */
 export const memoryHome = (target: Pick<Target, "user">): string => `/home/${target.user ?? "user"}`
 
-/** Every target is a host in memory; `MemoryHosts` leads to them. */
+/** Every target is a host in memory; `MemoryHosts` gives access to them. */
 export const layer: Layer.Layer<RemoteHost | MemoryHosts> = Layer.effectContext(
   Effect.sync(() => {
     const hosts = new Map<string, MemoryHost>()
@@ -208,14 +208,14 @@ export const layer: Layer.Layer<RemoteHost | MemoryHosts> = Layer.effectContext(
   })
 )
 
-// Answers as the scripts give them, so that a session over memory reads them as it reads those of a real host.
+// Answers in the form of the scripts, so that a session decodes them like those of a real host.
 
-/** A host, and where and when it is asked something. */
+/** A host, and the place and time of a question. */
 interface Place {
   readonly host: MemoryHost
   readonly base: string
   readonly releases: string
-  /** The token under which it is asked; 0 without one. */
+  /** The token of the lock; 0 without one. */
   readonly fence: number
   /** Lines for the journal. */
   readonly entries: string
@@ -232,12 +232,12 @@ interface Question<Name extends StepName> extends Place {
 
 type Answer<Name extends StepName> = (question: Question<Name>) => ReadonlyArray<string>
 
-/** What a step knows of the connection over which it is asked. */
+/** The connection that a step uses. */
 interface Connection {
   readonly target: Target
   /** Ends the connection. */
   readonly lost: (detail: string) => HostUnreachable
-  /** Fails when the connection has ended. */
+  /** Fails once the connection has ended. */
   readonly gone: Effect.Effect<never, HostUnreachable>
 }
 
@@ -248,8 +248,8 @@ type Handler<Name extends StepName> = <E>(
 ) => Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout>
 
 /**
- * One connection to a host in memory, for whoever puts something between a session and its host. `gone` ends its locks, as the end of
- * their standard input does on a real host.
+ * One connection to a host in memory, for code that puts something between a session and its host. `gone` ends its locks, like the end of their
+ * standard input on a real host.
  *
  * @internal
  */
@@ -333,7 +333,7 @@ const sha256 = (bytes: Uint8Array): string => {
   return sum.digest()
 }
 
-/** Appends the entries to the journal; says so where it cannot. */
+/** Appends the entries to the journal. Reports it if it cannot. */
 const note = ({ base, entries, host }: Place): ReadonlyArray<string> => {
   if (entries === "") return []
   if (host.journalFailure !== undefined) return [`unnoted ${host.journalFailure}`]
@@ -611,7 +611,7 @@ const copyFile = ({ files }: MemoryHost, from: string, to: string, mode?: number
   if (node?._tag === "File") files.write(to, node.content, mode ?? node.mode)
 }
 
-/** As `begin_tree` and `complete_tree` of scripts.ts: what goes wrong shows in the check that follows. */
+/** Like `begin_tree` and `complete_tree` of lib/assemble.sh. Failures show in the check that follows. */
 const assemble = ({ host, releases }: Place, tree: string, origin: string): void => {
   const { files } = host
   const linesOf = (path: string) => (files.read(path) ?? "").split("\n").slice(0, -1)
@@ -683,7 +683,7 @@ const manifest: Answer<"manifest"> = ({ args: { ref }, host, releases }) => {
 
 const alteredFile = ".deployer_altered"
 
-/** What a path is now, in one word. */
+/** The state of a path, in one word. */
 const stateOf = (host: MemoryHost, at: string): string => {
   const node = host.files.node(at)
   switch (node?._tag) {
@@ -698,7 +698,7 @@ const stateOf = (host: MemoryHost, at: string): string => {
   }
 }
 
-/** What commands made of a release; nothing if the list is not whole. */
+/** The changes that commands made to a release. Empty if the list is incomplete. */
 const alteredIn = ({ files }: MemoryHost, folder: string) => {
   const text = files.read(`${folder}/${alteredFile}`) ?? ""
   const lines = text.split("\n")
@@ -727,7 +727,7 @@ const alterations: Answer<"alterations"> = ({ args: { ref }, host, releases }) =
   return paths.map((path) => `altered ${path}`)
 }
 
-/** Whether a path is what commands made of it, or below one that they took away or made a link. */
+/** Whether a path is as the commands left it, or lies below a path that they removed or made a link. */
 const isKnown = (host: MemoryHost, folder: string) => {
   const states = new Map(alteredIn(host, folder).map(({ path, state }) => [path, state]))
   const isSo = (path: string): boolean => states.get(path) === stateOf(host, `${folder}/${path}`)
@@ -777,7 +777,7 @@ const record: Answer<"record"> = ({ args, host, releases }) => writeRecord(host,
 const writeRecord = (host: MemoryHost, releases: string, ref: string, json: string): ReadonlyArray<string> => {
   const folder = `${releases}/deployer_${ref}`
   if (!isDirectory(host, folder)) return [`fail there is no deployer_${ref}`]
-  // What stands there goes, whatever it is.
+  // Replaces anything in its place, even a directory.
   host.files.remove(`${folder}/.deployer_release.json`)
   host.files.write(`${folder}/.deployer_release.json`, `${json}\n`)
   return []
@@ -1059,7 +1059,7 @@ interface TopLock {
   readonly state: "free" | "taken" | "held"
   readonly details: string
   readonly idle: number
-  /** Whether the last sign of life has yet to come, by the clock. */
+  /** Whether the last sign of life is in the future, by the clock. */
   readonly ahead: boolean
 }
 

@@ -1,10 +1,10 @@
 /**
- * Who works here: written beside what is done to a host.
+ * The person or CI job behind a command, as recorded on hosts.
  */
 import * as Context from "effect/Context"
 import { ciJob, operatorName } from "../internal/operator.ts"
 
-/** `user@machine` of whoever runs the deployer, and the CI job it runs in, for the host's log, for locks, and for what is left unfinished. */
+/** `user@machine` of the deployer's process, and its CI job, if any. They appear in the host's journal, in locks, and in unfinished uploads. */
 export class Operator extends Context.Reference<Operator>()("deployer/Operator", {
   defaultValue: (): { readonly name: string; readonly job?: string } => {
     const job = ciJob()

@@ -1,5 +1,5 @@
 /**
- * The host service: what a deployment means on a host, whatever lies between here and there.
+ * The host service: the operations of a deployment on a host, independent of the transport.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -45,19 +45,19 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
   }
 }
 
-/** The host's key is not the one that is known, or not known at all. */
+/** The host's key differs from the known one, or is not known. */
 export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("HostKeyRejected", {
   address: Schema.String,
-  /** `pinned`: it is not the one that the target's `hostKey` asks for. */
+  /** `pinned`: the key is not the one in the target's `hostKey`. */
   reason: Schema.Literal("unknown", "changed", "revoked", "pinned"),
   keyType: Schema.String,
   /** `SHA256:…`, as `ssh-keygen -l` prints it. */
   fingerprint: Schema.String,
-  /** The known_hosts file that was asked. */
+  /** The known_hosts file that was consulted. */
   file: Schema.String,
-  /** What that file calls the host: `host`, `[host]:port`, or its `HostKeyAlias`. */
+  /** The host's name in that file: `host`, `[host]:port`, or its `HostKeyAlias`. */
   knownAs: Schema.String,
-  /** The fingerprint that was asked for. */
+  /** The fingerprint in the target's `hostKey`. */
   pinned: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 1
@@ -79,7 +79,7 @@ export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("Host
 /** The host did not accept any of our keys. */
 export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", {
   address: Schema.String,
-  /** What was offered, in words: key files and the agent. */
+  /** The identities offered, in words: key files and the agent. */
   tried: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 1
@@ -109,9 +109,9 @@ export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable"
   }
 }
 
-/** The host is not in a state in which this can be done; nothing was changed. */
+/** The host's state does not allow the operation. Nothing was changed. */
 export class HostUnfit extends Schema.TaggedError<HostUnfit>()("HostUnfit", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   ...unfitFields
@@ -123,10 +123,10 @@ export class HostUnfit extends Schema.TaggedError<HostUnfit>()("HostUnfit", {
   }
 }
 
-/** The host answered with something that is not what was asked for, or a file of ours there is damaged. */
+/** The host's answer is invalid, or one of our files there is damaged. */
 export class HostReplyInvalid extends Schema.TaggedError<HostReplyInvalid>()("HostReplyInvalid", {
   address: Schema.String,
-  /** The file on the host or the question that was asked. */
+  /** The file on the host, or the question. */
   what: Schema.String,
   detail: Schema.String
 }) {
@@ -136,12 +136,12 @@ export class HostReplyInvalid extends Schema.TaggedError<HostReplyInvalid>()("Ho
   }
 }
 
-/** A step of ours failed on the host. */
+/** A step failed on the host. */
 export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostStepFailed", {
   address: Schema.String,
-  /** What was being done, as in "could not …". */
+  /** The action, as in "could not …". */
   step: Schema.String,
-  /** What the host said, shortened. */
+  /** The host's message, shortened. */
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -152,7 +152,7 @@ export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostSt
   }
 }
 
-/** What arrived on the host is not what was sent. */
+/** The release on the host differs from the one sent. */
 export class ReleaseCorrupt extends Schema.TaggedError<ReleaseCorrupt>()("ReleaseCorrupt", {
   address: Schema.String,
   ref: Schema.String,
@@ -165,11 +165,11 @@ export class ReleaseCorrupt extends Schema.TaggedError<ReleaseCorrupt>()("Releas
   }
 }
 
-/** A release is not, or not completely, on the host. */
+/** The release is not on the host, or is incomplete there. */
 export class NotOnHost extends Schema.TaggedError<NotOnHost>()("NotOnHost", {
   address: Schema.String,
   selector: Schema.String,
-  /** What could have been meant. */
+  /** The releases that could have been meant. */
   known: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 2
@@ -179,9 +179,9 @@ export class NotOnHost extends Schema.TaggedError<NotOnHost>()("NotOnHost", {
   }
 }
 
-/** Somebody else works on the target, or keeps it for a purpose. */
+/** Somebody else holds the target's lock, for a running command or on purpose. */
 export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   lock: Lock
@@ -220,72 +220,72 @@ export type ConnectFailure = HostUnreachable | HostKeyRejected | AuthenticationF
 /** The failures that any step on a connected host may have. */
 export type StepFailure = HostUnreachable | HostStepFailed | HostReplyInvalid | CommandTimeout | LockLost
 
-/** What is wrong with a release on a host; nothing where it is as it was deployed. */
+/** The faults of a release on a host. Empty if it is as it was deployed. */
 export interface Verdict {
   readonly ref: string
   /** One line each: `missing bin/my_app`, `changed lib/a.beam`. */
   readonly faults: ReadonlyArray<string>
-  /** Paths that this login may not read, so that nothing is known of them. Undefined if there are none. */
+  /** Paths that this login may not read, so their state is unknown. Undefined if there are none. */
   readonly unreadable?: ReadonlyArray<string>
 }
 
 /** How to run a command of the user's on the host. */
 export interface RunOptions {
-  /** The release whose folder `<path>/releases/deployer_<REF>/<name>` is the working directory; absent: the one that is current. */
+  /** The release whose folder `<path>/releases/deployer_<REF>/<name>` is the working directory. Undefined: the current release. */
   readonly ref?: string
   readonly name: string
-  /** Whether its standard output is what the user asked for, and not only told on the way. Default: no. */
+  /** Whether its standard output is the result that the user asked for, and not only progress. Default: no. */
   readonly isResult?: boolean
-  /** Whether its output is only kept and not told. Default: no. */
+  /** Whether its output is only kept and not reported. Default: no. */
   readonly isQuiet?: boolean
 }
 
-/** A question to the network as the host sees it. */
+/** A check of the network, as seen from the host. */
 export type Probe =
-  /** A GET request that does not follow redirects; a status from 200 to 399 is well. */
+  /** A GET request that does not follow redirects; a status from 200 to 399 is healthy. */
   | { readonly _tag: "Http"; readonly url: string }
-  /** Whether connections are taken; without `host` on the host itself. */
+  /** Whether the port accepts connections. If `host` is undefined, on the host itself. */
   | { readonly _tag: "Tcp"; readonly port: number; readonly host?: string }
 
-/** What a probe found. */
+/** The result of a probe. */
 export interface Probed {
   readonly ok: boolean
   /** A short sentence: `503 from http://127.0.0.1:4000/health: starting`. */
   readonly detail: string
 }
 
-/** How a command of the user's ended. */
+/** The outcome of a user's command. */
 export interface Ended {
   readonly status: number
-  /** The last 1,000 characters of what it wrote. */
+  /** The last 1,000 characters of its output. */
   readonly output: string
 }
 
-/** What of a release travels to a host. */
+/** The part of a release that is sent to a host. */
 export type Shipment<E> =
-  /** The tarball, of so many bytes, from a given byte on. */
+  /** The whole tarball of `size` bytes. `content` returns it from a byte offset on. */
   | {
       readonly _tag: "Whole"
       readonly size: number
       readonly content: (offset: number) => Stream.Stream<Uint8Array, E>
     }
-  /** What completes the files that are there: the tar bytes of the entries that are sent, without the end of a tar archive. */
+  /** The entries that complete the files already on the host, as tar bytes without the archive's end. */
   | {
       readonly _tag: "Differences"
       readonly differences: Differences
-      /** Whether the files that are there get a second name instead of a copy. */
+      /** Whether files already on the host are hard-linked instead of copied. */
       readonly hardLinks: boolean
-      /** Whether the host can unpack zstd: then that is sent, where this machine can make it. Default: no. */
+      /** Whether the host can unpack zstd. If so, zstd is sent if this machine can produce it. Default: no. */
       readonly zstd?: boolean
       readonly content: Stream.Stream<Uint8Array, E>
     }
 
-/** What is written into the host's journal by the step that does it. */
+/** The entries that a step writes into the host's journal. */
 export type Entries = ReadonlyArray<JournalEntry>
 
-/** For a step that may be the last one. */
+/** The options of a step that may be the last one. */
 export interface Last {
-  /** Whether the lock is given back by it, because nothing follows that changes the host: that saves a round trip. Default: no. */
+  /** Whether the step also gives the lock back, because no other change of the host follows. This saves a round trip. Default: no. */
   readonly unlocks?: boolean | undefined
 }
 
@@ -295,51 +295,52 @@ export interface HostSession {
   /** `user@host:port`, for sentences. */
   readonly address: string
   /**
-   * Takes the target's lock and keeps it, with a sign of life every ten seconds, until the scope is closed or the connection ends. From
-   * then on everything that changes the host is refused there (`LockLost`) once the lock is somebody else's. A lock without a
-   * sign of life for a minute is taken over; only that is written into the journal. Needs `<path>/config`: `HostUnfit` where nothing
-   * was deployed yet. Yields what is on the host then, as `inspect` does but for the lock itself.
+   * Takes the target's lock and keeps it, with a sign of life every ten seconds, until the scope is closed or the connection ends. If somebody else
+   * gets the lock, the host refuses all further changes (`LockLost`). A lock whose holder has been silent for a minute is taken over. Only takeovers
+   * are journaled. Needs `<path>/config`: fails with `HostUnfit` if nothing was deployed yet. Returns the host's state, like `inspect`, but without
+   * the lock itself.
    */
   readonly lock: (
     details: LockDetails,
     takenOver?: Entries
   ) => Effect.Effect<HostState, StepFailure | LockHeld | HostUnfit, Scope.Scope>
-  /** Leaves a lock that is kept on purpose, until somebody takes it away. */
+  /** Leaves a lock on purpose. It stays until somebody takes it away. */
   readonly hold: (details: LockDetails, entries?: Entries) => Effect.Effect<void, StepFailure | LockHeld | HostUnfit>
-  /** Takes a lock away, whoever has it; `false` where it is another one, or none, by now. */
+  /** Takes a lock away, no matter who holds it. Returns `false` if the lock has changed or is free already. */
   readonly unlock: (lock: Lock, entries?: Entries) => Effect.Effect<boolean, StepFailure>
-  /** Everything at once, in one round trip. */
+  /** The host's whole state, in one round trip. */
   readonly inspect: Effect.Effect<HostState, StepFailure>
-  /** The last entries of the journal, oldest first, at most 500, and how many lines among them are not entries. */
+  /** The last entries of the journal, oldest first, at most 500, and the number of unparsable lines among them. */
   readonly history: (last: number) => Effect.Effect<{ readonly entries: Entries; readonly torn: number }, StepFailure>
-  /** Makes `<path>`, `config/` and `releases/`, as far as they are missing. */
+  /** Makes `<path>`, `config/` and `releases/` if they are missing. */
   readonly prepare: Effect.Effect<void, StepFailure | HostUnfit>
   /**
-   * Sends a release, unpacks it as it comes, compares path, type, mode and SHA-256 of everything with the manifest, and gives the folder its
-   * name. `from` bytes that are there already are kept; 0 starts anew. `note` says who began it, for whoever finds it unfinished. On a
-   * mismatch nothing stays.
+   * Sends a release, unpacks it as it arrives, compares every path, type, mode and SHA-256 with the manifest, and gives the folder its name. Keeps
+   * the first `from` bytes of an earlier upload; 0 starts again. `note` says who began the upload, in case it stays unfinished. On a mismatch nothing
+   * stays.
    */
   readonly stage: <E>(options: {
     readonly ref: string
     readonly manifest: Manifest
     readonly from: number
     readonly note: string
-    /** Whether it takes the place of a folder of that release that is damaged, also of one that is current. Default: no. */
+    /** Whether it replaces a damaged folder of the same release, even the current one. Default: no. */
     readonly replaces?: boolean
     readonly shipment: Shipment<E>
     readonly entries?: Entries
   }) => Effect.Effect<void, E | StepFailure | ReleaseCorrupt>
   /**
-   * Writes down what commands made of a release since it was unpacked, and returns the paths: from then on `verify` expects them as they are now.
+   * Records the changes that commands made to a release since it was unpacked, and returns their paths. From then on `verify` expects these paths as
+   * they are now.
    */
   readonly alterations: (ref: string) => Effect.Effect<ReadonlyArray<string>, StepFailure>
-  /** The manifest of a release that is there, as it stands there, without files that commands changed; undefined if it cannot be read as one. */
+  /** The manifest of a release, as stored on the host, without files that commands changed. Undefined if it cannot be parsed. */
   readonly origin: (ref: string) => Effect.Effect<Origin | undefined, StepFailure>
-  /** Writes (again) what the host knows of the release; from then on it counts as complete. */
+  /** Writes or rewrites the release's record on the host. From then on the release counts as complete. */
   readonly record: (release: HostRelease) => Effect.Effect<void, StepFailure>
   /**
-   * Makes a complete release current by renaming a new link over the old one, and looks whether it is. Keeps the host from going
-   * back by itself, whoever armed that, but for what `armed` names. With `record` it becomes complete first.
+   * Makes a complete release current by renaming a new link over the old one, and checks the result. Disarms every dead-man's switch except the one
+   * that `armed` names. With `record`, the release becomes complete first.
    */
   readonly activate: (
     ref: string,
@@ -349,58 +350,61 @@ export interface HostSession {
       readonly record?: HostRelease | undefined
     }
   ) => Effect.Effect<void, StepFailure | HostUnfit>
-  /** Takes the link `current` away, or makes it again a link to `restore`; no link is no failure. A real file or directory there is left. */
+  /**
+   * Removes the link `current`, or points it at `restore` again. A missing link is not a failure. A real file or directory in its place stays:
+   * `HostUnfit`.
+   */
   readonly deactivate: (options?: {
     readonly restore?: string
     readonly entries?: Entries
   }) => Effect.Effect<void, StepFailure | HostUnfit>
   /**
-   * Arms a dead-man's switch, whose name it yields: from now on in so many seconds, and for as long as `ref` is current, the host itself goes back to
-   * the release `back`, or takes the link away, and runs `command` in it; unless `confirm` comes before that.
+   * Arms a dead-man's switch and returns its name. Unless `confirm` comes within `seconds`, and if `ref` is still current then, the host goes back by
+   * itself: to the release `back`, in which it runs `command`. If `back` is undefined, it restores or removes the link.
    */
   readonly arm: (options: {
     readonly ref: string
     readonly back: { readonly ref: string; readonly name: string } | undefined
     readonly seconds: number
-    /** The text of a link that is put back if there is no `back`. */
+    /** The text of the link to restore if `back` is undefined. */
     readonly restore?: string | undefined
     readonly command?: string
-    /** What the host writes into its journal then, with the time of then. */
+    /** The entries that the host journals when it goes back, with the time of that moment. */
     readonly entries?: Entries
   }) => Effect.Effect<string, StepFailure>
-  /** Disarms it; `false` where it was too late. To be asked over a new connection; the answer stays the same. */
+  /** Disarms a dead-man's switch. Returns `false` if it has fired already. Call this over a new connection. Repeated calls return the same answer. */
   readonly confirm: (armed: string, entries?: Entries) => Effect.Effect<boolean, StepFailure>
   /**
-   * Looks at the directory in the place of `current`: a manifest of it is made and kept on the host. `HostUnfit` where it is none. What
-   * is neither file, directory nor link is passed over.
+   * Looks at the directory in the place of `current`: makes a manifest of it and keeps that on the host. Fails with `HostUnfit` if it is not a
+   * directory. Skips everything except files, directories and links.
    */
   readonly survey: (name: string) => Effect.Effect<Adoption, StepFailure | HostUnfit>
-  /** Makes a release of what was looked at, and `current` a link to it. Between two renames there is no `current`. */
+  /** Makes a release of the surveyed directory, and `current` a link to it. `current` is missing for a moment between two renames. */
   readonly adopt: (adoption: Adoption, record: HostRelease, entries?: Entries) => Effect.Effect<void, StepFailure>
-  /** Finishes an adoption that was cut, or forgets it where nothing was moved yet. */
+  /** Finishes an interrupted adoption, or forgets it if nothing was moved yet. */
   readonly finishAdoption: (ref: string) => Effect.Effect<void, StepFailure>
-  /** Removes releases with all their files. Never the current one nor one that the host may go back to: it is left, and that is a failure. */
+  /** Removes releases with all their files. Fails for the current release, and for one that the host may go back to: these stay. */
   readonly remove: (refs: ReadonlyArray<string>, entries?: Entries, last?: Last) => Effect.Effect<void, StepFailure>
-  /** Removes what an unfinished deployment left. A folder that `current` leads to is left, and that is a failure. */
+  /** Removes the remains of an unfinished deployment. Fails for a folder that `current` leads to, which stays. */
   readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
   /**
-   * Compares releases with their manifests, file by file; with `paths` only what is there and of which type, which takes no time. The host's own
-   * manifest is compared with `against`, if it is given.
+   * Compares releases with their manifests, file by file. With `paths` it only checks existence and types, which is fast. If `against` is given, it
+   * also compares the host's own manifest with it.
    */
   readonly verify: (
     refs: ReadonlyArray<string>,
     depth?: "paths" | "files",
     against?: Manifest
   ) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>
-  /** Bytes that each release takes on the host's disk. */
+  /** The bytes that each release takes on the host's disk. */
   readonly usage: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>
-  /** Writes into the host's journal what needs no step of its own. */
+  /** Writes entries into the host's journal that belong to no other step. */
   readonly note: (entries: Entries, last?: Last) => Effect.Effect<void, StepFailure>
   /** Runs a shell command in a release's folder; its output goes to the reporter. */
   readonly run: (command: string, options: RunOptions) => Effect.Effect<Ended, StepFailure>
-  /** Asks the network once, from the host, and waits `timeout` at most. No answer is not well; only a lost host is a failure. */
+  /** Probes the network once, from the host, and waits `timeout` at most. No answer counts as unhealthy; only a lost host is a failure. */
   readonly probe: (probe: Probe, timeout: Duration.Duration) => Effect.Effect<Probed, StepFailure>
-  /** Gives the user's terminal to a login shell in `<path>`. Yields its exit status. */
+  /** Connects the user's terminal to a login shell in `<path>`. Returns the shell's exit status. */
   readonly shell: Effect.Effect<number, StepFailure | PromptFailure>
 }
 

@@ -1,21 +1,21 @@
 /**
- * ssh_config as OpenSSH reads it: what its files say about one host. Pure; finding and reading the files is SshPlace's.
+ * ssh_config as OpenSSH reads it: the settings of one host. Pure; SshPlace finds and reads the files.
  */
 import { matchesHost, matchesPattern } from "../internal/hostPattern.ts"
 
-/** One line that says something. */
+/** One line with a setting. */
 export interface ConfigLine {
   /** In lower case. */
   readonly keyword: string
-  /** Without quotes, backslashes before blanks, and a comment. */
+  /** The words after the keyword, without quotes, backslashes before blanks, and a comment. */
   readonly words: ReadonlyArray<string>
-  /** What follows the keyword, as written. */
+  /** The text after the keyword, as written. */
   readonly text: string
-  /** The files that an `Include` means, in their order. */
+  /** The files of an `Include`, in order. */
   readonly included: ReadonlyArray<ReadonlyArray<ConfigLine>>
 }
 
-/** Reads a file; `include` yields the files that the words of an `Include` mean. */
+/** Parses a file. `included` stays empty; the reader of the files fills it. */
 export const parse = (text: string): ReadonlyArray<ConfigLine> =>
   text.split("\n").flatMap((line) => {
     const [, keyword, rest] = /^\s*([^\s="#]+)(?:\s*=\s*|\s+)(\S.*?)\s*$/.exec(line) ?? []
@@ -46,7 +46,7 @@ const wordsOf = (text: string): ReadonlyArray<string> => {
   return word === undefined ? words : [...words, word]
 }
 
-/** What is asked for; what is given here comes before all that the files say. */
+/** The requested host. Values given here take precedence over the files. */
 export interface Asked {
   readonly host: string
   readonly user?: string | undefined
@@ -55,7 +55,7 @@ export interface Asked {
   readonly jump?: string | undefined
 }
 
-/** Who asks. */
+/** The user and the machine that connect. */
 export interface Asker {
   readonly userName: string
   readonly homeDir: string
@@ -64,41 +64,41 @@ export interface Asker {
   readonly variable: (name: string) => string | undefined
 }
 
-/** What to go through. */
+/** The intermediary of a connection. */
 export type Proxy =
-  /** One jump host or several with commas between them, the first one first. */
+  /** One jump host, or several separated by commas, in the order of connection. */
   | { readonly _tag: "Jump"; readonly hosts: string }
-  /** A shell command that speaks for the host. */
+  /** A shell command whose standard input and output lead to the host. */
   | { readonly _tag: "Command"; readonly command: string }
 
-/** What the files say about one host, tokens and `~` written out; absent where they say nothing. */
+/** The settings of one host, with tokens and `~` expanded. A setting is undefined if the files do not contain it. */
 export interface HostConfig {
-  /** The real name or address behind the one that was asked for. */
+  /** The real name or address of the requested host. */
   readonly hostName: string
   readonly user: string
   readonly port: number | undefined
   readonly identityFiles: ReadonlyArray<string>
   /** A socket, `none`, or `SSH_AUTH_SOCK`. */
   readonly identityAgent: string | undefined
-  /** Whether other keys than the identity files' must not be offered. */
+  /** Whether only the keys of the identity files may be offered. */
   readonly identitiesOnly: boolean
-  /** The name under which known_hosts has the key. */
+  /** The host's name in known_hosts. */
   readonly hostKeyAlias: string | undefined
-  /** Empty: none. */
+  /** Empty means no files. */
   readonly userKnownHostsFiles: ReadonlyArray<string> | undefined
   readonly globalKnownHostsFiles: ReadonlyArray<string> | undefined
-  /** `accept`: without a question. A changed key is refused whatever this says. */
+  /** `accept`: without a question. A changed key is always refused. */
   readonly unknownKeys: "ask" | "refuse" | "accept"
   /** Seconds, as all durations here. */
   readonly connectTimeout: number | undefined
   readonly aliveInterval: number | undefined
   readonly aliveCountMax: number | undefined
   readonly proxy: Proxy | undefined
-  /** The `Match` lines whose conditions are not understood, as written: their blocks were left out. */
+  /** The `Match` lines whose conditions are not understood, as written. Their blocks are skipped. */
   readonly ignored: ReadonlyArray<string>
 }
 
-/** Reads what files say about a host. The first value of a keyword counts; identity files add up. */
+/** Looks up a host in files. The first value of a keyword counts; identity files add up. */
 export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: Asked, asker: Asker): HostConfig => {
   const values = new Map<string, ReadonlyArray<string>>()
   const identities = new Set<string>()
@@ -112,11 +112,11 @@ export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: A
     return set === undefined ? asked.host : expand(set, { h: asked.host })
   }
 
-  // `Match final` asks for a second round, in which `Host` means the name that was found.
+  // `Match final` requests a second round, in which `Host` matches the resolved name.
   let final: string | undefined
   let wantsFinal = false
 
-  /** Asked of lines that cannot apply, too: they may want the second round all the same. */
+  /** Also evaluated for inactive lines, which may still request the second round. */
   const matches = ({ text }: ConfigLine, never: boolean): boolean => {
     const words = Array.from(text.matchAll(/"([^"]*)"|([^\s="]+)/g), ([, quoted, plain]) => quoted ?? plain ?? "")
     const comment = words.findIndex((word) => word.startsWith("#"))
@@ -135,7 +135,7 @@ export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: A
     return result
   }
 
-  /** Nothing where the criterion is not understood. */
+  /** Undefined if the criterion is not understood. */
   const fits = (criterion: string, left: Array<string>): boolean | undefined => {
     if (criterion === "all") return left.length === 0
     if (criterion === "canonical" || criterion === "final") {
@@ -158,7 +158,7 @@ export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: A
     }
   }
 
-  /** `never`: what includes these lines does not apply, and so none of them does. */
+  /** `never`: the including line is inactive, so none of these lines applies. */
   const read = (lines: ReadonlyArray<ConfigLine>, applies: boolean, never: boolean): void => {
     let active = applies
     for (const line of lines) {
@@ -167,7 +167,7 @@ export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: A
       else if (keyword === "match") active = matches(line, never) && !never
       else if (keyword === "include") for (const file of line.included) read(file, active, never || !active)
       else if (!active || words[0] === undefined) continue
-      // OpenSSH takes that for a value that was not given yet.
+      // OpenSSH treats that value as unset.
       else if (keyword === "connecttimeout" && words[0] === "none") continue
       else if (keyword === "identityfile") identities.add(words[0])
       else if (keyword === "proxyjump") proxy ??= { _tag: "Jump", hosts: text.replace(/\s*#.*$/, "") }
@@ -249,7 +249,7 @@ const proxyOf = (proxy: Proxy | undefined, tokens: Readonly<Record<string, strin
 const expand = (text: string, tokens: Readonly<Record<string, string>>): string =>
   text.replace(/%(.)/g, (token, letter) => (letter === "%" ? "%" : (tokens[letter] ?? token)))
 
-/** A path whose `~` stands for the home directory. */
+/** Replaces a `~` at the beginning of a path with the home directory. */
 export const underHome = (path: string, homeDir: string): string =>
   path === "~" || path.startsWith("~/") ? homeDir + path.slice(1) : path
 
@@ -284,11 +284,11 @@ export interface Hop {
   readonly host: string
   readonly user: string | undefined
   readonly port: number | undefined
-  /** The hosts before it; absent: what the files say about it. */
+  /** The hosts before it. If undefined, the files decide. */
   readonly jump: string | undefined
 }
 
-/** The last of the jump hosts, which is the one next to the target; nothing where that cannot be read. */
+/** The last of the jump hosts, next to the target. Undefined if it cannot be parsed. */
 export const lastHop = (hosts: string): Hop | undefined => {
   const comma = hosts.lastIndexOf(",")
   const spec = hosts.slice(comma + 1).trim()

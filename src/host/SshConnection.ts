@@ -26,22 +26,21 @@ import { type Asked, lastHop } from "./SshConfig.ts"
 import { findPlace, isMissing, type Place, readIfThere } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
 
-/** Whom to log in to. */
+/** The host to log in to. */
 export interface Login {
   /** `user@host:port`, for sentences. */
   readonly address: string
   /** `sshKey`: a private key file, absolute or with `~`. */
   readonly asked: Asked & { readonly sshKey?: string | undefined }
-  /** The only key that the host may have, as `SHA256:…`; known_hosts is not asked then. */
+  /** The fingerprint of the only key that the host may have, as `SHA256:…`. If set, known_hosts is not consulted. */
   readonly hostKey?: string | undefined
-  /** From the first packet on, questions not counted; absent: what ssh_config says, or 15 seconds. */
+  /** Counted from the first packet, without the time of questions. If undefined, the timeout of ssh_config, or 15 seconds. */
   readonly timeout: Duration.Duration | undefined
 }
 
 /**
- * Connects and authenticates, over as many jump hosts as ssh_config names; all of them are left with the scope. Questions are
- * about an unknown host key and the passphrase of a private key; each is asked between two attempts to connect, so that no
- * host loses its patience.
+ * Connects and authenticates, over all the jump hosts that ssh_config names. The scope closes the whole chain. Asks about an unknown host key and for
+ * the passphrase of a private key. Each question comes between two attempts to connect, so that no host times out meanwhile.
  */
 export const connectTo = (
   login: Login,
@@ -60,7 +59,7 @@ export const connectTo = (
 
 // Ways to the host
 
-/** Opens it at once, for the first who asks, with whose scope it is closed: meanwhile there is enough to do here. */
+/** Opens the stream at once, in parallel with the work that follows. The first caller gets it, and it is closed with that caller's scope. */
 const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
   Effect.gen(function* () {
     const outer = yield* Effect.scope
@@ -78,7 +77,7 @@ const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
     })
   })
 
-/** Jump hosts one behind the other; more of them are a circle. */
+/** The maximum number of jump hosts in a row. More of them are a circle. */
 const mostHops = 10
 
 const findWay = (
@@ -116,12 +115,12 @@ const findWay = (
   }
 }
 
-/** What a shell takes as it is, and no program for an option. */
+/** Whether a shell takes the word literally, and no program takes it for an option. */
 const isPlain = (word: string): boolean => /^[^-\s'"`$\\;&<>|(){}\p{C}][^\s'"`$\\;&<>|(){}\p{C}]*$/u.test(word)
 
 // Identities
 
-/** Something to authenticate with, and how to call it in a sentence. */
+/** A way to authenticate, and its name in a sentence. */
 interface Identity {
   readonly label: string
   readonly method: Ssh.Method
@@ -151,7 +150,7 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
     const own: Array<PublicKey> = []
     for (const file of keyFiles) {
       const key = yield* readKey(ssh2, file).pipe(
-        // Files that the target does not name are often absent.
+        // Files that the target does not name are often missing.
         Effect.catchTag("KeyUnusable", (unusable) => (named ? unusable : Effect.succeed(undefined)))
       )
       if (key === undefined) continue
@@ -172,7 +171,7 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
       else ready.push({ label: `${file} in ssh-agent`, method: agent.only([held]) })
     }
     if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
-      // A host gives up after a few keys, so that those which are likely to fit come first.
+      // A host gives up after a few keys, so the likely ones come first.
       const keys = [...own, ...agent.keys.filter((key) => !own.includes(key))]
       ready.unshift({ label: `ssh-agent with ${count(keys.length, "key")}`, method: agent.only(keys) })
     }
@@ -199,7 +198,7 @@ const readKey = (ssh2: Ssh.Ssh2, file: string) =>
     }
   })
 
-/** The public half of a locked key, where the file or the one beside it shows it. */
+/** The public half of a locked key, from the file or the `.pub` file beside it. Undefined if neither shows it. */
 const publicPart = (key: LockedKey) =>
   Effect.gen(function* () {
     const half = publicHalf(Redacted.value(key.content))
@@ -259,7 +258,7 @@ type Dial = (
   methods: ReadonlyArray<Ssh.Method>
 ) => Effect.Effect<Ssh.Connection, ConnectFailure | Ssh.Denied, Prompt | FileSystem.FileSystem | Scope.Scope>
 
-/** Opens what the connection is spoken over, once for each attempt. */
+/** Opens the stream of a connection, once for each attempt. */
 type Open = Effect.Effect<Duplex, Ssh.Disconnected, Scope.Scope>
 
 const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, place: Place, open: Open): Dial => {
@@ -267,7 +266,7 @@ const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, 
   const files = [...place.knownHostsFiles, ...place.globalKnownHostsFiles]
   const wait = timeout ?? Duration.seconds(place.connectTimeout ?? 15)
 
-  /** `others`: keys that the host has shown while another one is pinned; it is asked for keys of other types. */
+  /** `others`: keys that the host has shown although another one is pinned. The host is asked for keys of other types. */
   const attemptOnce = (methods: ReadonlyArray<Ssh.Method>, others: ReadonlyArray<KnownHosts.PublicKey>) =>
     Effect.gen(function* () {
       const known = yield* Effect.forEach(pinned === undefined ? files : [], (file) =>
@@ -329,7 +328,7 @@ const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, 
       ...(pinned === undefined ? {} : { pinned })
     })
 
-  /** A host has a key of each type, and any of them may be the one that is pinned. */
+  /** A host has a key of each type, and any of them may be the pinned one. */
   const dialPinned = (
     methods: ReadonlyArray<Ssh.Method>,
     others: ReadonlyArray<KnownHosts.PublicKey>
@@ -376,7 +375,7 @@ const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, 
   return pinned === undefined ? dialKnown : (methods) => dialPinned(methods, [])
 }
 
-/** Closes what a failed attempt opened at once, and leaves what a successful one opened to the caller's scope. */
+/** Closes the resources of a failed attempt at once, and leaves those of a successful one to the caller's scope. */
 const keepOnSuccess = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -393,7 +392,7 @@ const keepOnSuccess = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
 export const unreachable = (address: string) => (error: Ssh.Disconnected) =>
   new HostUnreachable({ address, reason: error.reason, detail: error.detail })
 
-/** Appends a line; where that is impossible, the key is trusted for this once. */
+/** Appends a line. If that is impossible, warns, and the key is trusted for this run only. */
 const remember = (file: string, line: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem

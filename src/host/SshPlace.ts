@@ -1,5 +1,5 @@
 /**
- * Where a name leads to over SSH, once the files of ssh_config and the environment have had their say.
+ * Resolves a host's name for SSH, with the files of ssh_config and the environment.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -9,14 +9,14 @@ import { warn } from "../terminal/Reporter.ts"
 import * as SshConfig from "./SshConfig.ts"
 import { SshSettings } from "./SshSettings.ts"
 
-/** Where a name leads to, and what is needed there. */
+/** A resolved host, and the settings of a connection to it. */
 export interface Place {
   readonly host: string
   readonly port: number
   readonly user: string
-  /** What known_hosts calls it; port 22 where the name stands for itself. */
+  /** The host's name in known_hosts. The port is 22 for a `HostKeyAlias`, which stands for itself. */
   readonly knownAs: { readonly host: string; readonly port: number }
-  /** The first one is appended to. */
+  /** New keys are appended to the first one. */
   readonly knownHostsFiles: ReadonlyArray<string>
   readonly globalKnownHostsFiles: ReadonlyArray<string>
   readonly unknownKeys: SshConfig.HostConfig["unknownKeys"]
@@ -25,9 +25,9 @@ export interface Place {
   readonly wholeAgent: boolean
   /** Private keys, as absolute paths. */
   readonly keyFiles: ReadonlyArray<string>
-  /** Whether the target names its key: then it must be usable, and a question about it is expected. */
+  /** Whether the target names its key. If so, the key must be usable, and a question about it is expected. */
   readonly named: boolean
-  /** Seconds; absent: nothing is said. */
+  /** Seconds. Undefined if the files do not set it. */
   readonly connectTimeout: number | undefined
   /** Milliseconds between two signs of life, and how many may be missing. */
   readonly keepAlive: number
@@ -35,10 +35,10 @@ export interface Place {
   readonly proxy: SshConfig.Proxy | undefined
 }
 
-/** What was warned of already: one run connects many times. */
+/** The warnings given so far: one run connects many times. */
 const warned = new Set<string>()
 
-/** Asks the files and the environment. `sshKey` is an absolute path or one with `~`. */
+/** Resolves a host with the files and the environment. `sshKey` is an absolute path or one with `~`. */
 export const findPlace = (
   asked: SshConfig.Asked & { readonly sshKey?: string | undefined }
 ): Effect.Effect<Place, never, FileSystem.FileSystem> =>
@@ -79,7 +79,7 @@ export const findPlace = (
             : usual,
       named: asked.sshKey !== undefined,
       connectTimeout: config.connectTimeout,
-      // A link that nobody looks after could be dead for ever: 0 means the usual here.
+      // Without signs of life, a dead connection would stay unnoticed. So 0 means the default here.
       keepAlive: config.aliveInterval ? config.aliveInterval * 1000 : Duration.toMillis(settings.keepAlive),
       keepAliveCount: config.aliveCountMax || 3,
       proxy: config.proxy
@@ -88,10 +88,10 @@ export const findPlace = (
 
 // The files
 
-/** How deep files may include others, as OpenSSH has it. */
+/** The maximum depth of includes, as in OpenSSH. */
 const deepest = 16
 
-/** Reads the user's file and that of the machine, with all that they include. */
+/** Reads the user's file and the machine's, with all the files that they include. */
 export const readConfigs: Effect.Effect<
   ReadonlyArray<ReadonlyArray<SshConfig.ConfigLine>>,
   never,
@@ -131,7 +131,7 @@ const readConfig = (
     )
   })
 
-/** The files that a path with `*`, `?` and `[…]` means, in the order of their names. */
+/** The files that match a path with `*`, `?` and `[…]`, sorted by name. */
 const filesOf = (path: string): Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem> =>
   path
     .split("/")
@@ -169,7 +169,7 @@ const globOf = (pattern: string): RegExp => {
   return new RegExp(`^${text}$`, "s")
 }
 
-/** The text of a file that need not be there. */
+/** The text of an optional file. Empty if the file is missing, or if it cannot be read, which is warned of. */
 export const readIfThere = (file: string): Effect.Effect<string, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -184,5 +184,5 @@ export const readIfThere = (file: string): Effect.Effect<string, never, FileSyst
       )
   })
 
-/** Whether a file is simply not there. */
+/** Whether a file does not exist. */
 export const isMissing = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"

@@ -24,8 +24,8 @@ import { SshSettings } from "./SshSettings.ts"
 import { type Exec, type ExecResult, quote, type Transport } from "./Transport.ts"
 
 /**
- * Connects to a target's host; the connection is closed with the scope. `root` is the project root, to which a relative
- * `sshKey` belongs. What the target leaves open is taken from ssh_config.
+ * Connects to a target's host; the connection is closed with the scope. `root` is the project root, the base of a relative `sshKey`. All settings
+ * that the target leaves open come from ssh_config.
  */
 export const connect = (
   target: Target,
@@ -47,9 +47,9 @@ export const connect = (
 
 // Commands
 
-/** sshd allows ten sessions on a connection, unless told otherwise, and counts each a little longer than it lasts. */
+/** By default, sshd allows ten sessions on a connection, and counts each a little longer than it lasts. */
 const sessions = 5
-/** Bytes; a host that sends more has gone mad. */
+/** Bytes. A host that sends more is broken. */
 const stdoutLimit = 64 * 1024 * 1024
 /** Bytes. */
 const stderrLimit = 8 * 1024
@@ -67,7 +67,7 @@ const makeTransport = (
     const { command: commandWait, transfer: transferWait } = target.timeouts
     const fail = unreachable(address)
 
-    /** A host that takes no data may be busy with what it has, as long as it says so. `lastHeard` returns when it last said something. */
+    /** A host that takes no data may be busy with earlier data, if it gives signs of life. `lastHeard` returns the time of its last output. */
     const feed = <E>(session: Ssh.Session, stdin: Stream.Stream<Uint8Array, E>, lastHeard: () => number) =>
       Effect.flatMap(Effect.clock, (clock) => {
         const silence = (since: number): Effect.Effect<never, Ssh.Disconnected> =>
@@ -118,7 +118,7 @@ const makeTransport = (
         const clock = yield* Effect.clock
         let lastHeard = clock.unsafeCurrentTimeMillis()
         const { onData } = output.listener
-        // A login shell may talk without end, and begin nothing.
+        // A login shell may print without end, and never begin the script.
         const awaited = exec.script.includes(replyBegin) ? replyBegin : ""
         let beginning = ""
         let hasBegun = false
@@ -128,7 +128,7 @@ const makeTransport = (
           if (hasBegun) Deferred.unsafeDone(heard, Effect.void)
         }
         const session = yield* startOf(exec.wait)({
-          // Once its input has ended, a command cannot be asked to end any more: so no input is not an ended one.
+          // A command whose input has ended can no longer be asked to end. So a command without input reads /dev/null instead.
           command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
           ...output.listener,
           onData: (chunk, from) => {
@@ -216,10 +216,10 @@ const makeTransport = (
 
 type Starter = (options: Ssh.SessionOptions) => Effect.Effect<Ssh.Session, Ssh.Disconnected, Scope.Scope>
 
-/** Ends a command for a shell that waits. */
+/** The line that ends a command for a waiting shell. */
 const go = "deployer go"
 
-/** Reads a command line from its standard input, which may be several lines long, and becomes it; what follows is the command's. */
+/** Reads a command from its standard input, possibly several lines long, and becomes that command. The rest of the input is the command's. */
 export const waitingScript = `text=
 nl="
 "
@@ -231,9 +231,9 @@ done`
 /** A shell on the host that waits for a command. */
 interface Waiting {
   readonly session: Ssh.Session
-  /** Whether it is still there. */
+  /** Whether it is still running. */
   readonly isReady: Effect.Effect<boolean>
-  /** From now on its output is that of a command. */
+  /** Passes its output to the listener of a command from now on. */
   readonly hand: (to: Ssh.SessionOptions) => void
   readonly close: Effect.Effect<void>
 }
@@ -267,12 +267,12 @@ const waitingShell = (connection: Ssh.Connection): Effect.Effect<Waiting, Ssh.Di
     }
   })
 
-/** How many shells wait, or are about to: so that one is there whenever a step ends after a single round trip. */
+/** The number of shells that wait or are being started: one is always ready, even if each step ends after a single round trip. */
 const ahead = 2
 
 /**
- * Starts commands. Starting a shell takes two round trips, so while one works the next ones are started already, and wait; a host that
- * has no session left for them goes without.
+ * Starts commands. Starting a shell takes two round trips, so the next shells are started ahead, while one works, and wait. If a host has no session
+ * left for them, commands do without.
  */
 const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -299,7 +299,7 @@ const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, never, 
         { discard: true }
       )
     )
-    // One that is on its way is there sooner than one that is yet to be started.
+    // A shell that is being started is ready sooner than a new one.
     const take = Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         for (let first = next.shift(); first !== undefined; first = next.shift()) {
@@ -338,13 +338,13 @@ esac
 cd "$dir" 2>/dev/null || echo "$dir is not there; this is $PWD" >&2
 exec "\${SHELL:-sh}" -l`
 
-/** What becomes of a command's output. */
+/** The destination of a command's output. */
 interface Output {
   readonly listener: Pick<Ssh.SessionOptions, "onData" | "patience">
   readonly attach: (session: Ssh.Session) => void
-  /** Fails when there is too much; never succeeds. */
+  /** Fails if there is too much output; never succeeds. */
   readonly overflow: Effect.Effect<never, Ssh.Disconnected>
-  /** To be asked for once the command has ended. */
+  /** Run this once the command has ended. */
   readonly result: Effect.Effect<Pick<ExecResult, "stdout" | "stderr">>
 }
 

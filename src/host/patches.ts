@@ -1,43 +1,46 @@
 /**
- * Files that become others: of each only what is new travels, in pieces, and lines that say how the host makes the file of them and
- * of what it was before. `assemble` of scripts.ts goes through the lines.
+ * Patches of changed files. Only the new pieces of a file are sent, with lines that tell the host how to make the file from them and from its old
+ * content. `patch` of lib/assemble.sh processes the lines.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { comparing, type DeltaStep, type Signature, signing } from "../internal/delta.ts"
 import { paddingOf, TarBroken, type TarEntry, tarHeader, tarReader } from "../internal/tar.ts"
 
-/** What a file is made from. */
+/** The old file from which a new one is made. */
 export interface Base {
-  /** Below `releases/` on the host. */
+  /** Its path below `releases/` on the host. */
   readonly from: string
   readonly signature: Signature
 }
 
-/** Files up to this size, in bytes, travel whole where patching them is not worth it; larger ones are not kept in memory for that. */
+/**
+ * Files up to this size, in bytes, are sent whole if a patch is not worth it. Larger files are patched in any case, because they are not kept in
+ * memory.
+ */
 const small = 1024 * 1024
 
-/** What has to be saved for each program that the host starts, in bytes. */
+/** The bytes that must be saved for each program that the host starts. */
 const worth = 2048
 
-/** Once the host is to start so many programs, what follows travels whole: each takes about a millisecond. */
+/** Beyond this number of programs on the host, the remaining files are sent whole: each program takes about a millisecond. */
 const mostPrograms = 3000
 
-/** Those for the mode and the time of each file. */
+/** The programs for the mode and the time of each file. */
 const ownPrograms = 2
 
-/** Bytes that follow each other in both, below which they are not worth a program. */
+/** The shortest run of equal bytes that is worth a program. */
 const shortest = (size: number): number => Math.max(worth, size / 1000)
 
 const isTarBroken = (error: unknown): error is TarBroken => error instanceof TarBroken
 
-/** Pushes a stream into something, whose results are told as they come. */
+/** Pushes a stream into a consumer, and emits the consumer's results as they come. */
 const pushed = <A, E>(
   bytes: Stream.Stream<Uint8Array, E>,
   into: { readonly push: (chunk: Uint8Array) => void; readonly finish: () => void },
   taken: () => ReadonlyArray<A>
 ): Stream.Stream<A, E> => {
-  // The store has read these bytes as a tar before: here they are one.
+  // The store has already read these bytes as a tar, so a failure here is a defect.
   const step = (run: () => void) =>
     Effect.orDie(
       Effect.try({
@@ -58,7 +61,7 @@ const pushed = <A, E>(
 
 const pathOf = ({ path }: TarEntry): string => path.replace(/^\.\//, "")
 
-/** The signatures of all files in tar bytes without their end. */
+/** The signatures of all files in tar bytes without the archive's end. */
 export const signatures = <E>(
   entries: Stream.Stream<Uint8Array, E>
 ): Effect.Effect<ReadonlyMap<string, Signature>, E> => {
@@ -76,7 +79,7 @@ export const signatures = <E>(
   return Effect.as(Stream.runDrain(pushed(entries, { push: reader.push, finish: () => {} }, () => [])), found)
 }
 
-/** Puts pieces in the place of files that have a base, and the lines about them behind all. */
+/** Replaces the files that have a base with pieces, and appends the lines about them. */
 export const patching =
   (bases: ReadonlyMap<string, Base>) =>
   <E>(entries: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
@@ -89,7 +92,7 @@ export const patching =
       const writeFile = (path: string, content: Uint8Array, mtime: number) =>
         write(
           tarHeader({ path, type: "File", mode: 0o644, mtime, size: content.length, to: "" }),
-          // It was lent only.
+          // A copy, because the bytes are only lent.
           new Uint8Array(content),
           new Uint8Array(paddingOf(content.length))
         )
@@ -99,7 +102,7 @@ export const patching =
           lines.push(`add ${++pieces}`)
           writeFile(pieceOf(pieces), bytes, entry.mtime)
         }
-        /** A piece has the file's time, and gives it to the file. */
+        /** Adds an empty piece with the file's time, from which the host sets the time of the file. */
         const end = () => {
           writeFile(pieceOf(++pieces), new Uint8Array(0), entry.mtime)
           lines.push(`mode ${entry.mode.toString(8)}`, `time ${pieces}`)

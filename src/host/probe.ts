@@ -1,5 +1,5 @@
 /**
- * Probes: whether something answers on the network, as the host itself sees it.
+ * Probes: whether something answers on the network, as seen from the host.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -32,7 +32,7 @@ export const runProbe = (
 
 const bad = (detail: string): Probed => ({ ok: false, detail })
 
-/** Both of its addresses are tried, so that it does not matter on which of them the application listens. */
+/** Both addresses of this name are tried, so it does not matter on which of them the application listens. */
 const itself = "localhost"
 
 const where = ({ host, port }: Endpoint) => (host === itself ? `port ${port}` : `port ${port} of ${host}`)
@@ -40,7 +40,7 @@ const where = ({ host, port }: Endpoint) => (host === itself ? `port ${port}` : 
 const nameOf = (probe: Probe): string =>
   probe._tag === "Tcp" ? where({ host: itself, ...probe }) : URL.canParse(probe.url) ? shown(new URL(probe.url)) : "it"
 
-/** Without what may be secret. */
+/** The URL without the parts that may be secret. */
 const shown = (url: URL): string => `${url.origin}${url.pathname}`
 
 const undialled = (address: string, { detail, reason, to }: DialFailed): string => {

@@ -35,7 +35,7 @@ import {
 import { manifestSum, pack } from "./shipment.ts"
 import { type Exec, quote, type Transport } from "./Transport.ts"
 
-/** The target's path without what means nothing: absolute, or relative to the login directory (also where it began with `~/`). */
+/** The target's path, normalized: absolute, or relative to the login directory (also if it began with `~/`). */
 export const loginPath = (path: string): string => {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".")
   if (path.startsWith("/")) return `/${parts.join("/")}`
@@ -45,23 +45,23 @@ export const loginPath = (path: string): string => {
 /** A sign of life. */
 const beat = new TextEncoder().encode("\n")
 
-/** What a host may say before a command's own output begins, in bytes. */
+/** The maximum length of an answer before a command's own output begins, in bytes. */
 const longestAnswer = 65_536
 
-/** What a host may say before the lock is taken, in characters. */
+/** The maximum length of an answer until the lock is taken, in characters. */
 const longestLook = 64 * 1024 * 1024
 
-/** How much of a command's output is kept, in characters. */
+/** The length of the command output that is kept, in characters. */
 const longestTail = 1_000
 
-/** As the host's journal holds them. An entry made in 1970 gets its time on the host: it is about something yet to come. */
+/** Entries as lines of the host's journal. An entry dated 1970 gets its time on the host, because it is about a later event. */
 const journalLines = (entries: Entries = []): string =>
   entries.map((entry: JournalEntry) => Schema.encodeSync(JournalEntryJson)(entry)).join("\n")
 
 /** One argument of a program holds at most 128 KiB, and an entry of the journal may have more than 1,000 characters. */
 const lotSize = 80
 
-/** Does something with all things of a list, some at a time; nothing if there are none. */
+/** Runs an effect for each lot of a list. Does nothing if the list is empty. */
 const inLots = <A, B, E>(
   things: ReadonlyArray<A>,
   each: (lot: ReadonlyArray<A>, isLast: boolean) => Effect.Effect<B, E>
@@ -71,14 +71,14 @@ const inLots = <A, B, E>(
     (number) => each(things.slice(number * lotSize, (number + 1) * lotSize), (number + 1) * lotSize >= things.length)
   )
 
-/** What a step is asked. */
+/** The input of a step. */
 interface Question<S extends Script, E> extends Pick<Call<S>, "fencing" | "refs">, Pick<Exec<E>, "doing" | "stdin"> {
   readonly args: Args<S>
   /** Default `command`. */
   readonly wait?: Exec<E>["wait"]
 }
 
-/** A session over a connection that is open. */
+/** Makes a session over an open connection. */
 export const makeSession = (target: Target, transport: Transport): HostSession => {
   const address = addressOf(target)
   const path = loginPath(target.path)
@@ -121,7 +121,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         ...(stdin === undefined ? {} : { stdin })
       })
       const { remarks, stdout } = Reply.remarks(result.stdout)
-      // There the entry is the deed.
+      // For this step, a missing entry is a failure: writing it is all that the step does.
       if (remarks.unnoted !== undefined && script.name === steps.note.script.name)
         return yield* stepFailed(doing, remarks.unnoted)
       const between = { asked, answered: clock.unsafeCurrentTimeMillis() }
@@ -154,9 +154,9 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
       { discard: true }
     )
 
-  // The lock under which everything that changes the host runs; 0 without one.
+  // The token of the lock under which all changes run; 0 without a lock.
   let fence = 0
-  // Whether a step has given it back already.
+  // Whether a step has given the lock back already.
   let isGivenBack = false
 
   const change = <const S extends Script, A, E = never>(
@@ -164,7 +164,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     { entries, unlocks = false, ...question }: Question<S, E> & Last & { readonly entries?: Entries | undefined }
   ) =>
     Effect.suspend(() => ask(step, { ...question, fencing: { fence, entries: journalLines(entries), unlocks } })).pipe(
-      // What a step answers instead of its deed is a value too.
+      // A value is the reason why a step did nothing.
       Effect.tap((value) => Effect.sync(() => (isGivenBack ||= unlocks && value === undefined)))
     )
 
@@ -174,7 +174,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
   const recordLine = (doing: string, release: HostRelease) =>
     Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(doing, error.message))
 
-  /** A journal that is too long for a look is asked for, which also makes it short enough for the next one. */
+  /** Reads a journal that is too long for `inspect`. This also compacts it for the next `inspect`. */
   const whole = ({ lacksJournal, state }: Reply.Seen) =>
     lacksJournal
       ? Effect.map(ask(steps.compact, { doing: "read the journal", args: {} }), (chronicle) =>
@@ -222,7 +222,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
           said.stderr = (said.stderr + Buffer.from(chunk).toString()).slice(-longestAnswer)
           return Effect.void
         }
-        // Only the end of the answer is looked for: a lock says nothing after it but that it was lost.
+        // Searches only for the end of the answer. The only output after it is the loss of the lock.
         const before = Math.max(0, said.stdout.length - Reply.replyEnd.length - 2)
         said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-longestLook)
         const end = said.stdout.indexOf(`\n${Reply.replyEnd}\n`, before)
@@ -264,7 +264,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
         fence = 0
         yield* Deferred.succeed(over, undefined)
         if (isGivenBack) return
-        // Its end is waited for, so that the lock is free once we are gone; a dead connection frees it by itself.
+        // Waits for its end, so that the lock is free when this process is gone. A dead connection frees the lock by itself.
         yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.millis(1500)), Effect.ignore)
       })
     )

@@ -1,5 +1,5 @@
 /**
- * What travels to a host, as the compressed tar stream that `stage` of scripts.ts unpacks.
+ * Packs a shipment as the compressed tar stream that stage.sh unpacks.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -12,42 +12,42 @@ import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
 import { editsBetween, moveLines } from "./protocol/manifestText.ts"
 import type { Shipment } from "./RemoteHost.ts"
 
-/** What is sent, and what the host has to know of it. */
+/** A stream to send, and the facts about it that the host needs. */
 interface Packed<E> {
-  /** Bytes that need not be sent again: of the tarball, or of a tar without compression. */
+  /** The bytes that need not be sent again: of the tarball, or of the tar without compression. */
   readonly from: number
   readonly stdin: Stream.Stream<Uint8Array, E>
-  /** Bytes with those that are there already; absent: nobody knows before the end. */
+  /** All bytes, including those already on the host. Undefined if unknown before the end. */
   readonly size: number | undefined
-  /** Tells equal streams. */
+  /** Identifies the stream: equal words mean equal streams. */
   readonly stream: string
-  /** Of the manifest. */
+  /** The SHA-256 of the manifest. */
   readonly sha256: string
-  /** The release that is completed from, and how; absent: all of it travels. */
+  /** The release on the host that supplies the other files, and how. Undefined if the whole release is sent. */
   readonly origin:
     | {
         readonly ref: string
         readonly hardLinks: boolean
         readonly packing: Packing
-        /** What is to be changed in its manifest; absent: that is an entry of the archive. */
+        /** The edits of its manifest. Undefined if they are an entry of the archive. */
         readonly edits: string | undefined
       }
     | undefined
 }
 
-/** So many bytes are handed over before the stream begins, so that the host need not wait for it. */
+/** The maximum bytes of edits that are passed as an argument, so that the host need not wait for the stream. */
 const mostHandedOver = 32 * 1024
 
 const textOf = (lines: ReadonlyArray<string>): Uint8Array => Buffer.from(lines.map((line) => `${line}\n`).join(""))
 
-/** The SHA-256 of a manifest as it stands on the host. */
+/** The SHA-256 of a manifest's text on the host. */
 export const manifestSum = (lines: ReadonlyArray<string>): string => {
   const sum = sha256Sum()
   sum.update(textOf(lines))
   return sum.digest()
 }
 
-/** A file of our own in the archive. */
+/** One of our own files in the archive. */
 const tarFile = (path: string, content: Uint8Array): Uint8Array =>
   Buffer.concat([
     tarHeader({ path, type: "File", mode: 0o644, mtime: 0, size: content.length, to: "" }),
@@ -55,7 +55,7 @@ const tarFile = (path: string, content: Uint8Array): Uint8Array =>
     new Uint8Array(paddingOf(content.length))
   ])
 
-/** Leaves out the first bytes. */
+/** Skips the first `count` bytes. */
 const after = <E>(bytes: Stream.Stream<Uint8Array, E>, count: number): Stream.Stream<Uint8Array, E> => {
   let left = count
   return Stream.filterMap(bytes, (chunk) => {
@@ -65,7 +65,7 @@ const after = <E>(bytes: Stream.Stream<Uint8Array, E>, count: number): Stream.St
   })
 }
 
-/** Directories and symbolic links, which are made anew: nothing but their headers. */
+/** Directories and symbolic links, of which only the headers are sent. */
 const skeleton = (manifest: Manifest): ReadonlyArray<Uint8Array> =>
   manifest.flatMap((entry) => {
     switch (entry._tag) {
@@ -78,7 +78,7 @@ const skeleton = (manifest: Manifest): ReadonlyArray<Uint8Array> =>
     }
   })
 
-/** Makes the stream from byte `from` on. `lines` are those of the manifest. */
+/** Makes the stream from byte `from` on. `lines` are the manifest's lines. */
 export const pack = <E>(
   {
     from,
@@ -95,10 +95,10 @@ export const pack = <E>(
     const text = textOf(lines)
     const sha256 = manifestSum(lines)
     if (shipment._tag === "Whole") {
-      // An upload that was cut goes on in the middle of these bytes.
+      // An interrupted upload may resume in the middle of these bytes.
       const first = yield* gzipped(tarFile(".deployer_manifest", text))
       const size = first.length + shipment.size
-      // What is more than all of it is something else.
+      // An earlier upload that is longer than the whole is a different one.
       const kept = from > size ? 0 : from
       const rest = shipment.content(Math.max(0, kept - first.length))
       return {

@@ -6,17 +6,17 @@ import * as Chunk from "effect/Chunk"
 /** Bytes that are compressed together, side by side with other such blocks. */
 export const blockBytes = 1024 * 1024
 
-/** Cuts what is written into blocks of one size, so that they do not depend on how the bytes came. */
+/** Cuts bytes into blocks of one size, which do not depend on the sizes of the incoming chunks. */
 export interface Blocks {
   readonly write: (bytes: Uint8Array) => void
   readonly close: () => void
   /** The blocks that were completed since the last call. */
   readonly taken: () => Chunk.Chunk<Uint8Array>
-  /** Lets a block that nobody reads any more be filled again. */
+  /** Returns a block that is no longer read, so that it can be filled again. */
   readonly giveBack: (block: Uint8Array) => void
 }
 
-/** Begins to cut; blocks that were given back are filled again. */
+/** Makes an empty cutter. Returned blocks are filled again. */
 export const blocks = (): Blocks => {
   let full: Array<Uint8Array> = []
   const free: Array<Uint8Array> = []

@@ -1,17 +1,17 @@
 /**
- * A folder for what can be made again at any time, so that it need not be made each time.
+ * A folder for files that can be made again at any time.
  */
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { isAbsolute, join } from "node:path"
 import process from "node:process"
 import { homeFolder } from "./homeFolder.ts"
 
-/** Beyond so many compiled files they are removed: what was for projects that are gone goes with them. */
+/** Beyond this number of compiled files all of them are removed, including those of projects that are gone. */
 const most = 200
 
 /**
- * `$XDG_CACHE_HOME/effect-deployer`, by default `~/.cache/effect-deployer`; made where it is missing. Absent where it cannot be used, or is not ours
- * alone: code is run from it.
+ * `$XDG_CACHE_HOME/effect-deployer`, by default `~/.cache/effect-deployer`. It is made if it is missing. Undefined if it cannot be used, or if others
+ * can use it too: code is run from it.
  */
 export const cacheFolder = (): string | undefined => {
   const { XDG_CACHE_HOME: base = "" } = process.env

@@ -1,5 +1,5 @@
 /**
- * Bytes on their way to another machine, compressed as hard as the link and the cores of this one leave time for.
+ * Compresses bytes for another machine, as hard as the link and this machine's cores leave time for.
  */
 import { Buffer } from "node:buffer"
 import * as zlib from "node:zlib"
@@ -12,7 +12,7 @@ import { blocks } from "./blocks.ts"
 import { type Compress, gzipMembers } from "./gzipMember.ts"
 import { cores } from "./machine.ts"
 
-/** A format, by the name of the program that unpacks it; several files of it in a row are one. */
+/** A format, by the name of the program that unpacks it. Several files of it in a row are one file. */
 export type Packing = "gzip" | "zstd"
 
 type Zstd = (
@@ -23,7 +23,7 @@ type Zstd = (
 
 const isZstd = (value: unknown): value is Zstd => typeof value === "function"
 
-/** Node has it from 22.15 on, and its types for older ones do not know it. */
+/** Node has it since 22.15. The types of older versions do not know it. */
 const zstdCompress: unknown = Reflect.get(zlib, "zstdCompress")
 
 const levelParameter = (): number => {
@@ -32,12 +32,12 @@ const levelParameter = (): number => {
   return Predicate.isNumber(found) ? found : 100
 }
 
-/** Whether this Node can make it. */
+/** Whether this Node can produce the format. */
 export const canMake = (packing: Packing): boolean => packing === "gzip" || isZstd(zstdCompress)
 
 /**
- * From the fastest to the smallest that is worth the time: of what lies beyond, the last percent takes twice as long. Nothing is sent as it is: that would
- * be faster only where a link takes more than 100 MB/s, and would be hard on whoever shares it.
+ * From the fastest level to the strongest that is worth the time: beyond that, the last percent takes twice as long. Nothing is sent uncompressed.
+ * That would only be faster on a link of more than 100 MB/s, and hard on everybody who shares it.
  */
 const levels: Readonly<Record<Packing, readonly [fastest: number, ...others: ReadonlyArray<number>]>> = {
   gzip: [1, 4, 6],
@@ -54,7 +54,7 @@ const zstdFrames = (level: number): Compress => {
     )
 }
 
-/** As a gzip file that depends on nothing but the bytes, so that a part of it can be sent again later. */
+/** Makes a gzip file that depends on nothing but the bytes, so that a part of it can be sent again later. */
 export const gzipped = (bytes: Uint8Array): Effect.Effect<Uint8Array> =>
   Effect.gen(function* () {
     const compress = yield* gzipMembers(6)
@@ -67,20 +67,22 @@ export const gzipped = (bytes: Uint8Array): Effect.Effect<Uint8Array> =>
 const compressor = (packing: Packing, level: number): Effect.Effect<Compress, never, Scope.Scope> =>
   packing === "gzip" ? gzipMembers(level) : Effect.succeed(zstdFrames(level))
 
-/** Bytes that the windows of SSH and TCP take in at once, whatever the link: before these nothing is known of it. */
+/** The bytes that the windows of SSH and TCP accept at once on any link. Before these, nothing is known about the link. */
 const unknown = 4 * 1024 * 1024
 
-/** One block after the other: how long its receiver waited for it to be compressed, and how long the one before it took to be taken, in milliseconds. */
+/**
+ * The times of a block, in milliseconds: how long the receiver waited for its compression, and how long the receiver took for the block before it.
+ */
 export interface Pace {
   readonly waited: number
   readonly taken: number
 }
 
-/** Which of so many levels, the fastest being 0, is next. */
+/** The next one of `count` levels, of which 0 is the fastest. */
 export const nextLevel = (level: number, count: number, { taken, waited }: Pace): number =>
   waited > taken ? Math.max(0, level - 1) : taken > 2 * waited ? Math.min(count - 1, level + 1) : level
 
-/** A compressed block, and from when to when that was made. */
+/** A compressed block, with the begin and end of its compression. */
 interface Packed {
   readonly bytes: Uint8Array
   readonly begun: number
@@ -88,8 +90,8 @@ interface Packed {
 }
 
 /**
- * Compresses in blocks, as many side by side as this machine has cores, each as hard as possible without keeping the receiver waiting.
- * Unpacked it is the same however it was packed.
+ * Compresses in blocks, as many in parallel as this machine has cores, each as hard as possible without keeping the receiver waiting. The unpacked
+ * bytes are the same for every level.
  */
 export const compressed =
   (packing: Packing) =>
@@ -121,7 +123,7 @@ export const compressed =
           Stream.suspend(() => {
             out.close()
             const last = out.taken()
-            // No program takes nothing at all for one of its files.
+            // No program accepts an empty input as a file of its format.
             return Stream.fromChunk(isEmpty && Chunk.isEmpty(last) ? Chunk.of(new Uint8Array(0)) : last)
           })
         )

@@ -12,7 +12,7 @@ import { cacheFolder } from "./cacheFolder.ts"
 import { codeOf } from "./files.ts"
 import { said } from "./said.ts"
 
-/** Why a config could not be loaded: one line that begins where `the config is not usable:` ends. */
+/** The reason why a config could not be loaded: one line that continues `the config is not usable:`. */
 export interface LoadFailure {
   readonly mistake: string
 }
@@ -33,11 +33,11 @@ const withPaths = (name: string, index: object): ReadonlyArray<readonly [string,
 ]
 
 /**
- * The running deployer's own modules, by the names a config imports them by: whatever the project has installed, there is
- * one Effect in one process. Effect itself is only loaded for a config that may use it: the whole of it takes a while.
+ * The running deployer's own modules, by the names under which a config imports them. Whatever the project has installed, there is one Effect in one
+ * process. Effect itself is only loaded for a config that may use it, because loading all of it takes a while.
  */
 const ownModules = (source: string): Effect.Effect<Record<string, unknown>, LoadFailure> => {
-  // By itself, or through another file of the project.
+  // Directly, or through another file of the project.
   const mayReach = (name: string) =>
     new RegExp(`\\b(?:from|import|require)\\s*\\(?\\s*["'\`](?:${name}["'\`/]|\\.{0,2}/)`).test(source)
   const part = (name: string, load: () => Promise<object>) =>
@@ -88,14 +88,14 @@ const explain = (file: string, cause: unknown): LoadFailure => {
         : `${importer} imports "${missing}", which is not installed in the project (effect-deployer, effect and @effect/platform need not be)`
     )
   }
-  // How an import that does not exist looks after compilation.
+  // The form of a missing import after compilation.
   const plain = firstLine(text).replace(/\(0, ?_\w+\.(\w+)\)|\(0 , _\w+\.(\w+)\)/, (_, one, other) => one ?? other)
   return failure(`importing ${name(thrownIn(file, cause))} failed: ${plain === "" ? "it threw an empty error" : plain}`)
 }
 
 const parts = ["targets", "groups", "builders"]
 
-/** What the module offers: its default export, or its named exports together. */
+/** The module's default export, or its named exports together. */
 const exported = (module: unknown): Effect.Effect<unknown, LoadFailure> => {
   if (!Predicate.isObject(module)) return Effect.succeed(module)
   if (Predicate.hasProperty(module, "default") && module.default !== undefined) return Effect.succeed(module.default)
@@ -105,7 +105,7 @@ const exported = (module: unknown): Effect.Effect<unknown, LoadFailure> => {
     : Effect.fail(failure("exports no config: end it with export default config({ targets: { … }, builders: { … } })"))
 }
 
-// Which services the user's Effect asks for cannot be known here; one that is missing is a defect, caught below.
+// The services that the user's Effect requires are unknown here. A missing one is a defect, caught below.
 const isProgram = (value: unknown): value is Effect.Effect<unknown, unknown> => Effect.isEffect(value)
 
 const evaluated = (value: unknown): Effect.Effect<unknown, LoadFailure> =>
@@ -120,17 +120,17 @@ const evaluated = (value: unknown): Effect.Effect<unknown, LoadFailure> =>
       ? Effect.fail(failure("exports a Promise: await it in the file (export default await …), or export an Effect"))
       : Effect.succeed(value)
 
-// With `import` Node would search its text for its exports, which takes as long as to run it.
+// With `import`, Node would search its text for its exports, which takes as long as running it.
 const nodeRequire: (name: "jiti") => typeof import("jiti") = createRequire(import.meta.url)
 
-/** Whether it was the cache that failed, on a full disk for instance, and not the config. */
+/** Whether the cache failed, for instance on a full disk, and not the config. */
 const isCacheFailure = (cause: unknown, cache: string): boolean =>
   Predicate.hasProperty(cause, "path") && typeof cause.path === "string" && cause.path.startsWith(`${cache}/`)
 
-/** The whole config as it was written, not decoded. What it is compiled to is kept for the next time, by the hash of its text. */
+/** The whole config as written, not decoded. The compiled code is kept for the next time, by the hash of the source. */
 export const loadConfig = (path: string): Effect.Effect<unknown, LoadFailure> =>
   Effect.gen(function* () {
-    // What a link leads to may import its neighbors.
+    // The file that a link leads to may import its neighbors.
     const file = yield* Effect.orElseSucceed(
       Effect.tryPromise(() => realpath(path)),
       () => path

@@ -1,6 +1,6 @@
 /**
- * How a file becomes another one: which blocks of the old are kept, and what is put between them. One pass over each; what is
- * remembered of the old one are two hashes of each block.
+ * The changes that turn a file into another one: the blocks of the old file that are kept, and the bytes between them. One pass over each file. Only
+ * two hashes of each old block stay in memory.
  */
 import { Buffer } from "node:buffer"
 
@@ -10,18 +10,18 @@ export interface Signature {
   readonly block: number
   /** Bytes of the file. */
   readonly size: number
-  /** Of each block, the last one too. */
+  /** The hashes of each block, including the last one. */
   readonly first: Int32Array
   readonly second: Int32Array
-  /** By `first`: the number of the first block with that hash, from 1 on; 0: none. */
+  /** A hash table by `first`: the number of the first block with that hash, counted from 1; 0 for none. */
   readonly table: Int32Array
-  /** A bit for the beginning of each `first`: most of what is nowhere in the file is told by it. */
+  /** A bit for the beginning of each `first`. It rules out most windows that are not in the file. */
   readonly filter: Uint8Array
 }
 
-/** Told, in order, what the new file is made of. Bytes are only lent until the call returns. */
+/** Receives the parts of the new file, in order. Bytes are only lent until the call returns. */
 export interface DeltaVisitor {
-  /** So many blocks of the old file; without a count all from there on. */
+  /** `count` blocks of the old file from `block` on. If `count` is undefined, all remaining ones. */
   readonly keep: (block: number, count: number | undefined) => void
   readonly add: (bytes: Uint8Array) => void
 }
@@ -34,14 +34,14 @@ export interface DeltaStep<A> {
 
 const mostBlocks = 2 ** 18
 
-/** Bytes of a block: the fewer, the less is sent, and the more is remembered. */
+/** The bytes of a block. Smaller blocks mean less to send, and more to keep in memory. */
 const blockFor = (size: number): number => {
   let block = 512
   while (size / block > mostBlocks) block *= 2
   return block
 }
 
-// A polynomial modulo 2^32: the next window's follows from the last one's. A byte counts from 1, so that zeros do.
+// A polynomial modulo 2^32: the next window's hash follows from the last one's. A byte counts as its value plus 1, so that zeros matter.
 const base = 0x5bd1e995
 
 const power = (base: number, exponent: number): number => {
@@ -59,7 +59,7 @@ const firstOf = (bytes: Uint8Array, from: number, to: number): number => {
 const viewOf = ({ buffer, byteLength, byteOffset }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, byteLength)
 
-/** Another kind of hash: what fools the one does not fool the other. Four bytes at a time. */
+/** Another kind of hash: data that collides in one is unlikely to collide in the other. It takes four bytes at a time. */
 const secondOf = (view: DataView, from: number, to: number): number => {
   let hash = to - from
   let at = from
@@ -78,7 +78,7 @@ const bitOf = (hash: number, filter: Uint8Array): number => (hash >>> 3) & (8 * 
 
 const slotOf = (hash: number, mask: number): number => (Math.imul(hash, 0x9e3779b1) >>> 7) & mask
 
-/** Makes the signature of a file of so many bytes. */
+/** Makes the signature of a file of `size` bytes. */
 export const signing = (size: number): DeltaStep<Signature> => {
   const block = blockFor(size)
   const count = Math.ceil(size / block)
@@ -135,28 +135,28 @@ export const signing = (size: number): DeltaStep<Signature> => {
   }
 }
 
-/** Bytes that are added at once at most. */
+/** The maximum bytes that are added at once. */
 const longest = 1024 * 1024
 
-/** Compares a file with a signature. Blocks are kept only where so many bytes of them follow each other. */
+/** Compares a file with a signature. Blocks are kept only in runs of at least `shortest` bytes. */
 export const comparing = (signature: Signature, shortest: number, visitor: DeltaVisitor): DeltaStep<void> => {
   const { block, filter, first, second, size, table } = signature
   const whole = Math.floor(size / block)
   const mask = table.length - 1
   const gone = power(base, block)
-  /** What is neither added nor kept yet; `at` is where the window begins in it. */
+  /** The bytes that are neither added nor kept yet. The window begins at `at`. */
   let data: Uint8Array = new Uint8Array(0)
   let view = viewOf(data)
   let at = 0
-  /** Of the window, where `isHashed`. */
+  /** The first hash of the window, if `isHashed`. */
   let one = 0
   let isHashed = false
-  /** Blocks that follow each other here as there, `begin` is where they begin in `data`; `sure`: they are enough. */
+  /** Blocks that follow each other in both files. They begin at `begin` in `data`. `sure`: the run is long enough. */
   let run: { readonly from: number; count: number; readonly begin: number; sure: boolean } | undefined
 
-  /** Where a block is expected, one hash tells whether it is there. */
+  /** One hash is enough to recognize an expected block. */
   const isNext = (index: number): boolean => index < whole && second[index] === secondOf(view, at, at + block)
-  /** The second hash is only taken where the first one fits. */
+  /** The second hash is only taken if the first one fits. */
   const isBlock = (index: number): boolean => first[index] === one && second[index] === secondOf(view, at, at + block)
   const find = (): number => {
     const bit = bitOf(one, filter)
@@ -170,7 +170,7 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
   const add = (to: number) => {
     for (let from = 0; from < to; from += longest) visitor.add(data.subarray(from, Math.min(to, from + longest)))
   }
-  /** Lets go of what was dealt with. */
+  /** Drops bytes that are done. */
   const drop = (to: number) => {
     data = data.subarray(to)
     view = viewOf(data)
@@ -189,7 +189,7 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
     }
     run = undefined
   }
-  /** Moves the hashed window on for as long as it is surely none of the blocks. */
+  /** Moves the hashed window on while it is certainly none of the blocks. */
   const skim = () => {
     const end = Math.min(data.length - block, longest)
     const bytes = data
@@ -239,7 +239,7 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
   }
   return {
     push: (bytes) => {
-      // What is kept for sure need not be kept here.
+      // The bytes of a sure run are no longer needed.
       if (run?.sure === true) drop(at)
       data = data.length === 0 ? new Uint8Array(bytes) : Buffer.concat([data, bytes])
       view = viewOf(data)

@@ -24,7 +24,7 @@ import { paddingOf, type TarEntry, tarEnd, tarHeader } from "./tar.ts"
 /** A directory or something in it could not be read. */
 export class DirectoryUnreadable extends Data.TaggedError("DirectoryUnreadable")<{
   readonly path: string
-  /** What is wrong with it, half a sentence. */
+  /** The problem, half a sentence. */
   readonly detail: string
 }> {}
 
@@ -64,10 +64,10 @@ const batched = (
     )
   })
 
-/** Bytes that are handed on at once. A header alone is too little, and more would hold everything else up. */
+/** The bytes that are passed on at once. A header alone is too little, and more would delay everything else. */
 const batchBytes = 64 * 1024
 
-/** Bytes that are read at once of a large file. */
+/** The bytes that are read at once from a large file. */
 const readBytes = 256 * 1024
 
 const batchOf = (pieces: Generator<Uint8Array, void>): Uint8Array => {
@@ -85,7 +85,7 @@ const batchOf = (pieces: Generator<Uint8Array, void>): Uint8Array => {
 
 /** Throws `DirectoryUnreadable`. */
 function* tarPieces(directory: string): Generator<Uint8Array, void> {
-  /** Where a file with several names stands first, by device and inode. */
+  /** The first path of a file with several names, by device and inode. */
   const firstNames = new Map<string, string>()
   yield headerOf(
     ".",
@@ -112,7 +112,7 @@ function* tarPieces(directory: string): Generator<Uint8Array, void> {
 }
 
 function* filePieces(path: string, file: string): Generator<Uint8Array, void> {
-  // Should a pipe have taken the file's place, opening it must not wait for whoever writes to it.
+  // If a pipe has taken the file's place, opening it must not wait for a writer.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const descriptor = attempt(file, () => openSync(file, flags))
   try {

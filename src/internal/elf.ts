@@ -1,15 +1,15 @@
 /**
- * What the first bytes of a program tell about where it can run.
+ * The requirements of a program on its machine, from its first bytes.
  */
 
-/** How many bytes of a file are looked at. Linkers put what matters there; tools that rewrite programs may not. */
+/** The number of bytes to look at. Linkers put everything relevant there; tools that rewrite programs may not. */
 export const elfHead = 8192
 
 /** A program. */
 export interface Elf {
   /** As `uname -m` calls it, but all of x86 before 64 bits `i386` and all of ARM before 64 bits `arm`. */
   readonly machine: string
-  /** The dynamic loader, absolute; absent for a static program, and where its name lies further behind. */
+  /** The absolute path of the dynamic loader. Undefined for a static program, or if the path is beyond these bytes. */
   readonly interpreter: string | undefined
 }
 
@@ -17,7 +17,7 @@ const executable = 2
 const shared = 3
 const interpreterSegment = 3
 
-/** Reads the beginning of a file; nothing where it is no program: another file, an object, a library. */
+/** Reads the beginning of a file. Undefined if it is not a program, but another file, an object or a library. */
 export const readElf = (head: Uint8Array): Elf | undefined => {
   if (head.length < 52 || head[0] !== 0x7f || head[1] !== 0x45 || head[2] !== 0x4c || head[3] !== 0x46) return undefined
   const wide = head[4] === 2
@@ -25,7 +25,7 @@ export const readElf = (head: Uint8Array): Elf | undefined => {
   if (wide && head.length < 64) return undefined
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength)
   const half = (at: number) => view.getUint16(at, little)
-  /** A word of the file's own width. Offsets beyond what numbers can hold are beyond the head as well. */
+  /** A word of the file's own width. An offset too large for a number is beyond the head as well. */
   const word = (at: number) => (wide ? Number(view.getBigUint64(at, little)) : view.getUint32(at, little))
 
   const type = half(16)
@@ -48,7 +48,7 @@ export const readElf = (head: Uint8Array): Elf | undefined => {
   return { machine: machineOf(half(18), wide, little), interpreter }
 }
 
-/** Up to its null byte; nothing where it is not the path of a file. */
+/** The path up to its null byte. Undefined if it is not the path of a file. */
 const pathIn = (bytes: Uint8Array): string | undefined => {
   const text = new TextDecoder().decode(bytes).split("\0")[0] ?? ""
   return /^\/[^\p{C}]{1,200}$/u.test(text) ? text : undefined

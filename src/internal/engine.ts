@@ -10,15 +10,15 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { run } from "./process.ts"
 
-/** What a short command of the engine said. */
+/** The output of a short command of the engine. */
 export interface Reply {
   readonly status: number
   readonly stdout: string
-  /** The last line that says something. */
+  /** The last line that is not empty. */
   readonly complaint: string
 }
 
-/** Runs a short command of the engine; fails only where the program cannot be started, or does not end. */
+/** Runs a short command of the engine. Fails only if the program cannot be started, or does not end. */
 export const ask = (
   engine: string,
   args: ReadonlyArray<string>,
@@ -45,22 +45,22 @@ export const ask = (
     })
   )
 
-/** What an engine may take for a small step, also where it creates a container out of a large image. */
+/** The time that an engine may take for a small step, even if it creates a container from a large image. */
 const patience = Duration.minutes(2)
 
 const text = (bytes: Stream.Stream<Uint8Array, PlatformError>) => Stream.mkString(Stream.decodeText(bytes))
 
-/** The last line that says something. */
+/** The last line that is not empty. */
 export const lastLine = (said: string): string => linesOf(said).at(-1) ?? ""
 
-/** Lines that say something, without blanks around them. */
+/** The lines that are not empty, without blanks around them. */
 export const linesOf = (said: string): ReadonlyArray<string> =>
   said
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
 
-/** The value of an option that stands as one word (`--option=value`) or as two; of the last one. Undefined if there is none. */
+/** The value of an option that is written as one word (`--option=value`) or as two. The last one counts. Undefined if there is none. */
 export const optionOf = (args: ReadonlyArray<string>, option: string): string | undefined => {
   const at = args.findLastIndex((word) => word === option || word.startsWith(`${option}=`))
   const word = args[at]
@@ -87,7 +87,7 @@ const platformParts = (platform: string) => {
   return /^(?:linux|windows|darwin|freebsd)$/.test(first) ? { os: first } : { architecture: architecture(first) }
 }
 
-/** Whether an image of the platform `found` is one of those that were asked for by `wanted`, which may leave something out. */
+/** Whether an image of the platform `found` satisfies `wanted`, which may leave parts out. */
 export const isSamePlatform = (wanted: string, found: string): boolean => {
   const ours = platformParts(wanted)
   const theirs = platformParts(found)
@@ -96,7 +96,7 @@ export const isSamePlatform = (wanted: string, found: string): boolean => {
   return !differ(ours.os, theirs.os) && !differ(ours.architecture, theirs.architecture)
 }
 
-/** How build arguments are handed to the engine. */
+/** The build arguments in the form for the engine. */
 export interface BuildArguments {
   /** For the command line. */
   readonly words: ReadonlyArray<string>
@@ -120,8 +120,8 @@ const enginesOwn = new RegExp(
 )
 
 /**
- * Puts the values into the environment, because everybody can read command lines. A value for a variable that the engine reads itself
- * would change the engine, so it stands on the command line, unless this process has that very value already.
+ * Puts the values into the environment, because everybody can read command lines. A value for a variable that the engine reads itself would change
+ * the engine, so it goes on the command line, unless this process already has the same value.
  */
 export const buildArguments = (
   values: Readonly<Record<string, string>>,
@@ -137,7 +137,7 @@ export const buildArguments = (
   }
 }
 
-/** BuildKit refuses to draw where there is no terminal. */
+/** BuildKit refuses to draw without a terminal. */
 export const plainProgress = (
   inherited: Readonly<Record<string, string | undefined>> = process.env
 ): Readonly<Record<string, string>> => (inherited["BUILDKIT_PROGRESS"] === "tty" ? { BUILDKIT_PROGRESS: "plain" } : {})
@@ -146,8 +146,8 @@ export const plainProgress = (
 export interface StageReader {
   readonly push: (chunk: Uint8Array) => void
   /**
-   * The last image of each stage so far, without those that only add our label: what the layer cache hangs on. If stages are built side by side, so
-   * that nobody knows whose an image is, all of them.
+   * The last image of each stage so far, without those that only add our label. The layer cache depends on these images. If stages are built in
+   * parallel, so that an image's stage is unknown, all images.
    */
   readonly ends: () => ReadonlyArray<string>
 }

@@ -12,10 +12,10 @@ const sumBytes = 32
 export const entryList = (): EntryList => {
   const paths: Array<string> = []
   const modes: Array<number> = []
-  /** Only of files. */
+  /** The sizes of files, and of nothing else. */
   const sizes: Array<number> = []
   let sums = Buffer.alloc(sumBytes * 1024)
-  /** By place; what is neither here nor a file is a directory. */
+  /** By index. An entry that is neither here nor a file is a directory. */
   const links = new Map<number, ManifestEntry>()
   const directory = -1
   return {

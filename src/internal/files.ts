@@ -1,5 +1,5 @@
 /**
- * Files, with errors that say what a person can do about them.
+ * File operations, with errors that tell a person how to fix them.
  */
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
@@ -31,7 +31,7 @@ import * as Stream from "effect/Stream"
 
 /** A file operation failed. */
 export class FileError extends Data.TaggedError("FileError")<{
-  /** What is wrong and where, one sentence without a full stop. */
+  /** The problem and its place, one sentence without a full stop. */
   readonly detail: string
   /** The system's code, for instance `ENOENT`. */
   readonly code: string | undefined
@@ -79,7 +79,7 @@ const explain = (path: string, cause: unknown): Effect.Effect<FileError> => {
   }
 }
 
-/** Runs a file operation; not interruptible, so that nothing goes on behind the back of a finalizer. */
+/** Runs a file operation. It is not interruptible, so that nothing is still running while a finalizer works. */
 export const attempt = <A>(path: string, run: () => Promise<A>): Effect.Effect<A, FileError> =>
   Effect.uninterruptible(
     Effect.catchAll(Effect.tryPromise({ try: run, catch: (cause) => ({ cause }) }), ({ cause }) =>
@@ -92,10 +92,10 @@ const absentAs =
   <A>(self: Effect.Effect<A, FileError>): Effect.Effect<A | B, FileError> =>
     Effect.catchAll(self, (error) => (error.code === "ENOENT" ? Effect.succeed(value) : Effect.fail(error)))
 
-/** All of a file as text. */
+/** The whole file as text. */
 export const readText = (path: string): Effect.Effect<string, FileError> => attempt(path, () => readFile(path, "utf8"))
 
-/** Writes a file for the owner alone, in place of one that may exist. Pipes and devices keep their modes. */
+/** Writes a file for the owner alone, and replaces an existing one. Pipes and devices keep their modes. */
 export const writeText = (path: string, text: string): Effect.Effect<void, FileError> =>
   Effect.gen(function* () {
     const file = yield* opened(path, "a")
@@ -127,7 +127,7 @@ export const isReadOnly = (folder: string): Effect.Effect<boolean> =>
     Effect.catchAll(({ code }) => Effect.succeed(code === "EROFS" || code === "EACCES"))
   )
 
-/** Copies those of the files that exist into a new temporary folder for the owner alone, which goes with the scope. Returns the folder. */
+/** Copies the existing ones of these files into a new temporary folder for the owner alone, which is removed with the scope. Returns the folder. */
 export const copied = (paths: ReadonlyArray<string>): Effect.Effect<string, FileError, Scope.Scope> =>
   Effect.gen(function* () {
     const above = tmpdir()
@@ -152,8 +152,8 @@ export const makeFile = (path: string): Effect.Effect<void, FileError> =>
   )
 
 /**
- * Takes a file or folder away from everybody but its owner. Returns whether others could use it before. What belongs to somebody
- * else, is missing, or lies where modes cannot be changed stays as it is.
+ * Takes a file or folder away from everybody but its owner. Returns whether others could use it before. A path that belongs to somebody else, is
+ * missing, or cannot change its mode stays as it is.
  */
 export const makePrivate = (path: string): Effect.Effect<boolean, FileError> =>
   Effect.gen(function* () {
@@ -168,13 +168,13 @@ export const makePrivate = (path: string): Effect.Effect<boolean, FileError> =>
     )
   )
 
-/** The names in a folder; none where it does not exist. */
+/** The names in a folder. Empty if it does not exist. */
 export const namesIn = (path: string): Effect.Effect<ReadonlyArray<string>, FileError> =>
   absentAs<ReadonlyArray<string>>([])(attempt(path, () => readdir(path)))
 
 /**
- * Tells one state of a folder's list of names from all others, and when (milliseconds of the epoch) it came to that; nothing where it does
- * not exist. Two changes in the same tick of the file system's clock look alike.
+ * A stamp that identifies the state of a folder's list of names, and the time of its last change, in Unix milliseconds. None if the folder does not
+ * exist. Two changes in the same tick of the file system's clock look alike.
  */
 export const stampOf = (
   path: string
@@ -190,7 +190,7 @@ export const stampOf = (
     )
   )
 
-/** Bytes of a regular file; nothing where it does not exist. */
+/** The bytes of a regular file. None if it does not exist. */
 export const sizeOf = (path: string): Effect.Effect<Option.Option<number>, FileError> =>
   absentAs(Option.none<number>())(
     Effect.map(
@@ -205,11 +205,11 @@ export const leadsNowhere = (path: string): Effect.Effect<boolean, FileError> =>
     found?.isSymbolicLink() === true ? Effect.map(sizeOf(path), Option.isNone) : Effect.succeed(false)
   )
 
-/** Removes a file or a whole folder; nothing happens where it does not exist. */
+/** Removes a file or a whole folder. Does nothing if it does not exist. */
 export const removeAll = (path: string): Effect.Effect<void, FileError> =>
   attempt(path, () => rm(path, { recursive: true, force: true }))
 
-// Not every system can open a folder; without it only a power cut in the next seconds can undo a rename.
+// Not every system can open a folder. Without this, only a power cut in the next seconds can undo a rename.
 const syncFolder = (path: string): Effect.Effect<void> =>
   Effect.ignore(Effect.scoped(Effect.flatMap(opened(path, "r"), (folder) => attempt(path, () => folder.sync()))))
 
@@ -219,7 +219,7 @@ const opened = (path: string, flags: "r" | "wx" | "a"): Effect.Effect<FileHandle
     (file) => Effect.ignore(attempt(path, () => file.close()))
   )
 
-/** Renames a file, for good. Between file systems it is copied first, under `interim` beside its new place. */
+/** Renames a file durably. Between file systems it is copied first, under `interim` beside its new place. */
 export const move = (from: string, to: string, interim: string): Effect.Effect<void, FileError> => {
   const across = attempt(to, () => copyFile(from, interim, constants.COPYFILE_EXCL)).pipe(
     Effect.zipRight(Effect.scoped(Effect.flatMap(opened(interim, "r"), (file) => attempt(to, () => file.sync())))),
@@ -236,7 +236,7 @@ export const move = (from: string, to: string, interim: string): Effect.Effect<v
   )
 }
 
-/** What was written: hashes in lower-case hex, size in bytes. */
+/** The facts of a written file: hashes in lower-case hex, size in bytes. */
 export interface Written {
   readonly md5: string
   readonly sha256: string
@@ -250,7 +250,7 @@ const writeAll = (path: string, file: FileHandle, bytes: Uint8Array): Effect.Eff
       bytesWritten < bytes.length ? writeAll(path, file, bytes.subarray(bytesWritten)) : Effect.void
   )
 
-/** Hashes bytes on their way. */
+/** Hashes bytes as they pass. */
 export const hashing = () => {
   const md5 = createHash("md5")
   const sha256 = createHash("sha256")
@@ -265,7 +265,7 @@ export const hashing = () => {
   }
 }
 
-/** Writes a new file to the disk, hashing it on the way. A file that is not finished is removed. */
+/** Writes a new file to the disk, hashing it on the way. An unfinished file is removed. */
 export const writeHashed = <E, R>(
   path: string,
   bytes: Stream.Stream<Uint8Array, E, R>
@@ -289,9 +289,9 @@ const chunkSize = 256 * 1024
 /** An open file. */
 export interface Readable {
   readonly size: number
-  /** From the asked offset on. */
+  /** The bytes from the requested offset on. */
   readonly bytes: Stream.Stream<Uint8Array, FileError>
-  /** So many bytes from a position on; fewer where the file ends. */
+  /** `length` bytes from a position on; fewer at the end of the file. */
   readonly at: (position: number, length: number) => Effect.Effect<Uint8Array, FileError>
 }
 
@@ -310,7 +310,7 @@ const readAt = (
         : readAt(path, file, into, position, filled + bytesRead)
   )
 
-/** A file from byte `offset` on; nothing where it does not exist. It is open once this yields. */
+/** Opens a file, to read from byte `offset` on. None if it does not exist. */
 export const readFrom = (
   path: string,
   offset: number

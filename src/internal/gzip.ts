@@ -11,20 +11,20 @@ const inflated = promisify(gunzip)
 
 const compress = (text: string): Effect.Effect<Uint8Array> => Effect.promise(() => deflated(text))
 
-/** The texts in a row as one gzip file. */
+/** Compresses the texts in a row to one gzip file. */
 export const compressEach = <E, R>(texts: Stream.Stream<string, E, R>): Effect.Effect<Uint8Array, E, R> =>
   Stream.mapEffect(texts, compress).pipe(
     Stream.runCollect,
     Effect.map((members) => Buffer.concat(Chunk.toReadonlyArray(members)))
   )
 
-/** The text that was compressed. */
+/** Decompresses a text. */
 export const decompress = (bytes: Uint8Array): Effect.Effect<string, unknown> =>
   Effect.map(Effect.tryPromise({ try: () => inflated(bytes), catch: (cause) => cause }), (text) =>
     text.toString("utf8")
   )
 
-/** What is in a gzip file of any number of members, as it comes. */
+/** The content of a gzip file of any number of members, as it comes. */
 export const decompressAll = <E, R, E2>(
   bytes: Stream.Stream<Uint8Array, E, R>,
   broken: (cause: unknown) => E2

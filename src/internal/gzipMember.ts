@@ -3,13 +3,13 @@ import * as zlib from "node:zlib"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-/** Makes one block a gzip member of its own. The block may be used again once this has yielded. */
+/** Makes one block a gzip member of its own. The block may be reused once this has succeeded. */
 export type Compress = (block: Uint8Array) => Effect.Effect<Uint8Array>
 
 /**
- * Compresses blocks in the thread pool, as many side by side as are asked for. Members in a row are a gzip file. Neither a name, nor a time,
- * nor the system is in their headers, so equal blocks give equal bytes. A block that looks like noise is only tried in part,
- * and stored where that does not shrink.
+ * Compresses blocks in the thread pool, as many in parallel as the caller starts. Members in a row are a gzip file. Their headers hold no name, time
+ * or system, so equal blocks give equal bytes. Of a block that looks like noise, only a part is tried. If that part does not shrink, the block is
+ * stored.
  */
 export const gzipMembers = (level: number): Effect.Effect<Compress, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -26,15 +26,15 @@ export const gzipMembers = (level: number): Effect.Effect<Compress, never, Scope
   })
 
 const trialBytes = 32 * 1024
-/** A trial that becomes smaller than this part of itself shows that the block is none of noise. */
+/** If a trial shrinks below this fraction of its size, the block is not noise. */
 const worthwhile = 0.98
 
 const spots = 16
 const spotBytes = 1024
-/** Squares of how often each byte occurs, summed: some 5100 in a spot of noise, 50,000 in one of text. */
+/** The sum of the squared counts of each byte: about 5,100 in a spot of noise, 50,000 in one of text. */
 const evenEnough = 6000
 
-/** Whether all bytes occur about equally often at each of the places looked at. */
+/** Whether all bytes occur about equally often at each of the sampled places. */
 const isNoise = (block: Uint8Array): boolean => {
   if (block.length < spots * spotBytes) return false
   for (let spot = 0; spot < spots; spot++) {
@@ -60,7 +60,7 @@ const anonymous = (member: Uint8Array): Uint8Array => {
   return member
 }
 
-/** Keeps its compressors for the next block: one made anew for each would be half a megabyte of garbage. */
+/** Keeps its compressors for the next block: a new one for each block would be half a megabyte of garbage. */
 const gzips = (options: zlib.ZlibOptions): Effect.Effect<Compress, never, Scope.Scope> =>
   Effect.gen(function* () {
     const all: Array<Compressor> = []
@@ -87,10 +87,10 @@ const gzips = (options: zlib.ZlibOptions): Effect.Effect<Compress, never, Scope.
     }
   })
 
-/** Bytes of a block that is compressed sooner than handed over to the thread pool. */
+/** Up to this size, in bytes, compressing a block takes less time than passing it to the thread pool. */
 const quick = 32 * 1024
 
-/** How zlib cuts what it only stores depends on the room it is given: always the same here. */
+/** The size of zlib's buffer determines how it cuts stored bytes, so equal blocks always get the same buffer. */
 const store: Compress = (block) =>
   Effect.async((resume) => {
     zlib.gzip(block, { level: 0, memLevel: 1, windowBits: 9, chunkSize: block.length + 4096 }, (error, member) => {
@@ -105,7 +105,7 @@ interface Compressor {
 }
 
 const compressor = (options: zlib.ZlibOptions): Compressor => {
-  // The types of Node do not know that it can begin anew.
+  // Node's types do not know its `reset`.
   const gzip: zlib.Gzip & Partial<zlib.ZlibReset> = zlib.createGzip({ ...options, chunkSize: 1024 * 1024 })
   let pieces: Array<Uint8Array> = []
   let closed = false
@@ -117,7 +117,7 @@ const compressor = (options: zlib.ZlibOptions): Compressor => {
     run: (block, done) => {
       gzip.write(block)
       gzip.flush(zlib.constants.Z_FINISH, () => {
-        // It was closed meanwhile, and cannot begin anew.
+        // It was closed meanwhile, and cannot be reset.
         if (closed) return
         const [first] = pieces
         const member = pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces)
@@ -133,18 +133,18 @@ const compressor = (options: zlib.ZlibOptions): Compressor => {
   }
 }
 
-/** Whether the member ends as one of this block. */
+/** Whether the end of the member belongs to this block. */
 const isWhole = (member: Uint8Array, block: Uint8Array): boolean =>
   member.length > 18 &&
   new DataView(member.buffer, member.byteOffset + member.length - 4).getUint32(0, true) === block.length
 
-/** The block of this many bytes that a member holds, inflated in the thread pool. Fails where it holds anything else. */
+/** Inflates a member that holds a block of `size` bytes, in the thread pool. Fails if it holds anything else. */
 export const gunzipMember = (
   member: Uint8Array,
   size: number
 ): Effect.Effect<Uint8Array, { readonly cause: unknown }> =>
   Effect.async((resume) => {
-    // With room for one byte more it comes in one piece, and what is longer is seen.
+    // With room for one more byte, the block comes in one piece, and a longer one is noticed.
     zlib.gunzip(member, { chunkSize: Math.max(size + 1, 64), maxOutputLength: size + 1 }, (cause, block) =>
       resume(cause === null && block.length === size ? Effect.succeed(block) : Effect.fail({ cause }))
     )

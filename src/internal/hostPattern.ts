@@ -1,5 +1,5 @@
 /**
- * Patterns for host names as known_hosts and ssh_config share them: `*`, `?`, and `!` for "but not".
+ * Patterns for host names, as in known_hosts and ssh_config: `*`, `?`, and `!` for "but not".
  */
 
 const toRegExp = (pattern: string): RegExp =>
@@ -11,7 +11,7 @@ const toRegExp = (pattern: string): RegExp =>
     "s"
   )
 
-/** Whether a list means `name`, letter by letter: some pattern fits, and none that begins with `!` does. */
+/** Whether a list matches `name`, case-sensitively: some pattern fits, and none that begins with `!` does. */
 export const matchesPattern = (patterns: ReadonlyArray<string>, name: string): boolean =>
   patterns.some((pattern) => !pattern.startsWith("!") && toRegExp(pattern).test(name)) &&
   !patterns.some((pattern) => pattern.startsWith("!") && toRegExp(pattern.slice(1)).test(name))

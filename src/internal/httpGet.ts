@@ -1,26 +1,26 @@
 /**
- * One HTTP request over a connection that somebody else has made.
+ * One HTTP request over an existing connection.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { Duplex } from "./tcp.ts"
 
-/** What came back. */
+/** The answer to a request. */
 export interface HttpAnswer {
   readonly status: number
-  /** Its beginning, where it was asked for. */
+  /** The beginning of the body, if it was requested. */
   readonly body: string
 }
 
-/** No answer came, or none that is HTTP. */
+/** No answer came, or it was not HTTP. */
 export class HttpFailed extends Data.TaggedError("HttpFailed")<{ readonly detail: string }> {}
 
 /** How long the body may take once the status is known, in milliseconds. */
 const bodyPatience = 500
 
 /**
- * Asks for `url` over `stream`, which leads to its host and port already; for `https` the certificate is checked. Redirects are
- * not followed. `wantsBody` decides by the status whether the first `most` characters of the body are waited for.
+ * Requests `url` over `stream`, which is already connected to its host and port. For `https` the certificate is checked. Redirects are not followed.
+ * `wantsBody` decides by the status whether to wait for the first `most` characters of the body.
  */
 export const httpGet = (
   stream: Duplex,
@@ -31,7 +31,7 @@ export const httpGet = (
     const [http, tls] = yield* Effect.promise(() => Promise.all([import("node:http"), import("node:tls")]))
     const host = url.hostname.replace(/^\[|\]$/g, "")
     const secured = () =>
-      // A server name is a name: addresses are left to the certificate.
+      // A server name must not be an address. An address is only checked against the certificate.
       tls.connect({ socket: stream, host, ...(/^[0-9.]+$|:/.test(host) ? {} : { servername: host }) })
     return yield* Effect.async<HttpAnswer, HttpFailed>((resume) => {
       const fail = (error: Error) => resume(new HttpFailed({ detail: inWords(error) }))
@@ -60,7 +60,7 @@ export const httpGet = (
           body += text
           if (body.length >= options.most) done()
         })
-        // An answer that is cut short is one still.
+        // An answer that is cut short is still an answer.
         response.on("error", done)
         response.on("end", done)
       })

@@ -1,8 +1,8 @@
 /**
  * Ignore files of build contexts (`.dockerignore`), evaluated as Docker does.
  *
- * The package that others use for this, `@balena/dockerignore` (last release in 2020), takes `Deployer` for `deployer` and reads
- * parentheses in another way, so it could call a store safe that is not.
+ * The package that others use for this, `@balena/dockerignore` (last release in 2020), takes `Deployer` for `deployer` and reads parentheses
+ * differently, so it could call an unsafe store safe.
  */
 
 interface Rule {
@@ -58,7 +58,7 @@ const expressionOf = (pattern: string): RegExp | undefined => {
     if (token === "*") return "[^/]*"
     if (token === "?") return "[^/]"
     if (token.length > 1 && token.startsWith("[")) return token
-    // Engines hand an escaped letter on to their regular expressions: `\d` is a digit.
+    // Engines pass an escaped letter to their regular expressions: `\d` is a digit.
     if (token.length > 1 && token.startsWith("\\")) return /\w/.test(token) ? token : literal(token.slice(1))
     return literal(token)
   })

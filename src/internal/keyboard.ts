@@ -13,22 +13,22 @@ export type Typed =
   | { readonly _tag: "Aborted" }
   /** Ctrl-D, or the terminal went away at a line that may end. */
   | { readonly _tag: "Ended" }
-  /** There is no terminal, or its input is at its end. */
+  /** There is no terminal, or its input has ended. */
   | { readonly _tag: "Unavailable" }
 
 /** One line to read. */
 export interface Reading {
-  /** What it is about, for a record of what was asked. */
+  /** The subject, for a record of the questions. */
   readonly question: string
-  /** Drawn in front of what is typed. */
+  /** Drawn in front of the typed text. */
   readonly prompt: string
-  /** Nothing of what is typed is drawn. */
+  /** Whether the typed text is hidden. */
   readonly secret: boolean
-  /** Makes the line one with history and the Tab key: all lines that could be meant by what was typed so far. */
+  /** Gives the line a history and the Tab key. Returns all lines that the typed text could become. */
   readonly complete?: (typed: string) => ReadonlyArray<string>
 }
 
-/** Where answers come from. */
+/** The source of answers. */
 export interface Keyboard {
   /** Whether somebody can type. */
   readonly isThere: Effect.Effect<boolean>
@@ -40,7 +40,7 @@ export interface Keyboard {
 
 const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
 
-// The Tab key lists what it is given; the last word alone is easier to read than whole lines.
+// The Tab key lists these words. The last word alone is easier to read than whole lines.
 const lastWords =
   (complete: (typed: string) => ReadonlyArray<string>) =>
   (typed: string): [Array<string>, string] => {
@@ -48,7 +48,7 @@ const lastWords =
     return [complete(typed).map((line) => line.slice(start)), typed.slice(start)]
   }
 
-/** The terminal of this process. What was typed ahead of a question is not taken as its answer. */
+/** The terminal of this process. Text typed ahead of a question is not taken as its answer. */
 export const terminalKeyboard = (): Keyboard => {
   const input = process.stdin
   const output = process.stderr
@@ -74,7 +74,7 @@ export const terminalKeyboard = (): Keyboard => {
         input.off("end", onGone)
         input.off("error", onGone)
         lines.close()
-        // Whoever reads next, a child or a shell on a host, finds stdin as if nobody had read it.
+        // The next reader, a child or a shell on a host, finds stdin untouched.
         input.pause()
         if (reading.secret || typed?._tag !== "Line") output.write("\n")
         if (typed !== undefined) resume(Effect.succeed(typed))

@@ -1,6 +1,6 @@
 /**
- * Names for temporary files, folders and containers that tell who made them and when, so that what a killed command left can be
- * told from what a living one is using.
+ * Names for temporary files, folders and containers, which tell their maker and their time. So the remains of a killed command differ from the files
+ * of a running one.
  */
 import { createHash } from "node:crypto"
 import { readdir, readFile, readlink, rm, stat } from "node:fs/promises"
@@ -18,13 +18,13 @@ const digest = (text: string) => createHash("sha256").update(text).digest("hex")
 
 const attempt = <A>(run: () => Promise<A>): Effect.Effect<Option.Option<A>> => Effect.option(Effect.tryPromise(run))
 
-/** Where pids are comparable: this machine (or container) until it is renamed. */
+/** The place in which pids are comparable: this machine (or container) until it is renamed. */
 const place = Effect.map(
   attempt(() => readlink("/proc/self/ns/pid")),
   (namespace) => digest(`${hostname()} ${Option.getOrElse(namespace, () => "")}`)
 )
 
-/** When a process began, as a token: pids are used again. `00000000` where the system does not say. */
+/** The start time of a process, as a token, because pids are used again. `00000000` if the system does not tell. */
 const startToken = (pid: number): Effect.Effect<string> =>
   Effect.map(
     Effect.all([
@@ -67,8 +67,8 @@ export const temporaryName = (kind: string): Effect.Effect<string> =>
 const pattern = /^\.?[a-z]+-(\d+)-([0-9a-f]{8})-([0-9a-f]{8})-(?:(\d{10,})-)?\d+(?:\.[a-z.]+)?$/
 
 /**
- * Whether the process that gave the {@link temporaryName} is gone. In another container or on another machine nobody knows, so it counts as gone a
- * day after it gave the name. False for any other name.
+ * Whether the process that gave the {@link temporaryName} is gone. A process in another container or on another machine counts as gone a day after it
+ * gave the name. False for any other name.
  */
 export const isAbandoned = (
   name: string,
@@ -87,7 +87,7 @@ export const isAbandoned = (
     return !isAlive(pid) || (yield* startToken(pid)) !== start
   })
 
-/** The names in the folder that begin with the kind and that processes that are gone made as a {@link temporaryName}. */
+/** The names in the folder that begin with the kind and are a {@link temporaryName} of a process that is gone. */
 export const abandoned = (folder: string, kind = ""): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
     const names = Option.getOrElse(yield* attempt(() => readdir(folder)), () => [])
@@ -103,8 +103,8 @@ export const abandoned = (folder: string, kind = ""): Effect.Effect<ReadonlyArra
   })
 
 /**
- * Removes from the folder all that processes that are gone made under a {@link temporaryName}, and returns the names. In a folder that holds other
- * things too, only those of the kind. What cannot be removed today stays for the next command; it is in nobody's way.
+ * Removes everything with an {@link abandoned} name from the folder, and returns the names. A folder that also holds other things needs a kind.
+ * Anything that cannot be removed stays for the next command; it does no harm.
  */
 export const sweep = (folder: string, kind = ""): Effect.Effect<ReadonlyArray<string>> =>
   Effect.flatMap(

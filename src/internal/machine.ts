@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import * as os from "node:os"
 
-/** How many things this machine can do at once. */
+/** The number of things that this machine can do at once. */
 export const cores: number = os.availableParallelism()
 
 /** This machine in the words of container engines: `linux/amd64`. */
@@ -9,7 +9,7 @@ export const platform: string = `${process.platform === "win32" ? "windows" : pr
   process.arch === "x64" ? "amd64" : process.arch === "ia32" ? "386" : process.arch
 }`
 
-/** A SHA-256 in the making. */
+/** A running SHA-256 computation. */
 export interface Sha256Sum {
   readonly update: (bytes: Uint8Array) => void
   /** Lower-case hex. */

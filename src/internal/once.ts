@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
-/** Runs the effect at the first use and remembers what it yields. A failure or an interruption is not remembered. */
+/** Runs the effect at the first use and remembers its result. A failure or an interruption is not remembered. */
 export const once = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Effect.Effect<A, E, R>> =>
   Effect.map(Effect.makeSemaphore(1), (semaphore) => {
     let known = Option.none<A>()

@@ -11,7 +11,7 @@ const userName = () => {
   }
 }
 
-/** How to find the CI job that this runs in; nothing outside of one. */
+/** A reference to the CI job of this process, at most 500 characters. Undefined outside of a CI job. */
 export const ciJob = (env: Readonly<Record<string, string | undefined>> = process.env): string | undefined => {
   const { BUILD_URL, CI_JOB_URL, GITHUB_REPOSITORY, GITHUB_RUN_ID, GITHUB_SERVER_URL } = env
   const github =

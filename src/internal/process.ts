@@ -1,5 +1,5 @@
 /**
- * Child processes: started in a scope, gone with it.
+ * Child processes that start in a scope and end with it.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { statSync } from "node:fs"
@@ -14,16 +14,16 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { homeFolder } from "./homeFolder.ts"
 
-/** What to start. */
+/** The child to start. */
 export interface Options<E = never> {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly cwd?: string
-  /** Added to this process's own environment; `undefined` takes a variable away. */
+  /** Added to this process's own environment; `undefined` removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Fed with backpressure; closed at once if it is undefined. */
   readonly stdin?: Stream.Stream<Uint8Array, E>
-  /** How it is asked to end; default: SIGTERM, and SIGKILL 2 seconds later. */
+  /** How the child is asked to end. Default: SIGTERM, and SIGKILL 2 seconds later. */
   readonly ending?: Ending
 }
 
@@ -39,19 +39,19 @@ export interface Running<E = never> {
   readonly pid: number
   readonly stdout: Stream.Stream<Uint8Array, PlatformError>
   readonly stderr: Stream.Stream<Uint8Array, PlatformError>
-  /** 128+n after the signal n. Fails when `stdin` fails: the child is ended then. */
+  /** 128+n after the signal n. Fails if `stdin` fails: the child is ended then. */
   readonly exitCode: Effect.Effect<number, E>
 }
 
 const politely: Ending = { signal: "SIGTERM", patience: 2000 }
 
-/** How long the rest of the group has once the child itself has ended, in milliseconds. */
+/** The time that the rest of the group gets once the child itself has ended, in milliseconds. */
 const patienceForRest = 500
 
 /**
- * Starts a child in a process group of its own. Closing the scope while it runs sends the group a signal and later SIGKILL (see
- * {@link Ending}), and never waits longer than twice that time. A child that has ended may leave others of its group behind: daemons do.
- * Fails where the program or the directory is missing.
+ * Starts a child in a process group of its own. Closing the scope while it runs sends the group a signal and later SIGKILL (see {@link Ending}), and
+ * never waits longer than twice that time. A child that has ended may leave others of its group behind: daemons do. Fails if the program or the
+ * directory is missing.
  */
 export const run = <E = never>(options: Options<E>): Effect.Effect<Running<E>, PlatformError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -66,7 +66,7 @@ export const run = <E = never>(options: Options<E>): Effect.Effect<Running<E>, P
     }
   })
 
-/** Runs a child that has this process's terminal, and yields its exit status; 128+n after the signal n. */
+/** Runs a child that has this process's terminal, and returns its exit status; 128+n after the signal n. */
 export const runInTerminal = (options: Omit<Options, "stdin">): Effect.Effect<number, PlatformError> =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
@@ -83,7 +83,7 @@ export const variable = (name: string): Effect.Effect<string | undefined> => Eff
 /** The home directory of the user that runs this process. */
 export const home: Effect.Effect<string> = Effect.sync(homeFolder)
 
-/** Whether there is a directory. */
+/** Whether the path is a directory. */
 export const isDirectory = (path: string): Effect.Effect<boolean> =>
   Effect.sync(() => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true).pipe(
     Effect.catchAllDefect(() => Effect.succeed(false))
@@ -105,10 +105,10 @@ const start = <E>(
         detached: stdio === "pipe"
       })
     } catch (cause) {
-      // A word that no command line can hold: one with a null byte.
+      // A word with a null byte, which no command line can hold.
       return resume(Effect.fail(spawnFailure(options, cause instanceof Error ? cause : new Error(String(cause)))))
     }
-    // A pipe may break at any time, also when nobody reads or writes any more: without a listener that would be a crash.
+    // A pipe may break at any time, even when it is no longer in use. Without a listener that would be a crash.
     for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.on("error", () => {})
     child.on("error", (cause) => resume(Effect.fail(spawnFailure(options, cause))))
     child.on("exit", (code, signal) =>
@@ -132,7 +132,7 @@ const fromReadable = (readable: Readable | null, command: string): Stream.Stream
     () => readable ?? new PassThrough().end(),
     (cause) =>
       new SystemError({ reason: "Unknown", module: "Command", method: "read", pathOrDescriptor: command, cause }),
-    // A child that says something while it ends would die of a closed pipe, in the middle of its clean-up.
+    // A child that writes while it ends would die of a closed pipe, in the middle of its clean-up.
     { closeOnDone: false }
   )
 
@@ -156,7 +156,7 @@ const feed = <E>(
   )
 }
 
-/** Yields false when nobody reads any more. */
+/** Returns false if the reader is gone. */
 const write = (stdin: Writable, chunk: Uint8Array): Effect.Effect<boolean> =>
   Effect.async((resume) => {
     if (!stdin.writable) return resume(Effect.succeed(false))
@@ -194,7 +194,7 @@ const end = (child: ChildProcess, { patience, signal }: Ending = politely): Effe
     const look = () => {
       const gone = child.exitCode !== null || child.signalCode !== null
       const now = performance.now()
-      // Where nobody reaps orphans (a container without an init) a killed group never looks empty.
+      // If nobody reaps orphans (a container without an init), a killed group never looks empty.
       if (!send(child, 0) || (killed && gone) || now > began + 2 * patience) return finish()
       if (now > killAt && !killed) {
         killed = true
@@ -207,7 +207,7 @@ const end = (child: ChildProcess, { patience, signal }: Ending = politely): Effe
     look()
   })
 
-/** To the whole group where the child leads one. False when nobody is left. */
+/** Signals the whole group if the child leads one. Returns false if no process is left. */
 const send = (child: ChildProcess, signal: NodeJS.Signals | 0): boolean => {
   if (child.pid === undefined) return false
   if (child.stdin === null) return child.kill(signal)

@@ -1,5 +1,5 @@
 /**
- * The command tree with everything live under it.
+ * The command tree with its live services.
  */
 import process from "node:process"
 import * as Command from "@effect/cli/Command"
@@ -18,7 +18,7 @@ import { type Given, runMain } from "./runMain.ts"
 /** Runs the arguments after the program's name and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
   const command = Command.provide(Cli.tree.command, ({ root }) =>
-    // Help needs none of it.
+    // Help needs none of these.
     Layer.unwrapEffect(
       Effect.map(
         Effect.promise(() => import("../Live.ts")),

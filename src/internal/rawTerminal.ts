@@ -9,7 +9,7 @@ export interface RawTerminal {
   /** The value of `TERM`. */
   readonly kind: string
   readonly size: () => { readonly rows: number; readonly columns: number }
-  /** Whether more may be written at once; if not, `onDrain` tells when. */
+  /** Returns whether more may be written at once. If not, the listener `drain` is called later. */
   readonly write: (chunk: Uint8Array) => boolean
   readonly on: (listeners: {
     readonly input: (chunk: Uint8Array) => void
@@ -19,7 +19,7 @@ export interface RawTerminal {
   }) => void
 }
 
-/** Takes the terminal, and gives it back as it was when the scope closes; nothing where standard input is no terminal. */
+/** Takes the terminal, and gives it back as it was when the scope closes. Undefined if standard input is not a terminal. */
 export const rawTerminal: Effect.Effect<RawTerminal | undefined, never, Scope.Scope> = Effect.suspend(() => {
   const { stdin, stdout } = process
   if (!stdin.isTTY) return Effect.succeed(undefined)

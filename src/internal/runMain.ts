@@ -16,20 +16,20 @@ const patience = 30_000
 
 const say = (lines: ReadonlyArray<string>) => process.stderr.write(`${lines.join("\n")}\n`)
 
-// A reader that went away (`| head`), and what was still to be written when it had.
+// The reader went away (`| head`), maybe before the last writes.
 const isUnread = (error: unknown): boolean => ["EPIPE", "ERR_STREAM_DESTROYED"].includes(codeOf(error) ?? "")
 
 const unwritten = (error: Error) =>
   Cause.fail({ message: `The result could not be written to standard output: ${error.message}` })
 
-/** What a program gets from its process. */
+/** The parts of a process that a program gets. */
 export interface Given {
   readonly ending: Main.Ending
   /** Writes to standard output. */
   readonly write: (text: string) => void
 }
 
-/** The way to standard output. Where that has room for one document alone, everybody else is sent to standard error. */
+/** Returns a writer for standard output. If that has room for one document alone, all other writers go to standard error. */
 const takeStdout = (isData: boolean) => {
   const { stderr, stdout } = process
   const write = stdout.write.bind(stdout)
@@ -41,9 +41,8 @@ const takeStdout = (isData: boolean) => {
 }
 
 /**
- * Runs a program to its end and ends the process. SIGINT, SIGTERM and SIGHUP interrupt it; another one meanwhile does not
- * skip the clean-up, which has a bounded time instead. A reader of stdout that went away (`| head`) is not an error, a full
- * disk under it is.
+ * Runs a program to its end and ends the process. SIGINT, SIGTERM and SIGHUP interrupt it. Another signal does not skip the clean-up, which has a
+ * bounded time instead. A reader of stdout that went away (`| head`) is not an error; a full disk is.
  */
 export const runMain = <E>(
   program: (given: Given) => Effect.Effect<unknown, E>,
@@ -62,7 +61,7 @@ export const runMain = <E>(
   const end = (exit: Exit.Exit<unknown, unknown>) => {
     if (Exit.isFailure(exit)) say(Main.report(exit.cause))
     const status = Main.exitStatus(exit, received)
-    // Whatever stdout still holds is written first.
+    // The text that stdout still holds is written first.
     write("", (error) => {
       if (!(error instanceof Error) || isUnread(error) || Exit.isFailure(exit)) return leave(status)
       say(Main.report(unwritten(error)))
@@ -70,7 +69,7 @@ export const runMain = <E>(
     })
   }
 
-  // The program did not come to its own end, so nobody has written a document.
+  // The program did not end by itself, so nobody has written a document.
   const giveUp = (message: string, exitStatus: number) => {
     say([`deployer: ${message}`])
     if (isData) write(`${Main.document(Main.failure(Cause.fail({ message }), { status: exitStatus }))}\n`)
@@ -99,7 +98,7 @@ export const runMain = <E>(
   }
   process.on("uncaughtException", (error) => abort(Exit.die(error)))
   process.stdout.on("error", (error) => (isUnread(error) ? undefined : abort(Exit.failCause(unwritten(error)))))
-  // Nobody is left to be told, and a release half deployed for the lack of a log would be worse.
+  // Nobody is left to tell, and a half-deployed release for lack of a log would be worse.
   process.stderr.on("error", () => {})
   process.on("exit", (status) => {
     if (over) return

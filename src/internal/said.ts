@@ -3,7 +3,7 @@ import * as Predicate from "effect/Predicate"
 
 const unsaid = ["_tag", "cause", "message", "name", "stack", "exitStatus"]
 
-/** What a value that somebody let an Effect fail with says of itself; nothing where it says nothing. */
+/** The message of any value with which an Effect failed. Undefined if it has none. */
 export const said = (error: unknown): string | undefined => {
   const text = typeof error === "string" ? error : Predicate.hasProperty(error, "message") ? error.message : undefined
   const message = typeof text === "string" ? text.trim() : ""

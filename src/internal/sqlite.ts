@@ -1,5 +1,5 @@
 /**
- * A database file as a `SqlClient`: loaded and opened only when it is needed, and every failure in words.
+ * A database file as a `SqlClient`: loaded and opened only when it is needed, with every failure in words.
  */
 import { basename, dirname, join } from "node:path"
 import process from "node:process"
@@ -18,9 +18,9 @@ import * as Stream from "effect/Stream"
 import * as files from "./files.ts"
 import { type Database, driver, NoDriver } from "./sqliteDriver.ts"
 
-/** The database cannot be opened or does not do what it is told. */
+/** The database cannot be opened, or a statement fails. */
 export class SqliteError extends Data.TaggedError("SqliteError")<{
-  /** What is wrong and what to do, one sentence without a full stop. */
+  /** The problem and its solution, one sentence without a full stop. */
   readonly detail: string
   readonly code: string | undefined
   readonly cause: unknown
@@ -31,7 +31,7 @@ const rootOf = (cause: unknown): unknown =>
     ? rootOf(cause.cause)
     : cause
 
-/** What to do without a SQLite that loads; package managers of today run no install scripts unless they are told to. */
+/** The advice if no SQLite loads. Current package managers run install scripts only if they are told to. */
 const withoutDriver = ({ reason }: NoDriver): string =>
   [
     `SQLite does not load in Node ${process.version.slice(1)} (${reason})`,
@@ -41,7 +41,7 @@ const withoutDriver = ({ reason }: NoDriver): string =>
     ", or for yarn first: yarn config set enableScripts true"
   ].join("")
 
-/** Says what a failure means for the database in a file. */
+/** Explains a failure of the database in a file. */
 export const explain = (file: string, failure: unknown): SqliteError => {
   if (failure instanceof NoDriver) {
     return new SqliteError({ detail: withoutDriver(failure), code: undefined, cause: failure })
@@ -71,17 +71,17 @@ export const explain = (file: string, failure: unknown): SqliteError => {
   return make(`the database ${file} does not work: ${text}`)
 }
 
-/** Which file a client reads and writes. */
+/** The file that a client reads and writes. */
 export class DatabaseFile extends Context.Reference<DatabaseFile>()("deployer/DatabaseFile", {
   defaultValue: (): {
-    /** Undefined if nobody says. */
+    /** Undefined if unknown. */
     readonly path: string | undefined
     /** Whether each change fails. */
     readonly isReadOnly: boolean
   } => ({ path: undefined, isReadOnly: false })
 }) {}
 
-// Two processes that make the same database at the same moment: the one that is late need not wait, but come again.
+// Two processes may make the same database at the same moment. The later one fails at once, and must try again.
 const again = Schedule.upTo(Schedule.spaced("50 millis"), "5 seconds")
 
 /**
@@ -100,14 +100,14 @@ export const open = (
     Effect.catchIf(isKeptFromWriting, (error) =>
       Effect.flatMap(files.isReadOnly(dirname(file)), (is) => (is ? openCopy(file) : Effect.fail(error)))
     ),
-    // A wait of the real world, whatever clock the program runs by.
+    // Waits in real time, whatever the program's clock.
     Effect.withClock(Clock.make())
   )
 
 const isKeptFromWriting = ({ code }: SqliteError): boolean =>
   ["SQLITE_CANTOPEN", "SQLITE_READONLY"].some((each) => code === each || code?.startsWith(`${each}_`))
 
-/** SQLite writes beside a database that it only reads, so that a copy is read instead. */
+/** SQLite writes beside a database even if it only reads, so a copy is read instead. */
 const openCopy = (file: string) =>
   Effect.gen(function* () {
     const folder = yield* files.copied([file, `${file}-wal`])
@@ -159,7 +159,7 @@ const clientOf = (database: Database): Effect.Effect<SqlClient.SqlClient> =>
     return yield* SqlClient.make({
       acquirer: turn.withPermits(1)(Effect.succeed(connection)),
       compiler: Statement.makeCompilerSqlite(),
-      // Whoever waits for its turn can be interrupted; whoever has it gives it back.
+      // A transaction that waits can be interrupted. One that runs gives the connection back.
       transactionAcquirer: Effect.uninterruptibleMask((restore) =>
         restore(turn.take(1)).pipe(Effect.zipRight(Effect.addFinalizer(() => turn.release(1))), Effect.as(connection))
       ),
@@ -167,6 +167,6 @@ const clientOf = (database: Database): Effect.Effect<SqlClient.SqlClient> =>
     })
   }).pipe(Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make))
 
-/** Whether a defect is the driver's: it throws where a statement cannot be prepared, begun or committed. */
+/** Whether a defect is the driver's: it throws if a statement cannot be prepared, begun or committed. */
 export const isSqlDefect = (defect: unknown): boolean =>
   defect instanceof SqlError || files.codeOf(rootOf(defect))?.startsWith("SQLITE_") === true

@@ -6,7 +6,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 
-/** An open database, used by one caller at a time. What fails in it throws, with SQLite's name for it in `code`. */
+/** An open database, used by one caller at a time. Failures are thrown, with SQLite's name for them in `code`. */
 export interface Database {
   /** Runs one statement and returns its rows. */
   readonly run: (sql: string, params: ReadonlyArray<unknown>) => ReadonlyArray<Readonly<Record<string, unknown>>>
@@ -67,7 +67,7 @@ type BetterSqlite = new (
 
 const isNodeSqlite = (module: unknown): module is NodeSqlite => Predicate.hasProperty(module, "DatabaseSync")
 
-// Read, not asked for with `in`: some loaders of TypeScript give a module that has its default and denies it.
+// Reads the default export instead of testing for it with `in`: some loaders of TypeScript deny it there.
 const isBetterSqlite = (module: unknown): module is { readonly default: BetterSqlite } =>
   Predicate.isObject(module) && typeof Reflect.get(module, "default") === "function"
 
@@ -85,7 +85,7 @@ const nodeSqlite = (): NodeSqlite | undefined => {
   }
 }
 
-/** `node:sqlite` gives numbers where better-sqlite3 gives names. */
+/** `node:sqlite` gives numbers for errors, better-sqlite3 gives names. */
 const named = (error: unknown): unknown => {
   const code =
     error instanceof Error && Predicate.hasProperty(error, "errcode") && typeof error.errcode === "number"

@@ -1,5 +1,5 @@
 /**
- * ssh2 as Effects: a connection in a scope, sessions on it, and one failure for when it is gone.
+ * ssh2 as Effects: a connection in a scope, sessions on it, and one failure for its loss.
  */
 import { createPrivateKey } from "node:crypto"
 import { constants, hostname, userInfo } from "node:os"
@@ -28,7 +28,7 @@ import { type PublicKey, publicKeyOf } from "./sshKeys.ts"
 import type { Duplex } from "./tcp.ts"
 import * as Tcp from "./tcp.ts"
 
-/** The ssh2 package; it is slow to load, so only those who connect load it. */
+/** Loads the ssh2 package. It is slow to load, so this happens only for a connection. */
 export const load = Effect.map(
   Effect.promise(() => import("ssh2")),
   (module) => module.default
@@ -46,7 +46,7 @@ const nameOfUser = () => {
   }
 }
 
-/** What this process's environment says about SSH. */
+/** The SSH settings in this process's environment. */
 export const environment = () => ({
   homeDir: homeFolder(),
   agentSocket: process.env["SSH_AUTH_SOCK"] === "" ? undefined : process.env["SSH_AUTH_SOCK"],
@@ -64,17 +64,17 @@ export class Disconnected extends Data.TaggedError("Disconnected")<{
 /** The host showed a key that was not accepted. */
 export class HostKeyRefused extends Data.TaggedError("HostKeyRefused")<{ readonly key: PublicKey }> {}
 
-/** The host accepted none of the ways to authenticate; `untried` are those that it did not let us come to. */
+/** The host accepted none of the ways to authenticate; `untried` are those that it gave us no chance to try. */
 export class Denied extends Data.TaggedError("Denied")<{ readonly untried: ReadonlyArray<Method> }> {}
 
 /** A way to authenticate. */
 export type Method =
   | { readonly _tag: "Key"; readonly key: Redacted.Redacted<ParsedKey> }
   | { readonly _tag: "Agent"; readonly agent: BaseAgent }
-  /** Some hosts know their users by the network that they come from. */
+  /** Some hosts recognize their users by the network. */
   | { readonly _tag: "None" }
 
-/** Where to connect to, and what to say there. */
+/** The settings of a connection. */
 export interface Dial {
   /** Opens the stream to speak over; it is closed with the scope. */
   readonly open: Effect.Effect<Duplex, Disconnected, Scope.Scope>
@@ -88,19 +88,19 @@ export interface Dial {
   readonly keepAliveCount: number
 }
 
-/** What to start on a host, and who listens. */
+/** A command to start on a host, and its listener. */
 export interface SessionOptions {
   /** For the login shell. */
   readonly command: string
-  /** Present: the command gets a terminal. */
+  /** If set, the command gets a terminal. */
   readonly pty?: PseudoTtyOptions
   /**
-   * How long the output may be silent once the exit status has come, in milliseconds, and a fifth of how long it may go on
-   * at all; absent: until its end. A program left behind in the background may hold the output open, or write to it, for as
-   * long as it lives. Asked for once the exit status has come.
+   * How long the output may be silent once the exit status has come, in milliseconds. Five times that is the limit for the whole rest of the output.
+   * Undefined: until the output ends. A program left behind in the background may hold the output open, or write to it, until it ends. Read once the
+   * exit status has come.
    */
   readonly patience?: number | undefined
-  /** How often a host that has no session to give is asked again; absent: for more than a second. */
+  /** How often a host without a free session is asked again. Undefined: for more than a second. */
   readonly retries?: number
   /** Called with each chunk as it comes. */
   readonly onData: (chunk: Uint8Array, from: "stdout" | "stderr") => void
@@ -110,11 +110,11 @@ export interface SessionOptions {
 export interface Session {
   /** Its exit status, once it has ended and all its output has been passed on; 128+n after the signal n. */
   readonly ended: Effect.Effect<number, Disconnected>
-  /** Ends when the next chunk may be written. Never, if the command has ended. */
+  /** Succeeds when the next chunk may be written. Never succeeds if the command has ended. */
   readonly write: (chunk: Uint8Array) => Effect.Effect<void>
   /** Closes the command's standard input. */
   readonly endInput: () => void
-  /** Writes at once, whatever has piled up: for keystrokes. */
+  /** Writes at once, even if earlier bytes still wait: for keystrokes. */
   readonly type: (chunk: Uint8Array) => void
   readonly resize: (size: { readonly rows: number; readonly columns: number }) => void
   /** Stops and restarts the output; the host is told to wait. */
@@ -122,7 +122,7 @@ export interface Session {
   readonly resume: () => void
 }
 
-/** The host did not connect to somewhere else for us: it must not (`prohibited`), or it could not. */
+/** The host did not forward a connection: it must not (`prohibited`), or it could not. */
 export class ForwardRefused extends Data.TaggedError("ForwardRefused")<{
   readonly prohibited: boolean
   readonly detail: string
@@ -132,16 +132,16 @@ export class ForwardRefused extends Data.TaggedError("ForwardRefused")<{
 export interface Connection {
   /** Fails when the connection is gone; never succeeds. */
   readonly gone: Effect.Effect<never, Disconnected>
-  /** Starts a command; it is asked to end when the scope closes before it has. */
+  /** Starts a command. If the scope closes before the command has ended, the command is asked to end. */
   readonly start: (options: SessionOptions) => Effect.Effect<Session, Disconnected, Scope.Scope>
-  /** Opens a TCP connection from the host to somewhere; it is closed with the scope. */
+  /** Opens a TCP connection from the host to an endpoint. It is closed with the scope. */
   readonly forward: (to: {
     readonly host: string
     readonly port: number
   }) => Effect.Effect<Duplex, Disconnected | ForwardRefused, Scope.Scope>
 }
 
-// GCM is fastest where the processor helps, which is nearly everywhere.
+// GCM is fastest if the processor supports it, and nearly every processor does.
 const ciphers: Array<CipherAlgorithm> = [
   "aes128-gcm@openssh.com",
   "aes256-gcm@openssh.com",
@@ -171,10 +171,10 @@ const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : ""
 
 const detailOf = (error: unknown): string => {
-  // Several addresses of one name were tried: the first tells enough.
+  // Several addresses of one name were tried. The first error tells enough.
   if (error instanceof AggregateError && error.errors.length > 0) return detailOf(error.errors[0])
   const text = error instanceof Error && error.message !== "" ? error.message : codeOf(error)
-  // Some of it is in the host's own words, which must not move a cursor here.
+  // Some of the text is the host's own, which must not move a cursor here.
   const shown = text
     .replaceAll(/[\s\p{C}]+/gu, " ")
     .trim()
@@ -195,12 +195,12 @@ export const openSocket = (to: {
     (error) => new Disconnected({ reason: names.get(error.code) ?? "protocol", detail: error.detail })
   )
 
-/** A program that speaks for an sshd on its standard input and output: a shell command. */
+/** A shell command that speaks for an sshd on its standard input and output. */
 export const openProgram: (command: string) => Effect.Effect<Duplex, never, Scope.Scope> = Tcp.program
 
 /**
- * Connects and authenticates. Interrupting it at any moment closes the socket; so does the end of the scope. Asks nobody
- * anything: an unknown host key and a locked private key are failures, and the caller dials again.
+ * Connects and authenticates. Interrupting it at any moment closes the socket; so does the end of the scope. Asks no questions: an unknown host key
+ * and a locked private key are failures, and the caller dials again.
  */
 export const dial = (
   ssh2: Ssh2,
@@ -294,7 +294,7 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
     hasten(client)
   })
 
-/** A request to authenticate with a key, as ssh2's protocol makes it: without `sign` it only asks whether the key would be taken. */
+/** A request to authenticate with a key, as ssh2's protocol makes it: without `sign` it only asks whether the host would accept the key. */
 type AuthPK = (user: string, key: unknown, algorithm?: string, sign?: Sign) => void
 type Sign = (data: Buffer, done: (signature: Buffer) => void) => void
 
@@ -306,8 +306,8 @@ const isPrivate = (key: unknown): key is ParsedKey =>
 const hashes: Readonly<Record<string, string>> = { "rsa-sha2-256": "sha256", "rsa-sha2-512": "sha512" }
 
 /**
- * Two round trips that ssh2 takes and the protocol does not ask for. There is no option for them, so its protocol object is reached for, and nothing
- * is changed where that looks otherwise.
+ * Saves two round trips that ssh2 makes although the protocol does not require them. ssh2 has no option for that, so its protocol object is patched.
+ * If that object looks unfamiliar, nothing is changed.
  */
 const hasten = (client: Client): void => {
   const protocol: unknown = Reflect.get(client, "_protocol")
@@ -315,7 +315,7 @@ const hasten = (client: Client): void => {
   askAtOnce(protocol)
 }
 
-/** Keys that lie open sign in their first request: ssh2 asks the host first whether it would take them. */
+/** Unlocked keys sign in their first request. ssh2 would first ask the host whether it accepts them. */
 const signAtOnce = (protocol: unknown): void => {
   if (!Predicate.hasProperty(protocol, "authPK") || !isAuthPK(protocol.authPK)) return
   const ask = protocol.authPK.bind(protocol)
@@ -323,7 +323,7 @@ const signAtOnce = (protocol: unknown): void => {
     if (sign !== undefined || !isPrivate(key)) return ask(user, key, algorithm, sign)
     ask(user, key, algorithm, (data, done) => {
       const signature = key.sign(data, algorithm === undefined ? undefined : hashes[algorithm])
-      // The way that ssh2 goes itself tells what is wrong.
+      // ssh2's own way reports the problem.
       if (signature instanceof Error) ask(user, key, algorithm)
       else done(signature)
     })
@@ -335,8 +335,8 @@ type Handler = (protocol: unknown, ...message: ReadonlyArray<unknown>) => void
 const isHandler = (value: unknown): value is Handler => typeof value === "function"
 
 /**
- * Authentication begins right behind the request for it, without waiting until that is granted (RFC 4253, section 10: only where the
- * key exchange did not prove the host's key would one have to), once the host has told which algorithms it takes.
+ * Begins authentication right after the request for it, once the host has announced its algorithms. Does not wait until the request is granted: RFC
+ * 4253, section 10, requires that only if the key exchange did not prove the host's key.
  */
 const askAtOnce = (protocol: unknown): void => {
   const handlers = Predicate.hasProperty(protocol, "_handlers") ? protocol._handlers : undefined
@@ -356,7 +356,7 @@ const askAtOnce = (protocol: unknown): void => {
   }
 }
 
-/** Gives the connection up when nothing at all has come for so many intervals, although the host was asked. */
+/** Gives the connection up if nothing at all has come for this number of intervals, although the host was asked. */
 const watch = (
   socket: Duplex,
   { keepAlive, keepAliveCount }: Pick<Dial, "keepAlive" | "keepAliveCount">,
@@ -368,7 +368,7 @@ const watch = (
       heard = performance.now()
     })
     const patience = keepAlive * keepAliveCount
-    // What came while this process was busy has not been read yet.
+    // Data that came while this process was busy has not been read yet.
     const grace = Math.min(patience / 20, 250)
     const left = () => heard + patience - performance.now()
     while (left() > 0) {
@@ -380,7 +380,7 @@ const watch = (
     socket.destroy()
   })
 
-/** The host has no session to give just now: sshd counts those that ended a moment ago. Nothing was started. */
+/** The host has no free session at the moment: sshd still counts those that have just ended. Nothing was started. */
 class Busy extends Data.TaggedError("Busy")<{ readonly failure: Disconnected }> {}
 
 const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Disconnected>, options: SessionOptions) =>
@@ -461,7 +461,7 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
     return session
   })
 
-/** A host that does not pass connections on says so by number, and tells in words why it could not. */
+/** The reason codes of a host that does not forward connections. Other failures are described in words. */
 const prohibitions: ReadonlySet<unknown> = new Set([1, 3])
 
 const forward = (
@@ -486,7 +486,7 @@ const forward = (
     return yield* Effect.async<Duplex, Disconnected | ForwardRefused>((resume) => {
       const opened = (error: Error | undefined, channel: ClientChannel) => {
         if (error !== undefined) {
-          // Without a reason it is the connection that is going, which will be known in a moment.
+          // Without a reason, the connection itself is ending, which will be known in a moment.
           if (!("reason" in error)) return
           const detail = detailOf(error).replace(/^\(SSH\) Channel open failure: /, "")
           return resume(new ForwardRefused({ prohibited: prohibitions.has(error.reason), detail }))
@@ -504,7 +504,7 @@ const forward = (
     }).pipe(Effect.raceFirst(gone))
   })
 
-/** Asks a command to end and stops listening; does nothing when it has ended. */
+/** Asks a command to end and stops listening. Does nothing if the command has ended. */
 const abandon = (channel: ClientChannel) => {
   channel.on("error", () => {})
   channel.signal("TERM")
@@ -542,7 +542,7 @@ const listen = (
   }
   channel.on("data", receive("stdout"))
   channel.stderr.on("data", receive("stderr"))
-  // Writing to a command that has ended is no failure: its exit status tells.
+  // Writing to a command that has ended is not a failure: its exit status tells enough.
   channel.on("error", () => {})
   channel.stderr.on("error", () => {})
   channel.on("exit", (code: number | null, signal?: string) => {
@@ -553,7 +553,7 @@ const listen = (
   channel.on("close", () => {
     clearTimeout(silence)
     if (exitCode !== undefined) return end(exitCode)
-    // Without an exit status either the connection is going, which will be known in a moment, or the host keeps it to itself.
+    // Without an exit status, either the connection is ending, which will be known in a moment, or the host does not report one.
     setTimeout(() => {
       if (!socket.destroyed) end(255)
     }, 200)
@@ -565,7 +565,7 @@ const numberOf = (signal: string | undefined): number => {
   return found?.[1] ?? 127
 }
 
-/** What a text turned out to be. */
+/** The result of reading a private key. */
 export type OpenedKey =
   | { readonly _tag: "Opened"; readonly key: Redacted.Redacted<ParsedKey> }
   | { readonly _tag: "Locked" }
@@ -591,7 +591,7 @@ export const openKey = (
   return key?.isPrivateKey() === true ? { _tag: "Opened", key: Redacted.make(key) } : { _tag: "NotAKey" }
 }
 
-/** OpenSSL's own format, which ssh2 does not read, in one that it does. */
+/** Converts OpenSSL's own format, which ssh2 does not read, to one that it does. */
 const fromPkcs8 = (content: string, encrypted: boolean, passphrase: string | undefined): string | OpenedKey => {
   if (encrypted && passphrase === undefined) return { _tag: "Locked" }
   try {
@@ -612,11 +612,11 @@ const fromPkcs8 = (content: string, encrypted: boolean, passphrase: string | und
 /** An agent that answers, and the keys in it. */
 export interface Agent {
   readonly keys: ReadonlyArray<PublicKey>
-  /** The agent as if it had these keys only. */
+  /** The agent, limited to these keys. */
   readonly only: (keys: ReadonlyArray<PublicKey>) => Method
 }
 
-/** Asks an agent for its keys; fails where none answers within three seconds. */
+/** Asks an agent for its keys. Fails if none answers within three seconds. */
 export const openAgent = (ssh2: Ssh2, socket: string): Effect.Effect<Agent, Disconnected> =>
   Effect.async<Agent, Disconnected>((resume) => {
     const agent = ssh2.createAgent(socket)

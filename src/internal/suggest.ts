@@ -25,9 +25,9 @@ export const distance = (from: string, to: string): number => {
 }
 
 /**
- * The nearest of the known words, or nothing where none is near. Near: one mistake, or one in three letters of the longer
- * word, yet never every letter of the shorter one; or the only known word that begins so (two letters or more). Case is
- * ignored, `_` and `-` are the same. Of equally near ones the first is taken.
+ * The nearest of the known words, or undefined if none is near. Near means: one mistake, or one in three letters of the longer word, yet never every
+ * letter of the shorter one; or the only known word with this beginning (two letters or more). Case is ignored, `_` and `-` are the same. Of equally
+ * near ones the first is taken.
  */
 export const suggest = (word: string, known: Iterable<string>): string | undefined => {
   const typed = normal(word)
@@ -46,7 +46,7 @@ export const suggest = (word: string, known: Iterable<string>): string | undefin
   return longer.length === 1 ? longer[0] : undefined
 }
 
-/** ` (known: a, b; did you mean "a"?)` for the end of a sentence; says so where nothing is known. */
+/** ` (known: a, b; did you mean "a"?)` for the end of a sentence; says so if nothing is known. */
 export const knownWords = (word: string, known: ReadonlyArray<string>): string => {
   const meant = suggest(word, known)
   const question = meant === undefined ? "" : `; did you mean "${meant}"?`

@@ -6,16 +6,16 @@ import { Header, type HeaderData } from "tar"
 
 const blockSize = 512
 
-/** Where the size stands in a header. */
+/** The offset of the size in a header. */
 const sizeField = 124
 
 /**
- * What an entry is. `Sparse`: a file whose holes are left out, which only some programs can unpack. `Other`: nothing that belongs into a
- * release (a device, a pipe, …).
+ * The type of an entry. `Sparse`: a file without its holes, which only some programs can unpack. `Other`: a type that does not belong in a release (a
+ * device, a pipe, …).
  */
 export type TarType = "File" | "Directory" | "Symlink" | "Hardlink" | "Sparse" | "Other"
 
-/** One entry as it stands in the archive; nothing about it is checked. */
+/** One entry as in the archive, unchecked. */
 export interface TarEntry {
   readonly path: string
   readonly type: TarType
@@ -25,16 +25,16 @@ export interface TarEntry {
   readonly mtime: number
   /** Bytes of content; 0 for all but files. */
   readonly size: number
-  /** Where a link leads; empty for all others. */
+  /** The target of a link; empty for all others. */
   readonly to: string
 }
 
-/** The bytes are no tar archive, or end too early. Thrown, and caught where the bytes are read. */
+/** The bytes are not a tar archive, or end too early. Thrown, and caught where the bytes are read. */
 export class TarBroken extends Error {
   readonly _tag = "TarBroken"
 }
 
-/** Told what passes, in order: an entry, its bytes in pieces, its end. Pieces are only lent until the call returns. */
+/** Receives the parts of an archive, in order: an entry, its bytes in pieces, its end. Pieces are only lent until the call returns. */
 export interface TarVisitor {
   readonly entry: (entry: TarEntry) => void
   readonly data: (piece: Uint8Array) => void
@@ -44,11 +44,11 @@ export interface TarVisitor {
 /** Feeds a visitor with chunks of an archive, cut anywhere. */
 export interface TarReader {
   readonly push: (chunk: Uint8Array) => void
-  /** To be called when there are no more chunks. */
+  /** Call this after the last chunk. */
   readonly finish: () => void
 }
 
-/** Headers of extended kinds above this size are no headers. */
+/** An extended header above this size is invalid. */
 const metaLimit = 1024 * 1024
 
 interface Extension {
@@ -93,7 +93,7 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
     }
     if (!read.cksumValid) throw new TarBroken("a header is damaged")
     const size = read.size ?? 0
-    // The library leaves out a negative size as if the field were empty.
+    // The library treats a negative size like an empty field.
     const hasSize = ![0, 0x20].includes(block[sizeField] ?? 0)
     if (!Number.isSafeInteger(size) || (read.size === undefined && hasSize)) {
       throw new TarBroken("a header has no valid size")
@@ -162,12 +162,12 @@ export const tarReader = (visitor: TarVisitor): TarReader => {
   }
 }
 
-/** A name that was cut for the header may end in a slash there: only the long one tells whether that is a directory. */
+/** A name that was cut for the header may end in a slash there. Only the long name tells whether it is a directory. */
 const headerIn = (block: Buffer, path: string | undefined): Header => {
   try {
     return path === undefined ? new Header(block) : new Header(block, 0, { path })
   } catch {
-    // It throws where a number makes no sense.
+    // It throws if a number is invalid.
     throw new TarBroken("a header is damaged")
   }
 }
@@ -199,7 +199,7 @@ const untilNull = (bytes: Buffer): string => {
   return bytes.toString("utf8", 0, end === -1 ? bytes.length : end)
 }
 
-/** Records are `<length> <key>=<value>\n`, and values may hold line ends: node-tar's own reader goes by lines and loses those. */
+/** Records are `<length> <key>=<value>\n`, and values may hold line ends. node-tar's own reader splits by lines and loses those. */
 const readPax = (bytes: Buffer): Extension => {
   const extension: Extension = {}
   let at = 0
@@ -228,7 +228,7 @@ const readPax = (bytes: Buffer): Extension => {
 /** Zero bytes that follow content of this size. */
 export const paddingOf = (size: number): number => (blockSize - (size % blockSize)) % blockSize
 
-/** What follows the last entry. */
+/** The bytes after the last entry. */
 export const tarEnd: Uint8Array = new Uint8Array(2 * blockSize)
 
 /**
@@ -251,7 +251,7 @@ export const tarHeader = (entry: TarEntry): Uint8Array => {
   ])
 }
 
-/** Bytes of {@link tarHeader}, of which only these fields decide. */
+/** The bytes of {@link tarHeader}, which depend only on these fields. */
 export const tarHeaderSize = ({ path, to, type }: Pick<TarEntry, "path" | "type" | "to">): number =>
   longNameSize(to) + longNameSize(type === "Directory" ? `${path}/` : path) + blockSize
 
@@ -288,7 +288,7 @@ const longNameSize = (name: string): number => {
   return size - 1 <= nameLimit ? 0 : blockSize + size + paddingOf(size)
 }
 
-/** Cut between two characters, so that the field stays UTF-8; a file whose name ends in `/` there is a directory to some. */
+/** Cuts between two characters, so that the field stays UTF-8. Removes a slash at the end, because some programs take such a file for a directory. */
 const cut = (name: string): string => {
   let kept = ""
   let size = 0

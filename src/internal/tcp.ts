@@ -1,5 +1,5 @@
 /**
- * Two-way byte streams: TCP connections of this machine, programs that stand for one, and connections that are only pretended.
+ * Two-way byte streams: TCP connections of this machine, programs that stand for one, and simulated connections.
  */
 import { spawn } from "node:child_process"
 import { connect as connectSocket } from "node:net"
@@ -10,13 +10,13 @@ import type * as Scope from "effect/Scope"
 
 export type { Duplex } from "node:stream"
 
-/** Nobody could be connected to. `code` is the system's own: `ECONNREFUSED`, `ENOTFOUND` …, or empty. */
+/** No connection could be made. `code` is the system's own: `ECONNREFUSED`, `ENOTFOUND` …, or empty. */
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
   readonly code: string
   readonly detail: string
 }> {}
 
-/** The first reason where several addresses of one name were tried. */
+/** The first error, if several addresses of one name were tried. */
 const firstOf = (error: unknown): unknown =>
   error instanceof AggregateError && error.errors.length > 0 ? firstOf(error.errors[0]) : error
 
@@ -27,19 +27,19 @@ export const connect = (to: {
 }): Effect.Effect<Duplex, ConnectFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const socket = yield* Effect.acquireRelease(
-      // What is sent is many small packets, of which none may wait for the next.
+      // The traffic is many small packets, and none of them may wait for the next.
       Effect.sync(() => connectSocket({ host: to.host, port: to.port, noDelay: true })),
       (socket) =>
         Effect.sync(() => {
           socket.destroySoon()
-          // A dead network takes no more bytes, and must not hold the process.
+          // A dead network takes no more bytes, and must not keep the process alive.
           socket.unref()
           setTimeout(() => socket.destroy(), 1000).unref()
         })
     )
     yield* Effect.async<void, ConnectFailed>((resume) => {
       socket.once("connect", () => resume(Effect.void))
-      // Stays, for a late error without a listener would end the process.
+      // The listener stays, because a late error without one would end the process.
       socket.on("error", (error) => {
         const first = firstOf(error)
         const code = typeof first === "object" && first !== null && "code" in first ? String(first.code) : ""
@@ -49,13 +49,13 @@ export const connect = (to: {
     return socket
   })
 
-/** The `code` of the error by which the stream of a program ends that has failed. */
+/** The `code` of the error with which the stream of a failed program ends. */
 export const programFailed = "EPROGRAM"
 
-/** The most that is kept of a program's standard error, in characters. */
+/** The maximum kept of a program's standard error, in characters. */
 const mostSaid = 500
 
-/** Starts a shell command whose standard input and output are the stream; it is ended with the scope, and all that it started. */
+/** Starts a shell command whose standard input and output are the stream. The scope ends the command and its whole process group. */
 export const program = (command: string): Effect.Effect<Duplex, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => startProgram(command)),
@@ -72,7 +72,7 @@ const startProgram = (command: string): Duplex => {
   const stream: Duplex = new Duplex({
     read: () => child.stdout.resume(),
     write: (chunk, _encoding, done) => {
-      // That it reads no more is told by its end.
+      // The end of the program tells that it reads no more.
       child.stdin.write(chunk, () => done())
     },
     final: (done) => {
@@ -109,8 +109,8 @@ const killGroup = (pid: number) => {
 }
 
 /**
- * A connection to nobody: once an empty line was written to it, `answer` gets all that was written, and what it yields comes
- * back before the end. Nothing: silence for ever.
+ * A simulated connection. After an empty line, `answer` gets everything written so far, and its result comes back before the end. Undefined: silence
+ * forever.
  */
 export const answering = (answer: (written: string) => string | undefined): Duplex => {
   let written = ""

@@ -7,7 +7,7 @@ export interface Unpacked {
   readonly content: Uint8Array
 }
 
-/** Reads a whole `.tar.gz` in memory; nothing where it is none. Not for releases of real size. */
+/** Reads a whole `.tar.gz` in memory. Undefined if it is not one. Not for releases of real size. */
 export const unpackTarball = (tarball: Uint8Array): ReadonlyArray<Unpacked> | undefined => {
   try {
     return unpackTar(gunzipSync(tarball))
@@ -16,7 +16,7 @@ export const unpackTarball = (tarball: Uint8Array): ReadonlyArray<Unpacked> | un
   }
 }
 
-/** Reads a whole tar in memory; nothing where it is none. */
+/** Reads a whole tar in memory. Undefined if it is not one. */
 export const unpackTar = (tar: Uint8Array): ReadonlyArray<Unpacked> | undefined => {
   const entries: Array<Unpacked> = []
   let pieces: Array<Uint8Array> = []
@@ -40,5 +40,5 @@ export const unpackTar = (tar: Uint8Array): ReadonlyArray<Unpacked> | undefined 
   }
 }
 
-/** What is in the beginning of a gzip file, as far as it goes. */
+/** The content of the beginning of a gzip file, as far as it goes. */
 export const gunzipped = (bytes: Uint8Array): Uint8Array => gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH })

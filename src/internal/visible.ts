@@ -1,5 +1,5 @@
 /**
- * Text of others as a terminal may show it: without what moves the cursor, sets titles, or hides what was said before. Colors stay.
+ * Makes foreign text safe for a terminal: removes sequences that move the cursor, set titles, or hide earlier text. Colors stay.
  */
 import { StringDecoder } from "node:string_decoder"
 
@@ -9,13 +9,13 @@ const sequence = new RegExp(
   `${escape}(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^${escape}\\u0007]*(?:\\u0007|${escape}\\\\)|[^[\\]PX^_])`,
   "g"
 )
-/** One that may go on. */
+/** A sequence that may be incomplete. */
 const begun = new RegExp(`${escape}(?:\\[[0-?]*[ -/]*|[\\]PX^_][^${escape}\\u0007]*${escape}?)?$`)
 const color = new RegExp(`^${escape}\\[[0-9;:]*m$`)
-/** Controls but for tabs and ends of lines. */
+/** Controls, except tabs and line ends. */
 const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g
 
-/** So long may a sequence be that is waited for, in characters. */
+/** The maximum length of an incomplete sequence, in characters. */
 const longest = 4096
 
 const shown = (text: string): string => {

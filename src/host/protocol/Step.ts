@@ -1,6 +1,6 @@
 /**
- * A step of the protocol between a session and its host: one script, its named arguments, and the decoder of its answer. Only this file knows in
- * which order a script takes its arguments.
+ * A step of the protocol between a session and its host: one script, its named arguments, and the decoder of its answer. Only this file knows the
+ * order of a script's arguments.
  */
 import type { Between, Decoded } from "./reply.ts"
 import type * as scripts from "./scripts.generated.ts"
@@ -8,16 +8,16 @@ import type * as scripts from "./scripts.generated.ts"
 /** The name of a step, which is that of its script. */
 export type StepName = keyof typeof scripts
 
-/** A script as scripts.generated.ts has it. */
+/** A script of scripts.generated.ts. */
 export interface Script {
   readonly name: StepName
-  /** The names of its arguments after the path, in their order. */
+  /** The names of its arguments after the path, in order. */
   readonly args: ReadonlyArray<string>
   /** Whether any number of refs follow. */
   readonly takesRefs: boolean
   /** Whether it changes something under a lock, and writes into the journal. */
   readonly isFenced: boolean
-  /** Of a POSIX shell. */
+  /** The script's text, for a POSIX shell. */
   readonly text: string
 }
 
@@ -30,7 +30,7 @@ export interface Step<S extends Script, A> {
   readonly decode: (stdout: string, asked: Asked) => Decoded<A>
 }
 
-/** What a decoder knows of the question. */
+/** The parts of a question that a decoder needs. */
 export interface Asked {
   readonly refs: ReadonlyArray<string>
   /** Undefined if the time of the question does not matter. */
@@ -43,7 +43,7 @@ export const step = <const S extends Script, A>(
   decode: (stdout: string, asked: Asked) => Decoded<A>
 ): Step<S, A> => ({ script, decode })
 
-/** Under which lock a step changes something, and what it writes down. */
+/** The lock under which a step changes something, and the entries that it journals. */
 export interface Fencing {
   /** The token of the lock; 0 without one. */
   readonly fence: number
@@ -53,16 +53,16 @@ export interface Fencing {
   readonly unlocks: boolean
 }
 
-/** What a script is run with. */
+/** The input of a script. */
 export interface Call<S extends Script = Script> {
-  /** The target's, as `loginPath` writes it. */
+  /** The target's path, as `loginPath` returns it. */
   readonly path: string
   readonly fencing?: Fencing
   readonly args: Args<S>
   readonly refs?: ReadonlyArray<string>
 }
 
-/** The arguments of a call, as the script finds them from `$1` on. */
+/** The positional arguments of a call, from `$1` on. */
 export const positional = <S extends Script>(
   script: S,
   { args, fencing, path, refs = [] }: Call<S>
@@ -75,7 +75,7 @@ export const positional = <S extends Script>(
 
 /** The inverse of `positional`. */
 export function named<S extends Script>(script: S, words: ReadonlyArray<string>): Call<S>
-/** The same for a script that is not known before. */
+/** The same for a script that is not known statically. */
 export function named(script: Script, words: ReadonlyArray<string>): Call {
   const [path = "", ...rest] = words
   const [fence = "0", entries = "", unlocks = ""] = script.isFenced ? rest.splice(0, 3) : []

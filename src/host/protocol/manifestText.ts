@@ -1,15 +1,15 @@
 /**
- * A manifest as it stands on a host: lines that a shell can go through.
+ * The text of a manifest on a host: lines that a shell can process.
  */
 import type { ListedFile, Move, Origin } from "../../domain/Differences.ts"
 import type { Manifest, ManifestEntry } from "../../domain/Manifest.ts"
 
-/** Ends it, with the number of lines before it. */
+/** The last line, with the number of lines before it. */
 const last = (lines: number): string => `end ${lines}`
 
 const modeLine = (mode: number): string => `mode ${mode.toString(8).padStart(3, "0")}`
 
-/** The file that an entry is a name of; nothing where it is none. */
+/** The file that an entry is a name of. Undefined if it is not a file's name. */
 const fileOf = (
   entries: ReadonlyMap<string, ManifestEntry>,
   path: string,
@@ -21,8 +21,8 @@ const fileOf = (
 }
 
 /**
- * The lines, without their ends: `dir ./path`, `link ./path` and then `to …`, `<SHA-256>  ./path`; `mode 755` is about the
- * directories and files after it. Nothing where a path cannot be written on one line.
+ * The lines, without line ends: `dir ./path`, `link ./path` followed by `to …`, and `<SHA-256>  ./path`. `mode 755` applies to the directories and
+ * files after it. Undefined if a path does not fit on one line.
  */
 export const manifestLines = (manifest: Manifest): ReadonlyArray<string> | undefined => {
   const entries = new Map<string, ManifestEntry>(manifest.map((entry) => [entry.path, entry]))
@@ -52,7 +52,7 @@ export const manifestLines = (manifest: Manifest): ReadonlyArray<string> | undef
   return [...lines, last(lines.length)]
 }
 
-/** The files in the lines of a host, which may be damaged: then nothing. Those without a mode are left out. */
+/** The files in the lines of a host's manifest, except those without a mode. Undefined if the lines are damaged. */
 export const listedFiles = (lines: ReadonlyArray<string>): ReadonlyArray<ListedFile> | undefined => {
   if (lines.at(-1) !== last(lines.length - 1)) return undefined
   const files: Array<ListedFile> = []
@@ -65,7 +65,7 @@ export const listedFiles = (lines: ReadonlyArray<string>): ReadonlyArray<ListedF
   return files
 }
 
-/** How lines become others: `=2 40` are lines of the old ones, counted from 1, `+…` is a new one. */
+/** The edits that turn the old lines into the wanted ones: `=2 40` keeps the old lines 2 to 40, counted from 1; `+…` is a new line. */
 export const editsBetween = (old: ReadonlyArray<string>, wanted: ReadonlyArray<string>): ReadonlyArray<string> => {
   const places = new Map(old.map((line, index) => [line, index]))
   const edits: Array<string> = []
@@ -88,7 +88,7 @@ export const editsBetween = (old: ReadonlyArray<string>, wanted: ReadonlyArray<s
   return edits
 }
 
-/** A release on the host by its manifest, and as it is in the store; nothing where that manifest cannot be written or read. */
+/** A release on the host, by its manifest and by its copy in the store. Undefined if the manifest cannot be written or read. */
 export const originOf = (
   ref: string,
   lines: ReadonlyArray<string> | undefined,
@@ -99,7 +99,7 @@ export const originOf = (
   return { ref, files, lines, ...(stored === undefined ? {} : { stored }) }
 }
 
-/** A release on the host without the files that commands changed, and those below what they changed. */
+/** A release on the host without the files that commands changed, and without files below a changed path. */
 export const withoutAltered = (origin: Origin, altered: ReadonlyArray<string>): Origin => {
   const others = new Set(altered)
   const isAltered = (path: string): boolean => {
@@ -109,7 +109,7 @@ export const withoutAltered = (origin: Origin, altered: ReadonlyArray<string>): 
   return { ...origin, files: origin.files.filter(({ path }) => !isAltered(path)) }
 }
 
-/** What `complete_tree` of scripts.ts goes through; `tree/` is where the release is being made. */
+/** The lines that `complete_tree` of lib/assemble.sh processes. `tree/` is the folder in which the release is being made. */
 export const moveLines = (moves: ReadonlyArray<Move>): ReadonlyArray<string> => {
   const lines: Array<string> = []
   let into: string | undefined

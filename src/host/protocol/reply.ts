@@ -1,6 +1,6 @@
 /**
- * Reads the answers of the scripts: lines of which the first word says what they are, between two marks. They come from another machine: each line is checked, and whatever is not exactly what was
- * asked for is a fault with a name, never a crash and never a guess.
+ * Decodes the answers of the scripts: lines between two marks, whose first word names their kind. The answers come from another machine, so each line
+ * is checked. Anything unexpected is a typed fault, never a crash and never a guess.
  */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -23,18 +23,18 @@ import { decisive, type JournalEntry, lineage, parseEntry } from "../../domain/J
 import { Lock, LockDetailsJson } from "../../domain/Lock.ts"
 import { Ref } from "../../domain/Release.ts"
 
-/** Begins each answer, as lib/protocol.sh says it: a login shell may print something of its own before it. */
+/** Begins each answer, as in lib/protocol.sh. A login shell may print something before it. */
 export const replyBegin = "deployer begin"
-/** Ends each answer: one without it was cut. */
+/** Ends each answer. An answer without it was cut off. */
 export const replyEnd = "deployer end"
 
 /** Why an answer cannot be used. */
 export type Fault =
   /** The step failed, in the host's words. */
   | { readonly _tag: "Failed"; readonly detail: string }
-  /** Somebody else has the lock by now, and nothing was done. */
+  /** Somebody else has the lock, and nothing was done. */
   | { readonly _tag: "Fenced"; readonly detail: string }
-  /** It is not an answer of ours; `what` is the file on the host or the question. */
+  /** The answer is invalid. `what` is the file on the host, or the question. */
   | { readonly _tag: "Invalid"; readonly what: string; readonly detail: string }
 
 /** One line of an answer: its first word and the rest. */
@@ -46,7 +46,7 @@ interface Line {
 /** An answer, or why it cannot be used. */
 export type Decoded<A> = Either.Either<A, Fault>
 
-/** What of the host's text may be shown: no control characters, no more than `most` characters. */
+/** The host's text in a form that is safe to show: no control characters, and no more than `most` characters. */
 export const clean = (text: string, most = 300): string => {
   const shown = text
     .slice(0, 4 * most)
@@ -60,10 +60,10 @@ const failed = (detail: string): Decoded<never> => Either.left({ _tag: "Failed",
 const invalid = (what: string, detail: string): Decoded<never> =>
   Either.left({ _tag: "Invalid", what, detail: clean(detail, 200) })
 
-/** What is invalid where it is no file. */
+/** The `what` of a fault that is not about a file. */
 export const answer = "the answer"
 
-/** The lines between the marks; what comes before them is a login shell's own. Fails where the host says that it failed. */
+/** The lines between the marks. Ignores a login shell's output before them. Fails if the host reports a failure. */
 const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
   const all = stdout.split("\n")
   const begin = all.indexOf(replyBegin)
@@ -88,11 +88,11 @@ export interface Stuck {
   readonly path: string
 }
 
-/** What a step tells beside its answer. */
+/** The remarks of a step beside its answer. */
 export interface Remarks {
   /** Why the journal could not be written. */
   readonly unnoted: string | undefined
-  /** Whether nothing on the host could be made to write to its disk what is still in memory. */
+  /** Whether the host has no `sync`, so that its latest writes may not be on the disk yet. */
   readonly isUnsynced: boolean
   readonly stuck: ReadonlyArray<Stuck>
 }
@@ -112,13 +112,13 @@ export const remarks = (stdout: string): { readonly stdout: string; readonly rem
 
 const unexpected = (line: Line): Decoded<never> => invalid(answer, `it has the line "${clean(line.word, 40)}"`)
 
-/** An answer that only says that it was done. */
+/** An answer that only confirms success. */
 export const done = (stdout: string): Decoded<void> =>
   Either.flatMap(lines(stdout), ([line]) => (line === undefined ? Either.right(undefined) : unexpected(line)))
 
 const UnfitReason = Schema.Literal("not-a-directory", "not-writable", "current-occupied")
 
-/** Why nothing can be done somewhere. */
+/** The reason why a path cannot be used. */
 export interface Unfitness {
   readonly reason: typeof UnfitReason.Type
   readonly path: string
@@ -131,14 +131,14 @@ const unfitnessOf = (line: Line): Decoded<Unfitness> => {
     : unexpected(line)
 }
 
-/** Done, or why nothing can be done there. */
+/** Undefined for success, or the reason why a path cannot be used. */
 export const fitness = (stdout: string): Decoded<Unfitness | undefined> =>
   Either.flatMap(lines(stdout), ([line, ...more]) => {
     if (line === undefined) return Either.right(undefined)
     return more.length === 0 ? unfitnessOf(line) : unexpected(line)
   })
 
-/** What stands in the place of `current`, or why it cannot become a release. */
+/** The directory in the place of `current`, or the reason why it cannot become a release. */
 export const survey = (stdout: string): Decoded<Either.Either<Adoption, Unfitness>> =>
   Either.flatMap(lines(stdout), ([line, ...more]): Decoded<Either.Either<Adoption, Unfitness>> => {
     if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
@@ -154,7 +154,7 @@ export const survey = (stdout: string): Decoded<Either.Either<Adoption, Unfitnes
         )
   })
 
-/** The paths that arrived damaged; none where all is well. */
+/** The paths that arrived damaged. Empty if there are none. */
 export const corruption = (stdout: string): Decoded<ReadonlyArray<string>> =>
   Either.flatMap(lines(stdout), (read) => {
     const odd = read.find((line) => line.word !== "corrupt")
@@ -180,7 +180,7 @@ export const alterations = (stdout: string): Decoded<ReadonlyArray<string>> =>
 
 const isRef = Schema.is(Ref)
 
-/** A line that begins with a ref. */
+/** Decodes a line that begins with a ref. */
 const withRef = (line: Line): Decoded<{ readonly ref: string; readonly rest: string }> => {
   const ref = line.rest.slice(0, 32)
   return isRef(ref) && (line.rest.length === 32 || line.rest[32] === " ")
@@ -188,7 +188,7 @@ const withRef = (line: Line): Decoded<{ readonly ref: string; readonly rest: str
     : unexpected(line)
 }
 
-/** The verdict on each release that was asked about, in that order. */
+/** The verdict on each of the `refs`, in their order. */
 export const verdicts =
   (refs: ReadonlyArray<string>) =>
   (
@@ -228,7 +228,7 @@ export const verdicts =
 
 const decodeDetails = Schema.decodeUnknownOption(LockDetailsJson)
 
-/** A line that says who has the lock. */
+/** Decodes a line about the lock and its holder. */
 const lockOf = (line: Line): Decoded<Lock> => {
   const parts = /^([0-9]{1,15}) ([0-9]{1,15})(?: (.*))?$/s.exec(line.rest)
   if (parts === null) return unexpected(line)
@@ -239,8 +239,8 @@ const lockOf = (line: Line): Decoded<Lock> => {
 }
 
 /**
- * How the attempt to take a lock ended: with a token, and with what is on the host unless it is kept for good; with somebody else who
- * has it; without the folder that it belongs into; or with a folder that this login may not write.
+ * The result of an attempt to take a lock. `Taken`: a token, and the host's state unless the lock is held on purpose. `Held`: somebody else has the
+ * lock. `Unready`: the lock's folder is missing. `Unfit`: this login may not write into that folder.
  */
 export type Locking =
   | { readonly _tag: "Taken"; readonly token: number; readonly seen: Seen | undefined }
@@ -264,13 +264,13 @@ export const locking = (stdout: string, between?: Between): Decoded<Locking> =>
     return line.word === "locked" ? Either.map(lockOf(line), (by) => ({ _tag: "Held", by })) : unexpected(line)
   })
 
-/** Whether the lock was given back: not where it is another one by now. */
+/** Whether the lock was given back. False if the lock has changed meanwhile. */
 export const unlocking = (stdout: string): Decoded<boolean> =>
   Either.flatMap(lines(stdout), ([line]) =>
     line === undefined ? Either.right(true) : line.word === "changed" ? Either.right(false) : unexpected(line)
   )
 
-/** The name of the dead-man's switch that was armed. */
+/** The name of the new dead-man's switch. */
 export const arming = (stdout: string): Decoded<string> =>
   Either.flatMap(lines(stdout), ([line, ...more]) => {
     if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
@@ -279,7 +279,7 @@ export const arming = (stdout: string): Decoded<string> =>
       : unexpected(line)
   })
 
-/** Whether the host was told in time not to go back. */
+/** Whether the dead-man's switch was disarmed in time. */
 export const confirmation = (stdout: string): Decoded<boolean> =>
   Either.flatMap(lines(stdout), ([line, ...more]) => {
     if (line === undefined || more.length > 0) return invalid(answer, "it is not one line")
@@ -290,7 +290,7 @@ export const confirmation = (stdout: string): Decoded<boolean> =>
 
 const kibibytes = (text: string): number | undefined => (/^[0-9]{1,12}$/.test(text) ? Number(text) * 1024 : undefined)
 
-/** Bytes of each release that is there. */
+/** The bytes of each release on the host. */
 export const usages =
   (refs: ReadonlyArray<string>) =>
   (stdout: string): Decoded<ReadonlyMap<string, number>> =>
@@ -305,13 +305,13 @@ export const usages =
       return used
     })
 
-/** What the journal comes to. */
+/** The decisive content of the journal. */
 export type Chronicle = Pick<HostState, "journal" | "line" | "torn">
 
 const isFactLine = /^line((?: [0-9A-F]{32})*)$/
 const isFactTorn = /^torn ([0-9]{1,15})$/
 
-/** Facts of the journal's beginning, and then its lines. */
+/** Combines the facts about the journal's beginning with its remaining lines. */
 const chronicleOf = (read: ReadonlyArray<Line>): Decoded<Chronicle> =>
   Either.gen(function* () {
     const facts = read.filter(({ word }) => word === "fact").map(({ rest }) => rest)
@@ -334,7 +334,7 @@ const chronicleOf = (read: ReadonlyArray<Line>): Decoded<Chronicle> =>
     }
   })
 
-/** The journal that was too long for a look. */
+/** The journal that was too long for `inspect`. */
 export const chronicle = (stdout: string): Decoded<Chronicle> =>
   Either.flatMap(lines(stdout), (read) => {
     const odd = read.find(({ word }) => !["fact", "journal", "torn", ""].includes(word))
@@ -355,7 +355,7 @@ export const history = (
     return Either.right({ entries, torn: told.length - entries.length })
   })
 
-/** A line that says what the host goes back from by itself. */
+/** Decodes a line about an armed dead-man's switch. */
 const armedOf = (line: Line): Decoded<DeadMan> => {
   const parts = /^([0-9]{1,15}\.[0-9]{1,15}) ([0-9A-F]{32}) (-|[0-9A-F]{32}) (-?[0-9]{1,15})(?: (.*))?$/.exec(line.rest)
   if (parts === null) return unexpected(line)
@@ -376,13 +376,13 @@ const isBase = Schema.is(Base)
 const isStream = Schema.is(StreamName)
 const isTool = Schema.is(HostTool)
 
-/** A link to a folder that deployer did not make is somebody else's, whatever that folder is called. */
+/** A link to a folder that deployer did not make is somebody else's, whatever the folder's name. */
 const theirs = (current: Current, foreign: ReadonlyArray<string>): Current =>
   current._tag === "Linked" && foreign.includes(current.ref)
     ? { _tag: "Foreign", to: current.text ?? `deployer_${current.ref}` }
     : current
 
-/** `leads` is the ref of the release that the link leads to, however it is written. */
+/** `leads` is the ref of the release that the link leads to, however the link is written. */
 const currentOf = (line: Line, leads: string): Decoded<Current> => {
   if (line.rest === "absent") return Either.right({ _tag: "Absent" })
   if (line.rest === "directory" || line.rest === "file") return Either.right({ _tag: "Occupied", by: line.rest })
@@ -396,7 +396,7 @@ const currentOf = (line: Line, leads: string): Decoded<Current> => {
   )
 }
 
-/** How a file system is mounted; what makes no sense is taken for unknown. */
+/** How a file system is mounted. Undefined if the text cannot be parsed. */
 const mountOf = (text: string): HostState["mount"] => {
   const [, type, mode, exec, point] = /^([\w.-]{1,64}) (ro|rw) (exec|noexec) (\/[^\p{C}]{0,4096})$/u.exec(text) ?? []
   return type === undefined || point === undefined
@@ -404,7 +404,7 @@ const mountOf = (text: string): HostState["mount"] => {
     : { type, point, readOnly: mode === "ro", noExec: exec === "noexec" }
 }
 
-/** Between which moments of our clock the host's was read, in milliseconds. */
+/** The moments of our clock between which the host read its own, in milliseconds. */
 export interface Between {
   readonly asked: number
   readonly answered: number
@@ -419,20 +419,20 @@ const clockOf = (text: string, { answered, asked }: Between): HostState["clock"]
       }
     : undefined
 
-/** What one look shows. */
+/** The result of one `inspect`. */
 export interface Seen {
   readonly state: HostState
-  /** Whether the journal is too long for a look and has yet to be asked for: `state` holds nothing of it. */
+  /** Whether the journal is too long for `inspect` and must be read separately. `state` holds nothing of it then. */
   readonly lacksJournal: boolean
 }
 
-/** Everything that one look shows. */
+/** Decodes the answer of `inspect`. */
 export const state = (stdout: string, between?: Between): Decoded<Seen> =>
   Either.flatMap(lines(stdout), (read) => stateOf(read, between))
 
 const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decoded<Seen> =>
   Either.gen(function* () {
-    /** The rest of the only line with that word. */
+    /** The only line with that word. */
     const only = (word: string): Decoded<Line> => {
       const [first, ...more] = read.filter((line) => line.word === word)
       if (first === undefined) return invalid(answer, `it has no line "${word}"`)
@@ -447,7 +447,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
     const leads = read.find(({ word }) => word === "leads")?.rest ?? ""
     const current = yield* Either.flatMap(only("current"), (line) => currentOf(line, leads))
-    /** What must not stop a deployment where it cannot be found out. */
+    /** The rest of an optional line. A deployment must not fail because the host cannot tell it. */
     const perhaps = (word: string): string => read.find((line) => line.word === word)?.rest ?? ""
     const can = (what: string): boolean => read.some(({ rest, word }) => word === "can" && rest === what)
     const mount = mountOf(perhaps("mounted"))
@@ -479,7 +479,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
           yield* once(folders, ref)
           const record = decodeRecord(rest)
           if (Either.isLeft(record)) damaged.push({ ref, detail: clean(firstIssue(record.left), 200) })
-          // A copy that somebody made of a release.
+          // Somebody's copy of a release.
           else if (record.right.ref !== ref) foreign.push(ref)
           else releases.push(record.right)
           break
@@ -541,7 +541,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
         case "journal":
         case "torn":
         case "armed":
-        // After the journal, whose last line may have no end.
+        // Follows the journal, whose last line may lack a line end.
         case "":
         case "path":
         case "base":

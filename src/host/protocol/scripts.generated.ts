@@ -3,7 +3,7 @@
 /**
  * Switches the link to the release `ref`. `kept` is the id of the dead-man's switch that stays armed, or empty. `record`
  * is written first as the release's record, unless it is empty. If that dead-man's switch fires before the link is
- * switched, nobody would go back any more: then the link is switched back.
+ * switched, it cannot guard the release, so the link is switched back.
  */
 export const activate = {
   name: "activate",
@@ -14,10 +14,10 @@ export const activate = {
 } as const
 
 /**
- * Makes a release of the directory in the place of `current`. `survey` found its `ref` and its `layout`; an empty
- * `layout` only finishes an adoption that was cut. `name` and `record` are those of the release. All that is to be
- * written is written beside it first, and the link is made: then two renames are all, and the next command can finish
- * an adoption whose content was moved.
+ * Makes a release of the directory in the place of `current`. `ref` and `layout` come from `survey`; an empty `layout`
+ * only finishes an interrupted adoption. `name` and `record` are those of the release. All files are written beside it
+ * first, and the link is made. Then two renames suffice, and the next command can finish an adoption whose content was
+ * moved.
  */
 export const adopt = {
   name: "adopt",
@@ -28,7 +28,7 @@ export const adopt = {
 } as const
 
 /**
- * Writes down what commands changed in the release `ref` since it was unpacked, and tells it.
+ * Records the paths that commands changed in the release `ref` since it was unpacked, and prints them.
  */
 export const alterations = {
   name: "alterations",
@@ -40,9 +40,9 @@ export const alterations = {
 
 /**
  * Arms a dead-man's switch: unless it is confirmed within `seconds`, and if `ref` is current then, the host goes back by
- * itself, with nothing but this script. It goes back to the release `back`, called `name`; if `back` is empty, to the
- * link text `restore`; if that is empty too, it removes the link. Standard input is a command to run in the release it
- * goes back to, or empty. The time of the entries is the beginning of 1970, and is set when the host goes back.
+ * itself, without a connection. It goes back to the release `back`, called `name`; if `back` is empty, to the link text
+ * `restore`; if that is empty too, it removes the link. Standard input is a command to run in the release it goes back
+ * to, or empty. The entries carry the beginning of 1970 as their time, which is replaced when the host goes back.
  */
 export const arm = {
   name: "arm",
@@ -53,9 +53,9 @@ export const arm = {
 } as const
 
 /**
- * Selects the entries of the journal that decide anything, keeps them in `config/facts`, and tells them and the rest. It
- * needs no lock: the facts rest on nothing but the beginning of the journal, which nobody changes. The last line may not
- * be whole yet, and waits.
+ * Selects the decisive entries of the journal, keeps them in `config/facts`, and prints them and the rest. It needs no
+ * lock: the facts depend only on the beginning of the journal, which never changes. The last line may be incomplete, so
+ * it is not selected yet.
  */
 export const compact = {
   name: "compact",
@@ -66,7 +66,7 @@ export const compact = {
 } as const
 
 /**
- * Disarms the dead-man's switch `id`, unless it has fired. The answer is the same if it is asked again.
+ * Disarms the dead-man's switch `id`, unless it has fired. Repeated calls give the same answer.
  */
 export const confirm = {
   name: "confirm",
@@ -77,7 +77,7 @@ export const confirm = {
 } as const
 
 /**
- * Removes the link, or makes it lead to the text `restore` again.
+ * Removes the link, or points it at the text `restore` again.
  */
 export const deactivate = {
   name: "deactivate",
@@ -88,8 +88,8 @@ export const deactivate = {
 } as const
 
 /**
- * Removes what an unfinished deployment of `ref` left. `kind` is `upload`, `release` or `damaged`. `remover` is the command
- * for files that this login may not remove, or empty.
+ * Removes the remains of an unfinished deployment of `ref`. `kind` is `upload`, `release` or `damaged`. `remover` is the
+ * command for files that this login may not remove, or empty.
  */
 export const discard = {
   name: "discard",
@@ -100,7 +100,7 @@ export const discard = {
 } as const
 
 /**
- * Tells the last `count` lines of the journal.
+ * Prints the last `count` lines of the journal.
  */
 export const history = {
   name: "history",
@@ -111,7 +111,7 @@ export const history = {
 } as const
 
 /**
- * Tells everything at once.
+ * Prints the host's whole state.
  */
 export const inspect = {
   name: "inspect",
@@ -122,10 +122,11 @@ export const inspect = {
 } as const
 
 /**
- * Takes the lock with the details `claim`, tells what is on the host, and keeps the lock while standard input is open:
- * each line is a sign of life, and its end, also that of the connection, gives the lock back. A lock without a sign of
- * life for `stale` seconds is taken over. `kind` is `taken`, or `held` for a lock that stays until somebody unlocks it.
- * `entries` are journaled if it is held or taken over. Sweeps the remains of dead commands.
+ * Takes the lock with the details `claim`, prints the host's state, and keeps the lock while standard input is open.
+ * Each line of the input is a sign of life. The end of the input, or of the connection, gives the lock back. A lock
+ * whose holder has been silent for `stale` seconds is taken over. `kind` is `taken`, or `held` for a lock that stays
+ * until somebody unlocks it. `entries` are journaled if the lock is held or taken over. Sweeps the remains of dead
+ * commands.
  */
 export const lock = {
   name: "lock",
@@ -136,7 +137,7 @@ export const lock = {
 } as const
 
 /**
- * Tells the manifest of the release `ref`, and the paths that commands changed.
+ * Prints the manifest of the release `ref`, and the paths that commands changed.
  */
 export const manifest = {
   name: "manifest",
@@ -147,7 +148,7 @@ export const manifest = {
 } as const
 
 /**
- * Appends the entries to the journal, for what needs no other step.
+ * Appends entries to the journal that belong to no other step.
  */
 export const note = {
   name: "note",
@@ -158,7 +159,7 @@ export const note = {
 } as const
 
 /**
- * Makes the folders that are missing.
+ * Makes the missing folders.
  */
 export const prepare = {
   name: "prepare",
@@ -181,7 +182,8 @@ export const record = {
 
 /**
  * Removes complete releases. `remover` is the command for files that this login may not remove, or empty; the refs
- * follow. The entries are written down before anything is removed: if this is cut, the next lock journals what is gone.
+ * follow. The entries are saved before anything is removed. If this is interrupted, the next lock journals the releases
+ * that are gone.
  */
 export const remove = {
   name: "remove",
@@ -192,8 +194,8 @@ export const remove = {
 } as const
 
 /**
- * Runs `command` in the release `ref`, called `name`; an empty `ref` means the current release. Answers first, then becomes
- * the command: what follows the answer is its output, and the exit status is its own.
+ * Runs `command` in the release `ref`, called `name`; an empty `ref` means the current release. Answers first, then
+ * becomes the command: the command's output follows the answer, and the exit status is the command's.
  */
 export const run = {
   name: "run",
@@ -204,15 +206,15 @@ export const run = {
 } as const
 
 /**
- * Receives a release from standard input, unpacks it as it comes, checks it, and gives it its name.
+ * Receives a release from standard input, unpacks it as it arrives, checks it, and gives it its name.
  *
- * `keep` bytes of what arrived before are kept. `size` is the number of bytes in the end; if it is empty, the last entry
- * of the archive is `.deployer_end`. `stream` is a word for what is sent. `wanted` is the SHA-256 of the manifest, which
- * is the archive's first entry.
+ * The first `keep` bytes of an earlier upload are kept. `size` is the total number of bytes; if it is empty, the last
+ * entry of the archive is `.deployer_end`. `stream` is a word that identifies the stream. `wanted` is the SHA-256 of the
+ * manifest, which is the archive's first entry.
  *
- * If `origin` is not empty, what is sent completes that release: with hard links if `hard` is not empty; `edits` are the
- * changes of its manifest, unless they are an entry of the archive; `packing` is gzip or zstd. If `replaces` is not
- * empty, the release takes the place of a damaged one, even of the current one.
+ * If `origin` is not empty, that release supplies the files that are not sent, as hard links if `hard` is not empty.
+ * `edits` are the changes of its manifest, unless they are an entry of the archive. `packing` is gzip or zstd. If
+ * `replaces` is not empty, the release replaces a damaged one, even the current one.
  */
 export const stage = {
   name: "stage",
@@ -223,7 +225,7 @@ export const stage = {
 } as const
 
 /**
- * Looks at the directory in the place of `current` and writes its manifest, as of a release called `name`. The manifest
+ * Looks at the directory in the place of `current` and writes its manifest, as for a release called `name`. The manifest
  * waits in `.adopting_<REF>/` for `adopt`. The ref is the beginning of the manifest's SHA-256. Sockets and the like are
  * not listed.
  */
@@ -236,7 +238,7 @@ export const survey = {
 } as const
 
 /**
- * Gives back the lock with the token `expected`, which may be somebody else's.
+ * Frees the lock with the token `expected`, which may be somebody else's.
  */
 export const unlock = {
   name: "unlock",
@@ -247,7 +249,7 @@ export const unlock = {
 } as const
 
 /**
- * Tells the disk usage of releases. The refs follow.
+ * Prints the disk usage of releases. The refs follow.
  */
 export const usage = {
   name: "usage",

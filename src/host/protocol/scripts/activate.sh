@@ -1,6 +1,6 @@
 # Switches the link to the release `ref`. `kept` is the id of the dead-man's switch that stays armed, or empty. `record`
 # is written first as the release's record, unless it is empty. If that dead-man's switch fires before the link is
-# switched, nobody would go back any more: then the link is switched back.
+# switched, it cannot guard the release, so the link is switched back.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -31,7 +31,7 @@ before=
 [ ! -L current ] || before=$(link_of current)
 rm -f ".current.$$"
 flush
-# Only now: a release with a record counts as complete.
+# Not earlier, because a release with a record counts as complete.
 [ -z "$record" ] || keep_record
 switch_to "$folder" ".current.$$"
 if over "$kept"; then

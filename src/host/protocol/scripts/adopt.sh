@@ -1,7 +1,7 @@
-# Makes a release of the directory in the place of `current`. `survey` found its `ref` and its `layout`; an empty
-# `layout` only finishes an adoption that was cut. `name` and `record` are those of the release. All that is to be
-# written is written beside it first, and the link is made: then two renames are all, and the next command can finish
-# an adoption whose content was moved.
+# Makes a release of the directory in the place of `current`. `ref` and `layout` come from `survey`; an empty `layout`
+# only finishes an interrupted adoption. `name` and `record` are those of the release. All files are written beside it
+# first, and the link is made. Then two renames suffice, and the next command can finish an adoption whose content was
+# moved.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -31,7 +31,7 @@ if [ -n "$layout" ]; then
   flush
   trap "" HUP INT TERM PIPE
   guard
-  # One program for both is faster than two; a slash at the end is no link.
+  # One program for both renames is faster than two. With the slash at its end, `current/` cannot be a link.
   if perl -e "rename shift, shift or exit 1; rename shift, shift or exit 1" current/ "$content" "$link" current 2>/dev/null; then :
   elif ! err=$(mv $flag current/ "$content" 2>&1 && mv $flag "$link" current 2>&1); then
     guard

@@ -1,4 +1,4 @@
-# Writes down what commands changed in the release `ref` since it was unpacked, and tells it.
+# Records the paths that commands changed in the release `ref` since it was unpacked, and prints them.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

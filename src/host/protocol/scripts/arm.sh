@@ -1,11 +1,11 @@
 # Arms a dead-man's switch: unless it is confirmed within `seconds`, and if `ref` is current then, the host goes back by
-# itself, with nothing but this script. It goes back to the release `back`, called `name`; if `back` is empty, to the
-# link text `restore`; if that is empty too, it removes the link. Standard input is a command to run in the release it
-# goes back to, or empty. The time of the entries is the beginning of 1970, and is set when the host goes back.
+# itself, without a connection. It goes back to the release `back`, called `name`; if `back` is empty, to the link text
+# `restore`; if that is empty too, it removes the link. Standard input is a command to run in the release it goes back
+# to, or empty. The entries carry the beginning of 1970 as their time, which is replaced when the host goes back.
 
 mask=$(umask)
 locale=${LC_ALL-}
-# Whatever stands on a command line can be read by every user of the host for as long as it waits.
+# Every user of the host could read the command on a command line while this waits, so it comes from standard input.
 command=$(cat)
 . ./lib/protocol.sh
 . ./lib/fenced.sh
@@ -20,7 +20,7 @@ id=$fence.$$
 rm -f "$base"/config/confirmed.*
 deadline=$(($(date +%s) + seconds))
 err=$({ say "$ref ${back:--} $deadline $restore" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
-# A shell starts what runs beside it with some signals ignored, and what is ignored cannot be heard again without help.
+# A shell starts background processes with some signals ignored, and cannot undo that without help.
 start_plainly() {
   if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$1"; fi
   has perl && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$1"

@@ -1,4 +1,4 @@
-# Disarms the dead-man's switch `id`, unless it has fired. The answer is the same if it is asked again.
+# Disarms the dead-man's switch `id`, unless it has fired. Repeated calls give the same answer.
 
 . ./lib/protocol.sh
 . ./lib/journal.sh

@@ -1,4 +1,4 @@
-# Removes the link, or makes it lead to the text `restore` again.
+# Removes the link, or points it at the text `restore` again.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

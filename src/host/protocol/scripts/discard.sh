@@ -1,5 +1,5 @@
-# Removes what an unfinished deployment of `ref` left. `kind` is `upload`, `release` or `damaged`. `remover` is the command
-# for files that this login may not remove, or empty.
+# Removes the remains of an unfinished deployment of `ref`. `kind` is `upload`, `release` or `damaged`. `remover` is the
+# command for files that this login may not remove, or empty.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

@@ -1,4 +1,4 @@
-# Tells the last `count` lines of the journal.
+# Prints the last `count` lines of the journal.
 
 . ./lib/protocol.sh
 count=$2

@@ -1,4 +1,4 @@
-# Tells everything at once.
+# Prints the host's whole state.
 
 . ./lib/protocol.sh
 . ./lib/lock.sh

@@ -1,7 +1,8 @@
-# Takes the lock with the details `claim`, tells what is on the host, and keeps the lock while standard input is open:
-# each line is a sign of life, and its end, also that of the connection, gives the lock back. A lock without a sign of
-# life for `stale` seconds is taken over. `kind` is `taken`, or `held` for a lock that stays until somebody unlocks it.
-# `entries` are journaled if it is held or taken over. Sweeps the remains of dead commands.
+# Takes the lock with the details `claim`, prints the host's state, and keeps the lock while standard input is open.
+# Each line of the input is a sign of life. The end of the input, or of the connection, gives the lock back. A lock
+# whose holder has been silent for `stale` seconds is taken over. `kind` is `taken`, or `held` for a lock that stays
+# until somebody unlocks it. `entries` are journaled if the lock is held or taken over. Sweeps the remains of dead
+# commands.
 
 . ./lib/protocol.sh
 . ./lib/lock.sh
@@ -12,14 +13,15 @@
 claim=$2 stale=$3 kind=$4 entries=$5
 before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
-# Whoever asked may be gone before the answer: then the lock is given back, so nothing may end this before that.
+# The caller may be gone before the answer. The lock must be given back then, so no signal may end this script before
+# that.
 trap "" HUP PIPE
 tries=0 full=no spare=$base/config/.spare
 while :; do
   top
   [ "$state" = free ] || idle
   if [ "$state" = held ] || { [ "$state" = taken ] && [ "$since" -lt "$stale" ]; }; then
-    # The clock was set back, and its holder may be dead: from now on it has to give signs of life by this clock.
+    # The clock was set back, and the lock's holder may be dead. From now on it must give signs of life by this clock.
     if [ "$ahead" = yes ]; then live "$token" 2>/dev/null; fi
     say "locked $token $since $details"
     finish
@@ -28,13 +30,13 @@ while :; do
   new=$base/config/.lock.$$
   if ! err=$({ live "$mine" && printf "%s %s\n" "$kind" "$claim" > "$new"; } 2>&1); then
     rm -f "$new" "$base/config/.beat.$$"
-    # On a full disk, a piece of the room that was kept for this is used: what makes room needs a lock too.
+    # On a full disk, uses a piece of the space reserved for this: commands that make space need a lock too.
     room=
     for left in 1 2 3 4 5 6 7 8; do
       if real_file "$spare/$left" && [ "$(size_of "$spare/$left")" = 8192 ] && rm -f "$spare/$left" 2>/dev/null; then room=yes; break; fi
     done
     if [ -n "$room" ]; then full=yes; continue; fi
-    # Whoever takes the lock sweeps the files of all others.
+    # Somebody who has just taken the lock may have swept this file: try again.
     tries=$((tries + 30))
     [ "$tries" -ge 100 ] || continue
     look
@@ -49,7 +51,7 @@ while :; do
     rm -f "$base/config/lock.$mine"
   else
     rm -f "$new"
-    # Not every file system has hard links: there the file is made by whoever is first, and filled a moment later.
+    # Not every file system has hard links. Without them, the first script makes the file, and fills it a moment later.
     if [ ! -e "$base/config/lock.$mine" ]; then
       (set -C; printf "%s %s\n" "$kind" "$claim" > "$base/config/lock.$mine") 2>/dev/null && break
       [ -e "$base/config/lock.$mine" ] || fail "$err"
@@ -62,8 +64,8 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   n=${old##*.}
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
-# What would be renamed or linked: so whoever had the lock before does not get through with it any more.
-# Other people's files stay, whatever they are called: ours end in the number of a process.
+# Removes the files that an earlier holder of the lock would rename or link, so that it cannot complete its change.
+# Other people's files stay, whatever their names: ours end in a process id.
 is_left() { number "${1##*.}" && n=${1##*.} && [ "${#n}" -le 7 ]; }
 for left in "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.*; do
   if is_left "$left" && real_file "$left"; then rm -f "$left"; fi
@@ -88,7 +90,7 @@ for trash in "$releases"/.trash_* "$releases"/.adopting.*; do
   fi
 done
 [ "$kind $before" = "taken free" ] || note
-# A removal that was cut: what is gone is told of, what is left stays.
+# After an interrupted removal: journals the releases that are gone. The others stay.
 if [ -s "$base/config/removing" ]; then
   entries=$(only_gone < "$base/config/removing")
   note

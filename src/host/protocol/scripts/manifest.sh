@@ -1,4 +1,4 @@
-# Tells the manifest of the release `ref`, and the paths that commands changed.
+# Prints the manifest of the release `ref`, and the paths that commands changed.
 
 . ./lib/protocol.sh
 . ./lib/files.sh

@@ -1,4 +1,4 @@
-# Appends the entries to the journal, for what needs no other step.
+# Appends entries to the journal that belong to no other step.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

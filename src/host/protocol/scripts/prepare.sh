@@ -1,8 +1,8 @@
-# Makes the folders that are missing.
+# Makes the missing folders.
 
 . ./lib/protocol.sh
 . ./lib/base.sh
-# A folder that hands its group down makes a team's target.
+# A folder with the setgid bit makes a target for a team.
 look
 [ ! -g "$where" ] || umask 002
 err=$(mkdir -p "$base/config" "$base/releases" 2>&1)

@@ -1,5 +1,6 @@
 # Removes complete releases. `remover` is the command for files that this login may not remove, or empty; the refs
-# follow. The entries are written down before anything is removed: if this is cut, the next lock journals what is gone.
+# follow. The entries are saved before anything is removed. If this is interrupted, the next lock journals the releases
+# that are gone.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

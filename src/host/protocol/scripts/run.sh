@@ -1,5 +1,5 @@
-# Runs `command` in the release `ref`, called `name`; an empty `ref` means the current release. Answers first, then becomes
-# the command: what follows the answer is its output, and the exit status is its own.
+# Runs `command` in the release `ref`, called `name`; an empty `ref` means the current release. Answers first, then
+# becomes the command: the command's output follows the answer, and the exit status is the command's.
 
 mask=$(umask)
 locale=${LC_ALL-}

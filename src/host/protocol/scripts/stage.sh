@@ -1,12 +1,12 @@
-# Receives a release from standard input, unpacks it as it comes, checks it, and gives it its name.
+# Receives a release from standard input, unpacks it as it arrives, checks it, and gives it its name.
 #
-# `keep` bytes of what arrived before are kept. `size` is the number of bytes in the end; if it is empty, the last entry
-# of the archive is `.deployer_end`. `stream` is a word for what is sent. `wanted` is the SHA-256 of the manifest, which
-# is the archive's first entry.
+# The first `keep` bytes of an earlier upload are kept. `size` is the total number of bytes; if it is empty, the last
+# entry of the archive is `.deployer_end`. `stream` is a word that identifies the stream. `wanted` is the SHA-256 of the
+# manifest, which is the archive's first entry.
 #
-# If `origin` is not empty, what is sent completes that release: with hard links if `hard` is not empty; `edits` are the
-# changes of its manifest, unless they are an entry of the archive; `packing` is gzip or zstd. If `replaces` is not
-# empty, the release takes the place of a damaged one, even of the current one.
+# If `origin` is not empty, that release supplies the files that are not sent, as hard links if `hard` is not empty.
+# `edits` are the changes of its manifest, unless they are an entry of the archive. `packing` is gzip or zstd. If
+# `replaces` is not empty, the release replaces a damaged one, even the current one.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -19,10 +19,10 @@
 ref=$2 keep=$3 size=$4 stream=$5 note=$6 wanted=$7 origin=$8 hard=$9 edits=${10} packing=${11} replaces=${12}
 stage=.staging_$ref
 folder=deployer_$ref
-# What completes another release comes compressed anew, as hard as the link asks for: it is kept as it was before that.
+# A stream with an `origin` is compressed again for each upload, to suit the link. So it is kept uncompressed.
 part=$stage/release.tar
 [ -n "$origin" ] || part=$part.gz
-# What ends a program in the middle of a pipe is not its own fault.
+# A program that a broken pipe ends has not failed.
 unpack() {
   { case "$1" in zstd) zstd -dcq ;; *) gzip -dc ;; esac; }
   ended=$?
@@ -40,12 +40,12 @@ receive() {
   else cat "$part" && hush && tee -a "$part"
   fi || say "failed tee" >&2
 }
-# While what arrived before is read again, nothing more is taken: a sign of life keeps the other side waiting.
+# While the kept bytes are read again, no input is taken. Signs of life keep the sender waiting.
 ticker=
 tick() { while sleep 2 >/dev/null 2>&1; do say "alive"; done; }
 hush() { [ -z "$ticker" ] || kill "$ticker" 2>/dev/null; return 0; }
 trap hush EXIT
-# What an earlier step still does, although its connection is gone, is not done here.
+# An earlier step whose connection is gone may still work in its own tree, but not in this one.
 tree=$stage/tree.$$ notes=$stage/tree.$$.notes
 is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
 if [ -z "$replaces" ] && { [ -e "$folder" ] || [ -L "$folder" ]; }; then
@@ -62,10 +62,10 @@ for old in "$stage"/tree*; do
   [ -e "$old" ] || [ -L "$old" ] || continue
   trash=.trash_${ref}_$$_${old##*tree}
   err=$(mv "$old" "$trash" 2>&1) || fail "$err"
-  # What is left of it is swept by whoever takes the lock next.
+  # The next lock sweeps any remains.
   wipe_surely "$trash" 2>/dev/null
 done
-# What arrives may hold secrets: nobody else looks at it before it has its modes.
+# The upload may contain secrets: nobody else may read it before its modes are set.
 err=$(umask 077; mkdir -p "$stage" 2>&1) && err=$(mkdir "$tree" "$notes" 2>&1) || fail "$err"
 err=$({ say "$note" | cat > "$stage/note" && : > "$notes/receiving"; } 2>&1) || fail "$err"
 if [ "$keep" -eq 0 ]; then
@@ -77,7 +77,7 @@ else
   real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
   have=$(size_of "$part")
   [ "$have" -ge "$keep" ] || fail "only $have of the $keep bytes to keep are there: start anew"
-  # A file of its own: an earlier step may still write into the other one, when it hears that its connection is gone.
+  # A new file: an earlier step may still write into the old one when it notices that its connection is gone.
   err=$({ cat "$part" > "$part.$$" && dd if=/dev/null of="$part.$$" bs=1 seek="$keep" count=0 && mv -f "$part.$$" "$part"; } 2>&1) || {
     rm -f "$part.$$"
     fail "$err"
@@ -103,7 +103,7 @@ case "$nl$why$nl" in
   *) outcome=whole ;;
 esac
 [ -n "$size" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
-# What was kept may be the reason: it is not gone on with again.
+# The kept bytes may be the reason, so no upload resumes from them again.
 [ -z "$origin" ] || [ "$keep" -eq 0 ] || [ "$outcome" != failed ] || tells_full "$said" || outcome=damaged
 [ "$outcome" = whole ] || rm -f "$notes"/lot.*
 hush
@@ -124,7 +124,7 @@ if [ "$outcome" = failed ]; then
 fi
 if [ "$outcome" != whole ]; then
   guard
-  # Without a size, what is missing at the end may still come.
+  # Without a size, the missing end may still come.
   if [ -n "$size" ] || [ "$outcome" = damaged ]; then wipe "$stage"; else wipe "$tree"; fi
   say "corrupt tarball"
   finish
@@ -150,19 +150,20 @@ if [ -n "$faults" ]; then
   printf "%s\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
   finish
 fi
-# The tools that make a release do not agree on what a folder hands down.
+# The tools that make a release disagree about inheriting a folder's group.
 if [ -g "$base" ]; then
   # shellcheck disable=SC2046 # The fourth word is the group.
   chgrp -hR "$(set -- $(ls -ldn "$base"); printf "%s" "$4")" "$tree" 2>/dev/null
-  # So that everybody of it can remove the release again.
+  # So every member of the group can remove the release again.
   find "$tree" -type d -perm -0010 ! -perm -0020 -print | each chmod g+w
 fi
 chmod u+rwx "$tree"
 guard
-# Between these two renames there is no such folder for a moment. If this is cut there, the next who takes the lock renames it back.
+# The folder is missing for a moment between these two renames. If this is interrupted there, the next lock renames it
+# back.
 trash=.replaced_${ref}_$$
 if [ -e "$folder" ] || [ -L "$folder" ]; then
-  # It may be current.
+  # It may be the current release.
   flush
   not_mounted
   guard

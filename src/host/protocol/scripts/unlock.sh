@@ -1,4 +1,4 @@
-# Gives back the lock with the token `expected`, which may be somebody else's.
+# Frees the lock with the token `expected`, which may be somebody else's.
 
 . ./lib/protocol.sh
 . ./lib/lock.sh

@@ -1,4 +1,4 @@
-# Tells the disk usage of releases. The refs follow.
+# Prints the disk usage of releases. The refs follow.
 
 . ./lib/protocol.sh
 . ./lib/environment.sh

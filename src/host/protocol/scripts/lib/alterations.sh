@@ -1,7 +1,7 @@
-# `.deployer_altered` of a release holds what its `afterUnpack` commands made of it: a line with the state and the
-# path of each entry that is not as the manifest has it, and `end` with their number. `only_unknown dir` leaves these
-# out of faults. What is below an entry that they took away, or made a link, is theirs; what is below a directory that
-# has another mode is not. `states` puts the state of each path before it, with few processes for any number of paths.
+# `.deployer_altered` of a release lists the changes of its `afterUnpack` commands: a line with the state and the path
+# of each entry that differs from the manifest, and `end` with their number. `only_unknown dir` drops these from faults.
+# A path below an entry that the commands removed, or made a link, is theirs; a path below a directory with a changed
+# mode is not. `states` puts the state of each path before it, with few processes for any number of paths.
 
 state_of() {
   if [ -L "$1" ]; then printf "link:%s" "$(link_of "$1" | tr " " "?")"
@@ -21,7 +21,7 @@ states() {
     if [ -L "$path" ]; then say "$(state_of "$path") $path"
     elif [ -d "$path" ]; then say "dir $path"
     elif [ -f "$path" ]; then
-      # The tools write such names in ways of their own.
+      # The tools escape such names in different ways.
       case "$path" in *"\\"*) say "$(state_of "$path") $path" ;; *) say "file $path" ;; esac
     else say "$(state_of "$path") $path"
     fi

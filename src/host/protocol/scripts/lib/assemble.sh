@@ -1,9 +1,9 @@
-# A tree is completed from the release `$1`, most of which it shares. `begin_tree` makes its manifest from that of the
-# release and what is to be changed there, copies the files that stand in both manifests alike, and proves them;
-# `complete_tree` makes those that are made of parts of another and pieces that were sent (`patch`), and those that
-# stand elsewhere on the host. Failures show in the check that follows. With `$2` hard links are made instead of
-# copies. `begin_tree` works beside the upload, as soon as what it needs has come: `.deployer_begin` says so. It ends
-# with this shell, and where nothing more is received.
+# Completes a tree from the release `$1`, most of which it shares. `begin_tree` makes the manifest from the release's
+# manifest and the edits, copies the files that are equal in both manifests, and verifies them. `complete_tree` makes
+# the files that combine parts of another file with sent pieces (`patch`), and copies the files that exist elsewhere on
+# the host. Failures show in the check that follows. With `$2`, hard links are made instead of copies. `begin_tree` runs
+# beside the upload, as soon as `.deployer_begin` says that its input has arrived. It ends with this shell, or when
+# nothing more is received.
 
 part() {
   if [ "$bytes" = yes ]; then err=$(dd if="$base" bs=65536 iflag=skip_bytes,count_bytes skip="$1" ${2:+count="$2"} 2>&1 >> "$to")
@@ -11,7 +11,7 @@ part() {
   fi || say "$err" >&2
 }
 patch() {
-  # Not all of them know these flags; without them, small blocks take longer.
+  # Not every dd knows these flags. Without them, small blocks take longer.
   bytes=yes
   dd if=/dev/null of=/dev/null bs=1 count=0 iflag=skip_bytes,count_bytes 2>/dev/null || bytes=no
   while IFS= read -r line; do
@@ -60,10 +60,12 @@ begin_tree() {
     if [ "$polls" -gt 400 ] || ! sleep 0.05 2>/dev/null; then sleep 1; fi
   done
   origin=deployer_$1 parents="-p --reflink=auto --parents" most=250
-  # BusyBox makes a directory anew that was moved away meanwhile: there tar goes into it first, with as many names as it takes.
+  # BusyBox would make a directory again that was moved away meanwhile. There tar enters it first, in lots small enough
+  # for one tar.
   case "$(cp --help 2>&1)" in *BusyBox*) parents= most=100 ;; esac
   [ -z "$2" ] || parents="-pl --parents"
-  # Its directories are made on the way, before what is received gets into them.
+  # The copy makes directories, with their modes, before the received files get into them: a read-only one would refuse
+  # these.
   odd=$(find "$origin" -type d ! -perm -0300 | sed -n 1p)
   [ -z "$odd" ] || [ -w "$odd" ] || return 0
   awk '
@@ -72,7 +74,7 @@ begin_tree() {
     /^=/ { for (n = substr($1, 2) + 0; n <= $2 + 0; n++) print line[n]; next }
     { print substr($0, 2) }
   ' "$origin/.deployer_manifest" "$tree/.deployer_edits" > "$tree/.deployer_manifest"
-  # What commands changed there, and what is below that, is sent.
+  # Paths that commands changed there, and paths below them, are sent.
   awk -v altered="$origin/.deployer_altered" '
     BEGIN { while ((getline line < altered) > 0) other[substr(line, index(line, " ") + 1)] }
     function is_other(path) {
@@ -86,7 +88,7 @@ begin_tree() {
     (mode $0) in there
   ' "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$notes/lines"
   here=$PWD
-  # What is no file any more is not read: a pipe never ends, nor does a device.
+  # Reads only paths that are still files: a pipe never ends, nor does a device.
   (cd "$origin" && while IFS= read -r line; do if real_file "${line#*  }"; then say "$line"; fi; done) < "$notes/lines" > "$notes/files"
   mv "$notes/files" "$notes/lines"
   [ -s "$notes/lines" ] || return 0
@@ -94,7 +96,7 @@ begin_tree() {
     { now = lot int((NR - 1) / most); if (now != last) close(last); print substr($0, 67) > now; last = now }
   ' "$notes/lines"
   for lot in "$notes"/lot.*; do
-    # Whoever wants nothing of it any more takes these away.
+    # The main shell removes the lots to stop this.
     [ -e "$lot" ] || return 0
     copy_lot "$here/$lot"
   done
@@ -115,7 +117,7 @@ complete_tree() {
           set -- "$@" "$source"
           [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
         "copy "*) source_of "${line#copy }" ;;
-        # Not a second name: its mode is going to be another one.
+        # A copy, not a hard link, because its mode is about to change.
         "own "*) put_all "$@"; set --; if real_file "$source"; then cp -p "$source" "$tree/${line#own }"; fi ;;
         "as "*) put_all "$@"; set --; if real_file "$source"; then cp $copying "$source" "$tree/${line#as }"; fi ;;
         "mode "*) mode=${line#mode } ;;
@@ -126,7 +128,7 @@ complete_tree() {
   )
   (cd "$tree" && rm -rf .deployer_edits .deployer_begin .deployer_moves .deployer_patches .deployer_pieces .deployer_end)
 }
-# This makes hashed a list of what is still to be hashed. Not every awk says that a disk is full: so they are counted.
+# Sets `hashed` to a list of the lines still to be hashed. Not every awk reports a full disk, so the lines are counted.
 find_unproved() {
   hashed=
   [ -e "$notes/proved" ] || return 0

@@ -1,4 +1,4 @@
-# Sets `state` to what the base is, and `where` to the path that decided it.
+# Sets `state` to the state of the base, and `where` to the path that decided it.
 
 usable() { [ -w "$1" ] && [ -x "$1" ]; }
 look() {
@@ -15,7 +15,7 @@ look() {
       fi
     done
     [ "$state" = ready ] || usable "$base" || state=not-writable
-    # Of another login: nothing that is done could be written down.
+    # The journal belongs to another login, so nothing could be journaled.
     d=$base/config/journal
     [ ! -e "$d" ] || [ -w "$d" ] || { state=not-writable; where=$d; }
     return 0

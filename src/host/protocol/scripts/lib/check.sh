@@ -1,8 +1,8 @@
-# `sum` prints the SHA-256 of a file; `check dir manifest` prints `missing path` or `changed path` for all that
-# differs; with a third word `paths` it reads no file but the manifest, and with the absolute path of a file it hashes
-# what is listed there. Files of one manifest are hashed by one process where the tool can do that. A shell reads a
-# manifest byte by byte: where there is awk, that holds it against what find lists (`odd_ones`), also the modes, where
-# the manifest tells them; a group that is inherited from the folder above is none of a release's.
+# `sum` prints the SHA-256 of a file. `check dir manifest` prints `missing path` or `changed path` for each difference.
+# With a third word `paths` it reads no file but the manifest; with the absolute path of a file it hashes only the files
+# listed there. One process hashes all files of a manifest if the tool can do that. A shell reads a manifest byte by
+# byte, so awk, if there is one, compares it with the output of find (`odd_ones`), including the modes if the manifest
+# has them. A setgid bit that is inherited from the folder above is not a difference.
 
 if has sha256sum; then summer=sha256sum
 elif has shasum; then summer=shasum
@@ -10,7 +10,7 @@ elif has openssl; then summer=openssl
 else fail "there is none of sha256sum, shasum and openssl"
 fi
 each() { tr "\n" "\000" | xargs -0 "$@" 2>/dev/null; }
-# What proves something has to be able to say no: some tools read nothing without an operand, and find nothing wrong with that.
+# A check must be able to fail: some tools read nothing without an operand, and report success.
 checks=no
 sum() {
   case "$summer" in
@@ -32,7 +32,7 @@ can_refuse() {
   ! printf "%064d  /dev/null\n" 0 | all_match >/dev/null
 }
 can_refuse && checks=yes
-# Two at a time: most hosts have the cores.
+# Two at a time, because most hosts have several cores.
 halves_match() {
   file_lines "$1" | awk 'NR % 2' | all_match >/dev/null && say yes &
   file_lines "$1" | awk 'NR % 2 == 0' | all_match >/dev/null && say yes
@@ -46,7 +46,8 @@ quickly_match() {
   else file_lines "$1" | all_match >/dev/null
   fi
 }
-# The lines of a manifest that tell a file's hash, without those of the paths in skip: reading a pipe in place of a file never ends.
+# The lines of a manifest with a file's hash, except those of the paths in `skip`: reading a pipe in place of a file
+# never ends.
 skip=
 file_lines() {
   if [ -z "$skip" ]; then sed -n "/^[0-9a-f]\{64\}  /p" "$1"
@@ -58,7 +59,8 @@ file_lines() {
     '
   fi
 }
-# Nothing is missing or changed only because this login may not look at it. With a second word the content alone is in doubt.
+# A path that this login may not look at is unreadable, not missing or changed. With a second word, only the content is
+# in doubt.
 differs() {
   found=yes word=missing above=${1%/*}
   if [ -e "$1" ] || [ -L "$1" ]; then
@@ -78,7 +80,7 @@ listed() {
   # shellcheck disable=SC2013 # A mode is one word.
   for mode in $(sed -n "s/^mode \([0-7]*\)$/\1/p" "$1" | sort -u); do
     find . "(" -type d -o -type f ")" "(" -perm "$mode" -o -perm "2$mode" ")" | sed "s/^/$mode /"
-    # In a folder that a team shares, directories of a release are for all of it.
+    # In a folder that a team shares, a release's directories are writable for the whole team.
     case "$mode" in
       ?[15]?)
         wide=${mode%??}$((${mode#?} / 10 + 2))${mode#??}
@@ -117,7 +119,8 @@ odd_ones() {
     [ ! -L "$link" ] || [ "$(link_of "$link")" = "${text#to }" ] || say "$link"
   done
 }
-# Some tar programs do not set a mode that they take for the file's already, although a default access list has made it another one.
+# Some tar programs do not set a mode that they assume the file already has, although a default access list has changed
+# it.
 put_modes() (
   cd "$1" || exit 0
   of_mode() {
@@ -137,7 +140,7 @@ put_modes() (
 check() (
   cd "$1" || { say "missing ."; exit 0; }
   files=0 whole=0 found=no odd=
-  # What find prints of a name with a line break would pass for others.
+  # In find's output, a name with a line break would look like several names.
   if [ -s "$2" ] && has awk && [ -z "$(find . -name "*$nl*" -prune)" ]; then
     odd=$(odd_ones "$2")
     first=${odd%%"$nl"*}
@@ -175,7 +178,8 @@ check() (
   if [ "$found" = no ] || [ -n "$skip" ]; then
     out=
     if quickly_match "$hashed" || { [ "$checks" = yes ] && out=$(file_lines "$2" | all_match); }; then exit 0; fi
-    # The tools write names with backslashes and trailing carriage returns in ways of their own: then file by file.
+    # The tools escape names with backslashes and trailing carriage returns in different ways. Such files are hashed one
+    # by one.
     names=$(printf "%s\n" "$out" | sed -n "s/: FAILED[^:]*$//p")
     case "$nl$names" in
       "$nl" | *"$nl"[!.]*) ;;

@@ -1,4 +1,4 @@
-# Whether the release `$1` is what `current` leads to, however the link is written.
+# Whether `current` leads to the release `$1`, however the link is written.
 
 is_current() {
   [ -L current ] || return 1

@@ -1,7 +1,7 @@
 # `drop` moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current.
-# `wipe_aside` removes what was moved aside. What this login may not remove (the files of another user) is told of
-# once, and costs no later step any time: it gets another name. `remover` is the target's command for such files, or
-# nothing.
+# `wipe_aside` removes a folder that was moved aside. Files that this login may not remove (those of another user) are
+# reported once. Their folder gets another name, so that they cost later steps no time. `remover` is the target's
+# command for such files, or empty.
 
 wipe_aside() {
   wipe "$1" 2>/dev/null && return 0
@@ -10,7 +10,7 @@ wipe_aside() {
     [ -e "$1" ] || return 0
   fi
   odd=$(find "$1" ! -user "$(id -u)" 2>/dev/null | sed -n 1p)
-  # Somebody who is gone may still write there.
+  # An earlier step, whose connection is gone, may still write there.
   [ -n "$odd" ] || { wipe_surely "$1" 2>/dev/null && return 0; }
   aside=.stuck_${1#.trash_}
   mv "$1" "$aside" 2>/dev/null || aside=$1

@@ -1,5 +1,5 @@
-# `row` reads the figures of the only file system in what df prints; `mount_of` finds how the directory `$1` is
-# mounted. Not by df, which on BusyBox names any mount of the same disk.
+# `row` reads the figures of the only file system in df's output. `mount_of` finds out how the directory `$1` is
+# mounted. It does not use df, which on BusyBox names any mount of the same disk.
 
 row() {
   total= used= available= share=

@@ -1,7 +1,7 @@
-# For scripts that change something: `$2` is the token of the lock under which they run, 0 without one, `$3` what they
-# write into the journal, `$4` whether the lock is given back with that; all are taken off the arguments. `guard`
-# refuses when that lock is not the holder's any more; it stands right before whatever cannot be taken back.
-# `conclude` ends those that may be a command's last.
+# For scripts that change something. `$2` is the token of the lock under which they run, 0 without one. `$3` holds their
+# entries for the journal. `$4` says whether they also give the lock back. These three are removed from the arguments.
+# `guard` refuses if the lock has been lost; it comes right before each change that cannot be undone. `conclude` ends
+# the scripts that may be a command's last.
 
 . ./lib/lock.sh
 . ./lib/give-back.sh

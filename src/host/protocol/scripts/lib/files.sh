@@ -1,4 +1,4 @@
-# `link_of` prints a link's text; `is_ref` knows our folder names; `wipe` removes trees with read-only folders too.
+# `link_of` prints a link's text. `is_ref` recognizes a ref. `wipe` removes trees, even with read-only folders.
 
 link_of() {
   if has readlink; then readlink "$1"
@@ -10,7 +10,7 @@ is_ref() {
   case "$1" in *[!0-9A-F]*) return 1 ;; esac
 }
 is_trash() { trash_ref=${1##*.trash_} && is_ref "${trash_ref%%_*}"; }
-# Each release of ours has a manifest before it gets its name.
+# Each of our releases has a manifest before it gets its name.
 is_ours() {
   if real_dir "$1"; then [ -e "$1/.deployer_manifest" ] || [ -e "$1/.deployer_release.json" ]
   else [ ! -e "$1" ] && [ ! -L "$1" ]
@@ -18,7 +18,7 @@ is_ours() {
 }
 real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
-# The first thing that is mounted below a directory: what is removed there would be somebody else's.
+# The first mount point below a directory: the files there are somebody else's, and must not be removed.
 mounted_in() {
   [ -r /proc/mounts ] && above=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
   while IFS=" " read -r _ point _; do
@@ -29,10 +29,11 @@ mounted_in() {
 }
 wipe() {
   mounted_in "$1" >/dev/null && return 1
-  # Of folders alone: a file may have names in other releases.
+  # Changes the modes of folders only: a file may have names in other releases.
   rm -rf "$1" 2>/dev/null || { find "$1" -type d ! -perm -700 -exec chmod u+rwx {} ";" 2>/dev/null; rm -rf "$1"; }
 }
-# Where an earlier step still writes, although its connection is gone, until it sees that nothing is wanted of it any more.
+# For a folder in which an earlier step, whose connection is gone, may still write: tries again until that step has
+# noticed.
 wipe_surely() {
   for pause in 1 2; do
     wipe "$1" 2>/dev/null && return 0

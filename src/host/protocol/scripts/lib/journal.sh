@@ -1,7 +1,7 @@
-# `note` appends `entries`, whole lines, to the journal, after what they tell of. What is done is done: where they
-# cannot be written, the answer says so and goes on.
+# `note` appends `entries`, whole lines, to the journal, after the change that they describe. The change stays if they
+# cannot be written: the answer says so, and the script continues.
 
-# Of entries for the journal, those about releases that are not there.
+# Selects the journal entries about releases that do not exist.
 only_gone() {
   while IFS= read -r line; do
     ref=${line#*",\"ref\":\""}

@@ -1,8 +1,8 @@
-# Locks are files `config/lock.<token>` of one line, `taken`, `held` or `free` and the details. The highest token
-# counts. Taking a lock makes the next token by link(2), which only one can do, with all details in it; nobody removes
-# the highest. `top` sets `token` (0: never locked), `state` and `details`; `idle` sets `since`, the seconds since the
-# last sign of life, and `ahead` where that has yet to come. A sign of life, `config/beat.<token>`, says when by the
-# host's clock and, on Linux, how long after its start: nobody sets that.
+# Locks are files `config/lock.<token>` of one line: `taken`, `held` or `free`, and the details. The highest token
+# counts. A lock is taken by making the next token with link(2), which only one script can do, with all details in it.
+# Nobody removes the highest token. `top` sets `token` (0: never locked), `state` and `details`. `idle` sets `since`,
+# the seconds since the last sign of life, and `ahead` if that is in the future. A sign of life, `config/beat.<token>`,
+# holds the time by the host's clock and, on Linux, the uptime, which nobody can set.
 
 number() {
   case "$1" in "" | 0?* | *[!0-9]*) return 1 ;; esac
@@ -39,7 +39,7 @@ idle() {
   ahead=no
   [ "$since" -ge 0 ] || since=0 ahead=yes
 }
-# By rename: a file that is being written has no time in it, and would let somebody else take the lock over.
+# By rename: a file that is still being written has no time in it, so somebody else could take the lock over.
 live() {
   clock
   printf "%s\n" "$now $up $boot" > "$base/config/.beat.$$" && mv -f "$base/config/.beat.$$" "$base/config/beat.$1"

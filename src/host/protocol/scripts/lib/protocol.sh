@@ -21,6 +21,6 @@ esac
 case "$base" in *"$nl"*) fail "the home directory has a line break in its name" ;; esac
 # shellcheck disable=SC2034 # Nearly all scripts read it.
 releases=$base/releases
-# A folder that hands its group down is a team's.
+# A folder with the setgid bit is a team's.
 [ ! -g "$base" ] || umask 002
 has() { command -v "$1" >/dev/null 2>&1; }

@@ -1,4 +1,4 @@
-# `see` tells everything at once but for the lock. To be called in a shell of its own.
+# `see` prints the host's whole state, except the lock. Call it in a subshell, because it changes the directory.
 
 . ./lib/base.sh
 . ./lib/disks.sh
@@ -14,7 +14,7 @@ user=$(id -un 2>/dev/null) && say "user $(flat "$user")"
 clock=$(date +%s 2>/dev/null) && say "clock $clock"
 row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
 nodes=$(df -Pi "$where" 2>/dev/null)
-# Some file systems make inodes as they are needed, and count none; some systems print other columns.
+# Some file systems make inodes on demand, and count none. Some systems print other columns.
 case "$nodes" in
   *" Inodes "*) row "$nodes" && [ "$total" -gt 0 ] 2>/dev/null && say "inodes $available" ;;
 esac
@@ -34,7 +34,7 @@ if ! cd "$releases" 2>/dev/null; then
 fi
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
-  # Whoever made the link may have written it in another way.
+  # The link may be written in another way.
   led=$(cd -P current 2>/dev/null && pwd -P) && led=${led#"$(pwd -P)/deployer_"} && ref=${led%%/*} && is_ref "$ref" && say "leads $ref"
 elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
@@ -55,7 +55,7 @@ for folder in deployer_*; do
   real_dir "$folder" || { say "foreign $ref"; continue; }
   file=$folder/.deployer_release.json
   if [ ! -e "$file" ] && [ ! -L "$file" ]; then
-    # A folder without a manifest is somebody else's; one that is being adopted is not what a deployment left.
+    # A folder without a manifest is somebody else's. A folder that is being adopted is not an unfinished deployment.
     if [ -d ".adopting_$ref" ]; then :
     elif [ -e "$folder/.deployer_manifest" ]; then say "unrecorded $ref"
     else say "foreign $ref"

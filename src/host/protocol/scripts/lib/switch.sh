@@ -1,9 +1,9 @@
-# `switch_to` renames a new link over `current`. `disarm` keeps the host from going back by itself: whoever renames
-# the file of a dead-man's switch has decided, and where the host was first, its going back is waited for.
+# `switch_to` renames a new link over `current`. `disarm` keeps the host from going back by itself. The first to rename
+# the file of a dead-man's switch decides. If that was the host, `disarm` waits until it has gone back.
 
 switch_to() {
   err=$(ln -s "$1" "$2" 2>&1) || fail "$err"
-  # Whoever takes the lock over removes the links of those before: so after this check the renaming fails, or was in time.
+  # The next holder of the lock removes the links of earlier ones. So after this check the rename fails, or was in time.
   [ "$fence" -eq 0 ] || { top; [ "$token" -eq "$fence" ] && [ "$state" = taken ]; } || { rm -f "$2"; say "fenced"; finish; }
   if ! err=$(mv -fT "$2" current 2>&1); then
     if [ -L current ]; then
@@ -28,7 +28,7 @@ await_fired() {
     case "${fired##*/fired.}" in *[!0-9.]*) continue ;; esac
     while [ -e "$fired" ]; do
       tries=$((tries + 1))
-      # It takes no longer than this: the machine went down in the middle of it.
+      # Going back never takes this long: the machine went down in the middle of it.
       [ "$tries" -le 15 ] || rm -f "$fired"
       sleep 1
     done
