@@ -22,17 +22,17 @@ export interface OptionSpec {
   readonly name: string
   readonly aliases: ReadonlyArray<string>
   readonly kind: "value" | "flag"
-  /** What it means to name it without a value; absent: then that is a mistake. */
+  /** The value if the option is named without one. If undefined, that is a mistake. */
   readonly bare?: string
   readonly required: boolean
 }
 
-/** One task with the tasks below it; the root is the program. */
+/** One task with its subtasks. The root is the program. */
 export interface TaskSpec {
   readonly name: string
   readonly options: ReadonlyArray<OptionSpec>
   readonly tasks: ReadonlyArray<TaskSpec>
-  /** How many bare words it takes. */
+  /** The number of bare words it takes. */
   readonly words: number
 }
 
@@ -66,19 +66,21 @@ const readPair = (token: string): Pair | undefined => {
 
 const fold = (name: string): string => name.replaceAll("_", "-")
 
-// A single letter is a word of its own unless it has a dash or a value.
+// A single letter is a bare word unless it has a dash or a value.
 const lookup = (options: ReadonlyArray<OptionSpec>, pair: Pair): OptionSpec | undefined =>
   pair.key.length === 1 && pair.dashes === 0 && pair.value === undefined
     ? undefined
     : options.find((option) => [option.name, ...option.aliases].some((name) => fold(name) === fold(pair.key)))
 
-// Blanks at its ends or line breaks mark a token as a value: no option is spelled like that.
+// A token with blanks at its ends or with line breaks is a value: no option looks like that.
 const isOption = (options: ReadonlyArray<OptionSpec>, token: string): boolean => {
   const pair = /^-\S/.test(token) && /^.*\S$/.test(token) ? readPair(token) : undefined
   return pair !== undefined && lookup(options, pair) !== undefined
 }
 
-/** Whether the token after an option without a value is its value. Where it needs none, a word that means something else is not. */
+/**
+ * Whether the token after an option without a value is its value. If the option can do without one, the name of an option or a task is not.
+ */
 const isValue = (
   options: ReadonlyArray<OptionSpec>,
   tasks: ReadonlyArray<TaskSpec>,
@@ -109,12 +111,12 @@ const usage = (message: string): UsageError => new UsageError({ message })
 
 const commandLine = (path: ReadonlyArray<TaskSpec>): string => path.map((task) => task.name).join(" ")
 
-/** The task within a sentence, which begins with the program's name anyway. */
+/** The task in a sentence, without the program's name, because the sentence begins with it. */
 const taskName = (path: ReadonlyArray<TaskSpec>): string => commandLine(path.length > 1 ? path.slice(1) : path)
 
 const seeHelp = (path: ReadonlyArray<TaskSpec>): string => `See ${commandLine(path)} --help`
 
-/** The task that is meant, as the path to it from the root, and the words that do not name it. */
+/** The named task, as the path to it from the root, and the words that do not name it. */
 interface Located {
   readonly path: readonly [TaskSpec, ...ReadonlyArray<TaskSpec>]
   readonly task: TaskSpec
@@ -157,7 +159,7 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
 const readFlag = (value: string): boolean | undefined =>
   /^(|true|yes|y|on|1)$/i.test(value) ? true : /^(false|no|n|off|0)$/i.test(value) ? false : undefined
 
-/** What the words say: values by option (none: a flag that is off), bare words, and the first thing that is wrong. */
+/** The parsed words: values by option (empty if a flag is off), bare words, and the first mistake. */
 interface Read {
   readonly values: ReadonlyMap<OptionSpec, ReadonlyArray<string>>
   readonly words: ReadonlyArray<string>
@@ -225,10 +227,10 @@ const read = ({ path, rest, task }: Located): Read => {
 
 const isOn = (read: Read, option: OptionSpec): boolean => (read.values.get(option) ?? []).length > 0
 
-/** The flag, known on every line, that asks for data in place of words. */
+/** The flag, valid on every line, that requests data instead of words. */
 export const dataOption = "json"
 
-/** Whether a line asks for data, even one that makes no sense otherwise. */
+/** Whether a line requests data, even if it is otherwise wrong. */
 export const isData =
   (root: TaskSpec) =>
   (argv: ReadonlyArray<string>): boolean => {
@@ -236,7 +238,7 @@ export const isData =
     const before = end === -1 ? argv : argv.slice(0, end)
     const option = root.options.find(({ name }) => name === dataOption)
     if (option === undefined) return false
-    // Where no task is found, nothing tells what its words mean; so `json` means itself.
+    // If no task is found, the words have no other meaning, so `json` is the flag.
     const located = Either.getOrElse(locate(root, before), (): Located => ({ path: [root], task: root, rest: before }))
     return isOn(read(located), option)
   }
@@ -263,7 +265,7 @@ const choose = (option: OptionSpec, values: Read["values"], choices: ReadonlyArr
       )
 }
 
-// A value goes into the token of its key only where a token of its own would be taken for something else.
+// A value is joined to its key only if it would otherwise be taken for something else.
 const spell = (
   path: ReadonlyArray<TaskSpec>,
   owner: TaskSpec,
@@ -277,8 +279,8 @@ const spell = (
 }
 
 /**
- * Rewrites the arguments after the program's name. Applying it twice changes nothing more. A line that cannot be meant gives a
- * `UsageError` with one sentence: an unknown task or key, a key without its value, a required key that is missing.
+ * Rewrites the arguments after the program's name. Applying it twice changes nothing more. A wrong line gives a `UsageError` with one
+ * sentence: an unknown task or key, a key without its value, or a missing required key.
  */
 export const normalize =
   (root: TaskSpec) =>
@@ -287,7 +289,7 @@ export const normalize =
     const before = end === -1 ? argv : argv.slice(0, end)
     const after = end === -1 ? [] : argv.slice(end + 1)
     if (before.length === 0 && after.length === 0) return Either.right(["--help"])
-    // "help build" and "version" read as well as "--help" and "--version".
+    // "help build" and "version" mean the same as "--help" and "--version".
     const [first, ...others] = before
     const asked = (first === "help" || first === "version") && !root.tasks.some((task) => task.name === first)
     return Either.flatMap(locate(root, asked ? [`--${first}`, ...others] : before), (located) => {

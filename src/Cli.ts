@@ -1,6 +1,6 @@
 /**
- * The commands, in the order in which they are listed. Each is told of in its own file; the command line, help, completions and the JSON Schema fold
- * over this list.
+ * The commands, in the order of their listing. Each is defined in its own file. The command line, help, completions and the JSON Schema are
+ * derived from this list.
  */
 import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
@@ -53,15 +53,15 @@ type AnyTask = (typeof tasks)[number]
 /** The command line. */
 export const tree = treeOf<FailureOf<AnyTask>, ServicesOf<AnyTask>>(tasks)
 
-/** The schema of what each command answers, by its name (`manage info`), but for conversations. */
+/** The schema of each command's report, by the command's name (`manage info`), except for conversations. */
 export const reports: Readonly<Record<string, Schema.Schema.All>> = Object.fromEntries(
   named(tasks).flatMap(([name, { document }]) => (document === undefined ? [] : [[name, document]]))
 )
 
-/** Commands that are conversations: where data is asked for they answer with a `Failure` only. */
+/** Commands that are conversations: if data is requested, they answer only with a `Failure`. */
 export const conversations: ReadonlyArray<string> = named(tasks).flatMap(([name, { document }]) =>
   document === undefined ? [name] : []
 )
 
-/** JSON Schema of everything that stdout may hold where `json` asks for data. */
+/** JSON Schema of everything that stdout may hold if `json` requests data. */
 export const jsonSchema: Effect.Effect<DocumentSchema> = schemaOf(tasks)

@@ -1,5 +1,5 @@
 /**
- * Help that was rendered when the binary was made: to print it, nothing of the command tree is loaded.
+ * Help rendered at build time: printing it does not load the command tree.
  */
 import { helpPages } from "./internal/helpPages.ts"
 
@@ -10,10 +10,10 @@ export const keyOf = (task: ReadonlyArray<string>): string =>
     .join("")
     .replaceAll("_", "-")
 
-/** The page for which the arguments ask, and for nothing else; absent: the parser has the word. */
+/** The page that the arguments request, if they request nothing else. Undefined if the parser must decide. */
 export const find = (argv: ReadonlyArray<string>, pages = helpPages): string | undefined => {
   const [first = "help", ...others] = argv
   if (/^(-{0,2}help|-h)$/.test(first)) return pages.get(keyOf(others))
-  // At its end a bare `help` may be a word of the task's own.
+  // At the end, a bare `help` may be a word of the task.
   return /^(--?help|-h)$/.test(argv.at(-1) ?? "") ? pages.get(keyOf(argv.slice(0, -1))) : undefined
 }

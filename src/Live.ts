@@ -1,5 +1,5 @@
 /**
- * All live layers, composed once. Building them opens nothing: each finds what it needs at its first use.
+ * All live layers, composed once. Building them opens nothing: each opens its resources at its first use.
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Layer from "effect/Layer"
@@ -11,10 +11,10 @@ import { Prompt } from "./terminal/Prompt.ts"
 import { Reporter } from "./terminal/Reporter.ts"
 import { Workspace } from "./workspace/Workspace.ts"
 
-/** This machine's files, paths, processes and terminal: what builders may use. */
+/** This machine's files, paths, processes and terminal: the services available to builders. */
 export const platform: Layer.Layer<NodeContext.NodeContext> = NodeContext.layer
 
-/** Everything the commands need, on this machine, for the project at `root` (none: found from the working directory). */
+/** Everything the commands need on this machine, for the project at `root`. Default: the project found from the working directory. */
 export const layer = ({ root = Option.none() }: { readonly root?: Option.Option<string> } = {}) =>
   Layer.mergeAll(AnyHost.layer, ReleaseStore.layer, DockerBuilder.layer).pipe(
     Layer.provideMerge(Layer.mergeAll(Workspace.layer({ root }), Prompt.layer)),

@@ -1,5 +1,5 @@
 /**
- * From the command line to what the user reads: the program around the command tree, the words for a failure, the exit status.
+ * From the command line to the user's output: the program around the command tree, the messages of failures, the exit status.
  */
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
@@ -30,7 +30,7 @@ export const Status = { done: 0, failed: 1, usage: 2, bug: 70, interrupted: 130 
 
 const isQuit = (error: unknown): boolean => Terminal.isQuitException(error)
 
-/** One sentence for any value that somebody let an Effect fail with. */
+/** One sentence for any value that an Effect failed with. */
 export const sentence = (error: unknown): string => {
   if (ValidationError.isValidationError(error)) return plain(HelpDoc.toAnsiText(error.error)).trim()
   return said(error) ?? `Failed with ${Inspectable.toStringUnknown(error, 0)}`
@@ -61,10 +61,10 @@ export const exitStatus = (exit: Exit.Exit<unknown, unknown>, signal?: number): 
   })
 }
 
-/** A failure of which only the status is told. */
+/** Whether only the exit status of the failure is reported. */
 const isSilent = (error: unknown): boolean => Predicate.hasProperty(error, "isSilent") && error.isSilent === true
 
-/** The lines for stderr: a sentence for what was expected to happen, a report for what was not. */
+/** The lines for stderr: a sentence for an expected failure, a report for a bug. */
 export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
   const bug = Option.match(Cause.keepDefects(cause), {
     onNone: () => [],
@@ -85,7 +85,7 @@ export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
   return bug.length > 0 ? bug : [`${name}: interrupted`]
 }
 
-/** A failure as the one document that stdout holds where data was asked for. `report`: what there was to report before. */
+/** A failure as the only document on stdout if data was requested. `report`: the report from before the failure. */
 export const failure = (
   cause: Cause.Cause<unknown>,
   { report, status }: { readonly status: number; readonly report?: unknown }
@@ -112,34 +112,34 @@ export const failure = (
 
 const encodeFailure = Schema.encodeSync(Failure)
 
-/** A document as it is written: one line of JSON. */
+/** A document in its written form: one line of JSON. */
 export const document = (content: unknown): string =>
   JSON.stringify(content instanceof Failure ? encodeFailure(content) : content)
 
-/** The end of a process as it was in truth, which its program cannot know. */
+/** The real end of a process, which its program cannot know. */
 export interface Ending {
-  /** What counts in place of how the program ended. */
+  /** The exit to report instead of the program's own. */
   readonly exit: (exit: Exit.Exit<unknown, unknown>) => Exit.Exit<unknown, unknown>
   /** The number of the signal that ended it. */
   readonly signal: () => number | undefined
 }
 
-/** What surrounds a run. */
+/** The environment of a run. */
 export interface Options {
   readonly version: string
   /** Whether help on stdout may have colours. */
   readonly color: boolean
-  /** Absent: the program's own end is all. */
+  /** Default: the program's own end. */
   readonly ending?: Ending
 }
 
-/** The command tree, and what `Argv` knows of it. */
+/** The command tree, and its description for `Argv`. */
 export interface Tree<Name extends string, R, E, A> {
   readonly command: Command.Command<Name, R, E, A>
   readonly spec: Argv.TaskSpec
 }
 
-/** Keeps the last answer of a program back, and writes it when it has ended, or a failure in its place. */
+/** Holds back the last answer of a program. Writes it after the program ends, or a failure in its place. */
 const withDocument =
   ({ log }: Console.Console, { ending }: Options) =>
   <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -152,7 +152,7 @@ const withDocument =
             const status = exitStatus(exit, ending?.signal())
             return exit._tag === "Failure"
               ? log(document(failure(exit.cause, { status, report: content })))
-              : // Help, versions and completions are for people and shells, and were written already.
+              : // Help, versions and completions are for people and shells, and are already written.
                 content === undefined
                 ? Effect.void
                 : log(document(content))
@@ -163,7 +163,7 @@ const withDocument =
 
 const noise = /^\s*(A user-defined piece of text|A true or false value|An integer|This setting is optional)\.$/
 
-/** Help without the sentences that say no more than its usage line. */
+/** Help without sentences that only repeat its usage line. */
 const tidy = (help: string): string => {
   const isNoise = (line: string | undefined) => line !== undefined && noise.test(plain(line))
   const lines = help.split("\n")
@@ -172,7 +172,7 @@ const tidy = (help: string): string => {
     .join("\n")
 }
 
-// The parser prints each usage error and fails with it as well; only the failure is reported.
+// The parser prints each usage error and also fails with it. Only the failure is reported.
 const parserConsole = (base: Console.Console, color: boolean): Console.Console => ({
   ...base,
   log: (...args) => {
@@ -192,7 +192,7 @@ export const run =
   (argv: ReadonlyArray<string>) =>
     Effect.consoleWith((base) => {
       const isAsked = Argv.isData(spec)(argv)
-      // What anybody else writes has no place beside the document.
+      // No other output belongs beside the document.
       const handlers = isAsked ? { ...base, log: base.error, info: base.error, debug: base.error } : base
       return Effect.flatMap(Argv.normalize(spec)(argv), (tokens) => {
         const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, handlers))

@@ -10,10 +10,10 @@ import { version } from "./Version.ts"
 
 const argv = process.argv.slice(2)
 
-/** Prints what is known without loading anything else: scripts ask for the version often, and people for help. */
+/** Prints text without loading anything else: scripts often request the version, and people the help. */
 const print = (what: string, text: string) => {
   process.stdout.on("error", ({ message }) => {
-    // A reader that went away is no failure.
+    // A closed reader is no failure.
     if (message.includes("EPIPE")) return
     process.stderr.write(`deployer: The ${what} could not be written to standard output: ${message}\n`)
     process.exitCode = 1

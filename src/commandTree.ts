@@ -1,4 +1,4 @@
-/** The list of commands as the tree that @effect/cli parses by, and as the words that `Argv` knows. */
+/** The list of commands in two forms: as the tree for the parser of @effect/cli, and as the description for `Argv`. */
 
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
@@ -10,7 +10,7 @@ import { dataOption, type OptionSpec, type TaskSpec } from "./Argv.ts"
 import { flag, optional, type Task, type TaskOption, value } from "./commands/Task.ts"
 import { UsageError } from "./UsageError.ts"
 
-/** What a task, or the program, is for the parser. */
+/** A task, or the program, in the parser's terms. */
 interface Node {
   readonly name: string
   readonly options: ReadonlyArray<TaskOption<unknown>>
@@ -36,7 +36,7 @@ const taskSpec = ({ name, options }: Node, tasks: ReadonlyArray<TaskSpec>): Task
 
 const specOf = (task: Task<never, never> | Task<unknown, unknown>): TaskSpec => taskSpec(task, task.tasks.map(specOf))
 
-/** What was given for an option, or undefined. */
+/** The text given for an option. Undefined if it was not given. */
 const toOption = ({
   alias,
   description,
@@ -64,7 +64,7 @@ const toArgument = ({ description, kind, name }: TaskOption<unknown>): Args.Args
     : Args.map(Args.optional(text), Option.getOrUndefined)
 }
 
-/** What was given, by name. Without any, @effect/cli gives no list. */
+/** The given texts, by name. Without options, @effect/cli passes no list. */
 const byName = (options: Node["options"], given: ReadonlyArray<string | undefined> | undefined): Given =>
   Object.fromEntries(options.map(({ name }, index) => [name, given?.[index]]))
 
@@ -79,7 +79,7 @@ const configOf = ({ options }: Node) => {
 
 type Given = Readonly<Record<string, string | undefined>>
 
-/** Fails if a word is given twice: what was meant by the second one, for instance `plan`, must not be left out. */
+/** Fails if a word is given twice: the second one, for instance `plan`, must not be ignored. */
 const merged = ({
   options,
   words
@@ -116,13 +116,13 @@ const root = {
   description: "the project root; without it: the nearest folder upwards with deployer/config"
 }
 
-// Who runs the tree sees to it, so that a line that makes no sense is answered in the same way.
+// `Main` handles this flag, so that a wrong line is answered in the same form.
 const json = {
   name: dataOption,
   description: "writes one JSON document to standard output and nothing else, whatever comes of the task"
 }
 
-/** The whole command line: the parser, and what `Argv` knows of it. `root` and `json` are parsed in front of every task. */
+/** The whole command line: the parser, and its description for `Argv`. `root` and `json` are parsed before every task. */
 export const treeOf = <E, R>([first, ...others]: readonly [Task<E, R>, ...ReadonlyArray<Task<E, R>>]) => ({
   command: Command.make("deployer", {
     root: Options.optional(

@@ -4,7 +4,7 @@
 
 // The commands
 
-/** The schema of what each command answers; `jsonSchema` publishes them all. */
+/** The schema of each command's report. `jsonSchema` publishes them all. */
 export { conversations, jsonSchema, reports } from "./Cli.ts"
 export { ActionFailed, ActionReport, runAction } from "./commands/actions.ts"
 export { type ApplyOptions, apply, PlanStale } from "./commands/apply.ts"
@@ -55,7 +55,7 @@ export {
   storeInfo,
   unpin
 } from "./commands/manage.ts"
-/** Something on a host is not whole. */
+/** A release on a host is not whole. */
 export { ReleaseNotWhole } from "./commands/onHost.ts"
 export { loadPlan, PlanInvalid, PlanNotSaved, savePlan } from "./commands/planFile.ts"
 export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
@@ -86,7 +86,7 @@ export {
   PlatformDiffers,
   ReleasePathMissing
 } from "./build/DockerBuilder.ts"
-/** Hosts wherever a target says: this machine or over SSH. */
+/** The hosts that targets name: this machine, or over SSH. */
 export * as AnyHost from "./host/AnyHost.ts"
 /** This machine as the host of every target. */
 export * as LocalHost from "./host/LocalHost.ts"
@@ -118,7 +118,7 @@ export {
   type Verdict
 } from "./host/RemoteHost.ts"
 export { SshSettings } from "./host/SshSettings.ts"
-/** All live layers for a project: `Deployer.layer()`; `Deployer.platform` is what of this machine builders may use. */
+/** All live layers for a project: `Deployer.layer()`. `Deployer.platform` has the services of this machine for builders. */
 export * as Deployer from "./Live.ts"
 export {
   type Parcel,

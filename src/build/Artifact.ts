@@ -26,7 +26,7 @@ import {
 import { DockerBuilder } from "./DockerBuilder.ts"
 import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
-/** The content of a directory of this machine, in the order of the names. Fails while it is read. */
+/** The contents of a directory on this machine, ordered by name. Fails while it is read. */
 export const fromDirectory = (directory: string): Artifact => onThisMachine(directoryTar(directory))
 
 const onThisMachine = (tree: Stream.Stream<Uint8Array, DirectoryUnreadable>): Artifact => ({
@@ -37,7 +37,10 @@ const onThisMachine = (tree: Stream.Stream<Uint8Array, DirectoryUnreadable>): Ar
   metadata: { platform }
 })
 
-/** Files in memory, by path in the release (one that ends in `/` is a directory): for builders that make what they release, and for tests. */
+/**
+ * Files in memory, by path in the release (a path that ends in `/` is a directory): for builders that generate their release, and for
+ * tests.
+ */
 export const fromFiles = (files: Readonly<Record<string, MemoryFile>>): Artifact => ({
   tree: Stream.unwrap(
     Effect.map(DateTime.now, ({ epochMillis }) =>
@@ -58,7 +61,7 @@ const isFunction = (input: unknown): boolean => typeof input === "function"
 const hookMessage = () => "must be a function from the build context to an Effect"
 
 const hooks = {
-  /** Run before the build; a context that one yields replaces the former. */
+  /** Run before the build. If one returns a context, that replaces the previous context. */
   preBuild: Schema.optionalWith(
     Schema.Array(Schema.declare((input): input is PreBuildHook => isFunction(input), { message: hookMessage })),
     { exact: true, default: () => [] }
@@ -86,17 +89,19 @@ const DockerSettings = Schema.Struct({
   dockerfile: Schema.optionalWith(Word, { exact: true, default: () => "Dockerfile" }),
   /** The folder whose files the Dockerfile can copy, relative to the project root. */
   context: Schema.optionalWith(Word, { exact: true, default: () => "." }),
-  /** Further words for `docker build`, each one argument. */
+  /** Additional words for `docker build`, each one argument. */
   args: Schema.optionalWith(Schema.Array(EngineWord), { exact: true, default: () => [] }),
-  /** Besides `deployer_name` and `deployer_ts`. */
+  /** In addition to `deployer_name` and `deployer_ts`. */
   buildArgs: Schema.optionalWith(Schema.Record({ key: Word, value: Text }), { exact: true, default: () => ({}) }),
-  /** Where the image has the release: a file, or a directory. If that holds a directory named like the release, that one is the release. */
+  /**
+   * The release's path in the image: a file, or a directory. If the directory holds one named like the release, that one is the release.
+   */
   releasePath: Schema.optionalWith(absolute, { exact: true, default: () => "/app/_build/prod/rel" }),
-  /** `docker`, `podman` or the path of a compatible program; absent: what `DEPLOYER_ENGINE` names, else `docker`. */
+  /** `docker`, `podman` or the path of a compatible program. Default: the value of `DEPLOYER_ENGINE`, or `docker`. */
   engine: Schema.optionalWith(Word, { exact: true })
 })
 
-/** What `docker` may be told. */
+/** The options of `docker`. */
 export type DockerOptions = typeof DockerSettings.Encoded
 
 /** Builds an image with a container engine and takes the release out of it. */
@@ -106,7 +111,7 @@ export const docker = (options: DockerOptions = {}): Builder =>
       const path = yield* Path.Path
       const engines = yield* DockerBuilder
       const engine = settings.engine ?? ((yield* variable("DEPLOYER_ENGINE")) || "docker")
-      // What killed builds left would only grow.
+      // Leftovers of killed builds would only accumulate.
       yield* engines.sweep(engine)
       return yield* engines.build({
         name: context.name,
@@ -126,15 +131,18 @@ export const docker = (options: DockerOptions = {}): Builder =>
 
 const CommandSettings = Schema.Struct({
   ...hooks,
-  /** Run by `sh -c` with `deployer_name` and `deployer_ts` in its environment. */
+  /** Runs by `sh -c` with `deployer_name` and `deployer_ts` in its environment. */
   run: Word,
-  /** Where it leaves the release, relative to the project root: a file, or a directory. If that holds a directory named like the release, that one is the release. */
+  /**
+   * The path of the finished release, relative to the project root: a file, or a directory. If the directory holds one named like the
+   * release, that one is the release.
+   */
   releasePath: Word,
-  /** Where it runs, relative to the project root. */
+  /** The working directory, relative to the project root. */
   cwd: Schema.optionalWith(Word, { exact: true, default: () => "." })
 })
 
-/** What `command` may be told. */
+/** The options of `command`. */
 export type CommandOptions = typeof CommandSettings.Encoded
 
 /** Runs a command on this machine and takes the release from a directory: for projects without Docker. */
@@ -188,7 +196,7 @@ const shell = (line: string, cwd: string, env: Readonly<Record<string, string>>)
 const notStarted = (line: string, cwd: string, cause: Error) =>
   new BuildFailed({ message: `The build command "${line}" could not be run in ${cwd}: ${cause.message}`, cause })
 
-/** Configs are modules: a mistake that was thrown while one is loaded would hide all others. */
+/** Configs are modules: a mistake thrown while one is loaded would hide all others. */
 const builder = <A extends Required<Pick<Builder, "preBuild" | "postBuild">>, I>(
   name: string,
   schema: Schema.Schema<A, I>,

@@ -1,5 +1,5 @@
 /**
- * What builds a release: any function from the build context to an Effect that yields an artifact.
+ * A builder: any function from the build context to an Effect that returns an artifact.
  */
 import type * as CommandExecutor from "@effect/platform/CommandExecutor"
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -12,24 +12,27 @@ import type { Metadata } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
 import type { DockerBuilder } from "./DockerBuilder.ts"
 
-/** What a builder and its hooks are told. */
+/** The input of a builder and its hooks. */
 export interface BuildContext {
-  /** The release's name; the tarball's root holds a folder of this name. */
+  /** The release's name. The tarball's root holds a folder of this name. */
   readonly name: string
   readonly target: Target
-  /** Given to the release, besides `latest`. */
+  /** The release's tags, without `latest`. */
   readonly tags: ReadonlyArray<string>
-  /** Unix time in seconds at which the build began, or what `SOURCE_DATE_EPOCH` says. */
+  /** The start of the build in Unix seconds, or the value of `SOURCE_DATE_EPOCH`. */
   readonly timestamp: number
   /** The project root, absolute. */
   readonly root: string
-  /** An empty folder of this build's own, absolute; removed however the build ends. */
+  /** An empty folder for this build only, absolute. It is removed however the build ends. */
   readonly temp: string
 }
 
-/** A directory of files as a builder leaves it. */
+/** A builder's result: a tree of files. */
 export interface Artifact {
-  /** An uncompressed tar stream. Its entries are relative to the release's own folder: `./bin/my_app`, not `./my_app/bin/my_app`. Read once. */
+  /**
+   * An uncompressed tar stream. Its entries are relative to the release's own folder: `./bin/my_app`, not `./my_app/bin/my_app`. It is read
+   * once.
+   */
   readonly tree: Stream.Stream<Uint8Array, BuildFailed>
   readonly metadata: Pick<Metadata, "image" | "platform">
 }
@@ -37,9 +40,9 @@ export interface Artifact {
 /** A build step failed; `message` is the sentence for the user. */
 export class BuildFailed extends Schema.TaggedError<BuildFailed>()("BuildFailed", {
   message: Schema.String,
-  /** Exit status of the command that needed the build; 1 where nothing is said. */
+  /** The exit status of the command that needed the build. Default: 1. */
   status: Schema.optionalWith(Schema.Int, { default: () => 1 }),
-  /** What the builder or the hook failed with. */
+  /** The failure of the builder or the hook. */
   cause: Schema.optional(Schema.Defect)
 }) {
   get exitStatus(): number {
@@ -47,7 +50,7 @@ export class BuildFailed extends Schema.TaggedError<BuildFailed>()("BuildFailed"
   }
 }
 
-/** The services that a builder and its hooks may ask for. */
+/** The services available to a builder and its hooks. */
 export type BuilderServices =
   | DockerBuilder
   | CommandExecutor.CommandExecutor
@@ -55,7 +58,7 @@ export type BuilderServices =
   | Path.Path
   | Scope.Scope
 
-/** What a post-build hook is told about the tarball that is about to be stored. */
+/** A post-build hook's information about the finished tarball. */
 export interface Packed {
   /** Absolute path of the finished tarball, still in `temp/`. */
   readonly tarball: string
@@ -65,19 +68,21 @@ export interface Packed {
   readonly size: number
 }
 
-/** Runs before the builder. What it yields replaces the context; nothing leaves it as it was. */
+/** Runs before the builder. If it returns a context, that replaces the current one. */
 export type PreBuildHook = (context: BuildContext) => Effect.Effect<BuildContext | void, unknown, BuilderServices>
 
-/** Runs on the finished tarball, before it is stored: a failure leaves the store as it was. A context that it yields decides the tags. */
+/**
+ * Runs on the finished tarball, before it is stored: a failure leaves the store unchanged. If it returns a context, that context's tags are
+ * stored.
+ */
 export type PostBuildHook = (
   context: BuildContext,
   packed: Packed
 ) => Effect.Effect<BuildContext | void, unknown, BuilderServices>
 
 /**
- * A builder of the config: a function, to which hooks may be attached (`Object.assign(build, { preBuild: [hook] })`;
- * `docker` and `command` take them as options). Its scope stays open until the tarball is stored, so finalizers are the
- * place to clean up.
+ * A builder in the config: a function, perhaps with hooks attached (`Object.assign(build, { preBuild: [hook] })`; `docker` and `command`
+ * take them as options). Its scope stays open until the tarball is stored, so finalizers are the place to clean up.
  */
 export interface Builder {
   (context: BuildContext): Effect.Effect<Artifact, unknown, BuilderServices>
@@ -85,11 +90,11 @@ export interface Builder {
   readonly preBuild?: ReadonlyArray<PreBuildHook>
   /** Run one after another on the finished tarball. */
   readonly postBuild?: ReadonlyArray<PostBuildHook>
-  /** What is wrong with the options it was made from, a line each (`dockerfile: must be …`); when called it fails with them. */
+  /** The mistakes in its options, a line each (`dockerfile: must be …`). When called, it fails with them. */
   readonly mistakes?: ReadonlyArray<string>
 }
 
-/** A builder was called that had been made from options that make no sense. */
+/** A builder with invalid options was called. */
 export class BuilderOptionsInvalid extends Schema.TaggedError<BuilderOptionsInvalid>()("BuilderOptionsInvalid", {
   /** The function that made the builder. */
   builder: Schema.String,

@@ -45,28 +45,30 @@ export interface DockerBuild {
   readonly context: string
   /** Absolute path of the Dockerfile. */
   readonly dockerfile: string
-  /** Further words for `<engine> build`, each one argument, before the context. */
+  /** Additional words for `<engine> build`, each one argument, before the context. */
   readonly args: ReadonlyArray<string>
   readonly buildArgs: Readonly<Record<string, string>>
   /**
-   * Absolute path in the image. If it is a file, that file is the release. If it holds a directory named like the release, that is the
-   * release, otherwise all of it is.
+   * Absolute path in the image. If it is a file, that file is the release. If it is a directory that holds one named like the release, that
+   * one is the release. Otherwise the whole directory is.
    */
   readonly releasePath: string
   /** `docker`, `podman` or the path of a compatible program. */
   readonly engine: string
   /** A folder for the build's own small files. */
   readonly temp: string
-  /** Absolute path of deployer's workspace. If given, a build whose context would hold it is refused. */
+  /** Absolute path of deployer's workspace. If given, a build is refused if its context holds the workspace. */
   readonly workspace?: string
-  /** Where the engine runs, so that relative paths in `args` belong to the project root. Absolute; default: the working directory. */
+  /**
+   * The engine's working directory, so that relative paths in `args` belong to the project root. Absolute; default: the working directory.
+   */
   readonly cwd?: string
 }
 
-/** The engine's program is missing, or no engine answers it. */
+/** The engine's program is missing, or the engine does not answer. */
 export class EngineUnavailable extends Schema.TaggedError<EngineUnavailable>()("EngineUnavailable", {
   engine: Schema.String,
-  /** What the engine said, one line. */
+  /** The engine's message, one line. */
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -111,7 +113,7 @@ export class ReleasePathMissing extends Schema.TaggedError<ReleasePathMissing>()
 /** The image was built, but the engine could not make a container of it. */
 export class ContainerFailed extends Schema.TaggedError<ContainerFailed>()("ContainerFailed", {
   engine: Schema.String,
-  /** What the engine said, one line. */
+  /** The engine's message, one line. */
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -123,11 +125,11 @@ export class ContainerFailed extends Schema.TaggedError<ContainerFailed>()("Cont
   }
 }
 
-/** The image is for another platform than the one that was asked for, or several were. */
+/** The image is for another platform than requested, or several were requested. */
 export class PlatformDiffers extends Schema.TaggedError<PlatformDiffers>()("PlatformDiffers", {
-  /** As it was asked for. */
+  /** The requested platform. */
   wanted: Schema.String,
-  /** Of the image, as `os/architecture`. Undefined if the image was not built, because several platforms were asked for. */
+  /** The image's platform, as `os/architecture`. Undefined if the image was not built, because several platforms were requested. */
   found: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 1
@@ -148,21 +150,23 @@ export type DockerBuilderError =
   | ContainerFailed
   | ReleasePathMissing
 
-/** What an in-memory build ends in: files by absolute path (one that ends in `/` is a directory), a failing build, or any other failure. */
+/**
+ * The outcome of an in-memory build: files by absolute path (a path that ends in `/` is a directory), a failed build, or any other failure.
+ */
 export type MemoryImage =
   | { readonly files: Readonly<Record<string, MemoryFile>> }
   | { readonly status: number; readonly output: string }
   | DockerBuilderError
 
-/** Shows what an in-memory engine did. */
+/** Shows the actions of an in-memory engine. */
 export class DockerMemory extends Context.Tag("deployer/DockerMemory")<
   DockerMemory,
   {
-    /** Oldest first; failed ones too. */
+    /** Oldest first, including failed ones. */
     readonly builds: Effect.Effect<ReadonlyArray<DockerBuild>>
-    /** How many builds have not been released yet: with 0 nothing is left behind. */
+    /** The number of builds not released yet. With 0, nothing is left behind. */
     readonly open: Effect.Effect<number>
-    /** How often it was swept. */
+    /** The number of sweeps. */
     readonly sweeps: Effect.Effect<number>
   }
 >() {}
@@ -172,18 +176,18 @@ export class DockerBuilder extends Context.Tag("deployer/DockerBuilder")<
   DockerBuilder,
   {
     /**
-     * Builds the image, showing the engine's output through the reporter, and yields the release inside it as a stream.
-     * Closing the scope removes the container and the image; the engine's layer cache stays.
+     * Builds the image, shows the engine's output through the reporter, and returns the release inside it as a stream. Closing the scope
+     * removes the container and the image; the engine's layer cache stays.
      */
     readonly build: (build: DockerBuild) => Effect.Effect<Artifact, DockerBuilderError, Scope.Scope>
     /**
-     * Removes containers and images that killed builds of this machine left behind; returns how many. Fails only if the engine keeps silent: with
-     * one that hangs a build would never end. Without an engine there is nothing to remove.
+     * Removes containers and images left behind by killed builds of this machine, and returns their number. Fails only if the engine does
+     * not answer: a build with a hanging engine would never end. Without an engine there is nothing to remove.
      */
     readonly sweep: (engine: string) => Effect.Effect<number, EngineUnavailable>
   }
 >() {
-  /** Over the engine's own program; `DOCKER_HOST` and contexts mean what they mean to it. */
+  /** Uses the engine's own program, which interprets `DOCKER_HOST` and contexts. */
   static readonly layer: Layer.Layer<DockerBuilder, never, FileSystem.FileSystem> = Layer.effect(
     this,
     Effect.map(FileSystem.FileSystem, (fs) => live(fs))
@@ -195,10 +199,10 @@ export class DockerBuilder extends Context.Tag("deployer/DockerBuilder")<
   ): Layer.Layer<DockerBuilder | DockerMemory> => Layer.unwrapEffect(Effect.sync(() => inMemory(images)))
 }
 
-/** On images. A container of the user's that runs such an image inherits it, so it says nothing about containers. */
+/** A label of images. A container that the user starts from such an image inherits the label, so it does not identify our containers. */
 const imageLabel = "deployer.build"
 
-/** On containers. */
+/** A label of containers. */
 const containerLabel = "deployer.container"
 
 /** Images that only keep layers for the next build, one for each stage. */
@@ -240,10 +244,10 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
 
 const isGood = (reply: Reply) => reply.status === 0
 
-/** What the user wants to see only if the build fails. podman and Docker's classic builder tell of their layers in the output only. */
+/** The output is shown only if the build fails. podman and Docker's classic builder report their layers in the output only. */
 const isQuiet = (word: string) => /^(?:-q|--quiet(?:=(?:1|true))?)$/.test(word)
 
-/** Bytes of output that are kept for a quiet build that fails. */
+/** Bytes of output kept for a quiet build that fails. */
 const keptOutput = 256 * 1024
 
 const buildImage = (
@@ -280,7 +284,7 @@ const buildImage = (
         ...["-f", dockerfile],
         build.context
       ],
-      // podman leaves its containers and what runs in them behind after any other signal.
+      // After any other signal, podman leaves its containers and their processes behind.
       ...(podman ? { ending: { signal: "SIGHUP", patience: 10_000 } } : {})
     })
     let kept: ReadonlyArray<Uint8Array> = []
@@ -306,7 +310,7 @@ const buildImage = (
     Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error)))
   )
 
-/** The last ones of the chunks, as few as hold so many bytes. */
+/** The last chunks, as few as hold this many bytes. */
 const lastBytes = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
   let size = chunks.reduce((total, chunk) => total + chunk.length, 0)
   return chunks.filter((chunk) => {
@@ -316,7 +320,7 @@ const lastBytes = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyAr
   })
 }
 
-/** Even if it is called docker. Asks the program, not the engine. */
+/** True even if podman is called docker. Asks the program, not the engine. */
 const isPodman = (engine: string): Effect.Effect<boolean, EngineUnavailable> =>
   ask(engine, ["--version"]).pipe(
     Effect.map(({ stdout }) => /^podman/i.test(stdout)),
@@ -339,11 +343,11 @@ const createContainer = (
   Effect.gen(function* () {
     const { engine } = build
     const container = `deployer-${id}`
-    // Before it is made: the engine may make it although we do not hear of it any more.
+    // Registered before it is created: the engine may create it although its answer never arrives.
     yield* Effect.addFinalizer(() => bounded(engine, ask(engine, ["rm", "--force", "--volumes", container])))
-    // A volume at the release's path would hide what the image has there.
+    // A volume at the release's path would hide the image's files there.
     const volumes = podman ? ["--image-volume=ignore"] : []
-    // The command is never run, but an image without one needs it. The image has the platform that it has.
+    // The command never runs, but an image without one needs it. The image keeps its own platform.
     const create = (image: string) =>
       ask(
         engine,
@@ -359,7 +363,7 @@ const createContainer = (
       )
     const created = yield* create(image)
     if (created.status === 0) return { container, image }
-    // Some stores of images do not know the id that their builder gives, but the label.
+    // Some image stores do not know the id that their builder gives, but they know the label.
     const labelled = (yield* labelledImages(engine, `${imageLabel}=${id}`)).filter((other) => other !== image)
     for (const other of labelled) if ((yield* create(other)).status === 0) return { container, image: other }
     yield* mustAnswer(engine)
@@ -371,21 +375,21 @@ const copyOut = (build: DockerBuild, container: string) =>
     const { engine, name, releasePath } = build
     const named = `${container}:${releasePath}/${name}`
     const own = yield* copy(engine, `${named}/.`)
-    // To podman `file/.` is the file.
+    // podman resolves `file/.` to the file.
     const isFile = Effect.scoped(
       Effect.map(copy(engine, named), (it) => it._tag === "Copying" && it.startsWith === name)
     )
     if (own._tag === "Copying" && !(own.startsWith === name && (yield* isFile))) return own.tree
     const all = yield* copy(engine, `${container}:${releasePath}/.`)
     if (all._tag === "Copying") return all.tree
-    // To podman that was the file; Docker wants its very path.
+    // podman already returned the file above. Docker needs its exact path.
     const single = yield* copy(engine, `${container}:${releasePath}`)
     if (single._tag === "Copying" && single.startsWith === releasePath.split("/").at(-1)) return single.tree
     yield* mustAnswer(engine)
     return yield* new ReleasePathMissing({ releasePath, detail: all.detail })
   }).pipe(Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error))))
 
-/** Whether the engine finds a directory shows in its first bytes. */
+/** Only the first bytes show whether the engine finds a directory. */
 const copy = (engine: string, from: string) =>
   Effect.gen(function* () {
     const child = yield* run({ command: engine, args: ["cp", from, "-"] })
@@ -421,11 +425,11 @@ const copy = (engine: string, from: string) =>
     return { _tag: "Copying" as const, tree, startsWith: plainFile(Chunk.unsafeHead(first.value)) }
   })
 
-/** The path of the entry that a tar stream begins with, where that is a file. */
+/** The path of a tar stream's first entry, if that is a file. */
 const plainFile = (start: Uint8Array): string | undefined =>
   start[156] === 0x30 ? new TextDecoder().decode(start.subarray(0, 100)).split("\0")[0] : undefined
 
-/** An engine that still answers was not the reason. */
+/** If the engine still answers, it was not the reason. */
 const mustAnswer = (engine: string): Effect.Effect<void, EngineUnavailable | PlatformError> =>
   Effect.flatMap(
     Effect.timeoutOption(ask(engine, ["version"]), patience),
@@ -446,10 +450,10 @@ const unavailable = (engine: string, error: PlatformError): EngineUnavailable =>
         : error.message
   })
 
-/** What an engine may take for one step of the clean-up, and to answer at all. */
+/** The time limit for one clean-up step of an engine, and for any answer from it. */
 const patience = Duration.seconds(10)
 
-/** For finalizers: these must end, whatever the engine does. A later build sweeps what stays behind. */
+/** For finalizers: they must end, whatever the engine does. A later build sweeps the leftovers. */
 const bounded = <A, E>(engine: string, cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>
   cleanUp.pipe(
     Effect.interruptible,
@@ -465,9 +469,9 @@ const bounded = <A, E>(engine: string, cleanUp: Effect.Effect<A, E>): Effect.Eff
   )
 
 /**
- * Removes what the build left. Docker's classic builder and podman keep their layer cache as images without a name, and those vanish
- * together with the last image that needs them; so the end of each stage gets a name, which takes the place of the former build's. The
- * name tells the day, because a project folder that is gone (a CI checkout, a worktree) builds no more.
+ * Removes the build's image. Docker's classic builder and podman keep their layer cache as images without a name, which vanish together
+ * with the last image that needs them. So the end of each stage gets a name, which replaces the name from the previous build. The name
+ * contains the day, because a project folder that is gone (a CI checkout, a worktree) never builds again.
  */
 const removeImage = (build: DockerBuild, id: string, stages: StageReader, built: Ref.Ref<boolean>) =>
   bounded(
@@ -481,11 +485,11 @@ const removeImage = (build: DockerBuild, id: string, stages: StageReader, built:
       yield* Effect.forEach(kept, ({ image, tag }) => ask(engine, ["tag", image, `${cacheRepository}:${tag}`]), {
         concurrency: 4
       })
-      // By label: a build may have been interrupted between the image and its id. Where the Dockerfile has labels of its own,
-      // podman puts ours on its cache as well, and has to do without that.
+      // By label: a build may have been interrupted between the image and its id. If the Dockerfile has labels of its own, podman also puts
+      // ours on its cache, which is then removed too.
       const images = yield* labelledImages(engine, `${imageLabel}=${id}`)
       yield* removeUntagged(engine, images, () => Effect.succeed(true))
-      // After a failure the former build's layers are still good for the next one.
+      // After a failure the previous build's layers are still useful for the next one.
       if (kept.length === 0 || !(yield* Ref.get(built))) return
       const tags = yield* ask(engine, ["images", "--format", "{{.Tag}}", cacheRepository])
       const since = dayOf(DateTime.subtractDuration(now, cacheLifetime))
@@ -497,7 +501,7 @@ const removeImage = (build: DockerBuild, id: string, stages: StageReader, built:
     })
   )
 
-/** For how long the layer cache of a project that is not built any more stays. */
+/** How long the layer cache of a project stays after its last build. */
 const cacheLifetime = Duration.days(30)
 
 /** `20261127`, in UTC. */
@@ -508,7 +512,7 @@ const labelledImages = (engine: string, label: string) =>
 
 const uniqueLines = (reply: Reply): ReadonlyArray<string> => [...new Set(linesOf(reply.stdout))]
 
-/** Images that got a name are the user's by now. Yields how many were removed. */
+/** Images that got a name belong to the user. Returns the number of removed images. */
 const removeUntagged = (
   engine: string,
   images: ReadonlyArray<string>,
@@ -524,7 +528,7 @@ const removeUntagged = (
     return removable.length
   })
 
-/** The words that the format gives for each thing. */
+/** The words that the format prints for each thing. */
 const inspect = (engine: string, command: ReadonlyArray<string>, ids: ReadonlyArray<string>) =>
   ids.length === 0
     ? Effect.succeed([])
@@ -533,7 +537,7 @@ const inspect = (engine: string, command: ReadonlyArray<string>, ids: ReadonlyAr
 const sweep = (engine: string) =>
   Effect.gen(function* () {
     const filter = ["--filter", `label=${containerLabel}`]
-    // Side by side: with an engine on another machine each of them is a login there.
+    // In parallel: with an engine on another machine, each of them is a login there.
     const [listed, images] = yield* Effect.all(
       [ask(engine, ["ps", "--all", "--quiet", "--no-trunc", ...filter]), labelledImages(engine, imageLabel)],
       { concurrency: 2 }

@@ -3,14 +3,16 @@
  */
 import { paddingOf, type TarEntry, tarEnd, tarHeader } from "../internal/tar.ts"
 
-/** A file in memory: its content, what it is run as, or a link. */
+/** A file in memory: its content, an executable's content, or a link. */
 export type MemoryFile =
   | string
   | Uint8Array
   | { readonly content: string | Uint8Array; readonly mode: number }
   | { readonly symlink: string }
 
-/** Tar entries, in order, and the archive's end. Paths are relative; one that ends in `/` is a directory. `mtime` is in Unix seconds. */
+/**
+ * Tar entries in order, and the end of the archive. Paths are relative; a path that ends in `/` is a directory. `mtime` is in Unix seconds.
+ */
 export const tarOf = (
   files: ReadonlyArray<readonly [path: string, file: MemoryFile]>,
   mtime: number

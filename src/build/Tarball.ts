@@ -18,9 +18,9 @@ import { gzipMembers } from "../internal/gzipMember.ts"
 import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, TarBroken, type TarEntry, type TarVisitor, tarEnd, tarHeader, tarReader } from "../internal/tar.ts"
 
-/** What a builder yielded cannot become a release. */
+/** The artifact of a builder cannot become a release. */
 export class ArtifactInvalid extends Schema.TaggedError<ArtifactInvalid>()("ArtifactInvalid", {
-  /** What was found and what to do, one sentence. */
+  /** The finding and the remedy, one sentence. */
   reason: Schema.String
 }) {
   readonly exitStatus = 1
@@ -29,10 +29,10 @@ export class ArtifactInvalid extends Schema.TaggedError<ArtifactInvalid>()("Arti
   }
 }
 
-/** The file to add to a release does not exist, cannot be read or has a name that is taken. */
+/** The extra file of a release does not exist, cannot be read or has a name that is taken. */
 export class ExtraFileInvalid extends Schema.TaggedError<ExtraFileInvalid>()("ExtraFileInvalid", {
   file: Schema.String,
-  /** What was found. */
+  /** The finding. */
   detail: Schema.String
 }) {
   readonly exitStatus = 2
@@ -45,7 +45,7 @@ export class ExtraFileInvalid extends Schema.TaggedError<ExtraFileInvalid>()("Ex
 export interface ExtraFile {
   /** Its name in the tarball. */
   readonly path: string
-  /** Where it is read from. */
+  /** The path to read it from. */
   readonly file: string
 }
 
@@ -54,15 +54,15 @@ export interface Packing<E, R> {
   /** The gzip stream. Equal trees give equal bytes. */
   readonly content: Stream.Stream<Uint8Array, E | ArtifactInvalid, R>
   /**
-   * What was packed, in the order of the tarball, once `content` has come to its end; a defect before. Its entries are made while they are
-   * read: the objects of a large release would take more memory than all that is needed to pack it.
+   * The packed entries in the order of the tarball, after `content` has ended; a defect before. Its entries are created while they are
+   * read: the objects of a large release would take more memory than packing it does.
    */
   readonly manifest: Effect.Effect<Iterable<ManifestEntry>>
-  /** How it is cut; a defect before the end of `content` too. */
+  /** How it is divided into members. Also a defect before the end of `content`. */
   readonly members: Effect.Effect<Members>
-  /** What the programs in it were built for; a defect before the end of `content` too. */
+  /** The platforms of its programs. Also a defect before the end of `content`. */
   readonly binaries: Effect.Effect<Binaries>
-  /** Sentences about what the release could not keep; a defect before the end of `content` too. */
+  /** Sentences about properties that the release could not keep. Also a defect before the end of `content`. */
   readonly remarks: Effect.Effect<ReadonlyArray<string>>
 }
 
@@ -86,7 +86,7 @@ export const extraFile = (
     return { path: base, file }
   })
 
-/** What stands beside the release's folder on a host, for a while or for good. */
+/** Names beside the release's folder on a host, temporary or permanent. */
 const reservedNames: ReadonlyArray<string> = [
   "release.json",
   "manifest",
@@ -101,17 +101,18 @@ const reservedNames: ReadonlyArray<string> = [
 
 /**
  * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root. Times and
- * permissions stay, but special bits go (see `remarks`): set for a login that deploys they would mean something else. The owner may
- * always read, and write in directories, so that any host can unpack, verify and remove the release. Entries stay in the order in which they come: sorting them would take a second copy.
+ * permissions stay, but special bits are removed (see `remarks`): with the deploying login as owner they would mean something else. The
+ * owner may always read, and write in directories, so that any host can unpack, verify and remove the release. Entries keep their order:
+ * sorting them would take a second copy.
  */
 export const pack = <E, R>(
   tree: Stream.Stream<Uint8Array, E, R>,
   options: {
     readonly name: string
     readonly extraFiles?: ReadonlyArray<ExtraFile>
-    /** Of gzip, from 1 to 9. Where nothing is said, 5: less than 2 % more bytes than 6, in two thirds of the time. */
+    /** The gzip level, from 1 to 9. Default: 5, with less than 2 % more bytes than 6, in two thirds of the time. */
     readonly level?: number
-    /** Unix seconds. Whatever is newer is said to be of that time. */
+    /** Unix seconds. Later times are set to this time. */
     readonly newest?: number | undefined
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
@@ -181,7 +182,7 @@ const asInvalid = (error: unknown): Effect.Effect<never, ArtifactInvalid> => {
 
 const invalid = (reason: string) => new ArtifactInvalid({ reason })
 
-/** What is to be done for each piece of the file, in order. */
+/** The action for each piece of the file, in order. */
 const extraPieces = (
   extra: ExtraFile,
   rewriting: Rewriting
@@ -215,7 +216,7 @@ const extraPieces = (
 interface Rewriting {
   readonly visitor: TarVisitor
   readonly fileBegins: (file: Pick<TarEntry, "path" | "mode" | "mtime" | "size">) => void
-  /** To be called after the tree: the checks that need all of it. */
+  /** Call this after the tree: it runs the checks that need all of it. */
   readonly finish: () => void
   readonly manifest: Iterable<ManifestEntry>
   readonly binaries: () => Binaries
@@ -225,10 +226,10 @@ interface Rewriting {
 /** Throws `ArtifactInvalid`. */
 const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
   const manifest = entryList()
-  /** What stands where, by path in the release; the release's own folder is "". */
+  /** The kind of each path in the release. The release's own folder is "". */
   const seen = new Map<string, "Directory" | "File" | "Symlink">()
   const links = new Map<string, string>()
-  /** For second names of files: the first one. */
+  /** For second names of files: their first name. */
   const originals = new Map<string, string>()
   let open: { readonly path: string; readonly mode: number; readonly size: number } | undefined
   let sum = sha256Sum()
@@ -279,7 +280,7 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
     manifest.add({ _tag: "Symlink", path: inTarball(path), to })
   }
 
-  /** Some archives leave directories out that follow from the paths. */
+  /** Some archives leave out directories that follow from the paths. */
   const addParents = (path: string, mtime: number) => {
     for (const parent of parentsOf(path)) {
       const there = seen.get(parent)
@@ -391,12 +392,12 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
   }
 }
 
-/** Unix seconds: the last that the plain header of every tar can say. */
+/** Unix seconds: the latest time that the plain header of every tar can hold. */
 const latestTime = 0o77777777777
 
 const show = (path: string): string => JSON.stringify(path)
 
-/** The tarballs, the database and the config of a workspace, wherever it lies in the release. */
+/** The tarballs, the database and the config of a workspace, anywhere in the release. */
 const ownStore =
   /(^|\/)deployer\/(release_store\/[^/]+\.tar\.gz|config\/deployer_(store\.db(-wal|-shm)?|config\.m?[jt]s))$/
 
@@ -409,7 +410,7 @@ const leadsOut = (path: string, to: string) =>
 
 const hasControl = (text: string): boolean => /[\p{Cc}\u2028\u2029]/u.test(text)
 
-/** Without `./` and doubled or trailing slashes; "" is the release's own folder. */
+/** Without `./` and without doubled or trailing slashes. "" is the release's own folder. */
 const pathInRelease = (path: string): string => {
   if (hasControl(path)) throw invalid(`it holds a name with a line end or another control character: ${show(path)}`)
   if (path.includes("\uFFFD")) throw invalid(`it holds a name that is not UTF-8: ${show(path)}`)
@@ -419,19 +420,19 @@ const pathInRelease = (path: string): string => {
   return words.join("/")
 }
 
-/** The outermost first; the release's own folder is one of them. */
+/** The outermost first, including the release's own folder. */
 const parentsOf = (path: string): ReadonlyArray<string> => {
   if (path === "") return []
   const words = path.split("/")
   return words.map((_, index) => words.slice(0, index).join("/"))
 }
 
-/** More links than this in a row are a loop to every system. */
+/** Every system treats more links than this in a row as a loop. */
 const mostLinks = 40
 
 /**
- * Whether following the link leaves the release at any step. Other links on the way are followed too, since `..` goes to the parent of
- * where they lead.
+ * Whether following the link leaves the release at any step. Other links on the way are followed too, because `..` goes to the parent of
+ * their destination.
  */
 const leaves = (links: ReadonlyMap<string, string>, path: string, to: string): boolean => {
   const at = path.split("/").slice(0, -1)

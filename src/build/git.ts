@@ -7,8 +7,8 @@ import { run } from "../internal/process.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 
 /**
- * The commit of the project root, and whether anything below it differs from that. Empty if there is no git, no repository or no commit. Also
- * empty, with a warning, if git fails for another reason, such as a repository of another user.
+ * The commit of the project root, and whether anything below it differs from that commit. Empty if there is no git, no repository or no
+ * commit. Also empty, with a warning, if git fails for another reason, such as a repository of another user.
  */
 export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit" | "dirty">> =>
   Effect.gen(function* () {
@@ -33,13 +33,13 @@ const reasonOf = (root: string, said: string): string | undefined => {
   return `git failed: ${said.trim().split("\n")[0]}`
 }
 
-/** A work tree on a slow disk must not hold up a build for the sake of a remark. */
+/** A work tree on a slow disk must not delay a build for a remark. */
 const patience = Duration.seconds(20)
 
-/** git ended with another status than 0. */
+/** git ended with a status other than 0. */
 class GitFailed extends Data.TaggedError("GitFailed")<{ readonly said: string }> {}
 
-/** In a hook of git these name a repository, which may be another one. */
+/** In a git hook these name a repository, which may be another one. */
 const elsewhere = Object.fromEntries(
   [
     "GIT_DIR",

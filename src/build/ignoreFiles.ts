@@ -1,5 +1,5 @@
 /**
- * Whether a build context holds the workspace, whose store would then get into the release.
+ * Whether a build context holds the workspace: then its store would get into the release.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -31,7 +31,7 @@ export class WorkspaceInContext extends Schema.TaggedError<WorkspaceInContext>()
   }
 }
 
-/** What decides which ignore file an engine reads. */
+/** The request that decides which ignore file an engine reads. */
 interface Asked {
   readonly engine: string
   readonly context: string
@@ -39,7 +39,7 @@ interface Asked {
   readonly args: ReadonlyArray<string>
 }
 
-/** The ignore files that a builder looks for; it reads the first one that exists. */
+/** The ignore files that a builder looks for. It reads the first one that exists. */
 const readers = {
   classic: ({ context }: Asked) => [`${context}/.dockerignore`],
   buildKit: ({ context, dockerfile }: Asked) => [`${dockerfile}.dockerignore`, `${context}/.dockerignore`],
@@ -92,7 +92,7 @@ export const keepOutWorkspace = (
 
 const isReader = (name: string): name is Reader => Object.hasOwn(readers, name)
 
-/** Parts of the workspace that must not get into a release, and a name that each of them could have. */
+/** Parts of the workspace that must not get into a release, each with one of its possible names. */
 const parts = [
   "config/deployer_config.ts",
   "config/deployer_store.db",
@@ -117,7 +117,7 @@ const pathIn = (fs: FileSystem.FileSystem, context: string, workspace: string) =
     }
   )
 
-/** The builders that may do the work. Older versions of Docker do not say which of its two they use. */
+/** The possible builders of an engine. Older versions of Docker do not say which of their two builders they use. */
 const readersOf = (engine: string): Effect.Effect<ReadonlyArray<Reader>, PlatformError> =>
   Effect.gen(function* () {
     const { stdout } = yield* ask(engine, ["--version"])
@@ -126,7 +126,7 @@ const readersOf = (engine: string): Effect.Effect<ReadonlyArray<Reader>, Platfor
     if (major === undefined) return ["classic", "buildKit", "podman"]
     const wanted = yield* variable("DOCKER_BUILDKIT")
     if (wanted !== undefined && wanted !== "") return /^(0|f|false)$/i.test(wanted) ? ["classic"] : ["buildKit"]
-    // From 23 on BuildKit does it, if its plugin is installed.
+    // From version 23 on BuildKit builds, if its plugin is installed.
     const { status } = yield* ask(engine, ["buildx", "version"])
     if (status !== 0) return Number(major) < 23 ? ["classic", "buildKit"] : ["classic"]
     return Number(major) < 23 ? ["classic", "buildKit"] : ["buildKit"]

@@ -3,11 +3,11 @@
  */
 import * as Schema from "effect/Schema"
 
-/** A question was answered with no, so the command did not do what it is for. */
+/** A question was answered with no, so the command did not do its work. */
 export class Declined extends Schema.TaggedError<Declined>()("Declined", {
-  /** What was not done, one clause: `nothing was removed`. */
+  /** What was left undone, one clause: `nothing was removed`. */
   consequence: Schema.String,
-  /** In the words of the question. */
+  /** The answer, in the words of the question. */
   answer: Schema.optionalWith(Schema.String, { default: () => "no" })
 }) {
   readonly exitStatus = 1

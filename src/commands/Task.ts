@@ -1,6 +1,6 @@
 /**
- * A command as one value: its options, what it does, what it answers and how that reads. The command line, help, completions and the JSON Schema all
- * fold over the list of these.
+ * A command as one value: its options, its action, its report and the view of that. The command line, help, completions and the JSON Schema
+ * are all derived from the list of these.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,25 +16,25 @@ import { savePlan } from "./planFile.ts"
 
 /** One option of a task. */
 export interface TaskOption<A> {
-  /** As it is spelled with dashes: `env-file-name`. */
+  /** The name as written with dashes: `env-file-name`. */
   readonly name: string
-  /** A `word` is a value whose key may be left out; `rest` is all other words of the line. */
+  /** A `word` is a value with an optional key; `rest` is all other words of the line. */
   readonly kind: "value" | "flag" | "word" | "rest"
   readonly description: string
-  /** Stands for the value in help: `FILE`. */
+  /** Stands for the value in the help text: `FILE`. */
   readonly placeholder?: string
   /** Another name: `f`. */
   readonly alias?: string
-  /** What it means to name it without a value; undefined: then that is a mistake. */
+  /** The value if the option is named without one. If undefined, that is a mistake. */
   readonly bare?: string
   readonly isRequired: boolean
-  /** Reads what was given; undefined if it was not given, and an empty text for a flag. Fails with a sentence. */
+  /** Reads the given text: undefined if the option was not given, an empty text for a flag. Fails with a sentence. */
   readonly read: (text: string | undefined) => Either.Either<A, string>
 }
 
 type Texts = Omit<TaskOption<unknown>, "kind" | "isRequired" | "read">
 
-/** An option with a value, which has to be given. */
+/** A required option with a value. */
 export const value = (texts: Texts): TaskOption<string> => ({
   ...texts,
   kind: "value",
@@ -42,7 +42,7 @@ export const value = (texts: Texts): TaskOption<string> => ({
   read: (text) => (text === undefined ? Either.left(`"${texts.name}" is missing`) : Either.right(text))
 })
 
-/** An option that may be left out. */
+/** Makes an option optional. */
 export const optional = <A>(option: TaskOption<A>): TaskOption<A | undefined> => ({
   ...option,
   isRequired: false,
@@ -57,10 +57,10 @@ export const flag = (texts: Texts): TaskOption<boolean> => ({
   read: (text) => Either.right(text !== undefined)
 })
 
-/** A value whose key may be left out, as may the value: `name=my_app` and `my_app` are the same. */
+/** A value with an optional key that is itself optional: `name=my_app` and `my_app` are the same. */
 export const word = (texts: Texts): TaskOption<string | undefined> => ({ ...optional(value(texts)), kind: "word" })
 
-/** All words of the line that are nothing else, at least one. */
+/** All remaining words of the line, at least one. */
 export const rest = (texts: Texts, missing: string): TaskOption<ReadonlyArray<string>> => ({
   ...texts,
   kind: "rest",
@@ -68,7 +68,7 @@ export const rest = (texts: Texts, missing: string): TaskOption<ReadonlyArray<st
   read: (text) => (text === undefined ? Either.left(missing) : Either.right(text.split("\0")))
 })
 
-/** Reads a value further. */
+/** Decodes a value further. */
 export const parsed = <B>(
   option: TaskOption<string>,
   parse: (text: string) => Either.Either<B, string>
@@ -77,7 +77,7 @@ export const parsed = <B>(
   read: (text) => Either.flatMap(option.read(text), parse)
 })
 
-/** A whole number from some least one on. */
+/** A whole number with a lower limit. */
 export const count = (texts: Texts, what: string): TaskOption<number> =>
   parsed(value(texts), (text) =>
     /^[1-9][0-9]{0,8}$/.test(text)
@@ -94,12 +94,12 @@ export const target = value({
   description: "a key of `targets` in deployer/config/deployer_config.ts"
 })
 
-/** The target of a verb that looks after the local store without one. */
+/** The target of a verb that works on the local store if there is none. */
 export const optionalTarget = optional(
   value({ name: "target", placeholder: "T", description: "the host of this target; without it: the local store" })
 )
 
-/** Answers the safe questions. A task that has it is asked nothing else. */
+/** Answers the safe questions. The others are still asked. */
 export const yes = flag({ name: "yes", description: "answers the safe questions, for scripts" })
 
 /** A release of the store. */
@@ -117,7 +117,7 @@ const unit: ReadonlyMap<string, string> = new Map([
   ["h", "hours"]
 ])
 
-/** `90s`, `5m`, `1h`, or as Effect writes durations: `5 minutes`. */
+/** `90s`, `5m`, `1h`, or a duration in Effect's notation: `5 minutes`. */
 const readDuration = (text: string): Either.Either<Duration.Duration, string> => {
   const [, number, short = ""] = /^([0-9]+) *([smh])$/.exec(text) ?? []
   return Option.match(Duration.decodeUnknown(number === undefined ? text : `${number} ${unit.get(short)}`), {
@@ -126,12 +126,12 @@ const readDuration = (text: string): Either.Either<Duration.Duration, string> =>
   })
 }
 
-/** How long a task waits for a lock of somebody else; it is given to the task as `LockWait`. */
+/** How long a task waits for somebody else's lock. The task gets it as `LockWait`. */
 export const wait = optional(
   parsed(
     value({
       name: "wait",
-      // Long enough for any deployment, and yet nothing waits for ever.
+      // Long enough for any deployment, but not forever.
       bare: "1h",
       placeholder: "[TIME=1h]",
       description:
@@ -141,7 +141,7 @@ export const wait = optional(
   )
 )
 
-/** For tasks that can show what they would do. */
+/** Options for tasks that can show a plan. */
 export const planning = {
   plan: flag({ name: "plan", description: "shows what would be done, and does nothing" }),
   save: optional(
@@ -153,7 +153,7 @@ export const planning = {
   )
 }
 
-/** Does what a task is for, or plans it, which `savePlanned` saves if it is to be. */
+/** Runs a task, or plans it. `savePlanned` saves the plan if requested. */
 export const planned = <A, E, R, E2, R2>(
   { plan, save }: { readonly plan: boolean; readonly save: string | undefined },
   ways: { readonly plan: Effect.Effect<SavedPlan, E, R>; readonly run: Effect.Effect<A, E2, R2> }
@@ -164,7 +164,7 @@ export const planned = <A, E, R, E2, R2>(
   return plan ? ways.plan : ways.run
 }
 
-/** Saves a plan that was shown. */
+/** Saves a plan after it was shown. */
 export const savePlanned = (
   report: { readonly _tag: string } | SavedPlan,
   { save }: { readonly save: string | undefined }
@@ -172,24 +172,24 @@ export const savePlanned = (
 
 // Tasks
 
-/** What a task is given for each of its options, by the option's name. */
+/** The given text of each option, by the option's name. */
 export type Given = (name: string) => string | undefined
 
-/** One task with the tasks below it. Its options and its report are known to itself alone. */
+/** One task with its subtasks. The types of its options and of its report are private to it. */
 export interface Task<E, R> {
   readonly name: string
   readonly description: string
   readonly options: ReadonlyArray<TaskOption<unknown>>
-  /** What it answers, as data; undefined for a conversation, which answers with a failure only. */
+  /** The schema of its report. Undefined for a conversation, which reports only failures. */
   readonly document: Schema.Schema.All | undefined
   readonly tasks: ReadonlyArray<Task<E, R>>
   readonly main: (given: Given) => Effect.Effect<void, E, R>
 }
 
-/** What tasks may fail with. */
+/** The failures of tasks. */
 export type FailureOf<T> = T extends Task<infer E, unknown> ? E : never
 
-/** What tasks need. */
+/** The services that tasks need. */
 export type ServicesOf<T> = T extends Task<unknown, infer R> ? R : never
 
 type Options = Readonly<Record<string, TaskOption<unknown>>>
@@ -208,7 +208,7 @@ function readAll(options: Options, given: Given): Effect.Effect<Readonly<Record<
   return Effect.succeed(values)
 }
 
-/** What `yes` and `wait` mean, for every task that has them. */
+/** Applies the options `yes` and `wait` of a task. */
 const surrounded =
   (values: Readonly<Record<string, unknown>>) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Prompt> => {
@@ -219,7 +219,7 @@ const surrounded =
     return yes === true ? Effect.provide(waiting, Prompt.yes) : waiting
   }
 
-/** Makes a task that answers with a report. */
+/** Makes a task that returns a report. */
 export const task = <const O extends Options, A, I, E, R, E2 = never, R2 = never>(
   name: string,
   definition: {
@@ -228,7 +228,7 @@ export const task = <const O extends Options, A, I, E, R, E2 = never, R2 = never
     readonly options: O
     readonly report: Kind<A, I>
     readonly run: (values: Values<O>) => Effect.Effect<A, E, R>
-    /** What follows the answer: to fail if it is a bad one. */
+    /** Runs after the report, to fail if the report is a bad one. */
     readonly check?: (report: A, values: Values<O>) => Effect.Effect<void, E2, R2>
   }
 ) => ({
@@ -245,7 +245,7 @@ export const task = <const O extends Options, A, I, E, R, E2 = never, R2 = never
     )
 })
 
-/** Makes a task that is a conversation, with the tasks below it. `instead` says what to do where data is asked for. */
+/** Makes a conversation with its subtasks. `instead` says what to do if data is requested. */
 export const talk = <const O extends Options, E, R, E2 = never, R2 = never>(
   name: string,
   definition: {

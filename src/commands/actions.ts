@@ -1,5 +1,5 @@
 /**
- * `start`, `stop` and `restart`: commands of the target, which change nothing of what is deployed.
+ * `start`, `stop` and `restart`: commands of the target that do not change the deployed releases.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -11,7 +11,7 @@ import { hearing, said } from "./hearing.ts"
 import { locked } from "./locking.ts"
 import { target, task, wait } from "./Task.ts"
 
-/** A command of the release ended with an error; the exit status is passed on. */
+/** An action's command ended with an error. Its exit status is passed on. */
 export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFailed", {
   address: Schema.String,
   action: Schema.Literal("start", "stop", "restart"),
@@ -27,7 +27,7 @@ export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFail
   }
 }
 
-/** An action of the current release was done. */
+/** An action of the current release succeeded. */
 export class ActionReport extends Schema.TaggedClass<ActionReport>()("ActionReport", {
   address: Schema.String,
   action: Schema.Literal("start", "stop", "restart"),
@@ -35,7 +35,7 @@ export class ActionReport extends Schema.TaggedClass<ActionReport>()("ActionRepo
   ...said
 }) {}
 
-/** Runs the target's own command for an action in the current release's folder; its output is the result. */
+/** Runs the target's own command for an action in the current release's folder. Its output is the result. */
 export const runAction = Effect.fn("runAction")(function* (options: {
   readonly target: string
   readonly action: Action
@@ -52,7 +52,7 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   return ActionReport.make({ address, action: options.action, command, ...output })
 }, Effect.scoped)
 
-/** Nothing: what the command said was shown as it came. */
+/** Empty: the command's output was shown as it arrived. */
 export const actionView =
   (_: ActionReport): View =>
   () =>

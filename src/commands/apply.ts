@@ -1,5 +1,5 @@
 /**
- * `apply`: does what was planned before exactly so, or refuses where the host, the config or the store are not what they were.
+ * `apply`: carries out a saved plan exactly, or refuses if the host, the config or the store has changed.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -18,14 +18,14 @@ import { loadPlan } from "./planFile.ts"
 import { planFor, RollbackReport, rollBackTo, rollbackView } from "./rollback.ts"
 import { task, value, wait } from "./Task.ts"
 
-/** What a plan rests on has changed since it was made. */
+/** The facts that a plan is based on have changed since it was made. */
 export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
-  /** What has changed, a clause each, the gravest first. */
+  /** The changes, a clause each, the gravest first. */
   changes: Schema.Array(Schema.String),
-  /** The command line that makes it anew. */
+  /** The command line that makes the plan again. */
   again: Schema.String
 }) {
   readonly exitStatus = 1
@@ -34,16 +34,16 @@ export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
   }
 }
 
-/** What to do. */
+/** What to apply. */
 export interface ApplyOptions {
   readonly plan: SavedPlan
-  /** Where it was read from, for the sentence that asks for a new one. */
+  /** The file of the plan, for the message that asks for a new one. */
   readonly file?: string | undefined
 }
 
 /**
- * Does what a saved plan says. It looks at the host, plans the same wish anew, and goes on only where that gives the same plan; it does so
- * again once it has the lock. Nothing is asked: that was done when the plan was made.
+ * Carries out a saved plan. Looks at the host, plans the same request again, and continues only if the plan is the same. Does this again
+ * once it has the lock. Asks nothing: the questions were answered when the plan was made.
  */
 export const apply = Effect.fn("apply")(function* ({ file, plan: saved }: ApplyOptions) {
   const { plan } = saved
@@ -66,7 +66,7 @@ const again = (plan: AnyPlan, file: string | undefined): string => {
   return `deployer ${wish} plan${file === undefined ? "" : ` save=${file}`}`
 }
 
-/** Whether it was planned with `retry` for a release that is there. */
+/** Whether it was planned with `retry` for a release that was already on the host. */
 const isAgain = ({ release, state, steps }: DeployPlan): boolean =>
   steps.some(({ _tag }) => _tag === "Verify") && state.releases.some(({ ref }) => ref === release.ref)
 
@@ -85,7 +85,7 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
   const session = yield* (yield* RemoteHost).connect(target)
   const choose = (state: HostState) => {
     const release = state.releases.find(({ ref }) => ref === plan.release.ref)
-    // That it is gone is among the changes.
+    // The changes already tell that it is gone.
     return release === undefined
       ? Effect.as(agree(RollbackPlan.make({ ...plan, state })), plan.release)
       : Effect.succeed(release)

@@ -1,5 +1,5 @@
 /**
- * `build`: runs a target's builder, packs what it leaves and files it in the store.
+ * `build`: runs a target's builder, packs its artifact and adds it to the store.
  */
 import * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
@@ -29,18 +29,18 @@ import { optional, target, task, value } from "./Task.ts"
 export interface BuildOptions {
   /** A key of `targets`. */
   readonly target: string
-  /** A file to put at the root of the tarball, beside the release; relative to the project root. */
+  /** A file to put at the root of the tarball, beside the release. Relative to the project root. */
   readonly envFileName?: string | undefined
 }
 
-/** What was built. */
+/** The result of a build. */
 export class BuildReport extends Schema.TaggedClass<BuildReport>()("BuildReport", {
   release: Release,
-  /** Whether the store had the very same release before. Default: no. */
+  /** Whether the store already had a release with the same bytes. Default: no. */
   known: Schema.optional(Schema.Boolean)
 }) {}
 
-/** Builds a release for a target and yields what was stored. */
+/** Builds a release for a target and returns a report. */
 export const build = Effect.fn("build")(function* (options: BuildOptions) {
   const workspace = yield* Workspace
   const path = yield* Path.Path
@@ -52,7 +52,7 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
     options.envFileName === undefined ? [] : [yield* extraFile(path.resolve(root, options.envFileName), target.name)]
 
   const store = yield* ReleaseStore
-  // A store that cannot be opened is known before the builder has worked for minutes.
+  // Fails now if the store cannot be opened, not after minutes of building.
   yield* store.names
   const createdAt = yield* DateTime.now
   const newest = yield* sourceDateEpoch
@@ -88,7 +88,7 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
   return BuildReport.make({ release, ...(known ? { known } : {}) })
 }, Effect.scoped)
 
-/** What https://reproducible-builds.org/specs/source-date-epoch asks of builds: the newest time that may be in what they make, in Unix seconds. */
+/** The newest time allowed in the build's output, in Unix seconds. See https://reproducible-builds.org/specs/source-date-epoch. */
 const sourceDateEpoch = Effect.flatMap(variable("SOURCE_DATE_EPOCH"), (text) => {
   if (text === undefined || text === "") return Effect.succeed(undefined)
   return /^[0-9]{1,11}$/.test(text)
@@ -101,7 +101,9 @@ const sourceDateEpoch = Effect.flatMap(variable("SOURCE_DATE_EPOCH"), (text) => 
 
 const builderKey = (target: Target): string => target.builder ?? target.key
 
-/** Hooks, builder, packing, hooks. The name is the target's from beginning to end: hooks may change tags and whatever their own builder reads. */
+/**
+ * Hooks, builder, packing, hooks. The name is always the target's. Hooks may change the tags and any field that their own builder reads.
+ */
 const runBuilder = Effect.fnUntraced(function* (
   builder: Builder,
   asked: BuildContext,
@@ -132,7 +134,7 @@ const runBuilder = Effect.fnUntraced(function* (
   return { tags: context.tags, packing, parcel, metadata: artifact.metadata }
 })
 
-/** The context after a hook. What users write is not always checked by a compiler. */
+/** The context after a hook. No compiler checks every user's hook, so the tags are checked here. */
 const changed = <R>(
   context: BuildContext,
   what: string,
@@ -148,7 +150,7 @@ const changed = <R>(
         })
   })
 
-/** Runs what the user wrote. */
+/** Runs a function of the user's config. */
 const theirs = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>): Effect.Effect<A, BuildFailed, R> =>
   Effect.suspend(() => {
     const effect = run()
@@ -160,7 +162,7 @@ const theirs = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>): Ef
 const isArtifact = (artifact: Artifact): boolean =>
   Predicate.hasProperty(artifact, "tree") && Predicate.hasProperty(artifact.tree, Stream.StreamTypeId)
 
-/** A builder of the user's may fail with anything; what is known of it goes into one sentence. */
+/** A user's builder may fail with any value. This turns it into one sentence. */
 const buildFailure =
   (what: string) =>
   (error: unknown): BuildFailed => {
@@ -178,7 +180,7 @@ const buildFailure =
 
 const isFailure = Schema.is(Schema.Int.pipe(Schema.between(1, 255)))
 
-/** What was built. */
+/** The result of a build. */
 export const buildView =
   ({ known, release }: BuildReport): View =>
   () =>
@@ -187,7 +189,7 @@ export const buildView =
       : `Stored ${releaseLabel(release)} (id ${release.id}, ${bytes(release.size)}, tags: ${release.tags.join(", ")}) as ${release.fileName}` +
         (release.metadata.buildMillis === undefined ? "" : ` in ${duration(release.metadata.buildMillis)}`)
 
-/** A file beside the release. */
+/** The option for a file beside the release. */
 export const envFileName = optional(
   value({
     name: "env-file-name",

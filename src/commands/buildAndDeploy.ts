@@ -10,15 +10,15 @@ import { type BuildOptions, BuildReport, build, buildView, envFileName } from ".
 import { DeployReport, deployRelease, deployView } from "./deploy.ts"
 import { target, task, wait, yes } from "./Task.ts"
 
-/** What was built, and what was done with it. */
+/** The result of the build and of the deployment. */
 export class BuildAndDeployReport extends Schema.TaggedClass<BuildAndDeployReport>()("BuildAndDeployReport", {
   built: BuildReport,
   deployed: DeployReport
 }) {}
 
 /**
- * Builds and deploys. There is no question which release: it is the one that was just built. `onBuilt` runs between the
- * two, for whoever wants to say so at once.
+ * Builds and deploys. It does not ask which release: it is the one just built. `onBuilt` runs between the two, for instance to report the
+ * build immediately.
  */
 export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
   options: BuildOptions,
@@ -37,7 +37,7 @@ const report = {
     report._tag === "BuildReport" ? buildView(report) : deployView(report.deployed)
 }
 
-/** The command. The release that was built is its answer if it could not be deployed. */
+/** The command. If the deployment fails, the built release is still reported. */
 export const buildAndDeployTask = task("build_and_deploy", {
   description: "Builds a release and deploys just that.",
   examples: ["deployer build_and_deploy target=prod"],

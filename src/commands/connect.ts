@@ -6,7 +6,7 @@ import { RemoteHost } from "../host/RemoteHost.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 
-/** Connects to the target with this key; the connection is closed with the scope. */
+/** Connects to the target with this key. The connection closes with the scope. */
 export const connect = Effect.fnUntraced(function* (target: string) {
   const config = yield* (yield* Workspace).config
   return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))

@@ -51,27 +51,27 @@ import { findOrigins } from "./origins.ts"
 import { savedPlanView } from "./planView.ts"
 import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
 
-/** What to deploy where. */
+/** What to deploy, and to which target. */
 export interface DeployOptions {
   /** A key of `targets`. */
   readonly target: string
-  /** Id, name, ref or the beginning of one; absent: the latest of the target's name, after a question. */
+  /** Id, name, ref or the beginning of a ref. Default: the latest of the target's name, after a question. */
   readonly release?: string | undefined
   /**
-   * Whether a release that failed on this host before is deployed without a question, and one that is there is proven again, replaced if it is
-   * damaged, and everything after that is done again. Default: no.
+   * Whether to deploy a release that failed on this host before without a question; to verify a release that is already there, and replace
+   * it if it is damaged; and to do all later steps again. Default: no.
    */
   readonly retry?: boolean | undefined
 }
 
-/** What was done. */
+/** The result of a deployment. */
 export class DeployReport extends Schema.TaggedClass<DeployReport>()("DeployReport", {
   plan: DeployPlan,
   /** From the look at the host to the end of the last step, in milliseconds. */
   millis: Schema.NonNegative
 }) {}
 
-/** Deploys a release to a target and yields what was done. */
+/** Deploys a release to a target and returns a report. */
 export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
@@ -89,8 +89,8 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
 })
 
 /**
- * What `deploy` would do, without touching anything. It asks what `deploy` asks about the release, but for whether it is the latest; what
- * others left unfinished stays.
+ * Plans what `deploy` would do, and changes nothing. Asks the same questions about the release, except whether to take the latest. The
+ * leftovers of other deployments stay.
  */
 export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOptions) {
   const config = yield* (yield* Workspace).config
@@ -114,7 +114,7 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
   return savedPlan(plan, target, yield* DateTime.now)
 }, Effect.scoped)
 
-/** Deploys just this release, without asking which. */
+/** Deploys this release, without asking which. */
 export const deployRelease = (target: Target, release: Release) =>
   deployTo(
     target,
@@ -122,8 +122,8 @@ export const deployRelease = (target: Target, release: Release) =>
   )
 
 /**
- * Deploys the release that is chosen once the host was looked at; how to choose is found out while the connection is made. With `agree` nothing is asked, and no plan is carried out to which it
- * does not agree: neither the one from before the lock was taken, nor the one that counts.
+ * Deploys a release chosen after the look at the host. The choice is prepared while the connection is made. With `agree` nothing is asked,
+ * and no plan is carried out unless `agree` accepts it: neither the one from before the lock, nor the final one.
  */
 export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = never>(
   target: Target,
@@ -143,7 +143,7 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = neve
   const origins = yield* findOrigins(session, seen, release)
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
-      // What cannot work is refused before anything is touched, and what is done already needs no lock.
+      // An impossible deployment is refused before anything is changed, and a finished one needs no lock.
       const wish = { release, manifest, origins, removeUnfinished: false, again }
       const before = yield* makePlan(session, seen, wish)
       if (agree !== undefined) yield* agree(before)
@@ -165,7 +165,7 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = neve
 
 // Which release
 
-/** What may be meant: the releases that a word of the user's fits, or the latest of the target's name and all others. */
+/** The releases that may be meant: the one that the user's word matches, or the latest of the target's name and all others. */
 type Candidates =
   | { readonly _tag: "Named"; readonly release: Release; readonly exactly: boolean }
   | { readonly _tag: "All"; readonly latest: Release | undefined }
@@ -180,7 +180,7 @@ const findReleases = Effect.fn("findReleases")(function* (target: Target, select
   return { _tag: "All", latest: latest?.name === target.name ? latest : undefined } satisfies Candidates
 })
 
-/** Nothing has the name, and there is something else. */
+/** No release has the name, but there are others. */
 const isOther = (error: { readonly _tag: string }) => error instanceof ReleaseNotFound && error.known.length > 0
 
 const chooseRelease = Effect.fn("chooseRelease")(function* (
@@ -238,7 +238,7 @@ const insistOnName = (target: Target, release: Release) =>
         )
       )
 
-/** A release that failed on a host before goes there again only where somebody says so. */
+/** A release that failed on a host before is deployed there again only if the user confirms it. */
 const insistOnRetry = Effect.fnUntraced(function* (target: Target, state: HostState, release: Release, retry: boolean) {
   const failure = failureOf(state.journal, release.ref)
   if (failure === undefined || retry) return release
@@ -286,7 +286,7 @@ const makePlan = (session: HostSession, state: HostState, wish: Omit<Wanted, "ta
 
 // Doing it
 
-/** What the steps need beside the plan. */
+/** The input of the steps besides the plan. */
 type Wish = Pick<Wanted, "manifest" | "origins">
 
 const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
@@ -301,7 +301,7 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
       record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
     }
   }
-  // It came in an earlier deployment, and somebody may have been there since.
+  // It was unpacked by an earlier deployment, and somebody may have changed it since.
   if (plan.outcome === "relink" && steps.every(({ _tag }) => _tag !== "Verify")) {
     yield* verify(session, plan, wish, "paths")
   }
@@ -312,7 +312,7 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
   if (beyond !== undefined) yield* prune(session, beyond.releases)
 })
 
-/** Has the host write down what the commands made of the release: that is what it is from now on. */
+/** Makes the host record the files that the commands changed: later checks expect these. */
 const findAltered = Effect.fnUntraced(function* (session: HostSession, release: Release) {
   const paths = yield* session.alterations(release.ref)
   if (paths.length === 0) return false
@@ -324,8 +324,8 @@ const findAltered = Effect.fnUntraced(function* (session: HostSession, release: 
 })
 
 /**
- * The release is live and well: that older ones stay is nothing to fail for. What the host has written down counts, not what was to be
- * expected: a release of which it does not know that it is healthy takes no other's place.
+ * The release is live and healthy, so a failure to remove older ones does not fail the deployment. The host's journal decides, not the
+ * plan: a release that it does not record as healthy replaces no other one.
  */
 const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
   Effect.gen(function* () {
@@ -345,10 +345,10 @@ const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
     )
   )
 
-/** What files were to be made from is not in the store any more. */
+/** The old files of a patch are no longer in the store. */
 class BasesMissing extends Data.TaggedError("BasesMissing") {}
 
-/** What the patched files are made from, by their paths. */
+/** The old files of the patches, by their paths. */
 const basesOf = (store: Context.Tag.Service<ReleaseStore>, { origin: { ref, stored }, patches }: Differences) =>
   Effect.gen(function* () {
     if (stored === undefined) return yield* new BasesMissing()
@@ -409,8 +409,8 @@ const stage = Effect.fn("stage")(function* (
 })
 
 /**
- * Proves a folder that is there with the store as the witness; if it fails, the whole release takes its place. With `paths`, nothing is hashed, and
- * what this login may not read counts as whole.
+ * Verifies a folder on the host against the store. If it fails, the whole release replaces the folder. With `paths`, nothing is hashed, and
+ * files that this login may not read count as whole.
  */
 const verify = Effect.fn("verify")(function* (
   session: HostSession,
@@ -419,7 +419,7 @@ const verify = Effect.fn("verify")(function* (
   depth: "files" | "paths" = "files"
 ) {
   const verdicts = yield* session.verify([release.ref], depth, manifest)
-  // The record is what it may lack.
+  // The record may be missing.
   const faults = verdicts
     .flatMap(({ faults, unreadable }) => [
       ...faults,
@@ -452,7 +452,7 @@ const verify = Effect.fn("verify")(function* (
   yield* Reporter.note(`Unpacked and verified ${manifest.length} entries`)
 })
 
-/** Sends what completes the files that are there, and yields what is to be said of that. */
+/** Sends the differences, and returns the details for the report. */
 const sendDifferences = Effect.fnUntraced(function* (
   session: HostSession,
   { manifest, release, zstd }: Pick<Wanted, "manifest" | "release"> & { readonly zstd: boolean },
@@ -465,7 +465,7 @@ const sendDifferences = Effect.fnUntraced(function* (
   const label = `uploading what changed in ${releaseLabel(release)} to ${session.target.key}`
   const entries = store.entries(release, less.sent).pipe(Reporter.transfer(label, { start: 0, total }))
   let went = 0
-  // The host begins with its part while they are looked at.
+  // The host already starts its part while the old files are read.
   const patched = Stream.unwrap(Effect.map(basesOf(store, less), (bases) => patching(bases)(entries))).pipe(
     Stream.tap(({ length }) =>
       Effect.sync(() => {
@@ -513,7 +513,7 @@ const carryOutStep = Effect.fnUntraced(function* (
       return yield* verify(session, { release }, wish)
     case "Run":
       if (state.releases.some(({ ref }) => ref === release.ref)) return yield* runHook(session, release, step, true)
-      // The half-prepared folder must not pass for a release, and its note would only make the next deployment ask.
+      // The half-prepared folder must not look like a release, and its note would only make the next deployment ask.
       return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>
         session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
       )
@@ -522,7 +522,7 @@ const carryOutStep = Effect.fnUntraced(function* (
   }
 })
 
-/** What a deployment did. */
+/** The result of a deployment. */
 export const deployView =
   ({ millis, plan }: DeployReport): View =>
   () => {

@@ -1,5 +1,5 @@
 /**
- * `doctor`: whether a target's host can take a release, one check after another, without touching anything.
+ * `doctor`: checks whether a target's host can take a release, without changing anything.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,33 +19,33 @@ import { Workspace } from "../workspace/Workspace.ts"
 import { findOrigins } from "./origins.ts"
 import { release, target, task } from "./Task.ts"
 
-/** What was found on a target's host. */
+/** The results of the checks on a target's host. */
 export class DoctorReport extends Schema.TaggedClass<DoctorReport>()("DoctorReport", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   /** Absolute. */
   path: Schema.String,
-  /** The login, by its name there. */
+  /** The login's name on the host. */
   user: Schema.optional(Schema.String),
-  /** The release that it was looked at for; absent where the store has none of the target's name. */
+  /** The release that the host was checked for. Undefined if the store has none of the target's name. */
   release: Schema.optional(Schema.Struct({ id: Schema.Int, name: ReleaseName, ref: Ref })),
-  /** From nothing to a session, in milliseconds. */
+  /** The time to open a session, in milliseconds. */
   connectMillis: Schema.NonNegative,
-  /** One look: a round trip and what the host does meanwhile, in milliseconds. */
+  /** The time of one look, that is a round trip and the host's work, in milliseconds. */
   lookMillis: Schema.NonNegative,
   checks: Schema.Array(Check)
 }) {
-  /** What stands in the way of a deployment. */
+  /** The checks that prevent a deployment. */
   get failed(): ReadonlyArray<Check> {
     return this.checks.filter(({ verdict }) => verdict === "failed")
   }
 }
 
-/** Something stands in the way of a deployment. */
+/** A check failed that prevents a deployment. */
 export class DoctorFailed extends Schema.TaggedError<DoctorFailed>()("DoctorFailed", {
   address: Schema.String,
-  /** The names of the checks. */
+  /** The names of the failed checks. */
   failed: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 1
@@ -57,8 +57,8 @@ export class DoctorFailed extends Schema.TaggedError<DoctorFailed>()("DoctorFail
 }
 
 /**
- * Looks whether a target's host can take a release (id, name, ref or the beginning of one; absent: the latest of the target's name,
- * if the store has one), with the very checks that `deploy` makes.
+ * Checks whether a target's host can take a release, with the same checks as `deploy`. The release is an id, a name, a ref or the beginning
+ * of one. Default: the latest of the target's name, if the store has one.
  */
 export const doctor = Effect.fn("doctor")(function* (options: {
   readonly target: string
@@ -95,11 +95,11 @@ const chosen = Effect.fnUntraced(function* (target: Target, selector: string | u
   return { release: found.value, manifest: yield* store.manifest(found.value) }
 })
 
-/** Fails where something stands in the way: for scripts, whose users look at the exit status. */
+/** Fails if a check failed: for scripts, which check the exit status. */
 export const insistOnHealth = ({ address, failed }: DoctorReport): Effect.Effect<void, DoctorFailed> =>
   failed.length === 0 ? Effect.void : new DoctorFailed({ address, failed: failed.map(({ name }) => name) })
 
-/** Whether a host can take a release, a line for each check; nothing is cut, since what to do comes last. */
+/** The results, a line for each check. No line is cut, because the advice comes last. */
 export const doctorView =
   ({ address, checks, connectMillis, lookMillis, path, release, user }: DoctorReport): View =>
   () =>

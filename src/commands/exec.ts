@@ -6,7 +6,7 @@ import { connect } from "./connect.ts"
 import { hearing, said } from "./hearing.ts"
 import { rest, target, task } from "./Task.ts"
 
-/** A command was run in the current release. */
+/** The result of a command in the current release. */
 export class ExecReport extends Schema.TaggedClass<ExecReport>()("ExecReport", {
   address: Schema.String,
   command: Schema.String,
@@ -15,13 +15,13 @@ export class ExecReport extends Schema.TaggedClass<ExecReport>()("ExecReport", {
   ...said
 }) {}
 
-/** A command ended with an exit status other than 0, which is passed on without a word. */
+/** A command ended with an exit status other than 0. It is passed on without a message. */
 export class ExecFailed extends Schema.TaggedError<ExecFailed>()("ExecFailed", {
   address: Schema.String,
   command: Schema.String,
   status: Schema.Int
 }) {
-  /** The user has seen all of it. */
+  /** The user has already seen all output. */
   readonly isSilent = true
   get exitStatus(): number {
     return this.status
@@ -31,17 +31,17 @@ export class ExecFailed extends Schema.TaggedError<ExecFailed>()("ExecFailed", {
   }
 }
 
-/** What to run, and where. */
+/** Which command to run, and on which target. */
 export interface ExecOptions {
   /** A key of `targets`. */
   readonly target: string
-  /** One word is a text for `sh`, as a hook is; several are a program and its arguments. */
+  /** One word is a text for `sh`, like a hook. Several words are a program and its arguments. */
   readonly command: ReadonlyArray<string>
 }
 
 /**
- * Runs a command in the folder of the current release, with the environment of a hook and without input. What it writes is passed on. It takes no
- * lock, so it also runs during a deployment.
+ * Runs a command in the folder of the current release, with the environment of a hook and without input. Its output is passed on. It takes
+ * no lock, so it also runs during a deployment.
  */
 export const exec = Effect.fn("exec")(function* ({ command: words, target }: ExecOptions) {
   const session = yield* connect(target)
@@ -65,7 +65,7 @@ export const execTask = task("exec", {
       "This needs a command, as in: deployer exec target=prod -- bin/my_app version"
     )
   },
-  // What the command said was shown as it came.
+  // The command's output was shown as it arrived.
   report: { schema: ExecReport, view: () => () => "" },
   run: exec,
   check: ({ address, command, status }) => (status === 0 ? Effect.void : new ExecFailed({ address, command, status }))

@@ -1,5 +1,5 @@
 /**
- * Makes a release live and proves it: the switch, what comes after it, and the way back. Deployments and rollbacks go through here.
+ * Makes a release live and proves it: the switch, the steps after it, and the way back. Deployments and rollbacks both run this code.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -18,22 +18,22 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { awaitHealthy, healthLabel, shortened, type Unhealthy } from "./health.ts"
 import { entry, type Named } from "./journal.ts"
 
-/** A command of the target's failed on the host. */
+/** One of the target's commands failed on the host. */
 export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   address: Schema.String,
   hook: Hook,
   command: Schema.String,
   status: Schema.Int,
-  /** The end of what it wrote. */
+  /** The end of its output. */
   output: Schema.String,
   release: Schema.String,
-  /** Whether the host goes back by itself after it. */
+  /** Whether the host goes back by itself afterwards. */
   goesBack: Schema.Boolean,
-  /** Whether the release was there before, and stays. Default: no. */
+  /** Whether the release was on the host before, and stays. Default: no. */
   stays: Schema.optional(Schema.Boolean)
 }) {
   readonly exitStatus = 1
-  /** For the journal, which every login of the host's group may read: a command may hold a token, and so may its output. */
+  /** For the journal, which every login of the host's group may read: a command or its output may contain a token. */
   get journaled(): string {
     return `The ${this.hook} command "${shortened(this.command)}" of ${this.release} ended with status ${this.status} on ${this.address}`
   }
@@ -47,19 +47,19 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   }
 }
 
-/** The release failed once it was live, and the host is again as it was before. */
+/** The release failed after it became live, and the host is back in its previous state. */
 export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   release: Schema.String,
-  /** What is live again. Undefined if there was nothing to go back to. */
+  /** The label of the release or link that is live again. Undefined if there was nothing to go back to. */
   back: Schema.optional(Schema.String),
   /** Whether the release was current before and still is, because there was nothing to go back to. Default: no. */
   stays: Schema.optional(Schema.Boolean),
-  /** Whether it counts as failed from now on. Default: yes. */
+  /** Whether the release is marked as failed. Default: yes. */
   isMarked: Schema.optional(Schema.Boolean),
-  /** Why, as a sentence. */
+  /** The reason, as a sentence. */
   reason: Schema.String
 }) {
   readonly exitStatus = 5
@@ -75,17 +75,17 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   }
 }
 
-/** The release failed once it was live, and so did going back. */
+/** The release failed after it became live, and so did going back. */
 export class RollbackFailed extends Schema.TaggedError<RollbackFailed>()("RollbackFailed", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   release: Schema.String,
-  /** What should be live again. */
+  /** The label of the release or link that should be live again. */
   back: Schema.optional(Schema.String),
-  /** Why the release failed. */
+  /** The reason of the release's failure. */
   reason: Schema.String,
-  /** Why going back failed. */
+  /** The reason why going back failed. */
   failure: Schema.String
 }) {
   readonly exitStatus = 6
@@ -95,9 +95,9 @@ export class RollbackFailed extends Schema.TaggedError<RollbackFailed>()("Rollba
   }
 }
 
-/** The host did not hear in time that all is well, or nobody knows whether it did. */
+/** The host did not receive the confirmation in time, or it is unknown whether it did. */
 export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirmed", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   release: Schema.String,
@@ -109,20 +109,20 @@ export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirm
   }
 }
 
-/** What is to be made live. */
+/** A release to make live. */
 export interface Live {
   readonly release: Named
-  /** What was seen before. */
+  /** The host's state before. */
   readonly state: HostState
-  /** From `Arm` or `Switch` on to `Settle`. */
+  /** The steps from `Arm` or `Switch` to `Settle`. */
   readonly steps: ReadonlyArray<Step>
-  /** What is written down before the switch, where the release was not complete, or not the latest. */
+  /** The record to write before the switch, if the release was not complete or not the latest. */
   readonly record?: HostRelease | undefined
-  /** What becomes current again when anything after the switch fails. */
+  /** The release that becomes current again if a step after the switch fails. */
   readonly back: HostRelease | undefined
-  /** What the switch is in the journal. */
+  /** The journal event of the switch. */
   readonly event: "switched" | "rolledBack"
-  /** Whether the lock is given back once the release is live and well, because nothing follows. */
+  /** Whether to release the lock once the release is live and healthy, because no step follows. */
   readonly unlocks: boolean
 }
 
@@ -130,7 +130,7 @@ export interface Live {
 export const isLiveStep = (step: Step): boolean =>
   ["Arm", "Switch", "Check", "Settle"].includes(step._tag) || (step._tag === "Run" && step.hook !== "afterUnpack")
 
-/** Runs one command of the target's in a release. */
+/** Runs one of the target's commands in a release. */
 export const runHook = Effect.fnUntraced(function* (
   session: HostSession,
   release: Named,
@@ -158,13 +158,13 @@ const check = Effect.fnUntraced(function* (session: HostSession, release: Named,
   yield* Reporter.note(`${releaseLabel(release)} is healthy (${attempts} ${attempts === 1 ? "attempt" : "attempts"})`)
 })
 
-/** What may go wrong with a release that is live, as opposed to with the way to its host. */
+/** Failures of a live release, as opposed to failures to reach its host. */
 type Fault = HookFailed | Unhealthy | Exclude<StepFailure, { readonly _tag: "HostUnreachable" | "LockLost" }>
 
 const isFault = (error: HookFailed | Unhealthy | StepFailure): error is Fault =>
   error._tag !== "HostUnreachable" && error._tag !== "LockLost"
 
-/** The commands and checks after a switch, without the last word on them. */
+/** The commands and checks after a switch, without the final verdict. */
 const prove = Effect.fnUntraced(function* (session: HostSession, release: Named, steps: ReadonlyArray<Step>) {
   for (const step of steps) {
     if (step._tag === "Run") yield* runHook(session, release, step)
@@ -173,8 +173,8 @@ const prove = Effect.fnUntraced(function* (session: HostSession, release: Named,
 })
 
 /**
- * Switches to a release, runs what comes after that, and writes down that it is well. Where the target says how to tell (`restart`,
- * `health`) and it is not, the host goes back: `RolledBack`, or `RollbackFailed`.
+ * Switches to a release, runs the steps after the switch, and journals the release as healthy. If a step fails and the target has `restart`
+ * or `health`, the host goes back: `RolledBack`, or `RollbackFailed`.
  */
 export const goLive = Effect.fn("goLive")(function* (session: HostSession, live: Live) {
   const { event, record, release, state, steps, unlocks } = live
@@ -206,12 +206,12 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
   yield* settle(session, live, deadMan)
 })
 
-// The answer is missing, not always the deed; or the user went away in the middle.
+// A missing answer does not mean that the step was not done. The user may also have interrupted it.
 const warnUnsettled =
   (session: HostSession, release: Named, is: string) =>
   (cause: Cause.Cause<{ readonly _tag: string }>): Effect.Effect<void> => {
     const failure = Cause.failureOption(cause)
-    // A host that refuses the switch has not switched: the error says so.
+    // A host that refuses the switch has not switched, as the error says.
     const isAway =
       failure._tag === "None" ||
       failure.value._tag === "HostUnreachable" ||
@@ -225,11 +225,11 @@ const warnUnsettled =
       : Effect.void
   }
 
-/** What the host runs by itself once it has gone back. */
+/** The commands that the host runs by itself after it went back. */
 const restartAgain = (target: Target): string =>
   [...hookCommands(target, "afterSwitch"), ...hookCommands(target, "restart")].join("\n")
 
-/** When what is yet to come has happened, the host says. */
+/** A placeholder: the host fills in the time when the event happens. */
 const unknownTime = DateTime.unsafeMake(0)
 
 const arm = Effect.fnUntraced(function* (session: HostSession, { back, release, state }: Live, seconds: number) {
@@ -252,7 +252,10 @@ const arm = Effect.fnUntraced(function* (session: HostSession, { back, release, 
   return { id, end: (yield* Clock.currentTimeMillis) + seconds * 1000 }
 })
 
-/** Arming it disarms that of somebody else: where that has acted in the meantime, ours goes back to another release. */
+/**
+ * Arming replaces an armed dead-man's switch of somebody else. If that one has acted in the meantime, ours gets another release to go back
+ * to.
+ */
 const armForUs = Effect.fnUntraced(function* (session: HostSession, live: Live, seconds: number) {
   const first = yield* arm(session, live, seconds)
   const now = yield* withBackOfNow(session, live)
@@ -260,8 +263,8 @@ const armForUs = Effect.fnUntraced(function* (session: HostSession, live: Live, 
 })
 
 /**
- * Where a dead-man's switch of somebody who is gone was armed when the host was looked at, it may have acted since, lock or no lock:
- * what there is to go back to is asked again, once nobody's but ours is armed any more.
+ * If an abandoned dead-man's switch was armed at the time of the look, it may have acted since, in spite of the lock. So the way back is
+ * determined again, after only our switch can be armed.
  */
 const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, StepFailure> =>
   live.state.armed === undefined
@@ -271,11 +274,11 @@ const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, St
         back: wayBack(state, live.release.ref) ?? stillThere(state, live)
       }))
 
-/** What was to be gone back to before, unless it is gone by now, or failed. */
+/** The planned release to go back to, unless it is gone or failed since. */
 const stillThere = ({ journal, releases }: HostState, { back }: Live): HostRelease | undefined =>
   releases.find(({ ref }) => ref === back?.ref && standing(journal, ref) !== "unhealthy")
 
-/** A release that is live and well is so also where that cannot be written down. */
+/** A release stays live and healthy even if that cannot be journaled. */
 const noteHealthy = Effect.fnUntraced(function* (session: HostSession, release: Named, unlocks: boolean) {
   yield* Effect.catchIf(
     session.note([yield* entry("healthy", release)], { unlocks }),
@@ -326,7 +329,7 @@ const confirm = (session: HostSession, id: string, healthy: Parameters<HostSessi
     return yield* again.confirm(id, healthy)
   }).pipe(Effect.scoped)
 
-/** Once the host has decided, it is still asked for so long what it decided. */
+/** How long after the deadline to keep asking the host for its decision. */
 const graceMillis = 20_000
 const confirmPause = Schedule.spaced(Duration.seconds(2))
 
@@ -339,13 +342,13 @@ const backLabel = ({ back, release, state }: Live) => {
   return isCurrent(state, release) ? { stays: true } : { back: `the link to ${link}` }
 }
 
-/** A failure in words for the journal: of a command only its first word. */
+/** A failure in words for the journal: only the first word of a command. */
 const journaled = (fault: Fault): string => {
   if ("journaled" in fault) return fault.journaled
   return "command" in fault ? fault.message.replaceAll(fault.command, shortened(fault.command)) : fault.message
 }
 
-/** It was live before, and is better than what failed: but nobody is to think that it is whole. */
+/** This release was live before, and is better than the failed one, but the user should know that it is not whole. */
 const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release: HostRelease) {
   const verdicts = yield* session.verify([release.ref], "paths")
   const faults = verdicts.flatMap(({ faults }) => faults)
@@ -374,7 +377,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
   const unhealthy = yield* entry("unhealthy", release, { detail: journaled(fault) })
   const returned = Effect.gen(function* () {
     if (back === undefined) {
-      // It was current before, and nothing better is there. What was well once is not marked for what fails today.
+      // It was current before, and there is nothing better. A release that was once healthy is not marked for a failure of today.
       if (isCurrent(state, release)) {
         return standing(state.journal, release.ref) === "healthy" ? undefined : yield* session.note([unhealthy])
       }
@@ -387,7 +390,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
         entries: [unhealthy, unlinked]
       })
     }
-    // What was well once is not marked for a failure that the way back shares.
+    // A release that was once healthy is not marked for a failure that it shares with the way back.
     const wasWell = standing(state.journal, release.ref) === "healthy"
     const returned = yield* entry("rolledBack", back, { from: release.ref })
     yield* session.activate(back.ref, { entries: wasWell ? [returned] : [unhealthy, returned] })

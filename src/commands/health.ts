@@ -1,5 +1,5 @@
 /**
- * Waits until a release is live and well, or has had its time.
+ * Waits until a release is live and healthy, or its time is up.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -11,7 +11,7 @@ import type { Health } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import type { Named } from "./journal.ts"
 
-/** A release did not become healthy in its time. */
+/** A release did not become healthy in time. */
 export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   address: Schema.String,
   release: Schema.String,
@@ -20,11 +20,11 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   attempts: Schema.NonNegativeInt,
   /** In words. */
   waited: Schema.String,
-  /** What the last attempt said that failed in its time. */
+  /** The result of the last failed attempt. */
   detail: Schema.String
 }) {
   readonly exitStatus = 1
-  /** For the journal: without what a command, a query or an answer may tell of secrets. */
+  /** For the journal: without secrets that a command, a query or an answer may contain. */
   get journaled(): string {
     const check = this.check.startsWith('"')
       ? `"${shortened(this.check.slice(1, -1))}"`
@@ -38,7 +38,7 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   }
 }
 
-/** A command as it may stand where others read it: its first word, unless that holds a value (`TOKEN=…`) or a quote. */
+/** A command in a form that others may read: its first word, unless that contains a value (`TOKEN=…`) or a quote. */
 export const shortened = (command: string): string => {
   const [program = "", ...more] = command.trim().split(/\s/)
   if (/["'`$=\\]/.test(program)) return "…"
@@ -49,10 +49,10 @@ export const shortened = (command: string): string => {
 export const healthLabel = ({ command, http, tcp }: Health): string =>
   command !== undefined ? `"${command}"` : http !== undefined ? `GET ${http}` : `port ${tcp ?? 0}`
 
-/** One attempt takes no longer than this. */
+/** The time limit of one attempt. */
 const attemptTime = Duration.seconds(10)
 
-/** One attempt: whether it went well, and what was said. */
+/** One attempt: whether it succeeded, and the answer. */
 export const attempt = (
   session: HostSession,
   release: Named,
@@ -73,7 +73,7 @@ export const attempt = (
     Effect.map(Option.getOrElse(() => ({ ok: false, detail: `no answer within ${Duration.format(time)}` })))
   )
 
-/** Checks a release again and again until it was well as often in a row as it takes; `Unhealthy` once its time is up. */
+/** Checks a release until enough successes in a row. Fails with `Unhealthy` when its time is up. */
 export const awaitHealthy = Effect.fn("awaitHealthy")(function* (session: HostSession, release: Named, health: Health) {
   const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(health.timeout)
   let attempts = 0
@@ -82,7 +82,7 @@ export const awaitHealthy = Effect.fn("awaitHealthy")(function* (session: HostSe
   while (true) {
     const left = end - (yield* Clock.currentTimeMillis)
     if (left <= 0) break
-    // What the end of the time cuts short says nothing of the release.
+    // An attempt cut off by the deadline is no evidence against the release.
     const result = yield* Effect.timeoutOption(attempt(session, release, health, attemptTime), left)
     attempts += 1
     if (Option.isNone(result)) break

@@ -1,19 +1,19 @@
-/** What commands on a host write, for reports. */
+/** The output of commands on a host, for reports. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Reporter from "../terminal/Reporter.ts"
 
-/** What a command wrote. */
+/** The output of a command. */
 export const said = {
-  /** Of each at most the last 64 KiB. */
+  /** At most the last 64 KiB of each. */
   stdout: Schema.String,
   stderr: Schema.String
 }
 
-/** Bytes of each output that a report holds. */
+/** The most bytes of each output in a report. */
 const longest = 64 * 1024
 
-/** Keeps the ends of what is passed on to the reporter meanwhile. */
+/** Runs an effect and also returns the end of the output that it sends to the reporter. */
 export const hearing = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const reporter = yield* Reporter.Reporter

@@ -1,5 +1,5 @@
 /**
- * `history`: what was done to a target's host, from its journal.
+ * `history`: the events of a target's host, from its journal.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -18,19 +18,19 @@ export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryR
   /** Absolute. */
   path: Schema.String,
   entries: Schema.Array(JournalEntry),
-  /** Lines among them that nobody can read. */
+  /** Unparsable lines among them. */
   torn: Schema.NonNegativeInt
 }) {}
 
-/** Which target, and how much. */
+/** Which target, and how many entries. */
 export interface HistoryOptions {
   /** A key of `targets`. */
   readonly target: string
-  /** How many entries at most; absent: the last 30. The host shows its last 500. */
+  /** The most entries to show. Default: the last 30. The host returns its last 500. */
   readonly last?: number | undefined
 }
 
-/** Shows what was done to a target's host, by whom, and what came of it. */
+/** Shows the events of a target's host, with author and outcome. */
 export const history = Effect.fn("history")(function* ({ last = 30, target }: HistoryOptions) {
   const session = yield* connect(target)
   const { path } = yield* look(session)
@@ -55,7 +55,7 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
   unlocked: "unlocked"
 }
 
-/** What was done to a host, the last thing first. */
+/** The events of a host, the last one first. */
 export const historyView =
   ({ address, entries, path, torn }: HistoryReport): View =>
   (columns) =>

@@ -1,5 +1,5 @@
 /**
- * `init`: makes the workspace.
+ * `init`: creates the workspace.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -28,15 +28,15 @@ export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()
   }
 }
 
-/** What `init` made. */
+/** The files that `init` created. */
 export class InitReport extends Schema.TaggedClass<InitReport>()("InitReport", {
   /** The project root, absolute. */
   root: Schema.String,
   /** Absolute. */
   configFile: Schema.String,
-  /** Paths that were made or changed, relative to the root, folders with a `/` at the end. */
+  /** Paths created or changed, relative to the root. Folders end with `/`. */
   made: Schema.Array(Schema.String),
-  /** Where `force_init` put the config that was there, relative to the root. */
+  /** The path to which `force_init` moved the old config, relative to the root. */
   kept: Schema.optional(Schema.String)
 }) {}
 
@@ -46,7 +46,7 @@ const worded = <A, R>(effect: Effect.Effect<A, PlatformError, R>) =>
     (cause) => new WorkspaceError({ operation: "make the workspace", detail: cause.message, cause })
   )
 
-/** Stored tarballs, whether the database knows them or not: how many, and their bytes. */
+/** The number and bytes of the stored tarballs, whether the database knows them or not. */
 const stored = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -63,9 +63,8 @@ const named = (folder: string): string =>
   )
 
 /**
- * Makes `deployer/` in the workspace's home. Refuses where there is a config. `forceInit` starts from scratch: it asks
- * before releases are lost, and keeps the former config beside the new one. The config comes last, so that whatever was
- * interrupted is completed by the next `init`.
+ * Creates `deployer/` in the workspace's home. Refuses if there is a config. `forceInit` starts from scratch: it asks before releases are
+ * lost, and keeps the old config beside the new one. The config is written last, so the next `init` completes an interrupted one.
  */
 export const init = Effect.fn("init")(function* (options: { readonly forceInit?: boolean } = {}) {
   const fs = yield* FileSystem.FileSystem
@@ -143,7 +142,7 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
   return InitReport.make({ root, configFile, made, ...(kept === undefined ? {} : { kept: shown(kept) }) })
 })
 
-/** What `init` made. */
+/** The files that `init` created. */
 export const initView =
   (report: InitReport): View =>
   () =>

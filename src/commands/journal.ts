@@ -1,5 +1,5 @@
 /**
- * Entries for a host's journal: who did what, and when.
+ * Entries for a host's journal: event, author and time.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -7,7 +7,7 @@ import { JournalEntry, type JournalEvent } from "../domain/Journal.ts"
 import type { ReleaseName } from "../domain/Release.ts"
 import { Operator } from "../host/Operator.ts"
 
-/** A release as the journal names it. */
+/** A release as the journal identifies it. */
 export interface Named {
   readonly name: typeof ReleaseName.Type
   readonly ref: string
@@ -17,13 +17,13 @@ export interface Named {
 export interface About {
   /** The ref that was current before. */
   readonly from?: string | undefined
-  /** Why, or what was said. */
+  /** The reason or a message. */
   readonly detail?: string | undefined
-  /** When; absent: now. */
+  /** The time. Default: now. */
   readonly at?: DateTime.Utc
 }
 
-/** One entry by whoever runs this. */
+/** One entry in the name of the current operator. */
 export const entry = Effect.fnUntraced(function* (
   event: JournalEvent,
   release: Named | undefined,

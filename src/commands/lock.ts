@@ -1,4 +1,4 @@
-/** `lock` and `unlock`: keeping a target to oneself. */
+/** `lock` and `unlock`: reserve a target. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Lock, lockOwner, lockState, longestReason } from "../domain/Lock.ts"
@@ -11,18 +11,18 @@ import { entry } from "./journal.ts"
 import { describe } from "./locking.ts"
 import { target, task, value, yes } from "./Task.ts"
 
-/** A target was locked on purpose, or is not locked (any more). */
+/** The result: a target is locked on purpose, or not locked. */
 export class LockReport extends Schema.TaggedClass<LockReport>()("LockReport", {
   address: Schema.String,
-  /** Absent: nobody has it now. */
+  /** Undefined if nobody holds the lock now. */
   lock: Schema.optional(Lock),
-  /** What was taken away; absent: there was nothing to take. */
+  /** The removed lock. Undefined if there was none. */
   taken: Schema.optional(Lock)
 }) {}
 
-/** The reason for a lock is nothing that others can read on one line. */
+/** The reason for a lock is too long, or not on one line. */
 export class LockReasonInvalid extends Schema.TaggedError<LockReasonInvalid>()("LockReasonInvalid", {
-  /** How many characters it has. */
+  /** Its length, in characters. */
   length: Schema.Int
 }) {
   readonly exitStatus = 2
@@ -43,7 +43,7 @@ export const lock = Effect.fn("lock")(function* (options: { readonly target: str
   return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { lock }) })
 }, Effect.scoped)
 
-/** Takes a target's lock away, after showing whose it is and asking. */
+/** Removes a target's lock, after showing its holder and asking. */
 export const unlock = Effect.fn("unlock")(function* (options: { readonly target: string }) {
   const session = yield* connect(options.target)
   const { lock } = yield* session.inspect
@@ -61,7 +61,7 @@ export const unlock = Effect.fn("unlock")(function* (options: { readonly target:
   return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { taken: lock }) })
 }, Effect.scoped)
 
-/** Whose the lock is now. */
+/** The current holder of the lock. */
 export const lockView =
   ({ address, lock, taken }: LockReport): View =>
   () =>

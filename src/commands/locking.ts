@@ -1,5 +1,5 @@
 /**
- * Locks around commands: whatever changes a host does so alone.
+ * Locks around commands: every command that changes a host does so alone.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -14,14 +14,14 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { entry } from "./journal.ts"
 
 /**
- * How long a command waits for a lock that somebody else has: one that was taken for the length of a command, and one that
- * is held on purpose. By default 5 seconds, in which the lock of a deployment that was killed is free again, and not at all.
+ * How long a command waits for somebody else's lock: `taken` for the lock of a running command, `held` for a lock held on purpose. By
+ * default 5 seconds, in which the lock of a killed deployment becomes free, and not at all.
  */
 export class LockWait extends Context.Reference<LockWait>()("deployer/LockWait", {
   defaultValue: () => ({ taken: Duration.seconds(5), held: Duration.zero })
 }) {}
 
-/** Who takes a lock, and what for. */
+/** The details of a lock: its holder and purpose. */
 export const describe = Effect.fnUntraced(function* (reason: string, held: boolean) {
   const { job, name } = yield* Operator
   return LockDetails.make({
@@ -34,10 +34,12 @@ export const describe = Effect.fnUntraced(function* (reason: string, held: boole
   })
 })
 
-/** Milliseconds to the next attempt to take a lock: nobody comes much later than a tenth of the time that they waited. */
+/** Milliseconds until the next attempt to take a lock: no attempt is later than needed by much more than a tenth of the time waited. */
 const pauseAfter = (waited: number): number => Math.min(Math.max(1000, waited / 10), 15_000)
 
-/** Takes the target's lock for the rest of the scope, waiting for it as long as `LockWait` says. Yields what is on the host then. */
+/**
+ * Takes the target's lock for the rest of the scope, and waits for it as long as `LockWait` allows. Returns the host's state at that time.
+ */
 export const takeLock = (session: HostSession, reason: string) =>
   Effect.gen(function* () {
     const details = yield* describe(reason, false)
@@ -61,7 +63,7 @@ export const takeLock = (session: HostSession, reason: string) =>
     return yield* attempt(false)
   })
 
-/** Runs an Effect under the target's lock, which is given back however it ends. */
+/** Runs an Effect under the target's lock, which is released however the Effect ends. */
 export const locked =
   (session: HostSession, reason: string) =>
   <A, E, R>(self: Effect.Effect<A, E, R>) =>

@@ -1,5 +1,5 @@
 /**
- * `manage`: looks after the releases that pile up, in the store or on a host.
+ * `manage`: looks after accumulated releases, in the store or on a host.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -18,7 +18,7 @@ export {
   usualCount
 } from "./manage/store.ts"
 
-/** Connects to a target for the length of one verb. */
+/** Connects to a target for one verb. */
 const on =
   <A, E, R, Rest extends ReadonlyArray<unknown>>(
     name: string,
@@ -29,36 +29,36 @@ const on =
       return yield* verb(yield* connect(target), ...rest)
     }).pipe(Effect.scoped, Effect.withSpan(name))
 
-/** What is on a target's host. */
+/** Lists the releases on a target's host. */
 export const hostInfo = on("hostInfo", host.info)
 
-/** One release on a target's host, named by its ref or the beginning of it. */
+/** Shows one release on a target's host, named by its ref or the beginning of it. */
 export const hostReleaseInfo = on("hostReleaseInfo", host.infoOf)
 
-/** Removes the releases of a name from a target's host, but the latest and the current one. */
+/** Removes the releases of a name from a target's host, except the latest and the current one. */
 export const pruneHost = on("pruneHost", host.prune)
 
-/** Removes one release from a target's host; the current one is refused. */
+/** Removes one release from a target's host. Refuses to remove the current one. */
 export const deleteFromHost = on("deleteFromHost", host.deleteOne)
 
 /** Makes another release current. */
 export const link = on("link", host.link)
 
-/** Keeps a release on a target's host whatever is pruned. */
+/** Protects a release on a target's host from pruning. */
 export const pin = on("pin", pins.pin)
 
 /** Lets a release on a target's host be pruned again. */
 export const unpin = on("unpin", pins.unpin)
 
-/** Makes a release of the directory in the place of `current` on a target's host. */
+/** Makes a release of the directory in place of `current` on a target's host. */
 export const adopt = on("adopt", adoption.adopt)
 
-/** Compares everything on a target's host with what was deployed; with `fix` removes what is broken. */
+/** Compares everything on a target's host with its manifests. With `fix`, removes broken releases. */
 export const integrity = on("integrity", host.integrity)
 
-/** A verb needs a word that was not given. */
+/** A verb needs a word that is missing. */
 export class WordMissing extends Schema.TaggedError<WordMissing>()("WordMissing", {
-  /** What is missing, with an example. */
+  /** The missing word, with an example. */
   what: Schema.String
 }) {
   readonly exitStatus = 2

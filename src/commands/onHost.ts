@@ -1,5 +1,5 @@
 /**
- * What the commands on a host have in common: the look, and the words for its releases.
+ * Common parts of the commands on a host: the look, and the selection of its releases.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -12,18 +12,18 @@ import { type HostSession, HostUnfit, NotOnHost, type Verdict } from "../host/Re
 import { ReleaseAmbiguous } from "../store/ReleaseStore.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 
-/** What is on a host; `HostUnfit` where nothing was deployed to it yet. */
+/** The host's state. `HostUnfit` if nothing was deployed to it yet. */
 export const look = (session: HostSession) =>
   Effect.flatMap(session.inspect, (state) => insistOnDeployed(session, state))
 
-/** Fails with `HostUnfit` where nothing was deployed yet, also where somebody else's directory is in the place of `current`. */
+/** Fails with `HostUnfit` if nothing was deployed yet, also if a directory of somebody else is in place of `current`. */
 export const insistOnDeployed = (
   { address, target }: HostSession,
   state: HostState
 ): Effect.Effect<HostState, HostUnfit> => {
   const at = { target: target.key, address }
   const { base, current, journal, path, releases } = state
-  // Who may only read it can look at it.
+  // A login that may only read the host can still look at it.
   const isReadable = base === "not-writable" && (releases.length > 0 || journal.length > 0 || current._tag === "Linked")
   if (base === "ready" || isReadable) return Effect.succeed(state)
   return current._tag === "Occupied"
@@ -31,7 +31,7 @@ export const insistOnDeployed = (
     : new HostUnfit({ ...at, reason: "not-a-deployer-path", path })
 }
 
-/** Goes on with adoptions that were cut, and looks again where there was one. For whoever holds the lock. */
+/** Resumes interrupted adoptions, and looks again if there was one. The caller must hold the lock. */
 export const finishAdoptions = Effect.fnUntraced(function* (session: HostSession, state: HostState) {
   const cut = state.unfinished.filter(({ kind }) => kind === "adoption")
   if (cut.length === 0) return state
@@ -39,7 +39,7 @@ export const finishAdoptions = Effect.fnUntraced(function* (session: HostSession
   return yield* session.inspect
 })
 
-/** Tells of files that this login may not read: nothing is known of them. */
+/** Warns about files that this login may not read: their state is unknown. */
 export const warnUnreadable = (
   { address }: HostSession,
   releases: ReadonlyArray<{ readonly name?: string | undefined; readonly ref: string }>,
@@ -56,9 +56,9 @@ export const warnUnreadable = (
     { discard: true }
   )
 
-/** A release on a host lacks files, or has others than it was deployed with. */
+/** A release on a host lacks files, or has files that differ from its manifest. */
 export class ReleaseNotWhole extends Schema.TaggedError<ReleaseNotWhole>()("ReleaseNotWhole", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   release: Schema.String,
@@ -73,7 +73,7 @@ export class ReleaseNotWhole extends Schema.TaggedError<ReleaseNotWhole>()("Rele
   }
 }
 
-/** Insists that all files of a release are there, before it becomes current again. Nothing is hashed. */
+/** Fails unless all files of a release exist, before it becomes current again. Nothing is hashed. */
 export const insistOnWhole = Effect.fnUntraced(function* (
   session: HostSession,
   release: { readonly name: string; readonly ref: string }
@@ -91,7 +91,7 @@ export const insistOnWhole = Effect.fnUntraced(function* (
   })
 })
 
-/** The release on a host that a ref or its beginning names; with `ids`, also the id that it has in the store it came from. */
+/** The release on a host with this ref or beginning of a ref. With `ids`, also the one with this id in the store it came from. */
 export const pick = (
   session: HostSession,
   state: HostState,
@@ -110,7 +110,7 @@ export const pick = (
     )
   )
 
-/** The release whose ref begins like this, or that has this id; or the refs that fit (none or several). */
+/** The release with a ref that begins like this, or with this id. On the left the matching refs, if there are none or several. */
 const pickOnHost = (
   releases: ReadonlyArray<HostRelease>,
   selector: string,
@@ -118,12 +118,12 @@ const pickOnHost = (
 ): Either.Either<HostRelease, ReadonlyArray<string>> => {
   const { id, refPrefix } = parseSelector(selector)
   const begins = refPrefix === undefined ? [] : releases.filter(({ ref }) => ref.startsWith(refPrefix))
-  // Ids are those of the store a release came from: several stores may have given the same.
+  // Ids belong to the store that a release came from: several stores may have given the same id.
   const fitting = begins.length > 0 || !ids ? begins : releases.filter((release) => release.id === id)
   const [only, ...more] = fitting
   return only !== undefined && more.length === 0 ? Either.right(only) : Either.left(fitting.map(({ ref }) => ref))
 }
 
-/** A plan, or the reason against it as an error. */
+/** Turns the reason against a plan into an error. */
 export const refused = <A>(session: HostSession, planned: Either.Either<A, Unfit>): Effect.Effect<A, HostUnfit> =>
   Effect.mapError(planned, (unfit) => new HostUnfit({ target: session.target.key, address: session.address, ...unfit }))

@@ -1,5 +1,5 @@
 /**
- * The releases on a host from which a new one can be completed.
+ * The releases on a host from which a new one can be built.
  */
 import * as Effect from "effect/Effect"
 import type { Origin } from "../domain/Differences.ts"
@@ -9,10 +9,10 @@ import { manifestLines, originOf } from "../host/protocol/manifestText.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 
-/** How many releases on a host files are taken from. */
+/** The most releases on a host to take files from. */
 const mostOrigins = 4
 
-/** What the store has of a release, without files that are others on the host. */
+/** The store's copy of a release, without the files that are different on the host. */
 const unaltered = ({ stored }: Origin, { files }: Origin): Pick<Origin, "stored"> => {
   if (stored === undefined) return {}
   const paths = new Set(files.map(({ path }) => path))
@@ -20,7 +20,7 @@ const unaltered = ({ stored }: Origin, { files }: Origin): Pick<Origin, "stored"
   return { stored: { release: stored.release, manifest } }
 }
 
-/** What is known of the releases on a host; where that is nothing, the host is asked for what the current one holds. */
+/** The releases on a host that the store knows. If it knows none, asks the host for the files of the current one. */
 export const findOrigins = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: Release) {
   if (!state.takesDifferences || state.releases.some(({ ref }) => ref === release.ref)) return []
   const store = yield* ReleaseStore
@@ -41,7 +41,7 @@ export const findOrigins = Effect.fnUntraced(function* (session: HostSession, st
       })
     )
     if (known === undefined) continue
-    // What commands made of it, only the host knows.
+    // Only the host knows the files that commands changed.
     const there = altered === true ? yield* asked(ref) : known
     if (there !== undefined) origins.push({ ...there, ...unaltered(known, there) })
   }

@@ -6,10 +6,10 @@ import { type SavedPlan, SavedPlanJson } from "../domain/SavedPlan.ts"
 import * as files from "../internal/files.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 
-/** A file is no plan. */
+/** A file does not contain a plan. */
 export class PlanInvalid extends Schema.TaggedError<PlanInvalid>()("PlanInvalid", {
   file: Schema.String,
-  /** One line each: a path into the plan and what is wrong there. */
+  /** One line each: a path into the plan and the mistake there. */
   mistakes: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 2
@@ -33,7 +33,7 @@ export class PlanNotSaved extends Schema.TaggedError<PlanNotSaved>()("PlanNotSav
   }
 }
 
-/** Writes a plan to a file, the same document that `json` gives. It may hold what the config says, so only its owner can read it. */
+/** Writes a plan to a file, as the same document that `json` prints. It may contain values of the config, so only its owner can read it. */
 export const savePlan = Effect.fn("savePlan")(function* (plan: SavedPlan, file: string) {
   const text = yield* Effect.orDie(Schema.encode(SavedPlanJson)(plan))
   yield* Effect.mapError(files.writeText(file, `${text}\n`), ({ detail }) => new PlanNotSaved({ file, detail }))
@@ -42,7 +42,7 @@ export const savePlan = Effect.fn("savePlan")(function* (plan: SavedPlan, file: 
 
 const decode = Schema.decode(SavedPlanJson, { errors: "all", onExcessProperty: "error" })
 
-/** Reads a plan that was saved, or the document of `plan json`. */
+/** Reads a saved plan, or the document of `plan json`. */
 export const loadPlan = Effect.fn("loadPlan")(function* (file: string) {
   const invalid = (...mistakes: ReadonlyArray<string>) => new PlanInvalid({ file, mistakes })
   const text = yield* Effect.mapError(files.readText(file), ({ detail }) => invalid(detail))

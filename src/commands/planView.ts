@@ -8,7 +8,7 @@ import { bytes, duration } from "../terminal/format.ts"
 import { healthLabel } from "./health.ts"
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
-  // Of some only what is new in them, which shows on the way.
+  // Patched files send only their new parts, whose size is not known yet.
   const most = stream.startsWith("patched") ? "at most " : ""
   const rest = from === 0 ? "" : `, going on after ${bytes(from)}`
   return stream === "whole"
@@ -16,7 +16,7 @@ const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _
     : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${most}${bytes(size)})${rest}, take ${taken} from what is there`
 }
 
-/** One step in words, a line for each thing that it does. */
+/** One step in words, a line for each of its actions. */
 const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): string | ReadonlyArray<string> => {
   switch (step._tag) {
     case "Prepare":
@@ -48,7 +48,7 @@ const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): s
   }
 }
 
-/** What would be done. */
+/** The planned steps. */
 export const savedPlanView =
   ({ plan }: SavedPlan): View =>
   () => {

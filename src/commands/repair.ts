@@ -1,5 +1,5 @@
 /**
- * `repair`: brings the journal, the link and the folders of a host to agree again. A look, a plan, a question, its execution.
+ * `repair`: brings the journal, the link and the folders of a host back into agreement. A look, a plan, a question, its execution.
  */
 
 import * as Duration from "effect/Duration"
@@ -24,18 +24,18 @@ import { locked } from "./locking.ts"
 import { insistOnWhole, look } from "./onHost.ts"
 import { flag, target, task, wait, yes } from "./Task.ts"
 
-/** What was done. */
+/** The result of a repair. */
 export class RepairReport extends Schema.TaggedClass<RepairReport>()("RepairReport", {
   plan: RepairPlan,
-  /** What is still not as it should be, by a look afterwards, with what to do. */
+  /** The remaining faults after a second look, with advice. */
   left: Schema.Array(Drift),
   /** In milliseconds. */
   millis: Schema.NonNegative
 }) {}
 
-/** Something is left that a repair does not decide. */
+/** Faults remain that a repair does not decide. */
 export class RepairIncomplete extends Schema.TaggedError<RepairIncomplete>()("RepairIncomplete", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   left: Schema.Array(Drift)
@@ -49,18 +49,18 @@ export class RepairIncomplete extends Schema.TaggedError<RepairIncomplete>()("Re
   }
 }
 
-/** What `repair` would do, without a question and without touching anything. */
+/** Plans what `repair` would do, without a question and without changing anything. */
 export const repairPlan = Effect.fn("repairPlan")(function* (options: { readonly target: string }) {
   const session = yield* connect(options.target)
   return yield* plan(session, yield* look(session))
 }, Effect.scoped)
 
-/** Repairs a target's host, after showing what it will do and asking. */
+/** Repairs a target's host, after showing the steps and asking. */
 export const repair = Effect.fn("repair")(function* (options: { readonly target: string }) {
   return yield* repairHost(yield* connect(options.target))
 }, Effect.scoped)
 
-/** The same over a session that is open already. */
+/** The same over an open session. */
 export const repairHost = Effect.fn("repairHost")(
   function* (session: HostSession) {
     const [elapsed, done] = yield* Effect.timed(mend(session))
@@ -88,7 +88,7 @@ const plan = Effect.fnUntraced(function* (session: HostSession, state: HostState
   return planRepair(state, { target: session.target, stored: (ref) => byRef.get(ref) })
 })
 
-/** Whether every file of a release is as the store has it. Only its record may be missing. */
+/** Whether every file of a release matches the store's manifest. Only its record may be missing. */
 const isProven = Effect.fnUntraced(function* (session: HostSession, release: Release) {
   const manifest = yield* (yield* ReleaseStore).manifest(release)
   const verdicts = yield* session.verify([release.ref], "files", manifest)
@@ -98,10 +98,10 @@ const isProven = Effect.fnUntraced(function* (session: HostSession, release: Rel
   )
 })
 
-/** What is on the host while nobody else works there: the lock is ours. */
+/** The host's state without the lock, because the lock is ours. */
 const alone = (session: HostSession) => Effect.map(look(session), ({ lock: _, ...state }) => HostState.make(state))
 
-/** Once an adoption is finished, the host is another one. */
+/** A finished adoption changes the host, so the repair is planned again. */
 const mend = (session: HostSession): ReturnType<typeof mendOnce> =>
   Effect.flatMap(mendOnce(session), (first) =>
     first.steps.some(({ _tag }) => _tag === "FinishAdoption")
@@ -128,7 +128,7 @@ const mendOnce = Effect.fnUntraced(function* (session: HostSession) {
   return planned
 })
 
-/** What is only written down is so in one go. */
+/** Consecutive `Note` steps are journaled in one step. */
 const carryOut = Effect.fnUntraced(function* (
   session: HostSession,
   state: HostState,
@@ -205,11 +205,11 @@ const goBack = Effect.fnUntraced(function* (
   yield* goLive(session, { release: to, state, steps, back, event: "rolledBack", unlocks: false })
 })
 
-/** Fails where something is left: for scripts, whose users look at the exit status. */
+/** Fails if faults remain: for scripts, which check the exit status. */
 export const insistOnRepair = ({ left, plan }: RepairReport): Effect.Effect<void, RepairIncomplete> =>
   left.length === 0 ? Effect.void : new RepairIncomplete({ target: plan.target, address: plan.address, left })
 
-/** What a repair would do. */
+/** The steps that a repair would do. */
 export const repairPlanView =
   ({ address, found, left, path, steps }: RepairPlan): View =>
   () =>
@@ -220,7 +220,7 @@ export const repairPlanView =
       ...left.map((one) => `    left: ${one.found}`)
     ].join("\n")
 
-/** What a repair did. */
+/** The result of a repair. */
 export const repairView =
   ({ left, millis, plan: { address, path, steps } }: RepairReport): View =>
   () => {

@@ -1,5 +1,5 @@
 /**
- * `rollback`: makes live again what was live and healthy before.
+ * `rollback`: makes the previous healthy release live again.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -25,10 +25,10 @@ import { optional, planned, planning, savePlanned, target, task, value, wait, ye
 
 /** There is no release to go back to. */
 export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>()("NothingToRollBackTo", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
-  /** What is complete there, current or not. */
+  /** The complete releases on the host, current or not. */
   known: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 1
@@ -38,18 +38,18 @@ export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>
   }
 }
 
-/** What was done. */
+/** The result of a rollback. */
 export class RollbackReport extends Schema.TaggedClass<RollbackReport>()("RollbackReport", {
   plan: RollbackPlan,
   /** In milliseconds. */
   millis: Schema.NonNegative
 }) {}
 
-/** What to go back to, and where. */
+/** Which release to go back to, and on which target. */
 export interface RollbackOptions {
   /** A key of `targets`. */
   readonly target: string
-  /** A ref or its beginning, or an id, of a release on the host; absent: the last one that was live and healthy. */
+  /** An id, a ref or the beginning of a ref of a release on the host. Default: the last one that was live and healthy. */
   readonly to?: string | undefined
 }
 
@@ -59,14 +59,14 @@ export const rollback = Effect.fn("rollback")(function* (options: RollbackOption
   return yield* rollBackTo(session, (state) => chooseByHand(session, state, options.to))
 }, Effect.scoped)
 
-/** What `rollback` would do, without touching anything. It asks what `rollback` asks. */
+/** Plans what `rollback` would do, and changes nothing. Asks the same questions. */
 export const planRollback = Effect.fn("planRollback")(function* (options: RollbackOptions) {
   const session = yield* connect(options.target)
   const plan = yield* planFor(session, yield* look(session), (state) => chooseByHand(session, state, options.to))
   return savedPlan(plan, session.target, yield* DateTime.now)
 }, Effect.scoped)
 
-/** Makes the chosen release of the host live, unless `agree` is against the plan for that. */
+/** Makes the chosen release of the host live, unless `agree` rejects the plan. */
 export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
   session: HostSession,
   choose: (state: HostState) => Effect.Effect<HostRelease, E, R>,
@@ -88,7 +88,7 @@ export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
   return RollbackReport.make({ plan, millis: Duration.toMillis(elapsed) })
 })
 
-/** Chooses, and plans. */
+/** Chooses a release, and plans the rollback to it. */
 export const planFor = Effect.fnUntraced(function* <E, R>(
   session: HostSession,
   state: HostState,
@@ -113,7 +113,7 @@ const choose = Effect.fnUntraced(function* (session: HostSession, state: HostSta
   )
 })
 
-/** Who names a release that failed here before is asked. */
+/** Asks for confirmation if the named release failed here before. */
 const insist = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: HostRelease) {
   const failure = failureOf(state.journal, release.ref)
   if (failure === undefined) return
@@ -126,7 +126,7 @@ const insist = Effect.fnUntraced(function* (session: HostSession, state: HostSta
   if (!agreed) return yield* new Declined({ consequence: "nothing was switched" })
 })
 
-/** What is live again. */
+/** The release that is live again. */
 export const rollbackView =
   ({ millis, plan }: RollbackReport): View =>
   () => {

@@ -1,4 +1,4 @@
-/** `schema`: what each command writes as data. */
+/** `schema`: the documents of all commands. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Anything, Failure } from "../terminal/Failure.ts"
@@ -8,11 +8,11 @@ import { type Task, task } from "./Task.ts"
 export class DocumentSchema extends Schema.Class<DocumentSchema>("DocumentSchema")({
   $schema: Schema.String,
   title: Schema.String,
-  /** One for each command, by its name (`manage info`), and one for each thing that these refer to. */
+  /** One schema for each command, by its name (`manage info`), and one for each definition that they refer to. */
   $defs: Schema.Record({ key: Schema.String, value: Anything })
 }) {}
 
-/** A task as far as its answer goes. */
+/** The parts of a task that its schema needs. */
 export type Listed = Pick<Task<never, never>, "document" | "name"> & { readonly tasks: ReadonlyArray<Listed> }
 
 /** The tasks of a list and those below them, by their names on the command line. */
@@ -23,12 +23,12 @@ export const named = (tasks: ReadonlyArray<Listed>, above = ""): ReadonlyArray<r
   })
 
 /**
- * JSON Schema of everything that stdout may hold where `json` asks for data: `$defs` has a schema for each command, which is that of its report or of
- * a `Failure`. A conversation has none but that.
+ * JSON Schema of everything that stdout may hold if `json` requests data: `$defs` has a schema for each command, either of its report or of
+ * a `Failure`. A conversation has only the latter.
  */
 export const schemaOf = (tasks: ReadonlyArray<Listed>): Effect.Effect<DocumentSchema> =>
   Effect.map(
-    // Nothing but this needs it, so it is not loaded at every start.
+    // Only this command needs it, so it is not loaded at every start.
     Effect.promise(() => import("effect/JSONSchema")),
     (JSONSchema) => {
       const documents: Record<string, Schema.Schema.All> = {}
@@ -43,7 +43,7 @@ export const schemaOf = (tasks: ReadonlyArray<Listed>): Effect.Effect<DocumentSc
     }
   )
 
-/** The command, over the list that it stands in. */
+/** The command, for the list that contains it. */
 export const schemaTask = (tasks: () => ReadonlyArray<Listed>) =>
   task("schema", {
     description: "Shows the JSON Schema of what each command writes with json.",

@@ -6,12 +6,12 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { talk, target } from "./Task.ts"
 
-/** The shell on the host ended with an exit status other than 0, which is passed on without a word, as `ssh` does. */
+/** The shell on the host ended with an exit status other than 0. It is passed on without a message, as `ssh` does. */
 export class ShellExited extends Schema.TaggedError<ShellExited>()("ShellExited", { status: Schema.Int }) {
   get exitStatus(): number {
     return this.status
   }
-  /** The user has seen all of it. */
+  /** The user has already seen all output. */
   readonly isSilent = true
   override get message(): string {
     return `The shell ended with status ${this.status}`

@@ -1,5 +1,5 @@
 /**
- * `status`: what is live on a target's host, how it is, and what is not as it should be.
+ * `status`: the live release of a target's host, its health, and the host's faults.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,47 +20,47 @@ import type { Named } from "./journal.ts"
 import { look, warnUnreadable } from "./onHost.ts"
 import { target, task } from "./Task.ts"
 
-/** What a target's host is like now. */
+/** The current state of a target's host. */
 export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusReport", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   /** Absolute. */
   path: Schema.String,
-  /** Absent: no complete release is current. */
+  /** Undefined if no complete release is current. */
   live: Schema.optional(Schema.Struct({ release: HostRelease, standing: Standing })),
-  /** What a rollback goes to. */
+  /** The release that a rollback goes to. */
   previous: Schema.optional(HostRelease),
-  /** One attempt of the target's check; absent: it has none, or nothing is live. */
+  /** One attempt of the target's check. Undefined if it has none, or if nothing is live. */
   health: Schema.optional(
     Schema.Struct({
       /** In words. */
       check: Schema.String,
       ok: Schema.Boolean,
-      /** What was said. */
+      /** The answer to the check. */
       detail: Schema.String
     })
   ),
-  /** Who works on it, or keeps it for a purpose. */
+  /** The holder of the target's lock. */
   lock: Schema.optional(Lock),
-  /** Bytes that can still be written. */
+  /** Free bytes. */
   free: Schema.NonNegativeInt,
-  /** What the host goes back from by itself unless it is confirmed. */
+  /** The armed dead-man's switch: the host goes back by itself unless the deployment is confirmed. */
   armed: Schema.optional(DeadMan),
-  /** What the live release lacks of its manifest, one line each; no file is read. */
+  /** Differences between the live release and its manifest, one line each. No file is read. */
   faults: Schema.Array(Schema.String),
-  /** Where journal, link, trees and manifests contradict each other. */
+  /** Contradictions between journal, link, trees and manifests. */
   drift: Schema.Array(Drift)
 }) {}
 
-/** Something on the host is not as it should be. */
+/** The host has faults. */
 export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
-  /** What, in words. */
+  /** The faults, in words. */
   faults: Schema.Array(Schema.String),
-  /** What mends it. */
+  /** The advice for them. */
   advice: Schema.Array(Drift.fields.advice)
 }) {
   readonly exitStatus = 1
@@ -71,7 +71,7 @@ export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
   }
 }
 
-/** What is live on a target's host, how it is, and what is not as it should be. Changes nothing. */
+/** Shows the live release of a target's host, its health, and the host's faults. Changes nothing. */
 export const status = Effect.fn("status")(function* (options: { readonly target: string }) {
   const session = yield* connect(options.target)
   const state = yield* look(session)
@@ -95,7 +95,7 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
   })
 }, Effect.scoped)
 
-/** A host that is in no state to be checked is not well, and has yet to be reported. */
+/** A host that cannot be checked counts as not healthy, and the report is still made. */
 const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named) {
   const { health } = session.target
   if (health === undefined) return undefined
@@ -106,7 +106,7 @@ const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named)
   return { check: healthLabel(health), ok, detail }
 })
 
-/** Fails where something is wrong: for scripts, whose users look at the exit status. */
+/** Fails if there is a fault: for scripts, which check the exit status. */
 export const insistOnStatus = ({
   address,
   drift,
@@ -125,7 +125,7 @@ export const insistOnStatus = ({
   return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(advice)] })
 }
 
-/** What is live, how it is, and what is not as it should be; nothing is cut. */
+/** The live release, its health and the host's faults. No line is cut. */
 export const statusView =
   ({ address, armed, drift, faults, free, health, live, lock, path, previous }: StatusReport): View =>
   () =>

@@ -12,38 +12,38 @@ import { Workspace } from "../workspace/Workspace.ts"
 import { healthLabel } from "./health.ts"
 import { optional, task, value } from "./Task.ts"
 
-/** A target as the config is understood. */
+/** A target as the program reads it from the config. */
 export class ValidTarget extends Schema.Class<ValidTarget>("ValidTarget")({
   key: Schema.String,
   /** `user@host:port`. */
   address: Schema.String,
   path: Schema.String,
-  /** The name of the releases that it runs. */
+  /** The name of the target's releases. */
   name: Schema.String,
   /** The key of its builder. */
   builder: Schema.String,
-  /** Its private key file, absolute; undefined: those of the agent, of ssh_config and of `~/.ssh`. */
+  /** Its private key file, absolute. If undefined, the keys of the agent, of ssh_config and of `~/.ssh` are used. */
   sshKey: Schema.optional(Schema.String),
-  /** The commands of each hook that it has. */
+  /** The commands of each hook that is set. */
   hooks: Schema.Record({ key: Hook, value: Schema.Array(Schema.String) }).pipe(Schema.partial),
-  /** How it is told that a release is well, in words. */
+  /** The health check, in words. */
   health: Schema.optional(Schema.String),
   /** Seconds after which the host goes back by itself. */
   deadMan: Schema.optional(Schema.Positive),
   /** How many releases stay on the host. */
   keep: Schema.optional(Schema.Int),
-  /** What is missing for it, one sentence each. */
+  /** Missing requirements, one sentence each. */
   faults: Schema.Array(Schema.String)
 }) {}
 
-/** What was understood of the config. */
+/** The config as the program reads it. */
 export class ValidateReport extends Schema.TaggedClass<ValidateReport>()("ValidateReport", {
   /** Absolute. */
   configFile: Schema.String,
   targets: Schema.Array(ValidTarget)
 }) {}
 
-/** Something that a target needs is missing. */
+/** A requirement of a target is missing. */
 export class ConfigUnusable extends Schema.TaggedError<ConfigUnusable>()("ConfigUnusable", {
   configFile: Schema.String,
   /** One sentence each. */
@@ -92,7 +92,7 @@ const understood = Effect.fnUntraced(function* (config: DeployerConfig, target: 
   })
 })
 
-/** Reads the config and looks whether builders and key files are there: for one target, or for all. Nothing is contacted. */
+/** Reads the config and checks that builders and key files exist: for one target, or for all. Contacts nothing. */
 export const validate = Effect.fn("validate")(function* (options: { readonly target?: string | undefined } = {}) {
   const workspace = yield* Workspace
   const config = yield* workspace.config

@@ -1,25 +1,28 @@
 /**
- * What stands in the place of `current` on a host that deployer did not deploy to, and the release that becomes of it.
+ * A directory in place of `current` on a host that deployer did not deploy to, and the release made of it.
  */
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { HostRelease, type HostState, nextSerial } from "./HostState.ts"
 import { Ref, type ReleaseName, Sha256 } from "./Release.ts"
 
-/** A directory in the place of `current`, as it was looked at. */
+/** The result of a look at a directory in place of `current`. */
 export class Adoption extends Schema.Class<Adoption>("Adoption")({
-  /** The first 32 digits of the manifest's SHA-256, in upper case: it is no MD5 of a tarball, since there is none. */
+  /** The first 32 digits of the manifest's SHA-256, in upper case. It is no MD5 of a tarball, because there is no tarball. */
   ref: Ref,
-  /** That of the manifest. */
+  /** The SHA-256 of the manifest. */
   sha256: Sha256,
-  /** Whether all of it is one folder named like the release: then that one is the release's, otherwise the whole is. */
+  /**
+   * Whether its only content is one folder named like the release: then that folder becomes the release, otherwise the whole directory
+   * does.
+   */
   nested: Schema.Boolean,
   files: Schema.NonNegativeInt,
   /** Bytes of all files. */
   bytes: Schema.NonNegativeInt
 }) {}
 
-/** The record of the release that it becomes: no store has it, so its id is 0. */
+/** The record of the release made of it. No store has it, so its id is 0. */
 export const adoptedRecord = (
   { bytes, ref, sha256 }: Adoption,
   name: typeof ReleaseName.Type,

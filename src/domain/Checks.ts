@@ -1,6 +1,6 @@
 /**
- * What a deployment needs of a host, one check after another, over what one look showed. Pure: `deploy` refuses what
- * `doctor` calls failed.
+ * A deployment's requirements of a host, one check after another, over the result of one look. Pure: `deploy` refuses a host if `doctor`
+ * reports a failed check.
  */
 import * as Schema from "effect/Schema"
 import { type HostState, type HostTool, unmeasured } from "./HostState.ts"
@@ -9,7 +9,7 @@ import { bytes, duration } from "./Quantity.ts"
 import { type Binaries, shortRef } from "./Release.ts"
 import { Unfit, unfitText } from "./Unfit.ts"
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export class Check extends Schema.Class<Check>("Check")({
   name: Schema.Literal(
     "file system",
@@ -26,25 +26,25 @@ export class Check extends Schema.Class<Check>("Check")({
   ),
   /** `failed`: nothing can be deployed; `warning`: look at it; `unknown`: the host does not say. */
   verdict: Schema.Literal("ok", "warning", "failed", "unknown"),
-  /** What was found, in words. */
+  /** The finding, in words. */
   found: Schema.String,
-  /** What to do; absent where nothing is to be done. */
+  /** The advice. Undefined if there is nothing to do. */
   advice: Schema.optional(Schema.String),
-  /** The facts, where it failed. */
+  /** The facts, if the check failed. */
   unfit: Schema.optional(Unfit)
 }) {}
 
-/** What is about to arrive. */
+/** The needs of the release to deploy. */
 export interface Needs {
-  /** Bytes of what is still to be written. */
+  /** Bytes still to be written. */
   readonly bytes: number
-  /** Files and directories that are still to be made. */
+  /** Files and directories still to be made. */
   readonly inodes: number
-  /** Whether any file may be executed. */
+  /** Whether any file is executable. */
   readonly executables: boolean
-  /** What its programs were built for; absent where nobody looked. */
+  /** The platforms of its programs. Undefined if unknown. */
   readonly binaries: Binaries | undefined
-  /** Whether a host that cannot run them is refused. */
+  /** Whether to refuse a host that cannot run them. */
   readonly platformCheck: boolean
 }
 
@@ -59,7 +59,7 @@ const failed = (name: Name, facts: Omit<Unfit, "tools"> & { readonly tools?: Unf
   return Check.make({ name, verdict: "failed", unfit, ...unfitText(unfit) })
 }
 
-/** All checks, the gravest first. Without `needs` only what holds for any release. */
+/** All checks, the gravest first. Without `needs`, only the checks that apply to any release. */
 export const checks = (state: HostState, needs?: Needs): ReadonlyArray<Check> => [
   fileSystem(state),
   path(state),
@@ -74,7 +74,7 @@ export const checks = (state: HostState, needs?: Needs): ReadonlyArray<Check> =>
   lock(state)
 ]
 
-/** Every rename of a deployment stays inside one folder, so that `releases` may well be a disk of its own. */
+/** Every rename of a deployment stays inside one folder, so `releases` may be a disk of its own. */
 const fileSystem = ({ mount, path }: HostState): Check => {
   const name = "file system"
   if (mount === undefined) return unknown(name, "the host does not tell how it is mounted")
@@ -158,7 +158,7 @@ const execution = ({ mount, path }: HostState, needs: Needs | undefined): Check 
     : warning(name, `${mount.point} is mounted noexec`, "programs and scripts of a release cannot be started there")
 }
 
-/** Machines whose programs each machine runs, by the names that `uname -m` gives; any other runs what is called like it. */
+/** For each machine, the machines whose programs it runs, by their `uname -m` names. Any other machine runs only its own programs. */
 const runs: Readonly<Record<string, ReadonlyArray<string>>> = {
   x86_64: ["x86_64", "i386"],
   amd64: ["x86_64", "i386"],
@@ -180,7 +180,7 @@ const runs: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 const machines: ReadonlySet<string> = new Set(Object.values(runs).flat())
 
-/** Where the dynamic loaders are that a look lists. */
+/** Whether the loader is in a place that a look at the host lists. */
 const isUsualLoader = (loader: string): boolean => /^\/lib[^/]*\/ld[^/]*$/.test(loader)
 
 const platform = ({ loaders, machine, path }: HostState, needs: Needs | undefined): Check => {
@@ -207,7 +207,7 @@ const platform = ({ loaders, machine, path }: HostState, needs: Needs | undefine
   return ok(name, `${here}; runs what the release holds for ${binaries.machines.join(" and ")}`)
 }
 
-/** Milliseconds by which clocks may differ without a word. */
+/** The clock difference to tolerate without a warning, in milliseconds. */
 const skewMillis = 60_000
 
 const clock = ({ clock }: HostState): Check => {

@@ -1,10 +1,10 @@
 /**
- * What of a release has to travel to a host that holds others: only files whose content is nowhere there. Pure.
+ * Which files of a release must travel to a host that holds other releases: only those with content that the host lacks. Pure.
  */
 import { type Manifest, unpackedSize } from "./Manifest.ts"
 import type { Release } from "./Release.ts"
 
-/** A file as a manifest on a host names it. */
+/** A file in a manifest on a host. */
 export interface ListedFile {
   readonly path: string
   /** Permission bits. */
@@ -12,58 +12,58 @@ export interface ListedFile {
   readonly sha256: string
 }
 
-/** A release on the host, from which files can be taken. */
+/** A release on the host from which files can be taken. */
 export interface Origin {
   readonly ref: string
   readonly files: ReadonlyArray<ListedFile>
-  /** Its manifest as it stands on the host. */
+  /** The lines of its manifest on the host. */
   readonly lines: ReadonlyArray<string>
-  /** The same one in the store; absent: what is in its files is not known here. */
+  /** The same release in the store. Undefined if its contents are unknown here. */
   readonly stored?: { readonly release: Release; readonly manifest: Manifest }
 }
 
-/** A file that is taken from another place on the host. */
+/** A file that is copied from another place on the host. */
 export interface Move {
-  /** The release that it is taken from; absent: the one that is made. */
+  /** The release to copy from. Undefined for the release being built. */
   readonly ref: string | undefined
   readonly from: string
   readonly to: string
-  /** Its permission bits, where they are others than those of the place that it is taken from. */
+  /** Its permission bits, if they differ from those of its source. */
   readonly mode: number | undefined
 }
 
-/** How a release is completed from others. */
+/** How to build a release from others. */
 export interface Differences {
-  /** The release in which most of the files stand just as they are wanted. */
+  /** The release that has the most files in the right place. */
   readonly origin: Origin
   /** Paths of the files that travel, and of second names for these. */
   readonly sent: ReadonlySet<string>
-  /** How many of them are files, and their bytes. */
+  /** The number and bytes of the files among them. */
   readonly files: number
   readonly bytes: number
-  /** Bytes that are likely to travel: of a patched file only what is new does. */
+  /** The bytes likely to travel: only the new parts of a patched file do. */
   readonly likely: number
-  /** Those of them of which only what is new need travel, each with the path of the file in `origin` that it was before. */
+  /** The files of `sent` that travel as patches, each with the path in `origin` of the file it is patched from. */
   readonly patches: ReadonlyMap<string, string>
-  /** Files that are there, and stay where they are in the release. */
+  /** The number of files that are already in the right place. */
   readonly kept: number
-  /** Files that are there, but elsewhere. */
+  /** Files that the host has in another place. */
   readonly moves: ReadonlyArray<Move>
 }
 
-/** Beyond this part of a release the whole tarball is as good, and is unpacked while it travels. */
+/** Above this part of a release the whole tarball is as good, and is unpacked while it travels. */
 const mostPart = 0.7
 
-/** Files below this size travel sooner than they are looked for elsewhere, in bytes. */
+/** Smaller files travel: looking for them elsewhere is not worth it. In bytes. */
 const smallest = 512
 
-/** Files below this size travel sooner than they are compared with what they were, in bytes. */
+/** Smaller files travel whole: patching them is not worth it. In bytes. */
 const smallestPatch = 4096
 
-/** On the host each patched file takes a few programs: the largest ones are worth it. */
+/** Each patched file starts a few programs on the host: only the largest files are worth it. */
 const mostPatches = 500
 
-/** What of a patched file is likely to travel. */
+/** The part of a patched file that is likely to travel. */
 const newPart = 0.3
 
 const place = ({ mode, path, sha256 }: ListedFile): string => `${mode} ${sha256} ${path}`
@@ -74,8 +74,8 @@ const found = new WeakMap<
 >()
 
 /**
- * The differences from what is there; absent where there is nothing to take, or too little. A deployment is planned before the lock is taken
- * and after that, and nearly always from the same: what was found last for a manifest is remembered.
+ * The differences from the releases on the host. Undefined if nothing or too little can be taken from them. A deployment is planned before
+ * and after taking the lock, nearly always from the same state, so the last result for a manifest is remembered.
  */
 export const differences = (manifest: Manifest, origins: ReadonlyArray<Origin>): Differences | undefined => {
   const known = found.get(manifest)
@@ -113,7 +113,7 @@ const differ = (manifest: Manifest, origins: ReadonlyArray<Origin>): Differences
       continue
     }
     if (entry._tag === "Hardlink") {
-      // Its first name travels as well, or it is a copy of that.
+      // If its first name travels, it travels too. Otherwise it becomes a copy of that file.
       if (sent.has(entry.to)) sent.add(entry.path)
       else moves.push({ ref: undefined, from: entry.to, to: entry.path, mode: undefined })
       continue
@@ -137,7 +137,10 @@ const differ = (manifest: Manifest, origins: ReadonlyArray<Origin>): Differences
     : { origin: best.origin, sent, files: count, bytes, likely, patches, kept, moves }
 }
 
-/** A file is what was in its place, or has its name where only one has: a version in a path changes with each release. */
+/**
+ * A file is patched from the file at the same path, or from the only file with the same name: a version in a path changes with each
+ * release.
+ */
 const patchesFor = (manifest: Manifest, sent: ReadonlySet<string>, { stored }: Origin): ReadonlyMap<string, string> => {
   if (stored === undefined) return new Map()
   const places = new Map<string, number>()
@@ -150,7 +153,7 @@ const patchesFor = (manifest: Manifest, sent: ReadonlySet<string>, { stored }: O
   }
   const linked = new Set(manifest.flatMap((entry) => (entry._tag === "Hardlink" ? [entry.to] : [])))
   const found = manifest.flatMap((entry) => {
-    // A second name is made while the release is unpacked, when a patched file is not there yet.
+    // Second names are made while the release is unpacked, before patched files exist.
     if (entry._tag !== "File" || entry.size < smallestPatch || !sent.has(entry.path) || linked.has(entry.path))
       return []
     const before = places.has(entry.path) ? entry.path : names.get(nameOf(entry.path))
@@ -166,7 +169,7 @@ const patchesFor = (manifest: Manifest, sent: ReadonlySet<string>, { stored }: O
   return patches
 }
 
-/** Blocks that are remembered of all that files were, with some 20 bytes for each. */
+/** The most blocks of old files to remember, at about 20 bytes each. */
 const mostBlocks = 2 ** 20
 const blocksOf = (size: number): number => Math.min(size / 512, 2 ** 18)
 

@@ -1,5 +1,5 @@
 /**
- * Where the journal, the link, and the folders of a host contradict each other, and what was left in the middle. Pure.
+ * Contradictions between the journal, the link and the folders of a host, and unfinished work. Pure.
  */
 import * as Schema from "effect/Schema"
 import type { Current, HostState } from "./HostState.ts"
@@ -8,37 +8,37 @@ import { staleAfterSeconds } from "./Lock.ts"
 import { duration } from "./Quantity.ts"
 import { Ref, type ReleaseName, shortRef } from "./Release.ts"
 
-/** One thing that is not as it should be. */
+/** One fault on a host. */
 export class Drift extends Schema.Class<Drift>("Drift")({
   kind: Schema.Literal(
-    /** `current` leads to nothing, to something foreign, is none, or is missing. */
+    /** `current` is missing, is not a link, or leads to nothing or to something foreign. */
     "link",
-    /** The journal tells of another release as the last one that became current. */
+    /** The journal says that another release became current last. */
     "journal",
-    /** The journal has lines that are none. */
+    /** The journal contains unparsable lines. */
     "torn",
-    /** A release that was live and healthy, and that nobody removed, is not there. */
+    /** A release that was live and healthy is missing, and nobody removed it. */
     "gone",
-    /** The record of a release cannot be read. */
+    /** The record of a release is unreadable. */
     "damaged",
     /** A deployment or an adoption did not finish. */
     "unfinished",
-    /** A dead-man's switch should have acted by now. */
+    /** A dead-man's switch is overdue. */
     "overdue",
-    /** What comes after the switch to the current release was not done. */
+    /** The steps after the switch to the current release were not done. */
     "unsettled",
     /** The current release failed. */
     "unhealthy"
   ),
-  /** The release that it is about. */
+  /** The release concerned. */
   ref: Schema.optional(Ref),
-  /** What was found, in words. */
+  /** The fault, in words. */
   found: Schema.String,
-  /** What to do: `remedy` says it in words. */
+  /** The advice: `remedy` puts it in words. */
   advice: Schema.Literal("repair", "finish", "adopt", "link", "move", "deploy", "retry", "restore", "remove")
 }) {}
 
-/** What to do about something that is not as it should be; `target` is a key. */
+/** The advice in words; `target` is a key. */
 export const remedy = (advice: Drift["advice"], target: string): string => {
   switch (advice) {
     case "repair":
@@ -67,7 +67,7 @@ type Facts = readonly [found: string, ref?: string]
 const made = (kind: Drift["kind"], advice: Drift["advice"], facts: ReadonlyArray<Facts>): ReadonlyArray<Drift> =>
   facts.map(([found, ref]) => Drift.make({ kind, advice, found, ...(ref === undefined ? {} : { ref }) }))
 
-/** What is wrong with the link; absent where it leads to a complete release. */
+/** The fault of the link. Undefined if it leads to a complete release. */
 export const linkFault = ({
   current,
   currentRelease
@@ -86,7 +86,7 @@ export const linkFault = ({
   }
 }
 
-/** All of it, the gravest first. */
+/** All faults, the gravest first. */
 export const drift = (state: HostState): ReadonlyArray<Drift> => [
   ...made("link", linkAdvice(state), link(state)),
   ...made("overdue", "repair", overdue(state)),
@@ -109,27 +109,27 @@ export const drift = (state: HostState): ReadonlyArray<Drift> => [
   ...made("torn", "repair", torn(state))
 ]
 
-/** What to do about what is in the place of the link. */
+/** The advice for a file or directory in place of the link. */
 export const occupiedAdvice = ({ by }: Extract<Current, { readonly _tag: "Occupied" }>): Drift["advice"] =>
   by === "directory" ? "adopt" : "move"
 
 const linkAdvice = ({ current, journal }: HostState): Drift["advice"] => {
   if (current._tag === "Occupied") return occupiedAdvice(current)
-  // A link of somebody else's is theirs for as long as nothing of ours was live.
+  // A foreign link belongs to somebody else until a release of ours was live.
   return current._tag === "Foreign" && toldLive(journal) === undefined ? "link" : "repair"
 }
 
-/** The release that the journal says is live. */
+/** The live release according to the journal. */
 export const toldLive = (journal: ReadonlyArray<JournalEntry>): JournalEntry["release"] => {
   const last = lastLink(journal)
   return last?.event === "unlinked" ? undefined : last?.release
 }
 
-/** Somebody works on it right now: what is unfinished is theirs. */
+/** Somebody is working on it right now: unfinished work is theirs. */
 const isBusy = ({ lock }: HostState): boolean =>
   lock !== undefined && lock.details?.held !== true && lock.idleSeconds < staleAfterSeconds
 
-/** Whether the journal says that some release is live, though there is no link at all. */
+/** Whether the journal says that a release is live, but there is no link at all. */
 const isMissing = ({ current, journal }: HostState): boolean =>
   current._tag === "Absent" && toldLive(journal) !== undefined
 
@@ -179,7 +179,7 @@ const otherInJournal = ({ current, journal }: HostState): ReadonlyArray<Facts> =
   return [[`current leads to ${shortRef(current.ref)}, and the journal ${told}`, current.ref]]
 }
 
-/** The releases that were live and healthy, that nobody removed, and of which nothing is left. */
+/** The releases that were live and healthy, that nobody removed, and that have no remains on the host. */
 export const gone = ({
   damaged,
   foreign,

@@ -1,5 +1,5 @@
 /**
- * What one look at a host shows. All of it is data from another machine: decoded, never evaluated, never trusted.
+ * The result of one look at a host. All of it is data from another machine: decoded, never evaluated, never trusted.
  */
 import * as Schema from "effect/Schema"
 import { JournalEntry, lineage, standing } from "./Journal.ts"
@@ -8,66 +8,66 @@ import { latest, Ref, type Release, ReleaseName, Sha256, Tag } from "./Release.t
 
 const Commit = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{7,64}$/))
 
-/** What a host keeps about a release that is complete there. */
+/** The host's record of a release that is complete there. */
 export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
   name: ReleaseName,
   ref: Ref,
   sha256: Sha256,
   /** Bytes of the tarball. */
   size: Schema.NonNegativeInt,
-  /** As in the store when it was deployed, without `latest`: on a host that follows from `serial`. */
+  /** The tags in the store at the time of the deployment, without `latest`: on a host, `latest` follows from `serial`. */
   tags: Schema.Array(Tag),
   createdAt: Schema.DateTimeUtc,
-  /** When it was (last) deployed here, by the clock of the machine that did it. */
+  /** The time of the last deployment here, by the clock of the deploying machine. */
   deployedAt: Schema.DateTimeUtc,
-  /** Grows by one with each deployment to this path: the highest of a name is its latest. */
+  /** Grows by one with each deployment to this path. The highest serial of a name is its latest release. */
   serial: Schema.NonNegativeInt,
-  /** Its id in the store it came from. */
+  /** The release's id in the store it came from. */
   id: Schema.Int,
-  /** The git commit it was built from. */
+  /** The git commit the release was built from. */
   commit: Schema.optional(Commit),
-  /** Whether the target's `afterUnpack` commands changed files of it. */
+  /** Whether the target's `afterUnpack` commands changed files of the release. */
   altered: Schema.optional(Schema.Boolean)
 }) {}
 
-/** A release as one line of JSON, the way it stands on the host. */
+/** A release as one line of JSON, as it is stored on the host. */
 export const HostReleaseJson = Schema.parseJson(HostRelease)
 
-/** What is sent to a host: a whole tarball, or what completes the files of a release that is there. */
+/** The stream sent to a host: a whole tarball, or the differences from a release on the host. */
 export const StreamName = Schema.String.pipe(Schema.pattern(/^(whole|(from|patched)_[0-9A-F]{32})$/))
 
-/** Something that a deployment which did not finish left behind. */
+/** The leftover of a deployment that did not finish. */
 export class Unfinished extends Schema.Class<Unfinished>("Unfinished")({
   ref: Ref,
   /**
-   * `upload`: a staging folder with a tarball that may be incomplete; `release`: unpacked and named, but not recorded;
-   * `damaged`: recorded, but the record cannot be read; `adoption`: a directory that was being made a release.
+   * `upload`: a staging folder with a tarball that may be incomplete. `release`: unpacked and named, but not recorded. `damaged`: recorded,
+   * but the record is unreadable. `adoption`: a directory that was being made a release.
    */
   kind: Schema.Literal("upload", "release", "damaged", "adoption"),
-  /** Bytes that have arrived, of a tarball, or of what completes a release, without compression; 0 for a release. */
+  /** Bytes received, of a tarball or of differences, without compression. 0 for a release. */
   received: Schema.NonNegativeInt,
-  /** Of what, so that it can be gone on with; absent where nobody knows. */
+  /** The stream these bytes belong to, so the upload can resume. Undefined if unknown. */
   stream: Schema.optional(StreamName),
-  /** Who began it and when, for people; absent when that was not written either. */
+  /** Who began it and when, for people. Undefined if that was not written either. */
   note: Schema.optional(Schema.String)
 }) {}
 
-/** A release on a host whose record is not what deployer wrote: nobody can say any more what it is. */
+/** A release on a host with a record that deployer did not write, so its name and hash are unknown. */
 export const Damaged = Schema.Struct({
   ref: Ref,
-  /** What is wrong with its record, a clause. */
+  /** The fault of its record, a clause. */
   detail: Schema.String
 })
-/** A release on a host whose record is not what deployer wrote. */
+/** A release on a host with a record that deployer did not write. */
 export type Damaged = typeof Damaged.Type
 
-/** What `<path>/releases/current` is. */
+/** The state of `<path>/releases/current`. */
 export const Current = Schema.Union(
   Schema.TaggedStruct("Absent", {}),
-  /** A link to a release folder; whether that folder exists follows from the state. */
+  /** A link to a release folder. Whether that folder exists follows from the state. */
   Schema.TaggedStruct("Linked", {
     ref: Ref,
-    /** The text of the link, if it is not the one that deployer writes. */
+    /** The text of the link, if deployer would write another one. */
     text: Schema.optional(Schema.String)
   }),
   /** A link to anything else. */
@@ -75,20 +75,20 @@ export const Current = Schema.Union(
   /** Not a link at all. */
   Schema.TaggedStruct("Occupied", { by: Schema.Literal("directory", "file") })
 )
-/** What `<path>/releases/current` is. */
+/** The state of `<path>/releases/current`. */
 export type Current = typeof Current.Type
 
-/** What `<path>` is. */
+/** The state of `<path>`. */
 export const Base = Schema.Literal("absent", "ready", "incomplete", "not-a-directory", "not-writable")
-/** What `<path>` is. `incomplete`: a directory without `config/` or `releases/`. */
+/** The state of `<path>`. `incomplete`: a directory without `config/` or `releases/`. */
 export type Base = typeof Base.Type
 
-/** The tools without which nothing can be deployed. */
+/** The tools that every deployment needs. */
 export const HostTool = Schema.Literal("tar", "gzip", "sha256")
 
 /** How the file system below the path is mounted. */
 export const Mount = Schema.Struct({
-  /** The directory that it is mounted on. */
+  /** The mount point. */
   point: Schema.String,
   /** `ext4`, `tmpfs`, … */
   type: Schema.String,
@@ -96,27 +96,27 @@ export const Mount = Schema.Struct({
   noExec: Schema.Boolean
 })
 
-/** The bytes of a file system that could not be measured: a full one is noticed while writing. */
+/** The free bytes of a file system that could not be measured. Writing to a full one fails. */
 export const unmeasured = Number.MAX_SAFE_INTEGER
-/** A dead-man's switch: what it watches over, and what it does when nobody confirms in time. */
+/** A dead-man's switch: the release it watches, and what it does if nobody confirms in time. */
 export class DeadMan extends Schema.Class<DeadMan>("DeadMan")({
-  /** Tells it from all others on this target. */
+  /** Unique among the switches of this target. */
   id: Schema.String.pipe(Schema.pattern(/^[0-9]+[.][0-9]+$/)),
   ref: Ref,
-  /** The release that becomes current again; absent: the link is taken away. */
+  /** The release that becomes current again. Undefined if the link is removed instead. */
   back: Schema.optional(Ref),
-  /** The text of the link that is put back if there is no `back`. */
+  /** The text of the link to restore if there is no `back`. */
   restore: Schema.optional(Schema.String),
-  /** Seconds until it acts, by the host's clock; negative where it should have acted by now. */
+  /** Seconds until it acts, by the host's clock. Negative if it is overdue. */
   seconds: Schema.Int
 }) {}
 
-/** Everything one look shows. */
+/** The result of one look at a host. */
 export class HostState extends Schema.Class<HostState>("HostState")({
   /** The absolute form of the target's path. */
   path: Schema.String,
   base: Base,
-  /** The path below `path` that decided what `base` is. Default: `path`. */
+  /** The path that decided the state `base`, at or below `path`. Default: `path`. */
   where: Schema.optional(Schema.String),
   current: Current,
   /** In no particular order. */
@@ -124,38 +124,38 @@ export class HostState extends Schema.Class<HostState>("HostState")({
   unfinished: Schema.Array(Unfinished),
   /** In no particular order. */
   damaged: Schema.optionalWith(Schema.Array(Damaged), { default: () => [] }),
-  /** Folders that are called like releases and that deployer did not make. No command touches them. */
+  /** Folders named like releases that deployer did not make. No command touches them. */
   foreign: Schema.optionalWith(Schema.Array(Ref), { default: () => [] }),
   missingTools: Schema.Array(HostTool),
-  /** Whether it has what it takes to complete a release from another one that is there. */
+  /** Whether the host has the tools to build a release from another one on it. */
   takesDifferences: Schema.optionalWith(Schema.Boolean, { default: () => false }),
-  /** Whether it can unpack zstd. */
+  /** Whether the host can unpack zstd. */
   takesZstd: Schema.optionalWith(Schema.Boolean, { default: () => false }),
-  /** Bytes that can still be written below the path; `unmeasured` where the host does not say. */
+  /** Free bytes below the path; `unmeasured` if the host does not say. */
   freeBytes: Schema.NonNegativeInt,
-  /** Files and directories that can still be made below the path; absent where they are not counted. */
+  /** Free inodes below the path. Undefined if the file system does not count them. */
   freeInodes: Schema.optional(Schema.NonNegativeInt),
-  /** Absent where the host does not say. */
+  /** Undefined if the host does not say. */
   mount: Schema.optional(Mount),
   /** `uname -m`. */
   machine: Schema.String,
-  /** The dynamic loaders of the C libraries that are there, absolute. */
+  /** Absolute paths of the dynamic loaders of the host's C libraries. */
   loaders: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }),
-  /** The login, by its name there. */
+  /** The login's name on the host. */
   user: Schema.optional(Schema.String),
-  /** How far the host's clock is ahead of ours (behind: negative), and how far that may be from the truth, in milliseconds. */
+  /** How far the host's clock is ahead of ours (negative if behind), and the tolerance of that measurement, in milliseconds. */
   clock: Schema.optional(
     Schema.Struct({ aheadMillis: Schema.Finite, toleranceMillis: Schema.NonNegative.pipe(Schema.finite()) })
   ),
-  /** Who works on this target, or keeps it for a purpose; absent where nobody does. */
+  /** The holder of this target's lock. Undefined if it is not locked. */
   lock: Schema.optional(Lock),
-  /** The entries from which anything follows (`decisive`), oldest first: exact, however long the journal is. */
+  /** The journal's `decisive` entries, oldest first: complete, however long the journal is. */
   journal: Schema.optionalWith(Schema.Array(JournalEntry), { default: () => [] }),
   /** The `lineage` of the whole journal. Undefined if `journal` is the whole journal. */
   line: Schema.optional(Schema.Array(Ref)),
-  /** Lines of the journal since the last repair that are not entries: the torn end of a full disk, or another hand. */
+  /** Unparsable lines of the journal since the last repair: the torn end of a full disk, or lines of another program. */
   torn: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 }),
-  /** A release that the host goes back from by itself unless its deployment is confirmed. */
+  /** The armed dead-man's switch: the host goes back by itself unless the deployment is confirmed. */
   armed: Schema.optional(DeadMan)
 }) {
   /** The release that is live, if the link leads to a complete one. */
@@ -170,8 +170,8 @@ export const lineOf = ({ journal, line }: Pick<HostState, "journal" | "line">): 
   line ?? lineage(journal)
 
 /**
- * The release to go back to: the last one before the current one that was live and healthy, and is complete on the host. Absent where
- * there is none.
+ * The release to go back to: the last one before the current one that was live and healthy, and is complete on the host. Undefined if there
+ * is none.
  */
 export const previousRelease = (
   { current, journal, line: known, releases }: Pick<HostState, "current" | "journal" | "line" | "releases">,
@@ -187,7 +187,7 @@ export const previousRelease = (
 
 /**
  * The release that a deployment goes back to if it fails: the current one if it is healthy, otherwise the previous healthy one, otherwise
- * the current one, which serves at least. Undefined if none of these is complete on the host: then `linkBefore` counts.
+ * the current one, which at least runs. Undefined if none of these is complete on the host: then `linkBefore` is restored.
  */
 export const wayBack = (state: HostState, ref: string): HostRelease | undefined => {
   const current = state.currentRelease
@@ -199,7 +199,7 @@ export const wayBack = (state: HostState, ref: string): HostRelease | undefined 
   )
 }
 
-/** The text of the link `current`: what is put back if there is nothing better to go back to. Undefined if there is no link. */
+/** The text of the link `current`, to restore if there is no release to go back to. Undefined if there is no link. */
 export const linkBefore = ({ current }: Pick<HostState, "current">): string | undefined =>
   current._tag === "Foreign"
     ? current.to
@@ -207,11 +207,11 @@ export const linkBefore = ({ current }: Pick<HostState, "current">): string | un
       ? (current.text ?? `deployer_${current.ref}`)
       : undefined
 
-/** The release of each name that was deployed last carries `latest`. */
+/** The last deployed release of each name carries `latest`. */
 export const isLatestOnHost = (releases: ReadonlyArray<HostRelease>, release: HostRelease): boolean =>
   releases.every((other) => other.name !== release.name || other.serial <= release.serial)
 
-/** All tags, `latest` included where it is due. */
+/** All tags, including `latest` if the release carries it. */
 export const hostTags = (releases: ReadonlyArray<HostRelease>, release: HostRelease): ReadonlyArray<string> =>
   isLatestOnHost(releases, release) ? [...release.tags, latest] : release.tags
 
@@ -223,11 +223,11 @@ export const inOrder = (state: HostState): ReadonlyArray<HostRelease> => {
   )
 }
 
-/** A host may hold any number: none of them may end in a number that cannot be written. */
+/** A host may report any serial: the result stays a safe integer. */
 export const nextSerial = ({ releases }: Pick<HostState, "releases">): number =>
   Math.min(releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1, Number.MAX_SAFE_INTEGER)
 
-/** The host's record of a stored release. That commands changed it stays known if it is there already. */
+/** The host's record of a stored release. Keeps `altered` if the release is already on the host. */
 export const recordOf = (release: Release, state: HostState, deployedAt: typeof Schema.DateTimeUtc.Type): HostRelease =>
   HostRelease.make({
     name: release.name,

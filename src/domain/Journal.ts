@@ -1,72 +1,72 @@
 /**
- * The host's journal: one line of JSON for each thing that was done to it, oldest first, written by the very step that did it.
+ * The host's journal: one line of JSON for each event, oldest first, written by the very step that caused it.
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Ref, ReleaseName } from "./Release.ts"
 import { VisibleText } from "./VisibleText.ts"
 
-/** What may be done to a host. */
+/** The events of a host's journal. */
 export const JournalEvent = Schema.Literal(
-  /** A release was unpacked, verified, and got its name. */
+  /** A release was unpacked and verified, and got its name. */
   "staged",
-  /** A deployment made it current. */
+  /** A deployment made the release current. */
   "switched",
-  /** Somebody made it current by hand (`ln`). */
+  /** Somebody made the release current by hand (`ln`). */
   "linked",
-  /** It became current again: a later one failed, or somebody went back. */
+  /** The release became current again, because a later one failed or somebody went back. */
   "rolledBack",
-  /** The link was taken away. */
+  /** The link was removed. */
   "unlinked",
-  /** It is live, and all that comes after the switch went well. */
+  /** The release is live, and all steps after the switch succeeded. */
   "healthy",
-  /** It was live, and something of that did not. */
+  /** The release was live, and a step after the switch failed. */
   "unhealthy",
-  /** What was in `current` before deployer came is a release by now. */
+  /** The directory in place of `current`, from before deployer, became a release. */
   "adopted",
-  /** Journal, link and folders were brought to agree again: lines before this that cannot be read count no more. */
+  /** Journal, link and folders were brought back into agreement: unparsable lines before this no longer count. */
   "repaired",
-  /** It is kept whatever is pruned. */
+  /** The release is never pruned. */
   "pinned",
   "unpinned",
-  /** Its files were removed. */
+  /** The release's files were removed. */
   "removed",
-  /** Somebody keeps the target for a purpose, or took over a lock that was left behind. */
+  /** Somebody locked the target on purpose, or took over an abandoned lock. */
   "locked",
-  /** A lock was taken away. */
+  /** A lock was removed. */
   "unlocked"
 )
-/** What may be done to a host. */
+/** The events of a host's journal. */
 export type JournalEvent = typeof JournalEvent.Type
 
 /** One line of `<path>/config/journal`. */
 export class JournalEntry extends Schema.Class<JournalEntry>("JournalEntry")({
   event: JournalEvent,
-  /** By the clock of the machine that did it: what counts is the order of the lines. */
+  /** By the clock of the machine that caused the event. The order of the lines decides, not the time. */
   at: Schema.DateTimeUtc,
   /** `user@machine`. */
   by: VisibleText,
-  /** The CI job it was done from. */
+  /** The CI job that caused the event. */
   job: Schema.optional(VisibleText),
   release: Schema.optional(Schema.Struct({ name: ReleaseName, ref: Ref })),
-  /** The ref of the release that was current before, where another one became current. */
+  /** The ref of the previously current release, if another one became current. */
   from: Schema.optional(Ref),
-  /** Why, or what was said: at most some 1,000 characters. */
+  /** The reason or a message, at most about 1,000 characters. */
   detail: Schema.optional(VisibleText)
 }) {}
 
-/** How many of the last lines `history` shows at most. */
+/** The most lines that `history` shows. */
 export const historyLimit = 500
 
-/** An entry as it stands in the journal. */
+/** An entry as one line of the journal. */
 export const JournalEntryJson = Schema.parseJson(JournalEntry)
 
 /** A JSON string, as a regular expression. */
 const text = String.raw`"([^"\\\001-\037]|\\["\\\/bfnrt]|\\u[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f])*"`
 
 /**
- * The one form in which a line of the journal is an entry, as a regular expression that JavaScript and every awk read alike: the host
- * selects entries by it, and `parseEntry` holds to it too, so that both agree on every line.
+ * The only form of an entry, as a regular expression that JavaScript and every awk read alike. The host selects entries by it, and
+ * `parseEntry` applies it too, so that both agree on every line.
  */
 export const journalGrammar = [
   String.raw`^\{"event":"[A-Za-z]+"`,
@@ -75,11 +75,11 @@ export const journalGrammar = [
   `,"by":${text}(,"job":${text})?`,
   String.raw`(,"release":\{"name":"[A-Za-z0-9_][A-Za-z0-9._-]*","ref":"[0-9A-F]+"\})?`,
   `(,"from":"[0-9A-F]+")?(,"detail":${text})?`,
-  // A later version may know more of an entry: the names of such fields have an underscore, which none of these has.
+  // A later version may add fields to an entry. Their names have an underscore; none of these has one.
   String.raw`(,"[a-z]+_[a-z_]+":(${text}|-?[0-9][0-9.]*|true|false|null))*\}$`
 ].join("")
 
-/** Bytes of the longest line that can be an entry: deployer writes none of them that long. */
+/** The longest line that can be an entry, in bytes. deployer never writes one that long. */
 export const longestEntry = 65_536
 
 const isTooLong = (line: string): boolean =>
@@ -89,13 +89,13 @@ const entryForm = new RegExp(journalGrammar)
 
 const decodeEntry = Schema.decodeUnknownOption(JournalEntryJson)
 
-/** The entry on a line of the journal; undefined if the line is not one. */
+/** Parses a line of the journal. Undefined if it is not an entry. */
 export const parseEntry = (line: string): JournalEntry | undefined =>
   !isTooLong(line) && entryForm.test(line) ? Option.getOrUndefined(decodeEntry(line)) : undefined
 
 /**
- * The releases that were made current, by their refs: the last one is at the end; going back takes off what was gone back from. `before` is
- * the line that earlier entries led to.
+ * The refs of the releases that were made current, the last one at the end. Going back removes the releases after the one gone back to.
+ * `before` is the lineage of the earlier entries.
  */
 export const lineage = (
   journal: ReadonlyArray<JournalEntry>,
@@ -121,14 +121,14 @@ export const lineage = (
     }
   }, before)
 
-/** The last entry that says what `current` leads to; with `unlinked`: to nothing. Absent where the journal does not tell. */
+/** The last entry that tells what `current` leads to; after `unlinked` it leads nowhere. Undefined if the journal does not tell. */
 export const lastLink = (journal: ReadonlyArray<JournalEntry>): JournalEntry | undefined =>
   journal.findLast(({ event }) => isLink(event) || event === "unlinked")
 
 const isLink = (event: JournalEvent): boolean => ["switched", "linked", "rolledBack", "adopted"].includes(event)
 const isVerdict = (event: JournalEvent): boolean => ["healthy", "unhealthy", "adopted"].includes(event)
 
-/** The kinds of fact that an entry about a release states: a later one of a kind takes the place of an earlier one. */
+/** The kinds of fact that an entry states about a release. A later entry of a kind replaces an earlier one. */
 const kindsOf = (event: JournalEvent): ReadonlyArray<string> => [
   ...(isLink(event) ? ["link"] : []),
   ...(isVerdict(event) ? ["verdict"] : []),
@@ -138,8 +138,8 @@ const kindsOf = (event: JournalEvent): ReadonlyArray<string> => [
 ]
 
 /**
- * The entries on which everything else in this module rests, but for `lineage`: all others say nothing that a later one does not.
- * Of releases whose files were removed only a failure stays. The order stays. The compactor of the host's scripts selects the same ones.
+ * The entries on which everything else in this module except `lineage` depends: later entries supersede all others. Of releases whose files
+ * were removed, only a failure stays. The order stays. The compactor of the host's scripts selects the same entries.
  */
 export const decisive = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<JournalEntry> => {
   const facts = new Map<string, Map<string, JournalEntry>>()
@@ -159,7 +159,7 @@ export const decisive = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<Jo
   const link = lastLink(journal)
   const kept = new Set([...facts.values()].flatMap((own) => [...own.values()]))
   if (link !== undefined) kept.add(link)
-  // A removal says something only after what is kept of its release.
+  // A removal matters only after a kept entry of its release.
   const begun = new Set<string>()
   return journal.filter((entry) => {
     const ref = entry.release?.ref ?? ""
@@ -169,8 +169,8 @@ export const decisive = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<Jo
 }
 
 /**
- * The releases that the journal tells of, each once, but for those whose removal is the last that it tells. Unpacked is not yet deployed:
- * what fails before the switch goes without an entry.
+ * The releases in the journal, each once, except those whose last entry is a removal. `staged` does not count as deployed: a deployment
+ * that fails before the switch is removed without an entry.
  */
 export const notRemoved = (
   journal: ReadonlyArray<JournalEntry>
@@ -185,14 +185,14 @@ export const notRemoved = (
   )
 }
 
-/** What is known of a release: it was live and well, it failed when it was made live, or neither. */
+/** The verdict on a release: it was live and healthy, it failed when it was made live, or neither. */
 export const Standing = Schema.Literal("healthy", "unhealthy", "unproven")
-/** What is known of a release. */
+/** The verdict on a release. */
 export type Standing = typeof Standing.Type
 
 /**
- * What the journal knows of a release. The last word on it counts. If its files were removed, only a failure is remembered: files that
- * come again have yet to be proven.
+ * The journal's verdict on a release: the last one counts. If its files were removed, only a failure is remembered: files that come again
+ * have yet to be proven.
  */
 export const standing = (journal: ReadonlyArray<JournalEntry>, ref: string): Standing =>
   journal.reduce<Standing>((before, { event, release }) => {
@@ -210,7 +210,7 @@ export const standing = (journal: ReadonlyArray<JournalEntry>, ref: string): Sta
     }
   }, "unproven")
 
-/** Why a release is marked as unhealthy; absent where it is not, or nobody said why. */
+/** The entry that marks a release as unhealthy. Undefined if the release is not unhealthy. */
 export const failureOf = (journal: ReadonlyArray<JournalEntry>, ref: string): JournalEntry | undefined =>
   standing(journal, ref) === "unhealthy"
     ? journal.findLast(({ event, release }) => release?.ref === ref && event === "unhealthy")

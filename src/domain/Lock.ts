@@ -1,45 +1,45 @@
 /**
- * The lock of a target: who works on it, so that nobody else does at the same time.
+ * The lock of a target: its holder, so that nobody else works on the target at the same time.
  */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { VisibleText } from "./VisibleText.ts"
 
-/** How long a reason may be, in characters. */
+/** The longest reason, in characters. */
 export const longestReason = 500
 
 const text = VisibleText.pipe(Schema.maxLength(longestReason))
 
-/** What is written beside a lock, for people. */
+/** The details of a lock, for people. */
 export class LockDetails extends Schema.Class<LockDetails>("LockDetails")({
   /** `user@machine`. */
   by: text,
-  /** What it was taken for: `deploy`, `prune`, or the user's own words. */
+  /** Its purpose: `deploy`, `prune`, or the user's own words. */
   reason: text,
   /** By the clock of the machine that took it. */
   since: Schema.DateTimeUtc,
-  /** The CI job it was taken from, where there is one. */
+  /** The CI job that took it. Undefined if there is none. */
   job: Schema.optional(text),
-  /** Tells one holder from all others. */
+  /** Distinguishes one holder from all others. */
   nonce: Schema.String.pipe(Schema.pattern(/^[0-9a-z-]{1,64}$/)),
-  /** Set on purpose by a person: it has no end, and stays when its connection goes. */
+  /** A person locked the target on purpose: the lock has no end, and stays when its connection closes. */
   held: Schema.Boolean
 }) {}
 
-/** The details as they stand in the lock file, one line. */
+/** The details as one line of the lock file. */
 export const LockDetailsJson = Schema.parseJson(LockDetails)
 
-/** A lock as it was found on a host. */
+/** A lock found on a host. */
 export class Lock extends Schema.Class<Lock>("Lock")({
   /** The fencing token: grows with each lock that is taken. */
   token: Schema.NonNegativeInt,
-  /** Absent where the file on the host cannot be read as what deployer writes. */
+  /** Undefined if deployer cannot parse the file on the host. */
   details: Schema.optional(LockDetails),
   /** Seconds since its holder last gave a sign of life, by the host's clock. */
   idleSeconds: Schema.NonNegativeInt
 }) {}
 
-/** Who has a lock, and what for, as in "locked by …". */
+/** The holder of a lock and its purpose, as in "locked by …". */
 export const lockOwner = ({ details }: Lock): string =>
   details === undefined
     ? "somebody unknown"

@@ -1,6 +1,6 @@
 /**
- * The manifest of a release: every path in its tarball with type, mode, size and SHA-256, so that any host can prove
- * that it holds exactly what was built.
+ * The manifest of a release: every path in its tarball with type, mode, size and SHA-256, so that any host can prove that it holds exactly
+ * the build's files.
  */
 import * as Schema from "effect/Schema"
 import { Sha256 } from "./Release.ts"
@@ -35,7 +35,7 @@ export const Manifest = Schema.Array(ManifestEntry)
 /** All paths of a release, in the order of the tarball. */
 export type Manifest = typeof Manifest.Type
 
-/** Bytes that all files and directories take on a disk, which counts in blocks of 4 KiB. */
+/** Bytes that all files and directories take on a disk with blocks of 4 KiB. */
 export const sizeOnDisk = (manifest: Manifest): number =>
   manifest.reduce(
     (total, entry) =>
@@ -51,6 +51,6 @@ export const sizeOnDisk = (manifest: Manifest): number =>
 export const unpackedSize = (manifest: Manifest): number =>
   manifest.reduce((total, entry) => (entry._tag === "File" ? total + entry.size : total), 0)
 
-/** Whether any file may be executed. */
+/** Whether any file is executable. */
 export const hasExecutables = (manifest: Manifest): boolean =>
   manifest.some((entry) => entry._tag === "File" && (entry.mode & 0o111) !== 0)

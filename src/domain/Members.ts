@@ -1,5 +1,5 @@
 /**
- * How a release's tarball is cut: a row of gzip members, each of which can be inflated without those before it.
+ * How a release's tarball is divided: into consecutive gzip members, each of which can be inflated without the previous ones.
  */
 import * as Schema from "effect/Schema"
 
@@ -7,9 +7,9 @@ const Bytes = Schema.Int.pipe(Schema.positive())
 
 /** The table of a tarball's members. */
 export const Members = Schema.Struct({
-  /** Of the tar, in each member but the last, which may hold less. */
+  /** Bytes of the tar in each member. The last one may hold fewer. */
   bytes: Bytes,
-  /** Compressed, of each member, in order; together the tarball. */
+  /** The compressed length of each member, in order. Together they are the tarball. */
   lengths: Schema.Array(Bytes)
 })
 /** The table of a tarball's members. */

@@ -1,5 +1,5 @@
 /**
- * A deployment as data: from what was seen on the host and what is wanted to a list of steps. Pure.
+ * A deployment as data: from the host's state and the wanted release to a list of steps. Pure.
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -22,98 +22,98 @@ import { Ref, Release, ReleaseName, shortRef } from "./Release.ts"
 import { address, deadManSeconds, Health, Hook, hookCommands, sharesFiles, type Target } from "./Target.ts"
 import { Unfit } from "./Unfit.ts"
 
-/** One step of a deployment, in the order in which it is done. */
+/** One step of a deployment. The steps run in this order. */
 export const Step = Schema.Union(
   /** Make `config/` and `releases/` on the host. */
   Schema.TaggedStruct("Prepare", {}),
-  /** Remove what an earlier deployment left. */
+  /** Remove the leftovers of an earlier deployment. */
   Schema.TaggedStruct("Discard", { unfinished: Unfinished }),
-  /** Send the release, or what completes the files that are there, unpack it, and verify every file of it. */
+  /** Send the release, or the differences from a release on the host, unpack it, and verify every file of it. */
   Schema.TaggedStruct("Stage", {
     stream: StreamName,
-    /** Bytes of that which are there already. */
+    /** Bytes of the stream that are already on the host. */
     from: Schema.NonNegativeInt,
-    /** Bytes: of the tarball, or of the files that travel, before they are compressed. */
+    /** Bytes of the tarball, or of the files that travel, before compression. */
     size: Schema.NonNegativeInt,
-    /** Files that travel, and files that are taken from other releases there. */
+    /** Files that travel, and files taken from other releases on the host. */
     sent: Schema.NonNegativeInt,
     taken: Schema.NonNegativeInt
   }),
   /**
-   * Hash every file of a folder that has its name and no record, so that nothing else says that it is whole, or of one that is to be deployed again.
-   * If it is not whole, the release is sent again.
+   * Hash every file of a folder that has its name but no record, because nothing else proves that it is whole, or of a release that is
+   * deployed again. If a file is not as it should be, the release is sent again.
    */
   Schema.TaggedStruct("Verify", {}),
   /** Run one command of a hook in the release's folder. */
   Schema.TaggedStruct("Run", { hook: Hook, command: Schema.String }),
-  /** Write down that the release is complete and the latest of its name. */
+  /** Record the release as complete and as the latest of its name. */
   Schema.TaggedStruct("Record", {}),
-  /** Let the host go back by itself unless it hears from us over a new connection. */
+  /** Arm the dead-man's switch: the host goes back by itself unless the deployment is confirmed over a new connection. */
   Schema.TaggedStruct("Arm", { seconds: Schema.Positive }),
   /**
-   * Make the release current. `from` is what was current before, in words. In the same step it is written down before that that it is complete and
-   * the latest of its name (`records`), and after that that it is well, where nothing is left to prove (`settles`).
+   * Make the release current. `from` describes what was current before. `records`: first record the release as complete and latest.
+   * `settles`: also journal it as healthy, because nothing remains to check.
    */
   Schema.TaggedStruct("Switch", {
     from: Schema.optional(Schema.String),
     records: Schema.Boolean,
     settles: Schema.Boolean
   }),
-  /** See that the release is live and well. */
+  /** Check that the release is live and healthy. */
   Schema.TaggedStruct("Check", { health: Health }),
-  /** Write down that it is; after `Arm`, over a new connection that keeps the host from going back. */
+  /** Journal the release as healthy. After `Arm`, over a new connection that disarms the dead-man's switch. */
   Schema.TaggedStruct("Settle", { confirms: Schema.Boolean }),
-  /** Remove what is beyond the releases that the target keeps. */
+  /** Remove the releases beyond those that the target keeps. */
   Schema.TaggedStruct("Prune", { releases: Schema.Array(Schema.Struct({ name: ReleaseName, ref: Ref })) })
 )
-/** One step of a deployment, in the order in which it is done. */
+/** One step of a deployment. The steps run in this order. */
 export type Step = typeof Step.Type
 
-/** What is going to be done, and on what it rests. */
+/** The steps of a deployment, and the state that they are based on. */
 export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
   target: Schema.String,
   /** `user@host:port`. */
   address: Schema.String,
   release: Release,
-  /** What was seen. */
+  /** The host's state that the plan is based on. */
   state: HostState,
   /**
-   * `deploy`: the release goes there; `relink`: it is there and becomes current again; `finish`: it is current, and what comes after the switch
-   * is still to do; `nothing`: it is current, and all is done.
+   * `deploy`: the release goes to the host. `relink`: it is on the host and becomes current again. `finish`: it is current, and the steps
+   * after the switch are still to do. `nothing`: it is current, and everything is done.
    */
   outcome: Schema.Literal("deploy", "relink", "finish", "nothing"),
   steps: Schema.Array(Step),
-  /** What the host goes back to when anything after the switch fails; absent: there is nothing to go back to. */
+  /** The release that the host goes back to if a step after the switch fails. Undefined if there is none. */
   back: Schema.optional(HostRelease)
 }) {}
 
-/** Going back to a release that is on the host. */
+/** A plan to go back to a release that is on the host. */
 export class RollbackPlan extends Schema.TaggedClass<RollbackPlan>()("RollbackPlan", {
   target: Schema.String,
   /** `user@host:port`. */
   address: Schema.String,
   release: HostRelease,
-  /** What was seen. */
+  /** The host's state that the plan is based on. */
   state: HostState,
   steps: Schema.Array(Step),
-  /** What the host goes back to when that fails. */
+  /** The release that the host goes back to if the rollback fails. */
   back: Schema.optional(HostRelease)
 }) {}
 
-/** What is wanted. */
+/** The input of a deployment's plan. */
 export interface Wanted {
   readonly target: Target
   readonly release: Release
   readonly manifest: Manifest
-  /** Releases on the host from which files can be taken. */
+  /** Releases on the host from which files may be taken. */
   readonly origins: ReadonlyArray<Origin>
-  /** Whether what other deployments left unfinished is removed on the way. */
+  /** Whether to remove the leftovers of other deployments first. */
   readonly removeUnfinished: boolean
-  /** Whether a release that is there is proven, and all that comes after that is done again. Default: no. */
+  /** Whether to verify a release that is already on the host, and to do all later steps again. Default: no. */
   readonly again?: boolean
 }
 
-/** What of the release is taken from others on the host; absent: all of it travels. */
+/** How to build the release from others on the host. Undefined if all of it travels. */
 export const differencesOf = (
   state: HostState,
   { manifest, origins }: Pick<Wanted, "manifest" | "origins">
@@ -126,8 +126,8 @@ export const differencesOf = (
     : undefined
 
 /**
- * What deployments of other releases left unfinished: the user is asked about these. A folder that `current` leads to is
- * live, whatever is missing in it, and never among them; nor is an upload of a release that is there.
+ * Leftovers of deployments of other releases: the user is asked about these. Never the folder that `current` leads to, because it is live,
+ * whatever is missing in it, and never an upload of a release that is complete on the host.
  */
 export const unfinishedOthers = (state: HostState, release: Pick<Release, "ref">): ReadonlyArray<Unfinished> =>
   state.unfinished.filter(
@@ -138,11 +138,11 @@ export const unfinishedOthers = (state: HostState, release: Pick<Release, "ref">
       !(unfinished.kind === "release" && isLinked(state, unfinished.ref))
   )
 
-/** An upload of a release that has been completed since. */
+/** Whether it is an upload of a release that was completed since. */
 const isNeedless = (state: HostState, { kind, ref }: Unfinished): boolean =>
   kind === "upload" && state.releases.some((release) => release.ref === ref)
 
-/** What of a release is on the host already. */
+/** The parts of a release that are already on the host. */
 const found = (state: HostState, release: Release, stream: typeof StreamName.Type) => {
   const own = state.unfinished.filter((unfinished) => unfinished.ref === release.ref)
   const part = own.find(({ kind, stream: arrived }) => kind === "upload" && arrived === stream)
@@ -151,7 +151,7 @@ const found = (state: HostState, release: Release, stream: typeof StreamName.Typ
   return {
     present: state.releases.find((other) => other.ref === release.ref),
     own,
-    // What is live keeps its files, and gets a record that can be read.
+    // A live release keeps its files and gets a readable record.
     named: own.some(({ kind }) => kind === "release") || (damaged && live),
     replaced: damaged && !live,
     part,
@@ -159,14 +159,14 @@ const found = (state: HostState, release: Release, stream: typeof StreamName.Typ
   }
 }
 
-/** The name of what is sent. */
+/** The name of the stream to send. */
 export const streamOf = (differences: Differences | undefined): typeof StreamName.Type =>
   differences === undefined ? "whole" : `${differences.patches.size > 0 ? "patched" : "from"}_${differences.origin.ref}`
 
-/** Beside the entries of a release: its folder, staging folder, tarball, note, manifest, record, link and lock. */
+/** Inodes besides the release's entries: its folder, staging folder, tarball, note, manifest, record, link and lock. */
 const ownInodes = 8
 
-/** What is still to arrive of a release. */
+/** The host's resources that the rest of the transfer needs. */
 export const needsOf = (
   state: HostState,
   { manifest, origins, release, target }: Omit<Wanted, "removeUnfinished">
@@ -174,11 +174,11 @@ export const needsOf = (
   const less = differencesOf(state, { manifest, origins })
   const { from, named, present } = found(state, release, streamOf(less))
   const arrives = present === undefined && !named
-  // A second name of a file takes neither bytes nor an inode.
+  // A second name of a file takes no bytes and no inode.
   const linked = sharesFiles(target) && less !== undefined ? less : undefined
   const files = manifest.filter(({ _tag }) => _tag === "File").length
   const unpacked = linked?.bytes ?? sizeOnDisk(manifest)
-  // Differences are kept as they come until the release is whole, and unpacked beside it.
+  // Differences are kept as they arrive until the release is whole, and are unpacked beside it.
   const arriving = less === undefined ? Math.max(0, release.size - from) : Math.max(0, less.likely - from) + less.likely
   return {
     bytes: arrives ? arriving + unpacked : 0,
@@ -189,7 +189,7 @@ export const needsOf = (
   }
 }
 
-/** Plans a deployment, or says why the host is in no state for it. */
+/** Plans a deployment, or says why the host cannot take it. */
 export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan, Unfit> => {
   const { manifest, release, target } = wanted
   const less = differencesOf(state, wanted)
@@ -211,7 +211,7 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   const isNew = present === undefined
   if (isNew) {
     if (state.base !== "ready") steps.push({ _tag: "Prepare" })
-    // A folder that has its name was verified before it got it, but a power cut or another hand may have emptied its files since.
+    // The folder was verified before it got its name, but a power cut or another program may have emptied its files since.
     if (named) steps.push({ _tag: "Verify" })
     else {
       const files = manifest.filter(({ _tag }) => _tag === "File").length
@@ -257,7 +257,7 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
     : Either.left(refused)
 }
 
-/** A ref is an MD5, which two tarballs may share: both sides know the SHA-256 as well. */
+/** A ref is an MD5, so two tarballs may share it: both sides also know the SHA-256. */
 const otherRelease = (state: HostState, present: HostRelease | undefined, release: Release): Unfit | undefined =>
   present === undefined || present.sha256 === release.sha256
     ? undefined
@@ -268,7 +268,7 @@ const otherRelease = (state: HostState, present: HostRelease | undefined, releas
         wants: [release.sha256]
       })
 
-/** Plans to make a release live that is complete on the host. Nothing is left to do where it is and is well. */
+/** Plans to make a release live that is complete on the host. There are no steps if it already is current and healthy. */
 export const planRollback = (
   state: HostState,
   { release, target }: { readonly target: Target; readonly release: HostRelease }
@@ -291,13 +291,13 @@ export const planRollback = (
     : Either.left(refused)
 }
 
-/** A release that the host is about to go back from by itself is switched to again, which keeps the host from that. */
+/** Also true if the dead-man's switch watches the current release: switching to it again disarms it. */
 const isToSwitch = (state: HostState, ref: string): boolean => !isLinked(state, ref) || state.armed?.ref === ref
 
 const isUnhealthy = ({ journal }: HostState, { ref }: { readonly ref: string }): boolean =>
   standing(journal, ref) === "unhealthy"
 
-/** From the switch, where there is one, to the last word on the release. */
+/** The steps from the switch, if there is one, to the verdict on the release. */
 const liveSteps = (
   state: HostState,
   target: Target,
@@ -324,7 +324,7 @@ const pruneSteps = (target: Target, state: HostState): ReadonlyArray<Step> => {
   return beyond.length === 0 ? [] : [{ _tag: "Prune", releases: beyond.map(({ name, ref }) => ({ name, ref })) }]
 }
 
-/** What the host is going to be like once this release is live and well. */
+/** The host's state once this release is live and healthy. */
 const withLive = (state: HostState, release: HostRelease): HostState => {
   const entry = (event: "switched" | "healthy") =>
     JournalEntry.make({ event, at: release.deployedAt, by: "", release: { name: release.name, ref: release.ref } })
@@ -354,7 +354,7 @@ const before = ({ current, currentRelease }: HostState): { readonly from?: strin
   }
 }
 
-/** A release in a sentence: `my_app 1A2B3C4D`. Without a name nobody knows what it is. */
+/** A release in a sentence: `my_app 1A2B3C4D`. Without a name it is "the damaged release". */
 export const releaseLabel = (release: {
   readonly name?: typeof ReleaseName.Type | undefined
   readonly ref: string

@@ -1,11 +1,11 @@
 /**
- * What `prune` removes. Never the latest release of a name and never the current one of a host.
+ * The releases that `prune` removes. Never the latest release of a name, and never the current one of a host.
  */
 import { type HostRelease, type HostState, isLatestOnHost, previousRelease } from "./HostState.ts"
 import { pinned, standing } from "./Journal.ts"
 import type { Release } from "./Release.ts"
 
-/** The stored releases of a name but for its latest; where none is tagged so, the newest one stays. Order is kept. */
+/** The stored releases of a name except its latest. If none is tagged `latest`, the newest one stays. Order is kept. */
 export const toPrune = (releases: ReadonlyArray<Release>, name: string): ReadonlyArray<Release> => {
   const ofName = releases.filter((release) => release.name === name)
   const newest = Math.max(...ofName.map((release) => release.id))
@@ -15,12 +15,12 @@ export const toPrune = (releases: ReadonlyArray<Release>, name: string): Readonl
   return ofName.filter((release) => !isKept(release))
 }
 
-// A link that was not made by us may still lead into a release, for instance with an absolute path.
+// A link not made by deployer may still lead into a release, for instance with an absolute path.
 const isCurrent = ({ current }: HostState, release: HostRelease): boolean =>
   (current._tag === "Linked" && current.ref === release.ref) ||
   (current._tag === "Foreign" && current.to.toUpperCase().includes(release.ref))
 
-/** The releases of a name on a host but for its latest, the current one, and those that are pinned. Order is kept. */
+/** The releases of a name on a host except its latest, the current one and the pinned ones. Order is kept. */
 export const toPruneOnHost = (state: HostState, name: string): ReadonlyArray<HostRelease> => {
   const pins = pinned(state.journal)
   return state.releases.filter(
@@ -34,8 +34,8 @@ export const toPruneOnHost = (state: HostState, name: string): ReadonlyArray<Hos
 }
 
 /**
- * What goes after a deployment to a target that keeps `keep` healthy releases of a name: the older healthy ones, and the failed and
- * unproven ones but for the newest. Never the current, the previous or a pinned one. Order is kept.
+ * The releases to remove after a deployment to a target that keeps `keep` healthy releases of a name: the older healthy ones, and the
+ * failed and unproven ones except the newest of these. Never the current, the previous or a pinned one. Order is kept.
  */
 export const beyondKeep = (state: HostState, name: string, keep: number): ReadonlyArray<HostRelease> => {
   const pins = pinned(state.journal)

@@ -1,5 +1,5 @@
 /**
- * A release: one stored tarball and what is known about it.
+ * A release: one stored tarball and its metadata.
  */
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
@@ -31,17 +31,17 @@ export const Sha256 = Schema.String.pipe(
   Schema.pattern(/^[0-9a-f]{64}$/, { message: () => "must be 64 lower-case hex digits" })
 )
 
-/** What the programs of a release were built for: its ELF files that may be executed. Both lists without repetition. */
+/** The platforms of a release's programs, that is of its executable ELF files. Both lists without repetition. */
 export const Binaries = Schema.Struct({
-  /** As `uname -m` calls them, all of x86 before 64 bits as `i386` and of ARM as `arm`. */
+  /** As `uname -m` names them; all 32-bit x86 as `i386`, all 32-bit ARM as `arm`. */
   machines: Schema.Array(Schema.String),
-  /** The dynamic loaders that start them, absolute; none where all are linked statically. */
+  /** Absolute paths of the dynamic loaders that start them. Empty if all are linked statically. */
   interpreters: Schema.Array(Schema.String)
 })
-/** What the programs of a release were built for. */
+/** The platforms of a release's programs. */
 export type Binaries = typeof Binaries.Type
 
-/** Where a release comes from; every field is absent where it could not be found out. */
+/** The origin of a release. Every field is undefined if it could not be determined. */
 export class Metadata extends Schema.Class<Metadata>("Metadata")({
   /** The builder's key in the config. */
   builder: Schema.optional(Schema.String),
@@ -49,13 +49,13 @@ export class Metadata extends Schema.Class<Metadata>("Metadata")({
   commit: Schema.optional(Schema.String),
   /** Whether the work tree had uncommitted changes. */
   dirty: Schema.optional(Schema.Boolean),
-  /** The digest of the image that the release was taken from (`sha256:…`). */
+  /** The digest of the image that holds the release (`sha256:…`). */
   image: Schema.optional(Schema.String),
   /** `os/architecture`, for instance `linux/amd64`. */
   platform: Schema.optional(Schema.String),
-  /** How long the whole build took, in milliseconds. */
+  /** The duration of the whole build, in milliseconds. */
   buildMillis: Schema.optional(Schema.NonNegativeInt),
-  /** Read while it was packed. */
+  /** Read while the release was packed. */
   binaries: Schema.optional(Binaries)
 }) {}
 
@@ -65,7 +65,7 @@ export const tarballName = (name: string, createdAt: DateTime.Utc): string =>
 
 /** A stored release. */
 export class Release extends Schema.Class<Release>("Release")({
-  /** 1, 2, 3 …; never used again, not even after the release is deleted. */
+  /** 1, 2, 3 …; never reused, not even after the release is deleted. */
   id: Schema.Int.pipe(Schema.positive()),
   name: ReleaseName,
   ref: Ref,
@@ -91,13 +91,13 @@ export class Release extends Schema.Class<Release>("Release")({
 /** Enough of a ref to recognise it by eye, and usually enough to name it on the command line. */
 export const shortRef = (ref: string): string => ref.slice(0, 8)
 
-/** What a word on the command line can mean when it names a release. */
+/** The meanings of a word on the command line that names a release. */
 export interface Selector {
-  /** Set when the word is wholly an integer. */
+  /** Set if the word is an integer. */
   readonly id: number | undefined
-  /** Set when the word can be a release's name. */
+  /** Set if the word can be a release's name. */
   readonly name: string | undefined
-  /** Set when the word can be a ref or the beginning of one: at least four hex digits, here in upper case. */
+  /** Set if the word can be a ref or the beginning of one: at least four hex digits, here in upper case. */
   readonly refPrefix: string | undefined
 }
 

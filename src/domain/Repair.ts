@@ -1,6 +1,6 @@
 /**
- * How journal, link and folders of a host are brought to agree again: from what one look shows to a list of steps. Pure. What is
- * not deployer's is never touched, and what is live stays live wherever it can.
+ * Plans how to bring the journal, the link and the folders of a host back into agreement: from one look at the host to a list of steps.
+ * Pure. Never touches anything that is not deployer's, and keeps the live release live if it can.
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -14,63 +14,63 @@ import { address, type Target } from "./Target.ts"
 const Named = Schema.Struct({ name: ReleaseName, ref: Ref })
 type Named = typeof Named.Type
 
-/** One step of a repair, in the order in which it is done. */
+/** One step of a repair. The steps run in this order. */
 export const RepairStep = Schema.Union(
-  /** Go on with an adoption that was cut: after it the host is looked at anew. */
+  /** Resume an interrupted adoption. The host is looked at again afterwards. */
   Schema.TaggedStruct("FinishAdoption", { ref: Ref }),
-  /** Write the record of a release anew, from the local store. */
+  /** Write the record of a release again, from the local store. */
   Schema.TaggedStruct("Record", { release: HostRelease }),
-  /** Make a release current; with that the host goes back from nothing by itself. */
+  /** Make a release current. This also disarms the dead-man's switch. */
   Schema.TaggedStruct("Link", { release: Named, why: Schema.String }),
-  /** Take the link away. */
+  /** Remove the link. */
   Schema.TaggedStruct("Unlink", { release: Schema.optional(Named), why: Schema.String }),
-  /** Keep the host from going back by itself: the time for that is long over, and what is live is well. */
+  /** Disarm the dead-man's switch: it is overdue, and the live release is healthy. */
   Schema.TaggedStruct("Disarm", {}),
-  /** Go back as the host should have done by itself; without `to` the link is taken away. */
+  /** Do the overdue rollback of the dead-man's switch. Without `to`, the link is removed. */
   Schema.TaggedStruct("GoBack", {
     from: Named,
     to: Schema.optional(HostRelease),
     steps: Schema.Array(Step),
     back: Schema.optional(HostRelease)
   }),
-  /** Remove what a deployment left. */
+  /** Remove the leftovers of a deployment. */
   Schema.TaggedStruct("Discard", { unfinished: Unfinished }),
-  /** Write into the journal what is so already. */
+  /** Journal a fact that is already true. */
   Schema.TaggedStruct("Note", { event: JournalEvent, release: Schema.optional(Named), detail: Schema.String }),
-  /** Do what comes after the switch to the release that is live, and write down what came of it. */
+  /** Do the steps after the switch for the live release, and journal the outcome. */
   Schema.TaggedStruct("Settle", {
     release: HostRelease,
     steps: Schema.Array(Step),
     back: Schema.optional(HostRelease)
   })
 )
-/** One step of a repair, in the order in which it is done. */
+/** One step of a repair. The steps run in this order. */
 export type RepairStep = typeof RepairStep.Type
 
-/** What is going to be done about what was found. */
+/** The faults found on a host, and the steps that repair them. */
 export class RepairPlan extends Schema.TaggedClass<RepairPlan>()("RepairPlan", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   /** `user@host:port`. */
   address: Schema.String,
   /** Absolute. */
   path: Schema.String,
-  /** All that is not as it should be. */
+  /** Every fault found. */
   found: Schema.Array(Drift),
-  /** Nothing to do: what was found, if anything, is for somebody to decide. */
+  /** Empty if there is nothing to do: the faults found, if any, need a person's decision. */
   steps: Schema.Array(RepairStep),
-  /** What these steps do not mend, with what to do. */
+  /** The faults that these steps do not repair, each with advice. */
   left: Schema.Array(Drift)
 }) {}
 
-/** What a repair knows beside the host. */
+/** A repair's knowledge beyond the host. */
 export interface Known {
   readonly target: Target
   /** The release of the local store with this ref. */
   readonly stored: (ref: string) => Release | undefined
 }
 
-/** What one part of a repair comes to. */
+/** The steps of one part of a repair, and the faults it leaves. */
 interface Part {
   readonly steps: ReadonlyArray<RepairStep>
   readonly left: ReadonlyArray<Drift>
@@ -79,7 +79,7 @@ interface Part {
 const nothing: Part = { steps: [], left: [] }
 const steps = (...steps: ReadonlyArray<RepairStep>): Part => ({ steps, left: [] })
 
-/** Plans a repair. Whoever carries it out holds the lock, and passes a state without it: then nobody else is at work. */
+/** Plans a repair. The caller holds the lock and passes a state without it, so nobody else is at work. */
 export const planRepair = (seen: HostState, known: Known): RepairPlan => {
   const found = drift(seen)
   const of = (kind: Drift["kind"], some: ReadonlyArray<Drift> = found) => some.filter((one) => one.kind === kind)
@@ -103,7 +103,7 @@ export const planRepair = (seen: HostState, known: Known): RepairPlan => {
     ...of("unfinished", rest)
   ])
   const first = [...adoptions, ...records, ...link.steps, ...journal.steps, ...lost.steps]
-  // What may still fail, and bring the host elsewhere.
+  // Steps that may still fail and make another release current.
   const last = [...back.steps, ...live.steps]
   const isIdle = first.length === 0 && last.length === 0 && of("torn").length === 0
   const linked = link.steps.find((step) => step._tag === "Link")
@@ -133,7 +133,7 @@ const advised = (one: Drift, advice: Drift["advice"]): Drift => Drift.make({ ...
 
 // Records
 
-/** The ref of the folder that `current` leads to, however the link is written. */
+/** The ref of the folder that `current` leads to, in whatever form the link is written. */
 const linkedRef = ({ current }: HostState): string | undefined =>
   current._tag === "Linked"
     ? current.ref
@@ -141,7 +141,7 @@ const linkedRef = ({ current }: HostState): string | undefined =>
       ? /(?:^|\/)deployer_([0-9A-F]{32})(?:\/|$)/.exec(current.to)?.[1]
       : undefined
 
-/** Those that cannot be read, and those of what was live and well that are gone; first those of what was deployed first. */
+/** Records the unreadable releases, and the unrecorded ones that are live or were healthy, in the order of their deployment. */
 const recordSteps = (state: HostState, { stored }: Known) => {
   const live = linkedRef(state)
   const unrecorded = state.unfinished.filter(
@@ -156,11 +156,11 @@ const recordSteps = (state: HostState, { stored }: Known) => {
   return steps
 }
 
-/** Where the journal tells of the last deployment of a release. */
+/** The journal index of the last deployment of a release; -1 if there is none. */
 const deployedAt = ({ journal }: HostState, ref: string): number =>
   journal.findLastIndex((entry) => entry.release?.ref === ref && ["staged", "switched"].includes(entry.event))
 
-/** It is the latest of its name only where it was deployed after all others. */
+/** The release is the latest of its name only if it was deployed after all others. */
 const recordAgain = (state: HostState, release: Release): HostRelease => {
   const own = deployedAt(state, release.ref)
   const isLast = state.releases.every(({ name, ref }) => name !== release.name || deployedAt(state, ref) < own)
@@ -179,13 +179,13 @@ const withRecords = (state: HostState, records: ReadonlyArray<{ readonly release
 }
 
 /**
- * What no store knows, and what did not finish: it goes, unless it is live, pinned, or what the host may go back to. The journal learns of
- * all that is gone then.
+ * Removes damaged releases that the store does not know, and unfinished deployments, unless they are live, pinned or a possible way back.
+ * The journal then records every release that is gone.
  */
 const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArray<Drift>): Part => {
   const { current, damaged, journal, unfinished } = state
   const live = linkedRef(state)
-  // Whatever was live and well can be gone back to, if a store that has its record puts that right.
+  // A release that was healthy remains a way back: a store that has its record can restore it.
   const healthy = journal.flatMap(({ release }) =>
     release !== undefined && standing(journal, release.ref) === "healthy" ? [release.ref] : []
   )
@@ -202,7 +202,7 @@ const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArr
     if (one.kind !== "unfinished") return []
     const isAdoption = unfinished.some(({ kind, ref }) => kind === "adoption" && ref === one.ref)
     if (!isAdoption) return [advised(one, "deploy")]
-    // It is finished, but where it was cut before anything was moved.
+    // `FinishAdoption` handles an interrupted adoption, unless it was interrupted before anything was moved.
     return current._tag === "Occupied" ? [advised(one, occupiedAdvice(current))] : []
   }
   return {
@@ -216,7 +216,7 @@ const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArr
 
 // The link
 
-/** What is to be live where the link does not lead to a complete release: what the journal says, or the last that was healthy. */
+/** The release to make live if the link does not lead to a complete one: the journal's, or the last healthy one. */
 const toLink = (state: HostState): HostRelease | undefined => {
   const told = toldLive(state.journal)
   return (
@@ -233,7 +233,7 @@ const linkPart = (state: HostState, [found]: ReadonlyArray<Drift>): Part => {
   const why = linkFault(state) ?? found.found
   const meant = releases.find((release) => release.ref === ref)
   if (meant !== undefined) return steps({ _tag: "Link", release: named(meant), why })
-  // What runs has its files, whatever else is missing: nobody is moved away from it.
+  // The live release has its files, whatever else is missing: the link stays on it.
   if ([...damaged, ...unfinished.filter(({ kind }) => kind === "release")].some((other) => other.ref === ref))
     return left
   const told = toldLive(journal)
@@ -245,7 +245,7 @@ const linkPart = (state: HostState, [found]: ReadonlyArray<Drift>): Part => {
   return steps({ _tag: "Unlink", ...(told === undefined ? {} : { release: told }), why })
 }
 
-/** The link is fine, and the journal learns of it. */
+/** The link is fine, and the journal records it. */
 const journalPart = (state: HostState, [found]: ReadonlyArray<Drift>): Part => {
   const release = state.currentRelease
   if (found === undefined) return nothing
@@ -254,7 +254,7 @@ const journalPart = (state: HostState, [found]: ReadonlyArray<Drift>): Part => {
     : steps(noted("linked", release, "the link was found like that, and the journal did not tell of it"))
 }
 
-// What the host should have done by itself
+// The host's overdue rollback
 
 const overduePart = (state: HostState, known: Known, [found]: ReadonlyArray<Drift>): Part => {
   const { armed, current, currentRelease, journal, releases } = state
@@ -270,7 +270,7 @@ const overduePart = (state: HostState, known: Known, [found]: ReadonlyArray<Drif
     : steps({ _tag: "GoBack", from, to, ...then })
 }
 
-/** What makes a release live and proves it: from the switch on, or what comes after it where it is current. */
+/** The steps that make a release live and prove it: from the switch on, or the steps after it if the release is already current. */
 const live = (state: HostState, { target }: Known, release: HostRelease) =>
   Either.getOrUndefined(
     Either.map(planRollback(state, { target, release }), ({ back, steps }) => ({
@@ -279,7 +279,7 @@ const live = (state: HostState, { target }: Known, release: HostRelease) =>
     }))
   )
 
-// What comes after the switch
+// The steps after the switch
 
 const settlePart = (state: HostState, known: Known, link: Part, journal: Part, found: ReadonlyArray<Drift>): Part => {
   const linked = link.steps.find((step) => step._tag === "Link")
@@ -290,7 +290,7 @@ const settlePart = (state: HostState, known: Known, link: Part, journal: Part, f
   const isCut =
     linked !== undefined
       ? lastLink(state.journal)?.release?.ref === release.ref && !isSettled(state.journal, release.ref)
-      : // A deployment that was killed between the rename and its line in the journal.
+      : // A deployment killed between the rename and its line in the journal.
         journal.steps.length > 0 &&
         state.journal.findLast((entry) => entry.release?.ref === release.ref)?.event === "staged"
   if (unsettled === undefined && !isCut) return nothing
@@ -298,7 +298,7 @@ const settlePart = (state: HostState, known: Known, link: Part, journal: Part, f
   const current = HostState.make({ ...unarmed, current: { _tag: "Linked", ref: release.ref } })
   const then = live(current, known, release)
   if (then !== undefined) {
-    // What was gone back to already stays, whatever comes of it: going back further takes it away from what was well.
+    // A release that was rolled back to stays, whatever the outcome: going back further would leave a healthy release.
     const isBack = lastLink(state.journal)?.event === "rolledBack"
     return steps({
       _tag: "Settle",
@@ -310,7 +310,7 @@ const settlePart = (state: HostState, known: Known, link: Part, journal: Part, f
   return { steps: [], left: unsettled === undefined ? [] : [advised(unsettled, "deploy")] }
 }
 
-/** One step in words. */
+/** One step, in words. */
 export const repairStepText = (step: RepairStep): string => {
   switch (step._tag) {
     case "FinishAdoption":

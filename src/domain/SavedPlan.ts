@@ -1,6 +1,6 @@
 /**
- * A plan as a document: made now, looked at by people or their tools, and done later exactly so, or not at all where anything that it
- * rests on has changed. Pure.
+ * A plan as a document: made now, reviewed by people or their tools, and carried out later exactly as planned, or not at all if anything it
+ * is based on has changed. Pure.
  */
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
@@ -10,18 +10,18 @@ import { DeployPlan, RollbackPlan, releaseLabel, Step } from "./Plan.ts"
 import { latest, Release, shortRef } from "./Release.ts"
 import { type Target, TargetSettings } from "./Target.ts"
 
-/** Something that is going to be done to a host. */
+/** A plan to change a host. */
 export type AnyPlan = DeployPlan | RollbackPlan
 
-/** What a plan rests on of the config: all but what is about building, and what this machine's login is. */
+/** The settings that a plan is based on: all except those for building and for this machine's login. */
 const Settings = Schema.encodedSchema(TargetSettings.omit("tags", "builder", "sshKey"))
 
-/** A plan with all that tells whether it can still be done as it is. */
+/** A plan with all data needed to tell whether it still applies. */
 export class SavedPlan extends Schema.TaggedClass<SavedPlan>()("SavedPlan", {
-  /** Of this format. */
+  /** The version of this format. */
   version: Schema.Literal(1).annotations({ message: () => "must be 1; another version of deployer made it" }),
   madeAt: Schema.DateTimeUtc,
-  /** The target's, as they were. */
+  /** The target's settings at that time. */
   settings: Settings,
   plan: Schema.Union(DeployPlan, RollbackPlan)
 }) {}
@@ -34,11 +34,11 @@ const decodeSettings = Schema.decodeUnknownSync(Settings)
 
 const settingsOf = (target: Target): typeof Settings.Type => decodeSettings(encodeSettings(target))
 
-/** The document of a plan. */
+/** Makes the document of a plan. */
 export const savedPlan = (plan: AnyPlan, target: Target, madeAt: DateTime.Utc): SavedPlan =>
   SavedPlan.make({ version: 1, madeAt, settings: settingsOf(target), plan })
 
-// Values are the same where they are written in the same way.
+// Values are equal if their encoded forms are.
 const written =
   <A, I>(schema: Schema.Schema<A, I>) =>
   (value: A | undefined): string | undefined =>
@@ -52,7 +52,7 @@ const writtenEntry = written(JournalEntry)
 const writtenSteps = written(Schema.Array(Step))
 const writtenDeadMan = written(DeadMan)
 
-/** What of the target's settings is not as it was, a clause each. */
+/** The target's settings that have changed, a clause each. */
 export const changedSettings = ({ settings }: SavedPlan, target: Target): ReadonlyArray<string> => {
   const was = new Map<string, unknown>(Object.entries(settings))
   const is = new Map<string, unknown>(Object.entries(settingsOf(target)))
@@ -70,12 +70,12 @@ const change = (was: unknown, is: unknown): string => {
 }
 
 /**
- * What has changed between a saved plan and the same wish planned anew, a clause each, the gravest first; none: it can be done as it was
- * planned. How much space is free, what the clocks say and who has the lock do not count: the checks of the new plan saw to these.
+ * The changes between a saved plan and the same request planned again, a clause each, the gravest first. If empty, the saved plan still
+ * applies. Free space, clocks and the lock do not count: the checks of the new plan cover these.
  */
 export const changes = ({ plan: was }: SavedPlan, is: AnyPlan): ReadonlyArray<string> => {
   const found = [...changedState(was.state, is.state), ...changedRelease(was, is)]
-  // What follows from these need not be said; where nothing of them changed, another version of deployer may plan in another way.
+  // Consequences of these changes are left out. If none of them changed, another version of deployer may plan differently.
   return found.length > 0 ? found : [...changedAims(was, is), ...changedSteps(was, is)].slice(0, 1)
 }
 
@@ -89,7 +89,7 @@ const stepNames = ({ steps }: AnyPlan): string => steps.map(({ _tag }) => _tag).
 const changedRelease = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> => {
   const text = ({ release }: AnyPlan) =>
     release instanceof Release
-      ? // That another release is the latest one of the store by now changes nothing for this one.
+      ? // A newer release in the store does not change this one.
         writtenRelease(Release.make({ ...release, tags: release.tags.filter((tag) => tag !== latest) }))
       : writtenHostRelease(release)
   return text(was) === text(is) ? [] : [`what is known of ${releaseLabel(was.release)} is not what it was`]
@@ -106,7 +106,7 @@ const changedAims = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> => {
   ]
 }
 
-/** What the host has. */
+/** The changes of the host's state. */
 const changedState = (was: HostState, is: HostState): ReadonlyArray<string> => {
   const known = new Map([...was.releases, ...is.releases].map((release) => [release.ref, releaseLabel(release)]))
   const label = (ref: string) => known.get(ref) ?? shortRef(ref)
@@ -184,7 +184,7 @@ const difference = <A>(
   ]
 }
 
-/** The seconds that it has left pass by themselves. */
+/** Ignores its remaining seconds, which always pass. */
 const changedDeadMan = (was: HostState, is: HostState): ReadonlyArray<string> => {
   const text = ({ armed }: HostState) => writtenDeadMan(armed && DeadMan.make({ ...armed, seconds: 0 }))
   if (text(was) === text(is)) return []
@@ -195,7 +195,7 @@ const changedDeadMan = (was: HostState, is: HostState): ReadonlyArray<string> =>
   ]
 }
 
-/** The entries that say something about a release. */
+/** The entries that state something about a release. */
 const journalEnd = ({ journal }: HostState): ReadonlyArray<JournalEntry> => decisive(journal)
 
 const changedJournal = (was: HostState, is: HostState): ReadonlyArray<string> => {

@@ -1,5 +1,5 @@
 /**
- * A target: one place on one host where releases of one name are put.
+ * A target: one place on one host that holds the releases of one name.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -32,7 +32,7 @@ const Commands = Schema.Union(oneLine("a command"), Schema.Array(oneLine("a comm
 
 const Port = Schema.Int.pipe(Schema.between(1, 65535, { message: () => "must be a port number from 1 to 65535" }))
 
-/** A duration as people write it (`"10 seconds"`, `"2 minutes"`) or in milliseconds. */
+/** A duration in words (`"10 seconds"`, `"2 minutes"`) or in milliseconds. */
 const Wait = Schema.transformOrFail(Schema.Union(Schema.String, Schema.Number), Schema.DurationFromSelf, {
   strict: true,
   decode: (input, _, ast) =>
@@ -46,9 +46,12 @@ const Wait = Schema.transformOrFail(Schema.Union(Schema.String, Schema.Number), 
 
 /** The bounded waits of one target. */
 export const Timeouts = Schema.Struct({
-  /** From the first packet to an authenticated connection, questions to the user not counted. Absent: what `~/.ssh/config` says, or 15 seconds. */
+  /**
+   * From the first packet to an authenticated connection, not counting questions to the user. Default: the value in `~/.ssh/config`, or 15
+   * seconds.
+   */
   connect: Schema.optional(Wait),
-  /** One step of ours on the host, and one hook or start/stop/restart command. Default 15 minutes. */
+  /** One step of deployer on the host, or one hook or start/stop/restart command. Default 15 minutes. */
   command: Schema.optionalWith(Wait, { default: () => Duration.minutes(15) }),
   /** How long a transfer may make no progress at all. Default 60 seconds. */
   transfer: Schema.optionalWith(Wait, { default: () => Duration.seconds(60) })
@@ -57,11 +60,11 @@ export const Timeouts = Schema.Struct({
 const defaultTimeouts = Schema.decodeSync(Timeouts)({})
 
 /**
- * How to tell that a release is live and well: a command that ends with status 0, a URL that answers with a status from 200 to 399, or
- * a port that accepts connections. URL and port are those that the host itself sees.
+ * The check that a release is live and healthy: a command that ends with status 0, a URL that answers with a status from 200 to 399, or a
+ * port that accepts connections. The host itself requests the URL or port.
  */
 export const Health = Schema.Struct({
-  /** Run in the release's folder, as hooks are. */
+  /** Runs in the release's folder, as hooks do. */
   command: Schema.optional(oneLine("a command")),
   http: Schema.optional(
     Schema.String.pipe(
@@ -69,11 +72,11 @@ export const Health = Schema.Struct({
     )
   ),
   tcp: Schema.optional(Port),
-  /** How long it may take from the first attempt to the last success. Default 60 seconds. */
+  /** The time from the first attempt to the last success. Default 60 seconds. */
   timeout: Schema.optionalWith(Wait, { default: () => Duration.seconds(60) }),
-  /** Between two attempts. Default 1 second. */
+  /** The time between two attempts. Default 1 second. */
   interval: Schema.optionalWith(Wait, { default: () => Duration.seconds(1) }),
-  /** How many successes in a row it takes. Default 2. */
+  /** How many successes in a row are required. Default 2. */
   successes: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, 1000)), { default: () => 2 })
 }).pipe(
   Schema.filter(({ command, http, tcp }) =>
@@ -82,14 +85,14 @@ export const Health = Schema.Struct({
       : "needs one of command, http and tcp, and only one"
   )
 )
-/** How to tell that a release is live and well. */
+/** The check that a release is live and healthy. */
 export type Health = typeof Health.Type
 
-/** A name, also one of `~/.ssh/config` and one in another script, or an address, of IPv6 with its zone too. */
+/** A host name, also an alias of `~/.ssh/config` and in any script, or an address, for IPv6 also with its zone. */
 const isHost = (host: string): boolean =>
   /^[\p{L}\p{M}\p{N}_][\p{L}\p{M}\p{N}._-]*$/u.test(host) || /^[0-9a-f.]*:[0-9a-f.:]+(?:%[\w.-]+)?$/i.test(host)
 
-/** A login, a port or brackets belong elsewhere: they would be looked up as part of the name. */
+/** A login, a port or brackets belong in other fields: here they would be looked up as part of the name. */
 const hostMistake = (host: string): string | undefined => {
   const alone = "must be a name or an address alone"
   if (/\s/.test(host) || host.startsWith("-")) return alone
@@ -112,14 +115,14 @@ const hostMistake = (host: string): string | undefined => {
 const targetFields = {
   /** A host name or address, or `"local"`: this machine, without SSH. */
   host: oneLine("a host").pipe(Schema.filter(hostMistake)),
-  /** Absent: what `~/.ssh/config` says, or 22. */
+  /** Default: the port in `~/.ssh/config`, or 22. */
   port: Schema.optional(Port),
-  /** The login; absent: the name of the local user, as `ssh` does. */
+  /** The login. Default: the name of the local user, as for `ssh`. */
   user: Schema.optional(oneLine("a user")),
   /** The name of the release that this target runs. */
   name: ReleaseName,
   path: HostPath,
-  /** The fingerprint of the host's key, as `ssh-keygen -l` prints it: no other is accepted, and known_hosts is not asked. */
+  /** The fingerprint of the host's key, as `ssh-keygen -l` prints it. Only this key is accepted, and known_hosts is not consulted. */
   hostKey: Schema.optional(
     Schema.String.pipe(
       Schema.pattern(/^SHA256:[A-Za-z0-9+/]{43}$/, {
@@ -127,44 +130,44 @@ const targetFields = {
       })
     )
   ),
-  /** A private key file, `~` and paths relative to the project root allowed; absent: the agent, then the usual keys in `~/.ssh`. */
+  /** A private key file; `~` and paths relative to the project root are allowed. Default: the agent, then the usual keys in `~/.ssh`. */
   sshKey: Schema.optional(oneLine("a path")),
-  /** Given to each release built for this target. */
+  /** Added to each release built for this target. */
   tags: Schema.optionalWith(Schema.Array(Tag), { default: () => [] }),
-  /** A key of `builders`; absent: the builder named like the target. */
+  /** A key of `builders`. Default: the builder with the target's key. */
   builder: Schema.optional(Schema.NonEmptyString),
-  /** Run in the unpacked release before the switch; a failure leaves the old release current. */
+  /** Runs in the unpacked release before the switch. If it fails, the old release stays current. */
   afterUnpack: Schema.optional(Commands),
-  /** Run in the release after the switch. */
+  /** Runs in the release after the switch. */
   afterSwitch: Schema.optional(Commands),
   start: Schema.optional(oneLine("a command")),
   stop: Schema.optional(oneLine("a command")),
-  /** Where it is set, each deployment runs it after `afterSwitch`. */
+  /** If set, each deployment runs it after `afterSwitch`. */
   restart: Schema.optional(oneLine("a command")),
-  /** Checked after that. With `restart` or `health`, the host goes back to the release before as soon as any of these fails. */
+  /** Checked last. With `restart` or `health`, the host goes back to the previous release if any step after the switch fails. */
   health: Schema.optional(Health),
-  /** How many healthy releases of a name stay after each deployment; absent: all. */
+  /** How many healthy releases of a name stay after each deployment. Default: all. */
   keep: Schema.optional(Schema.Int.pipe(Schema.between(1, 1000))),
   /**
-   * Removes what the login may not remove, such as a cache that the application wrote as another user into a release that is pruned: a
-   * command that gets the path as its last word, such as `sudo rm -rf`. Undefined: such files stay, and are named once.
+   * Removes files that the login may not remove, such as a cache that the application wrote as another user into a pruned release: a
+   * command that gets the path as its last argument, such as `sudo rm -rf`. If undefined, such files stay and are reported once.
    */
   removeWith: Schema.optional(oneLine("a command")),
-  /** Whether files that a release shares with others on the host are the same ones there, instead of copies; never with `afterUnpack`. */
+  /** Whether files shared with other releases on the host are hard links instead of copies. Has no effect with `afterUnpack`. */
   hardLinks: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /**
-   * Within this time after the switch, besides the timeout of `health`, the deployment has to be confirmed over a new connection, or the
+   * The deployment must be confirmed over a new connection within this time after the switch, plus the timeout of `health`. Otherwise the
    * host goes back by itself.
    */
   deadMan: Schema.optional(Wait),
-  /** Whether a host on which no program of the release can run is refused. */
+  /** Whether to refuse a host that can run no program of the release. */
   platformCheck: Schema.optionalWith(Schema.Boolean, { default: () => true }),
   timeouts: Schema.optionalWith(Timeouts, { default: () => defaultTimeouts })
 }
 
-/** What the config says about a target. */
+/** A target's settings in the config. */
 export const TargetSettings = Schema.Struct(targetFields)
-/** What the config says about a target. */
+/** A target's settings in the config. */
 export type TargetSettings = typeof TargetSettings.Type
 
 /** A target of the config with its key. */
@@ -173,45 +176,45 @@ export interface Target extends TargetSettings {
   readonly key: string
 }
 
-/** The actions that a target's application understands. */
+/** The actions of a target's application. */
 export const actions = ["start", "stop", "restart"] as const
-/** One of the actions that a target's application understands. */
+/** One of the actions of a target's application. */
 export type Action = (typeof actions)[number]
 
 const elixirVerb = { start: "daemon", stop: "stop", restart: "restart" } as const
 
-/** The target's own command for an action, or that of an Elixir release. It is run in the current release's folder. */
+/** The target's own command for an action, or the default of an Elixir release. It runs in the current release's folder. */
 export const actionCommand = (target: Target, action: Action): string =>
   target[action] ?? `bin/${target.name} ${elixirVerb[action]}`
 
-/** The commands that run in a release's folder on the way, by when they do. */
+/** The hooks: commands that run in a release's folder during a deployment. */
 export const Hook = Schema.Literal("afterUnpack", "afterSwitch", "restart")
-/** The commands that run in a release's folder on the way, by when they do. */
+/** The hooks: commands that run in a release's folder during a deployment. */
 export type Hook = typeof Hook.Type
 
-/** The hook's commands in the order in which they run. */
+/** The hook's commands in order. */
 export const hookCommands = (target: Target, hook: Hook): ReadonlyArray<string> => {
   const commands = target[hook] ?? []
   return typeof commands === "string" ? [commands] : commands
 }
 
 /**
- * Whether a release shares the very files of others on the host. Not if commands run in it before the switch: through a shared file they would
- * change the older releases too.
+ * Whether a release shares files with others on the host through hard links. Not if commands run in it before the switch: through a shared
+ * file they would change the older releases too.
  */
 export const sharesFiles = (target: Target): boolean =>
   target.hardLinks && hookCommands(target, "afterUnpack").length === 0
 
-/** Seconds after which the host goes back by itself; absent where it does not. */
+/** Seconds after which the host goes back by itself. Undefined if it does not. */
 export const deadManSeconds = ({ deadMan, health }: Target): number | undefined =>
   deadMan === undefined
     ? undefined
     : Math.ceil(Duration.toSeconds(deadMan) + Duration.toSeconds(health?.timeout ?? Duration.zero))
 
-/** Whether a deployment to this target goes back by itself when something after the switch fails. */
+/** Whether a deployment to this target goes back by itself if a step after the switch fails. */
 export const goesBack = (target: Target): boolean => target.health !== undefined || target.restart !== undefined
 
-/** `user@host:port`, leaving out what is not set or usual, for sentences; `this machine` where there is no SSH. */
+/** `user@host:port` for sentences, without unset or default parts; `this machine` if there is no SSH. */
 export const address = (target: Pick<Target, "host" | "port" | "user">): string =>
   target.host === localHost
     ? "this machine"

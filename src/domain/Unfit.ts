@@ -1,11 +1,11 @@
 /**
- * Why a host cannot take a release: facts, and the sentence for them.
+ * Why a host cannot take a release: facts, and their sentence.
  */
 import * as Schema from "effect/Schema"
 import { HostTool } from "./HostState.ts"
 import { bytes } from "./Quantity.ts"
 
-/** Facts about what stands in the way. */
+/** Facts about the obstacle. */
 export const unfitFields = {
   reason: Schema.Literal(
     "not-a-directory",
@@ -27,22 +27,22 @@ export const unfitFields = {
   /** Bytes for `no-space`, files and directories for `no-inodes`. */
   needed: Schema.optional(Schema.Number),
   free: Schema.optional(Schema.Number),
-  /** What the release was built for: machines for `wrong-machine`, dynamic loaders for `no-loader`. */
+  /** The platforms of the release's programs: machines for `wrong-machine`, dynamic loaders for `no-loader`. */
   wants: Schema.optional(Schema.Array(Schema.String)),
-  /** What the host has of these; for `no-links` the kind of its file system, for `current-occupied` what it is where that is known. */
+  /** The host's own machines or loaders. For `no-links` the kind of its file system; for `current-occupied` the kind of file, if known. */
   has: Schema.optional(Schema.Array(Schema.String))
 }
 
-/** What stands in the way. */
+/** An obstacle to a deployment. */
 export const Unfit = Schema.Struct(unfitFields)
-/** What stands in the way. */
+/** An obstacle to a deployment. */
 export type Unfit = typeof Unfit.Type
 
 const packages = { tar: "tar", gzip: "gzip", sha256: "coreutils" } as const
 
 const list = (words: ReadonlyArray<string> = []): string => words.join(" and ")
 
-/** What was found and what to do about it; with a target, by its key, also where. */
+/** The finding and the advice. With a target, named by its key, also the place. */
 export const unfitText = (
   { free = 0, has, needed = 0, path, reason, tools, wants }: Unfit,
   at?: { readonly target: string; readonly address: string }

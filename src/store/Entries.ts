@@ -1,6 +1,6 @@
 /**
- * The store's table of releases: queries and changes in terms of releases. What belongs together is changed together
- * by whoever holds a {@link Entries.exclusively}.
+ * The store's table of releases: queries and changes in terms of releases. Related changes are made together inside one
+ * {@link Entries.exclusively}.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as SqlError from "@effect/sql/SqlError"
@@ -41,21 +41,21 @@ const encodeMetadata = Schema.encode(Schema.parseJson(Metadata))
 const ManifestJson = Schema.parseJson(Manifest)
 const MembersJson = Schema.parseJson(Members)
 
-/** An entry's manifest cannot be read. */
+/** The manifest of an entry is unreadable. */
 export class ManifestDamaged extends Data.TaggedError("ManifestDamaged")<{
   /** A sentence without a full stop. */
   readonly detail: string
   readonly cause?: unknown
 }> {}
 
-/** Everything about a release but what the table itself decides. */
+/** All of a release except the fields that the table itself decides. */
 export type NewEntry = Pick<Release, "name" | "ref" | "sha256" | "size" | "tags" | "createdAt" | "metadata"> & {
   /** As {@link packManifest} makes it. */
   readonly manifest: Uint8Array
   readonly members: Members | undefined
 }
 
-/** A manifest as it is stored: some entries at a time, each lot a gzip member, for there may be a hundred thousand. */
+/** Encodes a manifest for the database: its entries in batches, each a gzip member, because there may be a hundred thousand entries. */
 export const packManifest = (manifest: Iterable<ManifestEntry>): Effect.Effect<Uint8Array, ParseResult.ParseError> =>
   Stream.fromIterable(manifest).pipe(
     Stream.grouped(1000),
@@ -67,7 +67,7 @@ export const packManifest = (manifest: Iterable<ManifestEntry>): Effect.Effect<U
     compressEach
   )
 
-// A row is checked while it is decoded; once more would double the time of a long listing.
+// Rows are validated while they are decoded. Validating again would double the time of a long listing.
 const releaseOf = ({ created_at, is_latest, tags, ...row }: typeof Row.Type): Release =>
   new Release(
     { ...row, createdAt: created_at, tags: is_latest === 1 ? [...tags, latest] : tags },
@@ -79,7 +79,7 @@ const readOnly = (): SqlError.SqlError =>
     cause: Object.assign(new Error("attempt to write a readonly database"), { code: "SQLITE_READONLY" })
   })
 
-/** Access to the tables that the migrations make. */
+/** Access to the tables made by the migrations. */
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { isReadOnly } = yield* DatabaseFile
@@ -110,8 +110,8 @@ export const make = Effect.gen(function* () {
 
   return {
     /**
-     * Runs the effect while no other process can write; all of its changes are made, or none. The usual `BEGIN` would
-     * take the write lock only at the first change and then fail, without waiting, where another process was faster.
+     * Runs the effect while no other process can write, and commits all of its changes or none. A plain `BEGIN` would take the write lock
+     * only at the first change, and then fail without waiting if another process was faster.
      */
     exclusively: SqlClient.makeWithTransaction({
       transactionTag: SqlClient.TransactionConnection,
@@ -119,14 +119,14 @@ export const make = Effect.gen(function* () {
       acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
         Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
       ),
-      // SQLite would say so at the first change, which may come after one of the tarballs.
+      // SQLite would report this only at the first change, perhaps after a tarball was already changed.
       begin: (connection) => (isReadOnly ? Effect.fail(readOnly()) : connection.executeRaw("BEGIN IMMEDIATE", [])),
       savepoint: (connection, depth) => connection.executeRaw(`SAVEPOINT nested_${depth}`, []),
       commit: (connection) =>
         Effect.tapError(connection.executeRaw("COMMIT", []), () =>
           Effect.ignore(connection.executeRaw("ROLLBACK", []))
         ),
-      // Nothing is left to roll back where `BEGIN` failed or SQLite did it by itself; the first failure is the one to tell.
+      // There is nothing to roll back if `BEGIN` failed or if SQLite rolled back by itself. The first failure is the one to report.
       rollback: (connection) => Effect.ignore(connection.executeRaw("ROLLBACK", [])),
       rollbackSavepoint: (connection, depth) => connection.executeRaw(`ROLLBACK TO SAVEPOINT nested_${depth}`, [])
     }),
@@ -145,7 +145,7 @@ export const make = Effect.gen(function* () {
 
     withRef: (ref: string) => one(sql`SELECT ${columns} FROM releases WHERE ref = ${ref}`),
 
-    /** At most eight, in the order of their refs. */
+    /** At most eight, ordered by ref. */
     withRefPrefix: (prefix: string) =>
       // "G" follows the last hex digit.
       many(sql`SELECT ${columns} FROM releases WHERE ref >= ${prefix} AND ref < ${`${prefix}G`} ORDER BY ref LIMIT 8`),
@@ -161,26 +161,26 @@ export const make = Effect.gen(function* () {
         ([{ count }]) => count
       ),
 
-    // Each name has one latest release, and these have an index of their own.
+    // Each name has one latest release, and these have their own index.
     names: Effect.flatMap(
       sql`SELECT name FROM releases WHERE is_latest = 1 ORDER BY name`,
       Schema.decodeUnknown(Schema.Array(Schema.Struct({ name: Schema.String })))
     ).pipe(Effect.map((rows) => rows.map(({ name }) => name))),
 
-    /** The file names of all entries, each with the entry's id: no more of them than that is read. */
+    /** The file names and ids of all entries. Reads no other columns. */
     fileNames: Effect.map(Effect.flatMap(sql`SELECT id, name, created_at FROM releases`, decodeFiles), (rows) =>
       rows.map(({ created_at, id, name }) => ({ id, fileName: tarballName(name, created_at) }))
     ),
 
-    /** What was remembered last; nothing where that is nothing. */
+    /** The remembered stamp. None if there is none. */
     checked: Effect.map(Effect.flatMap(sql`SELECT stamp FROM checked`, decodeStamps), ([row]) =>
       Option.fromNullable(row?.stamp)
     ),
 
-    /** Remembers that entries and tarballs agree as long as the place of the tarballs has this stamp. */
+    /** Remembers that entries and tarballs agree until the stamp of the tarballs' place changes. */
     remember: (stamp: string) => sql`INSERT OR REPLACE INTO checked (one, stamp) VALUES (1, ${stamp})`,
 
-    /** Whether a release of the name has this second in its file name. */
+    /** Whether a release of the name already has this second in its file name. */
     isTaken: (name: string, unixSeconds: number) =>
       Effect.map(
         sql`SELECT 1 FROM releases WHERE name = ${name}
@@ -222,7 +222,7 @@ export const make = Effect.gen(function* () {
         return Release.make({ ...release, tags: [...all, latest] })
       }),
 
-    /** Where this takes `latest` away from a name, the newest one left gets it. */
+    /** If a name loses its `latest` release, its newest remaining one becomes latest. */
     remove: (releases: ReadonlyArray<Release>) =>
       Effect.gen(function* () {
         yield* Effect.forEach(releases, ({ id }) => sql`DELETE FROM releases WHERE id = ${id}`, { discard: true })
@@ -233,14 +233,14 @@ export const make = Effect.gen(function* () {
         }
       }),
 
-    /** How the tarball is cut; nothing where that is not known. */
+    /** How the tarball is divided into members. None if unknown. */
     members: (id: number) =>
       Effect.flatMap(
         sql`SELECT members FROM manifests WHERE release_id = ${id} AND members IS NOT NULL`,
         Schema.decodeUnknown(Schema.Array(Schema.Struct({ members: MembersJson })))
       ).pipe(Effect.map(([row]) => row?.members)),
 
-    /** Nothing where the entry is gone. */
+    /** None if the entry is missing. */
     manifest: (id: number) =>
       Effect.gen(function* () {
         const rows = yield* Effect.flatMap(

@@ -1,5 +1,5 @@
 /**
- * The release store: tarballs in `release_store/` and, in SQLite, what is known about them.
+ * The release store: tarballs in `release_store/`, and their metadata in SQLite.
  */
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -27,10 +27,10 @@ import { migrations, newest } from "./migrations.ts"
 import { type Form, select } from "./Selection.ts"
 import { Tarballs, TarballsError } from "./Tarballs.ts"
 
-/** The store could not be read or written; `operation` says what was tried. */
+/** The store could not be read or written. `operation` is the failed operation. */
 export class ReleaseStoreError extends Schema.TaggedError<ReleaseStoreError>()("ReleaseStoreError", {
   operation: Schema.String,
-  /** What went wrong and what to do, one sentence. */
+  /** The cause and the remedy, one sentence. */
   detail: Schema.String,
   cause: Schema.optional(Schema.Defect)
 }) {
@@ -40,11 +40,11 @@ export class ReleaseStoreError extends Schema.TaggedError<ReleaseStoreError>()("
   }
 }
 
-/** No release is named by the word. */
+/** No release matches the word. */
 export class ReleaseNotFound extends Schema.TaggedError<ReleaseNotFound>()("ReleaseNotFound", {
-  /** The id, name or ref that was asked for. */
+  /** The id, name or ref that the user gave. */
   selector: Schema.String,
-  /** Names of releases that do exist, for the sentence. */
+  /** Names of existing releases, for the message. */
   known: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 2
@@ -57,7 +57,7 @@ export class ReleaseNotFound extends Schema.TaggedError<ReleaseNotFound>()("Rele
   }
 }
 
-/** The beginning of a ref fits several releases. */
+/** Several refs begin with the word. */
 export class ReleaseAmbiguous extends Schema.TaggedError<ReleaseAmbiguous>()("ReleaseAmbiguous", {
   selector: Schema.String,
   refs: Schema.Array(Schema.String)
@@ -68,7 +68,7 @@ export class ReleaseAmbiguous extends Schema.TaggedError<ReleaseAmbiguous>()("Re
   }
 }
 
-/** The release is recorded but its tarball is gone from `release_store/`. The entry has been cleared. */
+/** The release is recorded but its tarball is missing from `release_store/`. The entry has been cleared. */
 export class TarballMissing extends Schema.TaggedError<TarballMissing>()("TarballMissing", { release: Release }) {
   readonly exitStatus = 1
   override get message(): string {
@@ -79,7 +79,7 @@ export class TarballMissing extends Schema.TaggedError<TarballMissing>()("Tarbal
 
 /** A finished tarball in `temp/` that is not in the store yet. */
 export interface Parcel {
-  /** Absolute path, or a name of its own where the store is in memory. */
+  /** Absolute path, or a unique name if the store is in memory. */
   readonly path: string
   readonly ref: string
   readonly sha256: string
@@ -87,90 +87,90 @@ export interface Parcel {
   readonly size: number
 }
 
-/** What the store is told about a parcel. */
+/** The metadata of a parcel to add. */
 export interface ReleaseDraft {
   readonly name: string
-  /** Without `latest`, which the store gives. */
+  /** Without `latest`, which the store adds. */
   readonly tags: ReadonlyArray<string>
-  /** The file name takes its whole seconds; moved on by a second where that name is taken. */
+  /** Its whole seconds go into the file name. If that name is taken, the time moves on by a second. */
   readonly createdAt: DateTime.Utc
   readonly metadata: Metadata
   /** In the order of the tarball. */
   readonly manifest: Iterable<ManifestEntry>
-  /** How the tarball is cut; without it, whatever is taken out of it has it read from its beginning. */
+  /** How the tarball is divided. If undefined, reading any part of it starts at its beginning. */
   readonly members?: Members | undefined
 }
 
-/** Which releases to list; all of them where nothing is given. */
+/** Which releases to list. Default: all. */
 export interface ReleaseQuery {
   readonly name?: string
   readonly limit?: number
 }
 
-/** Where tarballs and entries had come to disagree. */
+/** Disagreements between tarballs and entries. */
 export interface StoreCheck {
-  /** Entries whose tarball was gone; they are cleared now. */
+  /** Entries with a missing tarball. They are cleared. */
   readonly cleared: ReadonlyArray<Release>
-  /** Files in `release_store/` that no entry knows; left alone. */
+  /** Files in `release_store/` without an entry. They stay. */
   readonly unknown: ReadonlyArray<string>
 }
 
-/** The failures that any use of the store may have. */
+/** The failures of any use of the store. */
 export type StoreFailure = ReleaseStoreError | WorkspaceNotFound
 
-/** Keeps releases. Opened by the first operation that needs it. */
+/** Keeps releases. The first operation opens it. */
 export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
   ReleaseStore,
   {
     /** Newest first (by id). */
     readonly list: (query?: ReleaseQuery) => Effect.Effect<ReadonlyArray<Release>, StoreFailure>
-    /** How many there are, of this name or at all. */
+    /** The number of releases, of this name or of all names. */
     readonly count: (query?: Pick<ReleaseQuery, "name">) => Effect.Effect<number, StoreFailure>
-    /** The names that releases have, in alphabetical order. */
+    /** The names of the releases, in alphabetical order. */
     readonly names: Effect.Effect<ReadonlyArray<string>, StoreFailure>
-    /** The release with this id, the latest one of this name, or the one whose ref begins like this (at least 4 digits). */
+    /** The release with this id, the latest one of this name, or the one with a ref that begins like this (at least 4 digits). */
     readonly find: (selector: string) => Effect.Effect<Release, ReleaseNotFound | ReleaseAmbiguous | StoreFailure>
-    /** Writes a tarball to `temp/`, hashing it on the way. It is removed with the scope unless it was added. */
+    /** Writes a tarball to `temp/` and hashes it on the way. It is removed with the scope unless it is added. */
     readonly receive: <E, R>(
       tarball: Stream.Stream<Uint8Array, E, R>
     ) => Effect.Effect<Parcel, E | StoreFailure, R | Scope.Scope>
     /**
-     * Moves a parcel into `release_store/` and records it as the latest of its name, in one transaction. The very bytes of
-     * a release that is there already are that release: it keeps its id, date and metadata, gets the further tags and is
-     * the latest again (a ref names one release). Two builds differ at least in their times, unless they are reproducible.
+     * Moves a parcel into `release_store/` and records it as the latest of its name, in one transaction. If a release with the same bytes
+     * exists, that release is returned: it keeps its id, date and metadata, gets the additional tags and is the latest again (a ref names
+     * one release). Two builds differ at least in their times, unless they are reproducible.
      */
     readonly add: (parcel: Parcel, draft: ReleaseDraft) => Effect.Effect<Release, StoreFailure>
     /** The tarball from byte `offset` (default 0) on. */
     readonly content: (release: Release, offset?: number) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
     /**
-     * The tar bytes (headers, content, padding; no end of the archive) of those paths of the manifest, in the order of the tarball.
-     * Only what holds them is read and inflated. All of it is held against the manifest as it passes: a tarball that was
-     * changed is a failure.
+     * The tar bytes (headers, content, padding; without the end of the archive) of these paths of the manifest, in the order of the
+     * tarball. Reads and inflates only the parts that hold them. Checks all of them against the manifest on the way, and fails if the
+     * tarball was changed.
      */
     readonly entries: (
       release: Release,
       paths: ReadonlySet<string>
     ) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
-    /** What is in one file of the release, held against its hash in the same way. Fails where the manifest has no such file. */
+    /** The content of one file of the release, also checked against its hash. Fails if the manifest has no such file. */
     readonly file: (release: Release, path: string) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
-    /** What is in the tarball. */
+    /** The contents of the tarball. */
     readonly manifest: (release: Release) => Effect.Effect<Manifest, StoreFailure>
-    /** Removes entries and tarballs. Where that takes `latest` away, the newest one left of that name gets it. */
+    /** Removes entries and tarballs. If a name loses its `latest` release, its newest remaining one becomes latest. */
     readonly remove: (releases: ReadonlyArray<Release>) => Effect.Effect<void, StoreFailure>
     /**
-     * Compares entries with tarballs, clears entries without one and removes what killed builds left in `temp/`. Once they agreed, they are
-     * not compared again before any file has come to the folder of the tarballs or gone from it.
+     * Compares entries with tarballs, clears entries without a tarball and removes leftovers of killed builds from `temp/`. Once they
+     * agree, they are not compared again until a file is added to or removed from the tarballs' folder.
      */
     readonly check: Effect.Effect<StoreCheck, StoreFailure>
   }
 >() {
-  /** On any SQLite `SqlClient` and any place for tarballs; runs the migrations while it is built. */
+  /** On any SQLite `SqlClient` and any place for tarballs. Runs the migrations while the layer is built. */
   static readonly layerSql: Layer.Layer<ReleaseStore, ReleaseStoreError, SqlClient.SqlClient | Tarballs> = Layer.effect(
     this,
     Effect.suspend(() => make)
   )
 
-  /** In the workspace; the first operation finds it, opens the database and makes what is missing. */
+  /** In the workspace. The first operation finds the workspace, opens the database and creates missing files. */
   static readonly layer: Layer.Layer<ReleaseStore, never, Workspace> = Layer.scoped(
     this,
     Effect.gen(function* () {
@@ -179,11 +179,11 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     })
   )
 
-  /** Makes the database, or brings an older one up to date. */
+  /** Creates the database, or migrates an older one. */
   static readonly initialise = (paths: WorkspacePaths): Effect.Effect<void, ReleaseStoreError> =>
     Effect.scoped(Effect.asVoid(openFile(paths)))
 
-  /** The same SQL in memory, and tarballs in memory. Each build of the layer is a store of its own. */
+  /** SQL and tarballs in memory. Each build of the layer is a separate store. */
   static readonly layerMemory: Layer.Layer<ReleaseStore> = Layer.scoped(
     this,
     Effect.suspend(() => lazily(openStore(":memory:", Tarballs.layerMemory)))
@@ -195,10 +195,10 @@ type Store = Context.Tag.Service<ReleaseStore>
 const failed = (operation: string) => (error: { readonly detail: string; readonly cause?: unknown }) =>
   new ReleaseStoreError({ operation, detail: error.detail, cause: error.cause })
 
-/** Opens the store of a workspace. The database and the files that SQLite keeps beside it are for the owner alone. */
+/** Opens the store of a workspace. Only the owner can read the database and SQLite's files beside it. */
 const openFile = (paths: WorkspacePaths) =>
   Effect.gen(function* () {
-    // If the file cannot be made, SQLite says why.
+    // If the file cannot be created, SQLite reports the reason.
     yield* Effect.ignore(files.makeFile(paths.database))
     yield* Effect.forEach(["", "-wal", "-shm"], (end) => files.makePrivate(`${paths.database}${end}`)).pipe(
       Effect.mapError(failed("open the release store"))
@@ -240,7 +240,7 @@ const lazily = (open: Effect.Effect<Store, StoreFailure, Scope.Scope>): Effect.E
     }
   })
 
-/** The migrations, without taking the write lock where there is nothing to do. */
+/** Runs the migrations. Does not take the write lock if there are none to run. */
 const migrate = (exclusively: Entries.Entries["exclusively"]) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -264,7 +264,7 @@ const migrate = (exclusively: Entries.Entries["exclusively"]) =>
     }
   })
 
-// A few files are looked at one by one, many by one look at the folder.
+// A few files are checked one by one, many with one listing of the folder.
 const fewFiles = 32
 
 const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarballs> = Effect.gen(function* () {
@@ -283,7 +283,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       }
     }))
 
-  /** Turns what a database and a disk may do into the one error of this service. */
+  /** Turns any failure of a database or a disk into the one error of this service. */
   const during =
     (operation: string) =>
     <A, E, R>(effect: Effect.Effect<A, E | Internal, R>) =>
@@ -304,11 +304,11 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       ? Effect.filter(releases, ({ fileName }) => tarballs.has(fileName), { negate: true })
       : Effect.map(tarballs.names, (names) => releases.filter(({ fileName }) => !names.has(fileName)))
 
-  /** Removes entries without a tarball. A disk that is not there today would otherwise cost all of them. */
+  /** Removes entries without a tarball. Fails first if the folder is unreachable: a missing disk would otherwise cost all entries. */
   const forget = (lost: ReadonlyArray<Release>) =>
     lost.length === 0 ? Effect.void : Effect.zipRight(tarballs.reachable, entries.remove(lost))
 
-  /** Clears entries, unless another process cleared them or brought their tarballs back; yields those that it cleared. */
+  /** Clears entries, unless another process cleared them or restored their tarballs. Returns the entries it cleared. */
   const clear = (releases: ReadonlyArray<Release>) =>
     entries.exclusively(
       Effect.gen(function* () {
@@ -382,7 +382,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       return yield* entries
         .exclusively(
           Effect.gen(function* () {
-            // Where tarballs were kept before, or nowhere: they would count as gone otherwise.
+            // Add only to the folder that holds the earlier tarballs: in any other place, those would count as missing.
             if ((yield* entries.count({})) > 0) yield* tarballs.reachable
             const same = yield* entries.withRef(parcel.ref)
             if (Option.isSome(same)) {
@@ -421,7 +421,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
 
   const opened = (release: Release, offset: number) =>
     Effect.gen(function* () {
-      // The file name of a removed release may belong to another one by now.
+      // Another release may have taken the file name of a removed one.
       const recorded = yield* entries.withId(release.id)
       const found = yield* Option.isNone(recorded) ? Effect.succeedNone : tarballs.open(recorded.value.fileName, offset)
       if (Option.isNone(found)) {
@@ -436,7 +436,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       return found.value
     })
 
-  // What is in a release never changes, and to decode it takes a while.
+  // A release's contents never change, and decoding them takes a while.
   const decoded = new WeakMap<Release, Manifest>()
   const manifestOf = (release: Release) =>
     Effect.gen(function* () {
@@ -479,7 +479,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
           Effect.fail(error instanceof TarballsError ? failed("write the tarball")(error) : error)
         )
       ),
-    // Short, and an interruption between the tarball and the entry must not part them.
+    // Short, and an interruption must not separate the tarball from its entry.
     add: (parcel, draft) => Effect.uninterruptible(during(`add a release of ${draft.name}`)(add(parcel, draft))),
     content: (release, offset = 0) => {
       const operation = `read the tarball ${release.fileName}`
@@ -503,7 +503,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
     remove: (releases) =>
       Effect.gen(function* () {
         const recorded = yield* Effect.filter(releases, ({ id }) => Effect.map(entries.withId(id), Option.isSome))
-        // Tarballs first: an entry without a tarball is found and cleared, a tarball without an entry stays for ever.
+        // Tarballs first: an entry without a tarball is found and cleared, but a tarball without an entry would stay forever.
         yield* Effect.forEach(recorded, ({ fileName }) => tarballs.remove(fileName), { discard: true })
         yield* entries.remove(recorded)
       }).pipe(entries.exclusively, during("remove releases"), Effect.uninterruptible),
@@ -515,7 +515,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       const stamp = yield* tarballs.stamp
       const before = yield* entries.checked
       if (Option.isSome(stamp) && Option.contains(before, stamp.value)) return { cleared: [], unknown: [] }
-      // While nobody can add: between its tarball and its entry a release would look like an unknown file.
+      // While nobody can add: between placing its tarball and writing its entry, a release would look like an unknown file.
       return yield* entries.exclusively(
         Effect.gen(function* () {
           const recorded = yield* entries.fileNames
@@ -525,7 +525,8 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
           const cleared = Arr.getSomes(yield* Effect.forEach(lost, ({ id }) => entries.withId(id)))
           yield* forget(cleared)
           const others = [...names].filter((name) => !own.has(name))
-          // What somebody is writing there may be left by them without another change of the folder.
+          // Do not remember a folder with other files: a file that is still being written may be left there without another change of the
+          // folder.
           if (Option.isSome(stamp) && cleared.length + others.length === 0) yield* entries.remember(stamp.value)
           return { cleared, unknown: others.filter((name) => !name.startsWith(".")).toSorted() }
         })
@@ -536,7 +537,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
 
 const Named = Schema.Struct({ name: ReleaseName, tags: Schema.Array(Tag) })
 
-/** What must not leave this service as it is. */
+/** Errors that must not leave this service unchanged. */
 type Internal =
   | SqlError.SqlError
   | Migrator.MigrationError

@@ -1,5 +1,5 @@
 /**
- * Some entries of a stored tarball: where they lie, and their bytes, held against the manifest as they pass.
+ * Some entries of a stored tarball: their positions, and their bytes, checked against the manifest on the way.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -11,22 +11,22 @@ import { cores, sha256Sum } from "../internal/machine.ts"
 import { paddingOf, TarBroken, type TarEntry, tarEnd, tarHeader, tarHeaderSize, tarReader } from "../internal/tar.ts"
 import { type Opened, TarballsError } from "./Tarballs.ts"
 
-/** What is taken of each entry: all that a tar holds of it, or what is in the file. */
+/** The form of each entry: all of its tar bytes, or only the file's content. */
 export type Form = "entries" | "content"
 
-/** What is to be taken out of a tarball. */
+/** A selection of a tarball's entries. */
 export interface Selection {
-  /** Of the whole tarball. */
+  /** The manifest of the whole tarball. */
   readonly manifest: Manifest
-  /** How it is cut, where that is known: then only those members are read that hold something of it. */
+  /** How the tarball is divided, if known: then only members with wanted bytes are read. */
   readonly members: Members | undefined
   readonly wants: (entry: ManifestEntry) => boolean
   readonly form: Form
 }
 
 /**
- * The bytes of the wanted entries in the order of the tarball, without the end of an archive. Fails where one is not in it exactly
- * once, or otherwise than in the manifest; of a file the last piece comes only when its hash has been proved.
+ * The bytes of the wanted entries in the order of the tarball, without the end of the archive. Fails if the tarball does not hold each of
+ * them exactly once and as in the manifest. The last piece of a file is sent only after its hash has been proved.
  */
 export const select = (tarball: Opened, selection: Selection): Stream.Stream<Uint8Array, TarballsError> => {
   const { form, manifest, members, wants } = selection
@@ -38,21 +38,21 @@ export const select = (tarball: Opened, selection: Selection): Stream.Stream<Uin
     : taken(wanted, form, decompressAll(tarball.bytes, unlike))
 }
 
-/** Bytes of what {@link select} takes as entries. */
+/** The bytes that {@link select} returns in the form `entries`. */
 export const entriesSize = (manifest: Manifest, paths: ReadonlySet<string>): number =>
   layoutOf(manifest, ({ path }) => paths.has(path)).ranges.reduce((total, [begin, end]) => total + end - begin, 0)
 
-/** Bytes of a tar, from one to before another. */
+/** A range of a tar's bytes, without the byte at `end`. */
 type Range = readonly [begin: number, end: number]
 
 interface Layout {
-  /** Where the wanted entries lie; neighbours are one range. */
+  /** The ranges of the wanted entries. Neighbouring entries share one range. */
   readonly ranges: ReadonlyArray<Range>
   /** Bytes of the whole tar. */
   readonly size: number
 }
 
-/** Follows from the manifest: our tarballs hold nothing else. */
+/** Follows from the manifest, because our tarballs hold nothing else. */
 const layoutOf = (manifest: Manifest, wants: Selection["wants"]): Layout => {
   const ranges: Array<Range> = []
   let begin = -1
@@ -70,18 +70,18 @@ const layoutOf = (manifest: Manifest, wants: Selection["wants"]): Layout => {
   return { ranges, size: at + tarEnd.length }
 }
 
-/** Whether these members can be such a tarball. */
+/** Whether these members can be those of such a tarball. */
 const fits = ({ bytes, lengths }: Members, tarSize: number, size: number): boolean =>
   lengths.length === Math.ceil(tarSize / bytes) && lengths.reduce((total, length) => total + length, 0) === size
 
-/** What is needed of one member. */
+/** The wanted part of one member. */
 interface Piece {
-  /** Where the member begins in the tarball, and its length there. */
+  /** The member's offset and length in the tarball. */
   readonly position: number
   readonly length: number
   /** Bytes of tar in it. */
   readonly size: number
-  /** Of those bytes. */
+  /** Ranges of those bytes. */
   readonly ranges: ReadonlyArray<Range>
 }
 
@@ -104,7 +104,7 @@ const piecesOf = (members: Members, { ranges, size }: Layout): ReadonlyArray<Pie
   return pieces
 }
 
-/** As many members at once as the machine has cores. */
+/** Reads as many members at once as the machine has cores. */
 const fromMembers = (tarball: Opened, members: Members, layout: Layout): Stream.Stream<Uint8Array, TarballsError> =>
   Stream.fromIterable(piecesOf(members, layout)).pipe(
     Stream.mapEffect(
@@ -116,13 +116,13 @@ const fromMembers = (tarball: Opened, members: Members, layout: Layout): Stream.
     )
   )
 
-/** In one piece: a tree of small files would be thousands. */
+/** In one piece: a tree of small files would give thousands of pieces. */
 const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   const [first = new Uint8Array(0)] = pieces
   return pieces.length === 1 ? first : Buffer.concat(pieces)
 }
 
-/** The wanted entries out of a tar that may hold others as well, and need not have an end. */
+/** The wanted entries of a tar that may hold others as well, and need not have an end. */
 const taken = (
   wanted: Manifest,
   form: Form,
@@ -143,7 +143,7 @@ const taken = (
     )
   })
 
-/** Throws `TarBroken`. What it yields are parts of what was pushed. */
+/** Throws `TarBroken`. The bytes it returns are parts of the bytes pushed. */
 const take = (wanted: Manifest, form: Form) => {
   const left = new Map(wanted.map((entry) => [entry.path, entry]))
   let out: Array<Uint8Array> = []

@@ -14,13 +14,13 @@ import * as Stream from "effect/Stream"
 import * as files from "../internal/files.ts"
 import { abandoned, sweep, temporaryName } from "../internal/leftovers.ts"
 
-/** The place for tarballs does not do what it should; `detail` is a sentence. */
+/** The place for tarballs failed. `detail` is a sentence. */
 export class TarballsError extends Data.TaggedError("TarballsError")<{
   readonly detail: string
   readonly cause?: unknown
 }> {}
 
-/** A tarball that was written and is not kept yet. */
+/** A tarball that is written but not kept yet. */
 export interface Received extends files.Written {
   readonly path: string
 }
@@ -29,9 +29,9 @@ export interface Received extends files.Written {
 export interface Opened {
   /** Bytes of the whole tarball. */
   readonly size: number
-  /** From the asked offset on. */
+  /** From the requested offset on. */
   readonly bytes: Stream.Stream<Uint8Array, TarballsError>
-  /** So many bytes from a position on; fewer where the tarball ends. */
+  /** `length` bytes from a position on; fewer at the end of the tarball. */
   readonly at: (position: number, length: number) => Effect.Effect<Uint8Array, TarballsError>
 }
 
@@ -39,42 +39,42 @@ export interface Opened {
 export class Tarballs extends Context.Tag("deployer/Tarballs")<
   Tarballs,
   {
-    /** Writes a tarball to the temporary place, hashed, safe on the disk; removed with the scope unless it was placed. */
+    /** Writes a tarball to the temporary place, hashed and synced to the disk. It is removed with the scope unless it is placed. */
     readonly receive: <E, R>(
       bytes: Stream.Stream<Uint8Array, E, R>
     ) => Effect.Effect<Received, E | TarballsError, R | Scope.Scope>
     /**
-     * Moves a received tarball to its file name. Fails if it is gone; the caller sees to it that the name is free. Returns what is to be run once its
-     * entry is written: without that, `sweepKept` removes the tarball when this process is gone.
+     * Moves a received tarball to its file name. Fails if it is gone. The caller makes sure that the name is free. Returns an effect to run
+     * once its entry is written: otherwise `sweepKept` removes the tarball after this process is gone.
      */
     readonly place: (path: string, fileName: string) => Effect.Effect<Effect.Effect<void>, TarballsError>
     /** The reverse of `place`. */
     readonly takeBack: (path: string, fileName: string) => Effect.Effect<void, TarballsError>
     readonly has: (fileName: string) => Effect.Effect<boolean, TarballsError>
-    /** Fails if the place is not the one where tarballs were kept, such as a mount point without its disk: then nothing is known of them. */
+    /** Fails if this is not the place of the earlier tarballs, such as a mount point without its disk: then their state is unknown. */
     readonly reachable: Effect.Effect<void, TarballsError>
-    /** All file names that are kept, ours or not. */
+    /** All file names in the place, ours or not. */
     readonly names: Effect.Effect<ReadonlySet<string>, TarballsError>
-    /** Nothing where there is no such tarball. Once this has yielded, removal does not disturb the reading. */
+    /** None if there is no such tarball. Once it is open, its removal does not disturb the reading. */
     readonly open: (
       fileName: string,
       offset: number
     ) => Effect.Effect<Option.Option<Opened>, TarballsError, Scope.Scope>
-    /** Nothing happens where there is no such tarball. */
+    /** Does nothing if there is no such tarball. */
     readonly remove: (fileName: string) => Effect.Effect<void, TarballsError>
-    /** The same as before only where no tarball has come or gone since. Nothing where that cannot be told, or not yet. */
+    /** Stays the same only if no tarball is added or removed. None if that is unknown, or not known yet. */
     readonly stamp: Effect.Effect<Option.Option<string>, TarballsError>
-    /** Removes what processes that are gone had not finished, in the temporary place. */
+    /** Removes unfinished files of dead processes from the temporary place. */
     readonly sweep: Effect.Effect<void>
-    /** The same among the tarballs that are kept, those that were placed and have no entry too; returns the names of what is there then. */
+    /** The same among the kept tarballs, including placed ones without an entry. Returns the remaining names. */
     readonly sweepKept: (hasEntry: (fileName: string) => boolean) => Effect.Effect<ReadonlySet<string>, TarballsError>
   }
 >() {
-  /** In folders on one disk (best) or on two. They are made when something is written. */
+  /** In folders on one disk (best) or on two. The first write creates them. */
   static readonly layerFiles = (folders: {
-    /** Where tarballs are kept, absolute. */
+    /** The folder of kept tarballs, absolute. */
     readonly releaseStore: string
-    /** Where they are written, absolute. */
+    /** The folder where tarballs are written, absolute. */
     readonly temp: string
   }): Layer.Layer<Tarballs> => Layer.succeed(this, inFolders(folders))
 
@@ -82,7 +82,7 @@ export class Tarballs extends Context.Tag("deployer/Tarballs")<
   static readonly layerMemory: Layer.Layer<Tarballs> = Layer.sync(this, () => inMemory())
 }
 
-/** Clocks of file systems tick as slowly as every two seconds: a folder that changed later than this may change once more unseen. */
+/** File systems may count time in steps of two seconds: a folder that changed less than this ago may change again unseen. */
 const settledMillis = 3_000
 
 const worded = Effect.mapError(({ cause, detail }: files.FileError) => new TarballsError({ detail, cause }))
@@ -93,7 +93,7 @@ const inFolders = (folders: {
 }): Context.Tag.Service<Tarballs> => {
   const kept = (fileName: string) => join(folders.releaseStore, fileName)
   const interim = Effect.map(temporaryName(incoming), kept)
-  /** Workspaces of earlier versions let everybody read what is in them. */
+  /** Workspaces of earlier versions are readable by everybody. */
   const closeToOthers = worded(
     Effect.gen(function* () {
       yield* files.makePrivate(folders.temp)
@@ -105,7 +105,7 @@ const inFolders = (folders: {
   const names = worded(
     Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names.filter((name) => name !== mark)))
   )
-  /** Tells the folder from an empty one in its place. */
+  /** Distinguishes the folder from an empty one in its place. */
   const marked = Effect.tap(names, (names) =>
     [...names].some((name) => name.endsWith(".tar.gz")) ? Effect.ignore(files.makeFile(kept(mark))) : Effect.void
   )
@@ -190,10 +190,10 @@ const inFolders = (folders: {
 
 /** No release has a name that begins with a dot. */
 const incoming = ".incoming"
-/** Files whose text is the name of a tarball that is being placed. */
+/** Files that contain the name of a tarball being placed. */
 const placing = ".placing"
 
-/** An empty file that lies in the folder as long as that is the one where tarballs are kept. */
+/** An empty file that marks the folder as the one that holds the tarballs. */
 const mark = ".deployer_store"
 
 const isFileError = (error: unknown): error is files.FileError => error instanceof files.FileError
@@ -253,7 +253,7 @@ const inMemory = (): Context.Tag.Service<Tarballs> => {
   }
 }
 
-/** What lies from one byte to before another, of the chunks in a row. */
+/** The bytes of consecutive chunks from `begin` up to, but not including, `end`. */
 const between = (chunks: ReadonlyArray<Uint8Array>, begin: number, end: number): ReadonlyArray<Uint8Array> => {
   let at = 0
   return chunks.flatMap((chunk) => {

@@ -1,12 +1,12 @@
 /**
- * The store's database, one step at a time. A step that was released is never changed, only followed by another.
+ * The store's database, one step at a time. A released step is never changed, only followed by another.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 
 const releases = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // AUTOINCREMENT remembers the highest id ever given, so that none is given twice.
+  // AUTOINCREMENT remembers the highest id ever given, so that no id is given twice.
   yield* sql`CREATE TABLE releases (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,
@@ -37,7 +37,7 @@ const releases = Effect.gen(function* () {
 
 const members = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // Nothing where it is not known how the tarball is cut: it can be read from its beginning then, and nowhere else.
+  // NULL if the tarball's division is unknown: then it can only be read from its beginning.
   yield* sql`ALTER TABLE manifests ADD COLUMN members TEXT`
 })
 

@@ -1,5 +1,5 @@
 /**
- * Answers: what a command says on stdout, in words for people, or as one JSON document where `json` asks for data.
+ * Answers: a command's report on stdout, in words for people, or as one JSON document if `json` requests data.
  */
 import * as Terminal from "@effect/platform/Terminal"
 import * as Console from "effect/Console"
@@ -7,24 +7,24 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** Text that may depend on the columns of the terminal; without a terminal nothing is cut. */
+/** Text that may depend on the columns of the terminal. Without a terminal nothing is cut. */
 export type View = (columns: number | undefined) => string
 
-/** A kind of report: how it is written as data, and how in words. */
+/** A kind of report: its schema as data, and its view in words. */
 export interface Kind<A, I> {
   readonly schema: Schema.Schema<A, I>
   readonly view: (report: A) => View
 }
 
-/** Where answers go: to stdout in words, or to `keep` as data, of which the last one counts. */
+/** The destination of answers: stdout in words, or `keep` as data, of which the last one counts. */
 export class Answer extends Context.Reference<Answer>()("deployer/Answer", {
   defaultValue: (): { readonly keep?: (document: unknown) => Effect.Effect<void> } => ({})
 }) {}
 
-/** Whether data was asked for instead of words. */
+/** Whether data was requested instead of words. */
 export const isData: Effect.Effect<boolean> = Effect.map(Answer, ({ keep }) => keep !== undefined)
 
-/** Writes a view to standard output; an empty one is no line. */
+/** Writes a view to standard output. An empty one writes no line. */
 export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal> =>
   Effect.gen(function* () {
     const terminal = yield* Terminal.Terminal
@@ -33,7 +33,7 @@ export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal>
     if (text !== "") yield* Console.log(text)
   })
 
-/** Answers with a report, in the form that was asked for. */
+/** Answers with a report, in the requested form. */
 export const answer =
   <A, I>({ schema, view }: Kind<A, I>) =>
   (report: A): Effect.Effect<void, never, Terminal.Terminal> =>
@@ -41,11 +41,11 @@ export const answer =
       keep === undefined ? print(view(report)) : Effect.flatMap(Effect.orDie(Schema.encode(schema)(report)), keep)
     )
 
-/** Data was asked for where only a conversation can be had. */
+/** Data was requested from a command that is a conversation. */
 export class NotAsData extends Schema.TaggedError<NotAsData>()("NotAsData", {
   /** The command. */
   task: Schema.String,
-  /** What to do instead, one clause. */
+  /** The alternative, one clause. */
   instead: Schema.String
 }) {
   readonly exitStatus = 2
@@ -54,7 +54,7 @@ export class NotAsData extends Schema.TaggedError<NotAsData>()("NotAsData", {
   }
 }
 
-/** Refuses to begin a conversation where data was asked for. */
+/** Refuses to begin a conversation if data was requested. */
 export const conversation =
   (task: string, instead: string) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | NotAsData, R> =>

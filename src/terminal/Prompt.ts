@@ -14,7 +14,7 @@ import { truncate } from "./Table.ts"
 /** A question had to be asked, but there is no terminal to ask it on, or its input has ended. */
 export class PromptUnavailable extends Schema.TaggedError<PromptUnavailable>()("PromptUnavailable", {
   question: Schema.String,
-  /** How to answer beforehand. */
+  /** How to give the answer in advance. */
   hint: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 3
@@ -37,19 +37,19 @@ export type PromptFailure = PromptUnavailable | PromptAborted
 /** A question for yes or no. */
 export interface Confirm {
   readonly message: string
-  /** What Enter means; shown as `[Yn]` or `[yN]`. */
+  /** The meaning of Enter, shown as `[Yn]` or `[yN]`. */
   readonly initial: boolean
   /** Whether `yes` on the command line answers it. */
   readonly safe: boolean
-  /** How to answer beforehand, for scripts. */
+  /** How to give the answer in advance, for scripts. */
   readonly hint?: string
 }
 
-/** A question for one of several things. */
+/** A question with several choices. */
 export interface Select<A> {
   readonly message: string
   readonly choices: ReadonlyArray<{ readonly title: string; readonly value: A }>
-  /** What `yes` on the command line answers; absent: the question stays. */
+  /** The answer of `yes` on the command line. If undefined, the question is still asked. */
   readonly safe?: { readonly value: A }
   readonly hint?: string
 }
@@ -57,11 +57,11 @@ export interface Select<A> {
 /** One line of an interactive manager. */
 export interface Line {
   readonly prompt: string
-  /** All lines that could be meant by what was typed so far, for the Tab key. */
+  /** All lines that the typed text may begin, for the Tab key. */
   readonly complete: (typed: string) => ReadonlyArray<string>
 }
 
-/** What the scripted prompt was asked, in order, and how many of its answers are left. */
+/** The questions that the scripted prompt was asked, in order, and the number of answers left. */
 export class Script extends Context.Tag("deployer/Prompt/Script")<
   Script,
   { readonly asked: Effect.Effect<ReadonlyArray<string>>; readonly left: Effect.Effect<number> }
@@ -71,20 +71,20 @@ export class Script extends Context.Tag("deployer/Prompt/Script")<
 export class Prompt extends Context.Tag("deployer/Prompt")<
   Prompt,
   {
-    /** Whether there is somebody to ask. */
+    /** Whether a user is there to answer. */
     readonly canAsk: Effect.Effect<boolean>
     readonly confirm: (question: Confirm) => Effect.Effect<boolean, PromptFailure>
     readonly select: <A>(question: Select<A>) => Effect.Effect<A, PromptFailure>
-    /** Never shown, never kept in a history. */
+    /** The answer is never shown and never kept in a history. */
     readonly secret: (question: {
       readonly message: string
       readonly hint?: string
     }) => Effect.Effect<Redacted.Redacted<string>, PromptFailure>
-    /** One line with history and completion; nothing where the input has ended (Ctrl-D). */
+    /** One line with history and completion. None if the input has ended (Ctrl-D). */
     readonly line: (line: Line) => Effect.Effect<Option.Option<string>, PromptFailure>
   }
 >() {
-  /** Asks on the terminal: questions on stderr, answers from stdin, which is read only while a question stands. */
+  /** Asks on the terminal: questions on stderr, answers from stdin, which is read only while a question is open. */
   static readonly layer: Layer.Layer<Prompt> = Layer.effect(
     Prompt,
     Effect.suspend(() => make(terminalKeyboard()))
@@ -102,8 +102,8 @@ export class Prompt extends Context.Tag("deployer/Prompt")<
   )
 
   /**
-   * Takes what the user would type from a list: `"y"`, `""` for Enter, `"2"`, `ctrlC`, `ctrlD`. With none left, a
-   * question fails with `PromptUnavailable`.
+   * Takes the user's typed answers from a list: `"y"`, `""` for Enter, `"2"`, `ctrlC`, `ctrlD`. If none is left, a question fails with
+   * `PromptUnavailable`.
    */
   static readonly layerScripted = (answers: ReadonlyArray<string>): Layer.Layer<Prompt | Script> =>
     Layer.effectContext(
@@ -146,7 +146,7 @@ const abort = "\\a"
 const readConfirm = (text: string, initial: boolean): boolean | undefined =>
   text === "" ? initial : /^y(es)?$/i.test(text) ? true : /^no?$/i.test(text) ? false : undefined
 
-/** A number of the list, or at least four characters that only one of its lines contains. */
+/** A number from the list, or at least four characters that only one of its lines contains. */
 const readChoice = (text: string, titles: ReadonlyArray<string>): number | undefined => {
   const number = /^[0-9]+$/.test(text) ? Number(text) : 0
   if (number >= 1 && number <= titles.length) return number - 1

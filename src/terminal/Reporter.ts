@@ -1,5 +1,5 @@
 /**
- * Progress as data: long work says what happens, the terminal (or a test) decides what to do with it.
+ * Progress as data: long operations report events, and the terminal (or a test) decides how to show them.
  */
 import process from "node:process"
 import * as Clock from "effect/Clock"
@@ -14,20 +14,20 @@ import { isData } from "./Answer.ts"
 import { bytes, duration, rate } from "./format.ts"
 import { truncate } from "./Table.ts"
 
-/** Something worth telling the user while a command runs. */
+/** An event to tell the user while a command runs. */
 export type Event =
-  /** A sentence: a step was done or begun. */
+  /** A sentence: a step was done or has begun. */
   | { readonly _tag: "Note"; readonly message: string }
-  /** A sentence about something that is not right but does not stop the command. */
+  /** A sentence about a problem that does not stop the command. */
   | { readonly _tag: "Warning"; readonly message: string }
-  /** Output of a program, as it comes. `isResult`: it is what the user asked for. */
+  /** Output of a program, as it arrives. `isResult`: it is the result that the user requested. */
   | { readonly _tag: "Output"; readonly chunk: Uint8Array; readonly isResult: boolean }
-  /** Bytes of a transfer so far; `total` is absent where it is not known. The same `label` is the same transfer. */
+  /** Bytes of a transfer so far. `total` is undefined if unknown. Events with the same `label` belong to the same transfer. */
   | { readonly _tag: "Progress"; readonly label: string; readonly done: number; readonly total?: number }
-  /** The transfer is over, whether well or not. */
+  /** The transfer has ended; `ok` if it succeeded. */
   | { readonly _tag: "ProgressEnd"; readonly label: string; readonly ok: boolean }
 
-/** Where the terminal's reporter writes. */
+/** The output of the terminal's reporter. */
 export interface Sink {
   readonly write: (text: string | Uint8Array) => void
   /** For output that is a result. */
@@ -36,21 +36,21 @@ export interface Sink {
   /** Whether a terminal shows the results. Default: no. */
   readonly isResultTTY?: boolean
   readonly color: boolean
-  /** Asked at each drawing, since terminals change their size. */
+  /** Read at each drawing, because terminals change their size. */
   readonly columns: () => number
 }
 
-/** What was reported, for tests. */
+/** The reported events, for tests. */
 export class Reported extends Context.Tag("deployer/Reporter/Reported")<
   Reported,
   { readonly events: Effect.Effect<ReadonlyArray<Event>> }
 >() {}
 
-/** Where events go. Without a layer they go nowhere, so that a library call is silent. */
+/** The destination of events. Without a layer there is none, so a library call is silent. */
 export class Reporter extends Context.Reference<Reporter>()("deployer/Reporter", {
   defaultValue: () => ({ emit: (_: Event): Effect.Effect<void> => Effect.void })
 }) {
-  /** Draws on a terminal, with one progress line below everything else; writes plain lines anywhere else. */
+  /** Draws on a terminal, with one progress line at the bottom. Writes plain lines anywhere else. */
   static readonly to = (sink: Sink): Layer.Layer<Reporter> => Layer.sync(Reporter, () => ({ emit: draw(sink) }))
 
   /** Reports on stderr: stdout is for results. */
@@ -78,10 +78,10 @@ export class Reporter extends Context.Reference<Reporter>()("deployer/Reporter",
 
 const emit = (event: Event) => Effect.flatMap(Reporter, (reporter) => reporter.emit(event))
 
-/** Says that something was done or begun. */
+/** Reports that something was done or has begun. */
 export const note = (message: string): Effect.Effect<void> => emit({ _tag: "Note", message })
 
-/** Says that something is not right. */
+/** Reports a problem. */
 export const warn = (message: string): Effect.Effect<void> => emit({ _tag: "Warning", message })
 
 /** Passes a program's output on. */
@@ -108,16 +108,16 @@ export const transfer =
       })
     )
 
-/** A transfer that is going on. */
+/** A transfer in progress. */
 interface Transfer {
   readonly began: number
-  /** Bytes that were there when it began. */
+  /** Bytes already transferred when it began. */
   readonly first: number
-  /** Times and bytes of the last seconds, for the rate of now. */
+  /** Times and bytes of the last seconds, for the current rate. */
   readonly recent: ReadonlyArray<readonly [at: number, done: number]>
   readonly done: number
   readonly total: number | undefined
-  /** When it was last drawn, and with how many bytes. */
+  /** The time and bytes at its last drawing. */
   readonly drawn: readonly [at: number, done: number]
 }
 
@@ -128,7 +128,7 @@ const plainLineMillis = 2_000
 const plainLineAtLeastMillis = 10_000
 const barWidth = 24
 
-/** Chunks may be small and many: a few samples tell the rate as well. */
+/** Chunks may be small and many, but a few samples are enough for the rate. */
 const sampled = (recent: Transfer["recent"], now: number, done: number): Transfer["recent"] => {
   const last = recent.at(-1)
   if (last !== undefined && recent.length > 1 && now - last[0] < sampleMillis) return recent
@@ -172,7 +172,7 @@ const lastLine = (label: string, { began, done, first, total }: Transfer, now: n
 
 const draw = (sink: Sink) => {
   const transfers = new Map<string, Transfer>()
-  // The label whose line stands below everything else.
+  // The label of the line at the bottom.
   let shown: string | undefined
   const outputToShow = visibleOutput()
   const resultToShow = visibleOutput()
@@ -227,7 +227,7 @@ const draw = (sink: Sink) => {
         case "Output": {
           if (event.chunk.length === 0) return
           clear()
-          // A document may hold it as well, but stdout has room for that one alone.
+          // A JSON document may contain this output too, but stdout is reserved for the document.
           if (event.isResult && !isData) {
             sink.writeResult(sink.isResultTTY === true ? Buffer.from(resultToShow(event.chunk)) : event.chunk)
           } else sink.write(sink.isTTY ? outputToShow(event.chunk) : event.chunk)

@@ -7,9 +7,9 @@ import widthOf from "string-width"
 export interface Table {
   readonly head: ReadonlyArray<string>
   readonly rows: ReadonlyArray<ReadonlyArray<string>>
-  /** The width to keep to; absent where there is no terminal, 0 where it does not know its width: then nothing is cut. */
+  /** The width of the terminal. Undefined if there is no terminal, 0 if its width is unknown: then nothing is cut. */
   readonly columns?: number | undefined
-  /** The index of the column that is cut first; absent: the last one. */
+  /** The index of the column that is cut first. Default: the last one. */
   readonly elastic?: number
 }
 
@@ -19,13 +19,13 @@ const narrowest = 6
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
-// What comes from a host may hold anything; nothing of it may steer the terminal.
+// Text from a host may contain anything, but must not control the terminal.
 const printable = (text: string): string => text.replace(/\p{Cc}+/gu, " ")
 
-/** Most cells are plain letters, for which there is nothing to look up. */
+/** Most cells are plain ASCII, which needs no lookup. */
 const stringWidth = (text: string): number => (/^[\x20-\x7e]*$/.test(text) ? text.length : widthOf(text))
 
-/** The text in at most `width` columns, its end replaced by an ellipsis where it is longer. */
+/** The text in at most `width` columns. If it is longer, an ellipsis replaces its end. */
 export const truncate = (text: string, width: number): string => {
   if (stringWidth(text) <= width) return text
   let cut = ""
@@ -55,7 +55,7 @@ const narrow = (widths: ReadonlyArray<number>, columns: number, elastic: number)
   return result
 }
 
-/** The table as lines without a final line break: one per row, columns aligned, no tabs. */
+/** The table as lines without a final line break: one per row, with aligned columns and no tabs. */
 export const table = ({ elastic, head, rows, ...table }: Table): string => {
   const columns = table.columns === 0 ? undefined : table.columns
   const cells = [head, ...rows].map((row) => head.map((_, index) => printable(row[index] ?? "")))
@@ -72,7 +72,7 @@ export const table = ({ elastic, head, rows, ...table }: Table): string => {
     .join("\n")
 }
 
-/** Labels with what they are about, a line each; those without are left out. */
+/** Labels with their values, a line each. Rows without a value are left out. */
 export const fields = (rows: ReadonlyArray<readonly [string, string | undefined]>): string => {
   const present = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
   const width = Math.max(...present.map(([label]) => label.length))

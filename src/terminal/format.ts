@@ -10,5 +10,5 @@ export { bytes, duration } from "../domain/Quantity.ts"
 /** Bytes a second: `3.1 MB/s`. */
 export const rate = (bytesPerSecond: number): string => `${bytes(bytesPerSecond)}/s`
 
-/** A moment to the second, in UTC: `2026-01-02 03:04:05`. */
+/** A time to the second, in UTC: `2026-01-02 03:04:05`. */
 export const dateTime = (when: DateTime.Utc): string => DateTime.formatIso(when).slice(0, 19).replace("T", " ")

@@ -29,7 +29,7 @@ export const ConfigSchema = Schema.Struct({
 /** The whole config, decoded. */
 export type DeployerConfig = typeof ConfigSchema.Type
 
-/** What a config file exports: this, or an Effect that yields it. */
+/** The export of a config file: this, or an Effect that returns it. */
 export type ConfigInput = typeof ConfigSchema.Encoded
 
 /** Types a config in the user's file; changes nothing. */
@@ -43,7 +43,7 @@ export class UnknownTarget extends Schema.TaggedError<UnknownTarget>()("UnknownT
   key: Schema.String,
   /** The keys of the config's targets. */
   known: Schema.Array(Schema.String),
-  /** Set where the key names a group: its targets. */
+  /** The targets of the group, if the key names a group. */
   group: Schema.optional(Schema.Array(Schema.String))
 }) {
   readonly exitStatus = 2
@@ -54,12 +54,12 @@ export class UnknownTarget extends Schema.TaggedError<UnknownTarget>()("UnknownT
   }
 }
 
-/** A target has no builder, or the one that it names does not exist. */
+/** A target has no builder, or the builder it names does not exist. */
 export class UnknownBuilder extends Schema.TaggedError<UnknownBuilder>()("UnknownBuilder", {
   /** The target's key. */
   target: Schema.String,
   builder: Schema.String,
-  /** Whether the target names the builder; otherwise it is the one named like the target. */
+  /** Whether the target names the builder. Otherwise it is the builder with the target's key. */
   named: Schema.Boolean,
   /** The keys of the config's builders. */
   known: Schema.Array(Schema.String)
@@ -83,7 +83,7 @@ export const findTarget = (config: DeployerConfig, key: string): Either.Either<T
   )
 }
 
-/** The builder of a target: the one that it names, or the one that is named like it. */
+/** The builder of a target: the one it names, or the one with the target's key. */
 export const findBuilder = (
   config: DeployerConfig,
   target: Pick<Target, "key" | "builder">

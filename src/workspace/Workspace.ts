@@ -20,9 +20,9 @@ import { decodeConfig } from "./decode.ts"
 
 /** No project root was found. */
 export class WorkspaceNotFound extends Schema.TaggedError<WorkspaceNotFound>()("WorkspaceNotFound", {
-  /** The folder in which the search began (and, going up, ended without success), or the one named by `root=`. */
+  /** The folder where the search began (it continued upwards without success), or the one named by `root=`. */
   searched: Schema.String,
-  /** Whether `root=` named the folder; then nothing above it was looked at. */
+  /** Whether `root=` named the folder: then the folders above it were not searched. */
   named: Schema.optionalWith(Schema.Boolean, { default: () => false })
 }) {
   readonly exitStatus = 2
@@ -33,10 +33,10 @@ export class WorkspaceNotFound extends Schema.TaggedError<WorkspaceNotFound>()("
   }
 }
 
-/** The config could not be loaded or says things that make no sense. */
+/** The config could not be loaded or contains mistakes. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
   file: Schema.String,
-  /** One line each: a path into the config and what is wrong there (`targets.prod.host: is missing`). */
+  /** One line each: a path into the config and the mistake there (`targets.prod.host: is missing`). */
   mistakes: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 2
@@ -71,24 +71,24 @@ export interface WorkspacePaths {
   readonly temp: string
 }
 
-/** Finds the workspace and loads its config, each at the first use and then once. */
+/** Finds the workspace and loads its config, each once, at its first use. */
 export class Workspace extends Context.Tag("deployer/Workspace")<
   Workspace,
   {
-    /** Where `init` makes a workspace: the root that was named, or the working directory. Absolute; it need not hold one. */
+    /** The folder where `init` creates a workspace: the named root, or the working directory. Absolute; it may not hold a workspace yet. */
     readonly home: Effect.Effect<string>
     readonly paths: Effect.Effect<WorkspacePaths, WorkspaceNotFound>
     readonly config: Effect.Effect<DeployerConfig, WorkspaceNotFound | ConfigInvalid>
-    /** An empty folder below `temp/`, removed with the scope. What killed commands left there is removed first. */
+    /** An empty folder below `temp/`, removed with the scope. Leftovers of killed commands are removed first. */
     readonly scratch: Effect.Effect<string, WorkspaceNotFound | WorkspaceError, Scope.Scope>
   }
 >() {
-  /** On this machine. Nothing is looked at before the first use. */
+  /** On this machine. Nothing is read before the first use. */
   static readonly layer = (
     options: {
-      /** `root=DIR`, relative to the working directory; none: the nearest folder upwards that holds `deployer/config`. */
+      /** `root=DIR`, relative to the working directory. Default: the nearest folder upwards that holds `deployer/config`. */
       readonly root?: Option.Option<string>
-      /** Where the search begins; default: the working directory of the process. */
+      /** The folder where the search begins. Default: the working directory of the process. */
       readonly cwd?: string
     } = {}
   ): Layer.Layer<Workspace> =>
@@ -123,7 +123,7 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
       })
     )
 
-  /** With a config that no file holds. Without paths there is no project on the disk, but scratch folders are real. */
+  /** With a config that is in no file. Without paths there is no project on the disk, but scratch folders are real. */
   static readonly layerMemory = (config: ConfigInput, paths?: WorkspacePaths): Layer.Layer<Workspace> => {
     const where = paths ?? workspacePaths("/project")
     return Layer.succeed(this, {
@@ -135,7 +135,7 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
   }
 }
 
-/** Where the shell believes to be, should that folder be gone. */
+/** If the working directory is gone, the shell's idea of it. */
 const workingDirectory = (): string => {
   try {
     return process.cwd()
@@ -146,7 +146,7 @@ const workingDirectory = (): string => {
 
 const configNames = ["deployer_config.ts", "deployer_config.mts", "deployer_config.js", "deployer_config.mjs"]
 
-/** Where things are in the workspace of a project root, whether it is there or not. */
+/** The paths of a project root's workspace, whether it exists or not. */
 export const workspacePaths = (root: string): WorkspacePaths => {
   const configs = configNames.map((name) => join(root, "deployer", "config", name))
   return {

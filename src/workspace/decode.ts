@@ -1,5 +1,5 @@
 /**
- * Decodes what a config file exports, and puts every mistake into a line of its own.
+ * Decodes the export of a config file, and reports every mistake on its own line.
  */
 import * as Arr from "effect/Array"
 import * as Either from "effect/Either"
@@ -27,7 +27,7 @@ const shown = (value: unknown): string => {
   return Predicate.isObject(value) ? "an object" : String(value)
 }
 
-/** What the library calls `string` or `ReadonlyArray<string>`, as a user would say it. */
+/** The library's kinds, such as `string` or `ReadonlyArray<string>`, in a user's words. */
 const kindOf = (ast: AST.AST): string => {
   switch (ast._tag) {
     case "StringKeyword":
@@ -62,7 +62,7 @@ const known = (path: Path): ReadonlyArray<string> => {
 interface Mistake {
   readonly path: Path
   readonly text: string
-  /** Whether the value had the right kind at least: of several ways to be right this is the one that was meant. */
+  /** Whether the value at least had the right kind: then, of several alternatives, this one was meant. */
   readonly near: boolean
 }
 
@@ -131,7 +131,7 @@ const entriesOf = (input: object, key: string): ReadonlyArray<readonly [string, 
   return Predicate.isRecord(record) ? Object.entries(record) : []
 }
 
-/** What one part says about another. */
+/** Mistakes between different parts of the config. */
 const crossMistakes = (input: object): ReadonlyArray<string> => {
   const targets = entriesOf(input, "targets").map(([key]) => key)
   const groups = entriesOf(input, "groups").flatMap(([group, names]) =>
@@ -152,12 +152,12 @@ const crossMistakes = (input: object): ReadonlyArray<string> => {
 
 const decode = ParseResult.decodeUnknownEither(ConfigSchema, { errors: "all", onExcessProperty: "error" })
 
-/** The config, or every mistake in it, one line each: `targets.prod.host: is missing`. Any input is an answer, none throws. */
+/** The config, or every mistake in it, one line each: `targets.prod.host: is missing`. Accepts any input and never throws. */
 export const decodeConfig = (input: unknown): Either.Either<DeployerConfig, ReadonlyArray<string>> =>
   Either.flatMap(
     Either.try({
       try: () => decodeParts(input),
-      // A property may be computed.
+      // A property may be a getter, which can throw.
       catch: (cause) => [`cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`]
     }),
     (decoded) => decoded

@@ -1,8 +1,8 @@
 /**
- * The files that `init` makes.
+ * The files that `init` creates.
  */
 
-/** A config that is valid as it stands, for a release of this name. */
+/** A valid config for a release of this name. */
 export const configTemplate = (name: string): string => `// What deployer builds and where it goes.
 // deployer brings the modules "effect-deployer" and "effect" along when it loads this file. For types in the editor:
 // npm i -D effect-deployer
@@ -75,7 +75,7 @@ export default config({
 })
 `
 
-/** Lines of `deployer/.gitignore`: the config is the project's, the rest is this machine's. */
+/** Lines of `deployer/.gitignore`: the config belongs to the project, the rest to this machine. */
 export const ignoredByGit = ["/release_store/", "/temp/", "/config/deployer_store.db*"]
 
 /** Lines of the project's `.dockerignore`: stored releases would be sent to the engine with each build. */
@@ -88,7 +88,7 @@ const meaning = (line: string): string =>
     .replace(/^\/+/, "")
     .replace(/\/+(\*\*)?$/, "")
 
-/** An ignore file with these lines, nothing else in it changed; nothing where it has them all. */
+/** An ignore file with these lines added and otherwise unchanged. Undefined if it already has all of them. */
 export const withLines = (text: string, lines: ReadonlyArray<string>): string | undefined => {
   const present = new Set(text.split(/\r?\n/).map(meaning))
   const missing = lines.filter((line) => !present.has(meaning(line)))

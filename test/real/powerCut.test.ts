@@ -231,12 +231,18 @@ const damageAfter = (base: string, { allowed, damaged = [] }: Work, heirloom: He
     const isEmpty = fs.existsSync(manifest) && fs.readFileSync(manifest).length === 0
     return [...notAdopted(base, heirloom), ...(isEmpty ? ["the manifest of the adopted release is empty"] : [])]
   }
+  // Whatever has a record counts as complete, current or not.
+  const recorded = samples.flatMap(({ ref }) => {
+    const record = join(base, `releases/deployer_${ref}/.deployer_release.json`)
+    const counts = fs.existsSync(record) && fs.readFileSync(record, "utf8").startsWith("{")
+    return counts ? damageOf(base, ref).map((path) => [ref, path] as const) : []
+  })
   const ref = currentOf(base)
   if (!allowed.includes(ref)) return [`current leads to ${ref ?? "nothing"}`]
-  if (ref === undefined) return []
-  return damageOf(base, ref)
-    .filter((path) => !damaged.includes(path))
-    .map((path) => `current is not whole: ${path}`)
+  const live = ref === undefined ? [] : damageOf(base, ref).map((path) => ["current", path] as const)
+  return [...live, ...recorded]
+    .filter(([, path]) => !damaged.includes(path))
+    .map(([what, path]) => `${what} is not whole: ${path}`)
 }
 
 /** Works with a copy as with the host after the power cut, and returns what should not be. */

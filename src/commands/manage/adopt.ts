@@ -1,5 +1,5 @@
 /**
- * `adopt`: what stands in the place of `current` on a host that somebody else deployed to becomes a release.
+ * `adopt`: makes a release of the directory in place of `current`, on a host that somebody else deployed to.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -18,20 +18,20 @@ import { entry } from "../journal.ts"
 import { locked } from "../locking.ts"
 import { finishAdoptions, look } from "../onHost.ts"
 
-/** What was in the place of `current` is a release. */
+/** The directory in place of `current` is now a release. */
 export class Adopted extends Schema.TaggedClass<Adopted>()("Adopted", {
   address: Schema.String,
   release: HostRelease,
-  /** Whether anything had to be done. */
+  /** Whether there was anything to do. */
   adopted: Schema.Boolean
 }) {}
 
-/** There is no directory in the place of `current`. */
+/** There is no directory in place of `current`. */
 export class NothingToAdopt extends Schema.TaggedError<NothingToAdopt>()("NothingToAdopt", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
-  /** What there is, a clause. */
+  /** The finding, a clause. */
   found: Schema.String
 }) {
   readonly exitStatus = 1
@@ -40,10 +40,10 @@ export class NothingToAdopt extends Schema.TaggedError<NothingToAdopt>()("Nothin
   }
 }
 
-/** Makes a release of the directory in the place of `current`, after showing it and asking, and `current` a link to it. */
+/** Makes a release of the directory in place of `current` and makes `current` a link to it, after showing the directory and asking. */
 export const adopt = Effect.fn("manage.host.adopt")(function* (session: HostSession) {
   const seen = yield* session.inspect
-  // Where nobody deployed before there is no config/ for the lock.
+  // Without an earlier deployment there is no config/ for the lock.
   if (seen.base === "incomplete" && seen.current._tag === "Occupied") yield* session.prepare
   return yield* locked(session, "adopt")(adoptAlone(session))
 })
@@ -65,7 +65,7 @@ const adoptAlone = Effect.fnUntraced(function* (session: HostSession) {
   if (state.current.by === "file") return yield* occupied(session, state)
   const adoption = yield* session.survey(session.target.name)
   const release = adoptedRecord(adoption, session.target.name, state, yield* DateTime.now)
-  // What was looked at waits on the host.
+  // The survey left a manifest on the host. Forget it if the user declines.
   yield* Effect.tapError(ask(session, state, adoption, release), () => session.finishAdoption(adoption.ref))
   yield* session.adopt(adoption, release, [yield* entry("adopted", release)])
   return Adopted.make({ address: session.address, release, adopted: true })
@@ -103,7 +103,7 @@ const ask = Effect.fnUntraced(function* (
   if (!agreed) return yield* new Declined({ consequence: "nothing was adopted" })
 })
 
-/** What became of what was in the place of the link. */
+/** The result of an adoption. */
 export const adoptedView =
   ({ address, adopted, release }: Adopted): View =>
   () =>

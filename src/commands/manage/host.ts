@@ -1,5 +1,5 @@
 /**
- * The manager's verbs on a host, over a session that is open already.
+ * The manager's verbs on a host, over an open session.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -28,31 +28,31 @@ import { locked } from "../locking.ts"
 import { insistOnWhole, look, pick, warnUnreadable } from "../onHost.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
-/** What the journal says of a release: `previous` is what a rollback goes to. */
+/** The journal's marks of a release. `previous`: a rollback goes to it. */
 const Mark = Schema.Literal("previous", "failed", "pinned")
 
-/** What is on a host: the current release first, then the last deployed first. */
+/** The contents of a host: the current release first, then the last deployed first. */
 export class HostInfo extends Schema.TaggedClass<HostInfo>()("HostInfo", {
   address: Schema.String,
   /** Absolute. */
   path: Schema.String,
   current: Current,
-  /** What is wrong with the link; absent where it leads to a complete release. */
+  /** The fault of the link. Undefined if it leads to a complete release. */
   link: Schema.optional(Schema.String),
   releases: Schema.Array(
     Schema.Struct({ release: HostRelease, tags: Schema.Array(Tag), current: Schema.Boolean, marks: Schema.Array(Mark) })
   ),
-  /** Releases whose record cannot be read. */
+  /** Releases with an unreadable record. */
   damaged: Schema.Array(Damaged),
-  /** Folders that are called like releases and that deployer did not make: no command touches them. */
+  /** Folders named like releases that deployer did not make. No command touches them. */
   foreign: Schema.optionalWith(Schema.Array(Ref), { default: () => [] }),
-  /** Bytes. */
+  /** Free bytes. */
   free: Schema.NonNegativeInt,
-  /** Who works on it, or keeps it for a purpose. */
+  /** The holder of the target's lock. */
   lock: Schema.optional(Lock)
 }) {}
 
-/** One release on a host in full. */
+/** One release on a host, in full. */
 export class HostReleaseInfo extends Schema.TaggedClass<HostReleaseInfo>()("HostReleaseInfo", {
   address: Schema.String,
   release: HostRelease,
@@ -60,61 +60,61 @@ export class HostReleaseInfo extends Schema.TaggedClass<HostReleaseInfo>()("Host
   current: Schema.Boolean,
   /** The folder of the release, absolute. */
   path: Schema.String,
-  /** On the host's disk. */
+  /** Bytes on the host's disk. */
   bytes: Schema.NonNegativeInt
 }) {}
 
-/** A release was made current, or was it already. */
+/** A release was made current, or already was. */
 export class Linked extends Schema.TaggedClass<Linked>()("Linked", {
   address: Schema.String,
   release: HostRelease,
-  /** Whether anything had to be done. */
+  /** Whether there was anything to do. */
   switched: Schema.Boolean
 }) {}
 
-/** What is wrong on a host. */
+/** The result of an integrity check of a host. */
 export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
-  /** What is wrong with the link; absent where it leads to a complete release. */
+  /** The fault of the link. Undefined if it leads to a complete release. */
   link: Schema.optional(Schema.String),
   releases: Schema.Array(
     Schema.Struct({
-      /** Absent where its record cannot be read. */
+      /** Undefined if its record is unreadable. */
       name: Schema.optional(ReleaseName),
       ref: Ref,
       current: Schema.Boolean,
-      /** Whether it is what a rollback goes to. */
+      /** Whether a rollback goes to it. */
       previous: Schema.optionalWith(Schema.Boolean, { default: () => false }),
       faults: Schema.Array(Schema.String)
     })
   ),
-  /** Refs that were removed. */
+  /** Refs of the removed releases. */
   removed: Schema.Array(Ref),
   /** Whether every file was hashed. */
   deep: Schema.Boolean
 }) {
-  /** Whether the link and all releases are as they were deployed. */
+  /** Whether the link and all releases are intact. */
   get sound(): boolean {
     return this.link === undefined && this.releases.every(({ faults }) => faults.length === 0)
   }
 }
 
-/** Something on the host is not as it was deployed. */
+/** Something on the host is no longer as it was deployed. */
 export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("IntegrityViolated", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
-  /** How many broken releases are left. */
+  /** The number of broken releases that remain. */
   broken: Schema.Int,
-  /** The ref of one of them that is live, or that a rollback goes to. */
+  /** The ref of one of them that is live or that a rollback goes to. Undefined if there is none. */
   kept: Schema.optional(Ref),
   /** Whether there are others. */
   others: Schema.Boolean,
-  /** Whether the link is wrong as well. */
+  /** Whether the link is also wrong. */
   link: Schema.Boolean,
-  /** Whether every file was hashed to find it. */
+  /** Whether every file was hashed to find this. */
   deep: Schema.Boolean
 }) {
   readonly exitStatus = 1
@@ -143,7 +143,7 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
   }
 }
 
-/** Lists what is on the host. */
+/** Lists the releases on the host. */
 export const info = Effect.fn("manage.host.info")(function* (session: HostSession) {
   const state = yield* look(session)
   const pins = pinned(state.journal)
@@ -185,7 +185,7 @@ export const infoOf = Effect.fn("manage.host.infoOf")(function* (session: HostSe
   })
 })
 
-/** Removes all releases of a name but the latest and the current one, after showing them and asking. */
+/** Removes all releases of a name except the latest and the current one, after showing them and asking. */
 export const prune = Effect.fn("manage.host.prune")(
   function* (session: HostSession, name = session.target.name) {
     const state = yield* look(session)
@@ -198,7 +198,7 @@ export const prune = Effect.fn("manage.host.prune")(
   (self, session) => locked(session, "prune")(self)
 )
 
-/** Removes one release, after showing it and asking; the current one is refused. */
+/** Removes one release, after showing it and asking. Refuses to remove the current one. */
 export const deleteOne = Effect.fn("manage.host.delete")(
   function* (session: HostSession, selector: string) {
     const state = yield* look(session)
@@ -216,9 +216,9 @@ export const deleteOne = Effect.fn("manage.host.delete")(
   (self, session) => locked(session, "delete")(self)
 )
 
-/** The release is live, so it is not removed. */
+/** The release is live, so it was not removed. */
 export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("ReleaseIsCurrent", {
-  /** Its key. */
+  /** The target's key. */
   target: Schema.String,
   address: Schema.String,
   release: Schema.String
@@ -229,7 +229,7 @@ export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("Re
   }
 }
 
-/** Makes another release current; the one that is current already is left as it is. */
+/** Makes another release current. Does nothing if it already is. */
 export const link = Effect.fn("manage.host.link")(
   function* (session: HostSession, selector: string) {
     const state = yield* look(session)
@@ -243,7 +243,7 @@ export const link = Effect.fn("manage.host.link")(
         has: [state.current.by]
       })
     }
-    // The switch to it again keeps the host from going back from it by itself.
+    // Switching to it again disarms the dead-man's switch.
     const switched = !isCurrent(state, release) || state.armed?.ref === release.ref
     if (switched) {
       const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
@@ -255,15 +255,15 @@ export const link = Effect.fn("manage.host.link")(
   (self, session) => locked(session, "ln")(self)
 )
 
-/** How far `integrity` goes. */
+/** The options of `integrity`. */
 export interface IntegrityOptions {
-  /** Whether broken releases are removed. The current one stays, and so does the one that a rollback goes to. */
+  /** Whether to remove broken releases. The current one and the one that a rollback goes to stay. */
   readonly fix: boolean
-  /** Whether every file is read and hashed again; otherwise only what is there is compared, and of which type. */
+  /** Whether to read and hash every file again. Otherwise only paths and their types are compared. */
   readonly deep: boolean
 }
 
-/** Checks the link and every release. With `fix`, removes the broken ones but for the current one and the way back from it. */
+/** Checks the link and every release. With `fix`, removes the broken ones, except the current one and the way back from it. */
 export const integrity = Effect.fn("manage.host.integrity")(
   function* (session: HostSession, { deep, fix }: IntegrityOptions) {
     const state = yield* look(session)
@@ -310,7 +310,7 @@ export const integrity = Effect.fn("manage.host.integrity")(
 const summary = (faults: ReadonlyArray<string>): string =>
   faults.length <= 5 ? faults.join(", ") : `${faults.slice(0, 5).join(", ")} and ${faults.length - 5} more`
 
-/** A release, or what is left of one whose record cannot be read. */
+/** A release, or the remains of one with an unreadable record. */
 type Removable = Pick<HostRelease, "ref"> & Partial<Pick<HostRelease, "name" | "createdAt">>
 
 interface Examined {
@@ -319,7 +319,7 @@ interface Examined {
   readonly faults: ReadonlyArray<string>
 }
 
-/** Never what is live, nor the only way back from it: these are put right by a deployment. */
+/** Never removes the live release or the only way back from it: a deployment repairs these. */
 const removeBroken = Effect.fnUntraced(function* (
   session: HostSession,
   state: HostState,
@@ -347,7 +347,7 @@ const removeFromHost = Effect.fnUntraced(function* (
   releases: ReadonlyArray<Removable>,
   journal: HostState["journal"] = []
 ) {
-  // One whose record cannot be read is known to the journal, which has to tell of its end too.
+  // The journal knows the name of a release with an unreadable record, and must also record its removal.
   const named = releases.flatMap(({ name, ref }) => {
     const known = name ?? journal.findLast(({ release }) => release?.ref === ref)?.release?.name
     return known === undefined ? [] : [{ name: known, ref }]
@@ -371,7 +371,7 @@ const removeFromHost = Effect.fnUntraced(function* (
 
 const isCurrent = (state: HostState, release: HostRelease): boolean => state.currentRelease?.ref === release.ref
 
-/** Fails where something is still wrong: for scripts, whose users look at the exit status. */
+/** Fails if anything is still wrong: for scripts, which check the exit status. */
 export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {
   const { address, deep, link, removed, target } = report
   const broken = report.releases.filter(({ faults, ref }) => faults.length > 0 && !removed.includes(ref))
@@ -389,7 +389,7 @@ export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, Integr
       })
 }
 
-/** What is on a host. */
+/** The contents of a host. */
 export const hostInfoView =
   ({ address, current, damaged, foreign, free, link, lock, path, releases }: HostInfo): View =>
   (columns) => {
@@ -416,7 +416,7 @@ export const hostInfoView =
         })}`
   }
 
-/** One release on a host in full. */
+/** One release on a host, in full. */
 export const hostReleaseInfoView =
   ({ address, bytes: size, current, path, release, tags }: HostReleaseInfo): View =>
   () =>
@@ -432,7 +432,7 @@ export const hostReleaseInfoView =
       ["commit", release.commit]
     ])
 
-/** Which release was made current. */
+/** The release that was made current. */
 export const linkedView =
   ({ address, release, switched }: Linked): View =>
   () =>
@@ -440,7 +440,7 @@ export const linkedView =
       ? `${releaseLabel(release)} is current on ${address} now; restart the application where it does not notice by itself`
       : `${releaseLabel(release)} is current on ${address} already: nothing to do`
 
-/** What is as it was deployed, and what is not. */
+/** The intact and the broken parts of a host. */
 export const integrityView =
   ({ address, deep, link, releases, removed }: Integrity): View =>
   () =>

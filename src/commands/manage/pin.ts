@@ -1,5 +1,5 @@
 /**
- * Releases that stay on a host whatever is pruned there.
+ * Releases protected from pruning on a host.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -12,7 +12,7 @@ import { entry } from "../journal.ts"
 import { locked } from "../locking.ts"
 import { look, pick } from "../onHost.ts"
 
-/** A release is pinned, or is not any more. */
+/** A release is pinned, or no longer pinned. */
 export class Pinned extends Schema.TaggedClass<Pinned>()("Pinned", {
   address: Schema.String,
   release: HostRelease,
@@ -32,13 +32,13 @@ const set = (isPinned: boolean) =>
     (self, session) => locked(session, isPinned ? "pin" : "unpin")(self)
   )
 
-/** Keeps a release whatever is pruned. */
+/** Protects a release from pruning. */
 export const pin = set(true)
 
 /** Lets a release be pruned again. */
 export const unpin = set(false)
 
-/** Whether a release stays. */
+/** Whether a release is pinned. */
 export const pinnedView =
   ({ address, pinned, release }: Pinned): View =>
   () =>

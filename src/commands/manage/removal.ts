@@ -1,5 +1,5 @@
 /**
- * What every verb that destroys something has in common: it shows what goes, how much space that frees, and asks.
+ * The common part of every verb that removes releases: it shows them, with the space they free, and asks.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -11,28 +11,28 @@ import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { Declined } from "../Declined.ts"
 
-/** Releases that go, or are gone. */
+/** Releases to remove, or already removed. */
 export class Removal extends Schema.TaggedClass<Removal>()("Removal", {
   /** `the store`, or the address of a host. */
   from: Schema.String,
   releases: Schema.Array(
     Schema.Struct({
-      /** Absent where its record cannot be read. */
+      /** Undefined if its record is unreadable. */
       name: Schema.optional(ReleaseName),
       ref: Ref,
-      /** Space that its removal frees. */
+      /** The space that its removal frees. */
       bytes: Schema.NonNegativeInt,
       createdAt: Schema.optional(Schema.DateTimeUtc)
     })
   )
 }) {
-  /** Space that all of it frees. */
+  /** The space that the whole removal frees. */
   get bytes(): number {
     return this.releases.reduce((total, release) => total + release.bytes, 0)
   }
 }
 
-/** Asks whether this should go; on "no" nothing happens. There is no question where there is nothing to remove. */
+/** Asks whether to remove these releases. After "no" nothing happens. Asks nothing if there is nothing to remove. */
 export const askToRemove = Effect.fnUntraced(function* (removal: Removal) {
   if (removal.releases.length === 0) return
   for (const release of removal.releases) {
@@ -47,7 +47,7 @@ export const askToRemove = Effect.fnUntraced(function* (removal: Removal) {
   if (!agreed) return yield* new Declined({ consequence: "nothing was removed" })
 })
 
-/** What was removed. */
+/** The removed releases. */
 export const removalView =
   (report: Removal): View =>
   () =>

@@ -40,16 +40,16 @@ import { removalView } from "./removal.ts"
 import * as store from "./store.ts"
 import { releaseInfoView, storeInfoView } from "./store.ts"
 
-/** Where the manager goes after a line. */
+/** The manager's next state after a line. */
 type Next =
   | { readonly _tag: "Stay" | "Quit" }
-  /** Over to the local store. `isNew`: with all that is shown at the beginning. */
+  /** Back to the local store. `isNew`: with everything shown at the start. */
   | { readonly _tag: "Local"; readonly isNew: boolean }
   | { readonly _tag: "Connect"; readonly target: string }
 
 const stay: Next = { _tag: "Stay" }
 
-/** What a verb may fail with; the manager says it and goes on. */
+/** The failures of a verb: the manager reports them and continues. */
 type VerbFailure =
   | StoreFailure
   | ConfigInvalid
@@ -75,7 +75,7 @@ type VerbServices = ReleaseStore | RemoteHost | Workspace | Prompt | Terminal.Te
 
 interface Verb {
   readonly name: string
-  /** How its argument is shown in the help, and which words complete it. */
+  /** The label of its argument in the help, and the source of its completions. */
   readonly argument?: { readonly label: string; readonly required: boolean; readonly candidates: keyof Candidates }
   readonly summary: string
   readonly run: (argument: string) => Effect.Effect<Next, VerbFailure, VerbServices>
@@ -95,7 +95,7 @@ interface Side {
   readonly candidates: Effect.Effect<Candidates, VerbFailure, VerbServices>
 }
 
-/** Runs the manager until it is left; begins on a host where a target is given. */
+/** Runs the manager until the user leaves it. Begins on a host if a target is given. */
 export const repl = Effect.fn("manage.repl")(function* (target: string | undefined) {
   if (!(yield* (yield* Prompt).canAsk)) {
     return yield* new PromptUnavailable({
@@ -114,8 +114,8 @@ export const repl = Effect.fn("manage.repl")(function* (target: string | undefin
 })
 
 /**
- * A session is open for as long as the manager stays on the host. A target that cannot be reached leaves the manager
- * local, unless it was named on the command line: then it is the whole wish, and the failure is the command's.
+ * A session stays open while the manager is on the host. If a target cannot be reached, the manager stays local, unless the command line
+ * named the target: then the command itself fails.
  */
 const onHost = (target: string, isWish: boolean) =>
   Effect.gen(function* () {
@@ -150,7 +150,7 @@ const sideLoop = (side: Side, isNew: boolean) =>
 
 const nothing: Candidates = { names: [], refs: [], targets: [], flags: [] }
 
-/** A verb that fails says so, and the manager goes on; only questions that cannot be asked end it. */
+/** A failed verb is reported, and the manager continues. Only a question that cannot be asked ends the manager. */
 const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailable, VerbServices> => {
   const [word = "", ...rest] = line.trim().split(/\s+/)
   const argument = rest.join(" ")
@@ -176,7 +176,7 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
       switch (error._tag) {
         case "PromptUnavailable":
           return Effect.fail(error)
-        // Nothing more can be done on that host; what comes next would fail in the same way.
+        // Nothing more is possible on that host: every further verb would fail in the same way.
         case "HostUnreachable":
           return Effect.as(sayFailure(error), { _tag: "Local", isNew: false })
         default:
@@ -186,7 +186,7 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
   )
 }
 
-/** What a repair leaves is said, and the manager goes on. */
+/** Reports the remaining faults of a repair, and the manager continues. */
 const sayLeft = (report: RepairReport) =>
   Effect.catchAll(Effect.as(insistOnRepair(report), stay), (error) => Effect.as(sayFailure(error), stay))
 
@@ -202,7 +202,7 @@ const sayFailure = (error: Failure) =>
     ? Reporter.note(error.message)
     : Reporter.warn(error.message)
 
-/** The verb of that name, or those that begin so; `\q`, `q`, `quit` and `exit` are one. */
+/** The verb with that name, or those that begin with it. `\q`, `q`, `quit` and `exit` are the same. */
 const findVerbs = (verbs: ReadonlyArray<Verb>, word: string): ReadonlyArray<Verb> => {
   const name = ["\\q", "quit", "exit"].includes(word) ? "q" : word === "help" ? "h" : word
   const exact = verbs.filter((verb) => verb.name === name)
@@ -212,7 +212,7 @@ const findVerbs = (verbs: ReadonlyArray<Verb>, word: string): ReadonlyArray<Verb
 const complete = (side: Side, candidates: Candidates, typed: string): ReadonlyArray<string> => {
   const [word = "", argument] = typed.split(/\s+/, 2)
   if (argument === undefined) {
-    // The blank lets the next Tab go on with the argument.
+    // The blank lets the next Tab complete the argument.
     return side.verbs
       .filter(({ name }) => name.startsWith(word))
       .map(({ argument, name }) => (argument === undefined ? name : `${name} `))
@@ -369,7 +369,7 @@ const remote = (session: HostSession) => {
   return makeSide(`${session.target.key}> `, verbs, candidates)
 }
 
-/** A side with the verbs that both have. */
+/** A side, including the verbs that both sides have. */
 function makeSide(prompt: string, verbs: ReadonlyArray<Verb>, candidates: Side["candidates"]): Side {
   const all: ReadonlyArray<Verb> = [
     ...verbs,

@@ -26,22 +26,22 @@ const TargetLine = Schema.Struct({
 /** Releases of the store, newest first, and the configured targets. */
 export class StoreInfo extends Schema.TaggedClass<StoreInfo>()("StoreInfo", {
   releases: Schema.Array(Release),
-  /** How many releases there are of those that were asked for, listed or not. */
+  /** The number of matching releases, listed or not. */
   total: Schema.NonNegativeInt,
   targets: Schema.Array(TargetLine)
 }) {}
 
-/** One release in full. */
+/** One release, in full. */
 export class ReleaseInfo extends Schema.TaggedClass<ReleaseInfo>()("ReleaseInfo", {
   release: Release,
-  /** Paths in the tarball. */
+  /** The number of paths in the tarball. */
   entries: Schema.NonNegativeInt
 }) {}
 
 /** No release of the store has this name. */
 export class NameNotFound extends Schema.TaggedError<NameNotFound>()("NameNotFound", {
   name: Schema.String,
-  /** Names that releases do have. */
+  /** Names of existing releases. */
   known: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 2
@@ -50,13 +50,10 @@ export class NameNotFound extends Schema.TaggedError<NameNotFound>()("NameNotFou
   }
 }
 
-/** How many releases the manager lists unless it is told otherwise. */
+/** How many releases the manager lists by default. */
 export const usualCount = 20
 
-/**
- * Lists the store, all of it unless it is told otherwise; entries whose tarball is gone are cleared, files that no entry knows are
- * mentioned.
- */
+/** Lists the store, by default all of it. Clears entries with a missing tarball, and reports files without an entry. */
 export const info = Effect.fn("manage.info")(function* (query: ReleaseQuery = {}) {
   const store = yield* ReleaseStore
   const config = yield* (yield* Workspace).config
@@ -88,7 +85,7 @@ export const infoOf = Effect.fn("manage.infoOf")(function* (selector: string) {
   return ReleaseInfo.make({ release, entries: (yield* store.manifest(release)).length })
 })
 
-/** Removes all releases of a name but its latest, after showing them and asking. */
+/** Removes all releases of a name except its latest, after showing them and asking. */
 export const prune = Effect.fn("manage.prune")(function* (name: string) {
   const store = yield* ReleaseStore
   const ofName = yield* store.list({ name })
@@ -150,7 +147,7 @@ export const storeInfoView =
     return `${stored}${more}\n\n${known}`
   }
 
-/** One stored release in full. */
+/** One stored release, in full. */
 export const releaseInfoView =
   ({ entries, release }: ReleaseInfo): View =>
   () =>
