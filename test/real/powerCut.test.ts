@@ -368,7 +368,7 @@ const controls: ReadonlyArray<{ readonly lacks: string; readonly work: string; r
     lacks: "a record that counts before the sync",
     work: "a deployment",
     mutations: {
-      activate: [['\nflush\n[ -z "$4" ] || keep_record\n', '\n[ -z "$4" ] || keep_record\nflush\n']]
+      activate: [['\nflush\n[ -z "$record" ] || keep_record\n', '\n[ -z "$record" ] || keep_record\nflush\n']]
     }
   },
   {
