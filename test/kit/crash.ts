@@ -412,6 +412,8 @@ export const leftovers = (base: string): ReadonlyArray<string> => {
   const { isFree, token } = lockOf(base)
   const config = fs
     .readdirSync(path.join(base, "config"))
+    // The room that is kept for a full disk stays.
+    .filter((name) => name !== ".spare")
     .filter((name) => name.startsWith(".") || (/^(lock|beat)\./.test(name) && !name.endsWith(`.${token}`)))
   const releases = path.join(base, "releases")
   const folders = fs
