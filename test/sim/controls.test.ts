@@ -3,6 +3,7 @@ import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { vi } from "vitest"
 import type * as HostState from "../../src/domain/HostState.ts"
+import { standing } from "../../src/domain/Journal.ts"
 import type * as Prune from "../../src/domain/Prune.ts"
 import type { MemoryHost } from "../../src/host/MemoryHost.ts"
 import { type Prepared, prepared } from "./store.ts"
@@ -14,11 +15,12 @@ const out = vi.hoisted(() => ({ healthy: false, keep: false }))
 
 vi.mock(import("../../src/domain/HostState.ts"), async (original) => {
   const real = await original()
-  /** Goes back to whatever else is there. */
-  const previousRelease: typeof HostState.previousRelease = (state, from) =>
-    out.healthy
-      ? state.releases.find(({ ref }) => state.current._tag !== "Linked" || state.current.ref !== ref)
-      : real.previousRelease(state, from)
+  /** Goes back to another release, if possible to one that is not known to be healthy. */
+  const previousRelease: typeof HostState.previousRelease = (state, from) => {
+    if (!out.healthy) return real.previousRelease(state, from)
+    const others = state.releases.filter(({ ref }) => state.current._tag !== "Linked" || state.current.ref !== ref)
+    return others.find(({ ref }) => standing(state.journal, ref) !== "healthy") ?? others[0]
+  }
   return { ...real, previousRelease }
 })
 

@@ -67,7 +67,8 @@ differs() {
     word=changed
     if [ -n "${2-}" ] && real_file "$1" && [ ! -r "$1" ]; then word=unreadable; fi
   else
-    while [ ! -d "$above" ] && [ "$above" != . ]; do above=${above%/*}; done
+    # A damaged manifest may list a path without a folder.
+    while [ ! -d "$above" ]; do case "$above" in */*) above=${above%/*} ;; *) above=. ;; esac; done
     [ -x "$above" ] || word=unreadable
   fi
   [ -r "$above" ] || [ ! -d "$above" ] || word=unreadable
