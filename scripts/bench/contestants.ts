@@ -39,9 +39,12 @@ const mine = (place: string) => ({
   current: (data: Tree) => `${place}/${data.name}/releases/current`
 })
 
-/** What the host knows about its releases, in small files. */
+/** The small files in which the host keeps what it knows about its releases. */
 const records = (app: string): ReadonlyArray<string> => [
-  ...fs.readdirSync(join(app, "config")).map((name) => `config/${name}`),
+  ...fs
+    .readdirSync(join(app, "config"), { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => `config/${name}`),
   ...fs
     .readdirSync(join(app, "releases"))
     .filter((release) => release !== "current")

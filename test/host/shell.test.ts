@@ -26,7 +26,8 @@ const sh = (
   const head = 'nl="\n"\nsay() { printf "%s\\n" "$*"; }\nhas() { command -v "$1" >/dev/null 2>&1; }'
   return execFileSync(program, [...flags, `${head}\n${includes}\n${text}`, "test", ...args], {
     cwd: scripts,
-    encoding: "utf8"
+    encoding: "utf8",
+    timeout: 20_000
   }).trimEnd()
 }
 
@@ -102,6 +103,14 @@ for (const shell of shells) {
       } finally {
         fs.rmSync(folder, { recursive: true })
       }
+    })
+
+    it("find an end above a path that no manifest should list", () => {
+      const answer = 'cd /\nfor path; do differs "$path"; done'
+      const paths = ["garbage", "/nowhere/file", "./nowhere/deep/file", ""]
+      const words = paths.map((path) => `missing ${path.replace("./", "")}`.trimEnd())
+      const found = sh(shell, ["files", "check"], answer, ...paths).split("\n")
+      assert.deepStrictEqual(found.map((line) => line.trimEnd()), words)
     })
 
     it("keep of journal entries those about releases that are gone", () => {
