@@ -1,0 +1,204 @@
+/** Uploads to a host in memory: the steps `stage` and `discard`. */
+
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { gunzipped, unpackTar, unpackTarball } from "../../internal/unpackTarball.ts"
+import { listedFiles, withoutAltered } from "../protocol/manifestText.ts"
+import type { HostUnreachable } from "../RemoteHost.ts"
+import { alteredIn, check } from "./checking.ts"
+import type { MemoryHost } from "./MemoryHost.ts"
+import { type Answer, absent, isCurrent, note, type Place, type Question, sha256 } from "./Place.ts"
+
+const isOurs = ({ files }: MemoryHost, folder: string): boolean =>
+  files.node(folder) === undefined ||
+  (files.node(folder)?._tag === "Directory" &&
+    (files.node(`${folder}/.deployer_manifest`) !== undefined ||
+      files.node(`${folder}/.deployer_release.json`) !== undefined))
+
+/** Receives an upload and unpacks it to a release. */
+export const stage = <E>(
+  question: Question<"stage">,
+  bytes: Stream.Stream<Uint8Array, E>,
+  lost: (detail: string) => HostUnreachable
+): Effect.Effect<ReadonlyArray<string>, E | HostUnreachable> =>
+  Effect.gen(function* () {
+    const { args, host, releases } = question
+    const { files } = host
+    const { note, origin, ref, size, stream } = args
+    const missing = absent(question)
+    if (missing !== undefined) return missing
+    const folder = `${releases}/deployer_${ref}`
+    if (!isOurs(host, folder)) {
+      return [`fail ${folder} is there, and deployer did not make it: move it away`]
+    }
+    if (args.replaces === "" && files.node(folder) !== undefined) {
+      if (files.node(`${folder}/.deployer_release.json`) !== undefined) {
+        return [`fail deployer_${ref} is complete already`]
+      }
+      if (isCurrent(question, ref)) return [`fail deployer_${ref} is current, though it is not complete`]
+      files.remove(folder)
+    }
+    const staging = `${releases}/.staging_${ref}`
+    const part = `${staging}/release.tar${origin === "" ? ".gz" : ""}`
+    files.makeDirectory(staging)
+    files.remove(`${staging}/tree`)
+    files.write(`${staging}/note`, `${note}\n`)
+    files.write(`${staging}/stream`, `${stream}\n`)
+    const keep = Number(args.keep)
+    const old = files.bytes(part)
+    if (keep > 0 && old === undefined) return ["fail there is nothing of the earlier upload any more: start anew"]
+    const before = Buffer.from(old ?? new Uint8Array(0))
+    if (before.length < keep) {
+      return [`fail only ${before.length} of the ${keep} bytes to keep are there: start anew`]
+    }
+    let arrived = Buffer.alloc(0)
+    const write = () =>
+      files.write(part, Buffer.concat([before.subarray(0, keep), origin === "" ? arrived : gunzipped(arrived)]))
+    if (keep === 0) for (const suffix of ["", ".gz"]) files.remove(`${staging}/release.tar${suffix}`)
+    write()
+    let full = false
+    yield* Stream.runForEachWhile(bytes, (chunk) =>
+      Effect.gen(function* () {
+        const cut = host.cutUploadAfter
+        const kept = chunk.subarray(0, Math.min(cut ?? chunk.length, host.freeBytes - arrived.length))
+        arrived = Buffer.concat([arrived, kept])
+        write()
+        if (cut !== undefined) {
+          host.cutUploadAfter = cut - kept.length
+          if (kept.length < chunk.length) {
+            host.cutUploadAfter = undefined
+            return yield* lost("connection reset")
+          }
+        }
+        full = kept.length < chunk.length
+        return !full
+      })
+    )
+    if (full) return ["fail tee: release.tar.gz: No space left on device"]
+    const all = files.bytes(part) ?? arrived
+    if (size !== "" && all.length !== Number(size)) return [`fail ${all.length} of ${size} bytes arrived`]
+    return unpack(question, all)
+  })
+
+const unpack = (question: Question<"stage">, part: Uint8Array): ReadonlyArray<string> => {
+  const { args, host, releases } = question
+  const { files } = host
+  const { edits, keep, origin, ref, size, wanted } = args
+  const staging = `${releases}/.staging_${ref}`
+  const tree = `${staging}/tree`
+  const entries = origin === "" ? unpackTarball(part) : unpackTar(part)
+  const isCut = size === "" && entries?.every(({ entry }) => entry.path !== ".deployer_end") === true
+  if (entries === undefined || isCut) {
+    const mayBeCompleted = size === "" && (isCut || keep === "0")
+    files.remove(mayBeCompleted ? tree : staging)
+    return ["corrupt tarball"]
+  }
+  const needed = entries.reduce((total, { content }) => total + content.length, 0)
+  if (needed > host.freeBytes || entries.length > (host.freeInodes ?? entries.length)) {
+    return ["fail tar: cannot write: No space left on device"]
+  }
+  files.makeDirectory(tree)
+  for (const { content, entry } of entries) {
+    const path = `${tree}/${entry.path}`
+    if (entry.type === "Directory") files.makeDirectory(path)
+    else if (entry.type === "Symlink") files.link(path, entry.to)
+    else if (entry.type === "Hardlink") copyFile(host, `${tree}/${entry.to}`, path)
+    else files.write(path, content, entry.mode)
+  }
+  if (edits !== "") files.write(`${tree}/.deployer_edits`, `${edits}\n`)
+  if (origin !== "") assemble(question, tree, `${releases}/deployer_${origin}`)
+  const manifest = files.read(`${tree}/.deployer_manifest`) ?? ""
+  const faults =
+    sha256(new TextEncoder().encode(manifest)) === wanted ? check(host, tree, manifest) : ["changed .deployer_manifest"]
+  if (faults.length > 0) {
+    files.remove(staging)
+    return faults.map((fault) => fault.replace(/^[a-z]* /, "corrupt ")).slice(0, 50)
+  }
+  files.remove(`${releases}/deployer_${ref}`)
+  files.rename(tree, `${releases}/deployer_${ref}`)
+  files.remove(staging)
+  return note(question)
+}
+
+const copyFile = ({ files }: MemoryHost, from: string, to: string, mode?: number): void => {
+  const node = files.node(from)
+  if (node?._tag === "File") files.write(to, node.content, mode ?? node.mode)
+}
+
+/** Like `begin_tree` and `complete_tree` of lib/assemble.sh. Failures show in the check that follows. */
+const assemble = ({ host, releases }: Place, tree: string, origin: string): void => {
+  const { files } = host
+  const linesOf = (path: string) => (files.read(path) ?? "").split("\n").slice(0, -1)
+  const old = linesOf(`${origin}/.deployer_manifest`)
+  const lines = linesOf(`${tree}/.deployer_edits`).flatMap((edit) => {
+    const [, begin, end] = /^=([0-9]+) ([0-9]+)$/.exec(edit) ?? []
+    return begin === undefined ? [edit.slice(1)] : old.slice(Number(begin) - 1, Number(end))
+  })
+  files.write(`${tree}/.deployer_manifest`, lines.map((line) => `${line}\n`).join(""))
+  const same = withoutAltered(
+    { ref: "", lines: old, files: listedFiles(old) ?? [] },
+    alteredIn(host, origin).map(({ path }) => path)
+  )
+  const there = new Set(same.files.map(({ mode, path, sha256 }) => `${mode} ${sha256} ${path}`))
+  for (const { mode, path, sha256 } of listedFiles(lines) ?? []) {
+    if (there.has(`${mode} ${sha256} ${path}`)) copyFile(host, `${origin}/${path}`, `${tree}/${path}`)
+  }
+  patch(host, releases, tree, linesOf(`${tree}/.deployer_patches`))
+  let argument = ""
+  let into = ""
+  const sourceOf = (path: string) => (path.startsWith("tree/") ? `${tree}/${path.slice(5)}` : `${releases}/${path}`)
+  for (const line of linesOf(`${tree}/.deployer_moves`)) {
+    const word = line.slice(0, line.indexOf(" "))
+    const rest = line.slice(word.length + 1)
+    if (word === "into") into = rest
+    else if (word === "take") copyFile(host, sourceOf(rest), `${tree}/${into}${rest.slice(rest.lastIndexOf("/") + 1)}`)
+    else if (word === "as" || word === "own") copyFile(host, sourceOf(argument), `${tree}/${rest}`)
+    else if (word === "of") copyFile(host, `${tree}/${rest}`, `${tree}/${rest}`, Number.parseInt(argument, 8))
+    else argument = rest
+  }
+  for (const name of ["edits", "begin", "moves", "patches", "pieces", "end"]) files.remove(`${tree}/.deployer_${name}`)
+}
+
+const patch = ({ files }: MemoryHost, releases: string, tree: string, lines: ReadonlyArray<string>): void => {
+  let base = new Uint8Array(0)
+  let block = 0
+  let to = ""
+  let made: Uint8Array = new Uint8Array(0)
+  const append = (bytes: Uint8Array) => {
+    made = Buffer.concat([made, bytes])
+    files.write(to, made)
+  }
+  for (const line of lines) {
+    const word = line.slice(0, line.indexOf(" "))
+    const rest = line.slice(word.length + 1)
+    const [first = 0, count = 0] = rest.split(" ").map(Number)
+    if (word === "base") base = Uint8Array.from(files.bytes(`${releases}/${rest}`) ?? [])
+    else if (word === "block") block = first
+    else if (word === "to") {
+      to = `${tree}/${rest}`
+      made = new Uint8Array(0)
+    } else if (word === "keep") append(base.subarray(first * block, (first + count) * block))
+    else if (word === "rest") append(base.subarray(first * block))
+    else if (word === "add") append(files.bytes(`${tree}/.deployer_pieces/${first}`) ?? new Uint8Array(0))
+    else if (word === "mode") files.write(to, made, Number.parseInt(rest, 8))
+  }
+}
+
+/** Removes an upload, or a release that is not complete. */
+export const discard: Answer<"discard"> = (question) => {
+  const { args, host, releases } = question
+  const { kind, ref } = args
+  if (kind === "upload") {
+    host.files.remove(`${releases}/.staging_${ref}`)
+    return []
+  }
+  const folder = `${releases}/deployer_${ref}`
+  if (kind === "release" && host.files.node(`${folder}/.deployer_release.json`) !== undefined) {
+    return [`fail deployer_${ref} is complete by now`]
+  }
+  if (host.files.node(`${releases}/.adopting_${ref}`) !== undefined) return [`fail deployer_${ref} is being adopted`]
+  if (!isOurs(host, folder)) return [`fail deployer did not make deployer_${ref}`]
+  if (isCurrent(question, ref)) return [`fail deployer_${ref} is current`]
+  host.files.remove(folder)
+  return []
+}
