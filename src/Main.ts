@@ -19,7 +19,7 @@ import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Argv from "./Argv.ts"
 import { plain } from "./internal/color.ts"
-import { said } from "./internal/said.ts"
+import { messageOf } from "./internal/messageOf.ts"
 import { Answer } from "./terminal/Answer.ts"
 import { errorFields, Failure } from "./terminal/Failure.ts"
 
@@ -33,7 +33,7 @@ const isQuit = (error: unknown): boolean => Terminal.isQuitException(error)
 /** One sentence for any value that an Effect failed with. */
 export const sentence = (error: unknown): string => {
   if (ValidationError.isValidationError(error)) return plain(HelpDoc.toAnsiText(error.error)).trim()
-  return said(error) ?? `Failed with ${Inspectable.toStringUnknown(error, 0)}`
+  return messageOf(error) ?? `Failed with ${Inspectable.toStringUnknown(error, 0)}`
 }
 
 const statusOf = (error: unknown): number => {

@@ -428,7 +428,7 @@ const parentsOf = (path: string): ReadonlyArray<string> => {
 }
 
 /** Every system treats more links than this in a row as a loop. */
-const mostLinks = 40
+const maxLinks = 40
 
 /**
  * Whether following the link leaves the release at any step. Other links on the way are followed too, because `..` goes to the parent of
@@ -448,7 +448,7 @@ const leaves = (links: ReadonlyMap<string, string>, path: string, to: string): b
     const next = links.get(at.join("/"))
     if (next === undefined) continue
     followed += 1
-    if (followed > mostLinks) return false
+    if (followed > maxLinks) return false
     at.pop()
     todo.push(...next.split("/").toReversed())
   }

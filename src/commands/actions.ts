@@ -6,8 +6,8 @@ import * as Schema from "effect/Schema"
 import { type Action, actionCommand } from "../domain/Target.ts"
 import type { View } from "../terminal/Answer.ts"
 import * as Reporter from "../terminal/Reporter.ts"
+import { captureOutput, outputFields } from "./captureOutput.ts"
 import { connect } from "./connect.ts"
-import { hearing, said } from "./hearing.ts"
 import { locked } from "./locking.ts"
 import { target, task, wait } from "./Task.ts"
 
@@ -17,7 +17,7 @@ export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFail
   action: Schema.Literal("start", "stop", "restart"),
   command: Schema.String,
   status: Schema.Int,
-  ...said
+  ...outputFields
 }) {
   get exitStatus(): number {
     return this.status
@@ -32,7 +32,7 @@ export class ActionReport extends Schema.TaggedClass<ActionReport>()("ActionRepo
   address: Schema.String,
   action: Schema.Literal("start", "stop", "restart"),
   command: Schema.String,
-  ...said
+  ...outputFields
 }) {}
 
 /** Runs the target's own command for an action in the current release's folder. Its output is the result. */
@@ -45,7 +45,7 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   const { address } = session
   const [{ status }, output] = yield* Reporter.note(`Running ${options.action} on ${address}: ${command}`).pipe(
     Effect.zipRight(session.run(command, { name: session.target.name, isResult: true })),
-    hearing,
+    captureOutput,
     locked(session, options.action)
   )
   if (status !== 0) return yield* new ActionFailed({ address, action: options.action, command, status, ...output })

@@ -13,7 +13,7 @@ import { ReleaseStore } from "../store/ReleaseStore.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { DeployReport, deployTo, deployView } from "./deploy.ts"
-import { look } from "./onHost.ts"
+import { inspectDeployed } from "./onHost.ts"
 import { loadPlan } from "./planFile.ts"
 import { planFor, RollbackReport, rollBackTo, rollbackView } from "./rollback.ts"
 import { task, value, wait } from "./Task.ts"
@@ -90,7 +90,7 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
       ? Effect.as(agree(RollbackPlan.make({ ...plan, state })), plan.release)
       : Effect.succeed(release)
   }
-  yield* agree(yield* planFor(session, yield* look(session), choose))
+  yield* agree(yield* planFor(session, yield* inspectDeployed(session), choose))
   return yield* rollBackTo(session, choose, agree)
 }, Effect.scoped)
 

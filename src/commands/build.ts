@@ -15,8 +15,8 @@ import { extraFile, pack } from "../build/Tarball.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { Metadata, Release, Tag } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
+import { messageOf } from "../internal/messageOf.ts"
 import { variable } from "../internal/process.ts"
-import { said } from "../internal/said.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, duration } from "../terminal/format.ts"
@@ -117,7 +117,7 @@ const runBuilder = Effect.fnUntraced(function* (
   }
   const given = context
   yield* Reporter.note(`Building ${asked.name} with ${builderKey(asked.target)}`)
-  const artifact = yield* theirs("The builder", () => builder(given))
+  const artifact = yield* runUserCode("The builder", () => builder(given))
   if (!isArtifact(artifact)) {
     return yield* new BuildFailed({
       message: "The builder yielded no artifact: it must be { tree, metadata }, such as fromDirectory gives"
@@ -140,7 +140,7 @@ const changed = <R>(
   what: string,
   hook: () => Effect.Effect<BuildContext | void, unknown, R>
 ): Effect.Effect<BuildContext, BuildFailed, R> =>
-  Effect.flatMap(theirs(what, hook), (yielded) => {
+  Effect.flatMap(runUserCode(what, hook), (yielded) => {
     const next = { ...context, ...yielded, name: context.name }
     const bad = next.tags.find((tag) => !Schema.is(Tag)(tag))
     return bad === undefined
@@ -151,7 +151,7 @@ const changed = <R>(
   })
 
 /** Runs a function of the user's config. */
-const theirs = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>): Effect.Effect<A, BuildFailed, R> =>
+const runUserCode = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>): Effect.Effect<A, BuildFailed, R> =>
   Effect.suspend(() => {
     const effect = run()
     return Effect.isEffect(effect)
@@ -168,7 +168,7 @@ const buildFailure =
   (error: unknown): BuildFailed => {
     if (error instanceof BuildFailed) return error
     const reason =
-      said(error) ??
+      messageOf(error) ??
       (error === undefined || error === null || error === ""
         ? "it did not say why"
         : Inspectable.toStringUnknown(error, 0))

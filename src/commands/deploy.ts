@@ -46,7 +46,7 @@ import { Declined } from "./Declined.ts"
 import { goLive, isLiveStep, runHook } from "./goLive.ts"
 import { entries, entry, type Named } from "./journal.ts"
 import { takeLock } from "./locking.ts"
-import { finishAdoptions, refused } from "./onHost.ts"
+import { finishAdoptions, orUnfit } from "./onHost.ts"
 import { findOrigins } from "./origins.ts"
 import { savedPlanView } from "./planView.ts"
 import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
@@ -81,7 +81,7 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
       findReleases(target, options.release),
       (candidates) => (state) =>
         Effect.flatMap(chooseRelease(target, state, candidates, options.retry === true), (release) =>
-          insistOnRetry(target, state, release, options.retry === true)
+          confirmRetry(target, state, release, options.retry === true)
         )
     ),
     { again: options.retry === true }
@@ -97,11 +97,11 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
   const target = yield* findTarget(config, options.target)
   const store = yield* ReleaseStore
   const release = yield* Effect.flatMap(store.find(options.release ?? target.name), (found) =>
-    insistOnName(target, found)
+    confirmName(target, found)
   )
   const session = yield* (yield* RemoteHost).connect(target)
   const state = yield* session.inspect
-  yield* insistOnRetry(target, state, release, options.retry === true)
+  yield* confirmRetry(target, state, release, options.retry === true)
   const manifest = yield* store.manifest(release)
   const origins = yield* findOrigins(session, state, release)
   const plan = yield* makePlan(session, state, {
@@ -118,7 +118,7 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
 export const deployRelease = (target: Target, release: Release) =>
   deployTo(
     target,
-    Effect.succeed((state) => insistOnRetry(target, state, release, false))
+    Effect.succeed((state) => confirmRetry(target, state, release, false))
   )
 
 /**
@@ -190,7 +190,7 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (
   retry: boolean
 ) {
   const prompt = yield* Prompt
-  if (candidates._tag === "Named" && candidates.exactly) return yield* insistOnName(target, candidates.release)
+  if (candidates._tag === "Named" && candidates.exactly) return yield* confirmName(target, candidates.release)
   const latest = candidates._tag === "Named" ? candidates.release : candidates.latest
   const failure = latest && failureOf(state.journal, latest.ref)
   if (latest !== undefined && failure !== undefined && candidates._tag === "All" && !retry) {
@@ -204,7 +204,7 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (
       safe: true,
       hint: `name it with release=${latest.id}, or answer with yes`
     })
-    if (agreed) return yield* insistOnName(target, latest)
+    if (agreed) return yield* confirmName(target, latest)
   } else {
     yield* Reporter.note(`The store has no release of ${target.name}, only others`)
   }
@@ -216,13 +216,13 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (
       .map((release) => ({ title: releaseTitle(release), value: release })),
     hint: "name one with release=ID"
   })
-  return yield* insistOnName(target, chosen)
+  return yield* confirmName(target, chosen)
 })
 
 const releaseTitle = (release: Release): string =>
   [release.id, release.name, shortRef(release.ref), dateTime(release.createdAt), release.tags.join(", ")].join("  ")
 
-const insistOnName = (target: Target, release: Release) =>
+const confirmName = (target: Target, release: Release) =>
   release.name === target.name
     ? Effect.succeed(release)
     : Effect.flatMap(Prompt, (prompt) =>
@@ -239,7 +239,7 @@ const insistOnName = (target: Target, release: Release) =>
       )
 
 /** A release that failed on a host before is deployed there again only if the user confirms it. */
-const insistOnRetry = Effect.fnUntraced(function* (target: Target, state: HostState, release: Release, retry: boolean) {
+const confirmRetry = Effect.fnUntraced(function* (target: Target, state: HostState, release: Release, retry: boolean) {
   const failure = failureOf(state.journal, release.ref)
   if (failure === undefined || retry) return release
   const agreed = yield* (yield* Prompt).confirm({
@@ -282,7 +282,7 @@ const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
 })
 
 const makePlan = (session: HostSession, state: HostState, wish: Omit<Wanted, "target">) =>
-  refused(session, plan(state, { ...wish, target: session.target }))
+  orUnfit(session, plan(state, { ...wish, target: session.target }))
 
 // Doing it
 

@@ -96,7 +96,7 @@ const chosen = Effect.fnUntraced(function* (target: Target, selector: string | u
 })
 
 /** Fails if a check failed: for scripts, which check the exit status. */
-export const insistOnHealth = ({ address, failed }: DoctorReport): Effect.Effect<void, DoctorFailed> =>
+export const failUnlessHealthy = ({ address, failed }: DoctorReport): Effect.Effect<void, DoctorFailed> =>
   failed.length === 0 ? Effect.void : new DoctorFailed({ address, failed: failed.map(({ name }) => name) })
 
 /** The results, a line for each check. No line is cut, because the advice comes last. */
@@ -125,5 +125,5 @@ export const doctorTask = task("doctor", {
   options: { target, release },
   report: { schema: DoctorReport, view: doctorView },
   run: doctor,
-  check: insistOnHealth
+  check: failUnlessHealthy
 })

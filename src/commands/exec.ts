@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { quote } from "../host/Transport.ts"
+import { captureOutput, outputFields } from "./captureOutput.ts"
 import { connect } from "./connect.ts"
-import { hearing, said } from "./hearing.ts"
 import { rest, target, task } from "./Task.ts"
 
 /** The result of a command in the current release. */
@@ -12,7 +12,7 @@ export class ExecReport extends Schema.TaggedClass<ExecReport>()("ExecReport", {
   command: Schema.String,
   /** Its exit status. */
   status: Schema.Int,
-  ...said
+  ...outputFields
 }) {}
 
 /** A command ended with an exit status other than 0. It is passed on without a message. */
@@ -46,7 +46,9 @@ export interface ExecOptions {
 export const exec = Effect.fn("exec")(function* ({ command: words, target }: ExecOptions) {
   const session = yield* connect(target)
   const command = words.length === 1 ? words.join("") : words.map(quote).join(" ")
-  const [{ status }, output] = yield* session.run(command, { name: session.target.name, isResult: true }).pipe(hearing)
+  const [{ status }, output] = yield* session
+    .run(command, { name: session.target.name, isResult: true })
+    .pipe(captureOutput)
   return ExecReport.make({ address: session.address, command, status, ...output })
 }, Effect.scoped)
 

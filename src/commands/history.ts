@@ -9,7 +9,7 @@ import type { View } from "../terminal/Answer.ts"
 import { dateTime } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { look } from "./onHost.ts"
+import { inspectDeployed } from "./onHost.ts"
 import { count, optional, target, task } from "./Task.ts"
 
 /** The journal of a host, the last entry first. */
@@ -33,7 +33,7 @@ export interface HistoryOptions {
 /** Shows the events of a target's host, with author and outcome. */
 export const history = Effect.fn("history")(function* ({ last = 30, target }: HistoryOptions) {
   const session = yield* connect(target)
-  const { path } = yield* look(session)
+  const { path } = yield* inspectDeployed(session)
   const { entries, torn } = yield* session.history(Math.min(last, historyLimit))
   return HistoryReport.make({ address: session.address, path, entries: entries.toReversed(), torn })
 }, Effect.scoped)

@@ -13,11 +13,11 @@ import { ReleaseAmbiguous } from "../store/ReleaseStore.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 
 /** The host's state. `HostUnfit` if nothing was deployed to it yet. */
-export const look = (session: HostSession) =>
-  Effect.flatMap(session.inspect, (state) => insistOnDeployed(session, state))
+export const inspectDeployed = (session: HostSession) =>
+  Effect.flatMap(session.inspect, (state) => failUnlessDeployed(session, state))
 
 /** Fails with `HostUnfit` if nothing was deployed yet, also if a directory of somebody else is in place of `current`. */
-export const insistOnDeployed = (
+export const failUnlessDeployed = (
   { address, target }: HostSession,
   state: HostState
 ): Effect.Effect<HostState, HostUnfit> => {
@@ -74,7 +74,7 @@ export class ReleaseNotWhole extends Schema.TaggedError<ReleaseNotWhole>()("Rele
 }
 
 /** Fails unless all files of a release exist, before it becomes current again. Nothing is hashed. */
-export const insistOnWhole = Effect.fnUntraced(function* (
+export const failUnlessWhole = Effect.fnUntraced(function* (
   session: HostSession,
   release: { readonly name: string; readonly ref: string }
 ) {
@@ -125,5 +125,5 @@ const pickOnHost = (
 }
 
 /** Turns the reason against a plan into an error. */
-export const refused = <A>(session: HostSession, planned: Either.Either<A, Unfit>): Effect.Effect<A, HostUnfit> =>
+export const orUnfit = <A>(session: HostSession, planned: Either.Either<A, Unfit>): Effect.Effect<A, HostUnfit> =>
   Effect.mapError(planned, (unfit) => new HostUnfit({ target: session.target.key, address: session.address, ...unfit }))

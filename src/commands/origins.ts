@@ -10,7 +10,7 @@ import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 
 /** The most releases on a host to take files from. */
-const mostOrigins = 4
+const maxOrigins = 4
 
 /** The store's copy of a release, without the files that are different on the host. */
 const unaltered = ({ stored }: Origin, { files }: Origin): Pick<Origin, "stored"> => {
@@ -28,7 +28,7 @@ export const findOrigins = Effect.fnUntraced(function* (session: HostSession, st
   const origins: Array<Origin> = []
   const asked = (ref: string) => Effect.catchTag(session.origin(ref), "HostStepFailed", () => Effect.succeed(undefined))
   for (const { altered, ref } of releases) {
-    if (origins.length === mostOrigins) break
+    if (origins.length === maxOrigins) break
     const known = yield* store.find(ref).pipe(
       Effect.flatMap((stored) =>
         Effect.map(store.manifest(stored), (manifest) =>

@@ -9,11 +9,11 @@ import { healthLabel } from "./health.ts"
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
   // Patched files send only their new parts, whose size is not known yet.
-  const most = stream.startsWith("patched") ? "at most " : ""
+  const bound = stream.startsWith("patched") ? "at most " : ""
   const rest = from === 0 ? "" : `, going on after ${bytes(from)}`
   return stream === "whole"
     ? `upload ${bytes(size)}${rest}`
-    : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${most}${bytes(size)})${rest}, take ${taken} from what is there`
+    : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${bound}${bytes(size)})${rest}, take ${taken} from what is there`
 }
 
 /** One step in words, a line for each of its actions. */

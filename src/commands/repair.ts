@@ -21,7 +21,7 @@ import { Declined } from "./Declined.ts"
 import { goLive } from "./goLive.ts"
 import { entry } from "./journal.ts"
 import { locked } from "./locking.ts"
-import { insistOnWhole, look } from "./onHost.ts"
+import { failUnlessWhole, inspectDeployed } from "./onHost.ts"
 import { flag, target, task, wait, yes } from "./Task.ts"
 
 /** The result of a repair. */
@@ -52,7 +52,7 @@ export class RepairIncomplete extends Schema.TaggedError<RepairIncomplete>()("Re
 /** Plans what `repair` would do, without a question and without changing anything. */
 export const repairPlan = Effect.fn("repairPlan")(function* (options: { readonly target: string }) {
   const session = yield* connect(options.target)
-  return yield* plan(session, yield* look(session))
+  return yield* plan(session, yield* inspectDeployed(session))
 }, Effect.scoped)
 
 /** Repairs a target's host, after showing the steps and asking. */
@@ -99,7 +99,8 @@ const isProven = Effect.fnUntraced(function* (session: HostSession, release: Rel
 })
 
 /** The host's state without the lock, because the lock is ours. */
-const alone = (session: HostSession) => Effect.map(look(session), ({ lock: _, ...state }) => HostState.make(state))
+const alone = (session: HostSession) =>
+  Effect.map(inspectDeployed(session), ({ lock: _, ...state }) => HostState.make(state))
 
 /** A finished adoption changes the host, so the repair is planned again. */
 const mend = (session: HostSession): ReturnType<typeof mendOnce> =>
@@ -164,7 +165,7 @@ const carryOutStep = Effect.fnUntraced(function* (
     case "Record":
       return yield* session.record(step.release)
     case "Link":
-      yield* insistOnWhole(session, step.release)
+      yield* failUnlessWhole(session, step.release)
       return yield* session.activate(step.release.ref, {
         entries: [yield* entry("linked", step.release, { ...from, detail: `repaired: ${step.why}` })]
       })
@@ -206,7 +207,7 @@ const goBack = Effect.fnUntraced(function* (
 })
 
 /** Fails if faults remain: for scripts, which check the exit status. */
-export const insistOnRepair = ({ left, plan }: RepairReport): Effect.Effect<void, RepairIncomplete> =>
+export const failUnlessRepaired = ({ left, plan }: RepairReport): Effect.Effect<void, RepairIncomplete> =>
   left.length === 0 ? Effect.void : new RepairIncomplete({ target: plan.target, address: plan.address, left })
 
 /** The steps that a repair would do. */
@@ -253,5 +254,5 @@ export const repairTask = task("repair", {
     Effect.Effect.Error<ReturnType<typeof repair | typeof repairPlan>>,
     Effect.Effect.Context<ReturnType<typeof repair | typeof repairPlan>>
   > => (plan ? repairPlan({ target }) : repair({ target })),
-  check: (report) => (report._tag === "RepairReport" ? insistOnRepair(report) : Effect.void)
+  check: (report) => (report._tag === "RepairReport" ? failUnlessRepaired(report) : Effect.void)
 })

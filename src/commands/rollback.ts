@@ -19,7 +19,7 @@ import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
 import { goLive } from "./goLive.ts"
 import { takeLock } from "./locking.ts"
-import { insistOnDeployed, insistOnWhole, look, pick, refused } from "./onHost.ts"
+import { failUnlessDeployed, failUnlessWhole, inspectDeployed, orUnfit, pick } from "./onHost.ts"
 import { savedPlanView } from "./planView.ts"
 import { optional, planned, planning, savePlanned, target, task, value, wait, yes } from "./Task.ts"
 
@@ -62,7 +62,9 @@ export const rollback = Effect.fn("rollback")(function* (options: RollbackOption
 /** Plans what `rollback` would do, and changes nothing. Asks the same questions. */
 export const planRollback = Effect.fn("planRollback")(function* (options: RollbackOptions) {
   const session = yield* connect(options.target)
-  const plan = yield* planFor(session, yield* look(session), (state) => chooseByHand(session, state, options.to))
+  const plan = yield* planFor(session, yield* inspectDeployed(session), (state) =>
+    chooseByHand(session, state, options.to)
+  )
   return savedPlan(plan, session.target, yield* DateTime.now)
 }, Effect.scoped)
 
@@ -74,11 +76,11 @@ export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
 ) {
   const [elapsed, plan] = yield* Effect.timed(
     Effect.gen(function* () {
-      const seen = yield* insistOnDeployed(session, yield* takeLock(session, "rollback"))
+      const seen = yield* failUnlessDeployed(session, yield* takeLock(session, "rollback"))
       const plan = yield* planFor(session, seen, choose)
       yield* agree(plan)
       const { back, release, state, steps } = plan
-      if (steps.some(({ _tag }) => _tag === "Switch")) yield* insistOnWhole(session, release)
+      if (steps.some(({ _tag }) => _tag === "Switch")) yield* failUnlessWhole(session, release)
       if (steps.length > 0) {
         yield* goLive(session, { release, state, steps, back, event: "rolledBack", unlocks: true })
       }
@@ -95,11 +97,11 @@ export const planFor = Effect.fnUntraced(function* <E, R>(
   choose: (state: HostState) => Effect.Effect<HostRelease, E, R>
 ) {
   const release = yield* choose(state)
-  return yield* refused(session, plan(state, { target: session.target, release }))
+  return yield* orUnfit(session, plan(state, { target: session.target, release }))
 })
 
 const chooseByHand = (session: HostSession, state: HostState, to: string | undefined) =>
-  Effect.tap(choose(session, state, to), (release) => insist(session, state, release))
+  Effect.tap(choose(session, state, to), (release) => confirmFailed(session, state, release))
 
 const choose = Effect.fnUntraced(function* (session: HostSession, state: HostState, to: string | undefined) {
   if (to !== undefined) return yield* pick(session, state, to, { ids: true })
@@ -114,7 +116,7 @@ const choose = Effect.fnUntraced(function* (session: HostSession, state: HostSta
 })
 
 /** Asks for confirmation if the named release failed here before. */
-const insist = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: HostRelease) {
+const confirmFailed = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: HostRelease) {
   const failure = failureOf(state.journal, release.ref)
   if (failure === undefined) return
   const agreed = yield* (yield* Prompt).confirm({

@@ -17,7 +17,7 @@ import { fields } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
 import { attempt, healthLabel } from "./health.ts"
 import type { Named } from "./journal.ts"
-import { look, warnUnreadable } from "./onHost.ts"
+import { inspectDeployed, warnUnreadable } from "./onHost.ts"
 import { target, task } from "./Task.ts"
 
 /** The current state of a target's host. */
@@ -74,7 +74,7 @@ export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
 /** Shows the live release of a target's host, its health, and the host's faults. Changes nothing. */
 export const status = Effect.fn("status")(function* (options: { readonly target: string }) {
   const session = yield* connect(options.target)
-  const state = yield* look(session)
+  const state = yield* inspectDeployed(session)
   const live = state.currentRelease
   const previous = previousRelease(state)
   const health = live === undefined ? undefined : yield* healthOf(session, live)
@@ -107,7 +107,7 @@ const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named)
 })
 
 /** Fails if there is a fault: for scripts, which check the exit status. */
-export const insistOnStatus = ({
+export const failUnlessGood = ({
   address,
   drift,
   health,
@@ -164,5 +164,5 @@ export const statusTask = task("status", {
   options: { target },
   report: { schema: StatusReport, view: statusView },
   run: status,
-  check: insistOnStatus
+  check: failUnlessGood
 })

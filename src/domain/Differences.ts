@@ -52,7 +52,7 @@ export interface Differences {
 }
 
 /** Above this part of a release the whole tarball is as good, and is unpacked while it travels. */
-const mostPart = 0.7
+const maxPart = 0.7
 
 /** Smaller files travel: looking for them elsewhere is not worth it. In bytes. */
 const smallest = 512
@@ -61,7 +61,7 @@ const smallest = 512
 const smallestPatch = 4096
 
 /** Each patched file starts a few programs on the host: only the largest files are worth it. */
-const mostPatches = 500
+const maxPatches = 500
 
 /** The part of a patched file that is likely to travel. */
 const newPart = 0.3
@@ -132,7 +132,7 @@ const differ = (manifest: Manifest, origins: ReadonlyArray<Origin>): Differences
   const patches = patchesFor(manifest, sent, best.origin)
   const patched = [...patches.keys()].reduce((total, path) => total + (files.get(path)?.size ?? 0), 0)
   const likely = Math.round(bytes - patched * (1 - newPart))
-  return likely > mostPart * unpackedSize(manifest) || kept + moves.length + patches.size === 0
+  return likely > maxPart * unpackedSize(manifest) || kept + moves.length + patches.size === 0
     ? undefined
     : { origin: best.origin, sent, files: count, bytes, likely, patches, kept, moves }
 }
@@ -161,16 +161,16 @@ const patchesFor = (manifest: Manifest, sent: ReadonlySet<string>, { stored }: O
   })
   const patches = new Map<string, string>()
   let blocks = 0
-  for (const { before, path } of found.toSorted((a, b) => b.size - a.size).slice(0, mostPatches)) {
+  for (const { before, path } of found.toSorted((a, b) => b.size - a.size).slice(0, maxPatches)) {
     blocks += blocksOf(places.get(before) ?? 0)
-    if (blocks > mostBlocks) break
+    if (blocks > maxBlocks) break
     patches.set(path, before)
   }
   return patches
 }
 
 /** The most blocks of old files to remember, at about 20 bytes each. */
-const mostBlocks = 2 ** 20
+const maxBlocks = 2 ** 20
 const blocksOf = (size: number): number => Math.min(size / 512, 2 ** 18)
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)

@@ -16,10 +16,10 @@ import { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 import type { Exec, ExecResult, Transport } from "./Transport.ts"
 
 /** The maximum length of the standard output, in bytes. */
-const mostStdout = 64 * 1024 * 1024
+const maxStdout = 64 * 1024 * 1024
 
 /** The maximum kept of the standard error, in bytes. */
-const mostStderr = 8 * 1024
+const maxStderr = 8 * 1024
 
 /**
  * After a child has ended, its outputs are read until they are silent for this long, or until this number of waits. A daemon left behind may hold
@@ -58,14 +58,14 @@ export const make = (target: Target, env: Environment = {}): Transport => {
         pieces += 1
         if (exec.onOutput !== undefined) return exec.onOutput(chunk, "stdout")
         received += chunk.length
-        if (received > mostStdout) return unreachable("protocol", "it sends more than 64 MiB")
+        if (received > maxStdout) return unreachable("protocol", "it sends more than 64 MiB")
         stdout.push(chunk)
         return Effect.void
       })
       const readErr = Stream.runForEach(child.stderr, (chunk) => {
         pieces += 1
         if (exec.onOutput !== undefined) return exec.onOutput(chunk, "stderr")
-        stderr = Buffer.concat([stderr, chunk]).subarray(-mostStderr)
+        stderr = Buffer.concat([stderr, chunk]).subarray(-maxStderr)
         return Effect.void
       })
       const reading = yield* Effect.all([readOut, readErr], { concurrency: 2, discard: true }).pipe(

@@ -78,7 +78,7 @@ const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
   })
 
 /** The maximum number of jump hosts in a row. More of them are a circle. */
-const mostHops = 10
+const maxHops = 10
 
 const findWay = (
   login: Login,
@@ -100,7 +100,7 @@ const findWay = (
     case "Jump": {
       const hop = lastHop(proxy.hosts)
       if (hop === undefined) return blocked(`"${proxy.hosts}" names no jump host`)
-      if (hops >= mostHops) return blocked(`it leads over ${mostHops} jump hosts and on, in a circle`)
+      if (hops >= maxHops) return blocked(`it leads over ${maxHops} jump hosts and on, in a circle`)
       const at = addressOf(hop)
       return connectTo({ address: at, asked: hop, timeout: login.timeout }, hops + 1).pipe(
         Effect.map((jump) =>

@@ -24,7 +24,7 @@ const small = 1024 * 1024
 const worth = 2048
 
 /** Beyond this number of programs on the host, the remaining files are sent whole: each program takes about a millisecond. */
-const mostPrograms = 3000
+const maxPrograms = 3000
 
 /** The programs for the mode and the time of each file. */
 const ownPrograms = 2
@@ -164,7 +164,7 @@ export const patching =
       const reader = tarReader({
         entry: (entry) => {
           const path = pathOf(entry)
-          const base = entry.type === "File" && programs < mostPrograms ? bases.get(path) : undefined
+          const base = entry.type === "File" && programs < maxPrograms ? bases.get(path) : undefined
           open = base === undefined ? undefined : patch(entry, path, base)
           padding = paddingOf(entry.size)
           if (open === undefined) write(tarHeader({ ...entry, path: path.replace(/\/$/, "") }))

@@ -10,7 +10,7 @@ import type { HostUnreachable, Probe, Probed } from "./RemoteHost.ts"
 import type { Transport } from "./Transport.ts"
 
 /** Characters of a body that are shown. */
-const mostBody = 1000
+const maxBody = 1000
 
 /** Probes once, within `timeout`. Only a lost connection to the host is a failure. */
 export const runProbe = (
@@ -68,10 +68,10 @@ const http = (transport: Transport, text: string) => {
   const to = { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? usual : Number(url.port) }
   const isHealthy = (status: number) => status >= 200 && status < 400
   return transport.dial(to, (stream) =>
-    httpGet(stream, url, { most: mostBody, wantsBody: (status) => !isHealthy(status) }).pipe(
+    httpGet(stream, url, { most: maxBody, wantsBody: (status) => !isHealthy(status) }).pipe(
       Effect.match({
         onSuccess: ({ body, status }): Probed => {
-          const said = clean(body, mostBody)
+          const said = clean(body, maxBody)
           return {
             ok: isHealthy(status),
             detail: `${status} from ${shown(url)}${said === "" ? "" : `: ${said}`}`

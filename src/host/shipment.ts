@@ -36,7 +36,7 @@ interface Packed<E> {
 }
 
 /** The maximum bytes of edits that are passed as an argument, so that the host need not wait for the stream. */
-const mostHandedOver = 32 * 1024
+const maxHandedOver = 32 * 1024
 
 const textOf = (lines: ReadonlyArray<string>): Uint8Array => Buffer.from(lines.map((line) => `${line}\n`).join(""))
 
@@ -114,7 +114,7 @@ export const pack = <E>(
     const { moves, origin } = differences
     const edits = editsBetween(origin.lines, lines)
     const changes = textOf(edits)
-    const isHandedOver = changes.length <= mostHandedOver
+    const isHandedOver = changes.length <= maxHandedOver
     const begin = Buffer.concat([
       ...(isHandedOver ? [] : [tarFile(".deployer_edits", changes), tarFile(".deployer_begin", new Uint8Array(0))]),
       tarFile(".deployer_moves", textOf(moveLines(moves))),

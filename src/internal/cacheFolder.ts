@@ -7,7 +7,7 @@ import process from "node:process"
 import { homeFolder } from "./homeFolder.ts"
 
 /** Beyond this number of compiled files all of them are removed, including those of projects that are gone. */
-const most = 200
+const maxFiles = 200
 
 /**
  * `$XDG_CACHE_HOME/effect-deployer`, by default `~/.cache/effect-deployer`. It is made if it is missing. Undefined if it cannot be used, or if others
@@ -25,7 +25,7 @@ export const cacheFolder = (): string | undefined => {
     const { mode, uid } = statSync(folder)
     if (uid !== process.geteuid() || (mode & 0o077) !== 0) return undefined
     const files = readdirSync(folder).filter((name) => /\.[cm]js$/.test(name))
-    if (files.length > most) for (const file of files) rmSync(join(folder, file), { force: true })
+    if (files.length > maxFiles) for (const file of files) rmSync(join(folder, file), { force: true })
     return folder
   } catch {
     return undefined

@@ -10,7 +10,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import { cacheFolder } from "./cacheFolder.ts"
 import { codeOf } from "./files.ts"
-import { said } from "./said.ts"
+import { messageOf } from "./messageOf.ts"
 
 /** The reason why a config could not be loaded: one line that continues `the config is not usable:`. */
 export interface LoadFailure {
@@ -22,7 +22,7 @@ const failure = (mistake: string): LoadFailure => ({ mistake })
 const firstLine = (text: string): string => text.split("\n")[0]?.trim() ?? ""
 
 const textOf = (cause: unknown): string =>
-  cause instanceof Error ? cause.message : (said(cause) ?? Inspectable.toStringUnknown(cause, 0))
+  cause instanceof Error ? cause.message : (messageOf(cause) ?? Inspectable.toStringUnknown(cause, 0))
 
 /** The modules of a package: its index and, by their own paths, the namespaces that the index exports. */
 const withPaths = (name: string, index: object): ReadonlyArray<readonly [string, unknown]> => [

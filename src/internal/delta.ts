@@ -32,12 +32,12 @@ export interface DeltaStep<A> {
   readonly finish: () => A
 }
 
-const mostBlocks = 2 ** 18
+const maxBlocks = 2 ** 18
 
 /** The bytes of a block. Smaller blocks mean less to send, and more to keep in memory. */
 const blockFor = (size: number): number => {
   let block = 512
-  while (size / block > mostBlocks) block *= 2
+  while (size / block > maxBlocks) block *= 2
   return block
 }
 
@@ -136,7 +136,7 @@ export const signing = (size: number): DeltaStep<Signature> => {
 }
 
 /** The maximum bytes that are added at once. */
-const longest = 1024 * 1024
+const maxLength = 1024 * 1024
 
 /** Compares a file with a signature. Blocks are kept only in runs of at least `shortest` bytes. */
 export const comparing = (signature: Signature, shortest: number, visitor: DeltaVisitor): DeltaStep<void> => {
@@ -168,7 +168,7 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
     return -1
   }
   const add = (to: number) => {
-    for (let from = 0; from < to; from += longest) visitor.add(data.subarray(from, Math.min(to, from + longest)))
+    for (let from = 0; from < to; from += maxLength) visitor.add(data.subarray(from, Math.min(to, from + maxLength)))
   }
   /** Drops bytes that are done. */
   const drop = (to: number) => {
@@ -191,7 +191,7 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
   }
   /** Moves the hashed window on while it is certainly none of the blocks. */
   const skim = () => {
-    const end = Math.min(data.length - block, longest)
+    const end = Math.min(data.length - block, maxLength)
     const bytes = data
     const bits = filter
     const last = 8 * filter.length - 1
@@ -219,7 +219,7 @@ export const comparing = (signature: Signature, shortest: number, visitor: Delta
         found = find()
       }
       if (run !== undefined && found !== next) close()
-      if (run === undefined && at >= longest) {
+      if (run === undefined && at >= maxLength) {
         add(at)
         drop(at)
       }

@@ -53,7 +53,7 @@ export const connect = (to: {
 export const programFailed = "EPROGRAM"
 
 /** The maximum kept of a program's standard error, in characters. */
-const mostSaid = 500
+const maxStderr = 500
 
 /** Starts a shell command whose standard input and output are the stream. The scope ends the command and its whole process group. */
 export const program = (command: string): Effect.Effect<Duplex, never, Scope.Scope> =>
@@ -90,7 +90,7 @@ const startProgram = (command: string): Duplex => {
   })
   child.stderr.setEncoding("utf8")
   child.stderr.on("data", (text: string) => {
-    said = (said + text).slice(-mostSaid)
+    said = (said + text).slice(-maxStderr)
   })
   child.on("error", (error) => fail(`cannot be started: ${error.message}`))
   child.on("close", (code, signal) => {

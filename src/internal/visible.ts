@@ -16,7 +16,7 @@ const color = new RegExp(`^${escape}\\[[0-9;:]*m$`)
 const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g
 
 /** The maximum length of an incomplete sequence, in characters. */
-const longest = 4096
+const maxLength = 4096
 
 const shown = (text: string): string => {
   const parts: Array<string> = []
@@ -36,7 +36,7 @@ export const visibleOutput = (): ((chunk: Uint8Array) => string) => {
   return (chunk) => {
     const text = held + decoder.write(Buffer.from(chunk))
     const at = text.search(begun)
-    held = at < 0 || text.length - at > longest ? "" : text.slice(at)
+    held = at < 0 || text.length - at > maxLength ? "" : text.slice(at)
     return shown(held === "" ? text : text.slice(0, at))
   }
 }

@@ -110,7 +110,10 @@ for (const shell of shells) {
       const paths = ["garbage", "/nowhere/file", "./nowhere/deep/file", ""]
       const words = paths.map((path) => `missing ${path.replace("./", "")}`.trimEnd())
       const found = sh(shell, ["files", "check"], answer, ...paths).split("\n")
-      assert.deepStrictEqual(found.map((line) => line.trimEnd()), words)
+      assert.deepStrictEqual(
+        found.map((line) => line.trimEnd()),
+        words
+      )
     })
 
     it("keep of journal entries those about releases that are gone", () => {

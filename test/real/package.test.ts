@@ -227,7 +227,9 @@ describe("the package", () => {
     assert.sameMembers([...outside], ["LICENSE", "README.md", "package.json"])
     assert.includeMembers([...inside], ["dist/bin.js", "dist/lib/index.js", "dist/lib/index.d.ts"])
     assert.deepStrictEqual(
-      inside.filter((file) => !/^dist\/((whole\/)?(chunks\/)?[\w-]+\.js|lib\/[\w/]+(\.generated)?(\.js|\.d\.ts))$/.test(file)),
+      inside.filter(
+        (file) => !/^dist\/((whole\/)?(chunks\/)?[\w-]+\.js|lib\/[\w/]+(\.generated)?(\.js|\.d\.ts))$/.test(file)
+      ),
       []
     )
   })

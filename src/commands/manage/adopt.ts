@@ -16,7 +16,7 @@ import * as Reporter from "../../terminal/Reporter.ts"
 import { Declined } from "../Declined.ts"
 import { entry } from "../journal.ts"
 import { locked } from "../locking.ts"
-import { finishAdoptions, look } from "../onHost.ts"
+import { finishAdoptions, inspectDeployed } from "../onHost.ts"
 
 /** The directory in place of `current` is now a release. */
 export class Adopted extends Schema.TaggedClass<Adopted>()("Adopted", {
@@ -49,7 +49,7 @@ export const adopt = Effect.fn("manage.host.adopt")(function* (session: HostSess
 })
 
 const adoptAlone = Effect.fnUntraced(function* (session: HostSession) {
-  const before = yield* look(session)
+  const before = yield* inspectDeployed(session)
   const state = yield* finishAdoptions(session, before)
   if (state.current._tag !== "Occupied") {
     const release = state.currentRelease

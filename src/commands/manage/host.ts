@@ -25,7 +25,7 @@ import * as Reporter from "../../terminal/Reporter.ts"
 import { fields, table } from "../../terminal/Table.ts"
 import { entries, entry } from "../journal.ts"
 import { locked } from "../locking.ts"
-import { insistOnWhole, look, pick, warnUnreadable } from "../onHost.ts"
+import { failUnlessWhole, inspectDeployed, pick, warnUnreadable } from "../onHost.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
 /** The journal's marks of a release. `previous`: a rollback goes to it. */
@@ -145,7 +145,7 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
 
 /** Lists the releases on the host. */
 export const info = Effect.fn("manage.host.info")(function* (session: HostSession) {
-  const state = yield* look(session)
+  const state = yield* inspectDeployed(session)
   const pins = pinned(state.journal)
   const previous = previousRelease(state)
   return HostInfo.make({
@@ -172,7 +172,7 @@ export const info = Effect.fn("manage.host.info")(function* (session: HostSessio
 
 /** Shows one release on the host. */
 export const infoOf = Effect.fn("manage.host.infoOf")(function* (session: HostSession, selector: string) {
-  const state = yield* look(session)
+  const state = yield* inspectDeployed(session)
   const release = yield* pick(session, state, selector)
   const usage = yield* session.usage([release.ref])
   return HostReleaseInfo.make({
@@ -188,7 +188,7 @@ export const infoOf = Effect.fn("manage.host.infoOf")(function* (session: HostSe
 /** Removes all releases of a name except the latest and the current one, after showing them and asking. */
 export const prune = Effect.fn("manage.host.prune")(
   function* (session: HostSession, name = session.target.name) {
-    const state = yield* look(session)
+    const state = yield* inspectDeployed(session)
     if (!state.releases.some((release) => release.name === name)) {
       const known = [...new Set(state.releases.map((release) => release.name))]
       return yield* new NotOnHost({ address: session.address, selector: name, known })
@@ -201,7 +201,7 @@ export const prune = Effect.fn("manage.host.prune")(
 /** Removes one release, after showing it and asking. Refuses to remove the current one. */
 export const deleteOne = Effect.fn("manage.host.delete")(
   function* (session: HostSession, selector: string) {
-    const state = yield* look(session)
+    const state = yield* inspectDeployed(session)
     const release = yield* pick(session, state, selector)
     if (isCurrent(state, release)) {
       return yield* new ReleaseIsCurrent({
@@ -232,7 +232,7 @@ export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("Re
 /** Makes another release current. Does nothing if it already is. */
 export const link = Effect.fn("manage.host.link")(
   function* (session: HostSession, selector: string) {
-    const state = yield* look(session)
+    const state = yield* inspectDeployed(session)
     const release = yield* pick(session, state, selector)
     if (state.current._tag === "Occupied") {
       return yield* new HostUnfit({
@@ -247,7 +247,7 @@ export const link = Effect.fn("manage.host.link")(
     const switched = !isCurrent(state, release) || state.armed?.ref === release.ref
     if (switched) {
       const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
-      yield* insistOnWhole(session, release)
+      yield* failUnlessWhole(session, release)
       yield* session.activate(release.ref, { entries: [yield* entry("linked", release, from)] })
     }
     return Linked.make({ address: session.address, release, switched })
@@ -266,7 +266,7 @@ export interface IntegrityOptions {
 /** Checks the link and every release. With `fix`, removes the broken ones, except the current one and the way back from it. */
 export const integrity = Effect.fn("manage.host.integrity")(
   function* (session: HostSession, { deep, fix }: IntegrityOptions) {
-    const state = yield* look(session)
+    const state = yield* inspectDeployed(session)
     const refs = [...state.releases, ...state.damaged].map(({ ref }) => ref)
     const verdicts = yield* session.verify(refs, deep ? "files" : "paths")
     yield* warnUnreadable(session, state.releases, verdicts)
@@ -372,7 +372,7 @@ const removeFromHost = Effect.fnUntraced(function* (
 const isCurrent = (state: HostState, release: HostRelease): boolean => state.currentRelease?.ref === release.ref
 
 /** Fails if anything is still wrong: for scripts, which check the exit status. */
-export const insistOnIntegrity = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {
+export const failUnlessIntact = (report: Integrity): Effect.Effect<void, IntegrityViolated> => {
   const { address, deep, link, removed, target } = report
   const broken = report.releases.filter(({ faults, ref }) => faults.length > 0 && !removed.includes(ref))
   const kept = broken.find(({ current }) => current) ?? broken.find(({ previous }) => previous)

@@ -10,7 +10,7 @@ import type { HostSession } from "../../host/RemoteHost.ts"
 import type { View } from "../../terminal/Answer.ts"
 import { entry } from "../journal.ts"
 import { locked } from "../locking.ts"
-import { look, pick } from "../onHost.ts"
+import { inspectDeployed, pick } from "../onHost.ts"
 
 /** A release is pinned, or no longer pinned. */
 export class Pinned extends Schema.TaggedClass<Pinned>()("Pinned", {
@@ -22,7 +22,7 @@ export class Pinned extends Schema.TaggedClass<Pinned>()("Pinned", {
 const set = (isPinned: boolean) =>
   Effect.fn(isPinned ? "manage.host.pin" : "manage.host.unpin")(
     function* (session: HostSession, selector: string) {
-      const state = yield* look(session)
+      const state = yield* inspectDeployed(session)
       const release = yield* pick(session, state, selector)
       if (pinned(state.journal).has(release.ref) !== isPinned) {
         yield* session.note([yield* entry(isPinned ? "pinned" : "unpinned", release)])

@@ -30,7 +30,7 @@ import type { Declined } from "../Declined.ts"
 import type { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "../goLive.ts"
 import type { Unhealthy } from "../health.ts"
 import type { ReleaseNotWhole } from "../onHost.ts"
-import { insistOnRepair, type RepairReport, repairHost, repairView } from "../repair.ts"
+import { failUnlessRepaired, type RepairReport, repairHost, repairView } from "../repair.ts"
 import { adopt, adoptedView, type NothingToAdopt } from "./adopt.ts"
 import * as host from "./host.ts"
 import { hostInfoView, hostReleaseInfoView, integrityView, linkedView } from "./host.ts"
@@ -188,7 +188,7 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
 
 /** Reports the remaining faults of a repair, and the manager continues. */
 const sayLeft = (report: RepairReport) =>
-  Effect.catchAll(Effect.as(insistOnRepair(report), stay), (error) => Effect.as(sayFailure(error), stay))
+  Effect.catchAll(Effect.as(failUnlessRepaired(report), stay), (error) => Effect.as(sayFailure(error), stay))
 
 const complain = (message: string): Effect.Effect<Next> => Effect.as(Reporter.warn(message), stay)
 

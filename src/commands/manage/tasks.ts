@@ -21,12 +21,12 @@ import {
 } from "../Task.ts"
 import { Adopted, adoptedView } from "./adopt.ts"
 import {
+  failUnlessIntact,
   HostInfo,
   HostReleaseInfo,
   hostInfoView,
   hostReleaseInfoView,
   Integrity,
-  insistOnIntegrity,
   integrityView,
   Linked,
   linkedView
@@ -171,7 +171,7 @@ const integrity = task("integrity", {
   },
   report: { schema: Integrity, view: integrityView },
   run: ({ deep, fix, target }) => manage.integrity(target, { deep, fix }),
-  check: insistOnIntegrity
+  check: failUnlessIntact
 })
 
 const verbs = [

@@ -377,7 +377,7 @@ const isStream = Schema.is(StreamName)
 const isTool = Schema.is(HostTool)
 
 /** A link to a folder that deployer did not make is somebody else's, whatever the folder's name. */
-const theirs = (current: Current, foreign: ReadonlyArray<string>): Current =>
+const foreignUnlessOurs = (current: Current, foreign: ReadonlyArray<string>): Current =>
   current._tag === "Linked" && foreign.includes(current.ref)
     ? { _tag: "Foreign", to: current.text ?? `deployer_${current.ref}` }
     : current
@@ -448,12 +448,12 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
     const leads = read.find(({ word }) => word === "leads")?.rest ?? ""
     const current = yield* Either.flatMap(only("current"), (line) => currentOf(line, leads))
     /** The rest of an optional line. A deployment must not fail because the host cannot tell it. */
-    const perhaps = (word: string): string => read.find((line) => line.word === word)?.rest ?? ""
+    const optionalWord = (word: string): string => read.find((line) => line.word === word)?.rest ?? ""
     const can = (what: string): boolean => read.some(({ rest, word }) => word === "can" && rest === what)
-    const mount = mountOf(perhaps("mounted"))
-    const inodes = perhaps("inodes")
-    const user = clean(perhaps("user"), 64)
-    const clock = between === undefined ? undefined : clockOf(perhaps("clock"), between)
+    const mount = mountOf(optionalWord("mounted"))
+    const inodes = optionalWord("inodes")
+    const user = clean(optionalWord("user"), 64)
+    const clock = between === undefined ? undefined : clockOf(optionalWord("clock"), between)
     const locked = read.find((line) => line.word === "locked")
     const lock = locked === undefined ? {} : { lock: yield* lockOf(locked) }
 
@@ -564,7 +564,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       path,
       base,
       ...(!where.startsWith(`${path}/`) ? {} : { where }),
-      current: theirs(current, foreign),
+      current: foreignUnlessOurs(current, foreign),
       releases,
       foreign,
       unfinished,
@@ -572,7 +572,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       missingTools,
       takesDifferences: can("differences"),
       takesZstd: can("zstd"),
-      freeBytes: kibibytes(perhaps("free")) ?? unmeasured,
+      freeBytes: kibibytes(optionalWord("free")) ?? unmeasured,
       machine,
       loaders,
       ...(/^[0-9]{1,15}$/.test(inodes) ? { freeInodes: Number(inodes) } : {}),

@@ -4,7 +4,7 @@ import * as Predicate from "effect/Predicate"
 const unsaid = ["_tag", "cause", "message", "name", "stack", "exitStatus"]
 
 /** The message of any value with which an Effect failed. Undefined if it has none. */
-export const said = (error: unknown): string | undefined => {
+export const messageOf = (error: unknown): string | undefined => {
   const text = typeof error === "string" ? error : Predicate.hasProperty(error, "message") ? error.message : undefined
   const message = typeof text === "string" ? text.trim() : ""
   if (message !== "" && message !== "An error has occurred") return message
