@@ -1,0 +1,160 @@
+/** How a session asks its host: one script a step, one round trip a script. */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { type HostRelease, HostReleaseJson } from "../../domain/HostState.ts"
+import { type JournalEntry, JournalEntryJson } from "../../domain/Journal.ts"
+import { address as addressOf, type Target } from "../../domain/Target.ts"
+import { warn } from "../../terminal/Reporter.ts"
+import * as Reply from "../protocol/reply.ts"
+import { type Args, type Call, positional, type Script, type Step } from "../protocol/Step.ts"
+import { steps } from "../protocol/steps.ts"
+import {
+  type Entries,
+  HostReplyInvalid,
+  HostStepFailed,
+  HostUnfit,
+  type Last,
+  LockLost,
+  type StepFailure
+} from "../RemoteHost.ts"
+import { type Exec, quote, type Transport } from "../Transport.ts"
+
+/** The target's path, normalized: absolute, or relative to the login directory (also if it began with `~/`). */
+export const loginPath = (path: string): string => {
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".")
+  if (path.startsWith("/")) return `/${parts.join("/")}`
+  return parts[0] === "~" ? parts.slice(1).join("/") : parts.join("/")
+}
+
+/** The maximum length of an answer before a command's own output begins, in bytes. */
+export const longestAnswer = 65_536
+
+/** Entries as lines of the host's journal. An entry dated 1970 gets its time on the host, because it is about a later event. */
+export const journalLines = (entries: Entries = []): string =>
+  entries.map((entry: JournalEntry) => Schema.encodeSync(JournalEntryJson)(entry)).join("\n")
+
+/** One argument of a program holds at most 128 KiB, and an entry of the journal may have more than 1,000 characters. */
+const lotSize = 80
+
+/** Runs an effect for each lot of a list. Does nothing if the list is empty. */
+export const inLots = <A, B, E>(
+  things: ReadonlyArray<A>,
+  each: (lot: ReadonlyArray<A>, isLast: boolean) => Effect.Effect<B, E>
+): Effect.Effect<ReadonlyArray<B>, E> =>
+  Effect.forEach(
+    Array.from({ length: Math.ceil(things.length / lotSize) }, (_, number) => number),
+    (number) => each(things.slice(number * lotSize, (number + 1) * lotSize), (number + 1) * lotSize >= things.length)
+  )
+
+/** The input of a step. */
+interface Question<S extends Script, E> extends Pick<Call<S>, "fencing" | "refs">, Pick<Exec<E>, "doing" | "stdin"> {
+  readonly args: Args<S>
+  /** Default `command`. */
+  readonly wait?: Exec<E>["wait"]
+}
+
+/** The lock of a session. */
+interface Held {
+  /** The token under which all changes run; 0 without a lock. */
+  fence: number
+  /** Whether a step has given the lock back already. */
+  isGivenBack: boolean
+}
+
+/** Asks one host over one transport. Its members are the words in which the steps of a session are written. */
+export const makeAsking = (target: Target, transport: Transport) => {
+  const address = addressOf(target)
+  const path = loginPath(target.path)
+  const held: Held = { fence: 0, isGivenBack: false }
+
+  const stepFailed = (doing: string, detail: string) =>
+    new HostStepFailed({ address, step: doing, detail: detail === "" ? "the host gave no reason" : detail })
+
+  /** The decoded answer, or the failure that a step reports. */
+  const settle = <A>(
+    doing: string,
+    result: { readonly exitCode: number; readonly stderr: string },
+    decoded: Either.Either<A, Reply.Fault>
+  ): Effect.Effect<A, HostStepFailed | HostReplyInvalid | LockLost> => {
+    if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
+    const fault = decoded.left
+    if (fault._tag === "Fenced") return Effect.fail(new LockLost({ address }))
+    const said = Reply.clean(result.stderr)
+    if (fault._tag === "Failed") return Effect.fail(stepFailed(doing, fault.detail === "" ? said : fault.detail))
+    if (fault.what === Reply.answer && result.exitCode !== 0) {
+      const why = said === "" ? `the answer cannot be read, ${fault.detail}` : said
+      return Effect.fail(stepFailed(doing, `${why} (exit status ${result.exitCode})`))
+    }
+    const what = fault.what === Reply.answer ? `The answer to "${doing}"` : fault.what
+    return Effect.fail(new HostReplyInvalid({ address, what, detail: fault.detail }))
+  }
+
+  const tellRemarks = (remarks: Reply.Remarks) => Effect.forEach(warnings(address, remarks), warn, { discard: true })
+
+  /** Runs a step that needs no lock. */
+  const ask = <const S extends Script, A, E = never>(
+    { decode, script }: Step<S, A>,
+    { args, doing, fencing, refs = [], stdin, wait = "command" }: Question<S, E>
+  ): Effect.Effect<A, E | StepFailure> =>
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      /** Runs a step that needs no lock. */
+      const asked = clock.unsafeCurrentTimeMillis()
+      const call = { path, args, refs, ...(fencing === undefined ? {} : { fencing }) }
+      const result = yield* transport.exec({
+        doing,
+        step: script.name,
+        script: script.text,
+        args: positional(script, call),
+        wait,
+        ...(stdin === undefined ? {} : { stdin })
+      })
+      const { remarks, stdout } = Reply.remarks(result.stdout)
+      // For this step, a missing entry is a failure: writing it is all that the step does.
+      if (remarks.unnoted !== undefined && script.name === steps.note.script.name)
+        return yield* stepFailed(doing, remarks.unnoted)
+      const between = { asked, answered: clock.unsafeCurrentTimeMillis() }
+      const answer = yield* settle(doing, result, decode(stdout, { refs, between }))
+      yield* tellRemarks(remarks)
+      return answer
+    })
+
+  /** Runs a step that changes something, under the lock. */
+  const change = <const S extends Script, A, E = never>(
+    step: Step<S, A>,
+    { entries, unlocks = false, ...question }: Question<S, E> & Last & { readonly entries?: Entries | undefined }
+  ) =>
+    Effect.suspend(() =>
+      ask(step, { ...question, fencing: { fence: held.fence, entries: journalLines(entries), unlocks } })
+    ).pipe(
+      // A value is the reason why a step did nothing.
+      Effect.tap((value) => Effect.sync(() => (held.isGivenBack ||= unlocks && value === undefined)))
+    )
+
+  const recordLine = (doing: string, release: HostRelease) =>
+    Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(doing, error.message))
+
+  const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
+    fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ target: target.key, address, ...fault, tools: [] }))
+
+  return { target, transport, address, path, held, stepFailed, settle, ask, tellRemarks, change, recordLine, unfit }
+}
+
+/** Asks one host over one transport. */
+export type Asking = ReturnType<typeof makeAsking>
+
+const warnings = (address: string, { isUnsynced, stuck, unnoted }: Reply.Remarks): ReadonlyArray<string> => [
+  ...(unnoted === undefined
+    ? []
+    : [`The journal on ${address} could not be written (${unnoted}): it will not tell of what was done now`]),
+  ...(isUnsynced
+    ? [
+        `${address} has no sync: after a power cut in the next half minute, files of the release that is live may be empty`
+      ]
+    : []),
+  ...stuck.map(
+    ({ owner, path }) =>
+      `Files of ${owner} are left in ${path} on ${address}, and this login may not remove them. Nothing else needs them: remove them there with sudo rm -rf ${quote(path)}, or set "removeWith" of the target (for example "sudo rm -rf")`
+  )
+]

@@ -1,0 +1,159 @@
+/** The steps about the lock of a target. */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { HostState } from "../../domain/HostState.ts"
+import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../../domain/Lock.ts"
+import * as Reply from "../protocol/reply.ts"
+import { positional } from "../protocol/Step.ts"
+import { steps } from "../protocol/steps.ts"
+import { CommandTimeout, type HostSession, HostUnfit, LockHeld, type StepFailure } from "../RemoteHost.ts"
+import { type Asking, journalLines, longestAnswer } from "./Asking.ts"
+
+/** A sign of life. */
+const beat = new TextEncoder().encode("\n")
+
+/** The maximum length of an answer until the lock is taken, in characters. */
+const longestLook = 64 * 1024 * 1024
+
+/** Takes, leaves and frees the lock. Looking at the releases is here too, because the lock answers with the same. */
+export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" | "unlock" | "inspect"> => {
+  const { address, ask, held, path, settle, stepFailed, target, tellRemarks, transport } = asking
+
+  const details = (lock: LockDetails) =>
+    Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
+
+  /** Reads a journal that is too long for `inspect`. This also compacts it for the next `inspect`. */
+  const whole = ({ lacksJournal, state }: Reply.Seen) =>
+    lacksJournal
+      ? Effect.map(ask(steps.compact, { doing: "read the journal", args: {} }), (chronicle) =>
+          HostState.make({ ...state, ...chronicle })
+        )
+      : Effect.succeed(state)
+
+  const granted = (
+    answer: Reply.Locking
+  ): Effect.Effect<Extract<Reply.Locking, { readonly _tag: "Taken" }>, LockHeld | HostUnfit> => {
+    switch (answer._tag) {
+      case "Taken":
+        return Effect.succeed(answer)
+      case "Held":
+        return Effect.fail(new LockHeld({ target: target.key, address, lock: answer.by }))
+      case "Unready":
+        return Effect.fail(
+          new HostUnfit({ target: target.key, address, reason: "not-a-deployer-path", path: target.path, tools: [] })
+        )
+      case "Unfit":
+        return Effect.fail(
+          new HostUnfit({ target: target.key, address, reason: answer.reason, path: answer.path, tools: [] })
+        )
+    }
+  }
+
+  const lock: HostSession["lock"] = Effect.fn("RemoteHost.lock")(function* (mine, entries) {
+    const doing = "take the lock"
+    const { decode, script } = steps.lock
+    const args = {
+      claim: yield* details(mine),
+      stale: String(staleAfterSeconds),
+      kind: "taken",
+      entries: journalLines(entries)
+    }
+    const answered = yield* Deferred.make<Reply.Locking, StepFailure>()
+    const over = yield* Deferred.make<void>()
+    const clock = yield* Effect.clock
+    const asked = clock.unsafeCurrentTimeMillis()
+    const said = { stdout: "", stderr: "" }
+    const decoder = new TextDecoder()
+    const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
+      Effect.suspend(() => {
+        if (from === "stderr") {
+          said.stderr = (said.stderr + Buffer.from(chunk).toString()).slice(-longestAnswer)
+          return Effect.void
+        }
+        // Searches only for the end of the answer. The only output after it is the loss of the lock.
+        const before = Math.max(0, said.stdout.length - Reply.replyEnd.length - 2)
+        said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-longestLook)
+        const end = said.stdout.indexOf(`\n${Reply.replyEnd}\n`, before)
+        if (end < 0) return Effect.void
+        const { remarks, stdout } = Reply.remarks(said.stdout.slice(0, end + Reply.replyEnd.length + 2))
+        const between = { asked, answered: clock.unsafeCurrentTimeMillis() }
+        const decoded = decode(stdout, { refs: [], between })
+        return Effect.zipRight(
+          tellRemarks(remarks),
+          Deferred.complete(answered, settle(doing, { exitCode: 0, stderr: said.stderr }, decoded))
+        )
+      })
+    const signs = Stream.repeatEffectOption(
+      Effect.raceFirst(
+        Effect.as(Effect.sleep(Duration.seconds(beatSeconds)), beat),
+        Effect.zipRight(Deferred.await(over), Effect.fail(Option.none()))
+      )
+    )
+    const holding = yield* transport
+      .exec({
+        doing,
+        step: script.name,
+        script: script.text,
+        args: positional(script, { path, args }),
+        stdin: signs,
+        onOutput,
+        wait: "transfer"
+      })
+      .pipe(
+        Effect.flatMap(({ exitCode }) =>
+          settle(doing, { exitCode, stderr: said.stderr }, decode(said.stdout, { refs: [], between: undefined }))
+        ),
+        Effect.exit,
+        Effect.tap((exit) => Deferred.done(answered, exit)),
+        Effect.forkScoped
+      )
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function* () {
+        held.fence = 0
+        yield* Deferred.succeed(over, undefined)
+        if (held.isGivenBack) return
+        // Waits for its end, so that the lock is free when this process is gone. A dead connection frees the lock by itself.
+        yield* Effect.interruptible(Fiber.await(holding)).pipe(Effect.timeout(Duration.millis(1500)), Effect.ignore)
+      })
+    )
+    const limit = target.timeouts.command
+    const answer = Deferred.await(answered).pipe(
+      Effect.timeoutFail({
+        duration: limit,
+        onTimeout: () => new CommandTimeout({ address, command: doing, waited: Duration.format(limit) })
+      })
+    )
+    const { seen, token } = yield* Effect.flatMap(answer, granted)
+    held.fence = token
+    held.isGivenBack = false
+    return yield* whole(seen ?? (yield* stepFailed(doing, "the host did not tell what is there")))
+  })
+
+  return {
+    lock,
+    hold: Effect.fn("RemoteHost.hold")(function* (mine, entries) {
+      const args = {
+        claim: yield* details(mine),
+        stale: String(staleAfterSeconds),
+        kind: "held",
+        entries: journalLines(entries)
+      }
+      yield* Effect.flatMap(ask(steps.lock, { doing: "leave a lock", args }), granted)
+    }),
+    unlock: Effect.fn("RemoteHost.unlock")(({ token }, entries) =>
+      ask(steps.unlock, {
+        doing: "take the lock away",
+        args: { expected: String(token), entries: journalLines(entries) }
+      })
+    ),
+    inspect: ask(steps.inspect, { doing: "look at the releases", args: {} }).pipe(
+      Effect.flatMap(whole),
+      Effect.withSpan("RemoteHost.inspect")
+    )
+  }
+}

@@ -1,0 +1,68 @@
+/** Commands in the folder of a release. */
+import * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
+import { output } from "../../terminal/Reporter.ts"
+import * as Reply from "../protocol/reply.ts"
+import { positional } from "../protocol/Step.ts"
+import { steps } from "../protocol/steps.ts"
+import { CommandTimeout, type HostSession } from "../RemoteHost.ts"
+import { type Asking, longestAnswer } from "./Asking.ts"
+
+/** The length of the command output that is kept, in characters. */
+const longestTail = 1_000
+
+/** Runs a command and passes its output on while it runs. */
+export const makeRunning = ({ address, path, settle, transport }: Asking): Pick<HostSession, "run"> => {
+  const run: HostSession["run"] = (command, { isQuiet = false, isResult = false, name, ref }) =>
+    Effect.suspend(() => {
+      const doing = `run "${Reply.clean(command, 80)}"`
+      const { decode, script } = steps.run
+      const decodeRun = (answer: string) => decode(answer, { refs: [], between: undefined })
+      let head: Buffer | undefined = Buffer.alloc(0)
+      let said = Buffer.alloc(0)
+      let tail = ""
+      const tell = (chunk: Uint8Array, options?: { readonly isResult: boolean }) => {
+        tail = `${tail}${Buffer.from(chunk).toString()}`.slice(-longestTail)
+        return isQuiet ? Effect.void : output(chunk, options)
+      }
+      let decoded: Either.Either<void, Reply.Fault> = decodeRun("")
+      const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
+        Effect.suspend(() => {
+          if (from === "stderr") {
+            if (head !== undefined) said = Buffer.concat([said, chunk]).subarray(-longestAnswer)
+            return tell(chunk)
+          }
+          if (head === undefined) return tell(chunk, { isResult })
+          head = Buffer.concat([head, chunk])
+          const end = head.indexOf(`\n${Reply.replyEnd}\n`)
+          if (end < 0 && head.length < longestAnswer) return Effect.void
+          const answer = end < 0 ? head.length : end + Reply.replyEnd.length + 2
+          decoded = decodeRun(head.subarray(0, answer).toString())
+          const rest = head.subarray(answer)
+          head = undefined
+          return rest.length === 0 ? Effect.void : tell(rest, { isResult })
+        })
+      return transport
+        .exec({
+          doing,
+          step: script.name,
+          script: script.text,
+          args: positional(script, { path, args: { name, ref: ref ?? "", command } }),
+          wait: "command",
+          onOutput
+        })
+        .pipe(
+          Effect.catchTag("CommandTimeout", (timeout) =>
+            Effect.fail(new CommandTimeout({ address, command, waited: timeout.waited }))
+          ),
+          Effect.flatMap(({ exitCode }) =>
+            Effect.map(settle(doing, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), () => ({
+              status: exitCode,
+              output: Reply.clean(tail, longestTail)
+            }))
+          )
+        )
+    }).pipe(Effect.withSpan("RemoteHost.run"))
+
+  return { run }
+}
