@@ -152,6 +152,11 @@ describe("the house", () => {
     assert.isAbove(files.length, 20)
   })
 
+  it("has no file of more than 600 lines", () => {
+    const long = files.filter(({ name }) => !name.includes(".generated."))
+    none(long.flatMap(({ name, source }) => (source.getLineStarts().length > 600 ? [`src/${name} is too long`] : [])))
+  })
+
   it("lets data flow one way: domain, services, commands, process", () => {
     none(
       everywhere((source, report) => {

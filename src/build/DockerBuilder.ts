@@ -12,7 +12,6 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
@@ -32,7 +31,16 @@ import { isAbandoned, temporaryName } from "../internal/leftovers.ts"
 import { run, variable } from "../internal/process.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { type Artifact, BuildFailed } from "./Builder.ts"
-import { keepOutWorkspace, type WorkspaceInContext } from "./ignoreFiles.ts"
+import {
+  ContainerFailed,
+  type DockerBuilderError,
+  DockerfileMissing,
+  EngineUnavailable,
+  ImageBuildFailed,
+  PlatformDiffers,
+  ReleasePathMissing
+} from "./DockerErrors.ts"
+import { keepOutWorkspace } from "./ignoreFiles.ts"
 import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
 /** One image to build and the directory to take out of it. */
@@ -65,90 +73,7 @@ export interface DockerBuild {
   readonly cwd?: string
 }
 
-/** The engine's program is missing, or the engine does not answer. */
-export class EngineUnavailable extends Schema.TaggedError<EngineUnavailable>()("EngineUnavailable", {
-  engine: Schema.String,
-  /** The engine's message, one line. */
-  detail: Schema.String
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    return `Building needs a container engine, and "${this.engine}" did not answer: ${this.detail.replace(/(?<![.!?])$/, ".")} Start the engine, or name another one with engine: "podman" in the builder`
-  }
-}
-
-/** The Dockerfile of a builder does not exist. */
-export class DockerfileMissing extends Schema.TaggedError<DockerfileMissing>()("DockerfileMissing", {
-  path: Schema.String
-}) {
-  readonly exitStatus = 2
-  override get message(): string {
-    return `There is no Dockerfile at ${this.path}: write one, or set "dockerfile" in the builder`
-  }
-}
-
-/** `<engine> build` ended with an error; its output has been shown. */
-export class ImageBuildFailed extends Schema.TaggedError<ImageBuildFailed>()("ImageBuildFailed", {
-  engine: Schema.String,
-  dockerfile: Schema.String,
-  status: Schema.Int
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    return `"${this.engine} build" of ${this.dockerfile} failed with status ${this.status}; its output above says why. Nothing was stored`
-  }
-}
-
-/** The image has neither a directory nor a file at `releasePath`. */
-export class ReleasePathMissing extends Schema.TaggedError<ReleasePathMissing>()("ReleasePathMissing", {
-  releasePath: Schema.String,
-  detail: Schema.String
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    return `The image has no directory or file ${this.releasePath} to take the release from (${this.detail}): set "releasePath" in the builder to where the Dockerfile leaves it`
-  }
-}
-
-/** The image was built, but the engine could not make a container of it. */
-export class ContainerFailed extends Schema.TaggedError<ContainerFailed>()("ContainerFailed", {
-  engine: Schema.String,
-  /** The engine's message, one line. */
-  detail: Schema.String
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    const found = `The image was built, but "${this.engine} create" could not make a container of it: ${this.detail}`
-    return /no such image|unable to find image|pull access denied/i.test(this.detail)
-      ? `${found}. If the engine builds in a container of its own, add "--load" to "args" in the builder`
-      : found
-  }
-}
-
-/** The image is for another platform than requested, or several were requested. */
-export class PlatformDiffers extends Schema.TaggedError<PlatformDiffers>()("PlatformDiffers", {
-  /** The requested platform. */
-  wanted: Schema.String,
-  /** The image's platform, as `os/architecture`. Undefined if the image was not built, because several platforms were requested. */
-  found: Schema.optional(Schema.String)
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    return this.found === undefined
-      ? `The engine is asked for the platforms ${this.wanted}, and a release is for one: name one in "args" of the builder, and write a builder for each of the others`
-      : `The engine was asked for the platform ${this.wanted}, and the image is for ${this.found}; nothing was stored. Use BuildKit, which builds for other platforms, or a base image of that platform`
-  }
-}
-
-/** Any failure of a build in a container. */
-export type DockerBuilderError =
-  | EngineUnavailable
-  | DockerfileMissing
-  | WorkspaceInContext
-  | ImageBuildFailed
-  | PlatformDiffers
-  | ContainerFailed
-  | ReleasePathMissing
+export * from "./DockerErrors.ts"
 
 /**
  * The outcome of an in-memory build: files by absolute path (a path that ends in `/` is a directory), a failed build, or any other failure.

@@ -10,6 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { address as addressOf } from "../domain/Target.ts"
 import * as Ssh from "../internal/ssh.ts"
+import { openAgent, openKey } from "../internal/sshIdentities.ts"
 import { type PublicKey, publicHalf, publicKeyOfLine } from "../internal/sshKeys.ts"
 import type { Duplex } from "../internal/tcp.ts"
 import { Prompt } from "../terminal/Prompt.ts"
@@ -141,9 +142,7 @@ interface Identities {
 const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAgent }: Place) =>
   Effect.gen(function* () {
     const agent =
-      agentSocket === undefined
-        ? undefined
-        : yield* Effect.orElseSucceed(Ssh.openAgent(ssh2, agentSocket), () => undefined)
+      agentSocket === undefined ? undefined : yield* Effect.orElseSucceed(openAgent(ssh2, agentSocket), () => undefined)
     const ready: Array<Identity> = []
     const locked: Array<LockedKey> = []
     /** Keys of the agent that belong to a locked file. */
@@ -159,7 +158,7 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
         continue
       }
       const passphrase = (yield* SshSettings).remembered.passphrases.get(Redacted.value(key.content))
-      const opened = passphrase && Ssh.openKey(ssh2, key.content, passphrase)
+      const opened = passphrase && openKey(ssh2, key.content, passphrase)
       if (opened?._tag === "Opened") {
         ready.push({ label: file, method: { _tag: "Key", key: opened.key } })
         continue
@@ -187,7 +186,7 @@ const readKey = (ssh2: Ssh.Ssh2, file: string) =>
       Effect.map(Redacted.make),
       Effect.mapError((error) => new KeyUnusable({ file, reason: isMissing(error) ? "missing" : "unreadable" }))
     )
-    const opened = Ssh.openKey(ssh2, content)
+    const opened = openKey(ssh2, content)
     switch (opened._tag) {
       case "Opened":
         return { _tag: "Ready", identity: { label: file, method: { _tag: "Key", key: opened.key } } } as const
@@ -241,7 +240,7 @@ const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.
       message: attempt === 1 ? `Passphrase of ${key.file}` : `That does not open ${key.file}. Passphrase`,
       hint: `unlock the key beforehand with "ssh-add ${key.file}", so that ssh-agent answers for it`
     })
-    const opened = Ssh.openKey(ssh2, key.content, passphrase)
+    const opened = openKey(ssh2, key.content, passphrase)
     if (opened._tag === "Opened") {
       const { remembered } = yield* SshSettings
       remembered.passphrases.set(Redacted.value(key.content), passphrase)

@@ -1,7 +1,3 @@
-/**
- * ssh2 as Effects: a connection in a scope, sessions on it, and one failure for its loss.
- */
-import { createPrivateKey } from "node:crypto"
 import { constants, hostname, userInfo } from "node:os"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
@@ -16,12 +12,9 @@ import type {
   CipherAlgorithm,
   Client,
   ClientChannel,
-  IdentityCallback,
   ParsedKey,
   PseudoTtyOptions,
-  ServerHostKeyAlgorithm,
-  SignCallback,
-  SigningRequestOptions
+  ServerHostKeyAlgorithm
 } from "ssh2"
 import { homeFolder } from "./homeFolder.ts"
 import { type PublicKey, publicKeyOf } from "./sshKeys.ts"
@@ -170,7 +163,8 @@ const names = new Map<string, Disconnected["reason"]>([
 const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : ""
 
-const detailOf = (error: unknown): string => {
+/** The reason of a failure, in one line. */
+export const detailOf = (error: unknown): string => {
   // Several addresses of one name were tried. The first error tells enough.
   if (error instanceof AggregateError && error.errors.length > 0) return detailOf(error.errors[0])
   const text = error instanceof Error && error.message !== "" ? error.message : codeOf(error)
@@ -564,96 +558,3 @@ const numberOf = (signal: string | undefined): number => {
   const found = Object.entries(constants.signals).find(([name]) => name === signal)
   return found?.[1] ?? 127
 }
-
-/** The result of reading a private key. */
-export type OpenedKey =
-  | { readonly _tag: "Opened"; readonly key: Redacted.Redacted<ParsedKey> }
-  | { readonly _tag: "Locked" }
-  | { readonly _tag: "NotAKey" }
-
-/** Reads a private key in OpenSSH's, PEM or PuTTY's format. With a wrong passphrase it stays locked. */
-export const openKey = (
-  ssh2: Ssh2,
-  text: Redacted.Redacted<string>,
-  passphrase?: Redacted.Redacted<string>
-): OpenedKey => {
-  const content = Redacted.value(text)
-  const secret = passphrase === undefined ? undefined : Redacted.value(passphrase)
-  const pkcs8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/.exec(content)
-  const pem = pkcs8 === null ? content : fromPkcs8(content, pkcs8[1] !== undefined, secret)
-  if (typeof pem !== "string") return pem
-  const parsed = ssh2.utils.parseKey(pem, pkcs8 === null ? secret : undefined)
-  // Some formats hold several keys, of which the first counts.
-  const key = Array.isArray(parsed) ? parsed[0] : parsed
-  if (key instanceof Error) {
-    return secret !== undefined || /passphrase/i.test(key.message) ? { _tag: "Locked" } : { _tag: "NotAKey" }
-  }
-  return key?.isPrivateKey() === true ? { _tag: "Opened", key: Redacted.make(key) } : { _tag: "NotAKey" }
-}
-
-/** Converts OpenSSL's own format, which ssh2 does not read, to one that it does. */
-const fromPkcs8 = (content: string, encrypted: boolean, passphrase: string | undefined): string | OpenedKey => {
-  if (encrypted && passphrase === undefined) return { _tag: "Locked" }
-  try {
-    const key = createPrivateKey(encrypted ? { key: content, passphrase: passphrase ?? "" } : content)
-    switch (key.asymmetricKeyType) {
-      case "rsa":
-        return key.export({ type: "pkcs1", format: "pem" }).toString()
-      case "ec":
-        return key.export({ type: "sec1", format: "pem" }).toString()
-      default:
-        return { _tag: "NotAKey" }
-    }
-  } catch {
-    return encrypted ? { _tag: "Locked" } : { _tag: "NotAKey" }
-  }
-}
-
-/** An agent that answers, and the keys in it. */
-export interface Agent {
-  readonly keys: ReadonlyArray<PublicKey>
-  /** The agent, limited to these keys. */
-  readonly only: (keys: ReadonlyArray<PublicKey>) => Method
-}
-
-/** Asks an agent for its keys. Fails if none answers within three seconds. */
-export const openAgent = (ssh2: Ssh2, socket: string): Effect.Effect<Agent, Disconnected> =>
-  Effect.async<Agent, Disconnected>((resume) => {
-    const agent = ssh2.createAgent(socket)
-    agent.getIdentities((error, found) => {
-      if (error || found === undefined) {
-        return resume(Effect.fail(new Disconnected({ reason: "refused", detail: detailOf(error) })))
-      }
-      const keys = found.flatMap((entry) => {
-        const key = typeof entry === "object" && "getPublicSSH" in entry ? publicKeyOf(entry.getPublicSSH()) : undefined
-        return key === undefined ? [] : [key]
-      })
-      resume(
-        Effect.succeed({
-          keys,
-          only: (keys) => ({ _tag: "Agent", agent: restrict(ssh2, agent, keys) })
-        })
-      )
-    })
-  }).pipe(
-    Effect.timeoutFail({
-      duration: 3000,
-      onTimeout: () => new Disconnected({ reason: "timeout", detail: "the agent does not answer" })
-    })
-  )
-
-type AnyKey = ParsedKey | Buffer | string
-
-const restrict = (ssh2: Ssh2, agent: BaseAgent, keys: ReadonlyArray<PublicKey>): BaseAgent =>
-  new (class extends ssh2.BaseAgent<AnyKey> {
-    override getIdentities(callback: IdentityCallback): void {
-      callback(
-        null,
-        keys.map((key) => Buffer.from(key.blob, "base64"))
-      )
-    }
-    override sign(of: AnyKey, data: Buffer, options: SigningRequestOptions | SignCallback, callback?: SignCallback) {
-      if (typeof options === "function") agent.sign(of, data, options)
-      else agent.sign(of, data, options, callback)
-    }
-  })()
