@@ -1,7 +1,7 @@
 /** `lock` and `unlock`: reserve a target. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Lock, lockOwner, lockState, longestReason } from "../domain/Lock.ts"
+import { Lock, lockOwner, lockState, maxReason } from "../domain/Lock.ts"
 import type { View } from "../terminal/Answer.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -27,14 +27,14 @@ export class LockReasonInvalid extends Schema.TaggedError<LockReasonInvalid>()("
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `The reason for a lock is one line of at most ${longestReason} characters, and this one has ${this.length > longestReason ? `${this.length}: make it shorter` : "a line break or another control character: write it on one line"}`
+    return `The reason for a lock is one line of at most ${maxReason} characters, and this one has ${this.length > maxReason ? `${this.length}: make it shorter` : "a line break or another control character: write it on one line"}`
   }
 }
 
 /** Keeps everybody from changing a target until it is unlocked. */
 export const lock = Effect.fn("lock")(function* (options: { readonly target: string; readonly reason: string }) {
   const { length } = options.reason
-  if (length > longestReason || /\p{Cc}/u.test(options.reason)) return yield* new LockReasonInvalid({ length })
+  if (length > maxReason || /\p{Cc}/u.test(options.reason)) return yield* new LockReasonInvalid({ length })
   const session = yield* connect(options.target)
   yield* session.hold(yield* describe(options.reason, true), [
     yield* entry("locked", undefined, { detail: options.reason })

@@ -7,7 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { LockDetails, longestReason } from "../domain/Lock.ts"
+import { LockDetails, maxReason } from "../domain/Lock.ts"
 import { Operator } from "../host/Operator.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -25,10 +25,10 @@ export class LockWait extends Context.Reference<LockWait>()("deployer/LockWait",
 export const describe = Effect.fnUntraced(function* (reason: string, held: boolean) {
   const { job, name } = yield* Operator
   return LockDetails.make({
-    by: name.slice(0, longestReason),
+    by: name.slice(0, maxReason),
     reason,
     since: yield* DateTime.now,
-    ...(job === undefined ? {} : { job: job.slice(0, longestReason) }),
+    ...(job === undefined ? {} : { job: job.slice(0, maxReason) }),
     nonce: (yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)).toString(36),
     held
   })

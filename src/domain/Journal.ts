@@ -80,10 +80,10 @@ export const journalGrammar = [
 ].join("")
 
 /** The longest line that can be an entry, in bytes. deployer never writes one that long. */
-export const longestEntry = 65_536
+export const maxEntry = 65_536
 
 const isTooLong = (line: string): boolean =>
-  line.length > longestEntry || (line.length * 3 > longestEntry && new TextEncoder().encode(line).length > longestEntry)
+  line.length > maxEntry || (line.length * 3 > maxEntry && new TextEncoder().encode(line).length > maxEntry)
 
 const entryForm = new RegExp(journalGrammar)
 

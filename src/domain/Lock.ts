@@ -6,9 +6,9 @@ import * as Schema from "effect/Schema"
 import { VisibleText } from "./VisibleText.ts"
 
 /** The longest reason, in characters. */
-export const longestReason = 500
+export const maxReason = 500
 
-const text = VisibleText.pipe(Schema.maxLength(longestReason))
+const text = VisibleText.pipe(Schema.maxLength(maxReason))
 
 /** The details of a lock, for people. */
 export class LockDetails extends Schema.Class<LockDetails>("LockDetails")({

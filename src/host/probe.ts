@@ -68,7 +68,7 @@ const http = (transport: Transport, text: string) => {
   const to = { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? usual : Number(url.port) }
   const isHealthy = (status: number) => status >= 200 && status < 400
   return transport.dial(to, (stream) =>
-    httpGet(stream, url, { most: maxBody, wantsBody: (status) => !isHealthy(status) }).pipe(
+    httpGet(stream, url, { maxBody, wantsBody: (status) => !isHealthy(status) }).pipe(
       Effect.match({
         onSuccess: ({ body, status }): Probed => {
           const said = clean(body, maxBody)

@@ -4,6 +4,7 @@ import type { Target } from "../domain/Target.ts"
 import { runProbe } from "./probe.ts"
 import type { HostSession } from "./RemoteHost.ts"
 import { makeAsking } from "./session/Asking.ts"
+import { makeJournal } from "./session/journal.ts"
 import { makeLocking } from "./session/locking.ts"
 import { makeReading } from "./session/reading.ts"
 import { makeRunning } from "./session/running.ts"
@@ -19,6 +20,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     target,
     address,
     ...makeLocking(asking),
+    ...makeJournal(asking),
     ...makeReading(asking),
     ...makeStaging(asking),
     ...makeSwitching(asking),

@@ -20,12 +20,12 @@ const bodyPatience = 500
 
 /**
  * Requests `url` over `stream`, which is already connected to its host and port. For `https` the certificate is checked. Redirects are not followed.
- * `wantsBody` decides by the status whether to wait for the first `most` characters of the body.
+ * `wantsBody` decides by the status whether to wait for the first `maxBody` characters of the body.
  */
 export const httpGet = (
   stream: Duplex,
   url: URL,
-  options: { readonly most: number; readonly wantsBody: (status: number) => boolean }
+  options: { readonly maxBody: number; readonly wantsBody: (status: number) => boolean }
 ): Effect.Effect<HttpAnswer, HttpFailed> =>
   Effect.gen(function* () {
     const [http, tls] = yield* Effect.promise(() => Promise.all([import("node:http"), import("node:tls")]))
@@ -51,14 +51,14 @@ export const httpGet = (
         let body = ""
         const done = () => {
           clearTimeout(timer)
-          resume(Effect.succeed({ status, body: body.slice(0, options.most) }))
+          resume(Effect.succeed({ status, body: body.slice(0, options.maxBody) }))
         }
         const timer = setTimeout(done, bodyPatience)
         if (!options.wantsBody(status)) return done()
         response.setEncoding("utf8")
         response.on("data", (text: string) => {
           body += text
-          if (body.length >= options.most) done()
+          if (body.length >= options.maxBody) done()
         })
         // An answer that is cut short is still an answer.
         response.on("error", done)

@@ -1,6 +1,6 @@
 import * as fs from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { JournalEvent, journalGrammar, longestEntry } from "../../src/domain/Journal.ts"
+import { JournalEvent, journalGrammar, maxEntry } from "../../src/domain/Journal.ts"
 import { replyBegin, replyEnd } from "../../src/host/protocol/reply.ts"
 import { named, positional } from "../../src/host/protocol/Step.ts"
 import { steps } from "../../src/host/protocol/steps.ts"
@@ -38,6 +38,6 @@ describe("the scripts", () => {
     const select = lib("select.awk")
     assert.include(select, `text !~ /${journalGrammar}/`)
     assert.include(select, `events = " ${JournalEvent.literals.join(" ")} "`)
-    assert.include(select, `length(text) <= ${longestEntry} `)
+    assert.include(select, `length(text) <= ${maxEntry} `)
   })
 })

@@ -105,7 +105,7 @@ for (const shell of shells) {
       }
     })
 
-    it("find an end above a path that no manifest should list", () => {
+    it("call a path missing that has no folder above it, and end", () => {
       const answer = 'cd /\nfor path; do differs "$path"; done'
       const paths = ["garbage", "/nowhere/file", "./nowhere/deep/file", ""]
       const words = paths.map((path) => `missing ${path.replace("./", "")}`.trimEnd())

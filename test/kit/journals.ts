@@ -1,6 +1,6 @@
 /** Journals as years, crashes and other hands leave them. */
 import * as fc from "effect/FastCheck"
-import { decisive, JournalEvent, lineage, longestEntry, parseEntry } from "../../src/domain/Journal.ts"
+import { decisive, JournalEvent, lineage, maxEntry, parseEntry } from "../../src/domain/Journal.ts"
 
 /** Refs of the releases that these journals are about. */
 export const refs: ReadonlyArray<string> = [..."ABCDEF"].map((letter) => letter.repeat(32))
@@ -61,7 +61,7 @@ const foreign = fc.constantFrom(
   "{}",
   '{"event":"switched"}',
   entryLine("exploded", refs[0]),
-  entryLine("unpinned", refs[0], { detail: "z".repeat(longestEntry) }),
+  entryLine("unpinned", refs[0], { detail: "z".repeat(maxEntry) }),
   entryLine("unlinked"),
   entryLine("switched", refs[0]).replace('"my_app"', `"${"a".repeat(129)}"`),
   entryLine("switched", refs[0]).replace('"my_app"', `"${"a".repeat(128)}"`),

@@ -71,7 +71,7 @@ export const plain =
 export const absent = ({ host, releases }: Place): ReadonlyArray<string> | undefined =>
   isDirectory(host, releases) ? undefined : [`fail there is no directory ${releases}: deploy first`]
 
-/** The same, if there is a deployment. */
+/** Answers at once, and fails if nothing was deployed to the place yet. */
 export const within = <Name extends StepName>(answer: Answer<Name>): Handler<Name> =>
   plain((question) => absent(question) ?? answer(question))
 

@@ -46,13 +46,13 @@ interface Line {
 /** An answer, or why it cannot be used. */
 export type Decoded<A> = Either.Either<A, Fault>
 
-/** The host's text in a form that is safe to show: no control characters, and no more than `most` characters. */
-export const clean = (text: string, most = 300): string => {
+/** The host's text in a form that is safe to show: no control characters, and no more than `maxLength` characters. */
+export const clean = (text: string, maxLength = 300): string => {
   const shown = text
-    .slice(0, 4 * most)
+    .slice(0, 4 * maxLength)
     .replaceAll(/[\p{C}\u2028\u2029]+/gu, " ")
     .trim()
-  return shown.length > most ? `${shown.slice(0, most)} …` : shown
+  return shown.length > maxLength ? `${shown.slice(0, maxLength)} …` : shown
 }
 
 const failed = (detail: string): Decoded<never> => Either.left({ _tag: "Failed", detail })
@@ -377,7 +377,7 @@ const isStream = Schema.is(StreamName)
 const isTool = Schema.is(HostTool)
 
 /** A link to a folder that deployer did not make is somebody else's, whatever the folder's name. */
-const foreignUnlessOurs = (current: Current, foreign: ReadonlyArray<string>): Current =>
+const foreignIfListed = (current: Current, foreign: ReadonlyArray<string>): Current =>
   current._tag === "Linked" && foreign.includes(current.ref)
     ? { _tag: "Foreign", to: current.text ?? `deployer_${current.ref}` }
     : current
@@ -564,7 +564,7 @@ const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decod
       path,
       base,
       ...(!where.startsWith(`${path}/`) ? {} : { where }),
-      current: foreignUnlessOurs(current, foreign),
+      current: foreignIfListed(current, foreign),
       releases,
       foreign,
       unfinished,

@@ -28,7 +28,7 @@ export const loginPath = (path: string): string => {
 }
 
 /** The maximum length of an answer before a command's own output begins, in bytes. */
-export const longestAnswer = 65_536
+export const maxAnswer = 65_536
 
 /** Entries as lines of the host's journal. An entry dated 1970 gets its time on the host, because it is about a later event. */
 export const journalLines = (entries: Entries = []): string =>
@@ -53,6 +53,9 @@ interface Question<S extends Script, E> extends Pick<Call<S>, "fencing" | "refs"
   /** Default `command`. */
   readonly wait?: Exec<E>["wait"]
 }
+
+/** Why nothing can be done at a path. */
+type Unfitness = Pick<HostUnfit, "reason" | "path">
 
 /** The lock of a session. */
 interface Held {
@@ -99,7 +102,6 @@ export const makeAsking = (target: Target, transport: Transport) => {
   ): Effect.Effect<A, E | StepFailure> =>
     Effect.gen(function* () {
       const clock = yield* Effect.clock
-      /** Runs a step that needs no lock. */
       const asked = clock.unsafeCurrentTimeMillis()
       const call = { path, args, refs, ...(fencing === undefined ? {} : { fencing }) }
       const result = yield* transport.exec({
@@ -135,10 +137,26 @@ export const makeAsking = (target: Target, transport: Transport) => {
   const recordLine = (doing: string, release: HostRelease) =>
     Effect.mapError(Schema.encode(HostReleaseJson)(release), (error) => stepFailed(doing, error.message))
 
-  const unfit = (fault: { readonly reason: HostUnfit["reason"]; readonly path: string } | undefined) =>
-    fault === undefined ? Effect.void : Effect.fail(new HostUnfit({ target: target.key, address, ...fault, tools: [] }))
+  const unfit = ({ path, reason }: Unfitness) =>
+    Effect.fail(new HostUnfit({ target: target.key, address, reason, path, tools: [] }))
 
-  return { target, transport, address, path, held, stepFailed, settle, ask, tellRemarks, change, recordLine, unfit }
+  const unfitIf = (fault: Unfitness | undefined) => (fault === undefined ? Effect.void : unfit(fault))
+
+  return {
+    target,
+    transport,
+    address,
+    path,
+    held,
+    stepFailed,
+    settle,
+    ask,
+    tellRemarks,
+    change,
+    recordLine,
+    unfit,
+    unfitIf
+  }
 }
 
 /** Asks one host over one transport. */

@@ -6,34 +6,26 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { HostState } from "../../domain/HostState.ts"
 import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } from "../../domain/Lock.ts"
 import * as Reply from "../protocol/reply.ts"
 import { positional } from "../protocol/Step.ts"
 import { steps } from "../protocol/steps.ts"
-import { CommandTimeout, type HostSession, HostUnfit, LockHeld, type StepFailure } from "../RemoteHost.ts"
-import { type Asking, journalLines, longestAnswer } from "./Asking.ts"
+import { CommandTimeout, type HostSession, type HostUnfit, LockHeld, type StepFailure } from "../RemoteHost.ts"
+import { type Asking, journalLines, maxAnswer } from "./Asking.ts"
+import { wholeState } from "./journal.ts"
 
 /** A sign of life. */
 const beat = new TextEncoder().encode("\n")
 
 /** The maximum length of an answer until the lock is taken, in characters. */
-const longestLook = 64 * 1024 * 1024
+const maxLook = 64 * 1024 * 1024
 
-/** Takes, leaves and frees the lock. Looking at the releases is here too, because the lock answers with the same. */
-export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" | "unlock" | "inspect"> => {
-  const { address, ask, held, path, settle, stepFailed, target, tellRemarks, transport } = asking
+/** Takes, leaves and frees the lock. */
+export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" | "unlock"> => {
+  const { address, ask, held, path, settle, stepFailed, target, tellRemarks, transport, unfit } = asking
 
   const details = (lock: LockDetails) =>
     Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
-
-  /** Reads a journal that is too long for `inspect`. This also compacts it for the next `inspect`. */
-  const whole = ({ lacksJournal, state }: Reply.Seen) =>
-    lacksJournal
-      ? Effect.map(ask(steps.compact, { doing: "read the journal", args: {} }), (chronicle) =>
-          HostState.make({ ...state, ...chronicle })
-        )
-      : Effect.succeed(state)
 
   const granted = (
     answer: Reply.Locking
@@ -44,13 +36,9 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
       case "Held":
         return Effect.fail(new LockHeld({ target: target.key, address, lock: answer.by }))
       case "Unready":
-        return Effect.fail(
-          new HostUnfit({ target: target.key, address, reason: "not-a-deployer-path", path: target.path, tools: [] })
-        )
+        return unfit({ reason: "not-a-deployer-path", path: target.path })
       case "Unfit":
-        return Effect.fail(
-          new HostUnfit({ target: target.key, address, reason: answer.reason, path: answer.path, tools: [] })
-        )
+        return unfit(answer)
     }
   }
 
@@ -72,12 +60,12 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
     const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
       Effect.suspend(() => {
         if (from === "stderr") {
-          said.stderr = (said.stderr + Buffer.from(chunk).toString()).slice(-longestAnswer)
+          said.stderr = (said.stderr + Buffer.from(chunk).toString()).slice(-maxAnswer)
           return Effect.void
         }
         // Searches only for the end of the answer. The only output after it is the loss of the lock.
         const before = Math.max(0, said.stdout.length - Reply.replyEnd.length - 2)
-        said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-longestLook)
+        said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-maxLook)
         const end = said.stdout.indexOf(`\n${Reply.replyEnd}\n`, before)
         if (end < 0) return Effect.void
         const { remarks, stdout } = Reply.remarks(said.stdout.slice(0, end + Reply.replyEnd.length + 2))
@@ -131,7 +119,7 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
     const { seen, token } = yield* Effect.flatMap(answer, granted)
     held.fence = token
     held.isGivenBack = false
-    return yield* whole(seen ?? (yield* stepFailed(doing, "the host did not tell what is there")))
+    return yield* wholeState(asking, seen ?? (yield* stepFailed(doing, "the host did not tell what is there")))
   })
 
   return {
@@ -150,10 +138,6 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
         doing: "take the lock away",
         args: { expected: String(token), entries: journalLines(entries) }
       })
-    ),
-    inspect: ask(steps.inspect, { doing: "look at the releases", args: {} }).pipe(
-      Effect.flatMap(whole),
-      Effect.withSpan("RemoteHost.inspect")
     )
   }
 }

@@ -6,10 +6,10 @@ import * as Reply from "../protocol/reply.ts"
 import { positional } from "../protocol/Step.ts"
 import { steps } from "../protocol/steps.ts"
 import { CommandTimeout, type HostSession } from "../RemoteHost.ts"
-import { type Asking, longestAnswer } from "./Asking.ts"
+import { type Asking, maxAnswer } from "./Asking.ts"
 
-/** The length of the command output that is kept, in characters. */
-const longestTail = 1_000
+/** The maximum length of the command output that is kept, in characters. */
+const maxTail = 1_000
 
 /** Runs a command and passes its output on while it runs. */
 export const makeRunning = ({ address, path, settle, transport }: Asking): Pick<HostSession, "run"> => {
@@ -22,20 +22,20 @@ export const makeRunning = ({ address, path, settle, transport }: Asking): Pick<
       let said = Buffer.alloc(0)
       let tail = ""
       const tell = (chunk: Uint8Array, options?: { readonly isResult: boolean }) => {
-        tail = `${tail}${Buffer.from(chunk).toString()}`.slice(-longestTail)
+        tail = `${tail}${Buffer.from(chunk).toString()}`.slice(-maxTail)
         return isQuiet ? Effect.void : output(chunk, options)
       }
       let decoded: Either.Either<void, Reply.Fault> = decodeRun("")
       const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
         Effect.suspend(() => {
           if (from === "stderr") {
-            if (head !== undefined) said = Buffer.concat([said, chunk]).subarray(-longestAnswer)
+            if (head !== undefined) said = Buffer.concat([said, chunk]).subarray(-maxAnswer)
             return tell(chunk)
           }
           if (head === undefined) return tell(chunk, { isResult })
           head = Buffer.concat([head, chunk])
           const end = head.indexOf(`\n${Reply.replyEnd}\n`)
-          if (end < 0 && head.length < longestAnswer) return Effect.void
+          if (end < 0 && head.length < maxAnswer) return Effect.void
           const answer = end < 0 ? head.length : end + Reply.replyEnd.length + 2
           decoded = decodeRun(head.subarray(0, answer).toString())
           const rest = head.subarray(answer)
@@ -58,7 +58,7 @@ export const makeRunning = ({ address, path, settle, transport }: Asking): Pick<
           Effect.flatMap(({ exitCode }) =>
             Effect.map(settle(doing, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), () => ({
               status: exitCode,
-              output: Reply.clean(tail, longestTail)
+              output: Reply.clean(tail, maxTail)
             }))
           )
         )

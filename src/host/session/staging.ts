@@ -15,10 +15,10 @@ export const makeStaging = ({
   recordLine,
   stepFailed,
   target,
-  unfit
+  unfitIf
 }: Asking): Pick<HostSession, "prepare" | "stage" | "alterations" | "record" | "remove" | "discard"> => ({
   prepare: ask(steps.prepare, { doing: `make ${target.path}`, args: {} }).pipe(
-    Effect.flatMap(unfit),
+    Effect.flatMap(unfitIf),
     Effect.withSpan("RemoteHost.prepare")
   ),
   stage: Effect.fn("RemoteHost.stage")(function* ({ entries, from, manifest, note, ref, replaces = false, shipment }) {

@@ -3,17 +3,16 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import { steps } from "../protocol/steps.ts"
-import { type HostSession, HostUnfit } from "../RemoteHost.ts"
+import type { HostSession } from "../RemoteHost.ts"
 import { type Asking, journalLines } from "./Asking.ts"
 
 /** Switches to a release, by hand or by itself, and adopts a directory as a release. */
 export const makeSwitching = ({
-  address,
   ask,
   change,
   recordLine,
-  target,
-  unfit
+  unfit,
+  unfitIf
 }: Asking): Pick<
   HostSession,
   "activate" | "deactivate" | "arm" | "confirm" | "survey" | "adopt" | "finishAdoption"
@@ -22,10 +21,10 @@ export const makeSwitching = ({
     const doing = `switch to ${ref}`
     const line = record === undefined ? "" : yield* recordLine(doing, record)
     const args = { ref, kept: armed, record: line }
-    yield* Effect.flatMap(change(steps.activate, { doing, args, entries, ...(unlocks ? { unlocks } : {}) }), unfit)
+    yield* Effect.flatMap(change(steps.activate, { doing, args, entries, ...(unlocks ? { unlocks } : {}) }), unfitIf)
   }),
   deactivate: Effect.fn("RemoteHost.deactivate")(({ entries, restore = "" } = {}) =>
-    Effect.flatMap(change(steps.deactivate, { doing: "take the link away", args: { restore }, entries }), unfit)
+    Effect.flatMap(change(steps.deactivate, { doing: "take the link away", args: { restore }, entries }), unfitIf)
   ),
   arm: Effect.fn("RemoteHost.arm")(({ back, command = "", entries, ref, restore = "", seconds }) =>
     change(steps.arm, {
@@ -47,10 +46,7 @@ export const makeSwitching = ({
   survey: Effect.fn("RemoteHost.survey")((name) =>
     Effect.flatMap(
       change(steps.survey, { doing: "look at what is in the place of current", args: { name } }),
-      Either.match({
-        onLeft: (fault) => Effect.fail(new HostUnfit({ target: target.key, address, ...fault, tools: [] })),
-        onRight: Effect.succeed
-      })
+      Either.match({ onLeft: unfit, onRight: Effect.succeed })
     )
   ),
   adopt: Effect.fn("RemoteHost.adopt")(function* ({ nested, ref }, release, entries) {
