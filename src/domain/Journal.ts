@@ -229,6 +229,10 @@ export const isSettled = (journal: ReadonlyArray<JournalEntry>, ref: string): bo
     { switched: false, settled: false }
   ).settled
 
+/** The refs that the journal names. Every deployment and adoption writes down its release, so others are from a journal that was lost. */
+export const known = (journal: ReadonlyArray<JournalEntry>): ReadonlySet<string> =>
+  new Set(journal.flatMap(({ release }) => (release === undefined ? [] : [release.ref])))
+
 /** The refs of the releases that are pinned. */
 export const pinned = (journal: ReadonlyArray<JournalEntry>): ReadonlySet<string> =>
   journal.reduce((refs, { event, release }) => {

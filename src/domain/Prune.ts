@@ -1,8 +1,9 @@
 /**
- * The releases that `prune` removes. Never the latest release of a name, and never the current one of a host.
+ * The releases that `prune` removes. Never the latest release of a name, and on a host never the current one, nor one that the journal does
+ * not know: it may be pinned.
  */
 import { type HostRelease, type HostState, isLatestOnHost, previousRelease } from "./HostState.ts"
-import { pinned, standing } from "./Journal.ts"
+import { known, pinned, standing } from "./Journal.ts"
 import type { Release } from "./Release.ts"
 
 /** The stored releases of a name except its latest. If none is tagged `latest`, the newest one stays. Order is kept. */
@@ -20,36 +21,44 @@ const isCurrent = ({ current }: HostState, release: HostRelease): boolean =>
   (current._tag === "Linked" && current.ref === release.ref) ||
   (current._tag === "Foreign" && current.to.toUpperCase().includes(release.ref))
 
-/** The releases of a name on a host except its latest, the current one and the pinned ones. Order is kept. */
-export const toPruneOnHost = (state: HostState, name: string): ReadonlyArray<HostRelease> => {
+/** Splits the releases that nothing else keeps. `unknown`: the journal that told whether they are pinned was lost, so they stay. */
+const split = (state: HostState, releases: ReadonlyArray<HostRelease>) => {
   const pins = pinned(state.journal)
-  return state.releases.filter(
-    (release) =>
-      release.name === name &&
-      !isCurrent(state, release) &&
-      !isLatestOnHost(state.releases, release) &&
-      !pins.has(release.ref) &&
-      release.ref !== state.armed?.back
+  const names = known(state.journal)
+  const free = releases.filter(
+    (release) => !isCurrent(state, release) && !pins.has(release.ref) && release.ref !== state.armed?.back
   )
+  return {
+    gone: free.filter(({ ref }) => names.has(ref)),
+    unknown: free.filter(({ ref }) => !names.has(ref))
+  }
 }
 
 /**
+ * `gone`: the releases of a name on a host except its latest, the current one, the pinned ones and those in `unknown`. `unknown`: the
+ * releases that stay because the journal says nothing about them. Order is kept.
+ */
+export const toPruneOnHost = (
+  state: HostState,
+  name: string
+): { readonly gone: ReadonlyArray<HostRelease>; readonly unknown: ReadonlyArray<HostRelease> } =>
+  split(
+    state,
+    state.releases.filter((release) => release.name === name && !isLatestOnHost(state.releases, release))
+  )
+
+/**
  * The releases to remove after a deployment to a target that keeps `keep` healthy releases of a name: the older healthy ones, and the
- * failed and unproven ones except the newest of these. Never the current, the previous or a pinned one. Order is kept.
+ * failed and unproven ones except the newest of these. Never the current, the previous or a pinned one, nor one that the journal does not
+ * know. Order is kept.
  */
 export const beyondKeep = (state: HostState, name: string, keep: number): ReadonlyArray<HostRelease> => {
-  const pins = pinned(state.journal)
   const previous = previousRelease(state)
   const ofName = state.releases.filter((release) => release.name === name).toSorted((a, b) => b.serial - a.serial)
   const isHealthy = ({ ref }: HostRelease) => standing(state.journal, ref) === "healthy"
   const kept = new Set([...ofName.filter(isHealthy).slice(0, keep), ...ofName.filter((r) => !isHealthy(r)).slice(0, 1)])
-  return state.releases.filter(
-    (release) =>
-      release.name === name &&
-      !kept.has(release) &&
-      !isCurrent(state, release) &&
-      release.ref !== previous?.ref &&
-      release.ref !== state.armed?.back &&
-      !pins.has(release.ref)
-  )
+  return split(
+    state,
+    state.releases.filter((release) => release.name === name && !kept.has(release) && release.ref !== previous?.ref)
+  ).gone
 }

@@ -12,8 +12,14 @@ import { built, currentRef, hostNamed, prodPath, projectFolder, run, stored, wor
 
 const ids = Effect.map(stored, (releases) => releases.map(({ id }) => id))
 
+/** The journal without the lines that `hostWith` begins it with. */
 const logged = (host: MemoryHost): ReadonlyArray<unknown> =>
-  host.journal(prodPath).map(({ event, release }) => [event, release?.ref[0]])
+  host.journal(prodPath).flatMap(({ event, release }) => (event === "staged" ? [] : [[event, release?.ref[0]]]))
+
+const journalPath = `${prodPath}/config/journal`
+
+const journalLine = (fields: Parameters<typeof journalEntry>[0]): string =>
+  `${Schema.encodeSync(JournalEntryJson)(journalEntry(fields))}\n`
 
 const folder = (digit: string) => `${prodPath}/releases/deployer_${refOf(digit)}`
 
@@ -24,6 +30,10 @@ const hostWith = (current: string | undefined, ...releases: ReadonlyArray<Partia
       const record = hostRelease({ ref: refOf(digit), serial: index + 1, id: index + 1, ...fields })
       host.plantRelease(prodPath, record, { version: digit, "bin/my_app": "#!/bin/sh\n" })
     }
+    const lines = releases.map(({ digit, name = "my_app" }) =>
+      journalLine({ event: "staged", release: { name, ref: refOf(digit) } })
+    )
+    if (lines.length > 0) host.files.write(journalPath, lines.join(""))
     if (current !== undefined) host.link(prodPath, refOf(current))
     return host
   })
@@ -324,6 +334,20 @@ describe("manage prune", () => {
       assert.strictEqual(again.status, 0)
       assert.strictEqual(again.stdout, "Nothing to remove from deploy@host.test\n")
       assert.deepStrictEqual(onHost(host), ["B", "D", "E"])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("of a host whose journal was lost keeps the releases that may be pinned", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("C", ...three)
+      assert.strictEqual((yield* run("manage pin ref=AAAA target=prod")).status, 0)
+      host.files.remove(journalPath)
+      const ran = yield* run("manage prune name=my_app target=prod yes")
+      assert.strictEqual(ran.status, 0)
+      assert.match(ran.stderr, /The journal on .* says nothing about my_app AAAAAAAA, my_app BBBBBBBB, so they may be/)
+      assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+      assert.strictEqual((yield* run("manage delete ref=BBBB target=prod yes")).status, 0)
+      assert.deepStrictEqual(onHost(host), ["A", "C"])
     }).pipe(Effect.provide(world()))
   )
 

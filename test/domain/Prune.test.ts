@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as Schema from "effect/Schema"
 import { HostRelease, HostState, isLatestOnHost } from "../../src/domain/HostState.ts"
-import { toPrune, toPruneOnHost } from "../../src/domain/Prune.ts"
+import { JournalEntry } from "../../src/domain/Journal.ts"
+import { beyondKeep, toPrune, toPruneOnHost } from "../../src/domain/Prune.ts"
 import { latest, Metadata, Release } from "../../src/domain/Release.ts"
 
 const ref = (n: number) => n.toString(16).toUpperCase().padStart(32, "0")
@@ -57,6 +58,9 @@ const hostStates = FastCheck.tuple(
         id: 1
       })
     ),
+    journal: all.map((name, index) =>
+      JournalEntry.make({ event: "staged", at, by: "", release: { name, ref: ref(index + 1) } })
+    ),
     unfinished: [],
     missingTools: [],
     freeBytes: 0,
@@ -91,7 +95,7 @@ describe("Prune", () => {
   it("on a host: never the current, never the latest, only that name, idempotent", () => {
     FastCheck.assert(
       FastCheck.property(hostStates, names, (state, name) => {
-        const gone = toPruneOnHost(state, name)
+        const { gone } = toPruneOnHost(state, name)
         const left = state.releases.filter((one) => !gone.includes(one))
         for (const one of gone) {
           assert.strictEqual(one.name, name)
@@ -104,7 +108,27 @@ describe("Prune", () => {
           keepable.every((one) => isLatestOnHost(state.releases, one) || state.current._tag !== "Absent"),
           "what stays is the latest or the current one"
         )
-        assert.deepStrictEqual(toPruneOnHost(HostState.make({ ...state, releases: left }), name), [])
+        assert.deepStrictEqual(toPruneOnHost(HostState.make({ ...state, releases: left }), name).gone, [])
+      })
+    )
+  })
+
+  it("on a host: a release that the journal does not know stays, for prune and for keep", () => {
+    FastCheck.assert(
+      FastCheck.property(hostStates, names, FastCheck.nat(14), FastCheck.nat(3), (state, name, forgotten, keep) => {
+        const journal = state.journal.filter(({ release }) => release?.ref !== ref(forgotten))
+        const lost = HostState.make({ ...state, journal })
+        const { gone, unknown } = toPruneOnHost(lost, name)
+        const before = toPruneOnHost(state, name).gone
+        assert.sameMembers([...gone, ...unknown], [...before])
+        assert.deepStrictEqual(
+          unknown,
+          before.filter((release) => release.ref === ref(forgotten))
+        )
+        assert.notInclude(
+          beyondKeep(lost, name, keep).map((release) => release.ref),
+          ref(forgotten)
+        )
       })
     )
   })

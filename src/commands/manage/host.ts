@@ -185,7 +185,7 @@ export const infoOf = Effect.fn("manage.host.infoOf")(function* (session: HostSe
   })
 })
 
-/** Removes all releases of a name except the latest and the current one, after showing them and asking. */
+/** Removes all releases of a name except those that `toPruneOnHost` keeps, after showing them and asking. */
 export const prune = Effect.fn("manage.host.prune")(
   function* (session: HostSession, name = session.target.name) {
     const state = yield* inspectDeployed(session)
@@ -193,7 +193,14 @@ export const prune = Effect.fn("manage.host.prune")(
       const known = [...new Set(state.releases.map((release) => release.name))]
       return yield* new NotOnHost({ address: session.address, selector: name, known })
     }
-    return yield* removeFromHost(session, toPruneOnHost(state, name))
+    const { gone, unknown } = toPruneOnHost(state, name)
+    if (unknown.length > 0) {
+      const one = unknown.length === 1
+      yield* Reporter.warn(
+        `The journal on ${session.address} says nothing about ${unknown.map(releaseLabel).join(", ")}, so ${one ? "it" : "they"} may be pinned and ${one ? "stays" : "stay"}: remove one with deployer manage delete ref=REF target=${session.target.key}`
+      )
+    }
+    return yield* removeFromHost(session, gone)
   },
   (self, session) => locked(session, "prune")(self)
 )
