@@ -300,8 +300,9 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
   const entry = (found: TarEntry) => {
     const path = pathInRelease(found.path)
     if (ownStore.test(path)) {
+      const workspace = path.replace(/(^|\/)(release_store|config)\/[^/]+$/, "") || "."
       throw invalid(
-        `it holds ${show(path)}, a part of deployer's own workspace, so it would grow with every release and take the config along: keep deployer/ out of the directory that the builder takes, or out of the build context (in its ignore file)`
+        `it holds ${show(path)}, a part of a workspace of deployer, so it would grow with every release and take the config along: keep ${workspace}/ out of the directory that the builder takes, or out of the build context (in its ignore file)`
       )
     }
     const there = seen.get(path)
@@ -397,9 +398,9 @@ const latestTime = 0o77777777777
 
 const show = (path: string): string => JSON.stringify(path)
 
-/** The tarballs, the database and the config of a workspace, anywhere in the release. */
+/** The tarballs, the database and the config of a workspace, anywhere in the release, also of a copy under another name. */
 const ownStore =
-  /(^|\/)deployer\/(release_store\/[^/]+\.tar\.gz|config\/deployer_(store\.db(-wal|-shm)?|config\.m?[jt]s))$/
+  /(^|\/)(deployer\/release_store\/[^/]+\.tar\.gz|release_store\/\.deployer_store|config\/deployer_(store\.db(-wal|-shm)?|config\.m?[jt]s))$/
 
 const twice = (path: string) => invalid(`it holds ${show(path)} twice`)
 

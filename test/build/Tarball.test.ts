@@ -373,19 +373,22 @@ describe("pack", () => {
 
   it.effect("refuses a release that holds the store or the config of a workspace, however deep", () =>
     Effect.gen(function* () {
-      for (const path of [
-        "deployer/release_store/my_app-1772366400.tar.gz",
-        "packages/api/deployer/config/deployer_store.db",
-        "deployer/config/deployer_store.db-wal",
-        "deployer/config/deployer_config.ts",
-        "deployer/config/deployer_config.mjs"
-      ]) {
-        yield* refused(
-          raw([{ path: "bin/my_app" }, { path }]),
-          /holds "[^"]*deployer\/.*workspace.*keep deployer\/ out/
-        )
+      for (const [workspace, file] of [
+        ["deployer", "release_store/my_app-1772366400.tar.gz"],
+        ["packages/api/deployer", "config/deployer_store.db"],
+        ["deployer", "config/deployer_store.db-wal"],
+        ["deployer", "config/deployer_config.ts"],
+        ["deployer", "config/deployer_config.mjs"],
+        // Copies under another name.
+        ["deployer.bak", "release_store/.deployer_store"],
+        ["old/deployer (copy)", "config/deployer_store.db"],
+        ["my_deployer", "config/deployer_config.ts"]
+      ] as const) {
+        const { message } = yield* Effect.flip(packed(raw([{ path: "bin/my_app" }, { path: `${workspace}/${file}` }])))
+        assert.include(message, `it holds "${workspace}/${file}", a part of a workspace of deployer`)
+        assert.include(message, `keep ${workspace}/ out of`)
       }
-      const others = ["deployer/config/prod.ts", "lib/deployer/release_store", "my_deployer/config/deployer_config.ts"]
+      const others = ["deployer/config/prod.ts", "lib/deployer/release_store", "app/release_store/a.tar.gz"]
       yield* packed(raw(others.map((path) => ({ path }))))
     })
   )
