@@ -1,6 +1,7 @@
 /**
  * Packs a release: from a builder's tar stream to the `.tar.gz` that is stored, in one pass and bounded memory.
  */
+
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Chunk from "effect/Chunk"
@@ -10,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
+import { counted } from "../domain/Quantity.ts"
 import type { Binaries } from "../domain/Release.ts"
 import { type Blocks, blockBytes, blocks } from "../internal/blocks.ts"
 import { elfHead, readElf } from "../internal/elf.ts"
@@ -359,7 +361,7 @@ const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
       special === 0
         ? []
         : [
-            `Setuid, setgid and sticky bits are not part of a release, and ${special} ${special === 1 ? "path loses" : "paths lose"} them (first: ${firstSpecial}): on the host everything belongs to the login that deploys. Set them there if they are needed, for instance in afterUnpack`
+            `Setuid, setgid and sticky bits are not part of a release, and ${counted(special, "path loses", "paths lose")} them (first: ${firstSpecial}): on the host everything belongs to the login that deploys. Set them there if they are needed, for instance in afterUnpack`
           ],
     binaries: () => ({ machines: [...machines].sort(), interpreters: [...interpreters].sort() }),
     fileBegins,

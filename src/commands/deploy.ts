@@ -37,7 +37,7 @@ import {
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
 import { entriesSize } from "../store/Selection.ts"
 import type { View } from "../terminal/Answer.ts"
-import { bytes, dateTime, duration } from "../terminal/format.ts"
+import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
@@ -405,7 +405,7 @@ const stage = Effect.fn("stage")(function* (
               Effect.as(whole(0), "")
             )
         )
-  yield* Reporter.note(`Unpacked and verified ${manifest.length} entries${rest}`)
+  yield* Reporter.note(`Unpacked and verified ${counted(manifest.length, "entry", "entries")}${rest}`)
 })
 
 /**
@@ -428,7 +428,7 @@ const verify = Effect.fn("verify")(function* (
     .filter((fault) => !fault.endsWith(" .deployer_release.json"))
   if (faults.length === 0) {
     if (depth === "paths") return
-    return yield* Reporter.note(`Verified ${manifest.length} entries that were there`)
+    return yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were there`)
   }
   yield* Reporter.warn(
     `${releaseLabel(release)} on ${session.address} is not as it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`
@@ -449,7 +449,7 @@ const verify = Effect.fn("verify")(function* (
         store.content(release, offset).pipe(Reporter.transfer(label, { start: offset, total: release.size }))
     }
   })
-  yield* Reporter.note(`Unpacked and verified ${manifest.length} entries`)
+  yield* Reporter.note(`Unpacked and verified ${counted(manifest.length, "entry", "entries")}`)
 })
 
 /** Sends the differences, and returns the details for the report. */
@@ -489,7 +489,7 @@ const sendDifferences = Effect.fnUntraced(function* (
           Effect.as(true),
           Effect.catchTag("BasesMissing", () => plain(0, { ...less, patches: new Map<string, string>() }))
         )
-  const taken = `, ${step.taken} files from releases that are there`
+  const taken = `, ${counted(step.taken, "file")} from releases that are there`
   return isPatched ? `${taken}; ${bytes(went)} of the ${bytes(total)} that changed were new` : taken
 })
 

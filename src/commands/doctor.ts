@@ -12,7 +12,7 @@ import type { Target } from "../domain/Target.ts"
 import { RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
-import { duration } from "../terminal/format.ts"
+import { counted, duration } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -51,7 +51,7 @@ export class DoctorFailed extends Schema.TaggedError<DoctorFailed>()("DoctorFail
   readonly exitStatus = 1
   override get message(): string {
     const { failed } = this
-    const count = failed.length === 1 ? "1 check" : `${failed.length} checks`
+    const count = counted(failed.length, "check")
     return `${count} failed on ${this.address} (${failed.join(", ")}): see there what to do, a deploy would be refused`
   }
 }

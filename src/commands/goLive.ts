@@ -1,6 +1,7 @@
 /**
  * Makes a release live and proves it: the switch, the steps after it, and the way back. Deployments and rollbacks both run this code.
  */
+
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -14,6 +15,7 @@ import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
+import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { awaitHealthy, healthLabel, shortened, type Unhealthy } from "./health.ts"
 import { entry, type Named } from "./journal.ts"
@@ -155,7 +157,7 @@ export const runHook = Effect.fnUntraced(function* (
 const check = Effect.fnUntraced(function* (session: HostSession, release: Named, health: Health) {
   yield* Reporter.note(`Checking the health of ${releaseLabel(release)}: ${healthLabel(health)}`)
   const attempts = yield* awaitHealthy(session, release, health)
-  yield* Reporter.note(`${releaseLabel(release)} is healthy (${attempts} ${attempts === 1 ? "attempt" : "attempts"})`)
+  yield* Reporter.note(`${releaseLabel(release)} is healthy (${counted(attempts, "attempt")})`)
 })
 
 /** Failures of a live release, as opposed to failures to reach its host. */

@@ -1,6 +1,7 @@
 /**
  * Waits until a release is live and healthy, or its time is up.
  */
+
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { releaseLabel } from "../domain/Plan.ts"
 import type { Health } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
+import { counted } from "../terminal/format.ts"
 import type { Named } from "./journal.ts"
 
 /** A release did not become healthy in time. */
@@ -33,7 +35,7 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
     return `${this.release} was not healthy on ${this.address} within ${this.waited} (${check}): ${detail}`
   }
   override get message(): string {
-    const tries = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
+    const tries = `${counted(this.attempts, "attempt")}`
     return `${this.release} was not healthy on ${this.address} within ${this.waited} (${this.check}, ${tries}): ${this.detail}`
   }
 }

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { historyLimit, JournalEntry, type JournalEvent } from "../domain/Journal.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import type { View } from "../terminal/Answer.ts"
-import { dateTime } from "../terminal/format.ts"
+import { counted, dateTime } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
 import { inspectDeployed } from "./onHost.ts"
@@ -61,7 +61,7 @@ export const historyView =
   (columns) =>
     [
       ...(entries.length === 0 ? [`Nothing is written in the journal of ${address}:${path}`] : []),
-      ...(torn === 0 ? [] : [`${torn} lines of the journal of ${address}:${path} cannot be read`]),
+      ...(torn === 0 ? [] : [`${counted(torn, "line")} of the journal of ${address}:${path} cannot be read`]),
       ...(entries.length === 0
         ? []
         : [

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { ReleaseName } from "../domain/Release.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
-import { bytes } from "../terminal/format.ts"
+import { bytes, counted } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { configTemplate, ignoredByDocker, ignoredByGit, withLines } from "../workspace/template.ts"
@@ -89,7 +89,7 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
     const { count, size } = yield* worded(stored(paths.releaseStore))
     if (count > 0) {
       const agreed = yield* (yield* Prompt).confirm({
-        message: `This removes ${count} stored release${count === 1 ? "" : "s"} (${bytes(size)}) from ${paths.releaseStore}. Start from scratch?`,
+        message: `This removes ${counted(count, "stored release")} (${bytes(size)}) from ${paths.releaseStore}. Start from scratch?`,
         initial: false,
         safe: true,
         hint: "answer it with yes on the command line"

@@ -4,7 +4,7 @@ import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
-import { bytes, duration } from "../terminal/format.ts"
+import { bytes, counted, duration } from "../terminal/format.ts"
 import { healthLabel } from "./health.ts"
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
@@ -13,7 +13,7 @@ const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _
   const rest = from === 0 ? "" : `, going on after ${bytes(from)}`
   return stream === "whole"
     ? `upload ${bytes(size)}${rest}`
-    : `upload ${sent} changed ${sent === 1 ? "file" : "files"} (${bound}${bytes(size)})${rest}, take ${taken} from what is there`
+    : `upload ${counted(sent, "changed file")} (${bound}${bytes(size)})${rest}, take ${taken} from what is there`
 }
 
 /** One step in words, a line for each of its actions. */

@@ -13,7 +13,7 @@ import { planRepair, RepairPlan, type RepairStep, repairStepText } from "../doma
 import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
-import { duration } from "../terminal/format.ts"
+import { counted, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
@@ -43,7 +43,7 @@ export class RepairIncomplete extends Schema.TaggedError<RepairIncomplete>()("Re
   readonly exitStatus = 1
   override get message(): string {
     const { address, left, target } = this
-    const count = left.length === 1 ? "1 thing is" : `${left.length} things are`
+    const count = counted(left.length, "thing is", "things are")
     const remedies = [...new Set(left.map(({ advice }) => remedy(advice, target)))]
     return `${count} left on ${address} for you to decide (${left.map(({ found }) => found).join("; ")}): ${remedies.join("; ")}`
   }

@@ -12,7 +12,7 @@ import { releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import type { View } from "../terminal/Answer.ts"
-import { bytes, dateTime, duration } from "../terminal/format.ts"
+import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
 import { fields } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
 import { attempt, healthLabel } from "./health.ts"
@@ -66,7 +66,7 @@ export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
   readonly exitStatus = 1
   override get message(): string {
     const { address, advice, faults, target } = this
-    const count = faults.length === 1 ? "1 thing is" : `${faults.length} things are`
+    const count = counted(faults.length, "thing is", "things are")
     return `${count} wrong on ${address} (${faults.join("; ")}): ${advice.map((word) => remedy(word, target)).join("; ")}`
   }
 }

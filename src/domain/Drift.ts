@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import type { Current, HostState } from "./HostState.ts"
 import { isSettled, type JournalEntry, lastLink, notRemoved, standing } from "./Journal.ts"
 import { staleAfterSeconds } from "./Lock.ts"
-import { duration } from "./Quantity.ts"
+import { counted, duration } from "./Quantity.ts"
 import { Ref, type ReleaseName, shortRef } from "./Release.ts"
 
 /** One fault on a host. */
@@ -208,4 +208,4 @@ const damaged = ({ damaged }: HostState): ReadonlyArray<Facts> =>
   damaged.map(({ detail, ref }) => [`the record of ${shortRef(ref)} cannot be read (${detail})`, ref])
 
 const torn = ({ torn }: HostState): ReadonlyArray<Facts> =>
-  torn === 0 ? [] : [[`${torn} ${torn === 1 ? "line" : "lines"} of the journal cannot be read`]]
+  torn === 0 ? [] : [[`${counted(torn, "line")} of the journal cannot be read`]]

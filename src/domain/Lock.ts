@@ -1,8 +1,10 @@
 /**
  * The lock of a target: its holder, so that nobody else works on the target at the same time.
  */
+
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
+import { counted } from "./Quantity.ts"
 import { VisibleText } from "./VisibleText.ts"
 
 /** The longest reason, in characters. */
@@ -52,7 +54,7 @@ const neverSeconds = 20 * 365 * 24 * 3600
 export const lockState = ({ details, idleSeconds }: Lock): string => {
   if (details?.held === true) return "it is kept on purpose"
   if (idleSeconds > neverSeconds) return "they never gave a sign of life: the next command takes it over"
-  return `they gave a sign of life ${idleSeconds} ${idleSeconds === 1 ? "second" : "seconds"} ago`
+  return `they gave a sign of life ${counted(idleSeconds, "second")} ago`
 }
 
 /** Seconds without a sign of life after which a lock that is not held on purpose counts as left behind. */

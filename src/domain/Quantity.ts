@@ -13,6 +13,10 @@ export const bytes = (count: number): string => {
   return scale(count / 1000, units)
 }
 
+/** A number of things: `1 file`, `3 files`, `2 entries` (with `plural`). */
+export const counted = (count: number, thing: string, plural = `${thing}s`): string =>
+  `${count} ${count === 1 ? thing : plural}`
+
 /** Milliseconds in the two largest units that matter: `350 ms`, `4.9 s`, `2 min 5 s`, `1 h 3 min`. */
 export const duration = (millis: number): string => {
   if (millis < 999.5) return `${Math.max(0, Math.round(millis))} ms`

@@ -1,6 +1,7 @@
 /**
  * Authenticated connections: the way to a host, its key, and ours.
  */
+
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import { counted } from "../domain/Quantity.ts"
 import { address as addressOf } from "../domain/Target.ts"
 import * as Ssh from "../internal/ssh.ts"
 import { openAgent, openKey } from "../internal/sshIdentities.ts"
@@ -172,12 +174,10 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
     if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
       // A host gives up after a few keys, so the likely ones come first.
       const keys = [...own, ...agent.keys.filter((key) => !own.includes(key))]
-      ready.unshift({ label: `ssh-agent with ${count(keys.length, "key")}`, method: agent.only(keys) })
+      ready.unshift({ label: `ssh-agent with ${counted(keys.length, "key")}`, method: agent.only(keys) })
     }
     return { ready, locked, named } satisfies Identities
   })
-
-const count = (n: number, thing: string) => `${n} ${thing}${n === 1 ? "" : "s"}`
 
 const readKey = (ssh2: Ssh.Ssh2, file: string) =>
   Effect.gen(function* () {

@@ -430,7 +430,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       }
       if (found.value.size !== release.size) {
         return yield* new TarballsError({
-          detail: `it has ${found.value.size} bytes where ${release.size} were stored: delete this release and build it again`
+          detail: `it has ${found.value.size} bytes, and ${release.size} were stored: delete this release and build it again`
         })
       }
       return found.value

@@ -4,8 +4,8 @@
 import * as DateTime from "effect/DateTime"
 import { bytes } from "../domain/Quantity.ts"
 
-/** Bytes and milliseconds in units that people read. */
-export { bytes, duration } from "../domain/Quantity.ts"
+/** Bytes, numbers of things, and milliseconds, as people read them. */
+export { bytes, counted, duration } from "../domain/Quantity.ts"
 
 /** Bytes a second: `3.1 MB/s`. */
 export const rate = (bytesPerSecond: number): string => `${bytes(bytesPerSecond)}/s`

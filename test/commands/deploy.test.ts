@@ -738,7 +738,7 @@ describe("deploy", () => {
         assert.strictEqual(ran.status, 0, ran.stderr)
         assert.isAbove(host.cutUploadAfter ?? 0, 5_000)
         assert.match(ran.stderr, /uploading what changed in my_app/)
-        assert.match(ran.stderr, /Unpacked and verified 3 entries, 1 files from releases that are there/)
+        assert.match(ran.stderr, /Unpacked and verified 3 entries, 1 file from releases that are there/)
         // Whatever is added here is a round trip more for everybody.
         assert.deepStrictEqual(host.steps, ["inspect", "lock", "stage", "activate"])
         assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)

@@ -10,7 +10,7 @@ import { HostRelease, type HostState } from "../../domain/HostState.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { type HostSession, HostUnfit } from "../../host/RemoteHost.ts"
 import type { View } from "../../terminal/Answer.ts"
-import { bytes } from "../../terminal/format.ts"
+import { bytes, counted } from "../../terminal/format.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { Declined } from "../Declined.ts"
@@ -88,7 +88,7 @@ const ask = Effect.fnUntraced(function* (
 ) {
   const current = `${path}/releases/current`
   const name = session.target.name
-  const holds = `${files} ${files === 1 ? "file" : "files"}, ${bytes(size)}`
+  const holds = `${counted(files, "file")}, ${bytes(size)}`
   yield* Reporter.note(
     nested
       ? `${current} on ${session.address} holds just ${name}/ (${holds}): it becomes ${releaseLabel(release)}, in releases/deployer_${ref}`

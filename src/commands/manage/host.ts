@@ -20,7 +20,7 @@ import { toPruneOnHost } from "../../domain/Prune.ts"
 import { Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
 import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts"
 import type { View } from "../../terminal/Answer.ts"
-import { bytes, dateTime } from "../../terminal/format.ts"
+import { bytes, counted, dateTime } from "../../terminal/format.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { fields, table } from "../../terminal/Table.ts"
 import { entries, entry } from "../journal.ts"
@@ -139,7 +139,7 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
         ? [`make a whole release current with deployer manage ln ref=REF target=${this.target}, or deploy one`]
         : [])
     ]
-    return `${count} ${count === 1 ? "thing is" : "things are"} wrong on ${this.address}: ${remedies.join("; ")}`
+    return `${counted(count, "thing is", "things are")} wrong on ${this.address}: ${remedies.join("; ")}`
   }
 }
 
@@ -456,11 +456,7 @@ export const integrityView =
       ...releases.map(({ current, faults, name, ref }) => {
         const gone = removed.includes(ref) ? ", removed" : ""
         const state =
-          faults.length === 0
-            ? deep
-              ? "whole"
-              : "all there"
-            : `broken (${faults.length} ${faults.length === 1 ? "fault" : "faults"})${gone}`
+          faults.length === 0 ? (deep ? "whole" : "all there") : `broken (${counted(faults.length, "fault")})${gone}`
         return `${releaseLabel({ name, ref })}${current ? " (current)" : ""}: ${state}`
       })
     ].join("\n")

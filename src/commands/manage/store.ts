@@ -9,7 +9,7 @@ import { address } from "../../domain/Target.ts"
 import { knownWords } from "../../internal/suggest.ts"
 import { type ReleaseQuery, ReleaseStore } from "../../store/ReleaseStore.ts"
 import type { View } from "../../terminal/Answer.ts"
-import { bytes, dateTime, duration } from "../../terminal/format.ts"
+import { bytes, counted, dateTime, duration } from "../../terminal/format.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { fields, table } from "../../terminal/Table.ts"
 import { Workspace } from "../../workspace/Workspace.ts"
@@ -156,7 +156,7 @@ export const releaseInfoView =
       ["name", release.name],
       ["ref", release.ref],
       ["sha256", release.sha256],
-      ["tarball", `${release.fileName}, ${bytes(release.size)}, ${entries} entries`],
+      ["tarball", `${release.fileName}, ${bytes(release.size)}, ${counted(entries, "entry", "entries")}`],
       ["tags", release.tags.join(", ")],
       ["built", `${dateTime(release.createdAt)} UTC`],
       ["took", release.metadata.buildMillis === undefined ? undefined : duration(release.metadata.buildMillis)],
