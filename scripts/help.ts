@@ -1,13 +1,13 @@
-/** Writes the help of every task as JSON: pairs of a key of `src/Help.ts` and a page. */
+/** Writes the help of every task as JSON: pairs of a key of `src/process/help.ts` and a page. */
 import * as Command from "@effect/cli/Command"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type * as Argv from "../src/Argv.ts"
 import * as Cli from "../src/Cli.ts"
-import * as Help from "../src/Help.ts"
 import * as Live from "../src/Live.ts"
-import * as Main from "../src/Main.ts"
+import * as Help from "../src/process/help.ts"
+import * as Main from "../src/process/main.ts"
 import { version } from "../src/Version.ts"
 
 const command = Command.provide(Cli.tree.command, Live.layer)

@@ -3,9 +3,9 @@
  * The process: the command line goes in, a report and an exit status come out.
  */
 import process from "node:process"
-import * as Help from "./Help.ts"
 import { hasColor, plain } from "./internal/color.ts"
-import { tooOld } from "./internal/nodeVersion.ts"
+import * as Help from "./process/help.ts"
+import { tooOld } from "./process/nodeVersion.ts"
 import { version } from "./Version.ts"
 
 const argv = process.argv.slice(2)
@@ -31,5 +31,5 @@ if (tooOld !== undefined) {
 } else if (help !== undefined) {
   print("help", hasColor(process.stdout, process.env) ? help : plain(help))
 } else {
-  import("./internal/program.ts").then(({ main }) => main(argv))
+  import("./process/program.ts").then(({ main }) => main(argv))
 }

@@ -69,23 +69,12 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "UsageError.ts": [],
   "Argv.ts": ["internal", "UsageError.ts"],
   "commandTree.ts": ["commands", "Argv.ts", "UsageError.ts"],
-  "Main.ts": ["Argv.ts", "internal", "terminal"],
   "Cli.ts": ["commands", "commandTree.ts"],
-  "Live.ts": ["internal", "terminal", ...services],
-  "index.ts": ["commands", "domain", "terminal", ...services, "Cli.ts", "Live.ts", "Version.ts"],
-  "Help.ts": ["internal"],
-  "bin.ts": [
-    "internal/nodeVersion.ts",
-    "internal/color.ts",
-    "internal/heap.ts",
-    "internal/program.ts",
-    "Help.ts",
-    "Version.ts"
-  ],
-  // The files that make a process of the rest, and the one that hands the running library to the user's config.
-  "internal/configFile.ts": ["internal", "index.ts"],
-  "internal/program.ts": ["internal", "Argv.ts", "Cli.ts", "Live.ts", "Main.ts", "Version.ts"],
-  "internal/runMain.ts": ["internal", "Main.ts"]
+  "Live.ts": ["internal", "terminal", ...services, "library.ts"],
+  "library.ts": ["commands", "domain", "terminal", ...services, "Cli.ts"],
+  "index.ts": ["Live.ts", "library.ts"],
+  process: ["internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "Version.ts"],
+  "bin.ts": ["process", "internal/color.ts", "Version.ts"]
 }
 /** Types need no code: these may name the parts above them. */
 const typesFrom: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -96,17 +85,11 @@ const folderOf = (file: string): string => file.split("/")[0] ?? file
 
 const partOf = (file: string): string => (file in directions ? file : folderOf(file))
 
-/** Live layers that are not in internal/. */
-const liveLayers = [
-  "host/LocalTransport.ts",
-  "host/SshTransport.ts",
-  "store/Tarballs.ts",
-  "terminal/Reporter.ts",
-  "workspace/Workspace.ts"
-]
+/** Live layers outside the folders that may use Node. */
+const liveLayers = ["store/Tarballs.ts", "terminal/Reporter.ts", "workspace/Workspace.ts", "workspace/configFile.ts"]
 
 const mayUseNode = (file: string): boolean =>
-  file === "bin.ts" || file.startsWith("internal/") || liveLayers.includes(file)
+  file === "bin.ts" || /^(internal|process|host\/transport)\//.test(file) || liveLayers.includes(file)
 
 const none = (violations: ReadonlyArray<string>): void => assert.deepStrictEqual(violations, [])
 
@@ -127,7 +110,7 @@ const banned: ReadonlyArray<readonly [what: string, is: (node: ts.Node, file: st
   ],
   ["!", (node) => ts.isNonNullExpression(node)],
   ["console", (node) => isMember(node, "console")],
-  ["process.exit", (node, file) => isMember(node, "process", "exit") && file !== "internal/runMain.ts"],
+  ["process.exit", (node, file) => isMember(node, "process", "exit") && file !== "process/runMain.ts"],
   ["Date.now", (node) => isMember(node, "Date", "now")],
   ["new Date()", (node) => ts.isNewExpression(node) && isNamed(node.expression, "Date") && !node.arguments?.length],
   ["Math.random", (node) => isMember(node, "Math", "random")],
@@ -202,7 +185,7 @@ describe("the house", () => {
       everywhere((source, report) => {
         for (const { dynamic, node, specifier } of importsOf(source)) {
           // The config's file gets the whole of a package, at run time, if it asks for it.
-          if (dynamic && source.fileName === "internal/configFile.ts") continue
+          if (dynamic && source.fileName === "workspace/configFile.ts") continue
           if (specifier === "effect" || /^@effect\/[^/]+$/.test(specifier))
             report(node, `imports the whole of ${specifier}`)
           if (specifier.startsWith(".") && !specifier.endsWith(".ts")) report(node, `${specifier} lacks its .ts`)
@@ -211,7 +194,7 @@ describe("the house", () => {
     )
   })
 
-  it("uses Node itself only in internal/, bin.ts and live layers", () => {
+  it("uses Node itself only in the process, in transports, in internal/ and in live layers", () => {
     none(
       everywhere((source, report) => {
         if (mayUseNode(source.fileName)) return

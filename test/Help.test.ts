@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as Argv from "../src/Argv.ts"
 import { tree } from "../src/Cli.ts"
-import * as Help from "../src/Help.ts"
+import * as Help from "../src/process/help.ts"
 
 const { spec } = tree
 

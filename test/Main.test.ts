@@ -15,7 +15,7 @@ import { build } from "esbuild"
 import packageJson from "../package.json" with { type: "json" }
 import { count, optional, task, value, word } from "../src/commands/Task.ts"
 import { treeOf } from "../src/commandTree.ts"
-import * as Main from "../src/Main.ts"
+import * as Main from "../src/process/main.ts"
 import { Prompt } from "../src/terminal/Prompt.ts"
 import { UsageError } from "../src/UsageError.ts"
 import { version } from "../src/Version.ts"
@@ -200,7 +200,7 @@ describe("the process", () => {
     folder = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-main-"))
     const source = `
       import * as Effect from "effect/Effect"
-      import { runMain } from "./src/internal/runMain.ts"
+      import { runMain } from "./src/process/runMain.ts"
       const cleanUp = Effect.zipRight(Effect.sleep(1000), Effect.sync(() => process.stderr.write("cleaned\\n")))
       const programs = {
         done: Effect.sync(() => process.stdout.write("out")),

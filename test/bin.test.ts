@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as Argv from "../src/Argv.ts"
 import { tree } from "../src/Cli.ts"
 import * as Live from "../src/Live.ts"
-import * as Main from "../src/Main.ts"
+import * as Main from "../src/process/main.ts"
 import { version } from "../src/Version.ts"
 import { binary } from "./kit/build.ts"
 

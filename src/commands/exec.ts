@@ -1,7 +1,7 @@
 /** `exec`: one command in the current release of a target. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { quote } from "../host/Transport.ts"
+import { quote } from "../host/transport/Transport.ts"
 import { captureOutput, outputFields } from "./captureOutput.ts"
 import { connect } from "./connect.ts"
 import { rest, target, task } from "./Task.ts"

@@ -8,10 +8,10 @@ import * as Layer from "effect/Layer"
 import { localHost } from "../domain/Target.ts"
 import type { Prompt } from "../terminal/Prompt.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import * as LocalTransport from "./LocalTransport.ts"
 import { RemoteHost } from "./RemoteHost.ts"
-import * as SshTransport from "./SshTransport.ts"
 import { makeSession } from "./session.ts"
+import * as LocalTransport from "./transport/LocalTransport.ts"
+import * as SshTransport from "./transport/ssh/SshTransport.ts"
 
 /** Needs the workspace for key files that are named relative to the project root, and the prompt for unknown host keys and passphrases. */
 export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSystem.FileSystem> = Layer.effect(

@@ -3,9 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as LocalTransport from "./LocalTransport.ts"
 import { RemoteHost } from "./RemoteHost.ts"
 import { makeSession } from "./session.ts"
+import * as LocalTransport from "./transport/LocalTransport.ts"
 
 /** Every target is this machine. Tests can give the scripts another environment. */
 export const layerWith = (env: Readonly<Record<string, string | undefined>>): Layer.Layer<RemoteHost> =>

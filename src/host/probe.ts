@@ -4,10 +4,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { httpGet } from "../internal/httpGet.ts"
-import type { DialFailed, Endpoint } from "./Endpoint.ts"
 import { clean } from "./protocol/reply.ts"
 import type { HostUnreachable, Probe, Probed } from "./RemoteHost.ts"
-import type { Transport } from "./Transport.ts"
+import type { DialFailed, Endpoint } from "./transport/Endpoint.ts"
+import type { Transport } from "./transport/Transport.ts"
 
 /** Characters of a body that are shown. */
 const maxBody = 1000

@@ -10,7 +10,7 @@ import { makeReading } from "./session/reading.ts"
 import { makeRunning } from "./session/running.ts"
 import { makeStaging } from "./session/staging.ts"
 import { makeSwitching } from "./session/switching.ts"
-import type { Transport } from "./Transport.ts"
+import type { Transport } from "./transport/Transport.ts"
 
 /** Makes a session over an open connection. */
 export const makeSession = (target: Target, transport: Transport): HostSession => {

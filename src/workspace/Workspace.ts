@@ -11,11 +11,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { loadConfig } from "../internal/configFile.ts"
 import * as files from "../internal/files.ts"
 import { sweep, temporaryName } from "../internal/leftovers.ts"
 import { once } from "../internal/once.ts"
 import type { ConfigInput, DeployerConfig } from "./Config.ts"
+import { loadConfig, type Modules } from "./configFile.ts"
 import { decodeConfig } from "./decode.ts"
 
 /** No project root was found. */
@@ -84,14 +84,14 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
   }
 >() {
   /** On this machine. Nothing is read before the first use. */
-  static readonly layer = (
-    options: {
-      /** `root=DIR`, relative to the working directory. Default: the nearest folder upwards that holds `deployer/config`. */
-      readonly root?: Option.Option<string>
-      /** The folder where the search begins. Default: the working directory of the process. */
-      readonly cwd?: string
-    } = {}
-  ): Layer.Layer<Workspace> =>
+  static readonly layer = (options: {
+    /** The modules that the config may import: `Deployer.modules`. */
+    readonly modules: Modules
+    /** `root=DIR`, relative to the working directory. Default: the nearest folder upwards that holds `deployer/config`. */
+    readonly root?: Option.Option<string>
+    /** The folder where the search begins. Default: the working directory of the process. */
+    readonly cwd?: string
+  }): Layer.Layer<Workspace> =>
     Layer.effect(
       this,
       Effect.gen(function* () {
@@ -112,7 +112,7 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
           Effect.flatMap(paths, ({ configFile }) =>
             Effect.flatMap(
               Effect.mapError(
-                loadConfig(configFile),
+                loadConfig(configFile, options.modules),
                 ({ mistake }) => new ConfigInvalid({ file: configFile, mistakes: [mistake] })
               ),
               (input) => decoded(configFile, input)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { quote } from "../../src/host/Transport.ts"
+import { quote } from "../../src/host/transport/Transport.ts"
 import { built, hostNamed, prodPath, run, world } from "../kit/world.ts"
 
 const deployed = Effect.gen(function* () {

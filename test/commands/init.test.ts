@@ -15,6 +15,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { init } from "../../src/commands/init.ts"
+import { modules } from "../../src/Live.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { type Confirm, Prompt, PromptUnavailable } from "../../src/terminal/Prompt.ts"
 import { type Event, Reporter } from "../../src/terminal/Reporter.ts"
@@ -48,10 +49,10 @@ const run = (
   root: string,
   options: { readonly forceInit?: boolean } = {},
   prompt: Layer.Layer<Prompt> = answering(undefined).layer
-) => init(options).pipe(Effect.provide([Workspace.layer({ cwd: root }), prompt, NodeContext.layer]))
+) => init(options).pipe(Effect.provide([Workspace.layer({ modules, cwd: root }), prompt, NodeContext.layer]))
 
 const inProject = <A, E>(root: string, effect: Effect.Effect<A, E, ReleaseStore | Workspace>) =>
-  Effect.provide(effect, Layer.provideMerge(ReleaseStore.layer, Workspace.layer({ cwd: root })))
+  Effect.provide(effect, Layer.provideMerge(ReleaseStore.layer, Workspace.layer({ modules, cwd: root })))
 
 const config = "deployer/config/deployer_config.ts"
 

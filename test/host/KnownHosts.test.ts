@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import * as KnownHosts from "../../src/host/KnownHosts.ts"
+import * as KnownHosts from "../../src/host/transport/ssh/KnownHosts.ts"
 import { missingSshd, titled } from "../kit/sshd.ts"
 
 // Wire forms of made-up keys: a type and 32 bytes.

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process"
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { quote } from "../../src/host/Transport.ts"
+import { quote } from "../../src/host/transport/Transport.ts"
 
 /** What a shell makes of one quoted word. In fish a backslash means something before a quote or a backslash inside quotes, too. */
 const read = (word: string, escapesInside: boolean): string => {

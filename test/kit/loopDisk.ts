@@ -5,7 +5,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Transport } from "../../src/host/Transport.ts"
+import type { Transport } from "../../src/host/transport/Transport.ts"
 import { which } from "./userland.ts"
 
 /** Commits by a sync of some other file. */

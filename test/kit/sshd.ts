@@ -22,7 +22,7 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { makeRemembered, type SshSettings } from "../../src/host/SshSettings.ts"
+import { makeRemembered, type SshSettings } from "../../src/host/transport/ssh/SshSettings.ts"
 
 const exists = (file: string) => {
   try {

@@ -1,8 +1,8 @@
 /** The contract of a host over shells of this machine, without a network. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as LocalTransport from "../../src/host/LocalTransport.ts"
 import { makeSession } from "../../src/host/session.ts"
+import * as LocalTransport from "../../src/host/transport/LocalTransport.ts"
 import { contract, type Place } from "../host/contract.ts"
 import { diskFiles } from "../kit/disk.ts"
 import { isExhaustive } from "../kit/exhaustive.ts"

@@ -14,7 +14,7 @@ import { type Call, named, positional, type Script, type StepName } from "../../
 import { steps } from "../../src/host/protocol/steps.ts"
 import { type CommandTimeout, HostUnreachable, type RemoteHost } from "../../src/host/RemoteHost.ts"
 import { makeSession } from "../../src/host/session.ts"
-import type { Exec, ExecResult, Transport } from "../../src/host/Transport.ts"
+import type { Exec, ExecResult, Transport } from "../../src/host/transport/Transport.ts"
 
 /** One step as the host sees it. */
 export interface Step {

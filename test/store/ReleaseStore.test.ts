@@ -30,6 +30,7 @@ import * as Tracer from "effect/Tracer"
 import * as esbuild from "esbuild"
 import type { Release } from "../../src/domain/Release.ts"
 import * as sqlite from "../../src/internal/sqlite.ts"
+import { modules } from "../../src/Live.ts"
 import * as Entries from "../../src/store/Entries.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Tarballs } from "../../src/store/Tarballs.ts"
@@ -92,7 +93,7 @@ describe("ReleaseStore in files", () => {
   it.scoped("passes on that there is no workspace", () =>
     Effect.gen(function* () {
       const { root } = yield* project
-      const workspace = Workspace.layer({ root: Option.some(join(root, "deployer")) })
+      const workspace = Workspace.layer({ modules, root: Option.some(join(root, "deployer")) })
       const error = yield* Effect.flip(list).pipe(Effect.provide(Layer.provide(ReleaseStore.layer, workspace)))
       assert.strictEqual(error._tag, "WorkspaceNotFound")
     })
@@ -257,7 +258,7 @@ describe("ReleaseStore in files", () => {
         paths,
         Effect.flatMap(ReleaseStore, (releases) => textOf(releases.content(release)))
       )
-      assert.include(error.message, "it has 3 bytes where 5 were stored")
+      assert.include(error.message, "it has 3 bytes, and 5 were stored")
     })
   )
 

@@ -13,6 +13,7 @@ import { dirname, join } from "node:path"
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { modules } from "../../src/Live.ts"
 import { Workspace } from "../../src/workspace/Workspace.ts"
 
 const folder = Effect.acquireRelease(
@@ -33,7 +34,7 @@ const file = "deployer/config/deployer_config.ts"
 const configOf = (root: string) =>
   Effect.provide(
     Effect.flatMap(Workspace, (workspace) => workspace.config),
-    Workspace.layer({ cwd: root })
+    Workspace.layer({ modules, cwd: root })
   )
 
 /** Loads a config from its text, and other files beside it. */
@@ -61,7 +62,7 @@ describe("Workspace", () => {
       const rootFrom = (cwd: string) =>
         Effect.flatMap(Workspace, (workspace) => workspace.paths).pipe(
           Effect.map((paths) => paths.root),
-          Effect.provide(Workspace.layer({ cwd: join(root, cwd) }))
+          Effect.provide(Workspace.layer({ modules, cwd: join(root, cwd) }))
         )
       assert.strictEqual(yield* rootFrom("."), root)
       assert.strictEqual(yield* rootFrom("other"), root)
@@ -76,7 +77,7 @@ describe("Workspace", () => {
       yield* write(root, { [file]: "", "sub/x": "" })
       const named = (name: string) =>
         Effect.flatMap(Workspace, (workspace) => Effect.all([workspace.home, Effect.either(workspace.paths)])).pipe(
-          Effect.provide(Workspace.layer({ root: Option.some(name), cwd: root }))
+          Effect.provide(Workspace.layer({ modules, root: Option.some(name), cwd: root }))
         )
       const [, found] = yield* named(".")
       assert.strictEqual(found._tag, "Right")
@@ -95,7 +96,7 @@ describe("Workspace", () => {
       vi.stubEnv("PWD", root)
       yield* Effect.addFinalizer(() => Effect.sync(() => [cwd.mockRestore(), vi.unstubAllEnvs()]))
       const error = yield* Effect.flip(
-        Effect.flatMap(Workspace, (workspace) => workspace.paths).pipe(Effect.provide(Workspace.layer()))
+        Effect.flatMap(Workspace, (workspace) => workspace.paths).pipe(Effect.provide(Workspace.layer({ modules })))
       )
       assert.deepInclude(error, { _tag: "WorkspaceNotFound", searched: root })
     }).pipe(Effect.scoped)
@@ -134,7 +135,7 @@ describe("Workspace", () => {
         assert.isFalse(existsSync(one ?? ""))
         assert.isFalse(existsSync(dead ?? ""))
         assert.deepStrictEqual(readdirSync(temp), ["mine.txt"])
-      }).pipe(Effect.provide(Workspace.layer({ cwd: root })))
+      }).pipe(Effect.provide(Workspace.layer({ modules, cwd: root })))
     })
   )
 

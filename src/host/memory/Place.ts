@@ -7,7 +7,7 @@ import { replyBegin, replyEnd } from "../protocol/reply.ts"
 import type { Args, StepName } from "../protocol/Step.ts"
 import type { steps } from "../protocol/steps.ts"
 import type { CommandTimeout, HostUnreachable } from "../RemoteHost.ts"
-import type { Exec, ExecResult } from "../Transport.ts"
+import type { Exec, ExecResult } from "../transport/Transport.ts"
 import type { MemoryHost } from "./MemoryHost.ts"
 
 /** A host, and the place and time of a question. */

@@ -18,7 +18,7 @@ import {
   LockLost,
   type StepFailure
 } from "../RemoteHost.ts"
-import { type Exec, quote, type Transport } from "../Transport.ts"
+import { type Exec, quote, type Transport } from "../transport/Transport.ts"
 
 /** The target's path, normalized: absolute, or relative to the login directory (also if it began with `~/`). */
 export const loginPath = (path: string): string => {

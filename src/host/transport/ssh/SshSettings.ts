@@ -4,7 +4,7 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import type * as Redacted from "effect/Redacted"
-import { environment } from "../internal/ssh.ts"
+import { environment } from "./ssh2.ts"
 
 const globalKnownHostsFiles: ReadonlyArray<string> = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
 

@@ -5,7 +5,7 @@ import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { warn } from "../terminal/Reporter.ts"
+import { warn } from "../../../terminal/Reporter.ts"
 import * as SshConfig from "./SshConfig.ts"
 import { SshSettings } from "./SshSettings.ts"
 

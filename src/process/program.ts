@@ -9,10 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Argv from "../Argv.ts"
 import * as Cli from "../Cli.ts"
-import * as Main from "../Main.ts"
+import { hasColor } from "../internal/color.ts"
 import { version } from "../Version.ts"
-import { hasColor } from "./color.ts"
 import { keepHeapSmall } from "./heap.ts"
+import * as Main from "./main.ts"
 import { type Given, runMain } from "./runMain.ts"
 
 /** Runs the arguments after the program's name and ends the process. */

@@ -1,7 +1,7 @@
 /**
  * ssh_config as OpenSSH reads it: the settings of one host. Pure; SshPlace finds and reads the files.
  */
-import { matchesHost, matchesPattern } from "../internal/hostPattern.ts"
+import { matchesHost, matchesPattern } from "./hostPattern.ts"
 
 /** One line with a setting. */
 export interface ConfigLine {

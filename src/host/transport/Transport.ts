@@ -3,11 +3,11 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import type { Duplex } from "../internal/tcp.ts"
-import type { PromptFailure } from "../terminal/Prompt.ts"
+import type { Duplex } from "../../internal/tcp.ts"
+import type { PromptFailure } from "../../terminal/Prompt.ts"
+import type { StepName } from "../protocol/Step.ts"
+import type { CommandTimeout, HostUnreachable } from "../RemoteHost.ts"
 import type { DialFailed, Endpoint } from "./Endpoint.ts"
-import type { StepName } from "./protocol/Step.ts"
-import type { CommandTimeout, HostUnreachable } from "./RemoteHost.ts"
 
 /**
  * Quotes one word for a POSIX shell, and for fish, to which a backslash inside single quotes may mean something. Every word

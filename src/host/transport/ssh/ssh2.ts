@@ -16,10 +16,10 @@ import type {
   PseudoTtyOptions,
   ServerHostKeyAlgorithm
 } from "ssh2"
-import { homeFolder } from "./homeFolder.ts"
-import { type PublicKey, publicKeyOf } from "./sshKeys.ts"
-import type { Duplex } from "./tcp.ts"
-import * as Tcp from "./tcp.ts"
+import { homeFolder } from "../../../internal/homeFolder.ts"
+import type { Duplex } from "../../../internal/tcp.ts"
+import * as Tcp from "../../../internal/tcp.ts"
+import { type PublicKey, publicKeyOf } from "./keys.ts"
 
 /** Loads the ssh2 package. It is slow to load, so this happens only for a connection. */
 export const load = Effect.map(

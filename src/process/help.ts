@@ -1,7 +1,7 @@
 /**
  * Help rendered at build time: printing it does not load the command tree.
  */
-import { helpPages } from "./internal/helpPages.ts"
+import { helpPages } from "./helpPages.ts"
 
 /** The page of a task in {@link helpPages}. */
 export const keyOf = (task: ReadonlyArray<string>): string =>

@@ -1,10 +1,10 @@
 /**
  * The known_hosts file: the keys that a host may show. Pure; the SSH transport reads and writes the file.
  */
-import { matchesHost } from "../internal/hostPattern.ts"
-import { fingerprint, isHashOf, type PublicKey, publicKeyOf } from "../internal/sshKeys.ts"
+import { matchesHost } from "./hostPattern.ts"
+import { fingerprint, isHashOf, type PublicKey, publicKeyOf } from "./keys.ts"
 
-export { fingerprint, type PublicKey } from "../internal/sshKeys.ts"
+export { fingerprint, type PublicKey } from "./keys.ts"
 
 /** One usable line of a known_hosts file. */
 export interface KnownHost {

@@ -6,8 +6,8 @@ import process from "node:process"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Main from "../Main.ts"
-import { codeOf } from "./files.ts"
+import { codeOf } from "../internal/files.ts"
+import * as Main from "./main.ts"
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 

@@ -8,9 +8,9 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
-import { cacheFolder } from "./cacheFolder.ts"
-import { codeOf } from "./files.ts"
-import { messageOf } from "./messageOf.ts"
+import { cacheFolder } from "../internal/cacheFolder.ts"
+import { codeOf } from "../internal/files.ts"
+import { messageOf } from "../internal/messageOf.ts"
 
 /** The reason why a config could not be loaded: one line that continues `the config is not usable:`. */
 export interface LoadFailure {
@@ -24,6 +24,12 @@ const firstLine = (text: string): string => text.split("\n")[0]?.trim() ?? ""
 const textOf = (cause: unknown): string =>
   cause instanceof Error ? cause.message : (messageOf(cause) ?? Inspectable.toStringUnknown(cause, 0))
 
+/**
+ * The modules of the running deployer that a config may import, by the names under which it imports them. Each is loaded if a config may
+ * use it.
+ */
+export type Modules = Readonly<Record<string, () => Promise<object>>>
+
 /** The modules of a package: its index and, by their own paths, the namespaces that the index exports. */
 const withPaths = (name: string, index: object): ReadonlyArray<readonly [string, unknown]> => [
   [name, index],
@@ -33,29 +39,25 @@ const withPaths = (name: string, index: object): ReadonlyArray<readonly [string,
 ]
 
 /**
- * The running deployer's own modules, by the names under which a config imports them. Whatever the project has installed, there is one Effect in one
- * process. Effect itself is only loaded for a config that may use it, because loading all of it takes a while.
+ * The modules that the config at hand may reach. Whatever the project has installed, there is one Effect in one process. Effect itself is
+ * only loaded for a config that may use it, because loading all of it takes a while.
  */
-const ownModules = (source: string): Effect.Effect<Record<string, unknown>, LoadFailure> => {
+const reachable = (source: string, own: Modules): Effect.Effect<Record<string, unknown>, LoadFailure> => {
   // Directly, or through another file of the project.
   const mayReach = (name: string) =>
     new RegExp(`\\b(?:from|import|require)\\s*\\(?\\s*["'\`](?:${name}["'\`/]|\\.{0,2}/)`).test(source)
   const part = (name: string, load: () => Promise<object>) =>
-    Effect.map(
-      Effect.tryPromise({ try: load, catch: (cause) => failure(`${name} does not load: ${textOf(cause)}`) }),
-      (index) => withPaths(name, index)
-    )
-  return Effect.map(
-    Effect.all([
-      Effect.map(
-        part("effect-deployer", () => import("../index.ts")),
-        ([index]) => (index === undefined ? [] : [index])
-      ),
-      mayReach("effect") ? part("effect", () => import("effect")) : Effect.succeed([]),
-      mayReach("@effect/platform") ? part("@effect/platform", () => import("@effect/platform")) : Effect.succeed([])
-    ]),
-    (parts) => Object.fromEntries(parts.flat())
-  )
+    Effect.tryPromise({ try: load, catch: (cause) => failure(`${name} does not load: ${textOf(cause)}`) })
+  const ours = Object.entries(own)
+    .filter(([name]) => mayReach(name))
+    .map(([name, load]) => Effect.map(part(name, load), (index) => [[name, index] as const]))
+  const packages = Object.entries({
+    effect: () => import("effect"),
+    "@effect/platform": () => import("@effect/platform")
+  })
+    .filter(([name]) => mayReach(name))
+    .map(([name, load]) => Effect.map(part(name, load), (index) => withPaths(name, index)))
+  return Effect.map(Effect.all([...ours, ...packages]), (parts) => Object.fromEntries(parts.flat()))
 }
 
 /** The user's file in which an error was thrown. */
@@ -127,8 +129,11 @@ const nodeRequire: (name: "jiti") => typeof import("jiti") = createRequire(impor
 const isCacheFailure = (cause: unknown, cache: string): boolean =>
   Predicate.hasProperty(cause, "path") && typeof cause.path === "string" && cause.path.startsWith(`${cache}/`)
 
-/** The whole config as written, not decoded. The compiled code is kept for the next time, by the hash of the source. */
-export const loadConfig = (path: string): Effect.Effect<unknown, LoadFailure> =>
+/**
+ * The whole config as written, not decoded. It may import the modules in `own`. The compiled code is kept for the next time, by the hash of
+ * the source.
+ */
+export const loadConfig = (path: string, own: Modules): Effect.Effect<unknown, LoadFailure> =>
   Effect.gen(function* () {
     // The file that a link leads to may import its neighbors.
     const file = yield* Effect.orElseSucceed(
@@ -147,7 +152,7 @@ export const loadConfig = (path: string): Effect.Effect<unknown, LoadFailure> =>
       catch: (cause) =>
         failure(codeOf(cause) === "ENOENT" ? "it does not exist: write it, or run deployer init" : textOf(cause))
     })
-    const virtualModules = yield* ownModules(source)
+    const virtualModules = yield* reachable(source, own)
     const { createJiti } = yield* Effect.try({
       try: () => nodeRequire("jiti"),
       catch: (cause) => failure(`jiti, which loads it, is not installed beside deployer: ${firstLine(textOf(cause))}`)

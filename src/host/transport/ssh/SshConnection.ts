@@ -9,25 +9,25 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import { counted } from "../domain/Quantity.ts"
-import { address as addressOf } from "../domain/Target.ts"
-import * as Ssh from "../internal/ssh.ts"
-import { openAgent, openKey } from "../internal/sshIdentities.ts"
-import { type PublicKey, publicHalf, publicKeyOfLine } from "../internal/sshKeys.ts"
-import type { Duplex } from "../internal/tcp.ts"
-import { Prompt } from "../terminal/Prompt.ts"
-import { warn } from "../terminal/Reporter.ts"
-import * as KnownHosts from "./KnownHosts.ts"
+import { counted } from "../../../domain/Quantity.ts"
+import { address as addressOf } from "../../../domain/Target.ts"
+import type { Duplex } from "../../../internal/tcp.ts"
+import { Prompt } from "../../../terminal/Prompt.ts"
+import { warn } from "../../../terminal/Reporter.ts"
 import {
   AuthenticationFailed,
   type ConnectFailure,
   HostKeyRejected,
   HostUnreachable,
   KeyUnusable
-} from "./RemoteHost.ts"
+} from "../../RemoteHost.ts"
+import { openAgent, openKey } from "./identities.ts"
+import * as KnownHosts from "./KnownHosts.ts"
+import { type PublicKey, publicHalf, publicKeyOfLine } from "./keys.ts"
 import { type Asked, lastHop } from "./SshConfig.ts"
 import { findPlace, isMissing, type Place, readIfThere } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
+import * as Ssh from "./ssh2.ts"
 
 /** The host to log in to. */
 export interface Login {

@@ -1,0 +1,208 @@
+/**
+ * The public API except `Deployer`: the commands as Effects, the services with their layers, the config, the domain and the errors.
+ */
+
+// The commands
+
+/** The schema of each command's report. `jsonSchema` publishes them all. */
+export { conversations, jsonSchema, reports } from "./Cli.ts"
+export { ActionFailed, ActionReport, runAction } from "./commands/actions.ts"
+export { type ApplyOptions, apply, PlanStale } from "./commands/apply.ts"
+export { type BuildOptions, BuildReport, build } from "./commands/build.ts"
+export { BuildAndDeployReport, buildAndDeploy } from "./commands/buildAndDeploy.ts"
+export { Declined } from "./commands/Declined.ts"
+export {
+  type DeployOptions,
+  DeployReport,
+  deploy,
+  deployRelease,
+  planDeploy
+} from "./commands/deploy.ts"
+export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
+export { ExecFailed, type ExecOptions, ExecReport, exec } from "./commands/exec.ts"
+export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./commands/goLive.ts"
+export { Unhealthy } from "./commands/health.ts"
+export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
+export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
+export { LockReport, lock, unlock } from "./commands/lock.ts"
+export { LockWait } from "./commands/locking.ts"
+export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
+export {
+  HostInfo,
+  HostReleaseInfo,
+  Integrity,
+  type IntegrityOptions,
+  IntegrityViolated,
+  Linked,
+  ReleaseIsCurrent
+} from "./commands/manage/host.ts"
+export { Pinned } from "./commands/manage/pin.ts"
+export { Removal } from "./commands/manage/removal.ts"
+export { NameNotFound, ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
+export {
+  adopt,
+  deleteFromHost,
+  deleteFromStore,
+  hostInfo,
+  hostReleaseInfo,
+  integrity,
+  link,
+  manage,
+  pin,
+  pruneHost,
+  pruneStore,
+  releaseInfo,
+  storeInfo,
+  unpin
+} from "./commands/manage.ts"
+/** A release on a host is not whole. */
+export { ReleaseNotWhole } from "./commands/onHost.ts"
+export { loadPlan, PlanInvalid, PlanNotSaved, savePlan } from "./commands/planFile.ts"
+export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
+export {
+  NothingToRollBackTo,
+  planRollback,
+  type RollbackOptions,
+  RollbackReport,
+  rollback
+} from "./commands/rollback.ts"
+export { DocumentSchema } from "./commands/schema.ts"
+export { ShellExited, ssh } from "./commands/ssh.ts"
+export { StatusBad, StatusReport, status } from "./commands/status.ts"
+export { ConfigUnusable, ValidateReport, ValidTarget, validate } from "./commands/validate.ts"
+
+// The services and their layers
+
+export {
+  ContainerFailed,
+  type DockerBuild,
+  DockerBuilder,
+  type DockerBuilderError,
+  DockerfileMissing,
+  DockerMemory,
+  EngineUnavailable,
+  ImageBuildFailed,
+  type MemoryImage,
+  PlatformDiffers,
+  ReleasePathMissing
+} from "./build/DockerBuilder.ts"
+/** The hosts that targets name: this machine, or over SSH. */
+export * as AnyHost from "./host/AnyHost.ts"
+/** This machine as the host of every target. */
+export * as LocalHost from "./host/LocalHost.ts"
+/** Hosts in memory, for tests. */
+export * as MemoryHost from "./host/MemoryHost.ts"
+export { Operator } from "./host/Operator.ts"
+export {
+  AuthenticationFailed,
+  CommandTimeout,
+  type ConnectFailure,
+  type Ended,
+  type Entries,
+  HostKeyRejected,
+  HostReplyInvalid,
+  type HostSession,
+  HostStepFailed,
+  HostUnfit,
+  HostUnreachable,
+  KeyUnusable,
+  LockHeld,
+  LockLost,
+  NotOnHost,
+  type Probe,
+  type Probed,
+  ReleaseCorrupt,
+  RemoteHost,
+  type RunOptions,
+  type StepFailure,
+  type Verdict
+} from "./host/RemoteHost.ts"
+export { SshSettings } from "./host/transport/ssh/SshSettings.ts"
+export {
+  type Parcel,
+  ReleaseAmbiguous,
+  type ReleaseDraft,
+  ReleaseNotFound,
+  type ReleaseQuery,
+  ReleaseStore,
+  ReleaseStoreError,
+  type StoreCheck,
+  type StoreFailure,
+  TarballMissing
+} from "./store/ReleaseStore.ts"
+export { Tarballs, TarballsError } from "./store/Tarballs.ts"
+export { Answer, type Kind, NotAsData, type View } from "./terminal/Answer.ts"
+export { Failure } from "./terminal/Failure.ts"
+export {
+  type Confirm,
+  ctrlC,
+  ctrlD,
+  type Line,
+  Prompt,
+  PromptAborted,
+  type PromptFailure,
+  PromptUnavailable,
+  Script,
+  type Select
+} from "./terminal/Prompt.ts"
+export {
+  type Event as ReporterEvent,
+  note,
+  output,
+  Reported,
+  Reporter,
+  type Sink,
+  transfer,
+  warn
+} from "./terminal/Reporter.ts"
+export {
+  ConfigInvalid,
+  Workspace,
+  WorkspaceError,
+  WorkspaceNotFound,
+  type WorkspacePaths
+} from "./workspace/Workspace.ts"
+
+// The config and its builders
+
+export { type CommandOptions, command, type DockerOptions, docker, fromDirectory, fromFiles } from "./build/Artifact.ts"
+export {
+  type Artifact,
+  type BuildContext,
+  type Builder,
+  BuilderOptionsInvalid,
+  type BuilderServices,
+  BuildFailed,
+  type Packed,
+  type PostBuildHook,
+  type PreBuildHook
+} from "./build/Builder.ts"
+export { WorkspaceInContext } from "./build/ignoreFiles.ts"
+export type { MemoryFile } from "./build/MemoryFile.ts"
+export { ArtifactInvalid, ExtraFileInvalid } from "./build/Tarball.ts"
+export {
+  type ConfigInput,
+  config,
+  type DeployerConfig,
+  findTarget,
+  UnknownBuilder,
+  UnknownTarget
+} from "./workspace/Config.ts"
+export { decodeConfig } from "./workspace/decode.ts"
+
+// The domain
+
+export { Adoption } from "./domain/Adoption.ts"
+export { Check } from "./domain/Checks.ts"
+export { Drift } from "./domain/Drift.ts"
+export { Current, DeadMan, HostRelease, HostState, Unfinished } from "./domain/HostState.ts"
+export { JournalEntry, JournalEvent, Standing } from "./domain/Journal.ts"
+export { Lock, LockDetails } from "./domain/Lock.ts"
+export { Manifest, ManifestEntry } from "./domain/Manifest.ts"
+export { Members } from "./domain/Members.ts"
+export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"
+export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
+export { RepairPlan, RepairStep } from "./domain/Repair.ts"
+export { SavedPlan } from "./domain/SavedPlan.ts"
+export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
+export { Unfit } from "./domain/Unfit.ts"
