@@ -71,7 +71,6 @@ const deployEach = (example: Example, versions: Versions, onLive: (ref: string) 
     assert.include(last, `went back: ${name} ${second} is live again`)
     assert.strictEqual(live().ref, second)
     assert.include(yield* get(versions.path), versions.hello.replace("Hello", "Hello again"))
-    assert.match(yield* example.here.good("history", "target=prod"), /healthy/)
   })
 
 /** For applications with `bin/service`: each restart starts another process, and `stop` and `start` do what they say. */
