@@ -33,7 +33,7 @@ export interface Example {
   readonly change: (change: Change) => void
   /** Runs the command of each README. */
   readonly buildAndDeploy: Effect.Effect<Ended>
-  /** The short ref of the release that is live, and what is in it. */
+  /** The short ref of the release that is live, and the names at its root. */
   readonly live: () => { readonly ref: string; readonly files: ReadonlyArray<string> }
   /** The application's answer. */
   readonly get: (path: string) => Effect.Effect<string>

@@ -73,7 +73,7 @@ const deployEach = (example: Example, versions: Versions, onLive: (ref: string) 
     assert.include(yield* get(versions.path), versions.hello.replace("Hello", "Hello again"))
   })
 
-/** For applications with `bin/service`: each restart starts another process, and `stop` and `start` do what they say. */
+/** For applications with `bin/service`: each restart starts another process, `stop` ends it, and `start` starts one again. */
 const deployService = (example: Example, versions: Omit<Versions, "path" | "why">) =>
   Effect.gen(function* () {
     const pidOf = () => Number(fs.readFileSync(path.join(example.base, pidFile), "utf8"))
@@ -256,8 +256,13 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
           assert.include(second.last.data.message, `went back: hello_hook ${app.live().ref} is live again`)
           assert.strictEqual(app.live().ref, first.last.data.release.slice(0, 8))
 
+          // Its own end interrupts a deployment, and the stream says so.
+          assert.strictEqual((yield* post(secret)).status, 202)
+          const reader = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/progress`))
           const end = once(child, "exit")
           child.kill("SIGTERM")
+          const text = yield* Effect.promise(() => reader.text())
+          assert.match(text, /event: Failed\ndata: .*The deployment was interrupted.*\n\n$/)
           yield* Effect.promise(() => end)
         }).pipe(Effect.scoped)
     )
