@@ -10,6 +10,20 @@ import { ReleaseName, Tag } from "./Release.ts"
 /** The `host` that means this machine, without SSH. */
 export const localHost = "local"
 
+/** A running container, named by a `host` such as `docker://my_app`. */
+export interface Container {
+  /** The engine's program. */
+  readonly engine: "docker" | "podman"
+  /** Its name or id. */
+  readonly name: string
+}
+
+/** The container that a `host` names. Undefined if it names none. */
+export const containerOf = (host: string): Container | undefined => {
+  const [, engine, name] = /^(docker|podman):\/\/([A-Za-z0-9][\w.-]*)$/.exec(host) ?? []
+  return name === undefined || (engine !== "docker" && engine !== "podman") ? undefined : { engine, name }
+}
+
 const oneLine = (what: string) =>
   Schema.String.pipe(
     Schema.pattern(/^[^\p{Cc}]+$/u, { message: () => `${what} must not be empty or hold control characters` })
@@ -95,6 +109,7 @@ const isHost = (host: string): boolean =>
 /** A login, a port or brackets belong in other fields: here they would be looked up as part of the name. */
 const hostMistake = (host: string): string | undefined => {
   const alone = "must be a name or an address alone"
+  if (containerOf(host) !== undefined) return undefined
   if (/\s/.test(host) || host.startsWith("-")) return alone
   const [, scheme, afterScheme = host] = /^([a-z]+:\/\/)(.*)$/i.exec(host) ?? []
   const [, login, afterLogin = afterScheme] = /^(.*)@([^@]*)$/.exec(afterScheme) ?? []
@@ -113,7 +128,10 @@ const hostMistake = (host: string): string | undefined => {
 }
 
 const targetFields = {
-  /** A host name or address, or `"local"`: this machine, without SSH. */
+  /**
+   * A host name or address; `"local"`: this machine, without SSH; or `"docker://NAME"` or `"podman://NAME"`: a running container, over its
+   * engine's `exec`.
+   */
   host: oneLine("a host").pipe(Schema.filter(hostMistake)),
   /** Default: the port in `~/.ssh/config`, or 22. */
   port: Schema.optional(Port),
@@ -218,4 +236,6 @@ export const goesBack = (target: Target): boolean => target.health !== undefined
 export const address = (target: Pick<Target, "host" | "port" | "user">): string =>
   target.host === localHost
     ? "this machine"
-    : `${target.user === undefined ? "" : `${target.user}@`}${target.host}${target.port === undefined || target.port === 22 ? "" : `:${target.port}`}`
+    : containerOf(target.host) !== undefined
+      ? target.host
+      : `${target.user === undefined ? "" : `${target.user}@`}${target.host}${target.port === undefined || target.port === 22 ? "" : `:${target.port}`}`

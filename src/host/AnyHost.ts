@@ -1,15 +1,17 @@
 /**
- * The hosts of a config: this machine if a target's `host` is `local`, all others over SSH.
+ * The hosts of a config: this machine if a target's `host` is `local`, a container if it names one, all others over SSH.
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { localHost } from "../domain/Target.ts"
+import type * as Scope from "effect/Scope"
+import { containerOf, localHost } from "../domain/Target.ts"
 import type { Prompt } from "../terminal/Prompt.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { RemoteHost } from "./RemoteHost.ts"
 import { makeSession } from "./session.ts"
+import * as ContainerTransport from "./transport/ContainerTransport.ts"
 import * as LocalTransport from "./transport/LocalTransport.ts"
 import * as SshTransport from "./transport/ssh/SshTransport.ts"
 
@@ -21,13 +23,19 @@ export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSyst
     const services = yield* Effect.context<Prompt | FileSystem.FileSystem>()
     const root = Effect.match(workspace.paths, { onFailure: ({ searched }) => searched, onSuccess: ({ root }) => root })
     return {
-      connect: (target) =>
-        target.host === localHost
-          ? Effect.succeed(makeSession(target, LocalTransport.make(target)))
-          : Effect.flatMap(root, (root) => SshTransport.connect(target, root)).pipe(
-              Effect.map((transport) => makeSession(target, transport)),
-              Effect.mapInputContext((scope) => Context.merge(services, scope))
-            )
+      connect: (target) => {
+        const container = containerOf(target.host)
+        const transport =
+          target.host === localHost
+            ? Effect.succeed(LocalTransport.make(target))
+            : container !== undefined
+              ? ContainerTransport.connect(target, container)
+              : Effect.flatMap(root, (root) => SshTransport.connect(target, root))
+        return transport.pipe(
+          Effect.map((transport) => makeSession(target, transport)),
+          Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope))
+        )
+      }
     }
   })
 )

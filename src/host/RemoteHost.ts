@@ -19,9 +19,9 @@ import type { PromptFailure } from "../terminal/Prompt.ts"
 
 /** The host could not be reached, or the connection to it ended. */
 export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("HostUnreachable", {
-  /** `user@host:port`. */
+  /** As `address` in the domain words it. */
   address: Schema.String,
-  reason: Schema.Literal("unknown-name", "refused", "timeout", "silent", "lost", "protocol", "proxy"),
+  reason: Schema.Literal("unknown-name", "refused", "timeout", "silent", "lost", "protocol", "proxy", "container"),
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -39,6 +39,8 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
         return `The connection to ${this.address} was lost (${this.detail}): the next deploy goes on from what the host has`
       case "protocol":
         return `${this.address} does not speak SSH as expected (${this.detail})`
+      case "container":
+        return `The container ${this.address} cannot be used (${this.detail}): start it, or check "host" in the config`
       case "proxy":
         return `There is no way to ${this.address} (${this.detail}): check ProxyJump and ProxyCommand in ~/.ssh/config`
     }

@@ -26,6 +26,7 @@ import { quote } from "../../src/host/transport/Transport.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
+import { isExhaustive } from "../kit/exhaustive.ts"
 import { noiseText } from "../kit/noise.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import * as samples from "../kit/samples.ts"
@@ -114,11 +115,14 @@ const begin = Effect.fnUntraced(function* (session: HostSession, release: Packed
 const chunks = (bytes: Uint8Array, size: number): ReadonlyArray<Uint8Array> =>
   Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size))
 
-/** Runs the contract. `skip`: why it cannot run here. */
+/**
+ * Runs the contract. `skip`: why it cannot run here. `every`: of a host that answers slowly, the first test of each part and each n-th of
+ * all, unless all cases of all suites are tried.
+ */
 export const contract = (
   title: string,
   place: Effect.Effect<Place, unknown, Scope.Scope>,
-  options: { readonly skip?: string | undefined; readonly shell: boolean }
+  options: { readonly skip?: string | undefined; readonly shell: boolean; readonly every?: number }
 ): void => {
   const run = options.skip === undefined ? it.live : it.live.skip
   describe(options.skip === undefined ? title : `${title} (skipped: ${options.skip})`, () => {
@@ -130,11 +134,23 @@ export const contract = (
       readonly place: Place
     }
 
+    let index = 0
+    let isFirst = true
+    const part = (title: string, body: () => void) =>
+      describe(title, () => {
+        isFirst = true
+        body()
+      })
+
     const at = (
       name: string,
       body: (here: Here) => Effect.Effect<unknown, unknown, Scope.Scope>,
       path: (home: string) => readonly [written: string, absolute: string] = (home) => [`${home}/app`, `${home}/app`]
-    ) =>
+    ) => {
+      const isChosen = isExhaustive || index % (options.every ?? 1) === 0 || isFirst
+      index += 1
+      isFirst = false
+      if (!isChosen) return
       run(name, () =>
         Effect.gen(function* () {
           const here = yield* place
@@ -143,12 +159,13 @@ export const contract = (
           yield* body({ session, base, releases: `${base}/releases`, files: here.files, place: here })
         }).pipe(Effect.scoped)
       )
+    }
 
     const one = sample("1")
     const two = sample("2")
     const odd = oddSample()
 
-    describe("lock", () => {
+    part("lock", () => {
       const details = (fields: Partial<ConstructorParameters<typeof LockDetails>[0]> = {}) =>
         LockDetails.make({
           by: "tester@laptop",
@@ -344,7 +361,7 @@ export const contract = (
       )
     })
 
-    describe("inspect and prepare", () => {
+    part("inspect and prepare", () => {
       at("sees nothing on the first contact, and makes the structure", ({ base, files, session }) =>
         Effect.gen(function* () {
           const before = yield* session.inspect
@@ -441,7 +458,7 @@ export const contract = (
       }
     })
 
-    describe("a deployment", () => {
+    part("a deployment", () => {
       at("uploads, unpacks, records and switches", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
@@ -593,7 +610,7 @@ export const contract = (
       )
     })
 
-    describe("differences", () => {
+    part("differences", () => {
       const again = (release: Packed, changes: Readonly<Record<string, string>>, more: Tree = []) =>
         packed([
           ...release.tree.map((entry) => {
@@ -848,7 +865,7 @@ export const contract = (
       )
     })
 
-    describe("the link", () => {
+    part("the link", () => {
       at("goes from one release to another and back, and away", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
@@ -918,7 +935,7 @@ export const contract = (
       )
     })
 
-    describe("promises that hold over time", () => {
+    part("promises that hold over time", () => {
       at(
         "A link that leads to a release counts as that release, however somebody wrote it.",
         ({ files, releases, session }) =>
@@ -1058,7 +1075,7 @@ export const contract = (
       )
     })
 
-    describe("remove, verify, usage, log", () => {
+    part("remove, verify, usage, log", () => {
       at("removes releases, but never the current one", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
@@ -1311,7 +1328,7 @@ export const contract = (
       )
     })
 
-    describe("adoption", () => {
+    part("adoption", () => {
       /** What somebody else put there. */
       const plant = (files: HostFiles, at: string) => {
         for (const name of hostileNames.filter((name) => !name.includes("/"))) files.write(`${at}/${name}`, name)
@@ -1487,7 +1504,7 @@ export const contract = (
       )
     })
 
-    describe("what is not deployer's", () => {
+    part("what is not deployer's", () => {
       /** By names that look like ours, too; paths below the base. */
       const foreign = [
         "theirs",
@@ -1560,7 +1577,7 @@ export const contract = (
       )
     })
 
-    describe("records that are not ours", () => {
+    part("records that are not ours", () => {
       for (const [what, content] of [
         ["garbage", '%{releases: [File.rm_rf!("/")]}\n'],
         ["nothing", ""],
@@ -1634,7 +1651,7 @@ export const contract = (
       )
     })
 
-    describe("probe", () => {
+    part("probe", () => {
       const wait = Duration.seconds(5)
       const http = (port: number, path = "/health") =>
         ({ _tag: "Http", url: `http://127.0.0.1:${port}${path}` }) as const
@@ -1722,7 +1739,7 @@ export const contract = (
       )
     })
 
-    describe("paths", () => {
+    part("paths", () => {
       for (const [written, below] of [
         ["~/app", "app"],
         ["app", "app"],
@@ -1756,7 +1773,7 @@ export const contract = (
       }
     })
 
-    describe("run", () => {
+    part("run", () => {
       at("says to deploy first where nothing is current", ({ session }) =>
         Effect.gen(function* () {
           const nowhere = yield* Effect.flip(session.run("true", { name: "my_app" }))

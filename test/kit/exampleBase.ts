@@ -35,6 +35,7 @@ apt install --download-only --yes --no-install-recommends "$@"
 unpack() {
   dpkg-deb --fsys-tarfile "$1" | tar -C root -x --wildcards \\
     --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' \\
+    --exclude='./usr/share/perl/*' --exclude='./usr/lib/*/perl/*' \\
     --exclude='./usr/share/go-*/test/*' --exclude='./usr/share/go-*/src/cmd/*' --exclude='./usr/lib/go-*/pkg/*/cmd/*'
 }
 export -f unpack

@@ -1,0 +1,93 @@
+/**
+ * A running container as a host: every script is run by `docker exec` or `podman exec`.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { address as addressOf, type Container, type Target } from "../../domain/Target.ts"
+import { ask, lastLine } from "../../internal/engine.ts"
+import * as Tcp from "../../internal/tcp.ts"
+import { HostUnreachable } from "../RemoteHost.ts"
+import { execBy, shellBy } from "./ChildTransport.ts"
+import { DialFailed, type Endpoint } from "./Endpoint.ts"
+import { quote, type Transport } from "./Transport.ts"
+
+/** Fails if the engine does not answer, or if the container does not run or has no `sh` or no such user. */
+export const connect = (target: Target, { engine, name }: Container): Effect.Effect<Transport, HostUnreachable> => {
+  const unreachable = (detail: string) =>
+    new HostUnreachable({ address: addressOf(target), reason: "container", detail })
+  const user = target.user === undefined ? [] : ["--user", target.user]
+  const inside = (options: ReadonlyArray<string>, words: ReadonlyArray<string>) => ({
+    command: engine,
+    args: ["exec", ...options, ...user, name, "sh", ...words]
+  })
+  const transport: Transport = {
+    // Like a login, it begins in the home directory.
+    exec: execBy(target, (words) =>
+      Effect.succeed(inside(["--interactive"], ["-c", 'cd 2>/dev/null; exec sh "$@"', "sh", ...words]))
+    ),
+    dial: (to, use) => {
+      const { args, command } = inside(["--interactive"], ["-c", dialScript, "sh", to.host, String(to.port)])
+      return Tcp.program([command, ...args].map(quote).join(" ")).pipe(
+        Effect.tap(connected(to)),
+        Effect.flatMap(use),
+        Effect.scoped
+      )
+    },
+    shell: (cwd) =>
+      shellBy(
+        target,
+        Effect.succeed(
+          inside(
+            ["--interactive", "--tty"],
+            ["-c", 'cd; cd "$1" 2>/dev/null; [ -n "$SHELL" ] || SHELL=sh; exec "$SHELL"', "sh", cwd]
+          )
+        )
+      )
+  }
+  return ask(engine, inside([], ["-c", ":"]).args).pipe(
+    Effect.mapError(({ message }) => unreachable(message)),
+    Effect.flatMap(({ complaint, status, stdout }) =>
+      // An unknown user is named on the standard output.
+      status === 0 ? Effect.succeed(transport) : unreachable(complaint || lastLine(stdout) || `it ended with ${status}`)
+    )
+  )
+}
+
+/** Says `connected` or why not in its first line. The end of either side ends the connection. */
+const dialScript = `
+if command -v bash >/dev/null; then
+  exec bash -c '
+    { exec 3<>"/dev/tcp/$1/$2"; } 2>&1 || exit 0
+    echo connected
+    exec 4<&0
+    cat <&4 >&3 & writer=$!
+    cat <&3 & reader=$!
+    wait -n
+    kill $writer $reader 2>/dev/null' bash "$@"
+fi
+command -v nc >/dev/null || { echo "it has neither bash nor nc"; exit; }
+nc "$1" "$2" </dev/null >/dev/null 2>&1 || { echo "nc: connection refused"; exit; }
+echo connected
+exec nc "$1" "$2"`
+
+/** Reads the first line of `dialScript`. */
+const connected =
+  (to: Endpoint) =>
+  (stream: Tcp.Duplex): Effect.Effect<void, DialFailed, Scope.Scope> =>
+    Effect.async<void, DialFailed>((resume) => {
+      let line = ""
+      const finish = (detail: string) => {
+        stream.off("readable", look)
+        const reason = /refused/i.test(detail) ? "refused" : "unreachable"
+        resume(detail === "connected" ? Effect.void : new DialFailed({ to, reason, detail }))
+      }
+      const look = () => {
+        for (let byte = stream.read(1); byte !== null; byte = stream.read(1)) {
+          if (String(byte) === "\n") return finish(line)
+          line += String(byte)
+        }
+      }
+      stream.on("readable", look)
+      stream.once("error", ({ message }) => finish(message))
+      stream.once("end", () => finish(line))
+    })
