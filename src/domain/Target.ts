@@ -109,7 +109,11 @@ const isHost = (host: string): boolean =>
 /** A login, a port or brackets belong in other fields: here they would be looked up as part of the name. */
 const hostMistake = (host: string): string | undefined => {
   const alone = "must be a name or an address alone"
-  if (containerOf(host) !== undefined) return undefined
+  const engine = /^(?:docker|podman):/.exec(host)?.[0]
+  if (engine !== undefined)
+    return containerOf(host) === undefined
+      ? `must be the name of a container alone, as in "${engine}//my_app"`
+      : undefined
   if (/\s/.test(host) || host.startsWith("-")) return alone
   const [, scheme, afterScheme = host] = /^([a-z]+:\/\/)(.*)$/i.exec(host) ?? []
   const [, login, afterLogin = afterScheme] = /^(.*)@([^@]*)$/.exec(afterScheme) ?? []

@@ -13,7 +13,7 @@ export default config({
     // deployer build target=prod
     // deployer deploy target=prod
     prod: {
-      // A host name, an address, or "local" for this machine without SSH.
+      // A host name, an address, "local" for this machine without SSH, or "docker://NAME" for a running container.
       host: "app.example.com",
       user: "deploy",
       // port: 22,

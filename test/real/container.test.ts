@@ -11,6 +11,7 @@ import { runningContainer } from "../kit/container.ts"
 import { diskFiles } from "../kit/disk.ts"
 import { docker, missingDocker } from "../kit/docker.ts"
 import { listen } from "../kit/listen.ts"
+import { project } from "../kit/project.ts"
 import * as samples from "../kit/samples.ts"
 import { freePort } from "../kit/sshd.ts"
 
@@ -32,7 +33,7 @@ const place: Effect.Effect<Place> = Effect.map(shared, ({ home, name }) => {
   }
 })
 
-contract("a running container", place, { shell: true, skip: missingDocker, every: 6 })
+contract("a running container", place, { shell: true, skip: missingDocker, every: 8 })
 
 describe("a container as a host", { skip: missingDocker !== undefined }, () => {
   const refusal = (name: string, user = "root") =>
@@ -53,6 +54,35 @@ describe("a container as a host", { skip: missingDocker !== undefined }, () => {
         assert.match(message, /^The container docker:\/\/[^ ]+ cannot be used \([^\n]+\): start it, or check "host"/)
         assert.match(message, found)
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes releases from the command line, is checked, and goes back", () =>
+    Effect.gen(function* () {
+      const { home, name: container } = yield* runningContainer
+      const here = yield* project()
+      here.configure(
+        {
+          box: {
+            ...{ host: `docker://${container}`, user: "root", name: here.name, path: `${home}/app`, builder: "plain" },
+            health: { command: "test -f version", interval: "100 millis" }
+          }
+        },
+        { plain: 'command({ run: "true", releasePath: "files" })' }
+      )
+      here.write("files/version", "1")
+      yield* here.good("build", "target=box")
+      assert.match(
+        yield* here.good("deploy", "target=box", "yes"),
+        new RegExp(`is live at docker://${container}:${home}/app`)
+      )
+      here.write("files/version", "2")
+      yield* here.good("build", "target=box")
+      yield* here.good("deploy", "target=box", "yes")
+      assert.strictEqual(yield* here.good("exec", "target=box", "--", "cat", "version"), "2")
+      yield* here.good("rollback", "target=box", "yes")
+      assert.strictEqual(yield* here.good("exec", "target=box", "--", "cat", "version"), "1")
+      yield* here.good("status", "target=box")
     }).pipe(Effect.scoped)
   )
 })

@@ -95,6 +95,12 @@ describe("decodeConfig", () => {
       { host: "web.test:99999" },
       'targets.prod.host: must be a name or an address alone: write host: "web.test", found "web.test:99999"'
     ],
+    ...["docker://", "docker:web", "docker://me@web", "docker://web/path", "docker://a b"].map(
+      (host): [object, string] => [
+        { host },
+        `targets.prod.host: must be the name of a container alone, as in "docker://my_app", found ${JSON.stringify(host)}`
+      ]
+    ),
     [
       { host: "a@b@web" },
       'targets.prod.host: must be a name or an address alone: write host: "web", user: "a@b", found "a@b@web"'
