@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
-const src = fileURLToPath(new URL("./src/index.ts", import.meta.url))
+const src = fileURLToPath(new URL("./src", import.meta.url))
 
 /** Files that take minutes begin first: at the end they would run while other workers have nothing left to do. */
 class LongFirst extends BaseSequencer {
@@ -15,7 +15,12 @@ class LongFirst extends BaseSequencer {
 }
 
 export default defineConfig({
-  resolve: { alias: { "effect-deployer": src } },
+  resolve: {
+    alias: [
+      { find: /^effect-deployer$/, replacement: `${src}/index.ts` },
+      { find: /^effect-deployer\/(.*)$/, replacement: `${src}/$1.ts` }
+    ]
+  },
   test: {
     globalSetup: ["test/kit/build.ts"],
     include: ["test/**/*.test.ts"],

@@ -3,6 +3,7 @@ import * as Command from "@effect/cli/Command"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Argv from "../src/Argv.ts"
 import * as Cli from "../src/Cli.ts"
 import * as Live from "../src/Live.ts"
@@ -10,7 +11,7 @@ import * as Help from "../src/process/help.ts"
 import * as Main from "../src/process/main.ts"
 import { version } from "../src/Version.ts"
 
-const command = Command.provide(Cli.tree.command, Live.layer)
+const command = Command.provide(Cli.tree.command, ({ root }) => Live.layer({ root: Option.getOrUndefined(root) }))
 
 const tasks = ({ name, tasks: below }: Argv.TaskSpec): ReadonlyArray<ReadonlyArray<string>> => [
   [name],

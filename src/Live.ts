@@ -3,7 +3,6 @@
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { DockerBuilder } from "./build/DockerBuilder.ts"
 import * as AnyHost from "./host/AnyHost.ts"
 import { ReleaseStore } from "./store/ReleaseStore.ts"
@@ -19,13 +18,31 @@ export const platform: Layer.Layer<NodeContext.NodeContext> = NodeContext.layer
 export const modules: Modules = {
   // Not the index, which exports this module: imports have no circles.
   "effect-deployer": () =>
-    import("./library.ts").then((library) => ({ ...library, Deployer: { layer, modules, platform } }))
+    import("./library.ts").then((library) => ({ ...library, Deployer: { layer, layerSilent, modules, platform } })),
+  "effect-deployer/host": () => import("./host.ts"),
+  "effect-deployer/store": () => import("./store.ts"),
+  "effect-deployer/testing": () => import("./testing.ts")
 }
 
-/** Everything the commands need on this machine, for the project at `root`. Default: the project found from the working directory. */
-export const layer = ({ root = Option.none() }: { readonly root?: Option.Option<string> } = {}) =>
+/** The project of the layers. */
+export interface ProjectOptions {
+  /** Its root, absolute or relative to the working directory. Default: the nearest folder upwards that holds `deployer/config`. */
+  readonly root?: string | undefined
+}
+
+/** Everything the commands need on this machine, as the command line does it: they ask on the terminal and report there. */
+export const layer = (options: ProjectOptions = {}) =>
+  Layer.provideMerge(services(options).pipe(Layer.provideMerge(Prompt.layer)), Reporter.terminal)
+
+/**
+ * The same for programs: nothing is shown, safe questions are answered with yes, and others fail with `PromptUnavailable`. A `Reporter` of
+ * your own gets the events.
+ */
+export const layerSilent = (options: ProjectOptions = {}) =>
+  services(options).pipe(Layer.provideMerge(Prompt.yes.pipe(Layer.provide(Prompt.never))))
+
+const services = ({ root }: ProjectOptions) =>
   Layer.mergeAll(AnyHost.layer, ReleaseStore.layer, DockerBuilder.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(Workspace.layer({ root, modules }), Prompt.layer)),
-    Layer.provideMerge(Reporter.terminal),
+    Layer.provideMerge(Workspace.layer({ root, modules })),
     Layer.provideMerge(platform)
   )

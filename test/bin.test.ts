@@ -8,6 +8,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Argv from "../src/Argv.ts"
 import { tree } from "../src/Cli.ts"
 import * as Live from "../src/Live.ts"
@@ -92,7 +93,7 @@ describe("deployer", () => {
       }
       return given
     }
-    const withoutLayers = Command.provide(tree.command, Live.layer)
+    const withoutLayers = Command.provide(tree.command, ({ root }) => Live.layer({ root: Option.getOrUndefined(root) }))
     for (const [task, text] of await texts(false)) {
       assert.strictEqual(run([...task.split(" ").filter((word) => word !== ""), "--help"]).out, text, task)
     }

@@ -7,6 +7,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Argv from "../Argv.ts"
 import * as Cli from "../Cli.ts"
 import { hasColor } from "../internal/color.ts"
@@ -24,7 +25,7 @@ export const main = (argv: ReadonlyArray<string>): void => {
         Effect.promise(() => import("../Live.ts")),
         (live) => {
           keepHeapSmall()
-          return live.layer({ root })
+          return live.layer({ root: Option.getOrUndefined(root) })
         }
       )
     )

@@ -90,6 +90,9 @@ export class Prompt extends Context.Tag("deployer/Prompt")<
     Effect.suspend(() => make(terminalKeyboard()))
   )
 
+  /** Asks nobody: every question fails with `PromptUnavailable`. */
+  static readonly never: Layer.Layer<Prompt> = Layer.suspend(() => Prompt.layerScripted([]))
+
   /** Answers the safe questions with yes and passes the others on. */
   static readonly yes: Layer.Layer<Prompt, never, Prompt> = Layer.effect(
     Prompt,

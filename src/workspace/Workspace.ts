@@ -8,7 +8,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as files from "../internal/files.ts"
@@ -88,7 +87,7 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
     /** The modules that the config may import: `Deployer.modules`. */
     readonly modules: Modules
     /** `root=DIR`, relative to the working directory. Default: the nearest folder upwards that holds `deployer/config`. */
-    readonly root?: Option.Option<string>
+    readonly root?: string | undefined
     /** The folder where the search begins. Default: the working directory of the process. */
     readonly cwd?: string
   }): Layer.Layer<Workspace> =>
@@ -96,16 +95,11 @@ export class Workspace extends Context.Tag("deployer/Workspace")<
       this,
       Effect.gen(function* () {
         const cwd = Effect.sync(() => resolve(options.cwd ?? workingDirectory()))
-        const named = options.root ?? Option.none()
-        const home = Effect.map(cwd, (from) =>
-          resolve(
-            from,
-            Option.getOrElse(named, () => ".")
-          )
-        )
+        const { root } = options
+        const home = Effect.map(cwd, (from) => resolve(from, root ?? "."))
         const paths = yield* once(
           Effect.flatMap(home, (from) =>
-            Option.isSome(named) ? pathsAt(from, from, true) : pathsAt(from, findRoot(from), false)
+            root === undefined ? pathsAt(from, findRoot(from), false) : pathsAt(from, from, true)
           )
         )
         const config = yield* once(

@@ -2,10 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { Deployer, deploy, Prompt } from "../../src/index.ts"
 
-const live = Prompt.yes.pipe(Layer.provideMerge(Deployer.layer({ root: Option.none() })))
+const live = Prompt.yes.pipe(Layer.provideMerge(Deployer.layer()))
 
 const all = Effect.forEach(process.argv.slice(2), (target) => Effect.either(deploy({ target, release: "1" })), {
   concurrency: "unbounded"

@@ -23,7 +23,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
@@ -93,7 +92,7 @@ describe("ReleaseStore in files", () => {
   it.scoped("passes on that there is no workspace", () =>
     Effect.gen(function* () {
       const { root } = yield* project
-      const workspace = Workspace.layer({ modules, root: Option.some(join(root, "deployer")) })
+      const workspace = Workspace.layer({ modules, root: join(root, "deployer") })
       const error = yield* Effect.flip(list).pipe(Effect.provide(Layer.provide(ReleaseStore.layer, workspace)))
       assert.strictEqual(error._tag, "WorkspaceNotFound")
     })

@@ -12,7 +12,6 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { modules } from "../../src/Live.ts"
 import { Workspace } from "../../src/workspace/Workspace.ts"
 
@@ -77,7 +76,7 @@ describe("Workspace", () => {
       yield* write(root, { [file]: "", "sub/x": "" })
       const named = (name: string) =>
         Effect.flatMap(Workspace, (workspace) => Effect.all([workspace.home, Effect.either(workspace.paths)])).pipe(
-          Effect.provide(Workspace.layer({ modules, root: Option.some(name), cwd: root }))
+          Effect.provide(Workspace.layer({ modules, root: name, cwd: root }))
         )
       const [, found] = yield* named(".")
       assert.strictEqual(found._tag, "Right")

@@ -1,7 +1,7 @@
 /** One deployment at a time. */
 
-import { Cause, Effect, Exit, Fiber, Layer, Option, PubSub, Schema, Stream, SynchronizedRef, Take } from "effect"
-import { buildAndDeploy, Deployer, Prompt, Reporter } from "effect-deployer"
+import { Cause, Effect, Exit, Fiber, Option, PubSub, Schema, Stream, SynchronizedRef, Take } from "effect"
+import { buildAndDeploy, Deployer, Reporter } from "effect-deployer"
 import { Deployed, Failed, makeTranslator, type Progress } from "./Progress.ts"
 import { Settings } from "./Settings.ts"
 
@@ -33,7 +33,7 @@ export class Deployments extends Effect.Service<Deployments>()("Deployments", {
     const latest = yield* SynchronizedRef.make(Option.none<Deployment>())
 
     // Each deployment builds these anew, and so reads the current config of the project.
-    const services = Prompt.yes.pipe(Layer.provideMerge(Deployer.layer({ root: Option.some(project) })))
+    const services = Deployer.layerSilent({ root: project })
 
     const deploy = (target: string, progress: Deployment["progress"]) => {
       const translate = makeTranslator()

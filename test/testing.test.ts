@@ -1,0 +1,32 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { build, config, deploy, fromFiles, status } from "effect-deployer"
+import { layerMemory, MemoryHost, Reported } from "effect-deployer/testing"
+
+const settings = config({
+  targets: { prod: { host: "app1", name: "my_app", path: "/srv/my_app", restart: "bin/my_app restart" } },
+  builders: { prod: () => Effect.succeed(fromFiles({ "bin/my_app": "#!/bin/sh\n" })) }
+})
+
+describe("effect-deployer/testing", () => {
+  it.effect("runs a deployment of one's own in memory, and shows what it reported", () =>
+    Effect.gen(function* () {
+      const { release } = yield* build({ target: "prod" })
+      yield* deploy({ target: "prod", release: release.ref })
+      const { live } = yield* status({ target: "prod" })
+      assert.strictEqual(live?.release.ref, release.ref)
+      const events = yield* (yield* Reported).events
+      assert.isTrue(events.some((event) => event._tag === "Note" && event.message.startsWith("First contact")))
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
+  it.effect("lets a command on the host fail, and the deployment with it", () =>
+    Effect.gen(function* () {
+      const { host } = yield* MemoryHost.MemoryHosts
+      host("app1").onRun = () => ({ exitCode: 1, output: "no luck" })
+      const { release } = yield* build({ target: "prod" })
+      const failure = yield* Effect.flip(deploy({ target: "prod", release: release.ref }))
+      assert.strictEqual(failure._tag, "RolledBack")
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+})
