@@ -139,8 +139,10 @@ export const runHook = Effect.fnUntraced(function* (
   { command, hook }: { readonly hook: Hook; readonly command: string },
   stays = false
 ) {
+  const isCurrent = hook !== "afterUnpack"
+
   yield* Reporter.note(`Running ${hook}: ${command}`)
-  const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name })
+  const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name, isCurrent })
   if (status === 0) return
   return yield* new HookFailed({
     address: session.address,

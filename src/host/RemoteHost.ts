@@ -236,6 +236,8 @@ export interface RunOptions {
   /** The release whose folder `<path>/releases/deployer_<REF>/<name>` is the working directory. Undefined: the current release. */
   readonly ref?: string
   readonly name: string
+  /** Whether the release has to be current when the command begins: it fails otherwise. Default: no. */
+  readonly isCurrent?: boolean
   /** Whether its standard output is the result that the user asked for, and not only progress. Default: no. */
   readonly isResult?: boolean
   /** Whether its output is only kept and not reported. Default: no. */

@@ -266,7 +266,9 @@ export const contract = (
                 session.remove([two.ref]),
                 session.record(two.record),
                 session.discard(Unfinished.make({ ref: two.ref, kind: "upload", received: 0 })),
-                stage(session, two)
+                stage(session, two),
+                // A command of an older deployment would undo that of a newer one.
+                session.run("true", { name: "my_app", ref: one.ref })
               ]
               for (const change of changes) assert.strictEqual((yield* Effect.flip(change))._tag, "LockLost")
             })
@@ -1789,7 +1791,33 @@ export const contract = (
         })
       )
 
+      at("runs nothing in a release that has to be current and is not", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* put(session, two, 2)
+          yield* session.activate(two.ref)
+          const how = { name: "my_app", isCurrent: true }
+          assert.strictEqual((yield* session.run("true", { ...how, ref: two.ref })).status, 0)
+          const failure = yield* Effect.flip(session.run("true", { ...how, ref: one.ref }))
+          assert.include(failure.message, `deployer_${one.ref} is not current any more`)
+        })
+      )
+
       if (!options.shell) return
+      at("shows its command to no other user of the host", ({ session }) =>
+        Effect.gen(function* () {
+          yield* session.prepare
+          yield* put(session, one)
+          yield* session.activate(one.ref)
+          const { output } = yield* session.run(
+            `: hidden"-"value; for file in /proc/[0-9]*/cmdline; do tr "\\0" " " < "$file"; echo; done 2>/dev/null | grep -c 'hidden["]-["]value'`,
+            { name: "my_app" }
+          )
+          assert.strictEqual(output.trim(), "0")
+        })
+      )
+
       at("passes output and exit status on", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare

@@ -2,19 +2,28 @@
 
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import { address as addressOf } from "../../domain/Target.ts"
 import { CommandTimeout } from "../RemoteHost.ts"
+import { holds, topLock } from "./locking.ts"
 import type { MemoryCommand } from "./MemoryHost.ts"
-import { absent, type Handler, isDirectory, reply } from "./Place.ts"
+import { absent, type Handler, isCurrent, isDirectory, reply } from "./Place.ts"
 
 /** Runs a command in the folder of a release. */
 export const run: Handler<"run"> = (question, exec, { target }) =>
   Effect.gen(function* () {
     const { args, base, host, releases } = question
-    const { command, name, ref: wanted } = args
+    const { fence, live, name, ref: wanted } = args
+    const command = yield* Stream.mkString(Stream.decodeText(exec.stdin ?? Stream.empty))
     const current = host.files.node(`${releases}/current`)
     const refused =
       absent(question) ??
+      (fence !== "0" && !holds(topLock(question), Number(fence)) ? ["fenced"] : undefined) ??
+      (live !== "" && !isCurrent(question, wanted)
+        ? [
+            `fail deployer_${wanted} is not current any more: the host went back by itself, or somebody made another release current`
+          ]
+        : undefined) ??
       (wanted !== "" || current?._tag === "Link"
         ? undefined
         : current === undefined

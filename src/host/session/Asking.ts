@@ -28,7 +28,7 @@ export const loginPath = (path: string): string => {
 }
 
 /** The maximum length of an answer before a command's own output begins, in bytes. */
-export const maxAnswer = 65_536
+export const maxAnswer = 1_048_576
 
 /** Entries as lines of the host's journal. An entry dated 1970 gets its time on the host, because it is about a later event. */
 export const journalLines = (entries: Entries = []): string =>

@@ -1,6 +1,7 @@
 /** Commands in the folder of a release. */
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
+import * as Stream from "effect/Stream"
 import { output } from "../../terminal/Reporter.ts"
 import * as Reply from "../protocol/reply.ts"
 import { positional } from "../protocol/Step.ts"
@@ -12,8 +13,8 @@ import { type Asking, maxAnswer } from "./Asking.ts"
 const maxTail = 1_000
 
 /** Runs a command and passes its output on while it runs. */
-export const makeRunning = ({ address, path, settle, transport }: Asking): Pick<HostSession, "run"> => {
-  const run: HostSession["run"] = (command, { isQuiet = false, isResult = false, name, ref }) =>
+export const makeRunning = ({ address, held, path, settle, transport }: Asking): Pick<HostSession, "run"> => {
+  const run: HostSession["run"] = (command, { isCurrent = false, isQuiet = false, isResult = false, name, ref }) =>
     Effect.suspend(() => {
       const doing = `run "${Reply.clean(command, 80)}"`
       const { decode, script } = steps.run
@@ -47,7 +48,16 @@ export const makeRunning = ({ address, path, settle, transport }: Asking): Pick<
           doing,
           step: script.name,
           script: script.text,
-          args: positional(script, { path, args: { name, ref: ref ?? "", command } }),
+          args: positional(script, {
+            path,
+            args: {
+              name,
+              ref: ref ?? "",
+              fence: String(held.isGivenBack ? 0 : held.fence),
+              live: isCurrent ? "current" : ""
+            }
+          }),
+          stdin: Stream.make(new TextEncoder().encode(command)),
           wait: "command",
           onOutput
         })

@@ -1,13 +1,24 @@
-# Runs `command` in the release `ref`, called `name`; an empty `ref` means the current release. Answers first, then
-# becomes the command: the command's output follows the answer, and the exit status is the command's.
+# Runs a command in the release `ref`, called `name`; an empty `ref` means the current release. Standard input is the
+# command: every user of the host could read it on a command line. `fence` is the token of the lock under which it runs, 0
+# without one. If `live` is not empty, the release has to be current. Answers first, then becomes the command: the
+# command's output follows the answer, and the exit status is the command's.
 
 mask=$(umask)
 locale=${LC_ALL-}
+exec 3<&0 </dev/null
 . ./lib/protocol.sh
 . ./lib/files.sh
 . ./lib/enter-release.sh
 . ./lib/releases.sh
-name=$2 ref=$3 command=$4
+. ./lib/lock.sh
+. ./lib/current.sh
+name=$2 ref=$3 fence=$4 live=$5
+if [ "$fence" -ne 0 ]; then
+  top
+  [ "$token" -eq "$fence" ] && [ "$state" = taken ] || { say "fenced"; finish; }
+fi
+[ -z "$live" ] || is_current "$ref" ||
+  fail "deployer_$ref is not current any more: the host went back by itself, or somebody made another release current"
 if [ -n "$ref" ]; then folder=deployer_$ref
 elif [ -L current ]; then
   folder=$(link_of current)
@@ -18,4 +29,5 @@ fi
 [ -d "$folder" ] || fail "there is no $releases/$folder: deploy it first"
 enter_release "$folder" "$name"
 say "deployer end"
-exec sh -c "$command" </dev/null
+# shellcheck disable=SC2016 # The inner shell expands it.
+exec sh -c 'command=$(cat <&3); exec 3<&-; eval "$command"'

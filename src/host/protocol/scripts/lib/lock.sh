@@ -17,6 +17,7 @@ top() {
   [ "$token" -gt 0 ] || return 0
   lock=
   IFS= read -r lock 2>/dev/null < "$base/config/lock.$token"
+  # shellcheck disable=SC2034 # lock.sh reads details.
   state=${lock%% *} details=${lock#* }
   case "$state" in free | held) ;; *) state=taken ;; esac
 }
