@@ -303,7 +303,7 @@ const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: De
   }
   // It was unpacked by an earlier deployment, and somebody may have changed it since.
   if (plan.outcome === "relink" && steps.every(({ _tag }) => _tag !== "Verify")) {
-    yield* verify(session, plan, wish, "paths")
+    yield* verify(session, plan, wish, { trustsUnreadable: true })
   }
   if (lives < 0) return
   const beyond = steps.find((step) => step._tag === "Prune")
@@ -409,25 +409,24 @@ const stage = Effect.fn("stage")(function* (
 })
 
 /**
- * Verifies a folder on the host against the store. If it fails, the whole release replaces the folder. With `paths`, nothing is hashed, and
- * files that this login may not read count as whole.
+ * Verifies a folder on the host against the store. If it fails, the whole release replaces the folder. With `trustsUnreadable`, files that
+ * this login may not read count as whole.
  */
 const verify = Effect.fn("verify")(function* (
   session: HostSession,
   { release }: Pick<DeployPlan, "release">,
   { manifest }: Wish,
-  depth: "files" | "paths" = "files"
+  { trustsUnreadable = false }: { readonly trustsUnreadable?: boolean } = {}
 ) {
-  const verdicts = yield* session.verify([release.ref], depth, manifest)
+  const verdicts = yield* session.verify([release.ref], "files", manifest)
   // The record may be missing.
   const faults = verdicts
     .flatMap(({ faults, unreadable }) => [
       ...faults,
-      ...(depth === "files" ? (unreadable ?? []).map((path) => `unreadable ${path}`) : [])
+      ...(trustsUnreadable ? [] : (unreadable ?? []).map((path) => `unreadable ${path}`))
     ])
     .filter((fault) => !fault.endsWith(" .deployer_release.json"))
   if (faults.length === 0) {
-    if (depth === "paths") return
     return yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were there`)
   }
   yield* Reporter.warn(

@@ -109,6 +109,23 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
+  it.scoped(
+    "proves an older release before it is live again, and sends it again if a file is not as it was built",
+    () =>
+      Effect.gen(function* () {
+        const first = yield* built
+        yield* run("deploy target=prod yes")
+        yield* run("build_and_deploy target=prod")
+        const host = yield* hostNamed()
+        const file = `${prodPath}/releases/deployer_${first.ref}/my_app/bin/my_app`
+        host.files.write(file, "evil", 0o755)
+        const ran = yield* run("deploy target=prod release=1")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.include(ran.stderr, "is not as it was unpacked (changed my_app/bin/my_app): sending it again")
+        assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
+      }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("prints the plan, and touches nothing", () =>
     Effect.gen(function* () {
       yield* built

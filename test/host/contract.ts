@@ -1126,7 +1126,8 @@ export const contract = (
             { ref: odd.ref, faults: [] }
           ])
           files.write(`${folder}/names/back\\slash`, "other")
-          files.write(`${folder}/names/it's`, "other")
+          // A power cut leaves files empty. Without hashing, that is found, and no other content.
+          files.write(`${folder}/names/it's`, "")
           files.remove(`${folder}/empty`)
           files.remove(`${folder}/latest`)
           files.link(`${folder}/latest`, "elsewhere")
@@ -1136,7 +1137,7 @@ export const contract = (
           const [seen] = yield* session.verify([odd.ref], "paths")
           assert.sameMembers(
             [...(seen?.faults ?? [])],
-            ["missing my_app/empty", "changed my_app/latest", "changed my_app/big"]
+            ["missing my_app/empty", "changed my_app/latest", "changed my_app/big", "changed my_app/names/it's"]
           )
           const [verdict, other] = yield* session.verify([odd.ref, two.ref])
           assert.sameMembers(

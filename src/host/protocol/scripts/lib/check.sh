@@ -1,5 +1,5 @@
 # `sum` prints the SHA-256 of a file. `check dir manifest` prints `missing path` or `changed path` for each difference.
-# With a third word `paths` it reads no file but the manifest; with the absolute path of a file it hashes only the files
+# With a third word `paths` it reads no file but the manifest, and finds files only that are empty and should not be; with the absolute path of a file it hashes only the files
 # listed there. One process hashes all files of a manifest if the tool can do that. A shell reads a manifest byte by
 # byte, so awk, if there is one, compares it with the output of find (`odd_ones`), including the modes if the manifest
 # has them. A setgid bit that is inherited from the folder above is not a difference.
@@ -12,6 +12,7 @@ fi
 each() { tr "\n" "\000" | xargs -0 "$@" 2>/dev/null; }
 # A check must be able to fail: some tools read nothing without an operand, and report success.
 checks=no
+empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 sum() {
   case "$summer" in
     sha256sum) s=$(sha256sum < "$1") ;;
@@ -28,7 +29,7 @@ all_match() {
   esac
 }
 can_refuse() {
-  [ "$(sum /dev/null)" = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ] || fail "$summer does not compute SHA-256 as it should: nothing can be verified"
+  [ "$(sum /dev/null)" = "$empty" ] || fail "$summer does not compute SHA-256 as it should: nothing can be verified"
   ! printf "%064d  /dev/null\n" 0 | all_match >/dev/null
 }
 can_refuse && checks=yes
@@ -78,6 +79,7 @@ listed() {
   find . -type d | sed "s/^/dir /"
   find . -type f | sed "s/^/file /"
   find . -type l | sed "s/^/link /"
+  find . -type f -size 0 | sed "s/^/empty /"
   # shellcheck disable=SC2013 # A mode is one word.
   for mode in $(sed -n "s/^mode \([0-7]*\)$/\1/p" "$1" | sort -u); do
     find . "(" -type d -o -type f ")" "(" -perm "$mode" -o -perm "2$mode" ")" | sed "s/^/$mode /"
@@ -90,11 +92,12 @@ listed() {
   done
 }
 odd_ones() {
-  listed "$1" | awk '
+  listed "$1" | awk -v empty="$empty" '
     FNR == 1 { source++ }
     source == 2 {
       at = index($0, " "); word = substr($0, 1, at - 1); path = substr($0, at + 1)
-      if (type[path] == word) delete type[path]
+      if (word == "empty") { if (path in sum && sum[path] != empty) type[path] = word }
+      else if (type[path] == word) delete type[path]
       else if (mode[path] == word) delete mode[path]
       next
     }
@@ -107,7 +110,7 @@ odd_ones() {
     !/^(link|dir) / { files++; path = substr($0, 67) }
     path in type { twice = 1 }
     /^(link|dir) / { type[path] = $1 }
-    !/^(link|dir) / && substr($0, 65, 2) == "  " { type[path] = "file" }
+    !/^(link|dir) / && substr($0, 65, 2) == "  " { type[path] = "file"; sum[path] = substr($0, 1, 64) }
     now && !text { mode[path] = now }
     END {
       print (whole && !twice) + 0, files + 0
@@ -165,7 +168,7 @@ check() (
         "end "*) [ "$lines" = "${line#end }" ] && whole=1 ;;
         *)
           files=$((files + 1))
-          real_file "${line#*  }" || differs "${line#*  }" ;;
+          real_file "${line#*  }" && { [ -s "${line#*  }" ] || [ "${line%%  *}" = "$empty" ]; } || differs "${line#*  }" ;;
       esac
       lines=$((lines + 1))
     done < "$2"
