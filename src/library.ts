@@ -33,6 +33,7 @@ export {
   Integrity,
   type IntegrityOptions,
   IntegrityViolated,
+  JournalUnreadable,
   Linked,
   ReleaseIsCurrent
 } from "./commands/manage/host.ts"

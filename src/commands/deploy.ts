@@ -330,7 +330,13 @@ const findAltered = Effect.fnUntraced(function* (session: HostSession, release: 
 const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
   Effect.gen(function* () {
     const { keep, name } = session.target
-    const beyond = keep === undefined ? [] : beyondKeep(yield* session.inspect, name, keep)
+    const state = yield* session.inspect
+    if (state.torn > 0) {
+      return yield* Reporter.warn(
+        `Older releases stay: ${counted(state.torn, "line")} of the journal on ${session.address} cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${session.target.key}`
+      )
+    }
+    const beyond = keep === undefined ? [] : beyondKeep(state, name, keep)
     const releases = beyond.filter(({ ref }) => planned.some((release) => release.ref === ref))
     if (releases.length === 0) return
     yield* session.remove(

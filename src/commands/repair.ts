@@ -117,6 +117,11 @@ const mendOnce = Effect.fnUntraced(function* (session: HostSession) {
   const planned = yield* plan(session, state)
   if (planned.steps.length === 0) return planned
   for (const { found } of planned.found) yield* Reporter.note(`Found on ${session.address}: ${found}`)
+  if (state.torn > 0) {
+    yield* Reporter.warn(
+      "Nobody knows any more what the lines said that cannot be read, such as that a release is pinned: pin again what has to stay"
+    )
+  }
   for (const step of planned.steps) yield* Reporter.note(`To be done: ${repairStepText(step)}`)
   const agreed = yield* (yield* Prompt).confirm({
     message: `Do ${planned.steps.length === 1 ? "this" : `these ${planned.steps.length} things`} on ${session.address}?`,

@@ -320,7 +320,8 @@ const liveSteps = (
 }
 
 const pruneSteps = (target: Target, state: HostState): ReadonlyArray<Step> => {
-  const beyond = target.keep === undefined ? [] : beyondKeep(state, target.name, target.keep)
+  // A line that cannot be read may say that a release is pinned.
+  const beyond = target.keep === undefined || state.torn > 0 ? [] : beyondKeep(state, target.name, target.keep)
   return beyond.length === 0 ? [] : [{ _tag: "Prune", releases: beyond.map(({ name, ref }) => ({ name, ref })) }]
 }
 

@@ -226,14 +226,15 @@ const toLink = (state: HostState): HostRelease | undefined => {
 }
 
 const linkPart = (state: HostState, [found]: ReadonlyArray<Drift>): Part => {
-  const { current, damaged, journal, releases, unfinished } = state
+  const { current, damaged, foreign, journal, releases, unfinished } = state
   if (found === undefined) return nothing
   const left: Part = { steps: [], left: [found.advice === "repair" ? advised(found, "link") : found] }
   const ref = linkedRef(state)
   const why = linkFault(state) ?? found.found
   const meant = releases.find((release) => release.ref === ref)
   if (meant !== undefined) return steps({ _tag: "Link", release: named(meant), why })
-  // The live release has its files, whatever else is missing: the link stays on it.
+  // The live release has its files, whatever else is missing: the link stays on it. Also if the folder is a link, or of another tool.
+  if (foreign.some((other) => other === ref)) return left
   if ([...damaged, ...unfinished.filter(({ kind }) => kind === "release")].some((other) => other.ref === ref))
     return left
   const told = toldLive(journal)

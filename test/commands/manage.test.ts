@@ -351,6 +351,23 @@ describe("manage prune", () => {
     }).pipe(Effect.provide(world()))
   )
 
+  it.scoped("of a host refuses while a line of the journal cannot be read, because it may be a pin", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("C", ...three)
+      host.files.write(journalPath, `${host.files.read(journalPath)}{"event":"p\0\0ned"}\n`)
+      const ran = yield* run("manage prune name=my_app target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.match(
+        ran.stderr,
+        /Nothing was removed from .*: 1 line of the journal there cannot be read.*repair target=prod/
+      )
+      assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+      assert.match((yield* run("repair target=prod yes")).stderr, /pin again what has to stay/)
+      assert.strictEqual((yield* run("manage prune name=my_app target=prod yes")).status, 0)
+      assert.deepStrictEqual(onHost(host), ["C"])
+    }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("of a host changes nothing on no, at Ctrl-C, and where it cannot ask; and does not touch the store", () =>
     Effect.gen(function* () {
       yield* built
@@ -632,6 +649,18 @@ describe("manage integrity", () => {
       const again = yield* run("manage integrity deep fix target=prod")
       assert.strictEqual(again.status, 0, again.stderr)
       assert.deepStrictEqual(again.asked, [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("-f leaves a pinned release, and says so", () =>
+    Effect.gen(function* () {
+      const host = yield* hostWith("C", ...three)
+      yield* run("manage pin ref=AAAA target=prod")
+      host.files.remove(`${folder("A")}/my_app/version`)
+      const ran = yield* run("manage integrity -f target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.include(ran.stderr, "stays: it is pinned")
+      assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
     }).pipe(Effect.provide(world()))
   )
 

@@ -87,7 +87,9 @@ export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
       current: Schema.Boolean,
       /** Whether a rollback goes to it. */
       previous: Schema.optionalWith(Schema.Boolean, { default: () => false }),
-      faults: Schema.Array(Schema.String)
+      faults: Schema.Array(Schema.String),
+      /** The number of paths that this login may not read, so their state is unknown. */
+      unreadable: Schema.optionalWith(Schema.NonNegativeInt, { default: () => 0 })
     })
   ),
   /** Refs of the removed releases. */
@@ -95,9 +97,12 @@ export class Integrity extends Schema.TaggedClass<Integrity>()("Integrity", {
   /** Whether every file was hashed. */
   deep: Schema.Boolean
 }) {
-  /** Whether the link and all releases are intact. */
+  /** Whether the link and all releases are proven intact. */
   get sound(): boolean {
-    return this.link === undefined && this.releases.every(({ faults }) => faults.length === 0)
+    return (
+      this.link === undefined &&
+      this.releases.every(({ faults, unreadable }) => faults.length === 0 && unreadable === 0)
+    )
   }
 }
 
@@ -112,6 +117,8 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
   kept: Schema.optional(Ref),
   /** Whether there are others. */
   others: Schema.Boolean,
+  /** The number of other releases that this login may not read whole. */
+  unproven: Schema.optionalWith(Schema.Int, { default: () => 0 }),
   /** Whether the link is also wrong. */
   link: Schema.Boolean,
   /** Whether every file was hashed to find this. */
@@ -139,7 +146,17 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
         ? [`make a whole release current with deployer manage ln ref=REF target=${this.target}, or deploy one`]
         : [])
     ]
-    return `${counted(count, "thing is", "things are")} wrong on ${this.address}: ${remedies.join("; ")}`
+    const wrong =
+      count === 0
+        ? []
+        : [`${counted(count, "thing is", "things are")} wrong on ${this.address}: ${remedies.join("; ")}`]
+    const unproven =
+      this.unproven === 0
+        ? []
+        : [
+            `${counted(this.unproven, "release")} on ${this.address} cannot be read whole by this login, and may be damaged: ask as the login that deployed it`
+          ]
+    return [...wrong, ...unproven].join("; ")
   }
 }
 
@@ -193,6 +210,9 @@ export const prune = Effect.fn("manage.host.prune")(
       const known = [...new Set(state.releases.map((release) => release.name))]
       return yield* new NotOnHost({ address: session.address, selector: name, known })
     }
+    if (state.torn > 0) {
+      return yield* new JournalUnreadable({ target: session.target.key, address: session.address, lines: state.torn })
+    }
     const { gone, unknown } = toPruneOnHost(state, name)
     if (unknown.length > 0) {
       const one = unknown.length === 1
@@ -204,6 +224,20 @@ export const prune = Effect.fn("manage.host.prune")(
   },
   (self, session) => locked(session, "prune")(self)
 )
+
+/** Lines of the journal cannot be read, and any of them may say that a release is pinned. */
+export class JournalUnreadable extends Schema.TaggedError<JournalUnreadable>()("JournalUnreadable", {
+  /** The target's key. */
+  target: Schema.String,
+  address: Schema.String,
+  /** The number of lines. */
+  lines: Schema.Int
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `Nothing was removed from ${this.address}: ${counted(this.lines, "line")} of the journal there cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${this.target}, then pin again what has to stay`
+  }
+}
 
 /** Removes one release, after showing it and asking. Refuses to remove the current one. */
 export const deleteOne = Effect.fn("manage.host.delete")(
@@ -277,7 +311,8 @@ export const integrity = Effect.fn("manage.host.integrity")(
     const refs = [...state.releases, ...state.damaged].map(({ ref }) => ref)
     const verdicts = yield* session.verify(refs, deep ? "files" : "paths")
     yield* warnUnreadable(session, state.releases, verdicts)
-    const faultsOf = (release: Removable) => verdicts.find(({ ref }) => ref === release.ref)?.faults ?? []
+    const verdictOf = (release: Removable) => verdicts.find(({ ref }) => ref === release.ref)
+    const faultsOf = (release: Removable) => verdictOf(release)?.faults ?? []
     const releases: ReadonlyArray<Examined> = [
       ...inOrder(state).map((release) => ({
         release,
@@ -305,7 +340,8 @@ export const integrity = Effect.fn("manage.host.integrity")(
         ref: release.ref,
         current,
         previous: release.ref === previous,
-        faults
+        faults,
+        unreadable: verdictOf(release)?.unreadable?.length ?? 0
       })),
       removed,
       deep
@@ -326,17 +362,18 @@ interface Examined {
   readonly faults: ReadonlyArray<string>
 }
 
-/** Never removes the live release or the only way back from it: a deployment repairs these. */
+/** Never removes the live release, the only way back from it, or a pinned one: a deployment repairs these. */
 const removeBroken = Effect.fnUntraced(function* (
   session: HostSession,
   state: HostState,
   broken: ReadonlyArray<Examined>
 ) {
   const previous = previousRelease(state)?.ref
-  const isKept = ({ current, release }: Examined) => current || release.ref === previous
+  const pins = pinned(state.journal)
+  const isKept = ({ current, release }: Examined) => current || release.ref === previous || pins.has(release.ref)
   for (const { current, release } of broken.filter(isKept)) {
     yield* Reporter.warn(
-      `${releaseLabel(release)} stays: it is ${current ? "live" : "the release that rollback goes to"}. Put its files right with deployer deploy target=${session.target.key} release=${shortRef(release.ref)} retry`
+      `${releaseLabel(release)} stays: it is ${current ? "live" : release.ref === previous ? "the release that rollback goes to" : "pinned"}. Put its files right with deployer deploy target=${session.target.key} release=${shortRef(release.ref)} retry`
     )
   }
   const others = broken.filter((one) => !isKept(one)).map(({ release }) => release)
@@ -383,7 +420,8 @@ export const failUnlessIntact = (report: Integrity): Effect.Effect<void, Integri
   const { address, deep, link, removed, target } = report
   const broken = report.releases.filter(({ faults, ref }) => faults.length > 0 && !removed.includes(ref))
   const kept = broken.find(({ current }) => current) ?? broken.find(({ previous }) => previous)
-  return broken.length === 0 && link === undefined
+  const unproven = report.releases.filter(({ faults, unreadable }) => faults.length === 0 && unreadable > 0).length
+  return broken.length === 0 && unproven === 0 && link === undefined
     ? Effect.void
     : new IntegrityViolated({
         target,
@@ -391,6 +429,7 @@ export const failUnlessIntact = (report: Integrity): Effect.Effect<void, Integri
         broken: broken.length,
         ...(kept === undefined ? {} : { kept: kept.ref }),
         others: broken.some(({ current, previous }) => !current && !previous),
+        unproven,
         link: link !== undefined,
         deep
       })
@@ -453,10 +492,17 @@ export const integrityView =
   () =>
     [
       `${address}: ${link ?? "current leads to a complete release"}`,
-      ...releases.map(({ current, faults, name, ref }) => {
+      ...releases.map(({ current, faults, name, ref, unreadable }) => {
         const gone = removed.includes(ref) ? ", removed" : ""
+        const unproven = `unproven (${counted(unreadable, "path")} unreadable)`
         const state =
-          faults.length === 0 ? (deep ? "whole" : "all there") : `broken (${counted(faults.length, "fault")})${gone}`
+          faults.length > 0
+            ? `broken (${counted(faults.length, "fault")})${gone}`
+            : unreadable > 0
+              ? unproven
+              : deep
+                ? "whole"
+                : "all there"
         return `${releaseLabel({ name, ref })}${current ? " (current)" : ""}: ${state}`
       })
     ].join("\n")

@@ -61,6 +61,7 @@ type VerbFailure =
   | NotOnHost
   | LockHeld
   | host.ReleaseIsCurrent
+  | host.JournalUnreadable
   | ReleaseNotWhole
   | NothingToAdopt
   | HookFailed
