@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { failUnlessIntact, Integrity, integrityView } from "../../src/commands/manage/host.ts"
 import type { HostRelease } from "../../src/domain/HostState.ts"
 import { JournalEntryJson } from "../../src/domain/Journal.ts"
 import type { MemoryHost } from "../../src/host/MemoryHost.ts"
@@ -651,6 +652,16 @@ describe("manage integrity", () => {
       assert.deepStrictEqual(again.asked, [])
     }).pipe(Effect.provide(world()))
   )
+
+  it("proves nothing about a release that this login may not read whole, and fails", () => {
+    const report = Integrity.make({
+      ...{ target: "prod", address: "host.test", removed: [], deep: true },
+      releases: [{ name: "my_app", ref: refOf("A"), current: true, previous: false, faults: [], unreadable: 2 }]
+    })
+    assert.include(integrityView(report)(80), "my_app AAAAAAAA (current): unproven (2 paths unreadable)")
+    const { message } = Effect.runSync(Effect.flip(failUnlessIntact(report)))
+    assert.match(message, /^1 release on host\.test cannot be read whole by this login, and may be damaged: ask as/)
+  })
 
   it.scoped("-f leaves a pinned release, and says so", () =>
     Effect.gen(function* () {

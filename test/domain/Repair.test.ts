@@ -70,6 +70,15 @@ const armed = (fields: Partial<ConstructorParameters<typeof DeadMan>[0]> = {}) =
   DeadMan.make({ id: "1.1", ref: refOf("B"), back: refOf("A"), seconds: -600, ...fields })
 
 describe("a repair", () => {
+  it("leaves the link on a folder that is not ours, such as one that was moved to a larger disk and linked", () => {
+    const moved = {
+      releases: [a],
+      foreign: [refOf("B")],
+      current: { _tag: "Foreign", to: `deployer_${refOf("B")}` }
+    } as const
+    assert.deepStrictEqual(plan(moved), [[], ["link link"]])
+  })
+
   it("has nothing to do on a host where all agree", () => {
     assert.deepStrictEqual(plan(), [[], []])
     assert.deepStrictEqual(planned().found, [])
