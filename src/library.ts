@@ -129,6 +129,7 @@ export {
   ReleaseStoreError,
   type StoreCheck,
   type StoreFailure,
+  TarballDamaged,
   TarballMissing
 } from "./store/ReleaseStore.ts"
 export { Tarballs, TarballsError } from "./store/Tarballs.ts"

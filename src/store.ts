@@ -12,6 +12,7 @@ export {
   ReleaseStoreError,
   type StoreCheck,
   type StoreFailure,
+  TarballDamaged,
   TarballMissing
 } from "./store/ReleaseStore.ts"
 export { type Opened, type Received, Tarballs, TarballsError } from "./store/Tarballs.ts"

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import type { Differences } from "../domain/Differences.ts"
 import { HostRelease, type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
 import { failureOf } from "../domain/Journal.ts"
+import type { Manifest } from "../domain/Manifest.ts"
 import {
   DeployPlan,
   differencesOf,
@@ -368,29 +369,46 @@ const basesOf = (store: Context.Tag.Service<ReleaseStore>, { origin: { ref, stor
     )
   })
 
+/** The part of an upload that does not depend on its form. */
+const staging = Effect.fnUntraced(function* (release: Release, manifest: Manifest) {
+  return {
+    ref: release.ref,
+    manifest,
+    note: `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`,
+    entries: [yield* entry("staged", release)]
+  }
+})
+
+/** Sends the whole tarball. If it arrives damaged, the store's own copy is hashed first: the message must accuse the right machine. */
+const sendWhole = (
+  session: HostSession,
+  release: Release,
+  options: Omit<Parameters<HostSession["stage"]>[0], "shipment">
+) =>
+  Effect.flatMap(ReleaseStore, (store) => {
+    const label = `uploading ${releaseLabel(release)} to ${session.target.key}`
+    return session
+      .stage({
+        ...options,
+        shipment: {
+          _tag: "Whole",
+          size: release.size,
+          content: (offset) =>
+            store.content(release, offset).pipe(Reporter.transfer(label, { start: offset, total: release.size }))
+        }
+      })
+      .pipe(Effect.catchTag("ReleaseCorrupt", (corrupt) => Effect.zipRight(store.prove(release), corrupt)))
+  })
+
 const stage = Effect.fn("stage")(function* (
   session: HostSession,
   { release, state }: Pick<DeployPlan, "release" | "state">,
   { manifest, origins }: Wish,
   step: Extract<Step, { readonly _tag: "Stage" }>
 ) {
-  const store = yield* ReleaseStore
-  const { key } = session.target
-  const note = `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`
-  const entries = [yield* entry("staged", release)]
-  const send = <E>(from: number, shipment: Shipment<E>) =>
-    session.stage({ ref: release.ref, manifest, from, note, shipment, entries })
-  const whole = (from: number) =>
-    send(from, {
-      _tag: "Whole",
-      size: release.size,
-      content: (offset) =>
-        store
-          .content(release, offset)
-          .pipe(
-            Reporter.transfer(`uploading ${releaseLabel(release)} to ${key}`, { start: offset, total: release.size })
-          )
-    })
+  const shared = yield* staging(release, manifest)
+  const send = <E>(from: number, shipment: Shipment<E>) => session.stage({ ...shared, from, shipment })
+  const whole = (from: number) => sendWhole(session, release, { ...shared, from })
   if (step.from > 0) {
     yield* Reporter.note(`Going on with the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
   }
@@ -438,22 +456,7 @@ const verify = Effect.fn("verify")(function* (
   yield* Reporter.warn(
     `${releaseLabel(release)} on ${session.address} is not as it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`
   )
-  const store = yield* ReleaseStore
-  const label = `uploading ${releaseLabel(release)} to ${session.target.key}`
-  yield* session.stage({
-    ref: release.ref,
-    manifest,
-    from: 0,
-    note: `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`,
-    replaces: true,
-    entries: [yield* entry("staged", release)],
-    shipment: {
-      _tag: "Whole",
-      size: release.size,
-      content: (offset) =>
-        store.content(release, offset).pipe(Reporter.transfer(label, { start: offset, total: release.size }))
-    }
-  })
+  yield* sendWhole(session, release, { ...(yield* staging(release, manifest)), from: 0, replaces: true })
   yield* Reporter.note(`Unpacked and verified ${counted(manifest.length, "entry", "entries")}`)
 })
 

@@ -24,7 +24,7 @@ export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `There is a config already: ${this.configFile}. To start from scratch, releases included, run deployer init force_init`
+    return `There is a config already: ${this.configFile}. It can be used as it is: deployer build target=T makes the folders that are missing. To start from scratch, releases included, run deployer init force_init`
   }
 }
 

@@ -18,6 +18,7 @@ import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
 import { type Metadata, parseSelector, Release, ReleaseName, shortRef, Tag, tarballName } from "../domain/Release.ts"
 import * as files from "../internal/files.ts"
+import { sha256Sum } from "../internal/machine.ts"
 import { once } from "../internal/once.ts"
 import * as sqlite from "../internal/sqlite.ts"
 import { warn } from "../terminal/Reporter.ts"
@@ -74,6 +75,15 @@ export class TarballMissing extends Schema.TaggedError<TarballMissing>()("Tarbal
   override get message(): string {
     const { fileName, name, ref } = this.release
     return `The tarball ${fileName} of release ${name} (${shortRef(ref)}) is gone from release_store/, so its entry was cleared: build it again, or deploy another one`
+  }
+}
+
+/** The tarball in `release_store/` is not the one that was stored. */
+export class TarballDamaged extends Schema.TaggedError<TarballDamaged>()("TarballDamaged", { release: Release }) {
+  readonly exitStatus = 1
+  override get message(): string {
+    const { fileName, id, name, ref } = this.release
+    return `The tarball ${fileName} of release ${name} (${shortRef(ref)}) in release_store/ is not what was stored (its SHA-256 is another one): remove it with deployer manage delete ref=${id} and build it again, and look at the disk of this machine`
   }
 }
 
@@ -153,6 +163,8 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     ) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
     /** The content of one file of the release, also checked against its hash. Fails if the manifest has no such file. */
     readonly file: (release: Release, path: string) => Stream.Stream<Uint8Array, TarballMissing | StoreFailure>
+    /** Hashes the tarball. Fails if it is not the one that was stored. */
+    readonly prove: (release: Release) => Effect.Effect<void, TarballDamaged | TarballMissing | StoreFailure>
     /** The contents of the tarball. */
     readonly manifest: (release: Release) => Effect.Effect<Manifest, StoreFailure>
     /** Removes entries and tarballs. If a name loses its `latest` release, its newest remaining one becomes latest. */
@@ -232,6 +244,7 @@ const lazily = (open: Effect.Effect<Store, StoreFailure, Scope.Scope>): Effect.E
       content: (release, offset) => Stream.unwrap(Effect.map(store, (store) => store.content(release, offset))),
       entries: (release, paths) => Stream.unwrap(Effect.map(store, (store) => store.entries(release, paths))),
       file: (release, path) => Stream.unwrap(Effect.map(store, (store) => store.file(release, path))),
+      prove: (release) => use((store) => store.prove(release)),
       manifest: (release) => use((store) => store.manifest(release)),
       remove: (releases) => use((store) => store.remove(releases)),
       count: (query) => use((store) => store.count(query)),
@@ -469,6 +482,15 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
 
   yield* during("open the release store")(migrate(entries.exclusively))
 
+  const content: Store["content"] = (release, offset = 0) => {
+    const operation = `read the tarball ${release.fileName}`
+    return Stream.unwrapScoped(
+      Effect.map(opened(release, offset), ({ bytes }) => Stream.mapError(bytes, failed(operation))).pipe(
+        during(operation)
+      )
+    )
+  }
+
   return {
     list: (query = {}) => during("list the releases")(list(query)),
     find: (selector) => during(`look for the release "${selector}"`)(find(selector)),
@@ -481,14 +503,14 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       ),
     // Short, and an interruption must not separate the tarball from its entry.
     add: (parcel, draft) => Effect.uninterruptible(during(`add a release of ${draft.name}`)(add(parcel, draft))),
-    content: (release, offset = 0) => {
-      const operation = `read the tarball ${release.fileName}`
-      return Stream.unwrapScoped(
-        Effect.map(opened(release, offset), ({ bytes }) => Stream.mapError(bytes, failed(operation))).pipe(
-          during(operation)
+    content,
+    prove: (release) =>
+      Effect.suspend(() => {
+        const sum = sha256Sum()
+        return Stream.runForEach(content(release), (chunk) => Effect.sync(() => sum.update(chunk))).pipe(
+          Effect.flatMap(() => (sum.digest() === release.sha256 ? Effect.void : new TarballDamaged({ release })))
         )
-      )
-    },
+      }),
     entries: (release, paths) => taken(release, "entries", () => Effect.succeed(({ path }) => paths.has(path))),
     file: (release, path) =>
       taken(release, "content", (manifest) => {

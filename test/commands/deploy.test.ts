@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto"
-import { readdirSync, rmSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -124,6 +124,24 @@ describe("deploy", () => {
         assert.include(ran.stderr, "is not as it was unpacked (changed my_app/bin/my_app): sending it again")
         assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
       }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("accuses this machine if the tarball of its own store is damaged", () =>
+    Effect.gen(function* () {
+      const root = yield* projectFolder
+      const ran = yield* Effect.gen(function* () {
+        yield* built
+        const [tarball = ""] = readdirSync(join(root, "deployer/release_store")).filter((name) => name.endsWith(".gz"))
+        const file = join(root, "deployer/release_store", tarball)
+        const bytes = readFileSync(file)
+        // One bit in the middle, as a disk loses it.
+        bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1)
+        writeFileSync(file, bytes)
+        return yield* run("deploy target=prod yes")
+      }).pipe(Effect.provide(world({ root })))
+      assert.strictEqual(ran.status, 1)
+      assert.include(ran.stderr, "is not what was stored (its SHA-256 is another one)")
+    })
   )
 
   it.scoped("prints the plan, and touches nothing", () =>
