@@ -20,12 +20,12 @@ export {
 } from "./commands/deploy.ts"
 export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
 export { ExecFailed, type ExecOptions, ExecReport, exec } from "./commands/exec.ts"
-export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./commands/goLive.ts"
-export { Unhealthy } from "./commands/health.ts"
+export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/goLive.ts"
+export { Unhealthy } from "./deployment/health.ts"
 export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, lock, unlock } from "./commands/lock.ts"
-export { LockWait } from "./commands/locking.ts"
+export { LockWait } from "./deployment/locking.ts"
 export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
 export {
   HostInfo,
@@ -57,7 +57,7 @@ export {
   unpin
 } from "./commands/manage.ts"
 /** A release on a host is not whole. */
-export { ReleaseNotWhole } from "./commands/onHost.ts"
+export { ReleaseNotWhole } from "./deployment/onHost.ts"
 export { loadPlan, PlanInvalid, PlanNotSaved, savePlan } from "./commands/planFile.ts"
 export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
 export {

@@ -64,7 +64,8 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   store: ["domain", "internal", "terminal", ...services],
   host: ["domain", "internal", "terminal", ...services],
   workspace: ["domain", "internal", "terminal", ...services],
-  commands: ["domain", "internal", "terminal", ...services, "UsageError.ts"],
+  deployment: ["domain", "internal", "terminal", ...services],
+  commands: ["domain", "internal", "terminal", "deployment", ...services, "UsageError.ts"],
   "Version.ts": [],
   "UsageError.ts": [],
   "Argv.ts": ["internal", "UsageError.ts"],
@@ -74,7 +75,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "host.ts": ["domain", "host"],
   "store.ts": ["store"],
   "testing.ts": ["terminal", ...services, "Live.ts"],
-  "library.ts": ["commands", "domain", "terminal", ...services, "Cli.ts"],
+  "library.ts": ["commands", "deployment", "domain", "terminal", ...services, "Cli.ts"],
   "index.ts": ["Live.ts", "library.ts"],
   process: ["internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "Version.ts"],
   "bin.ts": ["process", "internal/color.ts", "Version.ts"]
@@ -156,6 +157,16 @@ describe("the house", () => {
           if (!may.includes(other) && !may.includes(folderOf(other)))
             report(node, `${part} must not import ${specifier}`)
         }
+      })
+    )
+  })
+
+  it("deploys without a question: only commands ask", () => {
+    none(
+      everywhere((source, report) => {
+        if (folderOf(source.fileName) !== "deployment") return
+        for (const { node, specifier } of importsOf(source))
+          if (specifier.endsWith("/Prompt.ts")) report(node, `must not import ${specifier}`)
       })
     )
   })

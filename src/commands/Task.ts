@@ -11,7 +11,7 @@ import type { SavedPlan } from "../domain/SavedPlan.ts"
 import { answer, conversation, type Kind } from "../terminal/Answer.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import { UsageError } from "../UsageError.ts"
-import { LockWait } from "./locking.ts"
+import { LockWait } from "../deployment/locking.ts"
 import { savePlan } from "./planFile.ts"
 
 /** One option of a task. */

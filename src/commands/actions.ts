@@ -8,7 +8,7 @@ import type { View } from "../terminal/Answer.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { captureOutput, outputFields } from "./captureOutput.ts"
 import { connect } from "./connect.ts"
-import { locked } from "./locking.ts"
+import { locked } from "../deployment/locking.ts"
 import { target, task, wait } from "./Task.ts"
 
 /** An action's command ended with an error. Its exit status is passed on. */

@@ -1,54 +1,27 @@
-/**
- * `deploy`: puts a stored release on a host. A look, a plan, its execution.
- */
-import type * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import type { Differences } from "../domain/Differences.ts"
-import { HostRelease, type HostState, recordOf, Unfinished } from "../domain/HostState.ts"
+import { carryOut, carryOutStep } from "../deployment/carryOut.ts"
+import { takeLock } from "../deployment/locking.ts"
+import { finishAdoptions, orUnfit } from "../deployment/onHost.ts"
+import { findOrigins } from "../deployment/origins.ts"
+import { type HostState, recordOf } from "../domain/HostState.ts"
 import { failureOf } from "../domain/Journal.ts"
-import type { Manifest } from "../domain/Manifest.ts"
-import {
-  DeployPlan,
-  differencesOf,
-  plan,
-  releaseLabel,
-  type Step,
-  unfinishedOthers,
-  type Wanted
-} from "../domain/Plan.ts"
-import { beyondKeep } from "../domain/Prune.ts"
+import { DeployPlan, plan, releaseLabel, unfinishedOthers, type Wanted } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
-import { address, sharesFiles, type Target } from "../domain/Target.ts"
-import { Operator } from "../host/Operator.ts"
-import { type Base, patching, signatures } from "../host/patches.ts"
-import {
-  type HostSession,
-  type ReleaseCorrupt,
-  RemoteHost,
-  type Shipment,
-  type StepFailure
-} from "../host/RemoteHost.ts"
+import { address, type Target } from "../domain/Target.ts"
+import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseNotFound, ReleaseStore } from "../store/ReleaseStore.ts"
-import { entriesSize } from "../store/Selection.ts"
 import type { View } from "../terminal/Answer.ts"
-import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
+import { bytes, dateTime, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { Declined } from "./Declined.ts"
-import { goLive, isLiveStep, runHook } from "./goLive.ts"
-import { entries, entry, type Named } from "./journal.ts"
-import { takeLock } from "./locking.ts"
-import { finishAdoptions, orUnfit } from "./onHost.ts"
-import { findOrigins } from "./origins.ts"
 import { savedPlanView } from "./planView.ts"
 import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
 
@@ -284,251 +257,6 @@ const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
 
 const makePlan = (session: HostSession, state: HostState, wish: Omit<Wanted, "target">) =>
   orUnfit(session, plan(state, { ...wish, target: session.target }))
-
-// Doing it
-
-/** The input of the steps besides the plan. */
-type Wish = Pick<Wanted, "manifest" | "origins">
-
-const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
-  const { back, release, state, steps } = plan
-  const lives = steps.findIndex(isLiveStep)
-  const until = lives < 0 ? steps.length : lives
-  let record = recordOf(release, state, yield* DateTime.now)
-  const before = steps.slice(0, until)
-  for (const [index, step] of before.entries()) {
-    yield* carryOutStep(session, plan, wish, record, step)
-    if (step._tag === "Run" && before[index + 1]?._tag !== "Run") {
-      record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
-    }
-  }
-  // It was unpacked by an earlier deployment, and somebody may have changed it since.
-  if (plan.outcome === "relink" && steps.every(({ _tag }) => _tag !== "Verify")) {
-    yield* verify(session, plan, wish, { trustsUnreadable: true })
-  }
-  if (lives < 0) return
-  const beyond = steps.find((step) => step._tag === "Prune")
-  const unlocks = beyond === undefined
-  yield* goLive(session, { release, state, record, steps: steps.filter(isLiveStep), back, event: "switched", unlocks })
-  if (beyond !== undefined) yield* prune(session, beyond.releases)
-})
-
-/** Makes the host record the files that the commands changed: later checks expect these. */
-const findAltered = Effect.fnUntraced(function* (session: HostSession, release: Release) {
-  const paths = yield* session.alterations(release.ref)
-  if (paths.length === 0) return false
-  const more = paths.length > 5 ? ` and ${paths.length - 5} more` : ""
-  yield* Reporter.note(
-    `afterUnpack changed ${paths.slice(0, 5).join(", ")}${more}: checks expect ${paths.length === 1 ? "it as it is" : "them as they are"} now`
-  )
-  return true
-})
-
-/**
- * The release is live and healthy, so a failure to remove older ones does not fail the deployment. The host's journal decides, not the
- * plan: a release that it does not record as healthy replaces no other one.
- */
-const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
-  Effect.gen(function* () {
-    const { keep, name } = session.target
-    const state = yield* session.inspect
-    if (state.torn > 0) {
-      return yield* Reporter.warn(
-        `Older releases stay: ${counted(state.torn, "line")} of the journal on ${session.address} cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${session.target.key}`
-      )
-    }
-    const beyond = keep === undefined ? [] : beyondKeep(state, name, keep)
-    const releases = beyond.filter(({ ref }) => planned.some((release) => release.ref === ref))
-    if (releases.length === 0) return
-    yield* session.remove(
-      releases.map(({ ref }) => ref),
-      yield* entries("removed", releases),
-      { unlocks: true }
-    )
-    yield* Reporter.note(`Removed what is beyond the releases to keep: ${releases.map(releaseLabel).join(", ")}`)
-  }).pipe(
-    Effect.catchAll((error) =>
-      Reporter.warn(`Older releases could not be removed, and will be by the next deploy. ${error.message}`)
-    )
-  )
-
-/** The old files of a patch are no longer in the store. */
-class BasesMissing extends Data.TaggedError("BasesMissing") {}
-
-/** The old files of the patches, by their paths. */
-const basesOf = (store: Context.Tag.Service<ReleaseStore>, { origin: { ref, stored }, patches }: Differences) =>
-  Effect.gen(function* () {
-    if (stored === undefined) return yield* new BasesMissing()
-    const wanted = store.entries(stored.release, new Set(patches.values()))
-    const found = yield* Effect.mapError(signatures(wanted), () => new BasesMissing())
-    return new Map<string, Base>(
-      [...patches].flatMap(([path, before]) => {
-        const signature = found.get(before)
-        return signature === undefined ? [] : [[path, { from: `deployer_${ref}/${before}`, signature }] as const]
-      })
-    )
-  })
-
-/** The part of an upload that does not depend on its form. */
-const staging = Effect.fnUntraced(function* (release: Release, manifest: Manifest) {
-  return {
-    ref: release.ref,
-    manifest,
-    note: `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`,
-    entries: [yield* entry("staged", release)]
-  }
-})
-
-/** Sends the whole tarball. If it arrives damaged, the store's own copy is hashed first: the message must accuse the right machine. */
-const sendWhole = (
-  session: HostSession,
-  release: Release,
-  options: Omit<Parameters<HostSession["stage"]>[0], "shipment">
-) =>
-  Effect.flatMap(ReleaseStore, (store) => {
-    const label = `uploading ${releaseLabel(release)} to ${session.target.key}`
-    return session
-      .stage({
-        ...options,
-        shipment: {
-          _tag: "Whole",
-          size: release.size,
-          content: (offset) =>
-            store.content(release, offset).pipe(Reporter.transfer(label, { start: offset, total: release.size }))
-        }
-      })
-      .pipe(Effect.catchTag("ReleaseCorrupt", (corrupt) => Effect.zipRight(store.prove(release), corrupt)))
-  })
-
-const stage = Effect.fn("stage")(function* (
-  session: HostSession,
-  { release, state }: Pick<DeployPlan, "release" | "state">,
-  { manifest, origins }: Wish,
-  step: Extract<Step, { readonly _tag: "Stage" }>
-) {
-  const shared = yield* staging(release, manifest)
-  const send = <E>(from: number, shipment: Shipment<E>) => session.stage({ ...shared, from, shipment })
-  const whole = (from: number) => sendWhole(session, release, { ...shared, from })
-  if (step.from > 0) {
-    yield* Reporter.note(`Going on with the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
-  }
-  const less = differencesOf(state, { manifest, origins })
-  const rest =
-    less === undefined
-      ? yield* Effect.as(whole(step.from), "")
-      : yield* Effect.catchTag(
-          sendDifferences(session, { release, manifest, zstd: state.takesZstd }, less, step, send),
-          "ReleaseCorrupt",
-          ({ what }) =>
-            Effect.zipRight(
-              Reporter.warn(
-                what.includes("tarball")
-                  ? `What was sent to ${session.address} could not be unpacked there: sending the whole release`
-                  : `Not all files of the releases on ${session.address} are as they were deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
-              ),
-              Effect.as(whole(0), "")
-            )
-        )
-  yield* Reporter.note(`Unpacked and verified ${counted(manifest.length, "entry", "entries")}${rest}`)
-})
-
-/**
- * Verifies a folder on the host against the store. If it fails, the whole release replaces the folder. With `trustsUnreadable`, files that
- * this login may not read count as whole.
- */
-const verify = Effect.fn("verify")(function* (
-  session: HostSession,
-  { release }: Pick<DeployPlan, "release">,
-  { manifest }: Wish,
-  { trustsUnreadable = false }: { readonly trustsUnreadable?: boolean } = {}
-) {
-  const verdicts = yield* session.verify([release.ref], "files", manifest)
-  // The record may be missing.
-  const faults = verdicts
-    .flatMap(({ faults, unreadable }) => [
-      ...faults,
-      ...(trustsUnreadable ? [] : (unreadable ?? []).map((path) => `unreadable ${path}`))
-    ])
-    .filter((fault) => !fault.endsWith(" .deployer_release.json"))
-  if (faults.length === 0) {
-    return yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were there`)
-  }
-  yield* Reporter.warn(
-    `${releaseLabel(release)} on ${session.address} is not as it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`
-  )
-  yield* sendWhole(session, release, { ...(yield* staging(release, manifest)), from: 0, replaces: true })
-  yield* Reporter.note(`Unpacked and verified ${counted(manifest.length, "entry", "entries")}`)
-})
-
-/** Sends the differences, and returns the details for the report. */
-const sendDifferences = Effect.fnUntraced(function* (
-  session: HostSession,
-  { manifest, release, zstd }: Pick<Wanted, "manifest" | "release"> & { readonly zstd: boolean },
-  less: Differences,
-  step: Extract<Step, { readonly _tag: "Stage" }>,
-  send: <E>(from: number, shipment: Shipment<E>) => Effect.Effect<void, E | StepFailure | ReleaseCorrupt>
-) {
-  const store = yield* ReleaseStore
-  const total = entriesSize(manifest, less.sent)
-  const label = `uploading what changed in ${releaseLabel(release)} to ${session.target.key}`
-  const entries = store.entries(release, less.sent).pipe(Reporter.transfer(label, { start: 0, total }))
-  let went = 0
-  // The host already starts its part while the old files are read.
-  const patched = Stream.unwrap(Effect.map(basesOf(store, less), (bases) => patching(bases)(entries))).pipe(
-    Stream.tap(({ length }) =>
-      Effect.sync(() => {
-        went += length
-      })
-    )
-  )
-  const hardLinks = sharesFiles(session.target)
-  if (session.target.hardLinks && !hardLinks) {
-    yield* Reporter.note(
-      "Files are copied although hardLinks is set: commands of afterUnpack could change those of older releases otherwise"
-    )
-  }
-  const how = { hardLinks, zstd }
-  const plain = (from: number, differences: Differences) =>
-    Effect.as(send(from, { _tag: "Differences", differences, ...how, content: entries }), false)
-  const isPatched =
-    less.patches.size === 0
-      ? yield* plain(step.from, less)
-      : yield* send(step.from, { _tag: "Differences", differences: less, ...how, content: patched }).pipe(
-          Effect.as(true),
-          Effect.catchTag("BasesMissing", () => plain(0, { ...less, patches: new Map<string, string>() }))
-        )
-  const taken = `, ${counted(step.taken, "file")} from releases that are there`
-  return isPatched ? `${taken}; ${bytes(went)} of the ${bytes(total)} that changed were new` : taken
-})
-
-const carryOutStep = Effect.fnUntraced(function* (
-  session: HostSession,
-  { release, state }: DeployPlan,
-  wish: Wish,
-  record: HostRelease,
-  step: Step
-) {
-  switch (step._tag) {
-    case "Prepare":
-      yield* session.prepare
-      return yield* Reporter.note(`First contact: made ${state.path} with config/ and releases/ on ${session.address}`)
-    case "Discard":
-      yield* session.discard(step.unfinished)
-      return yield* Reporter.note(`Removed the unfinished deployment of ${shortRef(step.unfinished.ref)}`)
-    case "Stage":
-      return yield* stage(session, { release, state }, wish, step)
-    case "Verify":
-      return yield* verify(session, { release }, wish)
-    case "Run":
-      if (state.releases.some(({ ref }) => ref === release.ref)) return yield* runHook(session, release, step, true)
-      // The half-prepared folder must not look like a release, and its note would only make the next deployment ask.
-      return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>
-        session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
-      )
-    case "Record":
-      return yield* session.record(record)
-  }
-})
 
 /** The result of a deployment. */
 export const deployView =

@@ -16,7 +16,7 @@ import { counted, duration } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { findOrigins } from "./origins.ts"
+import { findOrigins } from "../deployment/origins.ts"
 import { release, target, task } from "./Task.ts"
 
 /** The results of the checks on a target's host. */

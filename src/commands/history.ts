@@ -9,7 +9,7 @@ import type { View } from "../terminal/Answer.ts"
 import { counted, dateTime } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { inspectDeployed } from "./onHost.ts"
+import { inspectDeployed } from "../deployment/onHost.ts"
 import { count, optional, target, task } from "./Task.ts"
 
 /** The journal of a host, the last entry first. */

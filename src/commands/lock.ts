@@ -7,8 +7,8 @@ import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
-import { entry } from "./journal.ts"
-import { describe } from "./locking.ts"
+import { entry } from "../deployment/journal.ts"
+import { describe } from "../deployment/locking.ts"
 import { target, task, value, yes } from "./Task.ts"
 
 /** The result: a target is locked on purpose, or not locked. */

@@ -5,7 +5,7 @@ import { shortRef } from "../domain/Release.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, duration } from "../terminal/format.ts"
-import { healthLabel } from "./health.ts"
+import { healthLabel } from "../deployment/health.ts"
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
   // Patched files send only their new parts, whose size is not known yet.

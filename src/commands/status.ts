@@ -15,9 +15,9 @@ import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
 import { fields } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { attempt, healthLabel } from "./health.ts"
-import type { Named } from "./journal.ts"
-import { inspectDeployed, warnUnreadable } from "./onHost.ts"
+import { attempt, healthLabel } from "../deployment/health.ts"
+import type { Named } from "../deployment/journal.ts"
+import { inspectDeployed, warnUnreadable } from "../deployment/onHost.ts"
 import { target, task } from "./Task.ts"
 
 /** The current state of a target's host. */

@@ -9,7 +9,7 @@ import { homeFolder } from "../internal/homeFolder.ts"
 import { fields } from "../terminal/Table.ts"
 import { type DeployerConfig, findBuilder, findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { healthLabel } from "./health.ts"
+import { healthLabel } from "../deployment/health.ts"
 import { optional, task, value } from "./Task.ts"
 
 /** A target as the program reads it from the config. */

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Unhealthy } from "../../src/commands/health.ts"
+import { Unhealthy } from "../../src/deployment/health.ts"
 
 const journaled = (check: string, detail: string): string =>
   new Unhealthy({ address: "deploy@host", release: "my_app 1A2B3C4D", check, attempts: 3, waited: "20s", detail })

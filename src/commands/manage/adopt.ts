@@ -14,9 +14,9 @@ import { bytes, counted } from "../../terminal/format.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { Declined } from "../Declined.ts"
-import { entry } from "../journal.ts"
-import { locked } from "../locking.ts"
-import { finishAdoptions, inspectDeployed } from "../onHost.ts"
+import { entry } from "../../deployment/journal.ts"
+import { locked } from "../../deployment/locking.ts"
+import { finishAdoptions, inspectDeployed } from "../../deployment/onHost.ts"
 
 /** The directory in place of `current` is now a release. */
 export class Adopted extends Schema.TaggedClass<Adopted>()("Adopted", {

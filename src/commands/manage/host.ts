@@ -23,9 +23,9 @@ import type { View } from "../../terminal/Answer.ts"
 import { bytes, counted, dateTime } from "../../terminal/format.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { fields, table } from "../../terminal/Table.ts"
-import { entries, entry } from "../journal.ts"
-import { locked } from "../locking.ts"
-import { failUnlessWhole, inspectDeployed, pick, warnUnreadable } from "../onHost.ts"
+import { entries, entry } from "../../deployment/journal.ts"
+import { locked } from "../../deployment/locking.ts"
+import { failUnlessWhole, inspectDeployed, pick, warnUnreadable } from "../../deployment/onHost.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
 /** The journal's marks of a release. `previous`: a rollback goes to it. */

@@ -8,9 +8,9 @@ import { pinned } from "../../domain/Journal.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import type { HostSession } from "../../host/RemoteHost.ts"
 import type { View } from "../../terminal/Answer.ts"
-import { entry } from "../journal.ts"
-import { locked } from "../locking.ts"
-import { inspectDeployed, pick } from "../onHost.ts"
+import { entry } from "../../deployment/journal.ts"
+import { locked } from "../../deployment/locking.ts"
+import { inspectDeployed, pick } from "../../deployment/onHost.ts"
 
 /** A release is pinned, or no longer pinned. */
 export class Pinned extends Schema.TaggedClass<Pinned>()("Pinned", {

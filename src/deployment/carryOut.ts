@@ -1,0 +1,78 @@
+/**
+ * Carries out a plan: the steps of a deployment, without a question.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import { HostRelease, recordOf, Unfinished } from "../domain/HostState.ts"
+import type { DeployPlan, Step } from "../domain/Plan.ts"
+import { type Release, shortRef } from "../domain/Release.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
+import * as Reporter from "../terminal/Reporter.ts"
+import { goLive, isLiveStep, runHook } from "./goLive.ts"
+import { prune } from "./prune.ts"
+import { stage, verify, type Wish } from "./stage.ts"
+
+/** Carries out all steps of a plan, under a lock. */
+export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
+  const { back, release, state, steps } = plan
+  const lives = steps.findIndex(isLiveStep)
+  const until = lives < 0 ? steps.length : lives
+  let record = recordOf(release, state, yield* DateTime.now)
+  const before = steps.slice(0, until)
+  for (const [index, step] of before.entries()) {
+    yield* carryOutStep(session, plan, wish, record, step)
+    if (step._tag === "Run" && before[index + 1]?._tag !== "Run") {
+      record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
+    }
+  }
+  // It was unpacked by an earlier deployment, and somebody may have changed it since.
+  if (plan.outcome === "relink" && steps.every(({ _tag }) => _tag !== "Verify")) {
+    yield* verify(session, plan, wish, { trustsUnreadable: true })
+  }
+  if (lives < 0) return
+  const beyond = steps.find((step) => step._tag === "Prune")
+  const unlocks = beyond === undefined
+  yield* goLive(session, { release, state, record, steps: steps.filter(isLiveStep), back, event: "switched", unlocks })
+  if (beyond !== undefined) yield* prune(session, beyond.releases)
+})
+
+/** Makes the host record the files that the commands changed: later checks expect these. */
+const findAltered = Effect.fnUntraced(function* (session: HostSession, release: Release) {
+  const paths = yield* session.alterations(release.ref)
+  if (paths.length === 0) return false
+  const more = paths.length > 5 ? ` and ${paths.length - 5} more` : ""
+  yield* Reporter.note(
+    `afterUnpack changed ${paths.slice(0, 5).join(", ")}${more}: checks expect ${paths.length === 1 ? "it as it is" : "them as they are"} now`
+  )
+  return true
+})
+
+/** Carries out one step before the switch. */
+export const carryOutStep = Effect.fnUntraced(function* (
+  session: HostSession,
+  { release, state }: DeployPlan,
+  wish: Wish,
+  record: HostRelease,
+  step: Step
+) {
+  switch (step._tag) {
+    case "Prepare":
+      yield* session.prepare
+      return yield* Reporter.note(`First contact: made ${state.path} with config/ and releases/ on ${session.address}`)
+    case "Discard":
+      yield* session.discard(step.unfinished)
+      return yield* Reporter.note(`Removed the unfinished deployment of ${shortRef(step.unfinished.ref)}`)
+    case "Stage":
+      return yield* stage(session, { release, state }, wish, step)
+    case "Verify":
+      return yield* verify(session, { release }, wish)
+    case "Run":
+      if (state.releases.some(({ ref }) => ref === release.ref)) return yield* runHook(session, release, step, true)
+      // The half-prepared folder must not look like a release, and its note would only make the next deployment ask.
+      return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>
+        session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
+      )
+    case "Record":
+      return yield* session.record(record)
+  }
+})
