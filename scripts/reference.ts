@@ -1,72 +1,29 @@
-/** Writes docs/reference/commands.md from the list of commands. `--check` fails if the page is not what would be written. */
+/** Writes the pages of docs/reference/ from the sources. `--check` fails if a page is not what would be written. */
 import * as fs from "node:fs"
-import { tasks } from "../src/Cli.ts"
-import type { TaskOption } from "../src/commands/Task.ts"
+import * as Effect from "effect/Effect"
+import { jsonSchema } from "../src/Cli.ts"
+import { commandsPage } from "./reference/commands.ts"
+import { configurationPage } from "./reference/configuration.ts"
+import { failuresPage } from "./reference/failures.ts"
+import { jsonPage } from "./reference/json.ts"
 
-interface Listed {
-  readonly name: string
-  readonly description: string
-  readonly options: ReadonlyArray<TaskOption<unknown>>
-  readonly tasks: ReadonlyArray<Listed>
+const folder = new URL("../docs/reference/", import.meta.url)
+
+const { $defs } = await Effect.runPromise(jsonSchema)
+
+const pages = {
+  "commands.md": commandsPage(),
+  "configuration.md": configurationPage(),
+  "failures.md": failuresPage(),
+  "json.md": jsonPage($defs)
 }
 
-const file = new URL("../docs/reference/commands.md", import.meta.url)
-
-/** As docs and people write an option: `env_file_name=FILE`, `force_init`, `wait[=TIME]`. */
-const spelled = ({ bare, kind, name, placeholder }: TaskOption<unknown>): string => {
-  const key = name.replaceAll("-", "_")
-  if (kind === "flag") return key
-  if (kind === "rest") return "-- COMMAND"
-  return bare === undefined ? `${key}=${placeholder ?? key.toUpperCase()}` : `${key}[=TIME]`
-}
-
-const usage = (path: string, { options }: Listed): string =>
-  [
-    `deployer ${path}`,
-    ...options.map((option) => (option.isRequired || option.kind === "rest" ? spelled(option) : `[${spelled(option)}]`))
-  ].join(" ")
-
-const cell = (text: string): string => text.replaceAll("|", "\\|")
-
-const page = (task: Listed, above = ""): ReadonlyArray<string> => {
-  const path = `${above}${task.name}`
-  const [description = "", examples] = task.description.split(/ Examples?: /)
-  return [
-    `## \`${path}\``,
-    "",
-    description,
-    "",
-    "```",
-    usage(path, task),
-    ...(examples?.split(", ").map((example) => `$ ${example}`) ?? []),
-    "```",
-    "",
-    ...(task.options.length === 0
-      ? []
-      : [
-          "| option | meaning |",
-          "|---|---|",
-          ...task.options.map((option) => `| \`${spelled(option)}\` | ${cell(option.description)} |`),
-          ""
-        ]),
-    ...task.tasks.flatMap((below) => page(below, `${path} `))
-  ]
-}
-
-const text = [
-  "# Command reference",
-  "",
-  "Written by `npm run reference` from the commands themselves. [Commands](../commands.md) tells how they work together.",
-  "",
-  "Every command also takes `root=DIR` (the project root; without it: the nearest folder upwards with `deployer/config`), `json` and `--help`.",
-  "",
-  ...tasks.flatMap((task) => page(task))
-].join("\n")
-
-if (process.argv[2] !== "--check") {
-  fs.mkdirSync(new URL(".", file), { recursive: true })
-  fs.writeFileSync(file, text)
-} else if (fs.readFileSync(file, "utf8") !== text) {
-  console.error("docs/reference/commands.md is not what the commands say: npm run reference")
-  process.exitCode = 1
+fs.mkdirSync(folder, { recursive: true })
+for (const [name, text] of Object.entries(pages)) {
+  const file = new URL(name, folder)
+  if (process.argv[2] !== "--check") fs.writeFileSync(file, text)
+  else if (!fs.existsSync(file) || fs.readFileSync(file, "utf8") !== text) {
+    console.error(`docs/reference/${name} is not what the sources say: npm run reference`)
+    process.exitCode = 1
+  }
 }

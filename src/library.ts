@@ -20,12 +20,9 @@ export {
 } from "./commands/deploy.ts"
 export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
 export { ExecFailed, type ExecOptions, ExecReport, exec } from "./commands/exec.ts"
-export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/goLive.ts"
-export { Unhealthy } from "./deployment/health.ts"
 export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, lock, unlock } from "./commands/lock.ts"
-export { LockWait } from "./deployment/locking.ts"
 export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
 export {
   HostInfo,
@@ -56,8 +53,6 @@ export {
   storeInfo,
   unpin
 } from "./commands/manage.ts"
-/** A release on a host is not whole. */
-export { ReleaseNotWhole } from "./deployment/onHost.ts"
 export { loadPlan, PlanInvalid, PlanNotSaved, savePlan } from "./commands/planFile.ts"
 export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
 export {
@@ -71,6 +66,11 @@ export { DocumentSchema } from "./commands/schema.ts"
 export { ShellExited, ssh } from "./commands/ssh.ts"
 export { StatusBad, StatusReport, status } from "./commands/status.ts"
 export { ConfigUnusable, ValidateReport, ValidTarget, validate } from "./commands/validate.ts"
+export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/goLive.ts"
+export { Unhealthy } from "./deployment/health.ts"
+export { LockWait } from "./deployment/locking.ts"
+/** A release on a host is not whole. */
+export { ReleaseNotWhole } from "./deployment/onHost.ts"
 
 // The services and their layers
 

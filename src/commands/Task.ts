@@ -7,11 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
+import { LockWait } from "../deployment/locking.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
 import { answer, conversation, type Kind } from "../terminal/Answer.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import { UsageError } from "../UsageError.ts"
-import { LockWait } from "../deployment/locking.ts"
 import { savePlan } from "./planFile.ts"
 
 /** One option of a task. */

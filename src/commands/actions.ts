@@ -3,12 +3,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { locked } from "../deployment/locking.ts"
 import { type Action, actionCommand } from "../domain/Target.ts"
 import type { View } from "../terminal/Answer.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { captureOutput, outputFields } from "./captureOutput.ts"
 import { connect } from "./connect.ts"
-import { locked } from "../deployment/locking.ts"
 import { target, task, wait } from "./Task.ts"
 
 /** An action's command ended with an error. Its exit status is passed on. */

@@ -3,13 +3,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { inspectDeployed } from "../deployment/onHost.ts"
 import { historyLimit, JournalEntry, type JournalEvent } from "../domain/Journal.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { counted, dateTime } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { inspectDeployed } from "../deployment/onHost.ts"
 import { count, optional, target, task } from "./Task.ts"
 
 /** The journal of a host, the last entry first. */

@@ -1,14 +1,14 @@
 /** `lock` and `unlock`: reserve a target. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { entry } from "../deployment/journal.ts"
+import { describe } from "../deployment/locking.ts"
 import { Lock, lockOwner, lockState, maxReason } from "../domain/Lock.ts"
 import type { View } from "../terminal/Answer.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
-import { entry } from "../deployment/journal.ts"
-import { describe } from "../deployment/locking.ts"
 import { target, task, value, yes } from "./Task.ts"
 
 /** The result: a target is locked on purpose, or not locked. */

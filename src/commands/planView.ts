@@ -1,11 +1,12 @@
 /** Plans in words. */
+
+import { healthLabel } from "../deployment/health.ts"
 import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, duration } from "../terminal/format.ts"
-import { healthLabel } from "../deployment/health.ts"
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
   // Patched files send only their new parts, whose size is not known yet.

@@ -80,11 +80,13 @@ const defaultTimeouts = Schema.decodeSync(Timeouts)({})
 export const Health = Schema.Struct({
   /** Runs in the release's folder, as hooks do. */
   command: Schema.optional(oneLine("a command")),
+  /** A URL that answers a GET request with a status from 200 to 399. Redirects are not followed. */
   http: Schema.optional(
     Schema.String.pipe(
       Schema.pattern(/^https?:\/\/[^\s/]\S*$/, { message: () => "must be a URL such as http://127.0.0.1:4000/health" })
     )
   ),
+  /** A port of the host that accepts connections. */
   tcp: Schema.optional(Port),
   /** The time from the first attempt to the last success. Default 60 seconds. */
   timeout: Schema.optionalWith(Wait, { default: () => Duration.seconds(60) }),
@@ -143,6 +145,7 @@ const targetFields = {
   user: Schema.optional(oneLine("a user")),
   /** The name of the release that this target runs. */
   name: ReleaseName,
+  /** The directory on the host, absolute or relative to the login directory. */
   path: HostPath,
   /** The fingerprint of the host's key, as `ssh-keygen -l` prints it. Only this key is accepted, and known_hosts is not consulted. */
   hostKey: Schema.optional(
@@ -162,9 +165,11 @@ const targetFields = {
   afterUnpack: Schema.optional(Commands),
   /** Runs in the release after the switch. */
   afterSwitch: Schema.optional(Commands),
+  /** Starts the application. Default: `bin/<name> daemon`. */
   start: Schema.optional(oneLine("a command")),
+  /** Stops the application. Default: `bin/<name> stop`. */
   stop: Schema.optional(oneLine("a command")),
-  /** If set, each deployment runs it after `afterSwitch`. */
+  /** Restarts the application. If set, each deployment runs it after `afterSwitch`. Default: `bin/<name> restart`, which only `deployer restart` runs. */
   restart: Schema.optional(oneLine("a command")),
   /** Checked last. With `restart` or `health`, the host goes back to the previous release if any step after the switch fails. */
   health: Schema.optional(Health),
@@ -184,6 +189,7 @@ const targetFields = {
   deadMan: Schema.optional(Wait),
   /** Whether to refuse a host that can run no program of the release. */
   platformCheck: Schema.optionalWith(Schema.Boolean, { default: () => true }),
+  /** The bounded waits. */
   timeouts: Schema.optionalWith(Timeouts, { default: () => defaultTimeouts })
 }
 

@@ -4,6 +4,9 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { entry } from "../../deployment/journal.ts"
+import { locked } from "../../deployment/locking.ts"
+import { finishAdoptions, inspectDeployed } from "../../deployment/onHost.ts"
 import { type Adoption, adoptedRecord } from "../../domain/Adoption.ts"
 import { linkFault } from "../../domain/Drift.ts"
 import { HostRelease, type HostState } from "../../domain/HostState.ts"
@@ -14,9 +17,6 @@ import { bytes, counted } from "../../terminal/format.ts"
 import { Prompt } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { Declined } from "../Declined.ts"
-import { entry } from "../../deployment/journal.ts"
-import { locked } from "../../deployment/locking.ts"
-import { finishAdoptions, inspectDeployed } from "../../deployment/onHost.ts"
 
 /** The directory in place of `current` is now a release. */
 export class Adopted extends Schema.TaggedClass<Adopted>()("Adopted", {

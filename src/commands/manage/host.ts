@@ -3,6 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { entries, entry } from "../../deployment/journal.ts"
+import { locked } from "../../deployment/locking.ts"
+import { failUnlessWhole, inspectDeployed, pick, warnUnreadable } from "../../deployment/onHost.ts"
 import { linkFault } from "../../domain/Drift.ts"
 import {
   Current,
@@ -23,9 +26,6 @@ import type { View } from "../../terminal/Answer.ts"
 import { bytes, counted, dateTime } from "../../terminal/format.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
 import { fields, table } from "../../terminal/Table.ts"
-import { entries, entry } from "../../deployment/journal.ts"
-import { locked } from "../../deployment/locking.ts"
-import { failUnlessWhole, inspectDeployed, pick, warnUnreadable } from "../../deployment/onHost.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
 /** The journal's marks of a release. `previous`: a rollback goes to it. */

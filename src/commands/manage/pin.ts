@@ -3,14 +3,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { entry } from "../../deployment/journal.ts"
+import { locked } from "../../deployment/locking.ts"
+import { inspectDeployed, pick } from "../../deployment/onHost.ts"
 import { HostRelease } from "../../domain/HostState.ts"
 import { pinned } from "../../domain/Journal.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import type { HostSession } from "../../host/RemoteHost.ts"
 import type { View } from "../../terminal/Answer.ts"
-import { entry } from "../../deployment/journal.ts"
-import { locked } from "../../deployment/locking.ts"
-import { inspectDeployed, pick } from "../../deployment/onHost.ts"
 
 /** A release is pinned, or no longer pinned. */
 export class Pinned extends Schema.TaggedClass<Pinned>()("Pinned", {
