@@ -18,13 +18,14 @@ export {
   deployRelease,
   planDeploy
 } from "./commands/deploy.ts"
-export { DoctorFailed, DoctorReport, doctor } from "./commands/doctor.ts"
+export { DoctorFailed, DoctorReport, doctor, failUnlessHealthy } from "./commands/doctor.ts"
 export { ExecFailed, type ExecOptions, ExecReport, exec } from "./commands/exec.ts"
 export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, lock, unlock } from "./commands/lock.ts"
 export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
 export {
+  failUnlessIntact,
   HostInfo,
   HostReleaseInfo,
   Integrity,
@@ -54,7 +55,7 @@ export {
   unpin
 } from "./commands/manage.ts"
 export { loadPlan, PlanInvalid, PlanNotSaved, savePlan } from "./commands/planFile.ts"
-export { RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
+export { failUnlessRepaired, RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
 export {
   NothingToRollBackTo,
   planRollback,
@@ -64,7 +65,7 @@ export {
 } from "./commands/rollback.ts"
 export { DocumentSchema } from "./commands/schema.ts"
 export { ShellExited, ssh } from "./commands/ssh.ts"
-export { StatusBad, StatusReport, status } from "./commands/status.ts"
+export { failUnlessGood, StatusBad, StatusReport, status } from "./commands/status.ts"
 export { ConfigUnusable, ValidateReport, ValidTarget, validate } from "./commands/validate.ts"
 export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/goLive.ts"
 export { Unhealthy } from "./deployment/health.ts"
@@ -78,7 +79,7 @@ export {
   ContainerFailed,
   type DockerBuild,
   DockerBuilder,
-  type DockerBuilderError,
+  DockerBuilderError,
   DockerfileMissing,
   DockerMemory,
   EngineUnavailable,

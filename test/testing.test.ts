@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { build, config, deploy, fromFiles, status } from "effect-deployer"
+import { build, config, deploy, docker, fromFiles, status } from "effect-deployer"
 import { layerMemory, MemoryHost, Reported } from "effect-deployer/testing"
 
 const settings = config({
@@ -18,6 +18,20 @@ describe("effect-deployer/testing", () => {
       const events = yield* (yield* Reported).events
       assert.isTrue(events.some((event) => event._tag === "Note" && event.message.startsWith("First contact")))
     }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
+  it.effect("fails with the error of the builder itself", () =>
+    Effect.gen(function* () {
+      const failure = yield* Effect.flip(build({ target: "prod" }))
+      assert.strictEqual(failure._tag, "ImageBuildFailed")
+    }).pipe(
+      Effect.provide(
+        layerMemory(
+          { ...settings, builders: { prod: docker() } },
+          { images: () => ({ status: 3, output: "no such base image\n" }) }
+        )
+      )
+    )
   )
 
   it.effect("lets a command on the host fail, and the deployment with it", () =>

@@ -1,6 +1,6 @@
 /** The failures of a build in a container. */
 import * as Schema from "effect/Schema"
-import type { WorkspaceInContext } from "./ignoreFiles.ts"
+import { WorkspaceInContext } from "./ignoreFiles.ts"
 
 /** The engine's program is missing, or the engine does not answer. */
 export class EngineUnavailable extends Schema.TaggedError<EngineUnavailable>()("EngineUnavailable", {
@@ -78,11 +78,14 @@ export class PlatformDiffers extends Schema.TaggedError<PlatformDiffers>()("Plat
 }
 
 /** Any failure of a build in a container. */
-export type DockerBuilderError =
-  | EngineUnavailable
-  | DockerfileMissing
-  | WorkspaceInContext
-  | ImageBuildFailed
-  | PlatformDiffers
-  | ContainerFailed
-  | ReleasePathMissing
+export const DockerBuilderError = Schema.Union(
+  EngineUnavailable,
+  DockerfileMissing,
+  WorkspaceInContext,
+  ImageBuildFailed,
+  PlatformDiffers,
+  ContainerFailed,
+  ReleasePathMissing
+)
+/** Any failure of a build in a container. */
+export type DockerBuilderError = typeof DockerBuilderError.Type

@@ -9,7 +9,8 @@ import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type Artifact, type BuildContext, type Builder, BuildFailed } from "../build/Builder.ts"
+import { type Artifact, type BuildContext, type Builder, BuilderOptionsInvalid, BuildFailed } from "../build/Builder.ts"
+import { DockerBuilderError } from "../build/DockerErrors.ts"
 import { sourceState } from "../build/git.ts"
 import { extraFile, pack } from "../build/Tarball.ts"
 import { releaseLabel } from "../domain/Plan.ts"
@@ -139,7 +140,7 @@ const changed = <R>(
   context: BuildContext,
   what: string,
   hook: () => Effect.Effect<BuildContext | void, unknown, R>
-): Effect.Effect<BuildContext, BuildFailed, R> =>
+): Effect.Effect<BuildContext, BuilderError, R> =>
   Effect.flatMap(runUserCode(what, hook), (yielded) => {
     const next = { ...context, ...yielded, name: context.name }
     const bad = next.tags.find((tag) => !Schema.is(Tag)(tag))
@@ -151,7 +152,7 @@ const changed = <R>(
   })
 
 /** Runs a function of the user's config. */
-const runUserCode = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>): Effect.Effect<A, BuildFailed, R> =>
+const runUserCode = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>): Effect.Effect<A, BuilderError, R> =>
   Effect.suspend(() => {
     const effect = run()
     return Effect.isEffect(effect)
@@ -162,11 +163,17 @@ const runUserCode = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>
 const isArtifact = (artifact: Artifact): boolean =>
   Predicate.hasProperty(artifact, "tree") && Predicate.hasProperty(artifact.tree, Stream.StreamTypeId)
 
-/** A user's builder may fail with any value. This turns it into one sentence. */
+const BuilderError = Schema.Union(BuildFailed, BuilderOptionsInvalid, DockerBuilderError)
+/** The failures of the builders that come along, and `BuildFailed` for all that a user's own function fails with. */
+type BuilderError = typeof BuilderError.Type
+
+const isBuilderError = Schema.is(BuilderError)
+
+/** A user's builder may fail with any value. Failures of our builders pass, and this turns all others into one sentence. */
 const buildFailure =
   (what: string) =>
-  (error: unknown): BuildFailed => {
-    if (error instanceof BuildFailed) return error
+  (error: unknown): BuilderError => {
+    if (isBuilderError(error)) return error
     const reason =
       messageOf(error) ??
       (error === undefined || error === null || error === ""
