@@ -7,20 +7,40 @@
 /** The schema of each command's report. `jsonSchema` publishes them all. */
 export { conversations, jsonSchema, reports } from "./Cli.ts"
 export { ActionFailed, ActionReport, runAction } from "./commands/actions.ts"
-export { type ApplyOptions, apply, PlanStale } from "./commands/apply.ts"
-export { type BuildOptions, BuildReport, build } from "./commands/build.ts"
-export { BuildAndDeployReport, buildAndDeploy } from "./commands/buildAndDeploy.ts"
+export { type ApplyError, type ApplyOptions, type ApplyServices, apply, PlanStale } from "./commands/apply.ts"
+export { type BuildError, type BuildOptions, BuildReport, type BuildServices, build } from "./commands/build.ts"
+export {
+  type BuildAndDeployError,
+  BuildAndDeployReport,
+  type BuildAndDeployServices,
+  buildAndDeploy
+} from "./commands/buildAndDeploy.ts"
 export { Declined } from "./commands/Declined.ts"
 export {
+  type DeployError,
   type DeployOptions,
   DeployReport,
+  type DeployServices,
   deploy,
   deployRelease,
   planDeploy
 } from "./commands/deploy.ts"
-export { DoctorFailed, DoctorReport, doctor, failUnlessHealthy } from "./commands/doctor.ts"
-export { ExecFailed, type ExecOptions, ExecReport, exec } from "./commands/exec.ts"
-export { type HistoryOptions, HistoryReport, history } from "./commands/history.ts"
+export {
+  type DoctorError,
+  DoctorFailed,
+  DoctorReport,
+  type DoctorServices,
+  doctor,
+  failUnlessHealthy
+} from "./commands/doctor.ts"
+export { type ExecError, ExecFailed, type ExecOptions, ExecReport, type ExecServices, exec } from "./commands/exec.ts"
+export {
+  type HistoryError,
+  type HistoryOptions,
+  HistoryReport,
+  type HistoryServices,
+  history
+} from "./commands/history.ts"
 export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
 export { LockReport, lock, unlock } from "./commands/lock.ts"
 export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
@@ -55,18 +75,42 @@ export {
   unpin
 } from "./commands/manage.ts"
 export { loadPlan, PlanInvalid, PlanNotSaved, savePlan } from "./commands/planFile.ts"
-export { failUnlessRepaired, RepairIncomplete, RepairReport, repair, repairPlan } from "./commands/repair.ts"
+export {
+  failUnlessRepaired,
+  type RepairError,
+  RepairIncomplete,
+  RepairReport,
+  type RepairServices,
+  repair,
+  repairPlan
+} from "./commands/repair.ts"
 export {
   NothingToRollBackTo,
   planRollback,
+  type RollbackError,
   type RollbackOptions,
   RollbackReport,
+  type RollbackServices,
   rollback
 } from "./commands/rollback.ts"
 export { DocumentSchema } from "./commands/schema.ts"
 export { ShellExited, ssh } from "./commands/ssh.ts"
-export { failUnlessGood, StatusBad, StatusReport, status } from "./commands/status.ts"
-export { ConfigUnusable, ValidateReport, ValidTarget, validate } from "./commands/validate.ts"
+export {
+  failUnlessGood,
+  StatusBad,
+  type StatusError,
+  StatusReport,
+  type StatusServices,
+  status
+} from "./commands/status.ts"
+export {
+  ConfigUnusable,
+  type ValidateError,
+  ValidateReport,
+  type ValidateServices,
+  ValidTarget,
+  validate
+} from "./commands/validate.ts"
 export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/goLive.ts"
 export { Unhealthy } from "./deployment/health.ts"
 export { LockWait } from "./deployment/locking.ts"

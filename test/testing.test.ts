@@ -1,12 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { build, config, deploy, docker, fromFiles, status } from "effect-deployer"
+import { build, config, type DeployError, deploy, docker, fromFiles, status } from "effect-deployer"
 import { layerMemory, MemoryHost, Reported } from "effect-deployer/testing"
 
 const settings = config({
   targets: { prod: { host: "app1", name: "my_app", path: "/srv/my_app", restart: "bin/my_app restart" } },
   builders: { prod: () => Effect.succeed(fromFiles({ "bin/my_app": "#!/bin/sh\n" })) }
 })
+
+/** The failures of a deployment have one name. */
+const sentence = (error: DeployError): string => error.message
 
 describe("effect-deployer/testing", () => {
   it.effect("runs a deployment of one's own in memory, and shows what it reported", () =>
@@ -41,6 +44,7 @@ describe("effect-deployer/testing", () => {
       const { release } = yield* build({ target: "prod" })
       const failure = yield* Effect.flip(deploy({ target: "prod", release: release.ref }))
       assert.strictEqual(failure._tag, "RolledBack")
+      assert.match(sentence(failure), /no luck/)
     }).pipe(Effect.provide(layerMemory(settings)))
   )
 })

@@ -57,6 +57,11 @@ export const apply = Effect.fn("apply")(function* ({ file, plan: saved }: ApplyO
   return yield* plan._tag === "DeployPlan" ? deployAs(target, plan, agree) : rollBackAs(target, plan, agree)
 })
 
+/** The failures of `apply`. */
+export type ApplyError = Effect.Effect.Error<ReturnType<typeof apply>>
+/** The services that `apply` needs. */
+export type ApplyServices = Effect.Effect.Context<ReturnType<typeof apply>>
+
 const again = (plan: AnyPlan, file: string | undefined): string => {
   const ref = shortRef(plan.release.ref)
   const wish =

@@ -89,6 +89,11 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
   return BuildReport.make({ release, ...(known ? { known } : {}) })
 }, Effect.scoped)
 
+/** The failures of `build`. */
+export type BuildError = Effect.Effect.Error<ReturnType<typeof build>>
+/** The services that `build` needs. */
+export type BuildServices = Effect.Effect.Context<ReturnType<typeof build>>
+
 /** The newest time allowed in the build's output, in Unix seconds. See https://reproducible-builds.org/specs/source-date-epoch. */
 const sourceDateEpoch = Effect.flatMap(variable("SOURCE_DATE_EPOCH"), (text) => {
   if (text === undefined || text === "") return Effect.succeed(undefined)

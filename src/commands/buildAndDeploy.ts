@@ -31,6 +31,11 @@ export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
   return BuildAndDeployReport.make({ built, deployed: yield* deployRelease(target, built.release) })
 })
 
+/** The failures of `buildAndDeploy`. */
+export type BuildAndDeployError = Effect.Effect.Error<ReturnType<typeof buildAndDeploy>>
+/** The services that `buildAndDeploy` needs. */
+export type BuildAndDeployServices = Effect.Effect.Context<ReturnType<typeof buildAndDeploy>>
+
 const report = {
   schema: Schema.Union(BuildAndDeployReport, BuildReport),
   view: (report: BuildAndDeployReport | BuildReport) =>

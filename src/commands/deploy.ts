@@ -62,6 +62,11 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
   )
 })
 
+/** The failures of `deploy`. */
+export type DeployError = Effect.Effect.Error<ReturnType<typeof deploy>>
+/** The services that `deploy` needs. */
+export type DeployServices = Effect.Effect.Context<ReturnType<typeof deploy>>
+
 /**
  * Plans what `deploy` would do, and changes nothing. Asks the same questions about the release, except whether to take the latest. The
  * leftovers of other deployments stay.

@@ -85,6 +85,11 @@ export const doctor = Effect.fn("doctor")(function* (options: {
   })
 }, Effect.scoped)
 
+/** The failures of `doctor`. */
+export type DoctorError = Effect.Effect.Error<ReturnType<typeof doctor>>
+/** The services that `doctor` needs. */
+export type DoctorServices = Effect.Effect.Context<ReturnType<typeof doctor>>
+
 const chosen = Effect.fnUntraced(function* (target: Target, selector: string | undefined) {
   const store = yield* ReleaseStore
   const found = yield* store.find(selector ?? target.name).pipe(

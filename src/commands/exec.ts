@@ -52,6 +52,11 @@ export const exec = Effect.fn("exec")(function* ({ command: words, target }: Exe
   return ExecReport.make({ address: session.address, command, status, ...output })
 }, Effect.scoped)
 
+/** The failures of `exec`. */
+export type ExecError = Effect.Effect.Error<ReturnType<typeof exec>>
+/** The services that `exec` needs. */
+export type ExecServices = Effect.Effect.Context<ReturnType<typeof exec>>
+
 /** The command. */
 export const execTask = task("exec", {
   description:

@@ -38,6 +38,11 @@ export const history = Effect.fn("history")(function* ({ last = 30, target }: Hi
   return HistoryReport.make({ address: session.address, path, entries: entries.toReversed(), torn })
 }, Effect.scoped)
 
+/** The failures of `history`. */
+export type HistoryError = Effect.Effect.Error<ReturnType<typeof history>>
+/** The services that `history` needs. */
+export type HistoryServices = Effect.Effect.Context<ReturnType<typeof history>>
+
 const eventWords: Readonly<Record<JournalEvent, string>> = {
   staged: "unpacked and verified",
   switched: "became current",

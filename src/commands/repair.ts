@@ -60,6 +60,11 @@ export const repair = Effect.fn("repair")(function* (options: { readonly target:
   return yield* repairHost(yield* connect(options.target))
 }, Effect.scoped)
 
+/** The failures of `repair`. */
+export type RepairError = Effect.Effect.Error<ReturnType<typeof repair>>
+/** The services that `repair` needs. */
+export type RepairServices = Effect.Effect.Context<ReturnType<typeof repair>>
+
 /** The same over an open session. */
 export const repairHost = Effect.fn("repairHost")(
   function* (session: HostSession) {

@@ -59,6 +59,11 @@ export const rollback = Effect.fn("rollback")(function* (options: RollbackOption
   return yield* rollBackTo(session, (state) => chooseByHand(session, state, options.to))
 }, Effect.scoped)
 
+/** The failures of `rollback`. */
+export type RollbackError = Effect.Effect.Error<ReturnType<typeof rollback>>
+/** The services that `rollback` needs. */
+export type RollbackServices = Effect.Effect.Context<ReturnType<typeof rollback>>
+
 /** Plans what `rollback` would do, and changes nothing. Asks the same questions. */
 export const planRollback = Effect.fn("planRollback")(function* (options: RollbackOptions) {
   const session = yield* connect(options.target)

@@ -95,6 +95,11 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
   })
 }, Effect.scoped)
 
+/** The failures of `status`. */
+export type StatusError = Effect.Effect.Error<ReturnType<typeof status>>
+/** The services that `status` needs. */
+export type StatusServices = Effect.Effect.Context<ReturnType<typeof status>>
+
 /** A host that cannot be checked counts as not healthy, and the report is still made. */
 const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named) {
   const { health } = session.target

@@ -104,6 +104,11 @@ export const validate = Effect.fn("validate")(function* (options: { readonly tar
   return ValidateReport.make({ configFile, targets })
 })
 
+/** The failures of `validate`. */
+export type ValidateError = Effect.Effect.Error<ReturnType<typeof validate>>
+/** The services that `validate` needs. */
+export type ValidateServices = Effect.Effect.Context<ReturnType<typeof validate>>
+
 const targetView = ({ address, builder, deadMan, health, hooks, keep, key, name, path, sshKey }: ValidTarget): string =>
   fields([
     ["target", key],
