@@ -99,7 +99,7 @@ const started = (child: ChildProcess) =>
   )
 
 const eventually = <A, E>(effect: Effect.Effect<A, E>) =>
-  effect.pipe(Effect.sandbox, Effect.retry(Schedule.spaced("100 millis")), Effect.timeout("60 seconds"), Effect.orDie)
+  effect.pipe(Effect.sandbox, Effect.retry(Schedule.spaced("100 millis")), Effect.timeout("4 minutes"), Effect.orDie)
 
 describe.skipIf(missing !== undefined)(titled("the examples", missing), { concurrent: true, timeout: 480_000 }, () => {
   layer(base, { excludeTestServices: true })((it) => {
