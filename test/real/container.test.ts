@@ -33,7 +33,7 @@ const place: Effect.Effect<Place> = Effect.map(shared, ({ home, name }) => {
   }
 })
 
-contract("a running container", place, { shell: true, skip: missingDocker, every: 8 })
+contract("a running container", place, { shell: true, skip: missingDocker, every: 12 })
 
 describe("a container as a host", { skip: missingDocker !== undefined }, () => {
   const refusal = (name: string, user = "root") =>
