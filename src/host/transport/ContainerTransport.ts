@@ -54,7 +54,7 @@ export const connect = (target: Target, { engine, name }: Container): Effect.Eff
 }
 
 /** Says `connected` or why not in its first line. The end of either side ends the connection. */
-const dialScript = `
+export const dialScript = `
 if command -v bash >/dev/null; then
   exec bash -c '
     { exec 3<>"/dev/tcp/$1/$2"; } 2>&1 || exit 0
@@ -66,7 +66,9 @@ if command -v bash >/dev/null; then
     kill $writer $reader 2>/dev/null' bash "$@"
 fi
 command -v nc >/dev/null || { echo "it has neither bash nor nc"; exit; }
-nc "$1" "$2" </dev/null >/dev/null 2>&1 || { echo "nc: connection refused"; exit; }
+# It does not say when it is connected: a first connection that nobody ends, or that the other side ends, was one.
+timeout 1 nc "$1" "$2" </dev/null >/dev/null 2>&1
+case $? in 0 | 124 | 143) ;; *) echo "nc: connection refused"; exit ;; esac
 echo connected
 exec nc "$1" "$2"`
 
