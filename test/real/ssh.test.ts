@@ -419,9 +419,10 @@ suite(titled("SSH", missingSshd), () => {
     it.scoped("may be slow: megabytes on their way are a sign of life", () =>
       Effect.gen(function* () {
         const host = yield* Host
-        const network = yield* proxy(host, { rate: 1_500_000 })
+        // What is on its way takes longer than silence is borne.
+        const network = yield* proxy(host, { rate: 500_000 })
         writeFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`, { flag: "a" })
-        const transport = yield* connectTo({ ...host, port: network.port }, {}, { keepAlive: Duration.millis(200) })
+        const transport = yield* connectTo({ ...host, port: network.port }, {}, { keepAlive: Duration.millis(600) })
         const { sha256, stream } = bytes(4_000_000)
         const result = yield* transport.exec(sh("sha256sum", [], { stdin: stream, wait: "transfer" }))
         assert.strictEqual(result.stdout, `${sha256}  -\n`)
