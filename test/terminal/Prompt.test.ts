@@ -125,7 +125,7 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
     const source = `
       import { spawnSync } from "node:child_process"
       import * as Effect from "effect/Effect"
-      import { runMain } from "./src/internal/runMain.ts"
+      import { runMain } from "./src/process/runMain.ts"
       import { Prompt } from "./src/terminal/Prompt.ts"
       import { askAll } from "./test/kit/questions.ts"
       const { questions, child, out } = JSON.parse(process.env.CASE)
