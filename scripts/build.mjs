@@ -47,7 +47,7 @@ const common = {
 const helpPages = {
   name: "help-pages",
   setup: ({ onLoad }) => {
-    onLoad({ filter: /\/src\/internal\/helpPages\.ts$/ }, async () => {
+    onLoad({ filter: /\/src\/process\/helpPages\.ts$/ }, async () => {
       const { outputFiles } = await build({ ...common, entryPoints: ["scripts/help.ts"], plugins: [ownGraph] })
       const program = path.join(dist, `help-${process.pid}.mjs`)
       fs.writeFileSync(program, outputFiles[0].contents)
