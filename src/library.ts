@@ -164,20 +164,7 @@ export {
   type Verdict
 } from "./host/RemoteHost.ts"
 export { SshSettings } from "./host/transport/ssh/SshSettings.ts"
-export {
-  type Parcel,
-  ReleaseAmbiguous,
-  type ReleaseDraft,
-  ReleaseNotFound,
-  type ReleaseQuery,
-  ReleaseStore,
-  ReleaseStoreError,
-  type StoreCheck,
-  type StoreFailure,
-  TarballDamaged,
-  TarballMissing
-} from "./store/ReleaseStore.ts"
-export { Tarballs, TarballsError } from "./store/Tarballs.ts"
+export * from "./store.ts"
 export { Answer, type Kind, NotAsData, type View } from "./terminal/Answer.ts"
 export { Failure } from "./terminal/Failure.ts"
 export {

@@ -75,7 +75,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "host.ts": ["domain", "host"],
   "store.ts": ["store"],
   "testing.ts": ["terminal", ...services, "Live.ts"],
-  "library.ts": ["commands", "deployment", "domain", "terminal", ...services, "Cli.ts"],
+  "library.ts": ["commands", "deployment", "domain", "terminal", ...services, "Cli.ts", "store.ts"],
   "index.ts": ["Live.ts", "library.ts"],
   process: ["internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "Version.ts"],
   "bin.ts": ["process", "internal/color.ts", "Version.ts"]

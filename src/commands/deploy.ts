@@ -1,3 +1,6 @@
+/**
+ * `deploy`: puts a stored release on a host. A look, a plan, its execution.
+ */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

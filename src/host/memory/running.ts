@@ -13,13 +13,13 @@ import { absent, type Handler, isCurrent, isDirectory, reply } from "./Place.ts"
 export const run: Handler<"run"> = (question, exec, { target }) =>
   Effect.gen(function* () {
     const { args, base, host, releases } = question
-    const { fence, live, name, ref: wanted } = args
+    const { expect, fence, name, ref: wanted } = args
     const command = yield* Stream.mkString(Stream.decodeText(exec.stdin ?? Stream.empty))
     const current = host.files.node(`${releases}/current`)
     const refused =
       absent(question) ??
       (fence !== "0" && !holds(topLock(question), Number(fence)) ? ["fenced"] : undefined) ??
-      (live !== "" && !isCurrent(question, wanted)
+      (expect === "current" && !isCurrent(question, wanted)
         ? [
             `fail deployer_${wanted} is not current any more: the host went back by itself, or somebody made another release current`
           ]

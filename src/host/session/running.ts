@@ -54,7 +54,7 @@ export const makeRunning = ({ address, held, path, settle, transport }: Asking):
               name,
               ref: ref ?? "",
               fence: String(held.isGivenBack ? 0 : held.fence),
-              live: isCurrent ? "current" : ""
+              expect: isCurrent ? "current" : ""
             }
           }),
           stdin: Stream.make(new TextEncoder().encode(command)),

@@ -1,6 +1,6 @@
 # Runs a command in the release `ref`, called `name`; an empty `ref` means the current release. Standard input is the
 # command: every user of the host could read it on a command line. `fence` is the token of the lock under which it runs, 0
-# without one. If `live` is not empty, the release has to be current. Answers first, then becomes the command: the
+# without one. If `expect` is `current`, the release has to be current. Answers first, then becomes the command: the
 # command's output follows the answer, and the exit status is the command's.
 
 mask=$(umask)
@@ -12,12 +12,12 @@ exec 3<&0 </dev/null
 . ./lib/releases.sh
 . ./lib/lock.sh
 . ./lib/current.sh
-name=$2 ref=$3 fence=$4 live=$5
+name=$2 ref=$3 fence=$4 expect=$5
 if [ "$fence" -ne 0 ]; then
   top
   [ "$token" -eq "$fence" ] && [ "$state" = taken ] || { say "fenced"; finish; }
 fi
-[ -z "$live" ] || is_current "$ref" ||
+[ "$expect" != current ] || is_current "$ref" ||
   fail "deployer_$ref is not current any more: the host went back by itself, or somebody made another release current"
 if [ -n "$ref" ]; then folder=deployer_$ref
 elif [ -L current ]; then
