@@ -27,7 +27,7 @@ describe("a container without bash", { skip: missingBusybox !== undefined }, () 
   it.live("is dialled with nc, which tells a refused connection from an open one", () =>
     Effect.gen(function* () {
       const path = yield* emptyFolder("bin")
-      for (const name of ["sh", "nc", "timeout"]) symlinkSync("/bin/busybox", join(path, name))
+      for (const name of ["sh", "nc", "sleep"]) symlinkSync("/bin/busybox", join(path, name))
       const port = yield* listen("HTTP/1.0 200 OK\r\n\r\nwell")
       assert.strictEqual(yield* dialled(path, port), "connected\nHTTP/1.0 200 OK\r\n\r\nwell")
       assert.strictEqual(yield* dialled(path, yield* Effect.promise(freePort)), "nc: connection refused\n")

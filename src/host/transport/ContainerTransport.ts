@@ -63,12 +63,16 @@ if command -v bash >/dev/null; then
     cat <&4 >&3 & writer=$!
     cat <&3 & reader=$!
     wait -n
-    kill $writer $reader 2>/dev/null' bash "$@"
+    kill $writer $reader 2>/dev/null
+    wait' bash "$@"
 fi
 command -v nc >/dev/null || { echo "it has neither bash nor nc"; exit; }
-# It does not say when it is connected: a first connection that nobody ends, or that the other side ends, was one.
-timeout 1 nc "$1" "$2" </dev/null >/dev/null 2>&1
-case $? in 0 | 124 | 143) ;; *) echo "nc: connection refused"; exit ;; esac
+# It does not say when it is connected: a first connection that lasts, or that the other side ends, was one. No other
+# process may be left: a container's first process often waits for none.
+nc "$1" "$2" </dev/null >/dev/null 2>&1 & first=$!
+sleep 0.5 2>/dev/null || sleep 1
+kill $first 2>/dev/null || wait $first || { echo "nc: connection refused"; exit; }
+wait $first 2>/dev/null
 echo connected
 exec nc "$1" "$2"`
 
