@@ -363,7 +363,7 @@ describe("manage prune", () => {
         /Nothing was removed from .*: 1 line of the journal there cannot be read.*repair target=prod/
       )
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
-      assert.match((yield* run("repair target=prod yes")).stderr, /pin again what has to stay/)
+      assert.match((yield* run("repair target=prod yes")).stderr, /pin each one again that has to stay/)
       assert.strictEqual((yield* run("manage prune name=my_app target=prod yes")).status, 0)
       assert.deepStrictEqual(onHost(host), ["C"])
     }).pipe(Effect.provide(world()))

@@ -235,7 +235,7 @@ export class JournalUnreadable extends Schema.TaggedError<JournalUnreadable>()("
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `Nothing was removed from ${this.address}: ${counted(this.lines, "line")} of the journal there cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${this.target}, then pin again what has to stay`
+    return `Nothing was removed from ${this.address}: ${counted(this.lines, "line")} of the journal there cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${this.target}, then pin each release again that has to stay`
   }
 }
 
