@@ -28,12 +28,13 @@ export const terminal = (folder: string, env: Readonly<Record<string, string>>) 
         press: (key: string) => Effect.sync(() => tmux("send-keys", key)),
         resize: (columns: number, rows: number) =>
           Effect.sync(() => tmux("resize-window", "-x", String(columns), "-y", String(rows))),
+        /** Waits until the text is on the screen. A minute is for machines that stall; nothing waits for it otherwise. */
         waitFor: (text: string | RegExp) =>
           Effect.repeat(Effect.delay(Effect.sync(screen), 50), {
             until: (shown) => (typeof text === "string" ? shown.includes(text) : text.test(shown))
           }).pipe(
             Effect.timeoutFail({
-              duration: "8 seconds",
+              duration: "1 minute",
               // @effect-diagnostics-next-line globalErrorInEffectFailure:off
               onTimeout: () => new Error(`"${text}" did not appear on the terminal:\n${screen()}`)
             })

@@ -31,6 +31,10 @@ const world = Layer.scoped(
   })
 )
 
+let attempts = 0
+/** A path on the host that no other attempt of a test has used. */
+const unused = (name: string) => `${name}-${++attempts}`
+
 const absent = missingSshd ?? missing("tmux")
 const suite = absent === undefined ? describe : describe.skip
 
@@ -54,8 +58,9 @@ suite(titled("a terminal", absent), () => {
     it.scoped("deploy asks; no leads to the list; Ctrl-C at a question ends it and changes nothing", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
-        const at = path.join(host.home, "asked")
-        here.configure({ prod: { ...reach(host), path: "asked", builder: "plain" } })
+        const asked = unused("asked")
+        const at = path.join(host.home, asked)
+        here.configure({ prod: { ...reach(host), path: asked, builder: "plain" } })
         const screen = yield* open(here)
         yield* screen.type("$D deploy target=prod; echo aborted status $?")
         yield* screen.waitFor("Deploy it to prod? [Yn]")
@@ -80,7 +85,8 @@ suite(titled("a terminal", absent), () => {
     it.scoped("the manager works on both sides, with Tab and history", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
-        here.configure({ prod: { ...reach(host), path: "managed", builder: "plain" } })
+        const managed = unused("managed")
+        here.configure({ prod: { ...reach(host), path: managed, builder: "plain" } })
         yield* here.good("deploy", "target=prod", "release=1")
         yield* here.good("deploy", "target=prod", "release=2")
         const screen = yield* open(here)
@@ -109,16 +115,15 @@ suite(titled("a terminal", absent), () => {
         yield* screen.waitFor(/freed[\s\S]*deployer>$/m)
         yield* screen.press("C-d")
         yield* screen.waitFor("left with 0")
-        assert.lengthOf(fs.readdirSync(path.join(host.home, "managed/releases")), 2)
+        assert.lengthOf(fs.readdirSync(path.join(host.home, managed, "releases")), 2)
       })
     )
 
     it.scoped("an unknown host key is shown and asked about, and known from then on", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
-        const home = path.join(here.folder, "stranger")
-        fs.mkdirSync(home)
-        here.configure({ prod: { ...reach(host), path: "unknown", builder: "plain" } })
+        const home = fs.mkdtempSync(path.join(here.folder, "stranger-"))
+        here.configure({ prod: { ...reach(host), path: unused("unknown"), builder: "plain" } })
         const screen = yield* open(here, { HOME: home })
         const known = path.join(home, ".ssh/known_hosts")
         yield* screen.type("$D deploy target=prod release=1; echo status $?")
@@ -141,9 +146,9 @@ suite(titled("a terminal", absent), () => {
     it.scoped("a passphrase is asked for and never shown", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
-        const key = makeKey(path.join(here.folder, "locked"), { passphrase: "open sesame" })
+        const key = makeKey(path.join(here.folder, unused("locked")), { passphrase: "open sesame" })
         host.authorize(fs.readFileSync(`${key}.pub`, "utf8"))
-        here.configure({ prod: { ...reach(host), sshKey: key, path: "locked", builder: "plain" } })
+        here.configure({ prod: { ...reach(host), sshKey: key, path: unused("locked"), builder: "plain" } })
         const screen = yield* open(here)
         yield* screen.type("$D deploy target=prod release=1; echo status $?")
         yield* screen.waitFor(/assphrase.*locked/)
@@ -162,7 +167,7 @@ suite(titled("a terminal", absent), () => {
         const { here, host } = yield* World
         const network = yield* proxy(host, { rate: 6_000_000 })
         fs.appendFileSync(path.join(here.home, ".ssh/known_hosts"), `[127.0.0.1]:${network.port} ${host.hostKey}\n`)
-        const target = (name: string) => ({ ...reach(host, network), path: name, builder: "plain" })
+        const target = (name: string) => ({ ...reach(host, network), path: unused(name), builder: "plain" })
         here.configure({ bar: target("bar"), plain: target("plain") })
         // More than the buffers on the way take at once.
         here.write("bin/data", randomBytes(18_000_000).toString("base64"))
