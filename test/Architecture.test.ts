@@ -171,6 +171,21 @@ describe("the house", () => {
     )
   })
 
+  it("The engine does what the plan says: it reads no setting of a target.", () => {
+    none(
+      everywhere((source, report) => {
+        if (folderOf(source.fileName) !== "deployment") return
+        visit(source, (node) => {
+          const isTarget = (of: ts.Node) => /(^|\.)target$/.test(of.getText(source))
+          if (ts.isPropertyAccessExpression(node) && isTarget(node.expression) && node.name.text !== "key")
+            report(node, `reads ${node.getText(source)}`)
+          if (ts.isVariableDeclaration(node) && node.initializer !== undefined && isTarget(node.initializer))
+            report(node, `takes ${node.name.getText(source)} out of the target`)
+        })
+      })
+    )
+  })
+
   it("has no circles of imports", () => {
     const graph = new Map(
       files.map(({ name, source }) => [

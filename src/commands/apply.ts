@@ -72,8 +72,8 @@ const again = (plan: AnyPlan, file: string | undefined): string => {
 }
 
 /** Whether it was planned with `retry` for a release that was already on the host. */
-const isAgain = ({ release, state, steps }: DeployPlan): boolean =>
-  steps.some(({ _tag }) => _tag === "Verify") && state.releases.some(({ ref }) => ref === release.ref)
+const isAgain = ({ outcome, release, state }: DeployPlan): boolean =>
+  outcome === "deploy" && state.releases.some(({ ref }) => ref === release.ref)
 
 type Agree = (plan: AnyPlan) => Effect.Effect<void, PlanStale>
 

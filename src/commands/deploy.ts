@@ -138,6 +138,11 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = neve
       const plan = yield* makePlan(session, state, { ...wish, removeUnfinished })
       const whole = DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
       if (agree !== undefined) yield* agree(whole)
+      if (target.hardLinks && plan.steps.some((step) => step._tag === "Stage" && step.taken > 0 && !step.hardLinks)) {
+        yield* Reporter.note(
+          "Files are copied although hardLinks is set: commands of afterUnpack could change those of older releases otherwise"
+        )
+      }
       yield* carryOut(session, plan, wish)
       return whole
     })

@@ -27,7 +27,9 @@ const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): s
     case "Stage":
       return [sending(step), "unpack and verify every file"]
     case "Verify":
-      return "verify every file of it that is there, and send it again if one differs"
+      return step.depth === "paths"
+        ? "verify that every file of it is there"
+        : "verify every file of it that is there, and send it again if one differs"
     case "Run":
       return `run ${step.hook}: ${step.command}`
     case "Record":

@@ -192,8 +192,7 @@ const carryOutStep = Effect.fnUntraced(function* (
     case "Discard":
       return yield* session.discard(step.unfinished)
     case "Settle": {
-      const { back, release, steps } = step
-      return yield* goLive(session, { release, state, steps, back, event: "switched", unlocks: false })
+      return yield* goLive(session, { ...step, state, event: "switched", unlocks: false })
     }
   }
 })
@@ -201,7 +200,7 @@ const carryOutStep = Effect.fnUntraced(function* (
 const goBack = Effect.fnUntraced(function* (
   session: HostSession,
   state: HostState,
-  { back, from, steps, to }: Extract<RepairStep, { readonly _tag: "GoBack" }>
+  { back, from, goesBack, steps, to }: Extract<RepairStep, { readonly _tag: "GoBack" }>
 ) {
   const detail = "nobody confirmed it in time, and the host did not go back by itself"
   const unhealthy = yield* entry("unhealthy", from, { detail })
@@ -213,7 +212,7 @@ const goBack = Effect.fnUntraced(function* (
     })
   }
   yield* session.note([unhealthy])
-  yield* goLive(session, { release: to, state, steps, back, event: "rolledBack", unlocks: false })
+  yield* goLive(session, { release: to, state, steps, goesBack, back, event: "rolledBack", unlocks: false })
 })
 
 /** Fails if faults remain: for scripts, which check the exit status. */

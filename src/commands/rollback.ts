@@ -5,7 +5,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { goLive } from "../deployment/goLive.ts"
+import { goLive, isLiveStep } from "../deployment/goLive.ts"
 import { takeLock } from "../deployment/locking.ts"
 import { failUnlessDeployed, failUnlessWhole, inspectDeployed, orUnfit, pick } from "../deployment/onHost.ts"
 import { type HostRelease, type HostState, inOrder, previousRelease } from "../domain/HostState.ts"
@@ -84,11 +84,10 @@ export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
       const seen = yield* failUnlessDeployed(session, yield* takeLock(session, "rollback"))
       const plan = yield* planFor(session, seen, choose)
       yield* agree(plan)
-      const { back, release, state, steps } = plan
-      if (steps.some(({ _tag }) => _tag === "Switch")) yield* failUnlessWhole(session, release)
-      if (steps.length > 0) {
-        yield* goLive(session, { release, state, steps, back, event: "rolledBack", unlocks: true })
-      }
+      const { release, steps } = plan
+      if (steps.some(({ _tag }) => _tag === "Verify")) yield* failUnlessWhole(session, release)
+      const live = steps.filter(isLiveStep)
+      if (live.length > 0) yield* goLive(session, { ...plan, steps: live, event: "rolledBack", unlocks: true })
       return plan
     })
   )

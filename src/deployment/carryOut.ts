@@ -14,7 +14,7 @@ import { stage, verify, type Wish } from "./stage.ts"
 
 /** Carries out all steps of a plan, under a lock. */
 export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
-  const { back, release, state, steps } = plan
+  const { back, goesBack, release, state, steps } = plan
   const lives = steps.findIndex(isLiveStep)
   const until = lives < 0 ? steps.length : lives
   let record = recordOf(release, state, yield* DateTime.now)
@@ -25,15 +25,20 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
       record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
     }
   }
-  // It was unpacked by an earlier deployment, and somebody may have changed it since.
-  if (plan.outcome === "relink" && steps.every(({ _tag }) => _tag !== "Verify")) {
-    yield* verify(session, plan, wish, { trustsUnreadable: true })
-  }
   if (lives < 0) return
   const beyond = steps.find((step) => step._tag === "Prune")
   const unlocks = beyond === undefined
-  yield* goLive(session, { release, state, record, steps: steps.filter(isLiveStep), back, event: "switched", unlocks })
-  if (beyond !== undefined) yield* prune(session, beyond.releases)
+  yield* goLive(session, {
+    release,
+    state,
+    record,
+    steps: steps.filter(isLiveStep),
+    goesBack,
+    back,
+    event: "switched",
+    unlocks
+  })
+  if (beyond !== undefined) yield* prune(session, beyond)
 })
 
 /** Makes the host record the files that the commands changed: later checks expect these. */
@@ -65,9 +70,10 @@ export const carryOutStep = Effect.fnUntraced(function* (
     case "Stage":
       return yield* stage(session, { release, state }, wish, step)
     case "Verify":
-      return yield* verify(session, { release }, wish)
+      return yield* verify(session, { release }, wish, step)
     case "Run":
-      if (state.releases.some(({ ref }) => ref === release.ref)) return yield* runHook(session, release, step, true)
+      if (state.releases.some(({ ref }) => ref === release.ref))
+        return yield* runHook(session, release, step, { stays: true })
       // The half-prepared folder must not look like a release, and its note would only make the next deployment ask.
       return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>
         session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))

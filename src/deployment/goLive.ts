@@ -13,7 +13,7 @@ import { type HostRelease, type HostState, linkBefore, wayBack } from "../domain
 import { standing } from "../domain/Journal.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
-import { goesBack, type Health, Hook, hookCommands, type Target } from "../domain/Target.ts"
+import { type Health, Hook } from "../domain/Target.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -120,8 +120,9 @@ export interface Live {
   readonly steps: ReadonlyArray<Step>
   /** The record to write before the switch, if the release was not complete or not the latest. */
   readonly record?: HostRelease | undefined
-  /** The release that becomes current again if a step after the switch fails. */
-  readonly back: HostRelease | undefined
+  /** Whether the host goes back if a step after the switch fails, and the release that becomes current again then. */
+  readonly goesBack: boolean
+  readonly back?: HostRelease | undefined
   /** The journal event of the switch. */
   readonly event: "switched" | "rolledBack"
   /** Whether to release the lock once the release is live and healthy, because no step follows. */
@@ -137,7 +138,7 @@ export const runHook = Effect.fnUntraced(function* (
   session: HostSession,
   release: Named,
   { command, hook }: { readonly hook: Hook; readonly command: string },
-  stays = false
+  { goesBack = false, stays = false }: { readonly goesBack?: boolean; readonly stays?: boolean } = {}
 ) {
   const isCurrent = hook !== "afterUnpack"
 
@@ -151,7 +152,7 @@ export const runHook = Effect.fnUntraced(function* (
     status,
     output,
     release: releaseLabel(release),
-    goesBack: goesBack(session.target),
+    goesBack,
     ...(stays ? { stays } : {})
   })
 })
@@ -169,22 +170,26 @@ const isFault = (error: HookFailed | Unhealthy | StepFailure): error is Fault =>
   error._tag !== "HostUnreachable" && error._tag !== "LockLost"
 
 /** The commands and checks after a switch, without the final verdict. */
-const prove = Effect.fnUntraced(function* (session: HostSession, release: Named, steps: ReadonlyArray<Step>) {
+const prove = Effect.fnUntraced(function* (
+  session: HostSession,
+  release: Named,
+  { goesBack, steps }: Pick<Live, "goesBack" | "steps">
+) {
   for (const step of steps) {
-    if (step._tag === "Run") yield* runHook(session, release, step)
+    if (step._tag === "Run") yield* runHook(session, release, step, { goesBack })
     if (step._tag === "Check") yield* check(session, release, step.health)
   }
 })
 
 /**
- * Switches to a release, runs the steps after the switch, and journals the release as healthy. If a step fails and the target has `restart`
- * or `health`, the host goes back: `RolledBack`, or `RollbackFailed`.
+ * Switches to a release, runs the steps after the switch, and journals the release as healthy. If a step fails and the plan goes back, the
+ * host goes back: `RolledBack`, or `RollbackFailed`.
  */
 export const goLive = Effect.fn("goLive")(function* (session: HostSession, live: Live) {
   const { event, record, release, state, steps, unlocks } = live
   const armed = steps.find((step) => step._tag === "Arm")
   const switches = steps.find((step) => step._tag === "Switch")
-  const deadMan = armed === undefined ? undefined : yield* armForUs(session, live, armed.seconds)
+  const deadMan = armed === undefined ? undefined : yield* armForUs(session, live, armed)
   if (switches !== undefined) {
     const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
     const healthy = switches.settles ? [yield* entry("healthy", release)] : []
@@ -195,24 +200,24 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
         record: switches.records ? record : undefined,
         unlocks: unlocks && switches.settles
       })
-      .pipe(Effect.tapErrorCause(warnUnsettled(session, release, "may be")))
+      .pipe(Effect.tapErrorCause(warnUnsettled(session, live, "may be")))
     const { current } = state
     const before = current._tag === "Foreign" ? ` (it led to ${current.to} before, which deployer did not make)` : ""
     yield* Reporter.note(`Switched current to ${releaseLabel(release)}${before}`)
     if (switches.settles) return
   }
-  yield* prove(session, release, steps).pipe(
+  yield* prove(session, release, live).pipe(
     Effect.catchIf(isFault, (fault) =>
-      goesBack(session.target) ? goBack(session, live, fault) : Effect.fail<Fault | RolledBack | RollbackFailed>(fault)
+      live.goesBack ? goBack(session, live, fault) : Effect.fail<Fault | RolledBack | RollbackFailed>(fault)
     ),
-    Effect.tapErrorCause(warnUnsettled(session, release, "is"))
+    Effect.tapErrorCause(warnUnsettled(session, live, "is"))
   )
   yield* settle(session, live, deadMan)
 })
 
 // A missing answer does not mean that the step was not done. The user may also have interrupted it.
 const warnUnsettled =
-  (session: HostSession, release: Named, is: string) =>
+  (session: HostSession, { release, steps }: Live, is: string) =>
   (cause: Cause.Cause<{ readonly _tag: string }>): Effect.Effect<void> => {
     const failure = Cause.failureOption(cause)
     // A host that refuses the switch has not switched, as the error says.
@@ -222,21 +227,23 @@ const warnUnsettled =
       (failure.value._tag === "LockLost" && is === "is")
     return isAway || (is === "may be" && failure.value._tag === "CommandTimeout")
       ? Reporter.warn(
-          session.target.deadMan === undefined
+          steps.every(({ _tag }) => _tag !== "Arm")
             ? `${releaseLabel(release)} ${is} current on ${session.address} by now, and what comes after the switch is not done: the next deploy of it goes on there`
             : `${releaseLabel(release)} ${is} current on ${session.address} by now: unless it is confirmed, the host goes back by itself`
         )
       : Effect.void
   }
 
-/** The commands that the host runs by itself after it went back. */
-const restartAgain = (target: Target): string =>
-  [...hookCommands(target, "afterSwitch"), ...hookCommands(target, "restart")].join("\n")
+type Arm = Extract<Step, { readonly _tag: "Arm" }>
 
 /** A placeholder: the host fills in the time when the event happens. */
 const unknownTime = DateTime.unsafeMake(0)
 
-const arm = Effect.fnUntraced(function* (session: HostSession, { back, release, state }: Live, seconds: number) {
+const arm = Effect.fnUntraced(function* (
+  session: HostSession,
+  { back, release, state }: Live,
+  { command, seconds }: Arm
+) {
   const about = { at: unknownTime, detail: "nobody confirmed it in time: the host went back by itself" }
   const from = { ...about, from: release.ref }
   const id = yield* session.arm({
@@ -244,7 +251,7 @@ const arm = Effect.fnUntraced(function* (session: HostSession, { back, release, 
     back,
     restore: linkBefore(state),
     seconds,
-    command: restartAgain(session.target),
+    command,
     entries: [
       yield* entry("unhealthy", release, about),
       back === undefined ? yield* entry("unlinked", release, about) : yield* entry("rolledBack", back, from)
@@ -260,10 +267,10 @@ const arm = Effect.fnUntraced(function* (session: HostSession, { back, release, 
  * Arming replaces an armed dead-man's switch of somebody else. If that one has acted in the meantime, ours gets another release to go back
  * to.
  */
-const armForUs = Effect.fnUntraced(function* (session: HostSession, live: Live, seconds: number) {
-  const first = yield* arm(session, live, seconds)
+const armForUs = Effect.fnUntraced(function* (session: HostSession, live: Live, step: Arm) {
+  const first = yield* arm(session, live, step)
   const now = yield* withBackOfNow(session, live)
-  return now.back?.ref === live.back?.ref ? first : yield* arm(session, now, seconds)
+  return now.back?.ref === live.back?.ref ? first : yield* arm(session, now, step)
 })
 
 /**
@@ -363,7 +370,7 @@ const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release:
 })
 
 const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live, fault: Fault) {
-  const { release, state, steps } = planned
+  const { release, state } = planned
   const failed = (live: Live) => ({
     target: session.target.key,
     address: session.address,
@@ -399,7 +406,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     const returned = yield* entry("rolledBack", back, { from: release.ref })
     yield* session.activate(back.ref, { entries: wasWell ? [returned] : [unhealthy, returned] })
     yield* warnNotWhole(session, back)
-    yield* prove(session, back, steps)
+    yield* prove(session, back, planned)
     if (wasWell) yield* session.note([unhealthy])
     yield* noteHealthy(session, back, true)
   })

@@ -2,28 +2,29 @@
  * Removes the releases beyond those that a target keeps.
  */
 import * as Effect from "effect/Effect"
-import { releaseLabel } from "../domain/Plan.ts"
+import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { beyondKeep } from "../domain/Prune.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
-import { entries, type Named } from "./journal.ts"
+import { entries } from "./journal.ts"
 
 /**
  * The release is live and healthy, so a failure to remove older ones does not fail the deployment. The host's journal decides, not the
  * plan: a release that it does not record as healthy replaces no other one.
  */
-export const prune = (session: HostSession, planned: ReadonlyArray<Named>) =>
+export const prune = (
+  session: HostSession,
+  { keep, name, releases: planned }: Extract<Step, { readonly _tag: "Prune" }>
+) =>
   Effect.gen(function* () {
-    const { keep, name } = session.target
     const state = yield* session.inspect
     if (state.torn > 0) {
       return yield* Reporter.warn(
         `Older releases stay: ${counted(state.torn, "line")} of the journal on ${session.address} cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${session.target.key}`
       )
     }
-    const beyond = keep === undefined ? [] : beyondKeep(state, name, keep)
-    const releases = beyond.filter(({ ref }) => planned.some((release) => release.ref === ref))
+    const releases = beyondKeep(state, name, keep).filter(({ ref }) => planned.some((release) => release.ref === ref))
     if (releases.length === 0) return
     yield* session.remove(
       releases.map(({ ref }) => ref),

@@ -10,7 +10,6 @@ import type { Differences } from "../domain/Differences.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import { type DeployPlan, differencesOf, releaseLabel, type Step, type Wanted } from "../domain/Plan.ts"
 import type { Release } from "../domain/Release.ts"
-import { sharesFiles } from "../domain/Target.ts"
 import { Operator } from "../host/Operator.ts"
 import { type Base, patching, signatures } from "../host/patches.ts"
 import type { HostSession, ReleaseCorrupt, Shipment, StepFailure } from "../host/RemoteHost.ts"
@@ -112,7 +111,7 @@ export const verify = Effect.fn("verify")(function* (
   session: HostSession,
   { release }: Pick<DeployPlan, "release">,
   { manifest }: Wish,
-  { trustsUnreadable = false }: { readonly trustsUnreadable?: boolean } = {}
+  { trustsUnreadable }: Pick<Extract<Step, { readonly _tag: "Verify" }>, "trustsUnreadable">
 ) {
   const verdicts = yield* session.verify([release.ref], "files", manifest)
   // The record may be missing.
@@ -153,13 +152,7 @@ const sendDifferences = Effect.fnUntraced(function* (
       })
     )
   )
-  const hardLinks = sharesFiles(session.target)
-  if (session.target.hardLinks && !hardLinks) {
-    yield* Reporter.note(
-      "Files are copied although hardLinks is set: commands of afterUnpack could change those of older releases otherwise"
-    )
-  }
-  const how = { hardLinks, zstd }
+  const how = { hardLinks: step.hardLinks, zstd }
   const plain = (from: number, differences: Differences) =>
     Effect.as(send(from, { _tag: "Differences", differences, ...how, content: entries }), false)
   const isPatched =

@@ -19,7 +19,7 @@ import { isSettled, JournalEntry, lineage, standing } from "./Journal.ts"
 import { hasExecutables, type Manifest, sizeOnDisk } from "./Manifest.ts"
 import { beyondKeep } from "./Prune.ts"
 import { Ref, Release, ReleaseName, shortRef } from "./Release.ts"
-import { address, deadManSeconds, Health, Hook, hookCommands, sharesFiles, type Target } from "./Target.ts"
+import { address, deadManSeconds, goesBack, Health, Hook, hookCommands, sharesFiles, type Target } from "./Target.ts"
 import { Unfit } from "./Unfit.ts"
 
 /** One step of a deployment. The steps run in this order. */
@@ -37,19 +37,29 @@ export const Step = Schema.Union(
     size: Schema.NonNegativeInt,
     /** Files that travel, and files taken from other releases on the host. */
     sent: Schema.NonNegativeInt,
-    taken: Schema.NonNegativeInt
+    taken: Schema.NonNegativeInt,
+    /** Whether the files taken are hard links to those of the other release. Otherwise they are copies. */
+    hardLinks: Schema.Boolean
   }),
   /**
-   * Hash every file of a folder that has its name but no record, because nothing else proves that it is whole, or of a release that is
-   * deployed again. If a file is not as it should be, the release is sent again.
+   * Verify a release that is already on the host. `files`: hash every file, and send the release again if one is not as it should be.
+   * `paths`: fail if a file is missing or empty, and hash nothing.
    */
-  Schema.TaggedStruct("Verify", {}),
+  Schema.TaggedStruct("Verify", {
+    depth: Schema.Literal("files", "paths"),
+    /** Whether files that this login may not read count as whole. */
+    trustsUnreadable: Schema.Boolean
+  }),
   /** Run one command of a hook in the release's folder. */
   Schema.TaggedStruct("Run", { hook: Hook, command: Schema.String }),
   /** Record the release as complete and as the latest of its name. */
   Schema.TaggedStruct("Record", {}),
   /** Arm the dead-man's switch: the host goes back by itself unless the deployment is confirmed over a new connection. */
-  Schema.TaggedStruct("Arm", { seconds: Schema.Positive }),
+  Schema.TaggedStruct("Arm", {
+    seconds: Schema.Positive,
+    /** The shell text that the host runs after it went back by itself: `afterSwitch` and `restart`, a command a line. May be empty. */
+    command: Schema.String
+  }),
   /**
    * Make the release current. `from` describes what was current before. `records`: first record the release as complete and latest.
    * `settles`: also journal it as healthy, because nothing remains to check.
@@ -63,11 +73,24 @@ export const Step = Schema.Union(
   Schema.TaggedStruct("Check", { health: Health }),
   /** Journal the release as healthy. After `Arm`, over a new connection that disarms the dead-man's switch. */
   Schema.TaggedStruct("Settle", { confirms: Schema.Boolean }),
-  /** Remove the releases beyond those that the target keeps. */
-  Schema.TaggedStruct("Prune", { releases: Schema.Array(Schema.Struct({ name: ReleaseName, ref: Ref })) })
+  /** Remove the releases beyond those that the target keeps. Those that the host's journal counts differently by then stay. */
+  Schema.TaggedStruct("Prune", {
+    /** The name of the releases that count, and how many healthy ones stay. */
+    name: ReleaseName,
+    keep: Schema.Positive,
+    releases: Schema.Array(Schema.Struct({ name: ReleaseName, ref: Ref }))
+  })
 )
 /** One step of a deployment. The steps run in this order. */
 export type Step = typeof Step.Type
+
+/** Fields of plans: the way back if a step after the switch fails. */
+export const WayBack = {
+  /** Whether the host goes back then: the target has `restart` or `health`. */
+  goesBack: Schema.Boolean,
+  /** The release that it goes back to. Undefined if there is none: then it goes back to the link that was there, or to none. */
+  back: Schema.optional(HostRelease)
+}
 
 /** The steps of a deployment, and the state that they are based on. */
 export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
@@ -83,8 +106,7 @@ export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
    */
   outcome: Schema.Literal("deploy", "relink", "finish", "nothing"),
   steps: Schema.Array(Step),
-  /** The release that the host goes back to if a step after the switch fails. Undefined if there is none. */
-  back: Schema.optional(HostRelease)
+  ...WayBack
 }) {}
 
 /** A plan to go back to a release that is on the host. */
@@ -96,8 +118,7 @@ export class RollbackPlan extends Schema.TaggedClass<RollbackPlan>()("RollbackPl
   /** The host's state that the plan is based on. */
   state: HostState,
   steps: Schema.Array(Step),
-  /** The release that the host goes back to if the rollback fails. */
-  back: Schema.optional(HostRelease)
+  ...WayBack
 }) {}
 
 /** The input of a deployment's plan. */
@@ -212,7 +233,7 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   if (isNew) {
     if (state.base !== "ready") steps.push({ _tag: "Prepare" })
     // The folder was verified before it got its name, but a power cut or another program may have emptied its files since.
-    if (named) steps.push({ _tag: "Verify" })
+    if (named) steps.push(verifyFiles)
     else {
       const files = manifest.filter(({ _tag }) => _tag === "File").length
       steps.push({
@@ -221,14 +242,17 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
         from,
         size: less?.bytes ?? release.size,
         sent: less?.files ?? files,
-        taken: less === undefined ? 0 : files - less.files
+        taken: less === undefined ? 0 : files - less.files,
+        hardLinks: less !== undefined && sharesFiles(target)
       })
     }
     steps.push(...hookSteps(target, "afterUnpack"))
   }
   const isAgain = !isNew && wanted.again === true
-  if (isAgain) steps.push({ _tag: "Verify" }, ...hookSteps(target, "afterUnpack"))
+  if (isAgain) steps.push(verifyFiles, ...hookSteps(target, "afterUnpack"))
   const switches = isAgain || isToSwitch(state, release.ref)
+  // An earlier deployment unpacked it, and somebody may have changed it since.
+  if (!isNew && !isAgain && switches) steps.push({ ...verifyFiles, trustsUnreadable: true })
   const records = isNew || isAgain || !isLatestOnHost(state.releases, present)
   if (records && !switches) steps.push({ _tag: "Record" })
   const unfinished = !switches && (!isSettled(state.journal, release.ref) || isUnhealthy(state, release))
@@ -251,6 +275,7 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
           state,
           outcome: isNew || isAgain ? "deploy" : switches ? "relink" : unfinished ? "finish" : "nothing",
           steps,
+          goesBack: goesBack(target),
           ...(back === undefined ? {} : { back })
         })
       )
@@ -284,7 +309,13 @@ export const planRollback = (
           address: address(target),
           release,
           state,
-          steps: isDone ? [] : liveSteps(state, target, { switches, records: false }),
+          steps: isDone
+            ? []
+            : [
+                ...(switches ? [{ _tag: "Verify" as const, depth: "paths" as const, trustsUnreadable: true }] : []),
+                ...liveSteps(state, target, { switches, records: false })
+              ],
+          goesBack: goesBack(target),
           ...(back === undefined ? {} : { back })
         })
       )
@@ -313,16 +344,24 @@ const liveSteps = (
   if (!switches) return [...proof, settle]
   const settles = proof.length === 0 && seconds === undefined
   return [
-    ...(seconds === undefined ? [] : [{ _tag: "Arm" as const, seconds }]),
+    ...(seconds === undefined ? [] : [{ _tag: "Arm" as const, seconds, command: restartAgain(target) }]),
     { _tag: "Switch", ...before(state), records, settles },
     ...(settles ? [] : [...proof, settle])
   ]
 }
 
-const pruneSteps = (target: Target, state: HostState): ReadonlyArray<Step> => {
+const verifyFiles = { _tag: "Verify", depth: "files", trustsUnreadable: false } as const
+
+/** The commands that the host runs by itself after it went back. */
+const restartAgain = (target: Target): string =>
+  [...hookCommands(target, "afterSwitch"), ...hookCommands(target, "restart")].join("\n")
+
+const pruneSteps = ({ keep, name }: Target, state: HostState): ReadonlyArray<Step> => {
   // A line that cannot be read may say that a release is pinned.
-  const beyond = target.keep === undefined || state.torn > 0 ? [] : beyondKeep(state, target.name, target.keep)
-  return beyond.length === 0 ? [] : [{ _tag: "Prune", releases: beyond.map(({ name, ref }) => ({ name, ref })) }]
+  const beyond = keep === undefined || state.torn > 0 ? [] : beyondKeep(state, name, keep)
+  return keep === undefined || beyond.length === 0
+    ? []
+    : [{ _tag: "Prune", name, keep, releases: beyond.map(({ name, ref }) => ({ name, ref })) }]
 }
 
 /** The host's state once this release is live and healthy. */

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { Drift, drift, gone, linkFault, occupiedAdvice, toldLive } from "./Drift.ts"
 import { HostRelease, HostState, previousRelease, recordOf, Unfinished, wayBack } from "./HostState.ts"
 import { isSettled, JournalEvent, lastLink, pinned, standing } from "./Journal.ts"
-import { planRollback, releaseLabel, Step } from "./Plan.ts"
+import { planRollback, releaseLabel, Step, WayBack } from "./Plan.ts"
 import { Ref, type Release, ReleaseName, shortRef } from "./Release.ts"
 import { address, type Target } from "./Target.ts"
 
@@ -31,7 +31,7 @@ export const RepairStep = Schema.Union(
     from: Named,
     to: Schema.optional(HostRelease),
     steps: Schema.Array(Step),
-    back: Schema.optional(HostRelease)
+    ...WayBack
   }),
   /** Remove the leftovers of a deployment. */
   Schema.TaggedStruct("Discard", { unfinished: Unfinished }),
@@ -41,7 +41,7 @@ export const RepairStep = Schema.Union(
   Schema.TaggedStruct("Settle", {
     release: HostRelease,
     steps: Schema.Array(Step),
-    back: Schema.optional(HostRelease)
+    ...WayBack
   })
 )
 /** One step of a repair. The steps run in this order. */
@@ -264,7 +264,7 @@ const overduePart = (state: HostState, known: Known, [found]: ReadonlyArray<Drif
   if (currentRelease?.ref !== armed.ref || standing(journal, armed.ref) === "healthy") return steps({ _tag: "Disarm" })
   const from = named(currentRelease)
   const to = releases.find(({ ref }) => ref === armed.back) ?? wayBack(state, armed.ref)
-  if (to === undefined) return steps({ _tag: "GoBack", from, steps: [] })
+  if (to === undefined) return steps({ _tag: "GoBack", from, steps: [], goesBack: false })
   const then = live(state, known, to)
   return then === undefined
     ? { steps: [], left: [advised(found, "deploy")] }
@@ -274,8 +274,10 @@ const overduePart = (state: HostState, known: Known, [found]: ReadonlyArray<Drif
 /** The steps that make a release live and prove it: from the switch on, or the steps after it if the release is already current. */
 const live = (state: HostState, { target }: Known, release: HostRelease) =>
   Either.getOrUndefined(
-    Either.map(planRollback(state, { target, release }), ({ back, steps }) => ({
-      steps,
+    Either.map(planRollback(state, { target, release }), ({ back, goesBack, steps }) => ({
+      // The repair verifies the releases that it links; a dead-man's switch verifies none.
+      steps: steps.filter(({ _tag }) => _tag !== "Verify"),
+      goesBack,
       ...(back === undefined ? {} : { back })
     }))
   )
@@ -305,6 +307,7 @@ const settlePart = (state: HostState, known: Known, link: Part, journal: Part, f
       _tag: "Settle",
       release,
       steps: then.steps,
+      goesBack: then.goesBack,
       ...(isBack || then.back === undefined ? {} : { back: then.back })
     })
   }

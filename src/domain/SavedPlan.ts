@@ -19,7 +19,7 @@ const Settings = Schema.encodedSchema(TargetSettings.omit("tags", "builder", "ss
 /** A plan with all data needed to tell whether it still applies. */
 export class SavedPlan extends Schema.TaggedClass<SavedPlan>()("SavedPlan", {
   /** The version of this format. */
-  version: Schema.Literal(1).annotations({ message: () => "must be 1; another version of deployer made it" }),
+  version: Schema.Literal(2).annotations({ message: () => "must be 2; another version of deployer made it" }),
   madeAt: Schema.DateTimeUtc,
   /** The target's settings at that time. */
   settings: Settings,
@@ -36,7 +36,7 @@ const settingsOf = (target: Target): typeof Settings.Type => decodeSettings(enco
 
 /** Makes the document of a plan. */
 export const savedPlan = (plan: AnyPlan, target: Target, madeAt: DateTime.Utc): SavedPlan =>
-  SavedPlan.make({ version: 1, madeAt, settings: settingsOf(target), plan })
+  SavedPlan.make({ version: 2, madeAt, settings: settingsOf(target), plan })
 
 // Values are equal if their encoded forms are.
 const written =

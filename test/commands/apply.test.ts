@@ -119,7 +119,7 @@ describe("apply", () => {
         const planned = yield* good(`rollback target=prod plan save=${file}`)
         assert.match(
           planned.stdout,
-          /^back to my_app ([0-9A-F]{8}) on prod: deploy@host\.test:\/srv\/my_app\n 1\. switch current from my_app [0-9A-F]{8} to my_app \1\n 2\. run restart: bin\/my_app restart\n 3\. write down that it is well\n$/
+          /^back to my_app ([0-9A-F]{8}) on prod: deploy@host\.test:\/srv\/my_app\n 1\. verify that every file of it is there\n 2\. switch current from my_app [0-9A-F]{8} to my_app \1\n 3\. run restart: bin\/my_app restart\n 4\. write down that it is well\n$/
         )
         assert.notStrictEqual(currentRef(host), ref)
         assert.match((yield* good(`apply plan=${file}`)).stdout, /is live again at/)
@@ -311,11 +311,11 @@ describe("apply", () => {
         for (const text of ["", "plan", whole.slice(0, -20), "null", "[]", '"x"', "\u0000"]) yield* refusal(text)
         assert.match(yield* refusal("{}"), /has 5 mistakes:\n {2}version: is missing\n[\s\S]*\n {2}_tag: is missing\n/)
         assert.match(
-          yield* refusal(whole.replace('"version":1', '"version":2')),
-          /version: must be 1; another version of deployer made it\. Make one with/
+          yield* refusal(whole.replace('"version":2', '"version":1')),
+          /version: must be 2; another version of deployer made it\. Make one with/
         )
         assert.match(yield* refusal(whole.replace('"_tag":"Settle"', '"_tag":"Reboot"')), /plan\.steps\.\d+/)
-        assert.match(yield* refusal(whole.replace('"version":1', '"version":1,"run":"reboot"')), /run: is unexpected/)
+        assert.match(yield* refusal(whole.replace('"version":2', '"version":2,"run":"reboot"')), /run: is unexpected/)
         rmSync(file)
         const none = yield* run(`apply plan=${file}`)
         assert.strictEqual(none.status, 2)

@@ -57,7 +57,7 @@ describe("plan", () => {
     assert.strictEqual(outcome, "relink")
     assert.deepStrictEqual(
       steps.map(({ _tag }) => _tag),
-      ["Switch", "Run", "Settle"]
+      ["Verify", "Switch", "Run", "Settle"]
     )
   })
 
@@ -69,12 +69,20 @@ describe("plan", () => {
       journal: [sample.journalEntry()],
       armed: DeadMan.make({ id: "1.1", ref, seconds: 20 })
     })
-    assert.deepStrictEqual(steps(state), ["Switch"])
+    assert.deepStrictEqual(steps(state), ["Verify", "Switch"])
   })
 
   it("goes on with an upload that was cut off", () => {
     const { steps } = planned(sample.hostState({ unfinished: [unfinished()] }))
-    assert.deepStrictEqual(steps[0], { _tag: "Stage", stream: "whole", from: 400, size: 1000, sent: 1, taken: 0 })
+    assert.deepStrictEqual(steps[0], {
+      _tag: "Stage",
+      stream: "whole",
+      from: 400,
+      size: 1000,
+      sent: 1,
+      taken: 0,
+      hardLinks: false
+    })
   })
 
   it("starts an upload anew where something else has arrived", () => {
