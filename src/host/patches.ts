@@ -1,11 +1,12 @@
 /**
- * Patches of changed files. Only the new pieces of a file are sent, with lines that tell the host how to make the file from them and from its old
- * content. `patch` of lib/assemble.sh processes the lines.
+ * Patches of changed files. Only the new pieces of a file are sent, with steps that tell the host how to make the file from them and from its old
+ * content.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { comparing, type DeltaStep, type Signature, signing } from "../internal/delta.ts"
 import { paddingOf, TarBroken, type TarEntry, tarHeader, tarReader } from "../internal/tar.ts"
+import { type PatchStep, patchLine, pieceOf } from "./protocol/assembly.ts"
 
 /** The old file from which a new one is made. */
 export interface Base {
@@ -85,7 +86,7 @@ export const patching =
   <E>(entries: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
     Stream.suspend(() => {
       let out: Array<Uint8Array> = []
-      const lines: Array<string> = []
+      const steps: Array<PatchStep> = []
       let pieces = 0
       let programs = 0
       const write = (...bytes: ReadonlyArray<Uint8Array>) => out.push(...bytes)
@@ -97,23 +98,27 @@ export const patching =
           new Uint8Array(paddingOf(content.length))
         )
       const patch = (entry: TarEntry, path: string, { from, signature }: Base): DeltaStep<void> => {
-        const begin = [`base ${from}`, `block ${signature.block}`, `to ./${path}`]
+        const begin: ReadonlyArray<PatchStep> = [
+          { _tag: "Base", from },
+          { _tag: "Block", size: signature.block },
+          { _tag: "To", path }
+        ]
         const add = (bytes: Uint8Array) => {
-          lines.push(`add ${++pieces}`)
+          steps.push({ _tag: "Add", piece: ++pieces })
           writeFile(pieceOf(pieces), bytes, entry.mtime)
         }
         /** Adds an empty piece with the file's time, from which the host sets the time of the file. */
         const end = () => {
           writeFile(pieceOf(++pieces), new Uint8Array(0), entry.mtime)
-          lines.push(`mode ${entry.mode.toString(8)}`, `time ${pieces}`)
+          steps.push({ _tag: "Mode", mode: entry.mode }, { _tag: "Time", piece: pieces })
           programs += ownPrograms
         }
         if (entry.size > small) {
-          lines.push(...begin)
+          steps.push(...begin)
           const delta = comparing(signature, shortest(entry.size), {
-            keep: (block, count) => {
+            keep: (first, count) => {
               programs += 1
-              lines.push(keepLine(block, count))
+              steps.push({ _tag: "Keep", first, count })
             },
             add: (bytes) => {
               programs += 1
@@ -129,10 +134,10 @@ export const patching =
           }
         }
         const content: Array<Uint8Array> = []
-        const parts: Array<string | Uint8Array> = []
+        const parts: Array<PatchStep | Uint8Array> = []
         let added = 0
         const delta = comparing(signature, shortest(entry.size), {
-          keep: (block, count) => parts.push(keepLine(block, count)),
+          keep: (first, count) => parts.push({ _tag: "Keep", first, count }),
           add: (bytes) => {
             added += bytes.length
             parts.push(new Uint8Array(bytes))
@@ -150,10 +155,10 @@ export const patching =
               return
             }
             programs += parts.length
-            lines.push(...begin)
+            steps.push(...begin)
             for (const part of parts) {
-              if (typeof part === "string") lines.push(part)
-              else add(part)
+              if (part instanceof Uint8Array) add(part)
+              else steps.push(part)
             }
             end()
           }
@@ -179,7 +184,8 @@ export const patching =
         }
       })
       const finish = () => {
-        if (lines.length > 0) writeFile(".deployer_patches", Buffer.from(lines.map((line) => `${line}\n`).join("")), 0)
+        const text = steps.map((step) => `${patchLine(step)}\n`).join("")
+        if (steps.length > 0) writeFile(".deployer_patches", Buffer.from(text), 0)
       }
       return pushed(entries, { push: reader.push, finish }, () => {
         const now = out.length > 1 ? [Buffer.concat(out)] : out
@@ -187,8 +193,3 @@ export const patching =
         return now
       })
     })
-
-const pieceOf = (number: number): string => `.deployer_pieces/${number}`
-
-const keepLine = (block: number, count: number | undefined): string =>
-  count === undefined ? `rest ${block}` : `keep ${block} ${count}`

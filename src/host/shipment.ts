@@ -9,7 +9,7 @@ import { streamOf } from "../domain/Plan.ts"
 import { canMake, compressed, gzipped, type Packing } from "../internal/compression.ts"
 import { sha256Sum } from "../internal/machine.ts"
 import { paddingOf, tarEnd, tarHeader } from "../internal/tar.ts"
-import { editsBetween, moveLines } from "./protocol/manifestText.ts"
+import { editsBetween, moveLines } from "./protocol/assembly.ts"
 import type { Shipment } from "./RemoteHost.ts"
 
 /** A stream to send, and the facts about it that the host needs. */

@@ -3,6 +3,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { gunzipped, unpackTar, unpackTarball } from "../../internal/unpackTarball.ts"
+import { edited, movesOf, type PatchStep, patchStepOf, pieceOf } from "../protocol/assembly.ts"
 import { listedFiles, withoutAltered } from "../protocol/manifestText.ts"
 import type { HostUnreachable } from "../RemoteHost.ts"
 import { alteredIn, check } from "./checking.ts"
@@ -130,10 +131,7 @@ const assemble = ({ host, releases }: Place, tree: string, origin: string): void
   const { files } = host
   const linesOf = (path: string) => (files.read(path) ?? "").split("\n").slice(0, -1)
   const old = linesOf(`${origin}/.deployer_manifest`)
-  const lines = linesOf(`${tree}/.deployer_edits`).flatMap((edit) => {
-    const [, begin, end] = /^=([0-9]+) ([0-9]+)$/.exec(edit) ?? []
-    return begin === undefined ? [edit.slice(1)] : old.slice(Number(begin) - 1, Number(end))
-  })
+  const lines = edited(old, linesOf(`${tree}/.deployer_edits`))
   files.write(`${tree}/.deployer_manifest`, lines.map((line) => `${line}\n`).join(""))
   const same = withoutAltered(
     { ref: "", lines: old, files: listedFiles(old) ?? [] },
@@ -143,44 +141,49 @@ const assemble = ({ host, releases }: Place, tree: string, origin: string): void
   for (const { mode, path, sha256 } of listedFiles(lines) ?? []) {
     if (there.has(`${mode} ${sha256} ${path}`)) copyFile(host, `${origin}/${path}`, `${tree}/${path}`)
   }
-  patch(host, releases, tree, linesOf(`${tree}/.deployer_patches`))
-  let argument = ""
-  let into = ""
-  const sourceOf = (path: string) => (path.startsWith("tree/") ? `${tree}/${path.slice(5)}` : `${releases}/${path}`)
-  for (const line of linesOf(`${tree}/.deployer_moves`)) {
-    const word = line.slice(0, line.indexOf(" "))
-    const rest = line.slice(word.length + 1)
-    if (word === "into") into = rest
-    else if (word === "take") copyFile(host, sourceOf(rest), `${tree}/${into}${rest.slice(rest.lastIndexOf("/") + 1)}`)
-    else if (word === "as" || word === "own") copyFile(host, sourceOf(argument), `${tree}/${rest}`)
-    else if (word === "of") copyFile(host, `${tree}/${rest}`, `${tree}/${rest}`, Number.parseInt(argument, 8))
-    else argument = rest
+  const steps = linesOf(`${tree}/.deployer_patches`).flatMap((line) => patchStepOf(line) ?? [])
+  patch(host, releases, tree, steps)
+  for (const { from, mode, ref, to } of movesOf(linesOf(`${tree}/.deployer_moves`))) {
+    copyFile(host, `${ref === undefined ? tree : `${releases}/deployer_${ref}`}/${from}`, `${tree}/${to}`, mode)
   }
   for (const name of ["edits", "begin", "moves", "patches", "pieces", "end"]) files.remove(`${tree}/.deployer_${name}`)
 }
 
-const patch = ({ files }: MemoryHost, releases: string, tree: string, lines: ReadonlyArray<string>): void => {
-  let base = new Uint8Array(0)
+const patch = ({ files }: MemoryHost, releases: string, tree: string, steps: ReadonlyArray<PatchStep>): void => {
+  const nothing = new Uint8Array(0)
+  let base: Uint8Array = nothing
   let block = 0
   let to = ""
-  let made: Uint8Array = new Uint8Array(0)
+  let made: Uint8Array = nothing
   const append = (bytes: Uint8Array) => {
     made = Buffer.concat([made, bytes])
     files.write(to, made)
   }
-  for (const line of lines) {
-    const word = line.slice(0, line.indexOf(" "))
-    const rest = line.slice(word.length + 1)
-    const [first = 0, count = 0] = rest.split(" ").map(Number)
-    if (word === "base") base = Uint8Array.from(files.bytes(`${releases}/${rest}`) ?? [])
-    else if (word === "block") block = first
-    else if (word === "to") {
-      to = `${tree}/${rest}`
-      made = new Uint8Array(0)
-    } else if (word === "keep") append(base.subarray(first * block, (first + count) * block))
-    else if (word === "rest") append(base.subarray(first * block))
-    else if (word === "add") append(files.bytes(`${tree}/.deployer_pieces/${first}`) ?? new Uint8Array(0))
-    else if (word === "mode") files.write(to, made, Number.parseInt(rest, 8))
+  for (const step of steps) {
+    switch (step._tag) {
+      case "Base":
+        base = files.bytes(`${releases}/${step.from}`) ?? nothing
+        break
+      case "Block":
+        block = step.size
+        break
+      case "To":
+        to = `${tree}/${step.path}`
+        made = nothing
+        break
+      case "Keep":
+        append(base.subarray(step.first * block, step.count && (step.first + step.count) * block))
+        break
+      case "Add":
+        append(files.bytes(`${tree}/${pieceOf(step.piece)}`) ?? nothing)
+        break
+      case "Mode":
+        files.write(to, made, step.mode)
+        break
+      // The host in memory keeps no times.
+      case "Time":
+        break
+    }
   }
 }
 

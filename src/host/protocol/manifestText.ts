@@ -1,7 +1,7 @@
 /**
  * The text of a manifest on a host: lines that a shell can process.
  */
-import type { ListedFile, Move, Origin } from "../../domain/Differences.ts"
+import type { ListedFile, Origin } from "../../domain/Differences.ts"
 import type { Manifest, ManifestEntry } from "../../domain/Manifest.ts"
 
 /** The last line, with the number of lines before it. */
@@ -65,29 +65,6 @@ export const listedFiles = (lines: ReadonlyArray<string>): ReadonlyArray<ListedF
   return files
 }
 
-/** The edits that turn the old lines into the wanted ones: `=2 40` keeps the old lines 2 to 40, counted from 1; `+…` is a new line. */
-export const editsBetween = (old: ReadonlyArray<string>, wanted: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const places = new Map(old.map((line, index) => [line, index]))
-  const edits: Array<string> = []
-  let run: { readonly begin: number; end: number } | undefined
-  const close = () => {
-    if (run !== undefined) edits.push(`=${run.begin + 1} ${run.end}`)
-    run = undefined
-  }
-  for (const line of wanted) {
-    if (run !== undefined && old[run.end] === line) {
-      run.end += 1
-      continue
-    }
-    close()
-    const place = places.get(line)
-    if (place === undefined) edits.push(`+${line}`)
-    else run = { begin: place, end: place + 1 }
-  }
-  close()
-  return edits
-}
-
 /** A release on the host, by its manifest and by its copy in the store. Undefined if the manifest cannot be written or read. */
 export const originOf = (
   ref: string,
@@ -107,22 +84,4 @@ export const withoutAltered = (origin: Origin, altered: ReadonlyArray<string>): 
     return others.has(path) || (end > 0 && isAltered(path.slice(0, end)))
   }
   return { ...origin, files: origin.files.filter(({ path }) => !isAltered(path)) }
-}
-
-/** The lines that `complete_tree` of lib/assemble.sh processes. `tree/` is the folder in which the release is being made. */
-export const moveLines = (moves: ReadonlyArray<Move>): ReadonlyArray<string> => {
-  const lines: Array<string> = []
-  let into: string | undefined
-  for (const { from, mode, ref, to } of moves) {
-    const source = `${ref === undefined ? "tree" : `deployer_${ref}`}/${from}`
-    const name = to.slice(to.lastIndexOf("/") + 1)
-    const folder = `./${to.slice(0, to.length - name.length)}`
-    if (mode !== undefined) lines.push(`copy ${source}`, `own ./${to}`, `mode ${mode.toString(8)}`, `of ./${to}`)
-    else if (from.slice(from.lastIndexOf("/") + 1) === name) {
-      if (into !== folder) lines.push(`into ${folder}`)
-      into = folder
-      lines.push(`take ${source}`)
-    } else lines.push(`copy ${source}`, `as ./${to}`)
-  }
-  return lines
 }
