@@ -125,10 +125,8 @@ export {
   DockerBuilder,
   DockerBuilderError,
   DockerfileMissing,
-  DockerMemory,
   EngineUnavailable,
   ImageBuildFailed,
-  type MemoryImage,
   PlatformDiffers,
   ReleasePathMissing
 } from "./build/DockerBuilder.ts"
@@ -136,8 +134,6 @@ export {
 export * as AnyHost from "./host/AnyHost.ts"
 /** This machine as the host of every target. */
 export * as LocalHost from "./host/LocalHost.ts"
-/** Hosts in memory, for tests. */
-export * as MemoryHost from "./host/MemoryHost.ts"
 export { Operator } from "./host/Operator.ts"
 export {
   AuthenticationFailed,
@@ -169,21 +165,17 @@ export { Answer, type Kind, NotAsData, type View } from "./terminal/Answer.ts"
 export { Failure } from "./terminal/Failure.ts"
 export {
   type Confirm,
-  ctrlC,
-  ctrlD,
   type Line,
   Prompt,
   PromptAborted,
   type PromptFailure,
   PromptUnavailable,
-  Script,
   type Select
 } from "./terminal/Prompt.ts"
 export {
   type Event as ReporterEvent,
   note,
   output,
-  Reported,
   Reporter,
   type Sink,
   transfer,
@@ -212,7 +204,6 @@ export {
   type PreBuildHook
 } from "./build/Builder.ts"
 export { WorkspaceInContext } from "./build/ignoreFiles.ts"
-export type { MemoryFile } from "./build/MemoryFile.ts"
 export { ArtifactInvalid, ExtraFileInvalid } from "./build/Tarball.ts"
 export {
   type ConfigInput,
