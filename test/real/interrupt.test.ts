@@ -69,7 +69,7 @@ const interrupted = (ended: Ended, signal: Signal) => {
   assert.strictEqual(ended.status, signals[signal], ended.stderr)
   assert.isBelow(ended.millis, patience, ended.stderr)
   assert.strictEqual(ended.stdout, "")
-  assert.match(ended.stderr, /\ndeployer: interrupted\n$/, JSON.stringify(ended.stderr.slice(-600)))
+  assert.match(ended.stderr, /^deployer: interrupted\n$(?![\s\S])/m, JSON.stringify(ended.stderr.slice(-600)))
   assert.notMatch(ended.stderr, /^\s+at /m)
 }
 
@@ -175,6 +175,9 @@ suite(titled("signals", missingSshd), () => {
             const { base, here, host, unpacking } = place
             const name = `${title} ${signal}`.replaceAll(" ", "_")
             const at = path.join(host.home, name)
+            // An earlier attempt may have left something.
+            for (const left of [at, unpacking, path.join(host.folder, "slow")])
+              fs.rmSync(left, { recursive: true, force: true })
             fs.cpSync(base, at, { recursive: true, verbatimSymlinks: true })
             const current = () => fs.readlinkSync(path.join(at, "releases/current"))
             const old = current()
