@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { inspectDeployed } from "../deployment/onHost.ts"
 import type { HostState } from "../domain/HostState.ts"
+import { commandLine, Invocation, invocation } from "../domain/Invocation.ts"
 import { type DeployPlan, RollbackPlan } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import { type AnyPlan, changedSettings, changes, type SavedPlan } from "../domain/SavedPlan.ts"
@@ -25,12 +26,15 @@ export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
   address: Schema.String,
   /** The changes, a clause each, the gravest first. */
   changes: Schema.Array(Schema.String),
-  /** The command line that makes the plan again. */
-  again: Schema.String
+  /** The command that makes the plan again. */
+  again: Invocation
 }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [this.again]
+  }
   override get message(): string {
-    return `The plan for ${this.address} is stale, and nothing was switched: ${this.changes.join("; ")}. Plan anew and look at it: ${this.again}`
+    return `The plan for ${this.address} is stale, and nothing was switched: ${this.changes.join("; ")}. Plan anew and look at it: ${commandLine(this.again)}`
   }
 }
 
@@ -62,13 +66,13 @@ export type ApplyError = Effect.Effect.Error<ReturnType<typeof apply>>
 /** The services that `apply` needs. */
 export type ApplyServices = Effect.Effect.Context<ReturnType<typeof apply>>
 
-const again = (plan: AnyPlan, file: string | undefined): string => {
+const again = (plan: AnyPlan, file: string | undefined): Invocation => {
+  const { target } = plan
   const ref = shortRef(plan.release.ref)
-  const wish =
-    plan._tag === "DeployPlan"
-      ? `deploy target=${plan.target} release=${ref}${isAgain(plan) ? " retry" : ""}`
-      : `rollback target=${plan.target} to=${ref}`
-  return `deployer ${wish} plan${file === undefined ? "" : ` save=${file}`}`
+  const how = { plan: true, save: file }
+  return plan._tag === "DeployPlan"
+    ? invocation("deploy", { target, release: ref, retry: isAgain(plan), ...how })
+    : invocation("rollback", { target, to: ref, ...how })
 }
 
 /** Whether it was planned with `retry` for a release that was already on the host. */

@@ -1,6 +1,7 @@
 /**
  * `deploy`: puts a stored release on a host. A look, a plan, its execution.
  */
+
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,6 +12,7 @@ import { takeLock } from "../deployment/locking.ts"
 import { finishAdoptions, orUnfit } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
 import { type HostState, recordOf } from "../domain/HostState.ts"
+import { typed } from "../domain/Invocation.ts"
 import { failureOf } from "../domain/Journal.ts"
 import { DeployPlan, plan, releaseLabel, unfinishedOthers, type Wanted } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
@@ -182,7 +184,7 @@ const chooseRelease = Effect.fn("chooseRelease")(function* (
   const failure = latest && failureOf(state.journal, latest.ref)
   if (latest !== undefined && failure !== undefined && candidates._tag === "All" && !retry) {
     yield* Reporter.note(
-      `${releaseLabel(latest)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"} (it goes there all the same with deployer deploy target=${target.key} release=${latest.id} retry)`
+      `${releaseLabel(latest)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"} (it goes there all the same with ${typed("deploy", { target: target.key, release: String(latest.id), retry: true })})`
     )
   } else if (latest !== undefined) {
     const agreed = yield* prompt.confirm({
@@ -233,7 +235,7 @@ const confirmRetry = Effect.fnUntraced(function* (target: Target, state: HostSta
     message: `${releaseLabel(release)} failed on ${address(target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "nobody wrote why"}). Deploy it there all the same?`,
     initial: false,
     safe: false,
-    hint: `say deployer deploy target=${target.key} release=${release.id} retry, or deploy another release`
+    hint: `say ${typed("deploy", { target: target.key, release: String(release.id), retry: true })}, or deploy another release`
   })
   return agreed ? release : yield* new Declined({ consequence: "nothing was deployed" })
 })

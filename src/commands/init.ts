@@ -1,12 +1,14 @@
 /**
  * `init`: creates the workspace.
  */
+
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { typed } from "../domain/Invocation.ts"
 import { ReleaseName } from "../domain/Release.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
@@ -24,7 +26,7 @@ export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `There is a config already: ${this.configFile}. It can be used as it is: deployer build target=T makes the folders that are missing. To start from scratch, releases included, run deployer init force_init`
+    return `There is a config already: ${this.configFile}. It can be used as it is: ${typed("build", { target: "T" })} makes the folders that are missing. To start from scratch, releases included, run ${typed("init", { force_init: true })}`
   }
 }
 

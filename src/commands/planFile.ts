@@ -1,7 +1,9 @@
 /** Plans as files. */
+
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { typed } from "../domain/Invocation.ts"
 import { type SavedPlan, SavedPlanJson } from "../domain/SavedPlan.ts"
 import * as files from "../internal/files.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -15,7 +17,7 @@ export class PlanInvalid extends Schema.TaggedError<PlanInvalid>()("PlanInvalid"
   readonly exitStatus = 2
   override get message(): string {
     const [only] = this.mistakes
-    const again = `Make one with deployer deploy target=T plan save=FILE`
+    const again = `Make one with ${typed("deploy", { target: "T", plan: true, save: "FILE" })}`
     return this.mistakes.length === 1
       ? `${this.file} is no plan that can be applied: ${only}. ${again}`
       : `${this.file} is no plan that can be applied. ${again}. It has ${this.mistakes.length} mistakes:\n${this.mistakes.map((line) => `  ${line}`).join("\n")}`
@@ -37,7 +39,7 @@ export class PlanNotSaved extends Schema.TaggedError<PlanNotSaved>()("PlanNotSav
 export const savePlan = Effect.fn("savePlan")(function* (plan: SavedPlan, file: string) {
   const text = yield* Effect.orDie(Schema.encode(SavedPlanJson)(plan))
   yield* Effect.mapError(files.writeText(file, `${text}\n`), ({ detail }) => new PlanNotSaved({ file, detail }))
-  yield* Reporter.note(`Saved the plan as ${file}: deployer apply plan=${file} does just that, or nothing`)
+  yield* Reporter.note(`Saved the plan as ${file}: ${typed("apply", { plan: file })} does just that, or nothing`)
 })
 
 const decode = Schema.decode(SavedPlanJson, { errors: "all", onExcessProperty: "error" })

@@ -9,8 +9,9 @@ import { goLive } from "../deployment/goLive.ts"
 import { entry } from "../deployment/journal.ts"
 import { locked } from "../deployment/locking.ts"
 import { failUnlessWhole, inspectDeployed } from "../deployment/onHost.ts"
-import { Drift, drift, remedy } from "../domain/Drift.ts"
+import { Drift, drift, remedy, remedyCommands } from "../domain/Drift.ts"
 import { HostState, linkBefore } from "../domain/HostState.ts"
+import type { Invocation } from "../domain/Invocation.ts"
 import type { JournalEntry } from "../domain/Journal.ts"
 import type { Release } from "../domain/Release.ts"
 import { planRepair, RepairPlan, type RepairStep, repairStepText } from "../domain/Repair.ts"
@@ -41,6 +42,9 @@ export class RepairIncomplete extends Schema.TaggedError<RepairIncomplete>()("Re
   left: Schema.Array(Drift)
 }) {
   readonly exitStatus = 1
+  get next(): ReadonlyArray<Invocation> {
+    return [...new Set(this.left.map(({ advice }) => advice))].flatMap((advice) => remedyCommands(advice, this.target))
+  }
   override get message(): string {
     const { address, left, target } = this
     const count = counted(left.length, "thing is", "things are")

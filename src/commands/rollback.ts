@@ -1,6 +1,7 @@
 /**
  * `rollback`: makes the previous healthy release live again.
  */
+
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,6 +10,7 @@ import { goLive, isLiveStep } from "../deployment/goLive.ts"
 import { takeLock } from "../deployment/locking.ts"
 import { failUnlessDeployed, failUnlessWhole, inspectDeployed, orUnfit, pick } from "../deployment/onHost.ts"
 import { type HostRelease, type HostState, inOrder, previousRelease } from "../domain/HostState.ts"
+import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { failureOf } from "../domain/Journal.ts"
 import { planRollback as plan, RollbackPlan, releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
@@ -32,9 +34,12 @@ export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>
   known: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [invocation("rollback", { target: this.target, to: "REF" })]
+  }
   override get message(): string {
     const known = this.known.length === 0 ? "it has no releases" : `it has ${this.known.join(", ")}`
-    return `No release that was live and healthy before the current one is on ${this.address} (${known}): name one with deployer rollback target=${this.target} to=REF, or deploy one`
+    return `No release that was live and healthy before the current one is on ${this.address} (${known}): name one with ${commandLine(this.next[0])}, or deploy one`
   }
 }
 

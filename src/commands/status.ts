@@ -1,14 +1,16 @@
 /**
  * `status`: the live release of a target's host, its health, and the host's faults.
  */
+
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { attempt, healthLabel } from "../deployment/health.ts"
 import type { Named } from "../deployment/journal.ts"
 import { inspectDeployed, warnUnreadable } from "../deployment/onHost.ts"
-import { Drift, drift, remedy } from "../domain/Drift.ts"
+import { Drift, drift, remedy, remedyCommands } from "../domain/Drift.ts"
 import { DeadMan, HostRelease, previousRelease } from "../domain/HostState.ts"
+import type { Invocation } from "../domain/Invocation.ts"
 import { Standing, standing } from "../domain/Journal.ts"
 import { Lock, lockOwner, lockState } from "../domain/Lock.ts"
 import { releaseLabel } from "../domain/Plan.ts"
@@ -64,6 +66,9 @@ export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
   advice: Schema.Array(Drift.fields.advice)
 }) {
   readonly exitStatus = 1
+  get next(): ReadonlyArray<Invocation> {
+    return this.advice.flatMap((advice) => remedyCommands(advice, this.target))
+  }
   override get message(): string {
     const { address, advice, faults, target } = this
     const count = counted(faults.length, "thing is", "things are")

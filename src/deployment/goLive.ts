@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { type HostRelease, type HostState, linkBefore, wayBack } from "../domain/HostState.ts"
+import { commandLine, type Invocation, invocation, typed } from "../domain/Invocation.ts"
 import { standing } from "../domain/Journal.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
@@ -45,7 +46,7 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
       return `${failure}: nothing was switched, and the release ${this.stays === true ? "stays there" : "was removed there again"}`
     }
     if (this.goesBack) return `${failure}${this.output === "" ? "" : `: ${this.output}`}`
-    return `${failure}: the release is current all the same. Mend the command and deploy it again, or go back with deployer rollback`
+    return `${failure}: the release is current all the same. Mend the command and deploy it again, or go back with ${typed("rollback")}`
   }
 }
 
@@ -65,6 +66,9 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   reason: Schema.String
 }) {
   readonly exitStatus = 5
+  get next(): readonly [Invocation] {
+    return [invocation("history", { target: this.target })]
+  }
   override get message(): string {
     const now =
       this.back !== undefined
@@ -73,7 +77,7 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
           ? `there is nothing to go back to, so it is still current on ${this.address}`
           : `there was nothing to go back to, so nothing is current on ${this.address} now`
     const marked = this.isMarked === false ? "" : `${this.release} is marked as failed and its files are still there: `
-    return `${this.reason}; ${now}. ${marked}deployer history target=${this.target}`
+    return `${this.reason}; ${now}. ${marked}${commandLine(this.next[0])}`
   }
 }
 
@@ -91,9 +95,12 @@ export class RollbackFailed extends Schema.TaggedError<RollbackFailed>()("Rollba
   failure: Schema.String
 }) {
   readonly exitStatus = 6
+  get next(): readonly [Invocation] {
+    return [invocation("status", { target: this.target })]
+  }
   override get message(): string {
     const aim = this.back === undefined ? "taking the link away" : `going back to ${this.back}`
-    return `${this.reason}; ${aim} failed as well: ${this.failure}. See what is live on ${this.address} now: deployer status target=${this.target}`
+    return `${this.reason}; ${aim} failed as well: ${this.failure}. See what is live on ${this.address} now: ${commandLine(this.next[0])}`
   }
 }
 
@@ -106,8 +113,11 @@ export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirm
   reason: Schema.String
 }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [invocation("status", { target: this.target })]
+  }
   override get message(): string {
-    return `${this.release} could not be confirmed on ${this.address} over a new connection (${this.reason}), and the host cannot be asked what it did. Unless it was confirmed, it has gone back by itself: deployer status target=${this.target}`
+    return `${this.release} could not be confirmed on ${this.address} over a new connection (${this.reason}), and the host cannot be asked what it did. Unless it was confirmed, it has gone back by itself: ${commandLine(this.next[0])}`
   }
 }
 
@@ -365,7 +375,7 @@ const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release:
   const faults = verdicts.flatMap(({ faults }) => faults)
   if (faults.length === 0) return
   yield* Reporter.warn(
-    `${releaseLabel(release)} on ${session.address} is not whole (${faults.slice(0, 3).join(", ")}): put it right with deployer deploy target=${session.target.key} release=${shortRef(release.ref)} retry`
+    `${releaseLabel(release)} on ${session.address} is not whole (${faults.slice(0, 3).join(", ")}): put it right with ${typed("deploy", { target: session.target.key, release: shortRef(release.ref), retry: true })}`
   )
 })
 

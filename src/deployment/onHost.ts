@@ -1,10 +1,12 @@
 /**
  * Common parts of the commands on a host: the look, and the selection of its releases.
  */
+
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { type HostRelease, type HostState, inOrder } from "../domain/HostState.ts"
+import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { parseSelector, shortRef } from "../domain/Release.ts"
 import type { Unfit } from "../domain/Unfit.ts"
@@ -67,9 +69,12 @@ export class ReleaseNotWhole extends Schema.TaggedError<ReleaseNotWhole>()("Rele
   faults: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [invocation("deploy", { target: this.target, release: shortRef(this.ref), retry: true })]
+  }
   override get message(): string {
     const more = this.faults.length > 3 ? ` and ${this.faults.length - 3} more` : ""
-    return `${this.release} on ${this.address} is not whole (${this.faults.slice(0, 3).join(", ")}${more}), so nothing was switched: put it right with deployer deploy target=${this.target} release=${shortRef(this.ref)} retry, or choose another release`
+    return `${this.release} on ${this.address} is not whole (${this.faults.slice(0, 3).join(", ")}${more}), so nothing was switched: put it right with ${commandLine(this.next[0])}, or choose another release`
   }
 }
 

@@ -1,7 +1,9 @@
 /**
  * Removes the releases beyond those that a target keeps.
  */
+
 import * as Effect from "effect/Effect"
+import { typed } from "../domain/Invocation.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { beyondKeep } from "../domain/Prune.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
@@ -21,7 +23,7 @@ export const prune = (
     const state = yield* session.inspect
     if (state.torn > 0) {
       return yield* Reporter.warn(
-        `Older releases stay: ${counted(state.torn, "line")} of the journal on ${session.address} cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${session.target.key}`
+        `Older releases stay: ${counted(state.torn, "line")} of the journal on ${session.address} cannot be read, and may say that a release is pinned. Set them aside with ${typed("repair", { target: session.target.key })}`
       )
     }
     const releases = beyondKeep(state, name, keep).filter(({ ref }) => planned.some((release) => release.ref === ref))

@@ -2,8 +2,10 @@
  * A deployment's requirements of a host, one check after another, over the result of one look. Pure: `deploy` refuses a host if `doctor`
  * reports a failed check.
  */
+
 import * as Schema from "effect/Schema"
 import { type HostState, type HostTool, unmeasured } from "./HostState.ts"
+import { typed } from "./Invocation.ts"
 import { lockOwner } from "./Lock.ts"
 import { bytes, duration } from "./Quantity.ts"
 import { type Binaries, shortRef } from "./Release.ts"
@@ -56,7 +58,8 @@ const warning = (name: Name, found: string, advice: string): Check =>
   Check.make({ name, verdict: "warning", found, advice })
 const failed = (name: Name, facts: Omit<Unfit, "tools"> & { readonly tools?: Unfit["tools"] }): Check => {
   const unfit = Unfit.make(facts)
-  return Check.make({ name, verdict: "failed", unfit, ...unfitText(unfit) })
+  const { advice, found } = unfitText(unfit)
+  return Check.make({ name, verdict: "failed", unfit, found, advice })
 }
 
 /** All checks, the gravest first. Without `needs`, only the checks that apply to any release. */
@@ -128,7 +131,7 @@ const records = ({ damaged }: HostState): Check =>
     : warning(
         "records",
         `that of ${damaged.map(({ detail, ref }) => `${shortRef(ref)} (${detail})`).join(", ")} cannot be read`,
-        "write it anew, or remove that release, with deployer repair; or deploy it again"
+        `write it anew, or remove that release, with ${typed("repair")}; or deploy it again`
       )
 
 const space = ({ freeBytes, path }: HostState, needs: Needs | undefined): Check => {
@@ -225,4 +228,8 @@ const clock = ({ clock }: HostState): Check => {
 const lock = ({ lock }: HostState): Check =>
   lock === undefined
     ? ok("lock", "nobody has it")
-    : warning("lock", `locked by ${lockOwner(lock)}`, "wait for them (wait=5m), or take it away with deployer unlock")
+    : warning(
+        "lock",
+        `locked by ${lockOwner(lock)}`,
+        `wait for them (wait=5m), or take it away with ${typed("unlock")}`
+      )

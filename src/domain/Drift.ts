@@ -1,8 +1,10 @@
 /**
  * Contradictions between the journal, the link and the folders of a host, and unfinished work. Pure.
  */
+
 import * as Schema from "effect/Schema"
 import type { Current, HostState } from "./HostState.ts"
+import { commandLine, type Invocation, invocation } from "./Invocation.ts"
 import { isSettled, type JournalEntry, lastLink, notRemoved, standing } from "./Journal.ts"
 import { staleAfterSeconds } from "./Lock.ts"
 import { counted, duration } from "./Quantity.ts"
@@ -38,27 +40,53 @@ export class Drift extends Schema.Class<Drift>("Drift")({
   advice: Schema.Literal("repair", "finish", "adopt", "link", "move", "deploy", "retry", "restore", "remove")
 }) {}
 
-/** The advice in words; `target` is a key. */
-export const remedy = (advice: Drift["advice"], target: string): string => {
+/** The commands that an advice is about; `target` is a key. */
+export const remedyCommands = (advice: Drift["advice"], target: string): ReadonlyArray<Invocation> => {
+  const retry = invocation("deploy", { target, release: "REF", retry: true })
+  const remove = invocation("manage integrity", { fix: true, target })
   switch (advice) {
     case "repair":
-      return `bring it in order with deployer repair target=${target}`
     case "finish":
-      return `go on with an upload by deploying its release again, or remove what arrived with deployer repair target=${target}`
+      return [invocation("repair", { target })]
     case "adopt":
-      return `make a release of what is in the place of the link with deployer manage adopt target=${target}, or move it away and deploy again`
+      return [invocation("manage adopt", { target })]
     case "link":
-      return `make a whole release current with deployer manage ln ref=REF target=${target}, or deploy one`
+      return [invocation("manage ln", { ref: "REF", target })]
+    case "move":
+      return []
+    case "deploy":
+      return [invocation("rollback", { target })]
+    case "remove":
+      return [remove]
+    case "restore":
+      return [retry, remove]
+    case "retry":
+      return [retry, invocation("rollback", { target })]
+  }
+}
+
+/** The advice in words; `target` is a key. */
+export const remedy = (advice: Drift["advice"], target: string): string => {
+  const [first = "", second = ""] = remedyCommands(advice, target).map(commandLine)
+  switch (advice) {
+    case "repair":
+      return `bring it in order with ${first}`
+    case "finish":
+      return `resume an upload by deploying its release again, or remove what arrived with ${first}`
+    case "adopt":
+      return `make a release of what is in the place of the link with ${first}, or move it away and deploy again`
+    case "link":
+      return `make a whole release current with ${first}, or deploy one`
     case "move":
       return "move away what is in the place of the link, and deploy again"
     case "deploy":
-      return `deploy again, or go back with deployer rollback target=${target}`
+      return `deploy again, or go back with ${first}`
     case "remove":
-      return `remove broken releases with deployer manage integrity -f target=${target}`
+      return `remove broken releases with ${first}`
     case "restore":
-      return `deploy it again from a machine whose store has it (deployer deploy target=${target} release=REF retry), or remove broken releases with deployer manage integrity -f target=${target}`
+      return `deploy it again from a machine whose store has it (${first}), or remove broken releases with ${second}`
     case "retry":
-      return `put its files right with deployer deploy target=${target} release=REF retry, or go back with deployer rollback target=${target}`
+      return `put its files right with ${first}, or go back with ${second}`
   }
 }
 

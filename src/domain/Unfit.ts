@@ -1,8 +1,10 @@
 /**
  * Why a host cannot take a release: facts, and their sentence.
  */
+
 import * as Schema from "effect/Schema"
 import { HostTool } from "./HostState.ts"
+import { commandLine, type Invocation, invocation } from "./Invocation.ts"
 import { bytes } from "./Quantity.ts"
 
 /** Facts about the obstacle. */
@@ -42,14 +44,19 @@ const packages = { tar: "tar", gzip: "gzip", sha256: "coreutils" } as const
 
 const list = (words: ReadonlyArray<string> = []): string => words.join(" and ")
 
-/** The finding and the advice. With a target, named by its key, also the place. */
+const advised = (next: Invocation, advice: (command: string) => string) => ({
+  advice: advice(commandLine(next)),
+  next
+})
+
+/** The finding, the advice, and the command in the advice. With a target, named by its key, also the place. */
 export const unfitText = (
   { free = 0, has, needed = 0, path, reason, tools, wants }: Unfit,
   at?: { readonly target: string; readonly address: string }
-): { readonly found: string; readonly advice: string } => {
+): { readonly found: string; readonly advice: string; readonly next?: Invocation } => {
   const where = at === undefined ? path : `${path} on ${at.address}`
   const host = at?.address ?? "the host"
-  const target = at === undefined ? "" : ` target=${at.target}`
+  const next = (command: string) => invocation(command, { target: at?.target })
   switch (reason) {
     case "not-a-directory":
       return {
@@ -79,10 +86,12 @@ export const unfitText = (
     case "current-occupied":
       return {
         found: `${where} is not a link but a ${has?.[0] ?? "file or directory"} that deployer did not make, so nothing can be switched`,
-        advice:
-          has?.[0] === "file"
-            ? "move it away and deploy again"
-            : `make a release of the directory with deployer manage adopt${target}, or move it away, and deploy again`
+        ...(has?.[0] === "file"
+          ? { advice: "move it away and deploy again" }
+          : advised(
+              next("manage adopt"),
+              (command) => `make a release of the directory with ${command}, or move it away, and deploy again`
+            ))
       }
     case "missing-tools": {
       const names = tools.map((tool) => packages[tool]).join(" ")
@@ -94,12 +103,15 @@ export const unfitText = (
     case "no-space":
       return {
         found: `${where} has ${bytes(free)} free, and ${bytes(needed)} are needed for what is sent and what it becomes`,
-        advice: `make room (deployer manage prune${target}) and deploy again`
+        ...advised(next("manage prune"), (command) => `make room (${command}) and deploy again`)
       }
     case "no-inodes":
       return {
         found: `${where} has room for ${free} more files and directories (inodes), and ${needed} are needed`,
-        advice: `make room (deployer manage prune${target}, or remove many small files) and deploy again`
+        ...advised(
+          next("manage prune"),
+          (command) => `make room (${command}, or remove many small files) and deploy again`
+        )
       }
     case "wrong-machine":
       return {
@@ -119,7 +131,7 @@ export const unfitText = (
     case "not-a-deployer-path":
       return {
         found: `There is nothing of deployer's at ${where} yet`,
-        advice: `deploy to it first (deployer deploy${target})`
+        ...advised(next("deploy"), (command) => `deploy to it first (${command})`)
       }
   }
 }

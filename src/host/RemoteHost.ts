@@ -1,6 +1,7 @@
 /**
  * The host service: the operations of a deployment on a host, independent of the transport.
  */
+
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -10,6 +11,7 @@ import type * as Stream from "effect/Stream"
 import type { Adoption } from "../domain/Adoption.ts"
 import type { Differences, Origin } from "../domain/Differences.ts"
 import type { HostRelease, HostState, Unfinished } from "../domain/HostState.ts"
+import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import type { JournalEntry } from "../domain/Journal.ts"
 import { Lock, type LockDetails, lockOwner, lockState } from "../domain/Lock.ts"
 import type { Manifest } from "../domain/Manifest.ts"
@@ -119,6 +121,10 @@ export class HostUnfit extends Schema.TaggedError<HostUnfit>()("HostUnfit", {
   ...unfitFields
 }) {
   readonly exitStatus = 1
+  get next(): ReadonlyArray<Invocation> {
+    const { next } = unfitText(this, this)
+    return next === undefined ? [] : [next]
+  }
   override get message(): string {
     const { advice, found } = unfitText(this, this)
     return `${found}: ${advice}`
@@ -147,9 +153,13 @@ export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostSt
   detail: Schema.String
 }) {
   readonly exitStatus = 1
+  get next(): ReadonlyArray<Invocation> {
+    return /No space left on device|quota exceeded/i.test(this.detail) ? [invocation("manage prune")] : []
+  }
   override get message(): string {
-    const isFull = /No space left on device|quota exceeded/i.test(this.detail)
-    const advice = isFull ? ": make room there (deployer manage prune removes older releases), and try again" : ""
+    const [prune] = this.next
+    const advice =
+      prune === undefined ? "" : `: make room there (${commandLine(prune)} removes older releases), and try again`
     return `Could not ${this.step} on ${this.address}: ${this.detail}${advice}`
   }
 }
@@ -189,17 +199,23 @@ export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
   lock: Lock
 }) {
   readonly exitStatus = 4
+  get next(): readonly [Invocation] {
+    return [invocation("unlock", { target: this.target })]
+  }
   override get message(): string {
-    const next = this.lock.details?.held === true ? "ask them" : "wait for them (wait=5m)"
-    return `${this.address} is locked by ${lockOwner(this.lock)}; ${lockState(this.lock)}: ${next}, or take it away with deployer unlock target=${this.target}`
+    const first = this.lock.details?.held === true ? "ask them" : "wait for them (wait=5m)"
+    return `${this.address} is locked by ${lockOwner(this.lock)}; ${lockState(this.lock)}: ${first}, or take it away with ${commandLine(this.next[0])}`
   }
 }
 
 /** The lock was lost while it was needed: the connection stalled for too long, or somebody took it away. */
 export class LockLost extends Schema.TaggedError<LockLost>()("LockLost", { address: Schema.String }) {
   readonly exitStatus = 4
+  get next(): readonly [Invocation] {
+    return [invocation("manage info")]
+  }
   override get message(): string {
-    return `The lock on ${this.address} is somebody else's by now, so nothing more was done there: see who works on it with deployer manage info, and deploy again`
+    return `The lock on ${this.address} is somebody else's by now, so nothing more was done there: see who works on it with ${commandLine(this.next[0])}, and deploy again`
   }
 }
 

@@ -58,7 +58,7 @@ const explain = (path: string, cause: unknown): Effect.Effect<FileError> => {
     case "ENOSPC":
     case "EDQUOT":
       return Effect.flatMap(free(dirname(path)), (space) =>
-        detail(`no space left in ${dirname(path)} (${space} free): free some, for instance with deployer manage prune`)
+        detail(`no space left in ${dirname(path)} (${space} free): free some`)
       )
     case "EFBIG":
       return detail(`${path} would become larger than this system allows`)

@@ -21,7 +21,7 @@ import * as Argv from "../Argv.ts"
 import { plain } from "../internal/color.ts"
 import { messageOf } from "../internal/messageOf.ts"
 import { Answer } from "../terminal/Answer.ts"
-import { errorFields, Failure } from "../terminal/Failure.ts"
+import { errorFields, Failure, nextOf } from "../terminal/Failure.ts"
 
 const name = "deployer"
 
@@ -96,7 +96,8 @@ export const failure = (
     const error = ValidationError.isValidationError(expected.value)
       ? { _tag: "UsageError" }
       : errorFields(expected.value)
-    return Failure.make({ message: sentence(expected.value), error, ...rest })
+    const next = nextOf(expected.value)
+    return Failure.make({ message: sentence(expected.value), error, ...(next === undefined ? {} : { next }), ...rest })
   }
   const defects = Option.isNone(expected) ? Cause.keepDefects(cause) : Option.none()
   return Option.match(defects, {

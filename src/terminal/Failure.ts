@@ -4,6 +4,7 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { Invocation } from "../domain/Invocation.ts"
 
 /** Any JSON. Effect's own JSON Schema for it has an `$id`, which a schema may contain only once. */
 export const Anything = Schema.Unknown.annotations({
@@ -20,9 +21,17 @@ export class Failure extends Schema.TaggedClass<Failure>()("Failure", {
   /** The sentence shown on stderr. */
   message: Schema.String,
   error: ErrorFields,
+  /** The commands that the message advises, in its order. */
+  next: Schema.optional(Schema.Array(Invocation)),
   /** The command's report from before the failure, in its usual form. */
   report: Schema.optional(Anything)
 }) {}
+
+const isAdvice = Schema.is(Schema.NonEmptyArray(Invocation))
+
+/** The commands that an error advises. Undefined if there are none. */
+export const nextOf = (error: unknown): ReadonlyArray<Invocation> | undefined =>
+  Predicate.hasProperty(error, "next") && isAdvice(error.next) ? error.next : undefined
 
 const tagOf = (error: unknown): string =>
   Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Error"

@@ -1,6 +1,7 @@
 /**
  * The workspace: the folder `deployer/` at the root of the user's project, and the config in it.
  */
+
 import { existsSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, resolve } from "node:path"
@@ -10,6 +11,7 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import * as files from "../internal/files.ts"
 import { sweep, temporaryName } from "../internal/leftovers.ts"
 import { once } from "../internal/once.ts"
@@ -25,10 +27,14 @@ export class WorkspaceNotFound extends Schema.TaggedError<WorkspaceNotFound>()("
   named: Schema.optionalWith(Schema.Boolean, { default: () => false })
 }) {
   readonly exitStatus = 2
+  get next(): readonly [Invocation] {
+    return [invocation("init", this.named ? { root: this.searched } : {})]
+  }
   override get message(): string {
+    const init = commandLine(this.next[0])
     return this.named
-      ? `No deployer/config in ${this.searched}, which root= names: run "deployer init root=${this.searched}" to make one, or name another folder`
-      : `No deployer/config in ${this.searched} or any folder above it: run "deployer init" at the root of your project, or name the root with root=DIR`
+      ? `No deployer/config in ${this.searched}, which root= names: run "${init}" to make one, or name another folder`
+      : `No deployer/config in ${this.searched} or any folder above it: run "${init}" at the root of your project, or name the root with root=DIR`
   }
 }
 

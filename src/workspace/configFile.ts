@@ -1,6 +1,7 @@
 /**
  * Loads the user's config: a module in TypeScript or JavaScript, without a build step and without `node_modules` beside it.
  */
+
 import { readFile, realpath } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, relative } from "node:path"
@@ -8,6 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
+import { typed } from "../domain/Invocation.ts"
 import { cacheFolder } from "../internal/cacheFolder.ts"
 import { codeOf } from "../internal/files.ts"
 import { messageOf } from "../internal/messageOf.ts"
@@ -150,7 +152,7 @@ export const loadConfig = (path: string, own: Modules): Effect.Effect<unknown, L
     const source = yield* Effect.tryPromise({
       try: () => readFile(file, "utf8"),
       catch: (cause) =>
-        failure(codeOf(cause) === "ENOENT" ? "it does not exist: write it, or run deployer init" : textOf(cause))
+        failure(codeOf(cause) === "ENOENT" ? `it does not exist: write it, or run ${typed("init")}` : textOf(cause))
     })
     const virtualModules = yield* reachable(source, own)
     const { createJiti } = yield* Effect.try({

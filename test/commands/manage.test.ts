@@ -572,7 +572,7 @@ describe("manage integrity", () => {
       assert.match(ran.stdout, /my_app CCCCCCCC: broken \(2 faults\)\n/)
       assert.strictEqual(
         ran.stderr.split("\n").at(-2),
-        "deployer: 2 things are wrong on deploy@host.test: remove broken ones that nobody needs with deployer manage integrity deep -f target=prod"
+        "deployer: 2 things are wrong on deploy@host.test: remove broken ones that nobody needs with deployer manage integrity deep fix target=prod"
       )
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
     }).pipe(Effect.provide(world()))
@@ -586,7 +586,7 @@ describe("manage integrity", () => {
       const ran = yield* run("manage integrity target=prod")
       assert.strictEqual(ran.status, 1)
       assert.match(ran.stdout, /\nmy_app CCCCCCCC: broken \(1 fault\)\nmy_app AAAAAAAA: all there\n$/)
-      assert.include(ran.stderr, "deployer manage integrity -f target=prod")
+      assert.include(ran.stderr, "deployer manage integrity fix target=prod")
       assert.strictEqual((yield* run("manage integrity -f target=prod yes")).status, 0)
       assert.deepStrictEqual(onHost(host), ["A", "B"])
       assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 0)

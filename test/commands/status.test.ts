@@ -77,7 +77,7 @@ describe("status", () => {
       assert.match(ran.stdout, /^drift +there is no current link\n +an upload of CCCCCCCC did not finish\n$/m)
       assert.match(
         ran.stderr,
-        /^deployer: 2 things are wrong on deploy@host\.test \(there is no current link; an upload of CCCCCCCC did not finish\): bring it in order with deployer repair target=prod; go on with an upload by deploying its release again, or remove what arrived with deployer repair target=prod$/m
+        /^deployer: 2 things are wrong on deploy@host\.test \(there is no current link; an upload of CCCCCCCC did not finish\): bring it in order with deployer repair target=prod; resume an upload by deploying its release again, or remove what arrived with deployer repair target=prod$/m
       )
       assert.deepStrictEqual(host.steps, ["inspect"])
     }).pipe(Effect.provide(world()))

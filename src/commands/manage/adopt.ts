@@ -1,6 +1,7 @@
 /**
  * `adopt`: makes a release of the directory in place of `current`, on a host that somebody else deployed to.
  */
+
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -10,6 +11,7 @@ import { finishAdoptions, inspectDeployed } from "../../deployment/onHost.ts"
 import { type Adoption, adoptedRecord } from "../../domain/Adoption.ts"
 import { linkFault } from "../../domain/Drift.ts"
 import { HostRelease, type HostState } from "../../domain/HostState.ts"
+import { commandLine, type Invocation, invocation } from "../../domain/Invocation.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
 import { type HostSession, HostUnfit } from "../../host/RemoteHost.ts"
 import type { View } from "../../terminal/Answer.ts"
@@ -35,8 +37,11 @@ export class NothingToAdopt extends Schema.TaggedError<NothingToAdopt>()("Nothin
   found: Schema.String
 }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [invocation("deploy", { target: this.target })]
+  }
   override get message(): string {
-    return `There is nothing to adopt on ${this.address}: ${this.found}. To make something current there: deployer deploy target=${this.target}`
+    return `There is nothing to adopt on ${this.address}: ${this.found}. To make something current there: ${commandLine(this.next[0])}`
   }
 }
 

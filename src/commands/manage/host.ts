@@ -1,6 +1,7 @@
 /**
  * The manager's verbs on a host, over an open session.
  */
+
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { entries, entry } from "../../deployment/journal.ts"
@@ -16,6 +17,7 @@ import {
   inOrder,
   previousRelease
 } from "../../domain/HostState.ts"
+import { commandLine, type Invocation, invocation, typed } from "../../domain/Invocation.ts"
 import { pinned, standing } from "../../domain/Journal.ts"
 import { Lock, lockOwner } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
@@ -134,16 +136,18 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
             ...(this.kept === undefined
               ? []
               : [
-                  `put the files right of one that is needed with deployer deploy target=${this.target} release=${shortRef(this.kept)} retry`
+                  `put the files right of one that is needed with ${typed("deploy", { target: this.target, release: shortRef(this.kept), retry: true })}`
                 ]),
             ...(this.others
               ? [
-                  `remove broken ones that nobody needs with deployer manage integrity ${this.deep ? "deep " : ""}-f target=${this.target}`
+                  `remove broken ones that nobody needs with ${typed("manage integrity", { deep: this.deep, fix: true, target: this.target })}`
                 ]
               : [])
           ]),
       ...(this.link
-        ? [`make a whole release current with deployer manage ln ref=REF target=${this.target}, or deploy one`]
+        ? [
+            `make a whole release current with ${typed("manage ln", { ref: "REF", target: this.target })}, or deploy one`
+          ]
         : [])
     ]
     const wrong =
@@ -217,7 +221,7 @@ export const prune = Effect.fn("manage.host.prune")(
     if (unknown.length > 0) {
       const one = unknown.length === 1
       yield* Reporter.warn(
-        `The journal on ${session.address} says nothing about ${unknown.map(releaseLabel).join(", ")}, so ${one ? "it" : "they"} may be pinned and ${one ? "stays" : "stay"}: remove one with deployer manage delete ref=REF target=${session.target.key}`
+        `The journal on ${session.address} says nothing about ${unknown.map(releaseLabel).join(", ")}, so ${one ? "it" : "they"} may be pinned and ${one ? "stays" : "stay"}: remove one with ${typed("manage delete", { ref: "REF", target: session.target.key })}`
       )
     }
     return yield* removeFromHost(session, gone)
@@ -234,8 +238,11 @@ export class JournalUnreadable extends Schema.TaggedError<JournalUnreadable>()("
   lines: Schema.Int
 }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [invocation("repair", { target: this.target })]
+  }
   override get message(): string {
-    return `Nothing was removed from ${this.address}: ${counted(this.lines, "line")} of the journal there cannot be read, and may say that a release is pinned. Set them aside with deployer repair target=${this.target}, then pin each release again that has to stay`
+    return `Nothing was removed from ${this.address}: ${counted(this.lines, "line")} of the journal there cannot be read, and may say that a release is pinned. Set them aside with ${commandLine(this.next[0])}, then pin each release again that has to stay`
   }
 }
 
@@ -265,8 +272,11 @@ export class ReleaseIsCurrent extends Schema.TaggedError<ReleaseIsCurrent>()("Re
   release: Schema.String
 }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [invocation("manage ln", { ref: "REF", target: this.target })]
+  }
   override get message(): string {
-    return `${this.release} is the current release on ${this.address} and was not removed: make another one current first (deployer manage ln ref=REF target=${this.target})`
+    return `${this.release} is the current release on ${this.address} and was not removed: make another one current first (${commandLine(this.next[0])})`
   }
 }
 
@@ -373,7 +383,7 @@ const removeBroken = Effect.fnUntraced(function* (
   const isKept = ({ current, release }: Examined) => current || release.ref === previous || pins.has(release.ref)
   for (const { current, release } of broken.filter(isKept)) {
     yield* Reporter.warn(
-      `${releaseLabel(release)} stays: it is ${current ? "live" : release.ref === previous ? "the release that rollback goes to" : "pinned"}. Put its files right with deployer deploy target=${session.target.key} release=${shortRef(release.ref)} retry`
+      `${releaseLabel(release)} stays: it is ${current ? "live" : release.ref === previous ? "the release that rollback goes to" : "pinned"}. Put its files right with ${typed("deploy", { target: session.target.key, release: shortRef(release.ref), retry: true })}`
     )
   }
   const others = broken.filter((one) => !isKept(one)).map(({ release }) => release)

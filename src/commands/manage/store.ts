@@ -1,8 +1,10 @@
 /**
  * The manager's verbs on the local store.
  */
+
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { typed } from "../../domain/Invocation.ts"
 import { toPrune } from "../../domain/Prune.ts"
 import { Release, shortRef } from "../../domain/Release.ts"
 import { address } from "../../domain/Target.ts"
@@ -133,7 +135,7 @@ export const storeInfoView =
   (columns) => {
     const stored =
       releases.length === 0
-        ? "The store is empty: deployer build target=T"
+        ? `The store is empty: ${typed("build", { target: "T" })}`
         : table({ head: ["Id", "Name", "Ref", "Built (UTC)", "Size", "Tags"], rows: releases.map(storeRow), columns })
     const more = total > releases.length ? `\n… and ${total - releases.length} more: info all` : ""
     const known =
