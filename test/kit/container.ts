@@ -8,7 +8,6 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { docker } from "./docker.ts"
 
 /** A container that runs until the end of the scope. */
 export interface RunningContainer {
@@ -27,43 +26,57 @@ const makeRoot = (root: string): void => {
   fs.writeFileSync(path.join(root, "etc/hosts"), "127.0.0.1 localhost\n")
 }
 
+/** An engine that can hold a running container, by its command. */
+export type ContainerEngine = "docker" | "podman"
+
+/** Why tests with podman cannot run here. Undefined if they can, and in CI, where a missing part must fail. */
+export const missingPodman: string | undefined =
+  process.env["CI"] === "true" || spawnSync("podman", ["--version"]).status === 0 ? undefined : "no podman"
+
+/** Gives podman a storage of its own, which needs no kernel module. Its settings stay in the environment of this process. */
+const preparePodman = (): void => {
+  if (process.env["CONTAINERS_STORAGE_CONF"] !== undefined) return
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-podman-"))
+  const storage = path.join(folder, "storage.conf")
+  const containers = path.join(folder, "containers.conf")
+  fs.writeFileSync(storage, `[storage]\ndriver = "vfs"\ngraphroot = "${folder}/graph"\nrunroot = "${folder}/run"\n`)
+  fs.writeFileSync(containers, '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\n')
+  Object.assign(process.env, { CONTAINERS_STORAGE_CONF: storage, CONTAINERS_CONF: containers })
+  process.on("exit", () => fs.rmSync(folder, { recursive: true, force: true }))
+}
+
 /** Starts one on this machine's own network. */
-export const runningContainer: Effect.Effect<RunningContainer, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.sync(() => {
-    const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "deployer-container-")))
-    const name = `deployer-test-${randomBytes(6).toString("hex")}`
-    const root = path.join(folder, "root")
-    const home = path.join(folder, "home")
-    fs.mkdirSync(root)
-    fs.mkdirSync(home)
-    makeRoot(root)
-    const tar = spawnSync("tar", ["-C", root, "-cf", "-", "."])
-    const engine = process.env["DEPLOYER_ENGINE"] ?? "docker"
-    const imported = spawnSync(engine, ["import", "-", name], { input: tar.stdout, encoding: "utf8" })
-    if (imported.status !== 0) throw new Error(imported.stderr)
-    const started = spawnSync(
-      engine,
-      [
-        ...["run", "--detach", "--name", name, "--network", "host", "--env", `HOME=${home}`],
-        ...[
-          "--volume",
-          "/usr:/usr:ro",
-          "--volume",
-          `${home}:${home}`,
-          "--volume",
-          "/etc/alternatives:/etc/alternatives:ro"
-        ],
-        ...[name, "sleep", "infinity"]
-      ],
-      { encoding: "utf8" }
-    )
-    if (started.status !== 0) throw new Error(started.stderr)
-    return { folder, name, home }
-  }),
-  ({ folder, name }) =>
+export const runningContainer = (engine: ContainerEngine): Effect.Effect<RunningContainer, never, Scope.Scope> =>
+  Effect.acquireRelease(
     Effect.sync(() => {
-      docker("rm", "--force", name)
-      docker("rmi", name)
-      fs.rmSync(folder, { recursive: true, force: true })
-    })
-)
+      const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "deployer-container-")))
+      const name = `deployer-test-${randomBytes(6).toString("hex")}`
+      const root = path.join(folder, "root")
+      const home = path.join(folder, "home")
+      fs.mkdirSync(root)
+      fs.mkdirSync(home)
+      makeRoot(root)
+      if (engine === "podman") preparePodman()
+      const run = (args: ReadonlyArray<string>, input?: Buffer) => {
+        const { status, stderr, stdout } = spawnSync(engine, args, { input })
+        if (status !== 0) throw new Error(`${engine} ${args.join(" ")}: ${stderr}`)
+        return stdout.toString()
+      }
+      run(["import", "-", name], spawnSync("tar", ["-C", root, "-cf", "-", "."]).stdout)
+      run([
+        ...["run", "--detach", "--name", name, "--network", "host", "--env", `HOME=${home}`],
+        ...["--volume", "/usr:/usr:ro", "--volume", `${home}:${home}`],
+        ...["--volume", "/etc/alternatives:/etc/alternatives:ro"],
+        // The defaults of podman are above the limits that a container of a CI machine may set.
+        ...(engine === "podman" ? ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"] : []),
+        ...[name, "sleep", "infinity"]
+      ])
+      return { folder, name, home }
+    }),
+    ({ folder, name }) =>
+      Effect.sync(() => {
+        spawnSync(engine, ["rm", "--force", name])
+        spawnSync(engine, ["rmi", name])
+        fs.rmSync(folder, { recursive: true, force: true })
+      })
+  )

@@ -27,7 +27,10 @@ const silence = Duration.millis(300)
 const patience = 30
 
 /** The child that runs `sh` with these words on the host, in the login directory. */
-export type Launch = (words: ReadonlyArray<string>) => Effect.Effect<Omit<ChildProcess.Options, "stdin">>
+export type Launch = (
+  words: ReadonlyArray<string>,
+  exec: Pick<Exec<unknown>, "stdin" | "step">
+) => Effect.Effect<Omit<ChildProcess.Options, "stdin">>
 
 /** Runs scripts on the host of `target`, each by a child of its own. */
 export const execBy = (target: Target, launch: Launch): Transport["exec"] => {
@@ -37,7 +40,7 @@ export const execBy = (target: Target, launch: Launch): Transport["exec"] => {
 
   const start = <E>(exec: Exec<E>, heard = () => {}): Effect.Effect<ExecResult, E | HostUnreachable> =>
     Effect.gen(function* () {
-      const options = yield* launch(["-c", exec.script, "deployer", ...exec.args])
+      const options = yield* launch(["-c", exec.script, "deployer", ...exec.args], exec)
       const child = yield* ChildProcess.run<E>({
         ...options,
         ...(exec.stdin === undefined ? {} : { stdin: exec.stdin })

@@ -22,9 +22,17 @@ export const connect = (target: Target, { engine, name }: Container): Effect.Eff
   })
   const transport: Transport = {
     // Like a login, it begins in the home directory.
-    exec: execBy(target, (words) =>
-      Effect.succeed(inside(["--interactive"], ["-c", 'cd 2>/dev/null; exec sh "$@"', "sh", ...words]))
-    ),
+    exec: execBy(target, (words, { stdin, step }) => {
+      const drains = engine === "podman" && stdin !== undefined && step !== "lock"
+      return Effect.succeed(
+        inside(stdin === undefined ? [] : ["--interactive"], [
+          "-c",
+          drains ? drainingScript : 'cd 2>/dev/null; exec sh "$@"',
+          "sh",
+          ...words
+        ])
+      )
+    }),
     dial: (to, use) => {
       const { args, command } = inside(["--interactive"], ["-c", dialScript, "sh", to.host, String(to.port)])
       return Tcp.program([command, ...args].map(quote).join(" ")).pipe(
@@ -52,6 +60,12 @@ export const connect = (target: Target, { engine, name }: Container): Effect.Eff
     )
   )
 }
+
+/**
+ * podman 4.3 now and then loses all output of a program that ends before it has read its input, so the rest is read too. The input of a lock
+ * has no end.
+ */
+const drainingScript = 'cd 2>/dev/null; sh "$@"; status=$?; cat >/dev/null; exit $status'
 
 /** Says `connected` or why not in its first line. The end of either side ends the connection. */
 export const dialScript = `
