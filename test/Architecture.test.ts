@@ -135,16 +135,16 @@ function isMember(node: ts.Node, object: string, member?: string): boolean {
 }
 
 describe("the house", () => {
-  it("has files to look at", () => {
+  it("The house rules find source files to check.", () => {
     assert.isAbove(files.length, 20)
   })
 
-  it("has no file of more than 600 lines", () => {
+  it("No source file has more than 600 lines, except generated ones.", () => {
     const long = files.filter(({ name }) => !name.includes(".generated."))
     none(long.flatMap(({ name, source }) => (source.getLineStarts().length > 600 ? [`src/${name} is too long`] : [])))
   })
 
-  it("lets data flow one way: domain, services, commands, process", () => {
+  it("Imports go one way only: domain, services, commands, process.", () => {
     none(
       everywhere((source, report) => {
         const part = partOf(source.fileName)
@@ -161,7 +161,7 @@ describe("the house", () => {
     )
   })
 
-  it("deploys without a question: only commands ask", () => {
+  it("The deployment engine asks no questions; only commands do.", () => {
     none(
       everywhere((source, report) => {
         if (folderOf(source.fileName) !== "deployment") return
@@ -186,7 +186,7 @@ describe("the house", () => {
     )
   })
 
-  it("has no circles of imports", () => {
+  it("No imports are circular.", () => {
     const graph = new Map(
       files.map(({ name, source }) => [
         name,
@@ -209,7 +209,7 @@ describe("the house", () => {
     none(circles)
   })
 
-  it("imports namespaces by path, and files by their names", () => {
+  it("Imports name Effect modules by their paths, and source files with their .ts extension.", () => {
     none(
       everywhere((source, report) => {
         for (const { dynamic, node, specifier } of importsOf(source)) {
@@ -223,7 +223,7 @@ describe("the house", () => {
     )
   })
 
-  it("uses Node itself only in the process, in transports, in internal/ and in live layers", () => {
+  it("Only the process, transports, internal/ and live layers use Node itself.", () => {
     none(
       everywhere((source, report) => {
         if (mayUseNode(source.fileName)) return
@@ -238,7 +238,7 @@ describe("the house", () => {
     )
   })
 
-  it("touches process.argv in bin.ts alone", () => {
+  it("Only bin.ts reads process.argv.", () => {
     none(
       everywhere((source, report) =>
         visit(source, (node) => {
@@ -249,12 +249,12 @@ describe("the house", () => {
   })
 
   for (const [what, is] of banned) {
-    it(`does without ${what}`, () => {
+    it(`The source code does not use "${what}".`, () => {
       none(everywhere((source, report) => visit(source, (node) => is(node, source.fileName) && report(node, what))))
     })
   }
 
-  it("documents every export", () => {
+  it("Every export has a doc comment.", () => {
     none(
       everywhere((source, report) => {
         for (const statement of source.statements) {

@@ -73,7 +73,7 @@ const parse = (argv: ReadonlyArray<string>) =>
   }).pipe(Effect.provide(Layer.merge(NodeContext.layer, CliConfig.layer({ isCaseSensitive: true }))))
 
 describe("Argv", () => {
-  it("reads every spelling of a value", () => {
+  it("The command line accepts every spelling of a value.", () => {
     for (const spelling of [
       ["target=prod"],
       ["-target=prod"],
@@ -88,7 +88,7 @@ describe("Argv", () => {
     }
   })
 
-  it("reads every spelling of a flag", () => {
+  it("The command line accepts every spelling of a flag.", () => {
     const on = [
       "force_init",
       "-force_init",
@@ -107,7 +107,7 @@ describe("Argv", () => {
     assert.include(left("init", "force_init=maybe"), "true or false")
   })
 
-  it("knows what a value means that was left out", () => {
+  it("A bare option stands for its default value: wait means wait=1h.", () => {
     const line = ["build_and_deploy", "--target", "x", "--wait", "1h"]
     for (const bare of ["wait", "wait=", "-wait", "--wait", "--wait="]) {
       assert.deepStrictEqual(right("build_and_deploy", bare, "target=x"), line, bare)
@@ -122,7 +122,7 @@ describe("Argv", () => {
     assert.deepStrictEqual(right(...line), line)
   })
 
-  it("knows whether data is asked for, even on a line that makes no sense otherwise", () => {
+  it("The json flag is recognised even on a command line that makes no sense otherwise.", () => {
     const isData = Argv.isData(root)
     for (const line of [
       "json",
@@ -151,17 +151,17 @@ describe("Argv", () => {
     }
   })
 
-  it("keeps a second = in the value", () => {
+  it("A second = in an argument belongs to its value.", () => {
     assert.deepStrictEqual(right("build", "target=a=b"), ["build", "--target", "a=b"])
     assert.deepStrictEqual(right("build", "target==b"), ["build", "--target", "=b"])
   })
 
-  it("takes the last of equal keys", () => {
+  it("The last of several equal keys wins.", () => {
     assert.deepStrictEqual(right("build", "target=a", "--target", "b"), ["build", "--target", "b"])
     assert.deepStrictEqual(right("init", "force_init", "force_init=false"), ["init"])
   })
 
-  it("puts options where their task is, in any order", () => {
+  it("Options may stand anywhere on the command line and still reach their task.", () => {
     assert.deepStrictEqual(right("manage", "yes", "prune", "name=a"), ["manage", "prune", "--name", "a", "--yes"])
     assert.deepStrictEqual(right("root=/p", "build", "target=x"), ["--root", "/p", "build", "--target", "x"])
     assert.deepStrictEqual(right("build", "target=x", "root=/p"), ["--root", "/p", "build", "--target", "x"])
@@ -169,7 +169,7 @@ describe("Argv", () => {
     assert.deepStrictEqual(right("build-and-deploy", "target=x"), ["build_and_deploy", "--target", "x"])
   })
 
-  it("puts words behind --, and leaves what stands there alone", () => {
+  it("Plain words move behind --, and words that are there already stay as they are.", () => {
     assert.deepStrictEqual(right("manage", "info", "A1B2", "target=x"), [
       "manage",
       "info",
@@ -181,7 +181,7 @@ describe("Argv", () => {
     assert.deepStrictEqual(right("manage", "info", "--", "--help"), ["manage", "info", "--", "--help"])
   })
 
-  it("asks for help and version", () => {
+  it("Help, version and completions can be asked for in every spelling.", () => {
     const help = [[], ["--help"], ["-h"], ["help"], ["-help"], ["--help", "target=x"]]
     for (const argv of help) assert.deepStrictEqual(right(...argv), ["--help"])
     for (const argv of [
@@ -202,7 +202,7 @@ describe("Argv", () => {
     assert.deepStrictEqual(right("init", "--log-level=debug"), ["--log-level", "debug", "init"])
   })
 
-  it("says in one sentence what is wrong", () => {
+  it("One sentence explains each mistake on a command line.", () => {
     assert.include(left("biuld", "target=x"), 'There is no task "biuld". Did you mean "build"?')
     assert.include(left("manage", "prne"), 'Did you mean "prune"?')
     assert.include(left("build", "traget=prod"), '"build" does not know "traget". Did you mean "target=prod"?')
@@ -225,7 +225,7 @@ describe("Argv", () => {
     assert.strictEqual(new UsageError({ message: "" }).exitStatus, 2)
   })
 
-  it.effect("hands the parser values that look like something else", () =>
+  it.effect("Values that look like options, flags or task names reach their task unchanged.", () =>
     Effect.gen(function* () {
       const values = [
         "-x",
@@ -280,20 +280,20 @@ describe("Argv", () => {
   )
   const argv = FastCheck.array(token, { maxLength: 8 })
 
-  it.prop("changes nothing the second time", [argv], ([argv]) => {
+  it.prop("Normalizing any command line a second time changes nothing.", [argv], ([argv]) => {
     Either.map(normalize(argv), (tokens) => {
       assert.deepStrictEqual(normalize(tokens), Either.right(tokens))
     })
   })
 
   const value = FastCheck.oneof(words, FastCheck.fullUnicodeString()).filter((value) => value !== "")
-  it.prop("understands any value in every spelling with =", [value], ([value]) => {
+  it.prop("Any value means the same in every spelling with =.", [value], ([value]) => {
     const [first, ...others] = ["target", "-target", "--target"].map((key) => normalize(["build", `${key}=${value}`]))
     assert.isTrue(Either.isRight(first!))
     for (const other of others) assert.deepStrictEqual(other, first)
   })
 
-  it.effect.prop("brings any value to the task", [value], ([value]) =>
+  it.effect.prop("Any value reaches its task unchanged.", [value], ([value]) =>
     Effect.map(parse(["build", `target=${value}`]), (seen) =>
       assert.deepEqual(seen, { task: "build", target: value, envFile: undefined, yes: undefined })
     )

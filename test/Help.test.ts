@@ -15,7 +15,7 @@ const pages = new Map(tasks(spec).map(([, ...task]) => [Help.keyOf(task), task.j
 const found = (...argv: ReadonlyArray<string>) => Help.find(argv, pages)
 
 describe("Help", () => {
-  it("knows what asks for help and nothing else", () => {
+  it("The prerendered help answers a line that asks for help and nothing else.", () => {
     for (const argv of [[], ["--help"], ["-h"], ["help"], ["-help"]]) assert.strictEqual(found(...argv), "")
     for (const argv of [
       ["manage", "info", "--help"],
@@ -27,7 +27,7 @@ describe("Help", () => {
     assert.strictEqual(found("build-and-deploy", "--help"), "build_and_deploy")
   })
 
-  it("leaves everything else to the parser", () => {
+  it("The prerendered help leaves every other line to the parser.", () => {
     for (const argv of [
       ["build"],
       ["build", "target=prod", "--help"],
@@ -43,7 +43,7 @@ describe("Help", () => {
     }
   })
 
-  it("means what the parser means", () => {
+  it("The prerendered help finds the same page as the parser.", () => {
     const words = ["--help", "-h", "help", "-help", ...[...pages.values()].flatMap((task) => task.split(" ")), "yes"]
     for (const first of words) {
       for (const second of words) {
@@ -58,7 +58,7 @@ describe("Help", () => {
     }
   })
 
-  it("is not there where the program runs from source", () => {
+  it("No prerendered help exists when the program runs from source.", () => {
     assert.isUndefined(Help.find(["--help"]))
   })
 })

@@ -29,11 +29,11 @@ class Said extends Data.TaggedError("Said")<{ readonly message: string; readonly
 const interrupted = Cause.interrupt(FiberId.none)
 
 describe("Main", () => {
-  it("knows its version", () => {
+  it("The program's version is the one in package.json.", () => {
     assert.strictEqual(version, packageJson.version)
   })
 
-  it("takes the exit status from the first failure", () => {
+  it("The exit status comes from the first failure.", () => {
     const status = (cause: Cause.Cause<unknown>, signal?: number) => Main.exitStatus(Exit.failCause(cause), signal)
     assert.strictEqual(Main.exitStatus(Exit.succeed(3)), 0)
     assert.strictEqual(status(Cause.fail("anything")), 1)
@@ -49,7 +49,7 @@ describe("Main", () => {
     assert.strictEqual(status(Cause.parallel(interrupted, Cause.fail(new UsageError({ message: "no" })))), 2)
   })
 
-  it("says expected failures in a sentence, without a stack", () => {
+  it("The program reports an expected failure in a sentence, without a stack.", () => {
     const lines = (error: unknown) => Main.report(Cause.fail(error))
     assert.deepStrictEqual(lines(new Said({ message: "no such target", exitStatus: 2 })), ["deployer: no such target"])
     assert.deepStrictEqual(lines(new Said({ message: "two\n  lines", exitStatus: 2 })), ["deployer: two", "  lines"])
@@ -63,7 +63,7 @@ describe("Main", () => {
     assert.deepStrictEqual(Main.report(Cause.parallel(Cause.fail("first"), Cause.fail("second"))), ["deployer: first"])
   })
 
-  it("calls a defect a bug, with its stack and where to report it", () => {
+  it("The program calls a defect a bug, shows its stack and says where to report it.", () => {
     const lines = Main.report(Cause.die(new RangeError("out of it"))).join("\n")
     assert.include(lines, "this is a bug")
     assert.include(lines, "RangeError: out of it")
@@ -74,7 +74,7 @@ describe("Main", () => {
     assert.include(both.join("\n"), "finalizer")
   })
 
-  it("says little about an interruption", () => {
+  it("The program reports an interruption in one word.", () => {
     assert.deepStrictEqual(Main.report(interrupted), ["deployer: interrupted"])
   })
 
@@ -114,13 +114,13 @@ describe("Main", () => {
       return { out: out.join("\n"), err: [...err, ...said].join("\n"), status: Main.exitStatus(exit) }
     })
 
-  it.effect("runs a task with its own console", () =>
+  it.effect("A task writes to the program's console, on stdout and stderr.", () =>
     Effect.gen(function* () {
       assert.deepEqual(yield* run("greet", "name=you"), { out: "hello you", err: "from the task", status: 0 })
     })
   )
 
-  it.effect("prints help, without colours where there are none", () =>
+  it.effect("The program prints help without colours if the output does not support them.", () =>
     Effect.gen(function* () {
       for (const argv of [[], ["--help"], ["greet", "--help"]]) {
         const { out, err, status } = yield* run(...argv)
@@ -137,7 +137,7 @@ describe("Main", () => {
     })
   )
 
-  it.effect("prints an error of usage once", () =>
+  it.effect("The program prints a usage error once.", () =>
     Effect.gen(function* () {
       const wrong = yield* run("greet", "name=you", "n=many")
       assert.strictEqual(wrong.status, 2)
@@ -154,7 +154,7 @@ describe("Main", () => {
     })
   )
 
-  it.effect("logs to stderr", () =>
+  it.effect("The log goes to stderr.", () =>
     Effect.gen(function* () {
       const { out, err } = yield* run("words", "w")
       assert.strictEqual(out, "")
@@ -167,7 +167,7 @@ describe("a failure as data", () => {
   const encoded = (cause: Cause.Cause<unknown>, report?: unknown) =>
     JSON.parse(Main.document(Main.failure(cause, { status: 4, report })))
 
-  it("holds what the error's schema says, or at least its tag", () => {
+  it("A failure as data holds the fields of the error's schema, or at least its tag.", () => {
     assert.deepStrictEqual(encoded(Cause.fail(new UsageError({ message: "no" }))), {
       _tag: "Failure",
       exitStatus: 4,
@@ -186,7 +186,7 @@ describe("a failure as data", () => {
     }
   })
 
-  it("says what else may end a program", () => {
+  it("A failure as data also covers an interruption and a bug.", () => {
     assert.deepStrictEqual(encoded(interrupted).error, { _tag: "Interrupted" })
     const bug = encoded(Cause.die(new Error("odd")))
     assert.match(bug.message, /^this is a bug: odd$/)
@@ -250,7 +250,7 @@ describe("the process", () => {
       child.on("close", (status) => resolve({ status, out, err }))
     })
 
-  it.concurrent("ends with the status of the program", async () => {
+  it.concurrent("The process ends with the status of the program.", async () => {
     assert.deepEqual(await run("done"), { status: 0, out: "out", err: "" })
     assert.deepEqual(await run("fails"), { status: 4, out: "", err: "deployer: no luck\n" })
     const died = await run("dies")
@@ -258,11 +258,11 @@ describe("the process", () => {
     assert.include(died.err, "Error: odd")
   })
 
-  it.concurrent("does not wait for what is left open", async () => {
+  it.concurrent("The process does not wait for handles that the program leaves open.", async () => {
     assert.strictEqual((await run("lingers")).status, 0)
   })
 
-  it.concurrent("cleans up after each signal, and only once", async () => {
+  it.concurrent("The process cleans up after each signal, and only once.", async () => {
     const [int, term, hup, twice] = await Promise.all([
       run("waits", ["SIGINT"]),
       run("waits", ["SIGTERM"]),
@@ -275,13 +275,13 @@ describe("the process", () => {
     assert.strictEqual(twice.err, "deployer: still cleaning up\ncleaned\ndeployer: interrupted\n")
   })
 
-  it.concurrent("cleans up after an exception that nobody caught", async () => {
+  it.concurrent("The process cleans up after an uncaught exception.", async () => {
     const { status, err } = await run("throws")
     assert.strictEqual(status, 70)
     assert.match(err, /^cleaned\n[\s\S]*Error: aside/)
   })
 
-  it.concurrent("fails when its result cannot be written, but not when its progress cannot", async () => {
+  it.concurrent("The process fails if its result cannot be written, but not if its progress cannot.", async () => {
     const shell = (script: string) =>
       new Promise<string>((resolve) => {
         const child = spawn("sh", ["-c", script, process.execPath, path.join(folder, "main.mjs")])
@@ -296,7 +296,7 @@ describe("the process", () => {
     assert.strictEqual(await shell('"$0" "$1" goesOn 2> /dev/full; echo "status $?"'), "done all the same\nstatus 0\n")
   })
 
-  it.concurrent("is not done when something else ends the process", async () => {
+  it.concurrent("A process.exit in the config, a builder or a hook counts as a failure.", async () => {
     const { err, status } = await run("exits")
     assert.strictEqual(status, 1)
     assert.strictEqual(
@@ -305,7 +305,7 @@ describe("the process", () => {
     )
   })
 
-  it.concurrent("ends quietly when nobody reads its output", async () => {
+  it.concurrent("The process ends quietly if nobody reads its output.", async () => {
     const child = spawn("sh", [
       "-c",
       `{ "$0" "$1" floods; echo $? >&2; } | head -n 1 | wc -c`,

@@ -43,7 +43,7 @@ const paths = (task: Argv.TaskSpec, above: ReadonlyArray<string> = []): Readonly
 const tasks = paths(tree.spec)
 
 describe("deployer", () => {
-  it("says in one sentence that a Node is too old", () => {
+  it("The program says in one sentence that Node is too old.", () => {
     const file = path.join(folder, "older.cjs")
     fs.writeFileSync(file, 'Object.defineProperty(process.versions, "node", { value: "18.20.8" })')
     const { err, out, status } = run(["deploy", "target=prod"], { NODE_OPTIONS: `--require ${file}` })
@@ -51,7 +51,7 @@ describe("deployer", () => {
     assert.match(err, /^deployer: Node 18\.20\.8 is too old: deployer needs Node 20\.11 or a newer one.*\n$/)
   })
 
-  it("does without a home folder", () => {
+  it("The program runs without a home folder.", () => {
     for (const HOME of ["", "relative"]) {
       const { err, status } = run(["status", "target=prod"], { HOME })
       assert.strictEqual(status, 2, err)
@@ -59,13 +59,13 @@ describe("deployer", () => {
     }
   })
 
-  it("prints its version", () => {
+  it("The program prints its version.", () => {
     for (const argv of [["--version"], ["version"], ["-version"], ["build", "--version"]]) {
       assert.deepStrictEqual(run(argv), { status: 0, out: `${version}\n`, err: "" })
     }
   })
 
-  it("prints help for every task, and opens nothing for it", () => {
+  it("The program prints help for every task without opening the project.", () => {
     const before = fs.readdirSync(folder, { recursive: true })
     for (const argv of [[], ["--help"], ["help"], ...tasks.slice(0, 4).map((task) => [...task, "--help"])]) {
       const { err, out, status } = run(argv)
@@ -77,7 +77,7 @@ describe("deployer", () => {
     assert.isAbove(tasks.length, 12)
   })
 
-  it("prints the help that its command tree gives", { timeout: 180_000 }, async () => {
+  it("The program prints the help that its command tree renders.", { timeout: 180_000 }, async () => {
     const texts = async (color: boolean) => {
       const given = new Map<string, string>()
       for (const task of [[], ...tasks]) {
@@ -101,12 +101,12 @@ describe("deployer", () => {
     assert.strictEqual(run(["help", "deploy"], { FORCE_COLOR: "1", NO_COLOR: "" }).out, colored)
   })
 
-  it("has colours in its help where they are wanted", () => {
+  it("The program colours its help if FORCE_COLOR is set, unless NO_COLOR is set too.", () => {
     assert.include(run(["--help"], { FORCE_COLOR: "1", NO_COLOR: "" }).out, "\u001b[")
     assert.notInclude(run(["--help"], { FORCE_COLOR: "1", NO_COLOR: "1" }).out, "\u001b")
   })
 
-  it("says what is wrong in one line on stderr", () => {
+  it("The program explains a mistake in one line on stderr.", () => {
     assert.deepStrictEqual(run(["build", "traget=prod"]), {
       status: 2,
       out: "",
@@ -118,7 +118,7 @@ describe("deployer", () => {
   })
 
   for (const name of ["bash", "zsh", "fish"]) {
-    it(`writes completions for ${name}`, () => {
+    it(`The program writes completions for ${name}.`, () => {
       const { err, out, status } = run([`completions=${name}`])
       assert.deepStrictEqual([status, err], [0, ""])
       for (const [task] of tasks) assert.include(out, task ?? "no task")
@@ -130,7 +130,7 @@ describe("deployer", () => {
     })
   }
 
-  it("ends quietly when its output is not wanted", () => {
+  it("The program ends quietly if nobody reads its output.", () => {
     const head = shell(`{ "$0" "$1" --help; echo "status $?" >&2; } | head -n 1`)
     assert.deepStrictEqual([head.stdout, head.stderr], ["deployer\n", "status 0\n"])
     const closed = shell(`"$0" "$1" --help >&- 2>&- <&-; echo "status $?"`)
@@ -139,7 +139,7 @@ describe("deployer", () => {
     assert.match(version.stderr, /^(status 0\n){3}$/)
   })
 
-  it("says so when its output cannot be written", () => {
+  it("The program fails with a sentence if its output cannot be written.", () => {
     for (const task of ["--version", "--help"]) {
       const full = shell(`"$0" "$1" ${task} > /dev/full; echo "status $?"`)
       assert.strictEqual(full.stdout, "status 1\n")
@@ -147,7 +147,7 @@ describe("deployer", () => {
     }
   })
 
-  it("runs a config and builders written with Effect, which it brings along itself", () => {
+  it("A config and builders written with Effect run on the Effect that the program brings along.", () => {
     const root = path.join(folder, "own")
     fs.mkdirSync(path.join(root, "deployer/config"), { recursive: true })
     fs.writeFileSync(

@@ -21,7 +21,7 @@ const read = (page: string) => fs.readFileSync(path.join(root, page), "utf8")
 const programs = (page: string) => [...read(page).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, text = ""]) => text)
 
 describe("README and docs", () => {
-  it("lead with each of their links to a page that is there", () => {
+  it("Every link in README and docs leads to an existing page.", () => {
     const broken = pages.flatMap((page) =>
       [...read(page).matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g)]
         .map(([, to = ""]) => to)
@@ -31,11 +31,11 @@ describe("README and docs", () => {
     assert.deepStrictEqual(broken, [])
   })
 
-  it("keep README to one page", () => {
+  it("The README has at most 160 lines.", () => {
     assert.isAtMost(read("README.md").split("\n").length, 160)
   })
 
-  it("show programs that the compiler accepts", () => {
+  it("The compiler accepts every program in README and docs.", () => {
     const { config } = ts.readConfigFile(path.join(root, "tsconfig.json"), ts.sys.readFile)
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
     const texts = new Map(

@@ -12,7 +12,7 @@ const settings = config({
 const sentence = (error: DeployError): string => error.message
 
 describe("effect-deployer/testing", () => {
-  it.effect("runs a deployment of one's own in memory, and shows what it reported", () =>
+  it.effect("The testing module runs a deployment in memory, and shows its reports.", () =>
     Effect.gen(function* () {
       const { release } = yield* build({ target: "prod" })
       yield* deploy({ target: "prod", release: release.ref })
@@ -23,7 +23,7 @@ describe("effect-deployer/testing", () => {
     }).pipe(Effect.provide(layerMemory(settings)))
   )
 
-  it.effect("fails with the error of the builder itself", () =>
+  it.effect("The testing module fails with the builder's own error.", () =>
     Effect.gen(function* () {
       const failure = yield* Effect.flip(build({ target: "prod" }))
       assert.strictEqual(failure._tag, "ImageBuildFailed")
@@ -37,7 +37,7 @@ describe("effect-deployer/testing", () => {
     )
   )
 
-  it.effect("lets a command on the host fail, and the deployment with it", () =>
+  it.effect("The testing module lets a command on the host fail, and the deployment with it.", () =>
     Effect.gen(function* () {
       const { host } = yield* MemoryHost.MemoryHosts
       host("app1").onRun = () => ({ exitCode: 1, output: "no luck" })

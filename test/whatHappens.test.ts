@@ -13,18 +13,22 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/deploy.test.ts",
     "that ends before any of its steps leaves the old release or the new one, and a plain deploy mends it:"
   ],
-  ["The deployer, the shell on the host or the connection is killed", "test/kit/crashes.ts", "at every place of"],
-  ["An upload is cut", "test/commands/deploy.test.ts", "goes on with its own upload and sends only what is missing"],
+  ["The deployer, the shell on the host or the connection is killed", "test/kit/crashes.ts", "A crash at any place of"],
+  [
+    "An upload is cut",
+    "test/commands/deploy.test.ts",
+    "Deploy resumes its own upload and sends only the missing part."
+  ],
   [
     "Most of a release is on the host already",
     "test/commands/deploy.test.ts",
-    "takes that from there and sends the rest, as its plan says"
+    "Deploy takes unchanged files from releases on the host and sends the rest, as planned."
   ],
-  ["A file changed a little", "test/commands/deploy.test.ts", "sends of a file that changed what is new in it"],
+  ["A file changed a little", "test/commands/deploy.test.ts", "Deploy sends only the new parts of a changed file."],
   [
     "A file that a new release would be completed from",
     "test/commands/deploy.test.ts",
-    "sends all of it where the host's files are not what they were"
+    "Deploy resumes a cut upload, and sends the whole release if the host's files have changed."
   ],
   [
     "A byte of a release changes on its way",
@@ -35,26 +39,26 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "Two deploy at once",
     "test/commands/locking.test.ts",
-    "let one deployment work at a time: the other says whose it is, with status 4, and changes nothing"
+    "The lock lets one deployment work at a time; other commands name its holder and end with status 4."
   ],
   [
     "A deployer dies without a word",
     "test/commands/locking.test.ts",
-    "without a sign of life for a minute are taken over; with signs of life they never are"
+    "A lock without a sign of life for a minute is taken over; one with signs of life never is."
   ],
   ["SIGINT, SIGTERM or SIGHUP", "test/real/signals.test.ts", "SIGHUP"],
   ["`current` is read while it is switched", "test/real/switch.test.ts", "reader"],
   [
     "The new release is not healthy",
     "test/commands/goLive.test.ts",
-    "fails: the release before is live again, restarted and checked, and the status is 5"
+    "fails, deploy restores, restarts and checks the previous one (status 5)."
   ],
   [
     "There is nothing to go back to",
     "test/commands/goLive.test.ts",
-    "there is nothing to go back to, and the link is taken away"
+    "If the first release fails, deploy takes the link away, because there is nothing to go back to."
   ],
-  ["The power of a host goes", "test/real/powerCut.test.ts", "leaves a whole release during and after"],
+  ["The power of a host goes", "test/real/powerCut.test.ts", "if its power fails during or after"],
   [
     "A folder with a release's name has no record",
     "test/commands/deploy.test.ts",
@@ -82,17 +86,13 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "A live release is damaged",
     "test/commands/manage.test.ts",
-    "-f leaves what is live and the way back from it, and says how their files are put right"
+    "Manage integrity -f keeps the live release and the way back, and says how to put their files right."
   ],
-  [
-    "The login shell of a host waits",
-    "test/real/ssh.test.ts",
-    "is not what is slow if the login shell waits for something, which is said soon"
-  ],
+  ["The login shell of a host waits", "test/real/ssh.test.ts", "A login shell that waits for something is soon named"],
   [
     "A key is unlocked, or a host's key accepted",
     "test/real/ssh.test.ts",
-    "that were unlocked once need no passphrase again"
+    "A private key that was unlocked once needs no passphrase"
   ],
   ["The folder of a target hands its group down", "test/real/local.test.ts", "hands its group down to releases"],
   [
@@ -103,44 +103,48 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "What arrived of a large upload",
     "test/real/local.test.ts",
-    "goes on with an upload although its beginning takes the host longer than a transfer may stand still"
+    "An upload resumes even if the host rereads its beginning"
   ],
   ["A program of the host that should verify", "test/real/local.test.ts", "A SHA-256 program that finds nothing wrong"],
-  ["Going back fails as well", "test/commands/goLive.test.ts", "going back fails as well: the status is 6"],
+  [
+    "Going back fails as well",
+    "test/commands/goLive.test.ts",
+    "Deploy ends with status 6 if going back fails as well."
+  ],
   [
     "A release failed on this host before",
     "test/commands/goLive.test.ts",
-    "a release that failed is not offered again"
+    "A release that failed is no longer offered; if it is named, deploy asks, and retry deploys it."
   ],
   [
     "The deployer is killed while a dead-man's switch",
     "test/real/goLive.test.ts",
-    "is gone back from by the host itself where the deployer is killed"
+    "The host goes back by itself if the deployer is killed"
   ],
   [
     "The host goes back before",
     "test/commands/goLive.test.ts",
-    "goes back by itself where nobody can reach the host again, and the verdict says so"
+    "The host goes back by itself if a release is not confirmed in time, and deploy says so."
   ],
   [
     "The connection is lost after the switch",
     "test/commands/goLive.test.ts",
-    "the connection is lost meanwhile: the next deploy goes on there"
+    "If the connection is lost after the switch, the next deploy does the remaining steps."
   ],
   [
     "The journal cannot be written",
     "test/commands/deploy.test.ts",
-    "a journal that cannot be written is a warning: the release is live"
+    "A deployment succeeds with a warning if the journal cannot be written."
   ],
   [
     "A record on the host is damaged",
     "test/commands/deploy.test.ts",
-    "takes nothing on trust that stands on the host, and is not held up by it"
+    "A damaged record on the host is reported without control characters and does not hold up deploy."
   ],
   [
     "Anything happened to the link",
     "test/commands/repair.test.ts",
-    "a repair makes journal, link and folders agree, or names what does not"
+    "After any mishaps, repair makes journal, link and folders agree, or names each problem left"
   ],
   ["`repair`, `adopt` or a deployment that prunes", "test/kit/crashes.ts", "deploy with keep"],
   [
@@ -161,29 +165,25 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "A release that is to become live again lacks files",
     "test/commands/manage.test.ts",
-    "does not become live again, by rollback or by hand, and the sentence says how it is put right"
+    "A release that lacks files cannot become live by rollback or ln, and the message says how to mend it."
   ],
   [
     "What a release depends on is down",
     "test/commands/repair.test.ts",
-    "does not go further back while what it depends on is down, and blames no release that was well"
+    "Repair does not go further back while a dependency is down, and blames no healthy release."
   ],
   [
     "The folder of the local store is empty",
     "test/store/ReleaseStore.test.ts",
-    "but not because another folder is in its place, such as a mount point without its disk"
+    "No entry is cleared if another folder takes the place"
   ],
-  ["A real directory is in the place of", "test/commands/adopt.test.ts", "makes a release of"],
+  ["A real directory is in the place of", "test/commands/adopt.test.ts", "Manage adopt makes a release of"],
   ["Somebody else's files lie beside", "test/host/contract.ts", "survives everything"],
-  [
-    "The host's clock is a day off",
-    "test/host/clock.test.ts",
-    "a day back: a dead holder's lock is taken over a minute after it was first in the way"
-  ],
+  ["The host's clock is a day off", "test/host/clock.test.ts", "If the only clock jumps back a day"],
   [
     "The host changed after a plan was saved",
     "test/commands/apply.test.ts",
-    "refuses where anything was done to the host since, and changes nothing"
+    "Apply refuses a plan if anything was done to the host since, and changes nothing."
   ]
 ]
 
@@ -194,7 +194,7 @@ describe("What happens when…", () => {
     .filter((line) => line.startsWith("- "))
     .map((line) => line.slice(2))
 
-  it("has a test for each of its sentences, and no test has none", () => {
+  it('Each sentence of "What happens when…" has a test, and no listed test lacks a sentence.', () => {
     assert.isAbove(sentences.length, 15)
     assert.deepStrictEqual(
       sentences.map((sentence) => shown.filter(([begins]) => sentence.startsWith(begins)).length),
@@ -204,6 +204,6 @@ describe("What happens when…", () => {
   })
 
   for (const [sentence, file, title] of shown) {
-    it(`${sentence} …`, () => assert.include(read(file), title))
+    it(`A test shows the sentence "${sentence} …".`, () => assert.include(read(file), title))
   }
 })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { atMost, compared, figure, median, missingRow, ratioOf, verdict, within } from "../../scripts/bench/Row.ts"
 
 describe("median", () => {
-  it("is the one in the middle, or between the two there", () => {
+  it("The median is the middle value, or the mean of the two in the middle.", () => {
     assert.strictEqual(median([9, 1, 5]), 5)
     assert.strictEqual(median([4, 1, 9, 2]), 3)
     assert.isNaN(median([]))
@@ -12,7 +12,7 @@ describe("median", () => {
 const line = { line: "a line", unit: "s" }
 
 describe("a row", () => {
-  it("is judged by its ratios pair by pair, not by the ratio of its medians", () => {
+  it("A row is judged by its ratios pair by pair, not by the ratio of its medians.", () => {
     // A machine that becomes slower meanwhile: the pairs know it.
     const ours = [1, 2, 4, 8, 16]
     const theirs = [2, 4, 8, 16, 4]
@@ -21,7 +21,7 @@ describe("a row", () => {
     assert.isFalse(within(0.49, { ...line, ours, theirs, than: "that" }).reached)
   })
 
-  it("says by how much", () => {
+  it("A row says by how much it reaches or misses its target.", () => {
     const pair = { ...line, ours: [3], theirs: [2], than: "that" }
     assert.strictEqual(verdict(within(1, pair)), "not reached, 50 % above")
     assert.strictEqual(verdict(within(2, pair)), "reached, 25 % below")
@@ -31,7 +31,7 @@ describe("a row", () => {
     assert.strictEqual(verdict(compared(pair)), "for comparison")
   })
 
-  it("that was not measured is not reached", () => {
+  it("A row without measurements does not reach its target.", () => {
     const row = missingRow({ ...line, target: "at most 1x that", missing: "that is not installed" })
     assert.isFalse(row.reached)
     assert.strictEqual(verdict(row), "not measured: that is not installed")
@@ -43,7 +43,7 @@ describe("a row", () => {
 })
 
 describe("a figure", () => {
-  it("has three digits that count", () => {
+  it("A figure shows three significant digits, or more if it is a larger whole number.", () => {
     assert.deepStrictEqual([0.12345, 1.005, 12.345, 123.45, 12345, Number.NaN].map(figure), [
       "0.123",
       "1",

@@ -54,7 +54,7 @@ const images = DockerBuilder.layerMemory(() => ({ files: { "/app/_build/prod/rel
 const services = Layer.merge(NodeContext.layer, images)
 
 describe("fromDirectory", () => {
-  it.scoped("gives the same bytes for the same tree, whatever the order in which it was made", () =>
+  it.scoped("Packing a directory gives bytes that do not depend on the order in which it was made.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       const files = { "b/two": "2", "b/one": "1", "a/x": "x", "@odd": "", "-odd": "" }
@@ -76,7 +76,7 @@ describe("fromDirectory", () => {
     }).pipe(Effect.provide(services))
   )
 
-  it.scoped("keeps the modes of files and folders, the times of both, and hard links", () =>
+  it.scoped("Packing a directory keeps modes, times and hard links.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       const modes = { "a/r": 0o444, "a/x": 0o775, "a/all": 0o777, "a/own": 0o600, "a/set": 0o4755 }
@@ -114,7 +114,7 @@ describe("fromDirectory", () => {
     }).pipe(Effect.provide(services))
   )
 
-  it.scoped("says what cannot be read, and refuses pipes", () =>
+  it.scoped("Packing a directory names a path that cannot be read, and refuses pipes.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       const missing = yield* Effect.flip(pathsOf(fromDirectory(path.join(folder, "absent"))))
@@ -125,7 +125,7 @@ describe("fromDirectory", () => {
     }).pipe(Effect.provide(services))
   )
 
-  it.scoped("says which name is not UTF-8", () =>
+  it.scoped("Packing a directory names a file whose name is not UTF-8.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       fs.writeFileSync(Buffer.from(`${folder}/caf\xe9`, "latin1"), "")
@@ -144,7 +144,7 @@ describe("fromDirectory", () => {
       Effect.flip
     )
 
-  it.live("says which file changed while it was read", () =>
+  it.live("Packing a directory names a file that changes while it is read.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       write(folder, { "a-log": "x".repeat(17 * 1024 * 1024 + 1) })
@@ -156,7 +156,7 @@ describe("fromDirectory", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
-  it.live("says what vanished while it was read", () =>
+  it.live("Packing a directory names a file that vanishes while it is read.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       write(folder, Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`file-${n}`, "x".repeat(50_000)])))
@@ -186,7 +186,7 @@ describe("command", () => {
       return { built, shown }
     }).pipe(Effect.provide(services))
 
-  it.scoped("runs in the project root, shows its output and takes the directory", () =>
+  it.scoped("The command builder runs in the project root, shows the output and takes the directory.", () =>
     Effect.gen(function* () {
       const { built, shown } = yield* inProject({
         run: 'cat sub/source && echo "$deployer_name at $deployer_ts" && mkdir out && echo 1 > out/file',
@@ -197,7 +197,7 @@ describe("command", () => {
     })
   )
 
-  it.scoped("runs where it is told, and takes the directory named like the release", () =>
+  it.scoped("The command builder runs in its cwd and takes the directory named like the release.", () =>
     Effect.gen(function* () {
       const { built } = yield* inProject({
         run: "cat source && mkdir -p ../out/my_app && echo 1 > ../out/my_app/file",
@@ -208,7 +208,7 @@ describe("command", () => {
     })
   )
 
-  it.scoped("takes the file if releasePath is one", () =>
+  it.scoped("The command builder takes a file if releasePath is one.", () =>
     Effect.gen(function* () {
       const { built } = yield* inProject({ run: "echo 1 > server", releasePath: "server" })
       assert.deepStrictEqual(built, Exit.succeed(["my_app", "my_app/server"]))
@@ -217,7 +217,7 @@ describe("command", () => {
 
   const message = (built: Exit.Exit<unknown, unknown>) => String(Exit.isFailure(built) ? built.cause : "no failure")
 
-  it.scoped("names the command and the status when it fails", () =>
+  it.scoped("The command builder names the command and its status when it fails.", () =>
     Effect.gen(function* () {
       const { built, shown } = yield* inProject({ run: "echo broken >&2; exit 4", releasePath: "out" })
       assert.strictEqual(shown, "broken\n")
@@ -225,7 +225,7 @@ describe("command", () => {
     })
   )
 
-  it.scoped("says where it looked when there is no directory, and when it cannot run at all", () =>
+  it.scoped("The command builder names the folder if it finds no release there or cannot run there.", () =>
     Effect.gen(function* () {
       const nothing = yield* inProject({ run: "true", releasePath: "out" })
       assert.match(message(nothing.built), /no directory or file .*\/out to take the release from/)
@@ -236,7 +236,7 @@ describe("command", () => {
 })
 
 describe("docker", () => {
-  it.scoped("asks the engine for what it was told, relative to the project root, after a sweep", () =>
+  it.scoped("The docker builder passes on its options, with paths from the project root, and sweeps first.", () =>
     Effect.gen(function* () {
       yield* docker()(context("/project"))
       yield* docker({
@@ -286,13 +286,13 @@ describe("docker", () => {
     )
   )
 
-  it("carries hooks", () => {
+  it("The docker builder carries its hooks.", () => {
     const hook = () => Effect.void
     const made = docker({ preBuild: [hook], postBuild: [hook, hook] })
     assert.deepStrictEqual([made.preBuild?.length, made.postBuild?.length, made.mistakes], [1, 2, undefined])
   })
 
-  it.scoped("takes an empty DEPLOYER_ENGINE for one that is not set", () =>
+  it.scoped("The docker builder treats an empty DEPLOYER_ENGINE as unset.", () =>
     Effect.gen(function* () {
       const before = process.env["DEPLOYER_ENGINE"]
       yield* Effect.acquireRelease(
@@ -308,13 +308,13 @@ describe("docker", () => {
     }).pipe(Effect.provide(services))
   )
 
-  it("refuses an option of the engine that deployer needs for itself", () => {
+  it("The docker builder refuses an engine option that deployer needs for itself.", () => {
     assert.deepStrictEqual(docker({ args: ["--iidfile", "id"] }).mistakes, [
       "args.0: must not be --iidfile: deployer finds the image by a file of its own"
     ])
   })
 
-  it.effect("lists all mistakes at once, and fails with them when it is called", () =>
+  it.effect("The docker builder lists all mistakes at once, and fails with them when it is called.", () =>
     Effect.gen(function* () {
       const wrong: unknown = {
         dockerfil: "Dockerfile",
@@ -367,7 +367,7 @@ describe("sourceState", () => {
       return Effect.map(Effect.provideService(effect, Reporter, { emit }), (result) => [result, said] as const)
     })
 
-  it.scoped("knows the commit and whether anything differs from it", () =>
+  it.scoped("The source state holds the commit and whether anything differs from it.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       write(folder, { "app/file": "1", other: "1" })
@@ -383,27 +383,25 @@ describe("sourceState", () => {
     })
   )
 
-  it.scoped(
-    "knows the commit of the project in a hook of another repository, which names that in the environment",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* repository
-        const commit = git(folder, "rev-parse", "HEAD")
-        const other = yield* scratch
-        git(other, "init", "--quiet")
-        yield* Effect.acquireRelease(
-          Effect.sync(() => Object.assign(process.env, { GIT_DIR: path.join(other, ".git"), GIT_WORK_TREE: other })),
-          () =>
-            Effect.sync(() => {
-              delete process.env["GIT_DIR"]
-              delete process.env["GIT_WORK_TREE"]
-            })
-        )
-        assert.deepStrictEqual(yield* sourceState(folder), { commit, dirty: false })
-      })
+  it.scoped("The source state holds the project's commit even if the environment names another repository.", () =>
+    Effect.gen(function* () {
+      const folder = yield* repository
+      const commit = git(folder, "rev-parse", "HEAD")
+      const other = yield* scratch
+      git(other, "init", "--quiet")
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, { GIT_DIR: path.join(other, ".git"), GIT_WORK_TREE: other })),
+        () =>
+          Effect.sync(() => {
+            delete process.env["GIT_DIR"]
+            delete process.env["GIT_WORK_TREE"]
+          })
+      )
+      assert.deepStrictEqual(yield* sourceState(folder), { commit, dirty: false })
+    })
   )
 
-  it.scoped("says how git comes to trust a repository of another user", () =>
+  it.scoped("The source state tells how to make git trust a repository of another user.", () =>
     Effect.gen(function* () {
       const folder = yield* repository
       fs.chownSync(path.join(folder, ".git"), 12345, 12345)
@@ -417,7 +415,7 @@ describe("sourceState", () => {
     })
   )
 
-  it.scoped("says in git's words why a commit cannot be read", () =>
+  it.scoped("The source state quotes git's reason if the commit cannot be read.", () =>
     Effect.gen(function* () {
       const folder = yield* repository
       yield* Effect.acquireRelease(
@@ -431,7 +429,7 @@ describe("sourceState", () => {
     })
   )
 
-  it.scoped("knows nothing outside a repository and before its first commit, and says nothing then", () =>
+  it.scoped("The source state is silently empty outside a repository and before the first commit.", () =>
     Effect.gen(function* () {
       const empty = yield* scratch
       git(empty, "init", "--quiet")

@@ -44,7 +44,7 @@ contract("DockerBuilder in memory", (image, releasePath) =>
 )
 
 describe("DockerBuilder.layerMemory", () => {
-  it.scoped("remembers what was built, and fails with what it is told", () =>
+  it.scoped("The Docker builder in memory remembers its builds and fails with the error that it is given.", () =>
     Effect.gen(function* () {
       const builder = yield* DockerBuilder
       const memory = yield* DockerMemory
@@ -67,7 +67,7 @@ describe("DockerBuilder.layer", () => {
     return yield* (yield* DockerBuilder).build(asked)
   })
 
-  it.scopedLive("hands build arguments to the engine through its environment", () =>
+  it.scopedLive("The Docker builder hands build arguments to the engine through its environment.", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine('[ "$1" = build ] && env > "$folder/env"')
       yield* engine.use(build({ ...engine.build, buildArgs: { TOKEN: "s3cr3t value", HTTP_PROXY: "http://other" } }))
@@ -86,19 +86,21 @@ describe("DockerBuilder.layer", () => {
     })
   )
 
-  it.scopedLive("finds the image by its label if the engine does not know the id that it gave", () =>
-    Effect.gen(function* () {
-      const engine = yield* scriptedEngine(`
+  it.scopedLive(
+    "The Docker builder finds the image by its label if the engine does not know the id that it gave.",
+    () =>
+      Effect.gen(function* () {
+        const engine = yield* scriptedEngine(`
 case "$1" in
   create) case "$*" in *sha256:0*) echo "No such image: sha256:0" >&2; exit 1 ;; esac ;;
   images) case "$*" in *label=deployer.build=*) echo sha256:other ;; esac ;;
 esac`)
-      yield* engine.use(build(engine.build))
-      assert.isTrue(engine.calls().some((line) => line.startsWith("[create]") && line.includes("[sha256:other]")))
-    })
+        yield* engine.use(build(engine.build))
+        assert.isTrue(engine.calls().some((line) => line.startsWith("[create]") && line.includes("[sha256:other]")))
+      })
   )
 
-  it.scopedLive("keeps podman from hiding the release behind a volume", () =>
+  it.scopedLive("The Docker builder keeps podman from hiding the release behind a volume.", () =>
     Effect.gen(function* () {
       for (const [version, isHidden] of [
         ["podman version 5.8.6", false],
@@ -112,7 +114,7 @@ esac`)
     })
   )
 
-  it.scopedLive("runs the engine where it is told, so that relative paths in args lead there", () =>
+  it.scopedLive("The engine runs in the build's working directory, so that relative paths in args start there.", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine('[ "$1" = build ] && { pwd; echo "$BUILDKIT_PROGRESS"; } > "$folder/pwd"')
       yield* Effect.acquireRelease(
@@ -125,7 +127,7 @@ esac`)
     })
   )
 
-  it.scopedLive("asks podman to end by SIGHUP, after which it ends what runs in its containers", () =>
+  it.scopedLive("The Docker builder interrupts podman with SIGHUP and Docker with SIGTERM.", () =>
     Effect.gen(function* () {
       for (const [version, signal] of [
         ["podman version 4.3.1", "HUP"],
@@ -147,28 +149,26 @@ esac`)
     })
   )
 
-  it.scopedLive(
-    "shows nothing of a quiet build unless it fails, and lets the engine print, because layers show in its output",
-    () =>
-      Effect.gen(function* () {
-        for (const word of ["-q", "--quiet", "--quiet=true"]) {
-          const engine = yield* scriptedEngine(
-            '[ "$1" = build ] && { echo compiling; [ -e "$folder/broken" ] && { echo broken >&2; exit 3; }; }'
-          )
-          yield* engine.use(build({ ...engine.build, args: [word, "--pull"] }))
-          assert.strictEqual(engine.output(), "")
-          const command = engine.calls().find((line) => line.startsWith("[build]")) ?? ""
-          assert.notInclude(command, `[${word}]`)
-          assert.include(command, "[--pull]")
-          fs.writeFileSync(`${engine.folder}/broken`, "")
-          const error = yield* Effect.flip(engine.use(build({ ...engine.build, args: [word] })))
-          assert.strictEqual(error._tag, "ImageBuildFailed")
-          assert.sameMembers(engine.output().trim().split("\n"), ["compiling", "broken"])
-        }
-      })
+  it.scopedLive("A quiet build shows its output only if it fails; the engine itself does not run quietly.", () =>
+    Effect.gen(function* () {
+      for (const word of ["-q", "--quiet", "--quiet=true"]) {
+        const engine = yield* scriptedEngine(
+          '[ "$1" = build ] && { echo compiling; [ -e "$folder/broken" ] && { echo broken >&2; exit 3; }; }'
+        )
+        yield* engine.use(build({ ...engine.build, args: [word, "--pull"] }))
+        assert.strictEqual(engine.output(), "")
+        const command = engine.calls().find((line) => line.startsWith("[build]")) ?? ""
+        assert.notInclude(command, `[${word}]`)
+        assert.include(command, "[--pull]")
+        fs.writeFileSync(`${engine.folder}/broken`, "")
+        const error = yield* Effect.flip(engine.use(build({ ...engine.build, args: [word] })))
+        assert.strictEqual(error._tag, "ImageBuildFailed")
+        assert.sameMembers(engine.output().trim().split("\n"), ["compiling", "broken"])
+      }
+    })
   )
 
-  it.scopedLive("refuses an image for another platform than the one that was asked for", () =>
+  it.scopedLive("The Docker builder refuses an image for another platform than the requested one.", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine()
       const failure = (args: ReadonlyArray<string>) => Effect.flip(engine.use(build({ ...engine.build, args })))
@@ -184,7 +184,7 @@ esac`)
     })
   )
 
-  it.scopedLive("makes the container for the platform that the image has, whatever the default is", () =>
+  it.scopedLive("The container gets the platform of the image, regardless of the default platform.", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine(
         'case "$1" in build|create) echo "$1 $DOCKER_DEFAULT_PLATFORM" >> "$folder/platforms" ;; esac'
@@ -198,7 +198,7 @@ esac`)
     })
   )
 
-  it.scopedLive("advises --load only if the engine does not know the image", () =>
+  it.scopedLive("The Docker builder advises --load only if the engine does not know the image.", () =>
     Effect.gen(function* () {
       for (const [complaint, isAdvised] of [
         ["Error response from daemon: No such image: sha256:5353", true],
@@ -212,7 +212,7 @@ esac`)
     })
   )
 
-  it.scopedLive("says if the engine does not finish its clean-up", () =>
+  it.scopedLive("The Docker builder warns if the engine does not finish its clean-up.", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine('[ "$1" = rm ] && exec sleep 60')
       yield* engine.use(build(engine.build))
@@ -222,7 +222,7 @@ esac`)
     })
   )
 
-  it.scopedLive("removes the layer cache of projects that were not built for 30 days", () =>
+  it.scopedLive("The Docker builder removes the layer cache of projects that were not built for 30 days.", () =>
     Effect.gen(function* () {
       const day = (days: number) =>
         new Date(Date.now() - days * 86_400_000).toISOString().slice(0, 10).replaceAll("-", "")
@@ -243,7 +243,7 @@ esac`)
     })
   )
 
-  it.scoped("is not begun with an engine that keeps silent", () =>
+  it.scoped("The Docker builder gives up on an engine that keeps silent for 10 seconds.", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine("exec sleep 60")
       const sweeping = yield* Effect.fork(
@@ -287,13 +287,13 @@ Step 7/7 : LABEL users=own
  ---> c1b3ccc47719
 Successfully built c1b3ccc47719
 `
-  it("finds the end of each stage, however the output was cut", () => {
+  it("The stage reader finds the end of each stage, however the output is cut.", () => {
     for (const size of [1, 7, 10_000]) assert.deepStrictEqual(read(output, size), ["28ffe913d77c", "f4fc6bb3c9e9"])
   })
-  it("keeps what a build that failed had reached", () => {
+  it("The stage reader keeps the stages that a failed build had reached.", () => {
     assert.deepStrictEqual(read(output.slice(0, output.indexOf("Step 3"))), ["0cfba914a9d1"])
   })
-  it("reads podman's output too", () => {
+  it("The stage reader reads podman's output too.", () => {
     const said = `[1/2] STEP 1/2: FROM scratch AS build
 [1/2] STEP 2/2: COPY busybox /bin/busybox
 --> Using cache 1698fb448585a0b1698fb448585a0b1698fb448585a0b1698fb448585a0b1698
@@ -308,7 +308,7 @@ Successfully built c1b3ccc47719
 `
     assert.deepStrictEqual(read(said), ["1698fb44858", "80b793fac50"])
   })
-  it("keeps all that podman prints of stages that it builds side by side", () => {
+  it("The stage reader keeps all layers that podman prints for stages built side by side.", () => {
     const said = `[1/3] STEP 1/2: FROM scratch AS base
 [2/3] STEP 1/2: FROM scratch AS deps
 [1/3] STEP 2/2: COPY a /a
@@ -321,7 +321,7 @@ Successfully built c1b3ccc47719
 `
     assert.deepStrictEqual(read(said), ["0cfba914a9d1", "28ffe913d77c", "b0a1996c42cd"])
   })
-  it("finds nothing in BuildKit's output", () => {
+  it("The stage reader finds nothing in BuildKit's output.", () => {
     assert.deepStrictEqual(read("#5 [2/3] RUN make\n#5 DONE 0.1s\n#6 exporting to image\n"), [])
   })
 })

@@ -75,7 +75,7 @@ const example: Tree = [
 ]
 
 describe("pack", () => {
-  it.effect("says what its programs were built for, however the bytes come", () =>
+  it.effect("Packing finds the machines and loaders of a release's programs, however the bytes arrive.", () =>
     Effect.gen(function* () {
       const musl = "/lib/ld-musl-aarch64.so.1"
       const glibc = "/lib64/ld-linux-x86-64.so.2"
@@ -103,7 +103,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("puts the release below its name and says what is in it", () =>
+  it.effect("Packing puts the release below its name and lists its contents.", () =>
     Effect.gen(function* () {
       const { manifest } = yield* packed(tarOf(example))
       assert.deepStrictEqual<Manifest>(manifest, [
@@ -119,7 +119,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("belongs to root, keeps times, and has no name or time in its gzip header", () =>
+  it.effect("A tarball belongs to root, keeps times, and has no name or time in its gzip header.", () =>
     Effect.gen(function* () {
       const { bytes } = yield* packed(tarOf(example))
       assert.strictEqual(bytes.readUInt32LE(4), 0)
@@ -156,7 +156,7 @@ describe("pack", () => {
     file("big", "0123456789abcdef".repeat(200_000))
   ]
   for (const [title, tool] of tools) {
-    it.scoped(`is unpacked by ${title}: several blocks, long names, names that are not ASCII`, () =>
+    it.scoped(`${title} unpacks a tarball with large files, long names and names that are not ASCII.`, () =>
       Effect.gen(function* () {
         const folder = yield* scratch
         const { bytes } = yield* packed(tarOf(hard))
@@ -166,7 +166,7 @@ describe("pack", () => {
     )
   }
 
-  it.scoped("is unpacked by node-tar", () =>
+  it.scoped("The node-tar library unpacks a tarball with large files, long names and names that are not ASCII.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       const { bytes } = yield* packed(tarOf(hard))
@@ -183,7 +183,7 @@ describe("pack", () => {
     })
   )
 
-  it.scoped("reads a file whose name, as GNU tar cuts it for the header, ends in a slash", () =>
+  it.scoped("Packing reads a file whose name ends in a slash after GNU tar has cut it for the header.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       const at = `${"d".repeat(97)}/file with a long name`
@@ -197,7 +197,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("knows nothing of extended attributes", () =>
+  it.effect("Packing ignores extended attributes.", () =>
     Effect.gen(function* () {
       const plain = raw([{ path: "a" }])
       const record = "SCHILY.xattr.user.note=x\n"
@@ -207,7 +207,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("says of whatever is newer than it may be that it is of that time", () =>
+  it.effect("Packing caps modification times at the newest that is allowed.", () =>
     Effect.gen(function* () {
       const at = (...times: ReadonlyArray<number>) =>
         raw(times.map((mtime, index) => ({ path: `d/${index}`, mtime })).concat({ path: "l", mtime: times[0]! }))
@@ -219,7 +219,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("stores noise as it is, and still compresses what only looks like it", () =>
+  it.effect("Packing stores incompressible data as it is, and compresses data that only looks incompressible.", () =>
     Effect.gen(function* () {
       const size = 3 * 1024 * 1024
       const tree = (content: Buffer) =>
@@ -242,7 +242,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("gives the same bytes however the stream was cut", () =>
+  it.effect("Packing gives the same bytes however the stream is cut.", () =>
     Effect.gen(function* () {
       const tree = tarOf(hard)
       const one = yield* packed(tree, { chunk: 1_000_000 })
@@ -252,7 +252,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("reads what GNU tar writes in its own, the pax and the ustar format", () =>
+  it.effect("Packing reads archives of GNU tar in the GNU and the pax format.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       const { bytes } = yield* packed(tarOf(hard))
@@ -298,7 +298,7 @@ describe("pack", () => {
   })
 
   it.effect.prop(
-    "unpacks to the tree that went in, and to the same bytes each time",
+    "Any tree unpacks as it went in, and packs to the same bytes each time.",
     [generated, FastCheck.integer({ min: 1, max: 3000 })],
     ([tree, chunk]) =>
       Effect.gen(function* () {
@@ -312,7 +312,7 @@ describe("pack", () => {
     { fastCheck: { numRuns: 30 } }
   )
 
-  it.effect("adds directories that only follow from paths", () =>
+  it.effect("Packing adds the directories that paths imply.", () =>
     Effect.gen(function* () {
       const { manifest } = yield* packed(raw([{ path: "a/b/c" }]))
       assert.deepStrictEqual(
@@ -322,7 +322,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("leaves the owner a way in, and takes special bits away", () =>
+  it.effect("Packing leaves the owner access to every path and removes special mode bits.", () =>
     Effect.gen(function* () {
       const { manifest, remarks } = yield* packed(
         raw([
@@ -355,11 +355,11 @@ describe("pack", () => {
     return Buffer.concat([header, tarEnd])
   }
 
-  it.effect("refuses a header with a negative size, which would make the rest of the stream something else", () =>
+  it.effect("Packing refuses a header with a negative size.", () =>
     refused(withNumber("size", -512n), /no complete tar stream: a header has no valid size/)
   )
 
-  it.effect("refuses a date that hosts do not take, and takes the last one that they do", () =>
+  it.effect("Packing refuses a date that hosts do not take, and accepts the last one that they do.", () =>
     Effect.gen(function* () {
       for (const time of [0o77777777777n + 1n, 1n << 40n]) {
         yield* refused(withNumber("mtime", time), /has a date after the year 2242/)
@@ -371,7 +371,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("refuses a release that holds the store or the config of a workspace, however deep", () =>
+  it.effect("Packing refuses a release that holds a workspace's store or config at any depth.", () =>
     Effect.gen(function* () {
       for (const [workspace, file] of [
         ["deployer", "release_store/my_app-1772366400.tar.gz"],
@@ -393,7 +393,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("keeps a hard link to a link as the link", () =>
+  it.effect("Packing stores a hard link to a symbolic link as a symbolic link.", () =>
     Effect.gen(function* () {
       const { manifest } = yield* packed(
         raw([{ path: "f" }, { path: "l", type: "Symlink", to: "f" }, { path: "h", type: "Hardlink", to: "./l" }])
@@ -402,7 +402,7 @@ describe("pack", () => {
     })
   )
 
-  it.scoped("adds an extra file at the root, for the owner only", () =>
+  it.scoped("Packing adds an extra file at the root, readable only by its owner.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       fs.writeFileSync(path.join(folder, "prod.env"), "SECRET=1\n", { mode: 0o644 })
@@ -421,7 +421,7 @@ describe("pack", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scoped("refuses an extra file that is missing, is a directory or has a name that is taken", () =>
+  it.scoped("Packing refuses an extra file that is missing, is a directory or has a taken name.", () =>
     Effect.gen(function* () {
       const folder = yield* scratch
       fs.writeFileSync(path.join(folder, "my_app"), "")
@@ -434,22 +434,36 @@ describe("pack", () => {
   )
 
   describe("refuses", () => {
-    it.effect("an empty release", () => refused(tarOf([dir("."), dir("bin"), symlink("a", "bin")]), /is empty/))
-    it.effect("no bytes at all", () => refused(Buffer.alloc(0), /ends too early/))
-    it.effect("a tree that ends between two entries", () => refused(raw([{ path: "a" }], false), /ends too early/))
-    it.effect("a tree that ends within a file", () =>
+    it.effect("Packing refuses an empty release.", () =>
+      refused(tarOf([dir("."), dir("bin"), symlink("a", "bin")]), /is empty/)
+    )
+    it.effect("Packing refuses an empty stream.", () => refused(Buffer.alloc(0), /ends too early/))
+    it.effect("Packing refuses a stream that ends between two entries.", () =>
+      refused(raw([{ path: "a" }], false), /ends too early/)
+    )
+    it.effect("Packing refuses a stream that ends within a file.", () =>
       refused(tarOf([file("a", "x".repeat(5000))]).subarray(0, 3000), /ends too early/)
     )
-    it.effect("bytes that are no tar", () => refused(Buffer.alloc(4096, "garbage "), /header is damaged/))
-    it.effect("numbers that are none", () => refused(Buffer.alloc(4096, 0xc3), /header is damaged/))
-    it.effect("..", () => refused(raw([{ path: "a/../../b" }]), /"a\/\.\.\/\.\.\/b", which leads out/))
-    it.effect("an absolute path", () => refused(raw([{ path: "/etc/passwd" }]), /"\/etc\/passwd", which leads out/))
-    it.effect("a name with a line end", () => refused(raw([{ path: "a\nb" }]), /control character: "a\\nb"/))
-    it.effect("a pax name with a line end", () => {
+    it.effect("Packing refuses bytes that are not a tar archive.", () =>
+      refused(Buffer.alloc(4096, "garbage "), /header is damaged/)
+    )
+    it.effect("Packing refuses a header with invalid numbers.", () =>
+      refused(Buffer.alloc(4096, 0xc3), /header is damaged/)
+    )
+    it.effect("Packing refuses a path that leads out of the release through a parent folder.", () =>
+      refused(raw([{ path: "a/../../b" }]), /"a\/\.\.\/\.\.\/b", which leads out/)
+    )
+    it.effect("Packing refuses an absolute path.", () =>
+      refused(raw([{ path: "/etc/passwd" }]), /"\/etc\/passwd", which leads out/)
+    )
+    it.effect("Packing refuses a name with a line break.", () =>
+      refused(raw([{ path: "a\nb" }]), /control character: "a\\nb"/)
+    )
+    it.effect("Packing refuses a pax name with a line break.", () => {
       const record = "11 path=a\nb\n".replace("11", "12")
       return refused(Buffer.concat([paxHeader(record), raw([{ path: "harmless" }])]), /control character: "a\\nb"/)
     })
-    it.effect("a name that is not UTF-8", () => {
+    it.effect("Packing refuses a name that is not UTF-8.", () => {
       const tree = raw([{ path: "aXb" }])
       const header = Buffer.from(tree)
       header[1] = 0xff
@@ -460,24 +474,28 @@ describe("pack", () => {
       )
       return refused(header, /not UTF-8/)
     })
-    it.effect("the same file twice", () => refused(raw([{ path: "a" }, { path: "./a" }]), /holds "a" twice/))
-    it.effect("a file in place of a directory", () => refused(raw([{ path: "a/b" }, { path: "a" }]), /holds "a" twice/))
-    it.effect("a file below a link", () =>
+    it.effect("Packing refuses a file that appears twice.", () =>
+      refused(raw([{ path: "a" }, { path: "./a" }]), /holds "a" twice/)
+    )
+    it.effect("Packing refuses a file in place of a directory.", () =>
+      refused(raw([{ path: "a/b" }, { path: "a" }]), /holds "a" twice/)
+    )
+    it.effect("Packing refuses a file below a link.", () =>
       refused(
         raw([{ path: "l", type: "Symlink", to: "." }, { path: "l/x" }]),
         /"l\/x" below "l", which is no directory/
       )
     )
-    it.effect("an absolute link", () =>
+    it.effect("Packing refuses an absolute link.", () =>
       refused(
         raw([{ path: "localtime", type: "Symlink", to: "/usr/share/zoneinfo/UTC" }]),
         /the link "localtime" leads out of the release, to "\/usr\/share\/zoneinfo\/UTC"/
       )
     )
-    it.effect("a link that climbs out", () =>
+    it.effect("Packing refuses a link that leads out of the release.", () =>
       refused(raw([{ path: "a/l", type: "Symlink", to: "../../x" }]), /the link "a\/l" leads out/)
     )
-    it.effect("a link that climbs out over another link", () =>
+    it.effect("Packing refuses a link that leads out of the release over another link.", () =>
       refused(
         raw([
           { path: "a/b/c" },
@@ -488,17 +506,19 @@ describe("pack", () => {
         /the link "out" leads out/
       )
     )
-    it.effect("a hard link to something that is not there", () =>
+    it.effect("Packing refuses a hard link to a missing file.", () =>
       refused(raw([{ path: "h", type: "Hardlink", to: "a" }]), /hard link "h" leads to "a"/)
     )
-    it.effect("a hard link out of it", () => refused(raw([{ path: "h", type: "Hardlink", to: "../a" }]), /leads out/))
+    it.effect("Packing refuses a hard link that leads out of the release.", () =>
+      refused(raw([{ path: "h", type: "Hardlink", to: "../a" }]), /leads out/)
+    )
     for (const format of [
       "gnu",
       "posix --sparse-version=0.0",
       "posix --sparse-version=0.1",
       "posix --sparse-version=1.0"
     ]) {
-      it.scoped(`a sparse file of GNU tar, as ${format}`, () =>
+      it.scoped(`Packing refuses a sparse file that GNU tar stores with --format=${format}.`, () =>
         Effect.gen(function* () {
           const folder = yield* scratch
           fs.writeFileSync(path.join(folder, "holes"), "begin")
@@ -511,7 +531,7 @@ describe("pack", () => {
       )
     }
     for (const type of ["CharacterDevice", "BlockDevice", "FIFO"] as const) {
-      it.effect(`a ${type}`, () => {
+      it.effect(`Packing refuses an entry of the type ${type}.`, () => {
         const header = Buffer.alloc(512)
         new tar.Header({ path: "dev", type, mode: 0o644, size: 0 }).encode(header)
         return refused(Buffer.concat([header, tarEnd]), /"dev" is neither a file, a directory nor a link/)
@@ -519,7 +539,7 @@ describe("pack", () => {
     }
   })
 
-  it.effect("allows links that stay within, dangling ones and loops", () =>
+  it.effect("Packing allows links that stay within the release, dangling links and loops.", () =>
     Effect.gen(function* () {
       const { manifest } = yield* packed(
         raw([
@@ -534,7 +554,7 @@ describe("pack", () => {
     })
   )
 
-  it.effect("passes a failure of the builder's stream on", () =>
+  it.effect("Packing passes on a failure of the builder's stream.", () =>
     Effect.gen(function* () {
       const tree = Stream.concat(
         Stream.make(tarOf(example).subarray(0, 700)),

@@ -71,7 +71,7 @@ export const contract = (
 
     const build = (asked: DockerBuild) => Effect.flatMap(DockerBuilder, (builder) => builder.build(asked))
 
-    it.live("takes the directory named like the release", () =>
+    it.live("The Docker builder takes the directory named like the release.", () =>
       withProject(elixir, ({ build: asked }) =>
         Effect.gen(function* () {
           const artifact = yield* build(asked)
@@ -92,7 +92,7 @@ export const contract = (
       )
     )
 
-    it.live("takes all of the directory where none in it is named like the release", () =>
+    it.live("The Docker builder takes the whole directory if nothing in it is named like the release.", () =>
       withProject(
         { files: { "/srv/out/server.js": "js", "/srv/out/public/index.html": "html" } },
         ({ build: asked }) =>
@@ -109,7 +109,7 @@ export const contract = (
       )
     )
 
-    it.live("takes all of the directory where a file in it is named like the release", () =>
+    it.live("The Docker builder takes the whole directory if a file in it is named like the release.", () =>
       withProject(
         { files: { [`/srv/out/${name}`]: "#!/bin/sh\n", "/srv/out/static": "" } },
         ({ build: asked }) =>
@@ -125,7 +125,7 @@ export const contract = (
       )
     )
 
-    it.live("takes the directory named like the release with a file of that name in it", () =>
+    it.live("The Docker builder takes the directory named like the release even if it holds a file of that name.", () =>
       withProject(
         { files: { [`/srv/out/${name}/${name}`]: "#!/bin/sh\n", "/srv/out/other": "" } },
         ({ build: asked }) =>
@@ -137,7 +137,7 @@ export const contract = (
       )
     )
 
-    it.live("takes the file if releasePath is one", () =>
+    it.live("The Docker builder takes the file if releasePath is one.", () =>
       withProject(
         { files: { "/srv/server": "#!/bin/sh\n", "/srv/other": "" } },
         ({ build: asked, leftovers }) =>
@@ -153,7 +153,7 @@ export const contract = (
       )
     )
 
-    it.live("says where it looked when the image has no such directory", () =>
+    it.live("The Docker builder says where it looked if the image has no such directory.", () =>
       withProject(
         elixir,
         ({ build: asked, leftovers }) =>
@@ -167,7 +167,7 @@ export const contract = (
       )
     )
 
-    it.live("an empty directory is no release", () =>
+    it.live("The Docker builder does not take an empty directory for a release.", () =>
       withProject({ files: { [`${releasePath}/`]: "" } }, ({ build: asked }) =>
         Effect.gen(function* () {
           const error = yield* Effect.flip(Effect.flatMap(build(asked), packed))
@@ -177,7 +177,7 @@ export const contract = (
       )
     )
 
-    it.live("shows the output of a build that fails, and names its status", () =>
+    it.live("The Docker builder shows the output of a failing build and names its status.", () =>
       withProject({ ...elixir, fails: { status: 3, says: "no such module" } }, ({ build: asked, leftovers, shown }) =>
         Effect.gen(function* () {
           const error = yield* Effect.flip(Effect.scoped(build(asked)))
@@ -189,7 +189,7 @@ export const contract = (
       )
     )
 
-    it.live("says that there is no Dockerfile", () =>
+    it.live("The Docker builder names a missing Dockerfile.", () =>
       withProject({ ...elixir, absent: true }, ({ build: asked }) =>
         Effect.gen(function* () {
           const error = yield* Effect.flip(build(asked))
@@ -199,7 +199,7 @@ export const contract = (
       )
     )
 
-    it.live("leaves nothing behind when its scope is closed", () =>
+    it.live("The Docker builder leaves nothing behind when its scope is closed.", () =>
       withProject(elixir, ({ build: asked, leftovers }) =>
         Effect.gen(function* () {
           const scope = yield* Scope.make()
@@ -212,7 +212,7 @@ export const contract = (
       )
     )
 
-    it.live("leaves nothing behind when nobody reads on", () =>
+    it.live("The Docker builder leaves nothing behind if nobody reads the release to its end.", () =>
       withProject(
         { files: { ...elixir.files, [`${releasePath}/${name}/big`]: "0123456789abcdef".repeat(300_000) } },
         ({ build: asked, leftovers }) =>
@@ -228,7 +228,7 @@ export const contract = (
       )
     )
 
-    it.live("sweeps nothing of a process that lives", () =>
+    it.live("The Docker builder's sweep leaves everything of a living process alone.", () =>
       withProject(elixir, ({ build: asked, leftovers }) =>
         Effect.gen(function* () {
           yield* build(asked)

@@ -17,7 +17,7 @@ const live = Effect.gen(function* () {
 const release = `${prodPath}/releases/deployer_${refOf("A")}`
 
 describe("start, stop and restart", () => {
-  it.scoped("run an Elixir release's own commands in the current release's folder", () =>
+  it.scoped("Start, stop and restart run an Elixir release's own commands in the current release's folder.", () =>
     Effect.gen(function* () {
       const host = yield* live
       host.onRun = ({ command }) => ({ output: `${command}: ok\n` })
@@ -51,7 +51,7 @@ describe("start, stop and restart", () => {
     }
   }
 
-  it.scoped("run the target's commands where it has some, word for word", () =>
+  it.scoped("Start, stop and restart run the target's own commands word for word if it has some.", () =>
     Effect.gen(function* () {
       const host = yield* live
       for (const task of ["start", "stop", "restart"]) yield* run(`${task} target=prod`)
@@ -62,7 +62,7 @@ describe("start, stop and restart", () => {
     }).pipe(Effect.provide(world({ config: own })))
   )
 
-  it.scoped("pass the exit status on, and the output to stdout", () =>
+  it.scoped("Start, stop and restart pass on the exit status and write the output to stdout.", () =>
     Effect.gen(function* () {
       const host = yield* live
       for (const exitCode of [1, 3, 127, 255]) {
@@ -78,7 +78,7 @@ describe("start, stop and restart", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("say that they are done", () =>
+  it.scoped("Start, stop and restart name the command that they run.", () =>
     Effect.gen(function* () {
       yield* live
       const ran = yield* run("restart target=prod")
@@ -88,7 +88,7 @@ describe("start, stop and restart", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("need a current release", () =>
+  it.scoped("Start, stop and restart need a current release.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       const none = yield* run("start target=prod")
@@ -106,7 +106,7 @@ describe("start, stop and restart", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("do not wait for ever", () =>
+  it.scoped("Start, stop and restart stop waiting for a command after 15 minutes.", () =>
     Effect.gen(function* () {
       const host = yield* live
       host.onRun = () => ({ never: true })
@@ -116,7 +116,7 @@ describe("start, stop and restart", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("refuse unknown targets, and say why there is no connection", () =>
+  it.scoped("Start, stop, restart and ssh refuse unknown targets and explain a failed connection.", () =>
     Effect.gen(function* () {
       const host = yield* live
       host.connectFailure = new HostUnreachable({
@@ -140,7 +140,7 @@ describe("start, stop and restart", () => {
 })
 
 describe("ssh", () => {
-  it.scoped("opens a shell in the target's path and says where and how to leave", () =>
+  it.scoped("The ssh command opens a shell in the target's path and says where it is and how to leave it.", () =>
     Effect.gen(function* () {
       const ran = yield* run("ssh target=prod", "somebody is there")
       assert.strictEqual(ran.status, 0, ran.stderr)
@@ -150,7 +150,7 @@ describe("ssh", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("passes on how the shell ended, without a word", () => {
+  it.scoped("The ssh command passes on the shell's exit status without a word.", () => {
     const exits = Layer.effect(
       RemoteHost,
       Effect.map(RemoteHost, ({ connect }) => ({

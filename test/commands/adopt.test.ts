@@ -33,17 +33,17 @@ const cut = (host: MemoryHost) =>
 describe("manage adopt", () => {
   for (const [layout, below, said] of [
     [
-      "all of it",
+      "the whole directory at current",
       "",
       /\/srv\/my_app\/releases\/current on deploy@host\.test \(2 files, 16 B\) becomes my_app [0-9A-F]{8}, in releases\/deployer_[0-9A-F]{32}\/my_app: what starts from current\/… has to start from current\/my_app\/… afterwards/
     ],
     [
-      "the folder of that name in it",
+      "the folder with the target's name",
       "/my_app",
       /\/srv\/my_app\/releases\/current on deploy@host\.test holds just my_app\/ \(2 files, 16 B\): it becomes my_app [0-9A-F]{8}, in releases\/deployer_/
     ]
   ] as const) {
-    it.scoped(`makes a release of ${layout}, to which a later deployment goes back`, () =>
+    it.scoped(`Manage adopt makes a release of ${layout}, and rollback can return to it later.`, () =>
       Effect.gen(function* () {
         const host = yield* occupied(below)
         yield* built
@@ -75,7 +75,7 @@ describe("manage adopt", () => {
     )
   }
 
-  it.scoped("does nothing without a yes, and leaves nothing of its look", () =>
+  it.scoped("Manage adopt does nothing without a yes, and leaves no trace of its look.", () =>
     Effect.gen(function* () {
       const host = yield* occupied()
       for (const [answers, status] of [
@@ -91,7 +91,7 @@ describe("manage adopt", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("refuses what is no directory, and says what there is", () =>
+  it.scoped("Manage adopt refuses anything but a real directory at current, and says what it found.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       assert.match((yield* run("manage adopt target=prod yes")).stderr, /nothing of deployer's at \/srv\/my_app/)
@@ -117,7 +117,7 @@ describe("manage adopt", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("waits for nobody's lock but its own", () =>
+  it.scoped("Manage adopt changes nothing on a host that is locked.", () =>
     Effect.gen(function* () {
       const host = yield* occupied()
       host.files.makeDirectory(`${prodPath}/config`)
@@ -128,7 +128,7 @@ describe("manage adopt", () => {
   )
 
   for (const line of ["manage adopt target=prod yes", "repair target=prod yes", "deploy target=prod yes"]) {
-    it.scoped(`that was cut is finished by ${line}`, () =>
+    it.scoped(`The command ${line} finishes an adoption that was cut.`, () =>
       Effect.gen(function* () {
         const host = yield* occupied()
         yield* built

@@ -53,7 +53,7 @@ const edit = (file: string, from: string | RegExp, to: string) => {
 const changing = (host: MemoryHost) => host.steps.filter((step) => step !== "inspect")
 
 describe("apply", () => {
-  it.scoped("does exactly what was planned, and asks nothing", () =>
+  it.scoped("Apply carries out a saved plan exactly and asks nothing.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         const { ref } = yield* built
@@ -94,7 +94,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("says that there is nothing to do where nothing was to be done, without a lock", () =>
+  it.scoped("Apply takes no lock and says that there is nothing to do if the plan has no steps.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -108,7 +108,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("goes back as it was planned", () =>
+  it.scoped("Apply carries out a planned rollback.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         const { ref } = yield* built
@@ -129,7 +129,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("refuses where anything was done to the host since, and changes nothing", () =>
+  it.scoped("Apply refuses a plan if anything was done to the host since, and changes nothing.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -158,7 +158,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("refuses also what changes between the look and the lock", () =>
+  it.scoped("Apply refuses a plan if the host changes between the look and the lock.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -189,7 +189,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("refuses where the config, the bytes, or the plan itself are others", () =>
+  it.scoped("Apply refuses a plan if the config, the bytes or the plan itself have changed.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -219,7 +219,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("refuses where the release is not in the store any more, and looks at no host for that", () =>
+  it.scoped("Apply refuses a plan if its release is gone from the store, without contacting the host.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -235,7 +235,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("is refused by what refuses a deployment: no space, or a lock", () =>
+  it.scoped("Apply fails like a deployment if the host lacks space or is locked.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -259,7 +259,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("asks nothing, because the plan did: about a failed release, and about another name", () =>
+  it.scoped("Apply asks nothing about a release that failed before, because planning asked already.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -281,7 +281,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("leaves what others did not finish", () =>
+  it.scoped("Apply leaves other unfinished deployments alone.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -294,7 +294,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("lists what is wrong with a file that is no plan", () =>
+  it.scoped("Apply lists the mistakes in a file that is not a valid plan.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built
@@ -324,7 +324,7 @@ describe("apply", () => {
     )
   )
 
-  it.scoped("is saved with plan alone, and where it can be written", () =>
+  it.scoped("The save option needs the plan flag and a path that can be written.", () =>
     inFolder((file) =>
       Effect.gen(function* () {
         yield* built

@@ -57,7 +57,7 @@ describe("build", () => {
           })
       )
 
-    it.scoped("two builds of equal files are one release", () =>
+    it.scoped("Two builds of equal files with the same SOURCE_DATE_EPOCH give one release.", () =>
       Effect.gen(function* () {
         const build = Effect.zipRight(TestClock.adjust("1 day"), run("build target=prod"))
         assert.strictEqual((yield* build).status, 0)
@@ -78,7 +78,7 @@ describe("build", () => {
       }).pipe(Effect.provide(world({ image: () => usualImage("same") })))
     )
 
-    it.scoped("that is no number nothing is built", () =>
+    it.scoped("Build stores nothing if SOURCE_DATE_EPOCH is not a number.", () =>
       Effect.gen(function* () {
         yield* epoch("yesterday")
         const { status, stderr } = yield* failing({ ...usualConfig })
@@ -88,7 +88,7 @@ describe("build", () => {
     )
   })
 
-  it.scoped("stores a release with all that is known about it", () =>
+  it.scoped("Build stores a release with everything that is known about it.", () =>
     Effect.gen(function* () {
       const ran = yield* run("build target=prod")
       assert.strictEqual(ran.status, 0, ran.stderr)
@@ -124,7 +124,7 @@ describe("build", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("moves latest to the newest release of the name, and to none of another name", () =>
+  it.scoped("Build moves the latest tag to the newest release of that name only.", () =>
     Effect.gen(function* () {
       for (const target of ["prod", "other", "prod"]) {
         const ran = yield* run(`build target=${target}`)
@@ -157,7 +157,7 @@ describe("build", () => {
     const tagged = (tag: string) => (context: BuildContext) =>
       Effect.succeed({ ...context, tags: [...context.tags, tag] })
 
-    it.scoped("change the context before the build and the tags after it, one after another", () => {
+    it.scoped("Build hooks run in order, and change the context before the build and the tags after it.", () => {
       const seen: Array<ReadonlyArray<string>> = []
       const packed: Array<string> = []
       const prod = docker({
@@ -182,7 +182,7 @@ describe("build", () => {
       }).pipe(Effect.provide(world({ config: builtBy(prod) })))
     })
 
-    it.scoped("that fail before the build stop it: the engine is not asked", () =>
+    it.scoped("A failing pre-build hook stops the build before it reaches the engine.", () =>
       Effect.gen(function* () {
         const ran = yield* run("build target=prod")
         assert.strictEqual(ran.status, 1)
@@ -197,7 +197,7 @@ describe("build", () => {
       )
     )
 
-    it.scoped("that fail after the build leave the store as it was", () =>
+    it.scoped("A failing post-build hook leaves the store as it was.", () =>
       Effect.gen(function* () {
         const ran = yield* failing(builtBy(docker({ postBuild: [() => Effect.fail("no signature")] })))
         assert.strictEqual(ran.status, 1)
@@ -205,7 +205,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("that yield tags which are none are refused", () =>
+    it.scoped("Build refuses an invalid tag from a post-build hook.", () =>
       Effect.gen(function* () {
         const ran = yield* failing(builtBy(docker({ postBuild: [tagged("two words")] })))
         assert.strictEqual(ran.status, 1)
@@ -217,7 +217,7 @@ describe("build", () => {
     )
   })
 
-  it.scoped("keeps the target's name, whatever a hook says", () => {
+  it.scoped("Build keeps the target's name even if a hook changes it.", () => {
     const renamed = (context: BuildContext) => Effect.succeed({ ...context, name: "other_app" })
     return Effect.gen(function* () {
       const ran = yield* run("build target=prod")
@@ -229,7 +229,7 @@ describe("build", () => {
   })
 
   describe("env_file_name", () => {
-    it.scoped("puts a file of the project at the root of the tarball", () =>
+    it.scoped("The env_file_name option puts a file of the project at the root of the tarball.", () =>
       Effect.gen(function* () {
         const root = yield* projectFolder
         mkdirSync(join(root, "env"))
@@ -254,7 +254,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("that is missing is wrong usage, and nothing is built", () =>
+    it.scoped("Build fails with a usage error if the env_file_name file is missing, and builds nothing.", () =>
       Effect.gen(function* () {
         const ran = yield* run("build target=prod env_file_name=prod.env")
         assert.strictEqual(ran.status, 2)
@@ -267,7 +267,7 @@ describe("build", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("that has the name of the release is refused", () =>
+    it.scoped("Build refuses an env_file_name file that has the name of the release.", () =>
       Effect.gen(function* () {
         const root = yield* projectFolder
         writeFileSync(join(root, "my_app"), "A=1\n")
@@ -300,7 +300,7 @@ describe("build", () => {
         'Target "plain" has no builder: add builders.plain to the config, or set targets.plain.builder (known: production, prod)'
       ]
     ]
-    it.scoped("what the config does not have, and says what it has", () =>
+    it.scoped("Build refuses targets and builders that the config lacks, and lists the known ones.", () =>
       Effect.gen(function* () {
         for (const [line, said] of cases) {
           const ran = yield* run(line)
@@ -311,7 +311,7 @@ describe("build", () => {
       }).pipe(Effect.provide(world({ config })))
     )
 
-    it.scoped("to guess a target or an option", () =>
+    it.scoped("Build does not guess a missing target or an unknown option.", () =>
       Effect.gen(function* () {
         const missing = yield* run("build")
         assert.strictEqual(missing.status, 2)
@@ -337,7 +337,7 @@ describe("build", () => {
       })
     const anyway = (said: string) => `The builder failed, and nothing was stored: ${said}`
 
-    it.scoped("may fail with any value", () =>
+    it.scoped("A user's builder may fail with any value.", () =>
       Effect.gen(function* () {
         yield* says(new Error("make: *** no rule"), 1, anyway("make: *** no rule"))
         yield* says("out of coffee", 1, anyway("out of coffee"))
@@ -354,7 +354,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("cannot make a failure look like success, nor ask for a status that there is not", () =>
+    it.scoped("A user's builder cannot make a failure look like success or set an invalid exit status.", () =>
       Effect.gen(function* () {
         for (const exitStatus of [0, -1, 1.5, 256, Number.NaN]) {
           yield* says({ message: "no", exitStatus }, 1, anyway("no"))
@@ -362,7 +362,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("and its hooks must give Effects, the builder one of an artifact", () =>
+    it.scoped("A user's builder must return an Effect of an artifact, and its hooks must return Effects.", () =>
       Effect.gen(function* () {
         // As in a config without types.
         const untyped = (build: unknown): Builder => Object.assign(() => build as ReturnType<Builder>)
@@ -380,7 +380,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("may yield a directory of files", () => {
+    it.scoped("A user's builder may return a directory of files.", () => {
       const builder: Builder = (context) =>
         Effect.sync(() => {
           const folder = join(context.temp, "out")
@@ -401,7 +401,7 @@ describe("build", () => {
       }).pipe(Effect.provide(world({ config: builtBy(builder) })))
     })
 
-    it.scoped("may yield a directory that is gone: the sentence names it", () =>
+    it.scoped("A user's builder that returns a missing directory fails with its path.", () =>
       Effect.gen(function* () {
         const ran = yield* failing(builtBy(() => Effect.succeed(fromDirectory("/no/such/folder"))))
         assert.strictEqual(ran.status, 1)
@@ -409,7 +409,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("is cleaned up after by its own finalizers once the tarball is stored", () => {
+    it.scoped("A user's builder runs its own finalizers once the tarball is stored.", () => {
       const ended: Array<string> = []
       const builder: Builder = (context) =>
         Effect.gen(function* () {
@@ -426,7 +426,7 @@ describe("build", () => {
   describe("says why a build in a container failed, and stores nothing:", () => {
     const withImage = (image: MemoryImage | undefined) => failing(usualConfig, () => image)
 
-    it.scoped("the build's own failure, below its output", () =>
+    it.scoped("Build stores nothing and reports the status below the output if the build in a container fails.", () =>
       Effect.gen(function* () {
         const ran = yield* withImage({ status: 17, output: "step 3: no such package\n" })
         assert.strictEqual(ran.status, 1)
@@ -437,7 +437,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("an empty release", () =>
+    it.scoped("Build stores nothing and says why if the release in the image is empty.", () =>
       Effect.gen(function* () {
         const ran = yield* withImage({ files: { "/app/_build/prod/rel/my_app/": "" } })
         assert.strictEqual(ran.status, 1)
@@ -445,7 +445,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("no directory at releasePath", () =>
+    it.scoped("Build stores nothing and says why if the image has no directory at releasePath.", () =>
       Effect.gen(function* () {
         const ran = yield* withImage({ files: { "/elsewhere/my_app/bin/my_app": "" } })
         assert.strictEqual(ran.status, 1)
@@ -456,7 +456,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("no Dockerfile", () =>
+    it.scoped("Build stores nothing and says why if there is no Dockerfile.", () =>
       Effect.gen(function* () {
         const ran = yield* withImage(undefined)
         assert.strictEqual(ran.status, 2)
@@ -464,7 +464,7 @@ describe("build", () => {
       })
     )
 
-    it.scoped("no engine", () =>
+    it.scoped("Build stores nothing and says why if no container engine answers.", () =>
       Effect.gen(function* () {
         const ran = yield* withImage(new EngineUnavailable({ engine: "docker", detail: "connection refused" }))
         assert.strictEqual(ran.status, 1)
@@ -473,7 +473,7 @@ describe("build", () => {
     )
   })
 
-  it.scoped("that is interrupted leaves nothing behind", () =>
+  it.scoped("An interrupted build leaves nothing behind.", () =>
     Effect.gen(function* () {
       for (const prod of [
         docker({ preBuild: [() => Effect.interrupt] }),
@@ -487,7 +487,7 @@ describe("build", () => {
     })
   )
 
-  it.scoped("after a failed build the next one gets the first id", () => {
+  it.scoped("A failed build uses up no id.", () => {
     let first = true
     const image = () => {
       const result: MemoryImage = first ? { status: 1, output: "" } : usualImage()

@@ -66,7 +66,7 @@ const isWhole = (host: MemoryHost, path = prodPath): boolean =>
   host.files.read(`${path}/releases/current/my_app/version`) !== undefined
 
 describe("deploy", () => {
-  it.scoped("asks about the latest release, deploys it and makes it current", () =>
+  it.scoped("Deploy asks about the latest release, deploys it and makes it current.", () =>
     Effect.gen(function* () {
       const release = yield* built
       const ran = yield* run("deploy target=prod", "")
@@ -81,7 +81,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("does nothing for the release that is current, and says so", () =>
+  it.scoped("Deploy does nothing for the current release, and says so.", () =>
     Effect.gen(function* () {
       yield* built
       yield* run("deploy target=prod yes")
@@ -94,7 +94,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("links an older release again, asks nothing for an id, and moves latest to it", () =>
+  it.scoped("Deploy by id links an older release again without a question, and moves latest to it.", () =>
     Effect.gen(function* () {
       const first = yield* built
       yield* run("deploy target=prod yes")
@@ -109,24 +109,22 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped(
-    "proves an older release before it is live again, and sends it again if a file is not as it was built",
-    () =>
-      Effect.gen(function* () {
-        const first = yield* built
-        yield* run("deploy target=prod yes")
-        yield* run("build_and_deploy target=prod")
-        const host = yield* hostNamed()
-        const file = `${prodPath}/releases/deployer_${first.ref}/my_app/bin/my_app`
-        host.files.write(file, "evil", 0o755)
-        const ran = yield* run("deploy target=prod release=1")
-        assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.include(ran.stderr, "is not as it was unpacked (changed my_app/bin/my_app): sending it again")
-        assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
-      }).pipe(Effect.provide(world()))
+  it.scoped("Deploy verifies an older release before it is live again, and sends it again if a file has changed.", () =>
+    Effect.gen(function* () {
+      const first = yield* built
+      yield* run("deploy target=prod yes")
+      yield* run("build_and_deploy target=prod")
+      const host = yield* hostNamed()
+      const file = `${prodPath}/releases/deployer_${first.ref}/my_app/bin/my_app`
+      host.files.write(file, "evil", 0o755)
+      const ran = yield* run("deploy target=prod release=1")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(ran.stderr, "is not as it was unpacked (changed my_app/bin/my_app): sending it again")
+      assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
+    }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("accuses this machine if the tarball of its own store is damaged", () =>
+  it.scoped("Deploy blames this machine if a tarball of its own store is damaged.", () =>
     Effect.gen(function* () {
       const root = yield* projectFolder
       const ran = yield* Effect.gen(function* () {
@@ -144,7 +142,7 @@ describe("deploy", () => {
     })
   )
 
-  it.scoped("prints the plan, and touches nothing", () =>
+  it.scoped("Deploy with plan prints the plan and touches nothing.", () =>
     Effect.gen(function* () {
       yield* built
       const ran = yield* run("deploy target=prod plan")
@@ -167,7 +165,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("on no, offers all releases and deploys the chosen one", () =>
+  it.scoped("Deploy offers all releases after a no, and deploys the chosen one.", () =>
     Effect.gen(function* () {
       const first = yield* built
       yield* run("build target=prod")
@@ -177,7 +175,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("cannot ask without a terminal, and leaves the host alone", () =>
+  it.scoped("Deploy fails if there is no terminal to ask on, and leaves the host alone.", () =>
     Effect.gen(function* () {
       yield* built
       const ran = yield* run("deploy target=prod")
@@ -187,7 +185,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("runs the hooks in the release, and removes it again where one fails before the switch", () =>
+  it.scoped("Deploy runs hooks in the release, and removes the release if one fails before the switch.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -211,7 +209,7 @@ describe("deploy", () => {
     )
   )
 
-  it.scoped("writes down what afterUnpack made of the release, which is no damage from then on", () =>
+  it.scoped("Deploy records the changes that afterUnpack makes, and checks accept them from then on.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -262,7 +260,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world({ config: withTarget({ afterUnpack: "link" }) })))
   )
 
-  it.scoped("leaves a release that is deployed again if its afterUnpack command fails", () =>
+  it.scoped("Deploy with retry leaves a release in its place if its afterUnpack command fails.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -286,7 +284,7 @@ describe("deploy", () => {
     })
     for (const [what, arrange, said] of [
       [
-        "another machine",
+        "another processor",
         (host: MemoryHost) => {
           host.machine = "aarch64"
         },
@@ -307,7 +305,7 @@ describe("deploy", () => {
         `${prodPath} on ${address} lies on a file system that is mounted noexec`
       ]
     ] as const) {
-      it.scoped(`refuses ${what}`, () =>
+      it.scoped(`Deploy refuses a host with ${what}.`, () =>
         Effect.gen(function* () {
           yield* built
           const host = yield* hostNamed()
@@ -319,7 +317,7 @@ describe("deploy", () => {
         }).pipe(Effect.provide(world({ image })))
       )
 
-      it.scoped(`takes ${what} where the config says so`, () =>
+      it.scoped(`Deploy accepts a host with ${what} if platformCheck is off.`, () =>
         Effect.gen(function* () {
           yield* built
           arrange(yield* hostNamed())
@@ -329,7 +327,7 @@ describe("deploy", () => {
       )
     }
 
-    it.scoped("takes a host that fits", () =>
+    it.scoped("Deploy accepts a host that fits the release.", () =>
       Effect.gen(function* () {
         const { metadata } = yield* built
         assert.deepStrictEqual(metadata.binaries, { machines: ["x86_64"], interpreters: [glibc] })
@@ -431,7 +429,7 @@ describe("deploy", () => {
       )
     }
 
-    it.scoped("what appears after the look is refused as well", () =>
+    it.scoped("Deploy refuses a directory that takes the place of current after the first look.", () =>
       Effect.gen(function* () {
         yield* built
         const host = yield* hostNamed()
@@ -449,7 +447,7 @@ describe("deploy", () => {
   describe("takes the release", () => {
     const [ab1, ab2, c] = [`ABCD1${"0".repeat(27)}`, `ABCD2${"0".repeat(27)}`, `C0FFEE${"0".repeat(26)}`]
 
-    it.scoped("that an id, a name, a ref or the beginning of one names", () =>
+    it.scoped("Deploy finds a release by its id, its name, its ref or the beginning of its ref.", () =>
       Effect.gen(function* () {
         for (const ref of [ab1, ab2, c]) yield* planted("my_app", ref)
         const cases: ReadonlyArray<readonly [word: string, id: number]> = [
@@ -472,7 +470,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("of that name only after a question, of an id without one", () =>
+    it.scoped("Deploy asks before it deploys a release that was chosen by name.", () =>
       Effect.gen(function* () {
         yield* built
         const named = yield* run("deploy target=prod release=my_app", "y")
@@ -481,7 +479,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("or refuses a word that names several or none", () =>
+    it.scoped("Deploy refuses a word that names several releases, and one that names no release.", () =>
       Effect.gen(function* () {
         for (const ref of [ab1, ab2, c]) yield* planted("my_app", ref)
         const ambiguous = yield* run("deploy target=prod release=ABCD yes")
@@ -502,7 +500,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("or says that the store is empty", () =>
+    it.scoped("Deploy says so if the store is empty.", () =>
       Effect.gen(function* () {
         for (const line of ["deploy target=prod", "deploy target=prod yes", "deploy target=prod plan"]) {
           const ran = yield* run(line)
@@ -515,7 +513,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("of another name only after a question, which yes does not answer", () =>
+    it.scoped("Deploy asks before it deploys a release of another name, and yes does not answer that.", () =>
       Effect.gen(function* () {
         yield* run("build target=other")
         const host = yield* hostNamed()
@@ -556,7 +554,7 @@ describe("deploy", () => {
       )
     )
 
-    it.scoped("that a number of the list names, after another attempt", () =>
+    it.scoped("Deploy asks for a number of the list again until the answer is a valid one.", () =>
       Effect.gen(function* () {
         const first = yield* built
         const ran = yield* run("deploy target=prod", "perhaps", "n", "9", "my_app", "1")
@@ -574,7 +572,7 @@ describe("deploy", () => {
       return { lose, layer: world({ root }), names: () => readdirSync(folder) }
     })
 
-    it.scoped("before the choice: clears the entry aloud and takes the one before", () =>
+    it.scoped("Deploy warns of a tarball that is gone, clears its entry and takes the previous release.", () =>
       Effect.gen(function* () {
         const { layer, lose } = yield* setUp
         yield* Effect.gen(function* () {
@@ -593,7 +591,7 @@ describe("deploy", () => {
       })
     )
 
-    it.scoped("in between: fails with what to do, and the host stays as it was", () =>
+    it.scoped("Deploy fails and leaves the host as it was if the tarball vanishes during the deployment.", () =>
       Effect.gen(function* () {
         const { layer, lose } = yield* setUp
         yield* Effect.gen(function* () {
@@ -615,7 +613,7 @@ describe("deploy", () => {
     )
   })
 
-  it.scoped("of the current release, which is not the latest, makes it the latest and says so", () =>
+  it.scoped("Deploy of the current release makes it the latest again if it was not, and says so.", () =>
     Effect.gen(function* () {
       const first = yield* built
       yield* built
@@ -639,7 +637,7 @@ describe("deploy", () => {
       return { host, release }
     })
 
-    it.scoped("shows it and removes it", () =>
+    it.scoped("Deploy shows another unfinished deployment, and removes it on request.", () =>
       Effect.gen(function* () {
         const { host, release } = yield* setUp
         const ran = yield* run("deploy target=prod", "y", "1")
@@ -654,7 +652,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("mentions it in the plan, which asks nothing", () =>
+    it.scoped("A plan mentions another unfinished deployment and asks nothing.", () =>
       Effect.gen(function* () {
         const { host } = yield* setUp
         const ran = yield* run("deploy target=prod plan")
@@ -665,7 +663,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("or keeps it", () =>
+    it.scoped("Deploy keeps another unfinished deployment on request.", () =>
       Effect.gen(function* () {
         const { host, release } = yield* setUp
         const ran = yield* run("deploy target=prod release=1", "2")
@@ -675,7 +673,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("or goes no further", () =>
+    it.scoped("Deploy stops at another unfinished deployment if the answer is abort, Ctrl-C or missing.", () =>
       Effect.gen(function* () {
         const { host } = yield* setUp
         for (const [answers, status] of [
@@ -694,7 +692,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("keeps it with yes", () =>
+    it.scoped("Deploy with yes keeps another unfinished deployment.", () =>
       Effect.gen(function* () {
         const { host } = yield* setUp
         const ran = yield* run("deploy target=prod yes")
@@ -727,7 +725,7 @@ describe("deploy", () => {
         }).pipe(Effect.provide(world()))
     )
 
-    it.scoped("tells one that was unpacked from one that was cut, and asks once for all", () =>
+    it.scoped("Deploy tells an unpacked deployment from a cut one, and asks about all unfinished ones at once.", () =>
       Effect.gen(function* () {
         const { host } = yield* setUp
         host.plantUnrecorded(prodPath, hostRelease({ ref: refOf("C") }), { version: "1" })
@@ -759,7 +757,7 @@ describe("deploy", () => {
       }
     })
 
-    it.scoped("takes that from there and sends the rest, as its plan says", () =>
+    it.scoped("Deploy takes unchanged files from releases on the host and sends the rest, as planned.", () =>
       Effect.gen(function* () {
         const first = yield* built
         const second = yield* built
@@ -781,7 +779,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world({ image })))
     )
 
-    it.scoped("sends of a file that changed what is new in it", () =>
+    it.scoped("Deploy sends only the new parts of a changed file.", () =>
       Effect.gen(function* () {
         const first = yield* built
         data = `${data.slice(0, 30_000)}something new${data.slice(30_000)}`
@@ -804,7 +802,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world({ image })))
     )
 
-    it.scoped("asks the host for what the store does not know any more", () =>
+    it.scoped("Deploy asks the host for the file list of a release that the store no longer has.", () =>
       Effect.gen(function* () {
         const first = yield* built
         const second = yield* built
@@ -819,7 +817,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world({ image })))
     )
 
-    it.scoped("goes on with what was cut, and sends all of it where the host's files are not what they were", () =>
+    it.scoped("Deploy resumes a cut upload, and sends the whole release if the host's files have changed.", () =>
       Effect.gen(function* () {
         const first = yield* built
         const second = yield* built
@@ -845,7 +843,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(world({ image })))
     )
 
-    it.scoped("sends all of it to a host without awk", () =>
+    it.scoped("Deploy sends the whole release to a host without awk.", () =>
       Effect.gen(function* () {
         const first = yield* built
         const second = yield* built
@@ -860,7 +858,7 @@ describe("deploy", () => {
     )
   })
 
-  it.scoped("goes on with its own upload and sends only what is missing", () =>
+  it.scoped("Deploy resumes its own upload and sends only the missing part.", () =>
     Effect.gen(function* () {
       const { ref, size } = yield* built
       const host = yield* hostNamed()
@@ -886,7 +884,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world({ config: goesOn })))
   )
 
-  it.scoped("refuses what arrived damaged and removes it; the next deploy starts anew", () =>
+  it.scoped("Deploy refuses and removes a release that arrived damaged, and the next deploy starts anew.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
@@ -991,17 +989,21 @@ describe("deploy", () => {
       ["Ctrl-C", interrupted]
     ]
     for (const [what, ending] of endings) {
-      it.scoped(`${what} on the first contact`, () =>
-        Effect.gen(function* () {
-          yield* atEachStep(ending, ["inspect", "prepare", ...steps], yield* built)
-        }).pipe(Effect.provide(world({ config: everywhere })))
+      it.scoped(
+        `On the first contact, ${what} before any step leaves no release or a whole one; a plain deploy then succeeds.`,
+        () =>
+          Effect.gen(function* () {
+            yield* atEachStep(ending, ["inspect", "prepare", ...steps], yield* built)
+          }).pipe(Effect.provide(world({ config: everywhere })))
       )
 
-      it.scoped(`${what} with an older release there`, () =>
-        Effect.gen(function* () {
-          const old = yield* built
-          yield* atEachStep(ending, ["inspect", ...steps], yield* built, old)
-        }).pipe(Effect.provide(world({ config: everywhere })))
+      it.scoped(
+        `If an older release is live, ${what} before any step leaves it or the new one; a plain deploy then succeeds.`,
+        () =>
+          Effect.gen(function* () {
+            const old = yield* built
+            yield* atEachStep(ending, ["inspect", ...steps], yield* built, old)
+          }).pipe(Effect.provide(world({ config: everywhere })))
       )
     }
   })
@@ -1034,7 +1036,7 @@ describe("deploy", () => {
       )
     }
 
-    it.scoped("a journal that cannot be written is a warning: the release is live", () =>
+    it.scoped("A deployment succeeds with a warning if the journal cannot be written.", () =>
       Effect.gen(function* () {
         const { ref } = yield* built
         const host = yield* hostNamed()
@@ -1050,7 +1052,7 @@ describe("deploy", () => {
   describe("with afterSwitch", () => {
     const layer = world({ config: withTarget({ afterUnpack: "migrate", afterSwitch: ["reload", "notify"] }) })
 
-    it.scoped("runs each command in the release's folder, before and after the switch", () =>
+    it.scoped("Deploy runs afterUnpack before the switch and afterSwitch after it, in the release's folder.", () =>
       Effect.gen(function* () {
         const { ref } = yield* built
         const host = yield* hostNamed()
@@ -1067,7 +1069,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(layer))
     )
 
-    it.scoped("that fails: the release is current all the same, is in the log, and the status is 1", () =>
+    it.scoped("If an afterSwitch command fails, the release is current and in the journal, and the status is 1.", () =>
       Effect.gen(function* () {
         const { ref } = yield* built
         const host = yield* hostNamed()
@@ -1088,7 +1090,7 @@ describe("deploy", () => {
       }).pipe(Effect.provide(layer))
     )
 
-    it.scoped("that does not end in time is stopped waiting for", () =>
+    it.scoped("Deploy stops waiting for a command that does not end within 15 minutes.", () =>
       Effect.gen(function* () {
         const { ref } = yield* built
         const host = yield* hostNamed()
@@ -1104,7 +1106,7 @@ describe("deploy", () => {
     )
   })
 
-  it.scoped("writes into the host's log what it did, and by whom", () =>
+  it.scoped("Deploy records its events and their author in the host's journal.", () =>
     Effect.gen(function* () {
       yield* built
       yield* built
@@ -1120,7 +1122,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("ends at Ctrl-C at any of its questions, with nothing done", () =>
+  it.scoped("Ctrl-C at any question ends deploy before anything is done.", () =>
     Effect.gen(function* () {
       yield* planted("my_app", refOf("A"))
       for (const answers of [[ctrlC], ["n", ctrlC], ["n", "\\a"]]) {
@@ -1132,7 +1134,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("passes on why there is no connection", () =>
+  it.scoped("Deploy passes on the reason for a failed connection.", () =>
     Effect.gen(function* () {
       yield* planted("my_app", refOf("A"))
       const host = yield* hostNamed()
@@ -1164,7 +1166,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("takes nothing on trust that stands on the host, and is not held up by it", () =>
+  it.scoped("A damaged record on the host is reported without control characters and does not hold up deploy.", () =>
     Effect.gen(function* () {
       yield* planted("my_app", refOf("A"))
       const host = yield* hostNamed()
@@ -1193,7 +1195,7 @@ describe("deploy", () => {
 })
 
 describe("a link that somebody made by hand to something else", () => {
-  it.scoped("is replaced by a deployment, which says where it led", () =>
+  it.scoped("Deploy replaces a current link that was made by hand to something else, and says where it led.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()

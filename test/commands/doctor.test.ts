@@ -6,7 +6,7 @@ import { built, hostNamed, prodPath, run, world } from "../kit/world.ts"
 const lines = (text: string) => text.split("\n").slice(0, -1)
 
 describe("doctor", () => {
-  it.scoped("tells what it found, in one look, and touches nothing", () =>
+  it.scoped("Doctor reports on the host after one look and touches nothing.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const ran = yield* run("doctor target=prod")
@@ -24,7 +24,7 @@ describe("doctor", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("looks without a release too, and at the one that is named", () =>
+  it.scoped("Doctor checks the host for the latest release, for the named one, or without any.", () =>
     Effect.gen(function* () {
       const none = yield* run("doctor target=prod")
       assert.strictEqual(none.status, 0, none.stderr)
@@ -47,7 +47,7 @@ describe("doctor", () => {
     ["inodes", (host) => Object.assign(host, { freeInodes: 1 })]
   ]
   for (const [name, arrange] of cases) {
-    it.scoped(`fails over ${name} in the words in which deploy refuses`, () =>
+    it.scoped(`Doctor fails the check "${name}" in the same words as deploy.`, () =>
       Effect.gen(function* () {
         yield* built
         const host = yield* hostNamed()
@@ -73,7 +73,7 @@ describe("doctor", () => {
     )
   }
 
-  it.scoped("warns of a clock and of a lock without failing", () =>
+  it.scoped("Doctor warns of a wrong clock and of a lock without failing.", () =>
     Effect.gen(function* () {
       yield* built
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
@@ -87,7 +87,7 @@ describe("doctor", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("says what the host does not tell", () =>
+  it.scoped("Doctor marks as unknown the facts that the host does not tell.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       host.clockAhead = undefined
@@ -102,7 +102,7 @@ describe("doctor", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("answers with data", () =>
+  it.scoped("Doctor with json returns its checks as data.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       host.missingTools.add("tar")

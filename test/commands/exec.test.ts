@@ -10,7 +10,7 @@ const deployed = Effect.gen(function* () {
 })
 
 describe("exec", () => {
-  it.scoped("runs a program with its arguments in the current release, and passes output and status on", () =>
+  it.scoped("Exec runs a program with its arguments in the current release, and passes on output and status.", () =>
     Effect.gen(function* () {
       const host = yield* deployed
       host.onRun = ({ command }) => ({ output: `${command}\n`, exitCode: command.includes("fails") ? 7 : 0 })
@@ -25,7 +25,7 @@ describe("exec", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("takes one word for a text of the shell, and takes no lock", () =>
+  it.scoped("Exec treats a single word as text for the shell, and takes no lock.", () =>
     Effect.gen(function* () {
       const host = yield* deployed
       yield* run("lock target=prod reason=moving")
@@ -34,7 +34,7 @@ describe("exec", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("says what is missing", () =>
+  it.scoped("Exec says so if the command or the current release is missing.", () =>
     Effect.gen(function* () {
       const none = yield* run("exec target=prod")
       assert.strictEqual(none.status, 2)

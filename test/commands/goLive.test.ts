@@ -51,28 +51,30 @@ const failing =
     ran.ref === ref && ran.command.includes(word) ? result : {}
 
 describe("after the switch", () => {
-  it.scoped("come afterSwitch, the restart and the health check, as often as it takes; then it counts as healthy", () =>
-    Effect.gen(function* () {
-      const { ref } = yield* built
-      const host = yield* hostNamed()
-      const ran = yield* timely("deploy target=prod yes")
-      assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.deepStrictEqual(commands(host), [
-        ["reload", ref],
-        ["bin/my_app restart", ref],
-        ["bin/my_app ping", ref],
-        ["bin/my_app ping", ref]
-      ])
-      assert.deepStrictEqual(events(host), [
-        ["staged", ref],
-        ["switched", ref],
-        ["healthy", ref]
-      ])
-      assert.include(ran.stderr, "is healthy (2 attempts)")
-    }).pipe(Effect.provide(world({ config: checked })))
+  it.scoped(
+    "After the switch come afterSwitch, restart and the health check; then the release counts as healthy.",
+    () =>
+      Effect.gen(function* () {
+        const { ref } = yield* built
+        const host = yield* hostNamed()
+        const ran = yield* timely("deploy target=prod yes")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(commands(host), [
+          ["reload", ref],
+          ["bin/my_app restart", ref],
+          ["bin/my_app ping", ref],
+          ["bin/my_app ping", ref]
+        ])
+        assert.deepStrictEqual(events(host), [
+          ["staged", ref],
+          ["switched", ref],
+          ["healthy", ref]
+        ])
+        assert.include(ran.stderr, "is healthy (2 attempts)")
+      }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("a release that becomes healthy late is waited for, and successes count in a row", () =>
+  it.scoped("Deploy waits for a release that becomes healthy late, and counts successes in a row.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -93,46 +95,48 @@ describe("after the switch", () => {
     ["its restart", "restart", /The restart command "bin\/my_app restart" of .* ended with status 7/],
     ["afterSwitch", "reload", /The afterSwitch command "reload" of .* ended with status 7/]
   ] as const) {
-    it.scoped(`${what} fails: the release before is live again, restarted and checked, and the status is 5`, () =>
-      Effect.gen(function* () {
-        const good = yield* built
-        const bad = yield* built
-        const host = yield* hostNamed()
-        yield* timely(`deploy target=prod release=${good.id}`)
-        host.commands.length = 0
-        host.onRun = failing(bad.ref, word)
-        const ran = yield* timely(`deploy target=prod release=${bad.id}`)
-        assert.strictEqual(ran.status, 5, ran.stderr)
-        assert.match(ran.stderr, said)
-        assert.match(ran.stderr, /went back: my_app [0-9A-F]{8} is live again on deploy@host\.test/)
-        assert.strictEqual(currentRef(host), good.ref)
-        assert.deepStrictEqual(commands(host).slice(-4), [
-          ["reload", good.ref],
-          ["bin/my_app restart", good.ref],
-          ["bin/my_app ping", good.ref],
-          ["bin/my_app ping", good.ref]
-        ])
-        assert.deepStrictEqual(events(host).slice(-4), [
-          ["switched", bad.ref],
-          ["unhealthy", bad.ref],
-          ["rolledBack", good.ref],
-          ["healthy", good.ref]
-        ])
-        // More people may read the journal than this terminal.
-        const detail = host.journal(prodPath).at(-3)?.detail ?? ""
-        assert.match(detail, /"(bin\/my_app …|reload)"/)
-        assert.match(detail, /status 7/)
-        assert.notMatch(detail, /ping|restart"|no luck/)
-        // Its tree stays, for whoever looks into it.
-        assert.isDefined(host.files.read(`${prodPath}/releases/deployer_${bad.ref}/my_app/version`))
-        const info = yield* run("manage info target=prod")
-        assert.match(info.stdout, new RegExp(`\ncurrent +my_app +${good.ref.slice(0, 8)} `))
-        assert.match(info.stdout, new RegExp(`\nfailed +my_app +${bad.ref.slice(0, 8)} `))
-      }).pipe(Effect.provide(world({ config: checked })))
+    it.scoped(
+      `If a new release goes live and ${what} fails, deploy restores, restarts and checks the previous one (status 5).`,
+      () =>
+        Effect.gen(function* () {
+          const good = yield* built
+          const bad = yield* built
+          const host = yield* hostNamed()
+          yield* timely(`deploy target=prod release=${good.id}`)
+          host.commands.length = 0
+          host.onRun = failing(bad.ref, word)
+          const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+          assert.strictEqual(ran.status, 5, ran.stderr)
+          assert.match(ran.stderr, said)
+          assert.match(ran.stderr, /went back: my_app [0-9A-F]{8} is live again on deploy@host\.test/)
+          assert.strictEqual(currentRef(host), good.ref)
+          assert.deepStrictEqual(commands(host).slice(-4), [
+            ["reload", good.ref],
+            ["bin/my_app restart", good.ref],
+            ["bin/my_app ping", good.ref],
+            ["bin/my_app ping", good.ref]
+          ])
+          assert.deepStrictEqual(events(host).slice(-4), [
+            ["switched", bad.ref],
+            ["unhealthy", bad.ref],
+            ["rolledBack", good.ref],
+            ["healthy", good.ref]
+          ])
+          // More people may read the journal than this terminal.
+          const detail = host.journal(prodPath).at(-3)?.detail ?? ""
+          assert.match(detail, /"(bin\/my_app …|reload)"/)
+          assert.match(detail, /status 7/)
+          assert.notMatch(detail, /ping|restart"|no luck/)
+          // Its tree stays, for whoever looks into it.
+          assert.isDefined(host.files.read(`${prodPath}/releases/deployer_${bad.ref}/my_app/version`))
+          const info = yield* run("manage info target=prod")
+          assert.match(info.stdout, new RegExp(`\ncurrent +my_app +${good.ref.slice(0, 8)} `))
+          assert.match(info.stdout, new RegExp(`\nfailed +my_app +${bad.ref.slice(0, 8)} `))
+        }).pipe(Effect.provide(world({ config: checked })))
     )
   }
 
-  it.scoped("a command that never ends is a failure like others", () =>
+  it.scoped("Deploy goes back to the previous release if the restart never ends.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built
@@ -148,7 +152,7 @@ describe("after the switch", () => {
   const overHttp = (timeout: string) =>
     world({ config: withTarget({ health: { http: "http://127.0.0.1:4000/health", timeout, interval: "1 second" } }) })
 
-  it.scoped("an attempt that the end of the time cuts short does not hide what the one before it found", () =>
+  it.scoped("A health attempt cut short by the timeout does not hide the result of the previous attempt.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -163,7 +167,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(overHttp("20 seconds")))
   )
 
-  it.scoped("an attempt that the end of the time cuts short is told of where there was no other", () =>
+  it.scoped("A health attempt cut short by the timeout is reported if it was the only one.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -174,7 +178,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(overHttp("3 seconds")))
   )
 
-  it.scoped("a release that was well too seldom is told of as that", () =>
+  it.scoped("A release that is healthy too few times in a row is reported with the count.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -191,7 +195,7 @@ describe("after the switch", () => {
     )
   )
 
-  it.scoped("the first release fails: there is nothing to go back to, and the link is taken away", () =>
+  it.scoped("If the first release fails, deploy takes the link away, because there is nothing to go back to.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
@@ -207,7 +211,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("a link of somebody else's that was there before is put back", () =>
+  it.scoped("If a release fails, deploy puts back the foreign link that was current before.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
@@ -221,7 +225,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("that it is well again cannot be written down: it has gone back all the same", () =>
+  it.scoped("Deploy goes back even if it cannot record that the previous release is healthy again.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built
@@ -236,7 +240,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("going back fails as well: the status is 6", () =>
+  it.scoped("Deploy ends with status 6 if going back fails as well.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built
@@ -250,7 +254,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("a release that failed is not offered again, is asked about where it is named, and retry takes it", () =>
+  it.scoped("A release that failed is no longer offered; if it is named, deploy asks, and retry deploys it.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built
@@ -279,7 +283,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("the connection is lost meanwhile: the next deploy goes on there", () =>
+  it.scoped("If the connection is lost after the switch, the next deploy does the remaining steps.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
@@ -304,29 +308,31 @@ describe("after the switch", () => {
 })
 
 describe("keep", () => {
-  it.scoped("leaves so many healthy releases, the previous, the pinned, and the last one that failed", () =>
-    Effect.gen(function* () {
-      const host = yield* hostNamed()
-      const all = [yield* built, yield* built, yield* built, yield* built, yield* built, yield* built]
-      const refs = () => all.map(({ ref }) => host.files.node(`${prodPath}/releases/deployer_${ref}`) !== undefined)
-      yield* timely("deploy target=prod release=1")
-      assert.strictEqual((yield* timely(`manage pin ${all[0]?.ref} target=prod`)).status, 0)
-      yield* timely("deploy target=prod release=2")
-      host.onRun = (ran) => ({ exitCode: ran.ref === all[2]?.ref && ran.command.includes("ping") ? 1 : 0 })
-      assert.strictEqual((yield* timely("deploy target=prod release=3")).status, 5)
-      yield* timely("deploy target=prod release=4")
-      assert.deepStrictEqual(refs(), [true, true, true, true, false, false])
-      const ran = yield* timely("deploy target=prod release=5")
-      assert.include(ran.stderr, "Removed what is beyond the releases to keep")
-      assert.deepStrictEqual(refs(), [true, false, true, true, true, false])
-      yield* timely(`manage unpin ${all[0]?.ref} target=prod`)
-      yield* timely("deploy target=prod release=6")
-      assert.deepStrictEqual(refs(), [false, false, true, false, true, true])
-      assert.deepInclude(events(host), ["removed", all[0]?.ref])
-    }).pipe(Effect.provide(world({ config: checked })))
+  it.scoped(
+    "The keep setting spares that many healthy releases, and the previous, the pinned and the last failed one.",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* hostNamed()
+        const all = [yield* built, yield* built, yield* built, yield* built, yield* built, yield* built]
+        const refs = () => all.map(({ ref }) => host.files.node(`${prodPath}/releases/deployer_${ref}`) !== undefined)
+        yield* timely("deploy target=prod release=1")
+        assert.strictEqual((yield* timely(`manage pin ${all[0]?.ref} target=prod`)).status, 0)
+        yield* timely("deploy target=prod release=2")
+        host.onRun = (ran) => ({ exitCode: ran.ref === all[2]?.ref && ran.command.includes("ping") ? 1 : 0 })
+        assert.strictEqual((yield* timely("deploy target=prod release=3")).status, 5)
+        yield* timely("deploy target=prod release=4")
+        assert.deepStrictEqual(refs(), [true, true, true, true, false, false])
+        const ran = yield* timely("deploy target=prod release=5")
+        assert.include(ran.stderr, "Removed what is beyond the releases to keep")
+        assert.deepStrictEqual(refs(), [true, false, true, true, true, false])
+        yield* timely(`manage unpin ${all[0]?.ref} target=prod`)
+        yield* timely("deploy target=prod release=6")
+        assert.deepStrictEqual(refs(), [false, false, true, false, true, true])
+        assert.deepInclude(events(host), ["removed", all[0]?.ref])
+      }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("a release is not said to be pinned where that cannot be written down", () =>
+  it.scoped("Manage pin fails if the pin cannot be written to the journal.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
@@ -342,7 +348,7 @@ describe("keep", () => {
     ["the step fails", (host: MemoryHost) => host.failStep("note", "disk on fire")],
     ["the journal is full", (host: MemoryHost) => Object.assign(host, { journalFailure: "disk on fire" })]
   ] as const) {
-    it.scoped(`does not count a release as healthy that is not written down as such: ${what}`, () =>
+    it.scoped(`If ${what} before a release is recorded as healthy, the keep setting does not count it.`, () =>
       Effect.gen(function* () {
         const host = yield* hostNamed()
         const all = [yield* built, yield* built, yield* built, yield* built]
@@ -363,7 +369,7 @@ describe("keep", () => {
     )
   }
 
-  it.scoped("cannot be done: the release is live all the same", () =>
+  it.scoped("A deployment succeeds with a warning if older releases cannot be removed.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       yield* built
@@ -380,7 +386,7 @@ describe("keep", () => {
 })
 
 describe("rollback", () => {
-  it.scoped("goes to what was live and healthy before, again and again, with hooks, restart and check", () =>
+  it.scoped("Rollback goes back one healthy release each time, with hooks, restart and health check.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       const [a, b, c] = [yield* built, yield* built, yield* built]
@@ -405,7 +411,7 @@ describe("rollback", () => {
     }).pipe(Effect.provide(world({ config: withTarget({ afterSwitch: "reload", restart: "bin/my_app restart" }) })))
   )
 
-  it.scoped("skips what failed, and comes back where its aim fails", () =>
+  it.scoped("Rollback skips releases that failed, and comes back if its destination fails.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       const [a, b, c] = [yield* built, yield* built, yield* built]
@@ -423,7 +429,7 @@ describe("rollback", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("shows all of it in the history", () =>
+  it.scoped("History shows a rollback and its outcome.", () =>
     Effect.gen(function* () {
       yield* built
       yield* built
@@ -445,7 +451,7 @@ describe("a dead-man's switch", () => {
     config: withTarget({ restart: "bin/my_app restart", deadMan: "30 seconds" })
   })
 
-  it.scoped("is confirmed over a new connection", () =>
+  it.scoped("Deploy confirms a dead-man's switch over a new connection.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
@@ -458,7 +464,7 @@ describe("a dead-man's switch", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("goes back by itself where nobody can reach the host again, and the verdict says so", () =>
+  it.scoped("The host goes back by itself if a release is not confirmed in time, and deploy says so.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built
@@ -480,7 +486,7 @@ describe("a dead-man's switch", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("that has acted before the switch keeps the switch from being made", () =>
+  it.scoped("If a dead-man's switch runs out before the new release is current, nothing is switched.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built
@@ -494,7 +500,7 @@ describe("a dead-man's switch", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("goes back also where the deployer is gone, or cannot say what became of it", () =>
+  it.scoped("A dead-man's switch goes back if the deployer can no longer reach the host.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built
@@ -532,7 +538,7 @@ describe("a dead-man's switch", () => {
       return { host: yield* hostNamed(), one, two, three }
     })
 
-    it.scoped("is disarmed where the release is made current by hand, though it is current already", () =>
+    it.scoped("Manage ln of the current release disarms a dead-man's switch that was left behind.", () =>
       Effect.gen(function* () {
         const { host, one } = yield* pending
         const ran = yield* timely(`manage ln ${one.ref} target=prod`)
@@ -544,7 +550,7 @@ describe("a dead-man's switch", () => {
 
     for (const deadMan of [undefined, "30 seconds"]) {
       it.scoped(
-        `acts in the middle of a deployment, which then goes back to where the host went${deadMan === undefined ? "" : ", by its own switch too"}`,
+        `A failed deployment goes back to the release that an abandoned dead-man's switch restored${deadMan === undefined ? "" : ", by its own switch too"}.`,
         () =>
           Effect.gen(function* () {
             const { host, three, two } = yield* pending

@@ -57,7 +57,7 @@ const inProject = <A, E>(root: string, effect: Effect.Effect<A, E, ReleaseStore 
 const config = "deployer/config/deployer_config.ts"
 
 describe("init", () => {
-  it.scoped("makes everything, and the config is valid as it stands", () =>
+  it.scoped("Init makes the whole workspace, with a config that is valid as it stands.", () =>
     Effect.gen(function* () {
       const parent = yield* folder
       const root = join(parent, "My Shop!")
@@ -89,7 +89,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("refuses where there is a config, and changes nothing", () =>
+  it.scoped("Init refuses a project that has a config, and changes nothing.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* run(root)
@@ -101,7 +101,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("refuses where the config is JavaScript, too", () =>
+  it.scoped("Init refuses a project whose config is JavaScript, too.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       mkdirSync(join(root, "deployer/config"), { recursive: true })
@@ -110,7 +110,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("from scratch asks before releases are lost, with their number and bytes", () =>
+  it.scoped("Init with force_init asks before releases are lost, and tells their number and size.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* run(root)
@@ -139,7 +139,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("from scratch does not ask where nothing is lost", () =>
+  it.scoped("Init with force_init asks nothing if nothing is lost.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       const prompt = answering(undefined)
@@ -149,7 +149,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("completes what was interrupted, and keeps releases that are there", () =>
+  it.scoped("Init completes an interrupted init and keeps stored releases.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* run(root)
@@ -168,7 +168,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("a failure half-way does not stop the next one", () =>
+  it.scoped("A failed init does not stop the next one.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       mkdirSync(join(root, ".dockerignore"))
@@ -180,7 +180,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("in a folder below another workspace makes its own, and says so", () =>
+  it.scoped("Init in a folder below another workspace makes its own, with a warning.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* run(root)
@@ -194,7 +194,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("where there is no folder, or a file is in the way", () =>
+  it.scoped("Init fails if there is no folder, or if a file is in the way.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       assert.include((yield* Effect.flip(run(join(root, "gone")))).message, "there is no folder")
@@ -205,7 +205,7 @@ describe("init", () => {
 })
 
 describe("withLines", () => {
-  it("adds what is missing, once, and leaves the rest as it is", () => {
+  it("An ignore file gets missing lines once, and keeps the rest as it is.", () => {
     assert.strictEqual(withLines("", ignoredByDocker), "deployer/\n")
     assert.strictEqual(withLines("a\n!b", ignoredByDocker), "a\n!b\ndeployer/\n")
     assert.strictEqual(withLines("a\r\nb\r\n", ignoredByDocker), "a\r\nb\r\ndeployer/\r\n")

@@ -288,7 +288,7 @@ const goesRound = <A, I>(schema: Schema.Schema<A, I>, document: unknown) => {
 }
 
 describe("json", () => {
-  it.scoped("is a flag like any other, and can be off", () =>
+  it.scoped("The json flag works like any other flag, and can be off.", () =>
     Effect.gen(function* () {
       for (const word of ["json", "-json", "--json", "json=true", "json=yes"]) {
         for (const line of [`${word} manage info`, `manage ${word} info`, `manage info ${word}`]) {
@@ -305,7 +305,7 @@ describe("json", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("holds the output of start, stop and restart, which goes to stderr meanwhile", () =>
+  it.scoped("With json, the document holds the output of start, stop and restart, which also goes to stderr.", () =>
     Effect.gen(function* () {
       yield* deployed
       const ran = yield* run("start target=prod json")
@@ -319,7 +319,7 @@ describe("json", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("tells what there was to report before a failure", () =>
+  it.scoped("With json, a failure holds the report of the work before it.", () =>
     Effect.gen(function* () {
       yield* broken
       const integrity = Schema.decodeUnknownSync(Failure)(
@@ -332,7 +332,7 @@ describe("json", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("sends what a builder writes to stderr", () =>
+  it.scoped("With json, the output of a builder goes to stderr.", () =>
     Effect.gen(function* () {
       const ran = yield* run("build target=prod json")
       assert.strictEqual(ran.status, 1)
@@ -350,7 +350,7 @@ describe("json", () => {
     )
   )
 
-  it.scoped("asks its questions where nobody reads stdout", () =>
+  it.scoped("With json, deploy asks its questions without writing to stdout.", () =>
     Effect.gen(function* () {
       yield* deployed
       const ran = yield* run("deploy target=prod json", "y")
@@ -359,7 +359,7 @@ describe("json", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it("is proved for every task of the command line", () => {
+  it("Every task of the command line has a json scenario.", () => {
     assert.deepStrictEqual(Object.keys(cases).toSorted(), tasks.toSorted())
     const known: ReadonlyArray<string> = [...Object.keys(reports), ...conversations]
     assert.deepStrictEqual(known.toSorted(), tasks.toSorted())
@@ -371,7 +371,7 @@ describe("json", () => {
   })
 
   for (const [task, { badly, well }] of Object.entries(cases)) {
-    it.scoped(`${task}: stdout holds exactly one document, as published`, () =>
+    it.scoped(`With json, ${task} writes exactly one document, which matches the published schema.`, () =>
       Effect.gen(function* () {
         const check = yield* validator
         for (const [tag, { line, ...world }] of Object.entries(well)) {

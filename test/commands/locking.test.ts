@@ -51,7 +51,7 @@ const attempted = (host: MemoryHost, times: number): Effect.Effect<void> =>
   )
 
 describe("locks", () => {
-  it.scoped("let one deployment work at a time: the other says whose it is, with status 4, and changes nothing", () =>
+  it.scoped("The lock lets one deployment work at a time; other commands name its holder and end with status 4.", () =>
     Effect.gen(function* () {
       const { fresh, host, old } = yield* deployed
       const { fiber, goOn } = yield* paused("stage")
@@ -79,7 +79,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("are waited for where that is asked, and only so long", () =>
+  it.scoped("Deploy waits for a lock as long as the wait option says, and no longer.", () =>
     Effect.gen(function* () {
       yield* deployed
       const { fiber, goOn } = yield* paused("stage")
@@ -96,7 +96,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("are waited for for 5 seconds where nothing is said, in which a killed deployment's is free again", () =>
+  it.scoped("Without the wait option, deploy waits up to 5 seconds for a lock to be released.", () =>
     Effect.gen(function* () {
       yield* deployed
       const { fiber, goOn } = yield* paused("stage")
@@ -114,7 +114,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("are waited for up to an hour by a bare wait, those that are kept on purpose too", () =>
+  it.scoped("A bare wait waits up to an hour, even for a lock that is kept on purpose.", () =>
     Effect.gen(function* () {
       const { fresh, host } = yield* deployed
       yield* run("lock target=prod reason=moving")
@@ -137,7 +137,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("are given back however a deployment ends", () =>
+  it.scoped("The lock is released however a deployment ends.", () =>
     Effect.gen(function* () {
       const { host } = yield* deployed
       const free = Effect.map(run("manage info target=prod"), ({ stdout }) => assert.notInclude(stdout, "locked"))
@@ -156,7 +156,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("that are lost stop whoever had them before anything more is changed", () =>
+  it.scoped("A deployment that lost its lock changes nothing more and ends with status 4.", () =>
     Effect.gen(function* () {
       const { host, old } = yield* deployed
       for (const step of ["stage", "activate"]) {
@@ -173,7 +173,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("without a sign of life for a minute are taken over; with signs of life they never are", () =>
+  it.scoped("A lock without a sign of life for a minute is taken over; one with signs of life never is.", () =>
     Effect.gen(function* () {
       const { host } = yield* deployed
       const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
@@ -189,7 +189,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("take a reason that everybody can read, and refuse another in words", () =>
+  it.scoped("The reason for a lock is one printable line of at most 500 characters.", () =>
     Effect.gen(function* () {
       yield* deployed
       for (const [reason, why] of [
@@ -214,7 +214,7 @@ describe("locks", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("can be kept on purpose, and are taken away only after asking", () =>
+  it.scoped("A lock can be kept on purpose, and unlock takes it away only after asking.", () =>
     Effect.gen(function* () {
       yield* deployed
       const kept = yield* run(["lock", "target=prod", "reason=moving the database"])

@@ -8,7 +8,7 @@ const config = {
 }
 
 describe("deploy", () => {
-  it.scoped("says that the switch may be done where only its answer was lost", () =>
+  it.scoped("Deploy says that the switch may be done if only its answer was lost.", () =>
     Effect.gen(function* () {
       const release = yield* built
       const host = yield* hostNamed()

@@ -51,7 +51,7 @@ const three = [{ digit: "A" }, { digit: "B" }, { digit: "C" }] as const
 describe("a record that cannot be read", () => {
   const damage = (host: MemoryHost, digit: string) => host.files.write(`${folder(digit)}/.deployer_release.json`, "")
 
-  it.scoped("is told of, and hides no other release", () =>
+  it.scoped("Manage info reports an unreadable record and still lists the other releases.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("C", ...three)
       damage(host, "A")
@@ -69,7 +69,7 @@ describe("a record that cannot be read", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("is found by integrity, which removes the release, but not the one that is live", () =>
+  it.scoped("Manage integrity -f removes a release whose record cannot be read, unless it is live.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("C", ...three)
       damage(host, "A")
@@ -84,7 +84,7 @@ describe("a record that cannot be read", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("goes with a deployment of that release", () =>
+  it.scoped("Deploying a release again mends its unreadable record.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()
@@ -104,7 +104,7 @@ describe("a record that cannot be read", () => {
 })
 
 describe("manage info", () => {
-  it.scoped("lists the newest, and as many as it is told to", () =>
+  it.scoped("Manage info lists the newest releases, or as many as it is told to.", () =>
     Effect.gen(function* () {
       for (let count = 0; count < 22; count++) yield* built
       const ids = (stdout: string) => [...stdout.matchAll(/^(\d+) /gm)].map(([, id]) => Number(id))
@@ -138,7 +138,7 @@ describe("manage info", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("lists releases and targets of an empty and of a filled store", () =>
+  it.scoped("Manage info lists the releases and targets of an empty and of a filled store.", () =>
     Effect.gen(function* () {
       const empty = yield* run("manage info")
       assert.strictEqual(empty.status, 0, empty.stderr)
@@ -156,7 +156,7 @@ describe("manage info", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("shows one release in full, by id, name, ref or the beginning of it", () =>
+  it.scoped("Manage info shows one release in full by its id, name, ref or the beginning of its ref.", () =>
     Effect.gen(function* () {
       yield* built
       const { ref, sha256 } = yield* built
@@ -175,7 +175,7 @@ describe("manage info", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("clears entries without a tarball, and mentions tarballs without an entry", () =>
+  it.scoped("Manage info clears entries without a tarball, and mentions tarballs without an entry.", () =>
     Effect.gen(function* () {
       const root = yield* projectFolder
       const files = join(root, "deployer", "release_store")
@@ -194,7 +194,7 @@ describe("manage info", () => {
     })
   )
 
-  it.scoped("of a target shows the current release first", () =>
+  it.scoped("Manage info of a target shows the current release first.", () =>
     Effect.gen(function* () {
       yield* hostWith("A", ...three, { digit: "D", name: "other_app" })
       const ran = yield* run("manage info target=prod")
@@ -219,7 +219,7 @@ describe("manage info", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of a target says what current is where it is no release", () =>
+  it.scoped("Manage info of a target describes current if it is not a release.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith(undefined, { digit: "A" })
       for (const [arrange, said] of [
@@ -246,7 +246,7 @@ describe("manage info", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of a target shows one release in full, with what it takes on the disk", () =>
+  it.scoped("Manage info of a target shows one release in full, with its size on disk.", () =>
     Effect.gen(function* () {
       yield* hostWith("B", ...three)
       const ran = yield* run("manage info bbbb target=prod")
@@ -263,7 +263,7 @@ describe("manage info", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("and all other verbs say that nothing was deployed to a host yet, and change nothing there", () =>
+  it.scoped("Manage verbs say that nothing was deployed to a host yet, and change nothing there.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       for (const verb of ["info", "info AAAA", "prune my_app", "delete AAAA", "ln AAAA", "integrity", "integrity -f"]) {
@@ -280,7 +280,7 @@ describe("manage info", () => {
 })
 
 describe("manage prune", () => {
-  it.scoped("of the store shows what goes, asks, and keeps the latest", () =>
+  it.scoped("Manage prune of the store shows the releases to remove, asks, and keeps the latest.", () =>
     Effect.gen(function* () {
       for (let i = 0; i < 3; i++) yield* built
       const ran = yield* run("manage prune name=my_app", "y")
@@ -296,7 +296,7 @@ describe("manage prune", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of the store changes nothing on no, at Ctrl-C, and where it cannot ask", () =>
+  it.scoped("Manage prune of the store removes nothing on no, on Ctrl-C or without a terminal.", () =>
     Effect.gen(function* () {
       yield* built
       yield* built
@@ -318,7 +318,7 @@ describe("manage prune", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of a host keeps the latest and the current one", () =>
+  it.scoped("Manage prune of a host keeps the latest and the current release.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three, { digit: "D" }, { digit: "E", name: "other_app" })
       const ran = yield* run("manage prune name=my_app target=prod", "y")
@@ -338,7 +338,7 @@ describe("manage prune", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of a host whose journal was lost keeps the releases that may be pinned", () =>
+  it.scoped("Manage prune of a host whose journal was lost keeps the releases that may be pinned.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("C", ...three)
       assert.strictEqual((yield* run("manage pin ref=AAAA target=prod")).status, 0)
@@ -352,7 +352,7 @@ describe("manage prune", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of a host refuses while a line of the journal cannot be read, because it may be a pin", () =>
+  it.scoped("Manage prune of a host refuses while a journal line is unreadable, because it may be a pin.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("C", ...three)
       host.files.write(journalPath, `${host.files.read(journalPath)}{"event":"p\0\0ned"}\n`)
@@ -369,29 +369,31 @@ describe("manage prune", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of a host changes nothing on no, at Ctrl-C, and where it cannot ask; and does not touch the store", () =>
-    Effect.gen(function* () {
-      yield* built
-      yield* built
-      const host = yield* hostWith("C", ...three)
-      for (const [answers, status] of [
-        [["n"], 1],
-        [[ctrlC], 130],
-        [[], 3]
-      ] as const) {
-        const ran = yield* run("manage prune my_app target=prod", ...answers)
-        assert.strictEqual(ran.status, status)
-        assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
-      }
-      // Wherever the target stands.
-      const ran = yield* run("manage target=prod prune my_app yes")
-      assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.deepStrictEqual(onHost(host), ["C"])
-      assert.deepStrictEqual(yield* ids, [1, 2])
-    }).pipe(Effect.provide(world()))
+  it.scoped(
+    "Manage prune of a host removes nothing on no, on Ctrl-C or without a terminal, and spares the store.",
+    () =>
+      Effect.gen(function* () {
+        yield* built
+        yield* built
+        const host = yield* hostWith("C", ...three)
+        for (const [answers, status] of [
+          [["n"], 1],
+          [[ctrlC], 130],
+          [[], 3]
+        ] as const) {
+          const ran = yield* run("manage prune my_app target=prod", ...answers)
+          assert.strictEqual(ran.status, status)
+          assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+        }
+        // Wherever the target stands.
+        const ran = yield* run("manage target=prod prune my_app yes")
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(onHost(host), ["C"])
+        assert.deepStrictEqual(yield* ids, [1, 2])
+      }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("names what there is where nothing has that name", () =>
+  it.scoped("Manage prune lists the known names if no release has the given one.", () =>
     Effect.gen(function* () {
       const empty = yield* run("manage prune name=my_app")
       assert.strictEqual(empty.status, 2)
@@ -409,7 +411,7 @@ describe("manage prune", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("whose removal fails says so", () =>
+  it.scoped("Manage prune fails with the host's reason if it cannot remove a release.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("C", ...three)
       host.failStep("remove", "Operation not permitted")
@@ -423,7 +425,7 @@ describe("manage prune", () => {
 })
 
 describe("manage delete", () => {
-  it.scoped("removes one release of the store; latest passes on to the newest one left", () =>
+  it.scoped("Manage delete removes one release of the store, and latest passes to the newest one left.", () =>
     Effect.gen(function* () {
       const releases = [yield* built, yield* built, yield* built]
       const ran = yield* run(`manage delete ref=${releases[2]!.ref.slice(0, 4)}`, "y")
@@ -448,7 +450,7 @@ describe("manage delete", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("removes one release of a host, and never the current one", () =>
+  it.scoped("Manage delete removes one release of a host, but never the current one.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three)
       const refused = yield* run("manage delete BBBB target=prod yes")
@@ -480,7 +482,7 @@ describe("manage delete", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("of a host takes refs only, and refuses the beginning of several", () =>
+  it.scoped("Manage delete of a host takes refs only, and refuses the beginning of several.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("A", { digit: "A" })
       host.plantRelease(prodPath, hostRelease({ ref: `ABCD1${"0".repeat(27)}` }))
@@ -501,7 +503,7 @@ describe("manage delete", () => {
 })
 
 describe("manage ln", () => {
-  it.scoped("makes another release current, and does nothing for the one that is", () =>
+  it.scoped("Manage ln makes another release current, and does nothing for the current one.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("C", ...three)
       const ran = yield* run("manage ln ref=AAAA target=prod")
@@ -519,7 +521,7 @@ describe("manage ln", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("mends a dead link, and leaves a real directory", () =>
+  it.scoped("Manage ln replaces a dead link, and leaves a real directory alone.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("F", ...three)
       assert.strictEqual((yield* run("manage ln AAAA target=prod")).status, 0)
@@ -537,7 +539,7 @@ describe("manage ln", () => {
 describe("manage integrity", () => {
   const damage = (host: MemoryHost, digit: string) => host.files.write(`${folder(digit)}/my_app/version`, "evil")
 
-  it.scoped("finds nothing where all is as it was deployed", () =>
+  it.scoped("Manage integrity finds nothing wrong if everything is as it was deployed.", () =>
     Effect.gen(function* () {
       yield* hostWith("B", ...three)
       const ran = yield* run("manage integrity deep target=prod")
@@ -555,7 +557,7 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("names each file that differs or is missing, and fails", () =>
+  it.scoped("Manage integrity deep names each file that differs or is missing, and fails.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three)
       damage(host, "A")
@@ -578,7 +580,7 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("compares paths and types alone without deep, and says so", () =>
+  it.scoped("Manage integrity without deep compares only paths and types, and says so.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three)
       damage(host, "A")
@@ -594,7 +596,7 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("writes down the end of a release whose record cannot be read, where the journal knows its name", () =>
+  it.scoped("Manage integrity records the removal of an unreadable release if the journal knows its name.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three)
       const healthy = journalEntry({ event: "healthy", release: { name: "my_app", ref: refOf("A") } })
@@ -607,7 +609,7 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("finds a link that leads nowhere, or is none, with or without -f", () =>
+  it.scoped("Manage integrity reports a current link that is missing, dead or foreign, with or without -f.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("F", { digit: "A" })
       for (const [arrange, said] of [
@@ -631,7 +633,7 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("-f removes the broken ones after a question", () =>
+  it.scoped("Manage integrity -f removes broken releases after a question.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three)
       damage(host, "A")
@@ -653,7 +655,7 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it("proves nothing about a release that this login may not read whole, and fails", () => {
+  it("Manage integrity fails and calls a release unproven if the login cannot read all of it.", () => {
     const report = Integrity.make({
       ...{ target: "prod", address: "host.test", removed: [], deep: true },
       releases: [{ name: "my_app", ref: refOf("A"), current: true, previous: false, faults: [], unreadable: 2 }]
@@ -663,7 +665,7 @@ describe("manage integrity", () => {
     assert.match(message, /^1 release on host\.test cannot be read whole by this login, and may be damaged: ask as/)
   })
 
-  it.scoped("-f leaves a pinned release, and says so", () =>
+  it.scoped("Manage integrity -f leaves a pinned release, and says so.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("C", ...three)
       yield* run("manage pin ref=AAAA target=prod")
@@ -675,7 +677,7 @@ describe("manage integrity", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("-f leaves what is live and the way back from it, and says how their files are put right", () =>
+  it.scoped("Manage integrity -f keeps the live release and the way back, and says how to put their files right.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("B", ...three)
       const live = (digit: string) => [
@@ -706,7 +708,7 @@ describe("manage integrity", () => {
 })
 
 describe("manage without a word that it needs", () => {
-  it.scoped("says which", () =>
+  it.scoped("Manage verbs name a missing argument.", () =>
     Effect.gen(function* () {
       yield* hostWith("A", ...three)
       for (const [line, said] of [
@@ -758,22 +760,24 @@ describe("a release that is not whole", () => {
     return { host, one, two }
   })
 
-  it.scoped("does not become live again, by rollback or by hand, and the sentence says how it is put right", () =>
-    Effect.gen(function* () {
-      const { host, one, two } = yield* gutted
-      for (const line of ["rollback target=prod", `manage ln ref=${one.ref} target=prod`]) {
-        const ran = yield* run(line)
-        assert.strictEqual(ran.status, 1, ran.stderr)
-        assert.match(
-          ran.stderr.replaceAll(/\s+/g, " "),
-          /is not whole \(missing my_app.*\), so nothing was switched: put it right with deployer deploy target=prod release=[0-9A-F]{8} retry, or choose another release/
-        )
-        assert.strictEqual(currentRef(host), two.ref)
-      }
-    }).pipe(Effect.provide(world()))
+  it.scoped(
+    "A release that lacks files cannot become live by rollback or ln, and the message says how to mend it.",
+    () =>
+      Effect.gen(function* () {
+        const { host, one, two } = yield* gutted
+        for (const line of ["rollback target=prod", `manage ln ref=${one.ref} target=prod`]) {
+          const ran = yield* run(line)
+          assert.strictEqual(ran.status, 1, ran.stderr)
+          assert.match(
+            ran.stderr.replaceAll(/\s+/g, " "),
+            /is not whole \(missing my_app.*\), so nothing was switched: put it right with deployer deploy target=prod release=[0-9A-F]{8} retry, or choose another release/
+          )
+          assert.strictEqual(currentRef(host), two.ref)
+        }
+      }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("is sent again where a deployment finds it on the host", () =>
+  it.scoped("Deploy sends a release again if its copy on the host lacks files.", () =>
     Effect.gen(function* () {
       const { host, one } = yield* gutted
       const ran = yield* run(`deploy target=prod release=${one.id} yes`)
@@ -786,7 +790,7 @@ describe("a release that is not whole", () => {
 })
 
 describe("manage prune on a host", () => {
-  it.scoped("prunes the releases of the target's name if none is given", () =>
+  it.scoped("Without a name, manage prune on a host prunes the releases of the target's name.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("A", ...three)
       const ran = yield* run("manage prune target=prod yes")

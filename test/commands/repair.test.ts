@@ -35,7 +35,7 @@ const snapshot = (host: MemoryHost) =>
   )
 
 describe("repair", () => {
-  it.scoped("shows what it will do, asks, does it, and has nothing to do then", () =>
+  it.scoped("Repair shows its plan, asks, carries it out, and has nothing to do afterwards.", () =>
     Effect.gen(function* () {
       const host = yield* three
       const [, , live = ""] = yield* refs
@@ -105,7 +105,7 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("needs the lock to change something, and none to look", () =>
+  it.scoped("Repair needs the lock to change something, but not to look.", () =>
     Effect.gen(function* () {
       const host = yield* three
       host.files.remove(`${releases}/current`)
@@ -116,7 +116,7 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("lets torn lines of the journal count no more, and those of later still", () =>
+  it.scoped("After a repair, status ignores the torn journal lines before it but reports later ones.", () =>
     Effect.gen(function* () {
       const host = yield* three
       const journal = `${prodPath}/config/journal`
@@ -132,34 +132,29 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped(
-    "writes a record again that the store has, and keeps a release that was healthy though no store has it",
-    () =>
-      Effect.gen(function* () {
-        const host = yield* three
-        const [one = "", two = "", live = ""] = yield* refs
-        const record = (ref: string) => `${releases}/deployer_${ref}/.deployer_release.json`
-        const before = host.files.read(record(live))
-        for (const ref of [one, two, live]) host.files.write(record(ref), "garbage")
-        yield* run(`manage delete ref=${two} yes`)
-        const ran = yield* run("repair target=prod yes")
-        assert.strictEqual(ran.status, 1, ran.stderr)
-        assert.include(ran.stderr, "deploy it again from a machine whose store has it")
-        assert.strictEqual(JSON.parse(host.files.read(record(live)) ?? "").id, JSON.parse(before ?? "").id)
-        assert.isDefined(host.files.node(`${releases}/deployer_${two}`))
-        assert.strictEqual((yield* run("manage integrity -f target=prod yes")).status, 0)
-        assert.isUndefined(host.files.node(`${releases}/deployer_${two}`))
-        const info = yield* run("manage info target=prod")
-        assert.match(
-          info.stdout,
-          new RegExp(`\\ncurrent +my_app +${live.slice(0, 8)} .*latest\\n.*${one.slice(0, 8)} `)
-        )
-        assert.lengthOf(info.stdout.match(/latest/g) ?? [], 1)
-        assert.strictEqual((yield* run("status target=prod")).status, 0)
-      }).pipe(Effect.provide(world()))
+  it.scoped("Repair rewrites a record from the store, and keeps a healthy release that the store lacks.", () =>
+    Effect.gen(function* () {
+      const host = yield* three
+      const [one = "", two = "", live = ""] = yield* refs
+      const record = (ref: string) => `${releases}/deployer_${ref}/.deployer_release.json`
+      const before = host.files.read(record(live))
+      for (const ref of [one, two, live]) host.files.write(record(ref), "garbage")
+      yield* run(`manage delete ref=${two} yes`)
+      const ran = yield* run("repair target=prod yes")
+      assert.strictEqual(ran.status, 1, ran.stderr)
+      assert.include(ran.stderr, "deploy it again from a machine whose store has it")
+      assert.strictEqual(JSON.parse(host.files.read(record(live)) ?? "").id, JSON.parse(before ?? "").id)
+      assert.isDefined(host.files.node(`${releases}/deployer_${two}`))
+      assert.strictEqual((yield* run("manage integrity -f target=prod yes")).status, 0)
+      assert.isUndefined(host.files.node(`${releases}/deployer_${two}`))
+      const info = yield* run("manage info target=prod")
+      assert.match(info.stdout, new RegExp(`\\ncurrent +my_app +${live.slice(0, 8)} .*latest\\n.*${one.slice(0, 8)} `))
+      assert.lengthOf(info.stdout.match(/latest/g) ?? [], 1)
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+    }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("writes no record of a release whose files are not as the store has them", () =>
+  it.scoped("Repair writes no record for a release whose files differ from the store.", () =>
     Effect.gen(function* () {
       const host = yield* three
       const [, , live = ""] = yield* refs
@@ -174,7 +169,7 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("makes no release current that lacks files", () =>
+  it.scoped("Repair does not make a release current if it lacks files.", () =>
     Effect.gen(function* () {
       const host = yield* three
       const [, , live = ""] = yield* refs
@@ -187,7 +182,7 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("names what it leaves, and fails", () =>
+  it.scoped("Repair names the problems that it leaves to the user, and fails.", () =>
     Effect.gen(function* () {
       const host = yield* three
       const [, , live = ""] = yield* refs
@@ -213,7 +208,7 @@ describe("repair", () => {
 
   for (const isWell of [true, false]) {
     it.scoped(
-      `does what comes after a switch that was cut, which goes ${isWell ? "well" : "back where it is ill"}`,
+      `Repair finishes a switch that was cut, which goes ${isWell ? "well" : "back if the release is unhealthy"}.`,
       () =>
         Effect.gen(function* () {
           const host = yield* hostNamed()
@@ -255,7 +250,7 @@ describe("repair", () => {
     )
   }
 
-  it.scoped("goes back where the host should have done so by itself", () =>
+  it.scoped("Repair goes back if the host should have done so by itself.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       host.onDial = () => () => httpAnswer(200)
@@ -285,7 +280,7 @@ describe("repair", () => {
     }).pipe(Effect.provide(world({ config: checking() })))
   )
 
-  it.scoped("does not go further back while what it depends on is down, and blames no release that was well", () =>
+  it.scoped("Repair does not go further back while a dependency is down, and blames no healthy release.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       host.onDial = () => () => httpAnswer(200)
@@ -392,7 +387,7 @@ const runs = Number(process.env["REPAIR_RUNS"] ?? 40)
 describe("whatever happened to a host", { timeout: 60_000 + runs * 1000 }, () => {
   for (const isStored of [true, false]) {
     it.scoped(
-      `a repair makes journal, link and folders agree, or names what does not${isStored ? "" : ", also without a store"}`,
+      `After any mishaps, repair makes journal, link and folders agree, or names each problem left${isStored ? "" : ", also without a store"}.`,
       () =>
         Effect.gen(function* () {
           const host = yield* three

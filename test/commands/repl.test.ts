@@ -29,7 +29,7 @@ const onHost = (host: MemoryHost) =>
     .map((name) => name["deployer_".length])
 
 describe("manage", () => {
-  it.scoped("shows what there is and what can be done, until it is left in one of many ways", () =>
+  it.scoped("Manage shows the releases and its verbs, and can be left in many ways.", () =>
     Effect.gen(function* () {
       yield* built
       for (const leave of ["q", "\\q", "quit", "exit", " q ", ctrlD]) {
@@ -46,7 +46,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("ends with 130 at Ctrl-C, wherever it is", () =>
+  it.scoped("Ctrl-C ends manage with status 130, locally and on a host.", () =>
     Effect.gen(function* () {
       yield* filled()
       assert.strictEqual((yield* run("manage", ctrlC)).status, 130)
@@ -55,7 +55,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("needs a terminal, and tells scripts what to do instead; a closed input ends it", () =>
+  it.scoped("Manage needs a terminal, names the verbs for scripts, and ends when its input closes.", () =>
     Effect.gen(function* () {
       const host = yield* filled()
       for (const [line, verb] of [
@@ -76,7 +76,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("has all verbs for the store", () =>
+  it.scoped("Manage has all verbs for the store.", () =>
     Effect.gen(function* () {
       const [, second, third] = [yield* built, yield* built, yield* built, yield* built]
       const ran = yield* run(
@@ -106,7 +106,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("has all verbs for a host, over one connection", () =>
+  it.scoped("Manage has all verbs for a host, over one connection.", () =>
     Effect.gen(function* () {
       const host = yield* filled()
       const ran = yield* run(
@@ -132,7 +132,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("goes over to hosts and back", () =>
+  it.scoped("Manage connects to hosts and comes back to the store.", () =>
     Effect.gen(function* () {
       yield* filled()
       yield* filled("staging.test")
@@ -144,7 +144,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world({ config: two })))
   )
 
-  it.scoped("stays where it is when a target is unknown or cannot be reached, however it began", () =>
+  it.scoped("Manage stays local if a target is unknown or cannot be reached.", () =>
     Effect.gen(function* () {
       const host = yield* filled()
       const staging = yield* hostNamed("staging.test")
@@ -173,7 +173,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world({ config: two })))
   )
 
-  it.scoped("takes the beginning of one verb for it, and helps with others", () =>
+  it.scoped("Manage accepts the beginning of a verb, and suggests verbs for other words.", () =>
     Effect.gen(function* () {
       yield* filled()
       const ran = yield* run(
@@ -205,7 +205,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("goes on after a verb that failed", () =>
+  it.scoped("Manage continues after a verb that failed.", () =>
     Effect.gen(function* () {
       const host = yield* filled()
       host.failStep("remove", "Read-only file system")
@@ -233,7 +233,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("works on a host that nothing was deployed to yet", () =>
+  it.scoped("Manage works on a host that nothing was deployed to yet.", () =>
     Effect.gen(function* () {
       const ran = yield* run("manage target=prod", "info", "local", "q")
       assert.strictEqual(ran.status, 0, ran.stderr)
@@ -245,7 +245,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("is local again when the connection is lost, and says so", () =>
+  it.scoped("Manage returns to the store when the connection is lost, and says so.", () =>
     Effect.gen(function* () {
       const host = yield* filled()
       // One look for what is shown at first, one for the completions.
@@ -264,7 +264,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("leaves the current release, also a broken one", () =>
+  it.scoped("In manage, integrity -f leaves the current release alone even if it is broken.", () =>
     Effect.gen(function* () {
       const host = yield* filled()
       host.files.write(`${prodPath}/releases/deployer_${refOf("B")}/my_app/version`, "evil")
@@ -275,7 +275,7 @@ describe("manage", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("completes verbs, names, refs and targets of the side it is on", () =>
+  it.scoped("Manage completes verbs, names, refs and targets of the store or the connected host.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       yield* filled()

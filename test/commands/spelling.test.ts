@@ -18,7 +18,7 @@ const spellings = (...options: ReadonlyArray<readonly [key: string, value?: stri
 }
 
 describe("every spelling of an option is the same:", () => {
-  it.scoped("build", () =>
+  it.scoped("Every spelling of build's options means the same.", () =>
     Effect.gen(function* () {
       // The file is missing, so that each is refused for the same reason before anything is built.
       const lines = spellings(["target", "prod"], ["env_file_name", "none"])
@@ -35,7 +35,7 @@ describe("every spelling of an option is the same:", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("deploy", () =>
+  it.scoped("Every spelling of deploy's options means the same.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       for (const line of spellings(["target", "prod"], ["plan"], ["release", ref.slice(0, 6)])) {
@@ -46,7 +46,7 @@ describe("every spelling of an option is the same:", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("a verb of the manager, its words in any order", () =>
+  it.scoped("A manage verb takes its words in any order and spelling.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       host.plantRelease(prodPath, hostRelease({ ref: refOf("A") }), { version: "1" })
@@ -67,7 +67,7 @@ describe("every spelling of an option is the same:", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("and names a task however it is joined", () =>
+  it.scoped("A task's name may be joined with underscores or hyphens.", () =>
     Effect.gen(function* () {
       for (const task of ["build_and_deploy", "build-and-deploy"]) {
         const ran = yield* run(`${task} target=prod yes=true`)
@@ -76,7 +76,7 @@ describe("every spelling of an option is the same:", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("but a flag that is switched off is off, and a value that is missing is asked for", () =>
+  it.scoped("A flag set to false is off, and a missing value is a usage error.", () =>
     Effect.gen(function* () {
       yield* built
       const off = yield* run("deploy target=prod yes=false")

@@ -10,7 +10,7 @@ const checked = {
 }
 
 describe("status", () => {
-  it.scoped("shows what is live and well, and what a rollback goes to", () =>
+  it.scoped("Status shows the live release, its health, and the release that a rollback goes to.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       const none = yield* run("status target=prod")
@@ -53,7 +53,7 @@ describe("status", () => {
     )
   )
 
-  it.scoped("says what to do about a directory in the place of current, also where nothing was deployed yet", () =>
+  it.scoped("Status gives advice about a directory in the place of current, even before any deployment.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       host.files.makeDirectory(`${prodPath}/releases/current`)
@@ -63,7 +63,7 @@ describe("status", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("names what drifted, says what mends it, and takes no lock", () =>
+  it.scoped("Status names each drift and its remedy, and takes no lock.", () =>
     Effect.gen(function* () {
       yield* built
       yield* run("deploy target=prod yes")

@@ -8,7 +8,7 @@ const target = { host: "web1", user: "deploy", name: "my_app", path: "app" }
 const [builder = assert.fail("no builder")] = Object.values(usualConfig.builders ?? {})
 
 describe("validate", () => {
-  it.scoped("shows how the config is understood, and contacts nothing", () =>
+  it.scoped("Validate shows how the config is understood, and contacts no host.", () =>
     Effect.gen(function* () {
       const root = yield* projectFolder
       writeFileSync(join(root, "id"), "")
@@ -49,7 +49,7 @@ describe("validate", () => {
     })
   )
 
-  it.scoped("fails if a builder or a key file is missing, and names each", () =>
+  it.scoped("Validate fails if a builder or a key file is missing, and names each.", () =>
     Effect.gen(function* () {
       const root = yield* projectFolder
       const config = {

@@ -32,7 +32,7 @@ const check = (name: Check["name"], state: State, wanted?: Needs): Check => {
 const verdict = (name: Check["name"], state: State, wanted?: Needs) => check(name, state, wanted).verdict
 
 describe("checks", () => {
-  it("find nothing wrong with a healthy host, with and without a release", () => {
+  it("The checks find nothing wrong with a healthy host, with and without a release.", () => {
     for (const wanted of [undefined, needs()]) {
       const all = checks(hostState(healthy), wanted)
       assert.deepStrictEqual([...new Set(all.map((one) => one.verdict))], ["ok"])
@@ -41,7 +41,7 @@ describe("checks", () => {
     }
   })
 
-  it("say what to do wherever something is not well, and have the facts of what failed", () => {
+  it("Each check that warns or fails gives advice, and each failed one states the facts.", () => {
     const states: ReadonlyArray<State> = [
       { base: "not-writable", mount: { ...mount, readOnly: true }, missingTools: ["tar", "sha256"], freeBytes: 1 },
       { base: "not-a-directory", mount: { ...mount, type: "vfat" }, freeInodes: 1, machine: "aarch64" },
@@ -57,7 +57,7 @@ describe("checks", () => {
     }
   })
 
-  it("do not know what the host does not tell", () => {
+  it("The checks mark as unknown the facts that the host does not tell.", () => {
     const all = checks(hostState({ freeBytes: unmeasured, machine: "vax" }), needs({ binaries: undefined }))
     assert.deepStrictEqual(
       all.filter((one) => one.verdict === "unknown").map(({ name }) => name),
@@ -66,7 +66,7 @@ describe("checks", () => {
     assert.isTrue(all.every((one) => one.verdict !== "failed"))
   })
 
-  it("measure space and inodes against what is needed", () => {
+  it("The checks compare free space and inodes with the needs of the release.", () => {
     assert.strictEqual(verdict("space", { freeBytes: 4000 }, needs()), "ok")
     const full = check("space", { freeBytes: 3999 }, needs())
     assert.deepStrictEqual(full.unfit, { reason: "no-space", path: "/srv/my_app", tools: [], needed: 4000, free: 3999 })
@@ -75,13 +75,13 @@ describe("checks", () => {
     assert.strictEqual(verdict("inodes", { freeInodes: 8 }, needs()), "failed")
   })
 
-  it("know file systems on which nothing can be switched", () => {
+  it("The checks recognise file systems on which nothing can be switched.", () => {
     assert.include(check("file system", { mount: { ...mount, type: "vfat" } }).found, "no symbolic links")
     assert.include(check("file system", { mount: { ...mount, readOnly: true } }).found, "read-only")
     assert.strictEqual(check("file system", {}).found, "ext4 at /srv")
   })
 
-  it("refuse noexec where programs would not start, and warn where nobody knows", () => {
+  it("The checks refuse noexec if programs would not start, and warn if that is uncertain.", () => {
     const noExec = { mount: { ...mount, noExec: true } }
     assert.strictEqual(verdict("execution", noExec, needs()), "failed")
     assert.strictEqual(verdict("execution", noExec, needs({ platformCheck: false })), "warning")
@@ -94,40 +94,60 @@ describe("checks", () => {
   describe("of the platform", () => {
     const musl = "/lib/ld-musl-x86_64.so.1"
     for (const [what, state, binaries, expected] of [
-      ["its own programs", {}, glibc, "ok"],
+      ["programs for the host", {}, glibc, "ok"],
       ["no programs", {}, { machines: [], interpreters: [] }, "ok"],
-      ["static programs where there is no loader", { loaders: [] }, { machines: ["x86_64"], interpreters: [] }, "ok"],
-      ["another machine's", { machine: "aarch64" }, glibc, "failed"],
-      ["static ones of another machine", {}, { machines: ["aarch64"], interpreters: [] }, "failed"],
-      ["glibc's on musl", { loaders: [musl] }, glibc, "failed"],
-      ["musl's on glibc", {}, { machines: ["x86_64"], interpreters: [musl] }, "failed"],
-      ["one of two C libraries", {}, { machines: ["x86_64"], interpreters: [musl, ...glibc.interpreters] }, "ok"],
-      ["one of two machines", {}, { machines: ["aarch64", "x86_64"], interpreters: glibc.interpreters }, "ok"],
+      ["static programs on a host without a loader", { loaders: [] }, { machines: ["x86_64"], interpreters: [] }, "ok"],
+      ["programs for another machine", { machine: "aarch64" }, glibc, "failed"],
+      ["static programs for another machine", {}, { machines: ["aarch64"], interpreters: [] }, "failed"],
+      ["glibc programs on musl", { loaders: [musl] }, glibc, "failed"],
+      ["musl programs on glibc", {}, { machines: ["x86_64"], interpreters: [musl] }, "failed"],
       [
-        "32 bits on 64",
+        "programs for two C libraries, of which the host has one",
+        {},
+        { machines: ["x86_64"], interpreters: [musl, ...glibc.interpreters] },
+        "ok"
+      ],
+      [
+        "programs for two machines, of which the host is one",
+        {},
+        { machines: ["aarch64", "x86_64"], interpreters: glibc.interpreters },
+        "ok"
+      ],
+      [
+        "32-bit programs on a 64-bit host",
         { loaders: ["/lib/ld-linux.so.2"] },
         { machines: ["i386"], interpreters: ["/lib/ld-linux.so.2"] },
         "ok"
       ],
-      ["32 bits without a loader", {}, { machines: ["i386"], interpreters: ["/lib/ld-linux.so.2"] }, "failed"],
       [
-        "ARM of 32 bits on 64",
+        "32-bit programs without their loader",
+        {},
+        { machines: ["i386"], interpreters: ["/lib/ld-linux.so.2"] },
+        "failed"
+      ],
+      [
+        "32-bit ARM programs on a 64-bit host",
         { machine: "aarch64", loaders: ["/lib/ld-linux-armhf.so.3"] },
         { machines: ["arm"], interpreters: ["/lib/ld-linux-armhf.so.3"] },
         "ok"
       ],
-      ["64 bits on 32", { machine: "i686" }, glibc, "failed"],
-      ["a loader elsewhere", {}, { machines: ["x86_64"], interpreters: ["/nix/store/x/ld-linux.so.2"] }, "unknown"],
+      ["64-bit programs on a 32-bit host", { machine: "i686" }, glibc, "failed"],
+      [
+        "programs whose loader lies elsewhere",
+        {},
+        { machines: ["x86_64"], interpreters: ["/nix/store/x/ld-linux.so.2"] },
+        "unknown"
+      ],
       ["programs on an unknown machine", { machine: "vax" }, glibc, "unknown"],
       ["unknown programs", {}, { machines: ["machine 8"], interpreters: [] }, "unknown"]
     ] as const) {
-      it(`takes ${what} for ${expected}`, () => {
+      it(`The verdict of the platform check for ${what} is ${expected}.`, () => {
         assert.strictEqual(verdict("platform", state, needs({ binaries })), expected)
         assert.strictEqual(verdict("platform", state, needs({ binaries, platformCheck: false })), "unknown")
       })
     }
 
-    it("names both sides", () => {
+    it("The platform check names the platforms of both the release and the host.", () => {
       assert.strictEqual(
         check("platform", { machine: "aarch64" }, needs()).found,
         "The release holds programs for x86_64, and the host is aarch64"
@@ -139,7 +159,7 @@ describe("checks", () => {
     })
   })
 
-  it("warn of a clock that is a minute off for sure", () => {
+  it("The checks warn of a clock that is certainly off by a minute.", () => {
     const clock = (aheadMillis: number, toleranceMillis: number) =>
       check("clock", { clock: { aheadMillis, toleranceMillis } })
     assert.strictEqual(clock(60_000, 0).verdict, "warning")
@@ -149,7 +169,7 @@ describe("checks", () => {
     assert.strictEqual(clock(-86_400_000, 500).found, "24 h behind this machine's")
   })
 
-  it("warn of a lock, and tell where current leads", () => {
+  it("The checks warn of a lock, and name the release that current leads to.", () => {
     const details = LockDetails.make({
       by: "me@laptop",
       reason: "freeze",

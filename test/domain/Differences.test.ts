@@ -18,7 +18,7 @@ const origin = (ref: string, manifest: Manifest): Origin => ({
 const old = [file("a/one", "1"), file("a/two", "2"), file("a/three", "3"), file("a/four", "4")]
 
 describe("differences", () => {
-  it("sends what is new, and keeps what is there in the same place", () => {
+  it("A partial upload sends new files and keeps those in the same place.", () => {
     const found = differences(
       [{ _tag: "Directory", path: "a", mode: 0o755 }, ...old.slice(0, 3), file("a/four", "5", { size: 70 })],
       [origin("A", old)]
@@ -26,7 +26,7 @@ describe("differences", () => {
     assert.deepInclude(found, { files: 1, bytes: 70, kept: 3, moves: [], sent: new Set(["a/four"]) })
   })
 
-  it("takes from elsewhere what stands in another place, or has another mode", () => {
+  it("A partial upload takes a file from the host if only its place or its mode has changed.", () => {
     const wanted = [
       ...old.slice(0, 2),
       file("b/three", "3"),
@@ -42,7 +42,7 @@ describe("differences", () => {
     assert.strictEqual(found?.bytes, 0)
   })
 
-  it("sends once what the release holds twice, and tiny files without looking for them", () => {
+  it("A partial upload sends equal new files once, and tiny files without looking for them on the host.", () => {
     const found = differences(
       [...old, file("new", "7"), file("same", "7"), file("tiny", "1", { size: 10 })],
       [origin("A", old)]
@@ -51,7 +51,7 @@ describe("differences", () => {
     assert.deepStrictEqual(found?.moves, [{ ref: undefined, from: "new", to: "same", mode: undefined }])
   })
 
-  it("sends a second name with its file, and makes it from the file that is there", () => {
+  it("A partial upload sends a hard link along with a new file, or makes it from a file on the host.", () => {
     const second = (path: string, to: string): ManifestEntry => ({ _tag: "Hardlink", path, to })
     const found = differences(
       [...old, file("new", "7"), second("new too", "new"), second("one too", "a/one")],
@@ -61,7 +61,7 @@ describe("differences", () => {
     assert.deepStrictEqual(found?.moves, [{ ref: undefined, from: "a/one", to: "one too", mode: undefined }])
   })
 
-  it("patches the largest files from what they were, where the store knows that", () => {
+  it("A partial upload patches the largest files from their old versions if the store has those.", () => {
     const size = 5000
     const files = [
       ...old,
@@ -95,7 +95,7 @@ describe("differences", () => {
     assert.isUndefined(differences(wanted, [from]))
   })
 
-  it("takes a single large file for one that changed a little", () => {
+  it("A partial upload treats a single large file as one that changed a little.", () => {
     const manifest = [file("program", "1", { size: 1e8 })]
     const found = differences(
       [file("program", "2", { size: 1e8 })],
@@ -104,13 +104,13 @@ describe("differences", () => {
     assert.deepInclude(found, { files: 1, bytes: 1e8, kept: 0, patches: new Map([["program", "program"]]) })
   })
 
-  it("completes from the release that shares most", () => {
+  it("A partial upload builds on the release that shares most with the new one.", () => {
     const found = differences(old, [origin("A", old.slice(0, 1)), origin("B", old.slice(1))])
     assert.strictEqual(found?.origin.ref, refOf("B"))
     assert.deepInclude(found, { kept: 3, files: 0 })
   })
 
-  it("is nothing where most of it is new, or nothing is there", () => {
+  it("There is no partial upload if most of the release is new or the host has nothing.", () => {
     assert.isUndefined(differences(old, []))
     assert.isUndefined(differences([file("a/one", "1", { size: 100 }), file("big", "8")], [origin("A", old)]))
     assert.isUndefined(differences([file("x", "8", { size: 0 })], [origin("A", old)]))

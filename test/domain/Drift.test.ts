@@ -26,7 +26,7 @@ const unfinished = [
 const linkedTo = (digit: string) => ({ _tag: "Linked", ref: refOf(digit) }) as const
 
 describe("drift", () => {
-  it("is none on a host that is as the journal tells", () => {
+  it("A host that is as its journal tells has no drift.", () => {
     assert.deepStrictEqual(kinds(), [])
     assert.deepStrictEqual(drift(hostState()), [])
     assert.deepStrictEqual(kinds({ current: { _tag: "Absent" }, journal: [...live, entry("unlinked", "B")] }), [])
@@ -45,7 +45,7 @@ describe("drift", () => {
     )
   })
 
-  it("is a link that is missing, leads nowhere or to something foreign, or is none", () => {
+  it("A current link that is missing, dead, foreign or no link at all is drift.", () => {
     assert.deepStrictEqual(kinds({ current: { _tag: "Absent" } }), ["link"])
     assert.deepStrictEqual(kinds({ current: linkedTo("F") }), ["link", "journal F"])
     assert.deepStrictEqual(kinds({ current: { _tag: "Foreign", to: "/opt" } }), ["link"])
@@ -57,7 +57,7 @@ describe("drift", () => {
     assert.strictEqual(advice({ current: { _tag: "Foreign", to: "/opt" }, journal: [] }), "link")
   })
 
-  it("is a journal that tells of another release, of none, or that the link was taken away", () => {
+  it("A journal that disagrees with the current link or has torn lines is drift.", () => {
     assert.deepStrictEqual(kinds({ current: linkedTo("A") }), ["journal A"])
     assert.deepStrictEqual(kinds({ journal: [] }), ["journal B"])
     assert.deepStrictEqual(kinds({ journal: [...live, entry("unlinked", "B")] }), ["journal B"])
@@ -65,7 +65,7 @@ describe("drift", () => {
     assert.deepStrictEqual(kinds({ journal: [], torn: 500 }), ["journal B", "torn"])
   })
 
-  it("is what is gone, unfinished, overdue, unsettled or unhealthy", () => {
+  it("A release that is gone, unfinished, damaged, overdue, unsettled or unhealthy is drift.", () => {
     assert.deepStrictEqual(kinds({ releases: [b] }), ["gone A"])
     assert.deepStrictEqual(kinds({ unfinished }), ["unfinished C", "unfinished D"])
     const damaged = [{ ref: refOf("A"), detail: "it is empty" }]
@@ -77,7 +77,7 @@ describe("drift", () => {
     assert.deepStrictEqual(kinds({ journal: [...live, entry("unhealthy", "B")] }), ["unhealthy B"])
   })
 
-  it("is nothing that a deployment at work leaves for a moment", () => {
+  it("Unfinished work under a live lock is not drift.", () => {
     const lock = Lock.make({ token: 3, idleSeconds: 2 })
     assert.deepStrictEqual(kinds({ unfinished, journal: live.slice(0, 3), lock }), [])
     const dead = Lock.make({ token: 3, idleSeconds: 200 })

@@ -8,12 +8,12 @@ const serialAfter = (...serials: ReadonlyArray<number>) => {
 }
 
 describe("recordOf", () => {
-  it("counts on from the highest serial", () => {
+  it("A new record's serial follows the highest one on the host.", () => {
     assert.strictEqual(serialAfter(), 1)
     assert.strictEqual(serialAfter(3, 7, 5), 8)
   })
 
-  it("takes the highest number there is from a host", () => {
+  it("A new record's serial stays at the highest number that there is if the host has reached it.", () => {
     assert.strictEqual(serialAfter(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
   })
 })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Lock, lockState } from "../../src/domain/Lock.ts"
 
 describe("a lock", () => {
-  it("says how long its holder is silent, and that a holder of an unreadable one never spoke", () => {
+  it("A lock tells how long its holder has been silent, or that the holder never gave a sign of life.", () => {
     const said = (idleSeconds: number) => lockState(Lock.make({ token: 1, idleSeconds }))
     assert.strictEqual(said(1), "they gave a sign of life 1 second ago")
     assert.strictEqual(said(0), "they gave a sign of life 0 seconds ago")

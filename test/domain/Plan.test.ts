@@ -28,16 +28,16 @@ const unfinished = (fields: Partial<ConstructorParameters<typeof Unfinished>[0]>
   Unfinished.make({ ref: sample.refOf("A"), kind: "upload", received: 400, stream: "whole", ...fields })
 
 describe("plan", () => {
-  it("deploys to an empty host, structure first", () => {
+  it("A plan for an empty host makes the structure first.", () => {
     assert.deepStrictEqual(steps(sample.hostState({ base: "absent" })), ["Prepare", "Stage", "Switch"])
   })
 
-  it("runs hooks where they belong", () => {
+  it("A plan runs afterUnpack before the switch and afterSwitch after it.", () => {
     const target = sample.target({ afterUnpack: ["make", "migrate"], afterSwitch: "reload" })
     assert.deepStrictEqual(steps(sample.hostState(), { target }), ["Stage", "Run", "Run", "Switch", "Run", "Settle"])
   })
 
-  it("does nothing where the release is current", () => {
+  it("A plan has no steps if the release is current.", () => {
     const { outcome, steps } = planned(
       sample.hostState({
         releases: [sample.hostRelease()],
@@ -48,7 +48,7 @@ describe("plan", () => {
     assert.deepStrictEqual([outcome, steps], ["nothing", []])
   })
 
-  it("links a release again that is there but not current, and moves latest to it", () => {
+  it("A plan verifies and links a release that is on the host but not current.", () => {
     const state = sample.hostState({
       releases: [sample.hostRelease(), sample.hostRelease({ ref: sample.refOf("B"), serial: 2 })],
       current: { _tag: "Linked", ref: sample.refOf("B") }
@@ -61,7 +61,7 @@ describe("plan", () => {
     )
   })
 
-  it("switches again to a release that the host is about to go back from", () => {
+  it("A plan switches again to a release that the host is about to go back from.", () => {
     const ref = sample.refOf("A")
     const state = sample.hostState({
       releases: [sample.hostRelease()],
@@ -72,7 +72,7 @@ describe("plan", () => {
     assert.deepStrictEqual(steps(state), ["Verify", "Switch"])
   })
 
-  it("goes on with an upload that was cut off", () => {
+  it("A plan resumes an upload that was cut off.", () => {
     const { steps } = planned(sample.hostState({ unfinished: [unfinished()] }))
     assert.deepStrictEqual(steps[0], {
       _tag: "Stage",
@@ -85,7 +85,7 @@ describe("plan", () => {
     })
   })
 
-  it("starts an upload anew where something else has arrived", () => {
+  it("A plan starts an upload anew if something else has arrived.", () => {
     const stream = `from_${sample.refOf("B")}`
     const { steps } = planned(sample.hostState({ unfinished: [unfinished({ stream })] }))
     assert.deepStrictEqual(
@@ -103,13 +103,13 @@ describe("plan", () => {
     )
   })
 
-  it("leaves what others left unfinished unless told to remove it", () => {
+  it("A plan leaves the unfinished uploads of others unless told to remove them.", () => {
     const state = sample.hostState({ unfinished: [unfinished({ ref: sample.refOf("B") })] })
     assert.notInclude(steps(state), "Discard")
     assert.deepStrictEqual(steps(state, { removeUnfinished: true })[0], "Discard")
   })
 
-  it("replaces a release whose record cannot be read, and only mends the record of what is live", () => {
+  it("A plan replaces a release with an unreadable record, but only mends the record of the live one.", () => {
     const damaged = [
       { ref: sample.refOf("A"), detail: "it is empty" },
       { ref: sample.refOf("B"), detail: "it is empty" }
@@ -119,7 +119,7 @@ describe("plan", () => {
     assert.deepStrictEqual(steps(live), ["Verify", "Record", "Settle"])
   })
 
-  it("removes without a question what was uploaded of a release that is there", () => {
+  it("A plan removes the leftover upload of a release that is on the host, without a question.", () => {
     const needless = unfinished({ ref: sample.refOf("B") })
     const state = sample.hostState({
       releases: [sample.hostRelease({ ref: sample.refOf("B") })],
@@ -129,7 +129,7 @@ describe("plan", () => {
     assert.deepStrictEqual(planned(state).steps[0], { _tag: "Discard", unfinished: needless })
   })
 
-  it("never discards the folder that is live, whatever is missing in it", () => {
+  it("A plan never discards the live folder, even if parts of it are missing.", () => {
     const state = sample.hostState({
       unfinished: [unfinished({ ref: sample.refOf("B"), kind: "release" })],
       current: { _tag: "Linked", ref: sample.refOf("B") }
@@ -167,7 +167,7 @@ describe("plan", () => {
     assert.isFalse(sharesFiles(sample.target({ hardLinks: true, afterUnpack: "chmod -R g+w ." })))
   })
 
-  it("refuses what cannot work, before the first byte", () => {
+  it("A plan refuses a host that cannot take the release, before the first byte.", () => {
     assert.strictEqual(refusal(sample.hostState({ base: "not-a-directory" })).reason, "not-a-directory")
     assert.strictEqual(refusal(sample.hostState({ base: "not-writable" })).reason, "not-writable")
     assert.deepStrictEqual(refusal(sample.hostState({ missingTools: ["tar"] })).tools, ["tar"])
@@ -181,14 +181,14 @@ describe("plan", () => {
     assert.isTrue(Either.isRight(plan(sample.hostState({ freeBytes: 5096 }), wanted())))
   })
 
-  it("counts only what still has to arrive", () => {
+  it("A plan asks room only for the bytes and files that still have to arrive.", () => {
     assert.isTrue(Either.isRight(plan(sample.hostState({ freeBytes: 4696, unfinished: [unfinished()] }), wanted())))
     const there = sample.hostState({ freeBytes: 0, freeInodes: 0, releases: [sample.hostRelease()] })
     assert.isTrue(Either.isRight(plan(there, wanted())))
     assert.deepInclude(refusal(sample.hostState({ freeInodes: 8 })), { reason: "no-inodes", needed: 9, free: 8 })
   })
 
-  it("refuses programs that cannot run there, unless told not to look", () => {
+  it("A plan refuses programs that cannot run on the host, unless told not to check.", () => {
     const release = sample.release({
       metadata: Metadata.make({ binaries: { machines: ["aarch64"], interpreters: [] } })
     })
@@ -197,7 +197,7 @@ describe("plan", () => {
     assert.isTrue(Either.isRight(plan(sample.hostState(), wanted({ release, target }))))
   })
 
-  it("refuses exactly what a check calls failed (property)", () => {
+  it("For any host and release, a plan is refused exactly if a check fails.", () => {
     FastCheck.assert(
       FastCheck.property(states, Arbitrary.make(Release), (state, release) => {
         const refused = Either.getLeft(plan(state, wanted({ release })))
@@ -220,7 +220,7 @@ describe("plan", () => {
     })
   })
 
-  it("switches at most once, before what comes after that, and never without a complete release (property)", () => {
+  it("Any plan switches at most once, before the steps that follow, and only to a complete release.", () => {
     FastCheck.assert(
       FastCheck.property(states, FastCheck.boolean(), FastCheck.nat(20), (state, removeUnfinished, pick) => {
         const present = state.releases[pick]

@@ -69,7 +69,7 @@ const hostStates = FastCheck.tuple(
 )
 
 describe("Prune", () => {
-  it("keeps the latest of the name, and other names", () => {
+  it("Prune keeps the latest release of the name, and all releases of other names.", () => {
     const all = [release(4, "b", true), release(3, "a", true), release(2, "a", false), release(1, "a", false)]
     assert.deepStrictEqual(
       toPrune(all, "a").map((one) => one.id),
@@ -79,7 +79,7 @@ describe("Prune", () => {
     assert.deepStrictEqual(toPrune(all, "c"), [])
   })
 
-  it("in the store: never the latest, always one left, only that name, idempotent", () => {
+  it("In any store, prune removes only that name, never the latest, and nothing the second time.", () => {
     FastCheck.assert(
       FastCheck.property(releases, names, (all, name) => {
         const gone = toPrune(all, name)
@@ -92,7 +92,7 @@ describe("Prune", () => {
     )
   })
 
-  it("on a host: never the current, never the latest, only that name, idempotent", () => {
+  it("On any host, prune removes only that name, never the current or the latest, and nothing the second time.", () => {
     FastCheck.assert(
       FastCheck.property(hostStates, names, (state, name) => {
         const { gone } = toPruneOnHost(state, name)
@@ -113,7 +113,7 @@ describe("Prune", () => {
     )
   })
 
-  it("on a host: a release that the journal does not know stays, for prune and for keep", () => {
+  it("On any host, prune and keep spare a release that the journal does not know.", () => {
     FastCheck.assert(
       FastCheck.property(hostStates, names, FastCheck.nat(14), FastCheck.nat(3), (state, name, forgotten, keep) => {
         const journal = state.journal.filter(({ release }) => release?.ref !== ref(forgotten))

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { counted } from "../../src/domain/Quantity.ts"
 
 describe("a number of things", () => {
-  it("has the singular for one, and the plural for all others", () => {
+  it("A number of things has the singular for one, and the plural for all others.", () => {
     assert.deepStrictEqual(
       [counted(0, "file"), counted(1, "file"), counted(2, "file")],
       ["0 files", "1 file", "2 files"]

@@ -70,7 +70,7 @@ const armed = (fields: Partial<ConstructorParameters<typeof DeadMan>[0]> = {}) =
   DeadMan.make({ id: "1.1", ref: refOf("B"), back: refOf("A"), seconds: -600, ...fields })
 
 describe("a repair", () => {
-  it("leaves the link on a folder that is not ours, such as one that was moved to a larger disk and linked", () => {
+  it("A repair leaves the link on a foreign folder, such as a release that was moved to a larger disk.", () => {
     const moved = {
       releases: [a],
       foreign: [refOf("B")],
@@ -79,7 +79,7 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan(moved), [[], ["link link"]])
   })
 
-  it("has nothing to do on a host where all agree", () => {
+  it("A repair has nothing to do on a host whose journal, link and folders agree.", () => {
     assert.deepStrictEqual(plan(), [[], []])
     assert.deepStrictEqual(planned().found, [])
     assert.deepStrictEqual(plan({ current: { _tag: "Absent" }, journal: [], releases: [] }), [[], []])
@@ -87,7 +87,7 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ armed: armed({ seconds: 30 }) }), [[], []])
   })
 
-  it("links what the journal says is live, or the last that was healthy, or nothing", () => {
+  it("A repair links the release that the journal says is live, the last healthy one, or nothing.", () => {
     for (const current of [{ _tag: "Absent" }, linkedTo("F"), { _tag: "Foreign", to: "/opt" }] as const) {
       assert.deepStrictEqual(plan({ current }), [["link B"], []])
       const failed = [...live, entry("unhealthy", "B")]
@@ -100,7 +100,7 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ releases: [], journal: [], current: linkedTo("F") }), [["unlink -"], []])
   })
 
-  it("leaves what is not ours in the place of the link", () => {
+  it("A repair leaves a foreign file, directory or link in the place of current.", () => {
     const by = (by: "directory" | "file") => plan({ current: { _tag: "Occupied", by }, journal: [], releases: [] })
     assert.deepStrictEqual(by("directory"), [[], ["link adopt"]])
     assert.deepStrictEqual(by("file"), [[], ["link move"]])
@@ -112,7 +112,7 @@ describe("a repair", () => {
     ])
   })
 
-  it("keeps live what is live, however its link is written", () => {
+  it("A repair keeps the live release live, however its link is written.", () => {
     for (const to of [`/srv/my_app/releases/deployer_${refOf("A")}`, `./deployer_${refOf("A")}/`]) {
       assert.deepStrictEqual(plan({ current: { _tag: "Foreign", to } }), [["link A"], []])
     }
@@ -123,7 +123,7 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ releases: [a], damaged }), [[], ["link link", "damaged deploy"]])
   })
 
-  it("tells the journal of a link that it does not know", () => {
+  it("A repair records a link that the journal does not know.", () => {
     assert.deepStrictEqual(plan({ current: linkedTo("A") }), [["note linked A"], []])
     assert.deepStrictEqual(plan({ journal: [...live, entry("unlinked", "B")] }), [["note linked B"], []])
     // A deployment that was killed between the switch and its line in the journal.
@@ -134,7 +134,7 @@ describe("a repair", () => {
     ])
   })
 
-  it("removes what did not finish, writes down what is gone, and starts the journal's lines anew", () => {
+  it("A repair removes unfinished work, records missing releases and settles torn journal lines.", () => {
     assert.deepStrictEqual(plan({ unfinished: [upload, unpacked] }), [["discard upload C", "discard release D"], []])
     assert.deepStrictEqual(plan({ releases: [b] }), [["note removed A"], []])
     assert.deepStrictEqual(planned({ torn: 2 }).steps.map(short), ["note repaired"])
@@ -142,7 +142,7 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ unfinished: [upload, unpacked], lock }), [[], []])
   })
 
-  it("writes damaged records anew from the store, or removes what nobody knows", () => {
+  it("A repair rewrites damaged records from the store, or removes a release that nothing vouches for.", () => {
     const damaged = [{ ref: refOf("A"), ...torn }]
     const stored = [release({ ref: refOf("A") }), release({ ref: refOf("B"), id: 2 })]
     // An older one does not become the latest of its name.
@@ -171,7 +171,7 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ releases: [b], damaged, armed: armed({ seconds: 30 }) }), [[], ["damaged restore"]])
   })
 
-  it("does what comes after a switch where that was not done, with the way back", () => {
+  it("A repair catches up on the steps after a switch, with a way back.", () => {
     const checked = { target: { afterSwitch: "true", restart: "true", health: { tcp: 80 } } }
     const journal = live.slice(0, 3)
     assert.deepStrictEqual(plan({ journal }), [["settle B Settle A"], []])
@@ -182,7 +182,7 @@ describe("a repair", () => {
     ])
   })
 
-  it("goes back as the host should have done, or calls it off", () => {
+  it("A repair goes back as an overdue dead-man's switch should have, or disarms it.", () => {
     const unconfirmed = live.slice(0, 3)
     assert.deepStrictEqual(plan({ armed: armed() }), [["disarm"], []])
     assert.deepStrictEqual(plan({ armed: armed(), journal: unconfirmed }), [["back B A"], []])
@@ -196,11 +196,11 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ armed: armed(), current: { _tag: "Absent" } }), [["link B"], []])
   })
 
-  it("leaves a release that failed and is current, and names the way back", () => {
+  it("A repair leaves a current release that failed, and names the way back.", () => {
     assert.deepStrictEqual(plan({ journal: [...live, entry("unhealthy", "B")] }), [[], ["unhealthy deploy"]])
   })
 
-  it("finishes an adoption before anything else, and looks anew then", () => {
+  it("A repair finishes an adoption before anything else.", () => {
     assert.deepStrictEqual(plan({ unfinished: [adoption, upload], current: { _tag: "Absent" } }), [
       ["adopt E", "discard upload C"],
       []

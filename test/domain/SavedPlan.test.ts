@@ -51,7 +51,7 @@ const said = (...entries: ReadonlyArray<Parameters<typeof sample.journalEntry>[0
 })
 
 describe("a saved plan", () => {
-  it("is what it was, written and read again", () => {
+  it("Any saved plan is the same after it is written and read again.", () => {
     assert.deepStrictEqual(changes(saved, planned(seen())), [])
     assert.deepStrictEqual(changes(throughJson(back(seen())), back(seen())), [])
     const states = Arbitrary.make(HostState)
@@ -71,20 +71,20 @@ describe("a saved plan", () => {
     "another clock": { clock: { aheadMillis: 5_000, toleranceMillis: 100 } },
     "a lock": { lock: Lock.make({ token: 3, idleSeconds: 2 }) },
     "a lock that came and went": said({ event: "locked", detail: "moving" }, { event: "unlocked" }),
-    "another order": {
+    "another order of the same entries": {
       releases: fields.releases.toReversed(),
       unfinished: fields.unfinished.toReversed()
     },
     "a torn line": { torn: 1 }
   }
   for (const [what, changed] of Object.entries(volatile)) {
-    it(`is not stale for ${what}`, () => {
+    it(`A saved plan is not stale because of ${what}.`, () => {
       assert.deepStrictEqual(changes(saved, planned(seen(changed))), [])
       assert.deepStrictEqual(changes(throughJson(back(seen())), back(seen(changed))), [])
     })
   }
 
-  it("is not stale while the seconds of a dead-man's switch pass, nor where only the beginning of the journal is out of sight", () => {
+  it("A saved plan is not stale because a dead-man's switch counts down or old journal lines drop out of sight.", () => {
     const armed = (seconds: number) => seen({ armed: DeadMan.make({ id: "1.1", ref: b, back: a, seconds }) })
     assert.deepStrictEqual(changes(throughJson(planned(armed(50))), planned(armed(20))), [])
     const long = Array.from({ length: 500 }, () =>
@@ -94,7 +94,7 @@ describe("a saved plan", () => {
     assert.deepStrictEqual(changes(was, planned(seen({ journal: long.slice(1) }))), [])
   })
 
-  it("is not stale where the store has a later release by now, nor for what is about building or this machine alone", () => {
+  it("A saved plan is not stale because of a later release or of settings for building or for this machine.", () => {
     const release = sample.release({ ...wanted().release, tags: ["prod"] })
     assert.deepStrictEqual(changes(saved, planned(seen(), { release })), [])
     const target = sample.target({ tags: ["other"], builder: "other", sshKey: "~/.ssh/other" })
@@ -131,7 +131,7 @@ describe("a saved plan", () => {
       { unfinished: [...fields.unfinished, unfinished("E".repeat(32), 1)] },
       /^the unfinished upload of EEEEEEEE is new/
     ],
-    ["what was unfinished went", { unfinished: [] }, /^the unfinished upload of DDDDDDDD has gone/],
+    ["an unfinished upload went", { unfinished: [] }, /^the unfinished upload of DDDDDDDD has gone/],
     [
       "a record was damaged",
       { damaged: [...fields.damaged, { ref: "F".repeat(32), detail: "?" }] },
@@ -139,7 +139,7 @@ describe("a saved plan", () => {
     ],
     ["a damaged record went", { damaged: [] }, /^the damaged record of CCCCCCCC has gone/],
     [
-      "a dead-man's switch",
+      "a dead-man's switch is armed",
       { armed: DeadMan.make({ id: "1.1", ref: b, seconds: 9 }) },
       /^a dead-man's switch is armed for BBBBBBBB now/
     ],
@@ -155,13 +155,13 @@ describe("a saved plan", () => {
     ]
   ]
   for (const [what, changed, clause] of grave) {
-    it(`is stale where ${what}`, () => {
+    it(`A saved plan is stale if ${what}.`, () => {
       assert.match(changes(saved, planned(seen(changed)))[0] ?? "nothing", clause)
       assert.match(changes(throughJson(back(seen())), back(seen(changed)))[0] ?? "nothing", clause)
     })
   }
 
-  it("is stale where the path of a new host was made by somebody", () => {
+  it("A saved plan is stale if somebody made the path of a new host.", () => {
     const was = throughJson(planned(sample.hostState({ base: "absent" })))
     assert.match(
       changes(was, planned(sample.hostState()))[0] ?? "",
@@ -169,7 +169,7 @@ describe("a saved plan", () => {
     )
   })
 
-  it("is stale where other bytes have the release's place, or another plan follows from the same host", () => {
+  it("A saved plan is stale if the release has other bytes, or the same host leads to another plan.", () => {
     const release = sample.release({ ...wanted().release, sha256: "b".repeat(64) })
     assert.deepStrictEqual(changes(saved, planned(seen(), { release })), [
       "what is known of my_app EEEEEEEE is not what it was"
@@ -188,7 +188,7 @@ describe("a saved plan", () => {
     }
   })
 
-  it("is stale where the config is another one", () => {
+  it("A saved plan is stale if the config has changed.", () => {
     const told = (changed: Parameters<typeof sample.target>[0]) => changedSettings(saved, sample.target(changed))
     assert.deepStrictEqual(told({}), [])
     assert.deepStrictEqual(told({ host: "other.test" }), [

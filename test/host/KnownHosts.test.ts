@@ -25,7 +25,7 @@ const judge = (text: string, host: string, key: KnownHosts.PublicKey, port = 22)
 const entry = (names: string, key: KnownHosts.PublicKey) => `${names} ${key.type} ${key.blob} a comment`
 
 describe("KnownHosts", () => {
-  it("knows a host by its name, in any case", () => {
+  it("Known hosts match a name regardless of case.", () => {
     const text = `# my hosts\n\n${entry("Web.example.com", one)}\r\n`
     assert.strictEqual(judge(text, "web.example.com", one), "known")
     assert.strictEqual(judge(text, "WEB.example.com", one), "known")
@@ -33,21 +33,21 @@ describe("KnownHosts", () => {
     assert.strictEqual(judge(text, "webXexample.com", one), "unknown")
   })
 
-  it("tells another key from an unknown host", () => {
+  it("Known hosts tell a changed key from an unknown host.", () => {
     const text = entry("web", one)
     assert.strictEqual(judge(text, "web", two), "changed")
     assert.strictEqual(judge(text, "web", rsa), "changed")
     assert.strictEqual(judge(text, "db", two), "unknown")
   })
 
-  it("accepts any of several keys", () => {
+  it("Known hosts accept any of several keys.", () => {
     const text = [entry("web", one), entry("web", rsa)].join("\n")
     assert.strictEqual(judge(text, "web", one), "known")
     assert.strictEqual(judge(text, "web", rsa), "known")
     assert.strictEqual(judge(text, "web", two), "changed")
   })
 
-  it("reads ports as ssh does", () => {
+  it("Known hosts treat ports as ssh does.", () => {
     const text = entry("[web]:2222", one)
     assert.strictEqual(judge(text, "web", one, 2222), "known")
     assert.strictEqual(judge(text, "web", two, 2222), "changed")
@@ -56,7 +56,7 @@ describe("KnownHosts", () => {
     assert.strictEqual(judge(entry("web", one), "web", two, 2222), "unknown")
   })
 
-  it("reads lists, wildcards and negations", () => {
+  it("Known hosts understand lists, wildcards and negations.", () => {
     const text = entry("*.example.com,10.0.0.?,!db.example.com", one)
     assert.strictEqual(judge(text, "a.b.example.com", one), "known")
     assert.strictEqual(judge(text, "10.0.0.7", one), "known")
@@ -65,14 +65,14 @@ describe("KnownHosts", () => {
     assert.strictEqual(judge(text, "example.com", one), "unknown")
   })
 
-  it("refuses revoked keys, whatever else is said", () => {
+  it("KnownHosts refuses a revoked key even if another line accepts it.", () => {
     const text = [entry("web", one), `@revoked ${entry("*", one)}`].join("\n")
     assert.strictEqual(judge(text, "web", one), "revoked")
     assert.strictEqual(judge(text, "web", one, 2222), "revoked")
     assert.strictEqual(judge(text, "web", two), "changed")
   })
 
-  it("leaves out authorities and damaged lines", () => {
+  it("KnownHosts ignores certificate authorities and damaged lines.", () => {
     const lines = [
       `@cert-authority ${entry("*", one)}`,
       "web",
@@ -85,7 +85,7 @@ describe("KnownHosts", () => {
     assert.deepStrictEqual(KnownHosts.parse(lines.join("\n")), [])
   })
 
-  it("asks for the type that is known first", () => {
+  it("KnownHosts asks a host first for the type of its known key.", () => {
     const algorithms = (text: string, port = 22) => KnownHosts.preferredAlgorithms(KnownHosts.parse(text), "web", port)
     assert.strictEqual(algorithms("")[0], "ssh-ed25519")
     assert.deepStrictEqual(algorithms(entry("web", rsa)).slice(0, 3), ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"])
@@ -94,11 +94,11 @@ describe("KnownHosts", () => {
     assert.strictEqual(new Set(algorithms(entry("web", rsa))).size, 6)
   })
 
-  it("does not take keys that cannot be used here for a change", () => {
+  it("A known key of an unsupported type does not make another key count as changed.", () => {
     assert.strictEqual(judge(entry("web", makeKey("ssh-dss", 9)), "web", one), "unknown")
   })
 
-  it("writes lines that it reads", () => {
+  it("KnownHosts reads the lines that it writes.", () => {
     for (const port of [22, 2222]) {
       assert.strictEqual(judge(KnownHosts.line("Web", port, one), "web", one, port), "known")
     }
@@ -110,7 +110,7 @@ describe("KnownHosts", () => {
     afterAll(() => rmSync(folder, { recursive: true, force: true }))
     const keygen = (...args: Array<string>) => execFileSync("ssh-keygen", args, { stdio: ["ignore", "pipe", "ignore"] })
 
-    it("reads what ssh-keygen -H hashed", () => {
+    it("KnownHosts reads the names that ssh-keygen -H hashed.", () => {
       const file = join(folder, "known_hosts")
       writeFileSync(file, [entry("web.example.com", one), entry("[web.example.com]:2222", two), ""].join("\n"))
       keygen("-H", "-f", file)
@@ -123,7 +123,7 @@ describe("KnownHosts", () => {
       assert.strictEqual(judge(text, "db.example.com", one), "unknown")
     })
 
-    it("prints the fingerprint that ssh-keygen -l prints", () => {
+    it("KnownHosts prints the same fingerprint as ssh-keygen -l.", () => {
       const file = join(folder, "id")
       keygen("-q", "-t", "ecdsa", "-N", "", "-f", file)
       const [type = "", blob = ""] = readFileSync(`${file}.pub`, "utf8").split(" ")

@@ -31,7 +31,7 @@ const here = Effect.gen(function* () {
 })
 
 describe("MemoryHost", () => {
-  it.scoped("is another one for another name, and the same for the same", () =>
+  it.scoped("MemoryHosts gives the same host for the same name, and another host for another name.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       yield* session.prepare
@@ -44,7 +44,7 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("is as fit as it is told to be", () =>
+  it.scoped("A MemoryHost has the tools, space, clock and mount that a test gives it.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       host.missingTools.add("tar")
@@ -88,7 +88,7 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("holds what is planted", () =>
+  it.scoped("A MemoryHost holds the releases, uploads and links that a test plants.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       host.plantRelease(path, hostRelease(), { "bin/my_app": "#!/bin/sh\n" })
@@ -113,7 +113,7 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("runs commands as it is told, and remembers them", () =>
+  it.scoped("A MemoryHost answers commands as a test says, and records them.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       host.plantRelease(path, hostRelease())
@@ -144,7 +144,7 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("answers probes as it is told, and forgets none", () =>
+  it.scoped("A MemoryHost answers probes as a test says, and records them.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       const url = "http://127.0.0.1:4000/health"
@@ -174,7 +174,7 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("fails where it is told to", () =>
+  it.scoped("A MemoryHost fails at the step, the byte or the connection that a test chooses.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       const one = sample()
@@ -196,7 +196,7 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("gives the lock of a connection back whose end is told from outside", () =>
+  it.scoped("A MemoryHost releases the lock of a connection that is ended from outside.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       yield* session.prepare
@@ -210,7 +210,7 @@ describe("MemoryHost", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.scoped("can be interrupted in the middle of a step", () =>
+  it.scoped("A MemoryHost can be interrupted in the middle of a step.", () =>
     Effect.gen(function* () {
       const { host, session } = yield* here
       host.beforeStep = (step) => (step === "prepare" ? Effect.never : Effect.void)
@@ -223,7 +223,7 @@ describe("MemoryHost", () => {
 })
 
 describe("MemoryFiles", () => {
-  it.effect("tells of each change, by the path that it really is at", () =>
+  it.effect("MemoryFiles reports each change with its real path.", () =>
     Effect.gen(function* () {
       const { files } = (yield* MemoryHosts).host("x")
       const changed: Array<string> = []
@@ -240,7 +240,7 @@ describe("MemoryFiles", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.effect("goes through links, and not through files and loops", () =>
+  it.effect("MemoryFiles follows links, but not through files or loops.", () =>
     Effect.gen(function* () {
       const { files } = (yield* MemoryHosts).host("x")
       files.write("/a/file", "1")

@@ -49,7 +49,7 @@ const lookup = (text: string, asked: string | SshConfig.Asked) =>
   SshConfig.lookup([SshConfig.parse(text)], typeof asked === "string" ? { host: asked } : asked, asker)
 
 describe("SshConfig", () => {
-  it("says nothing where nothing is said", () => {
+  it("SshConfig uses the defaults if the file says nothing about a host.", () => {
     const nothing = lookup("", "web")
     assert.deepStrictEqual(nothing, {
       hostName: "web",
@@ -71,7 +71,7 @@ describe("SshConfig", () => {
     assert.deepStrictEqual(lookup("Host\nPort\n= =\nPort none\n\u0000", "web"), nothing)
   })
 
-  it("takes the first value, and all identity files", () => {
+  it("SshConfig takes the first value of a setting, and all identity files.", () => {
     const web = lookup(text, "web")
     assert.strictEqual(web.hostName, "10.0.0.7")
     assert.strictEqual(web.user, "everybody")
@@ -84,7 +84,7 @@ describe("SshConfig", () => {
     ])
   })
 
-  it("reads patterns and negations", () => {
+  it("SshConfig understands patterns and negations.", () => {
     const api = lookup(text, "api.example.com")
     assert.strictEqual(api.hostName, "api.example.com.internal")
     assert.isTrue(api.identitiesOnly)
@@ -94,13 +94,13 @@ describe("SshConfig", () => {
     assert.strictEqual(lookup("Match all\nUser you", "web").user, "you")
   })
 
-  it("names the conditions that it does not understand, and leaves their blocks out", () => {
+  it("SshConfig names the conditions that it does not understand, and ignores their blocks.", () => {
     assert.deepStrictEqual(lookup(text, "web").ignored, ['Match exec "true"'])
     assert.deepStrictEqual(lookup('Match host db exec "true"\nUser x', "web").ignored, [])
     assert.strictEqual(lookup("Match tagged x\nUser x\nMatch user me\nPort 7", "web").port, 7)
   })
 
-  it("writes tokens and variables out", () => {
+  it("SshConfig expands tokens and variables.", () => {
     const asked = { host: "Web", user: "root", port: 99 }
     const paths = (value: string) => lookup(`HostName %h.test\nIdentityFile ${value}`, asked).identityFiles[0]
     assert.strictEqual(
@@ -119,7 +119,7 @@ describe("SshConfig", () => {
     })
   })
 
-  it("takes jump hosts apart, the last one first", () => {
+  it("SshConfig splits the last jump host off the others.", () => {
     assert.deepStrictEqual(SshConfig.lastHop("a,me@you@b:7"), { host: "b", user: "me@you", port: 7, jump: "a" })
     assert.deepStrictEqual(SshConfig.lastHop("ssh://u@[::1]:33/"), {
       host: "::1",
@@ -159,7 +159,7 @@ const placeOf = (host: string) =>
   findPlace({ host }).pipe(Effect.provideService(SshSettings, settings()), Effect.provide(NodeFileSystem.layer))
 
 describe("the files of ssh_config", () => {
-  it.effect("include others, whose blocks end with them", () =>
+  it.effect("Files that ssh_config includes are read, and their blocks end with them.", () =>
     Effect.gen(function* () {
       write({
         ".ssh/config": "Host web\n  Include conf.d/*.conf ~/more\n  User late\nHost db\n  Include conf.d/10*\n",
@@ -175,7 +175,7 @@ describe("the files of ssh_config", () => {
     })
   )
 
-  it.effect("may include themselves, which is said", () =>
+  it.effect("A file of ssh_config may include itself, and a warning says so.", () =>
     Effect.gen(function* () {
       write({
         ".ssh/config": "Include config other\nPort 8\n",
@@ -191,7 +191,7 @@ describe("the files of ssh_config", () => {
     })
   )
 
-  it.effect("warn once of what is not understood", () =>
+  it.effect("The reader of ssh_config warns only once about a condition that it does not understand.", () =>
     Effect.gen(function* () {
       write({ ".ssh/config": "Match exec true\n  Port 9\n" })
       const said: Array<string> = []
@@ -280,7 +280,7 @@ const spawned = missing("ssh")
 const against = spawned === undefined ? describe : describe.skip
 
 against(titled("ssh -G", spawned), () => {
-  it("says the same of many generated files", async () => {
+  it("SshConfig agrees with ssh -G on many generated files.", async () => {
     const config = join(folder, "generated/config")
     const home = userInfo().homedir
     let compared = 0

@@ -8,7 +8,7 @@ import { steps } from "../../src/host/protocol/steps.ts"
 const lib = (file: string) => fs.readFileSync(`src/host/protocol/scripts/lib/${file}`, "utf8")
 
 describe("a step", () => {
-  it("gives its script each argument in the place from which the script takes it", () => {
+  it("A step passes each argument in the position in which its script expects it.", () => {
     const { script } = steps.activate
     const call = {
       path: "app",
@@ -20,7 +20,7 @@ describe("a step", () => {
     assert.deepStrictEqual(named(script, positional(script, call)), call)
   })
 
-  it("gives refs after all other arguments", () => {
+  it("A step passes refs after all other arguments.", () => {
     const { script } = steps.verify
     const call = { path: "app", args: { wanted: "", depth: "files" }, refs: ["A", "B"] }
     assert.deepStrictEqual(positional(script, call), ["app", "files", "", "A", "B"])
@@ -29,12 +29,12 @@ describe("a step", () => {
 })
 
 describe("the scripts", () => {
-  it("mark the beginning and the end of an answer as they are read", () => {
+  it("The scripts mark the beginning and the end of an answer as the decoder expects them.", () => {
     assert.include(lib("protocol.sh"), `say "${replyBegin}"`)
     assert.include(lib("protocol.sh"), `finish() { say "${replyEnd}"; exit 0; }`)
   })
 
-  it("select entries of the journal by the form, the events and the length that the journal has", () => {
+  it("The scripts select journal entries by the form, the events and the length of the journal.", () => {
     const select = lib("select.awk")
     assert.include(select, `text !~ /${journalGrammar}/`)
     assert.include(select, `events = " ${JournalEvent.literals.join(" ")} "`)

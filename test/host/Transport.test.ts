@@ -32,7 +32,7 @@ const words = [
 ]
 
 describe("quote", () => {
-  it("gives one word to POSIX shells and to fish", () => {
+  it("Any quoted word is one unchanged word to POSIX shells and to fish.", () => {
     const odd = FastCheck.array(FastCheck.constantFrom("'", "\\", "a", " ", "$", '"')).map((chars) => chars.join(""))
     FastCheck.assert(
       FastCheck.property(FastCheck.oneof(FastCheck.constantFrom(...words), odd), (word) => {
@@ -42,7 +42,7 @@ describe("quote", () => {
     )
   })
 
-  it("gives words back through sh", () => {
+  it("Quoted words come back unchanged from sh.", () => {
     const script = `for word in ${words.map(quote).join(" ")}; do printf "%s|" "$word"; done`
     assert.strictEqual(
       execFileSync("sh", ["-c", script], { encoding: "utf8" }),

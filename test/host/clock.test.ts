@@ -67,7 +67,7 @@ describe("a clock that is wrong", () => {
     ["ahead", day],
     ["behind", -day]
   ] as const) {
-    it.live(`a day ${what} changes nothing`, () =>
+    it.live(`A host clock that is a day ${what} makes no difference to locks.`, () =>
       Effect.gen(function* () {
         const { age, session, set } = yield* skewed({})
         set(skew)
@@ -96,7 +96,7 @@ describe("a clock that is set while a lock is held", () => {
     ["forward", day],
     ["back", -day]
   ] as const) {
-    it.live(`a day ${what}: who lives keeps it, who is dead does not`, () =>
+    it.live(`If the clock is set a day ${what}, a living holder keeps its lock and a dead one loses it.`, () =>
       Effect.gen(function* () {
         const { age, session, set } = yield* skewed({})
         const [mine, other] = [yield* session, yield* session]
@@ -119,7 +119,7 @@ describe("a clock that is set while a lock is held", () => {
     )
   }
 
-  it.live("a restarted host: the time since its start says nothing about those before", () =>
+  it.live("A restarted host judges an older lock by the clock, not by the time since its start.", () =>
     Effect.gen(function* () {
       const { config, session } = yield* skewed({})
       const mine = yield* session
@@ -135,7 +135,7 @@ describe("a clock that is set while a lock is held", () => {
 })
 
 describe("where only the clock tells the time", () => {
-  it.live("a day back: a dead holder's lock is taken over a minute after it was first in the way", () =>
+  it.live("If the only clock jumps back a day, a dead holder's lock is taken over after a minute.", () =>
     Effect.gen(function* () {
       const { age, session, set } = yield* skewed(bsd)
       const [mine, other] = [yield* session, yield* session]
@@ -154,7 +154,7 @@ describe("where only the clock tells the time", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a day forward: at the worst the lock changes hands, and its old holder can change nothing any more", () =>
+  it.live("If the only clock jumps a day ahead, a lock may change hands, but its old holder can change nothing.", () =>
     Effect.gen(function* () {
       const { session, set } = yield* skewed(bsd)
       const [mine, other] = [yield* session, yield* session]
@@ -177,7 +177,7 @@ describe("where only the clock tells the time", () => {
 })
 
 describe("without the protection", () => {
-  it.live("a live lock is lost when the clock is set forward", () =>
+  it.live("Without the time since the start, a live lock is lost when the clock is set forward.", () =>
     Effect.gen(function* () {
       const { session, set } = yield* skewed(bsd)
       const [mine, other] = [yield* session, yield* session]
@@ -192,7 +192,7 @@ describe("without the protection", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a dead lock is kept for a day when the clock is set back", () =>
+  it.live("Without the check for signs of life from the future, a dead lock stays when the clock is set back.", () =>
     Effect.gen(function* () {
       const { age, session, set } = yield* skewed({
         ...bsd,
@@ -213,7 +213,7 @@ describe("without the protection", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("who lost a lock goes on and switches", () =>
+  it.live("Without the fence, a deployer that lost its lock still switches.", () =>
     Effect.gen(function* () {
       const { age, session } = yield* skewed({
         activate: [

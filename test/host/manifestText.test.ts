@@ -3,7 +3,7 @@ import { listedFiles, manifestLines } from "../../src/host/protocol/manifestText
 import { oddSample, sample } from "../kit/packed.ts"
 
 describe("a manifest on a host", () => {
-  it("names modes once for all that follow, and all files with theirs", () => {
+  it("A manifest on a host names each mode once, and its files are read back with their modes.", () => {
     const { manifest } = oddSample()
     const lines = manifestLines(manifest) ?? []
     assert.deepStrictEqual(lines.slice(0, 3), ["mode 755", "dir ./my_app", "dir ./my_app/bin"])
@@ -16,7 +16,7 @@ describe("a manifest on a host", () => {
     )
   })
 
-  it("is none where its end is missing, and has no files where it tells no modes", () => {
+  it("A manifest without its last line is rejected, and one without modes has no files.", () => {
     const lines = manifestLines(sample().manifest) ?? []
     assert.isUndefined(listedFiles(lines.slice(0, -1)))
     const modeless = lines.filter((line) => !line.startsWith("mode ")).slice(0, -1)

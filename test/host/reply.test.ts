@@ -19,7 +19,7 @@ const fault = <A>(decoded: Either.Either<A, Reply.Fault>): Reply.Fault => {
 }
 
 describe("state", () => {
-  it("reads a whole answer", () => {
+  it("The state decoder reads a whole answer.", () => {
     const { state } = Either.getOrThrow(
       Reply.state(
         `Welcome!\nno newline at its end${answer(
@@ -46,7 +46,7 @@ describe("state", () => {
     assert.deepStrictEqual(state.missingTools, ["tar"])
   })
 
-  it("takes space that cannot be measured for enough", () => {
+  it("The state decoder treats space that cannot be measured as enough.", () => {
     for (const free of [[], ["free -"], ["free -12"], ["free 1e99"]]) {
       const lines = good.filter((line) => !line.startsWith("free"))
       assert.strictEqual(
@@ -56,7 +56,7 @@ describe("state", () => {
     }
   })
 
-  it("reads what the disk, the clock and the platform are like", () => {
+  it("The state decoder reads the disk, the clock and the platform of a host.", () => {
     const { state } = Either.getOrThrow(
       Reply.state(
         answer(
@@ -83,7 +83,7 @@ describe("state", () => {
     )
   })
 
-  it("takes what cannot be found out for unknown", () => {
+  it("The state decoder leaves a value undefined if the host cannot find it out.", () => {
     const odd = ["inodes -", "clock %s", "mounted ext4 / rw", "mounted \u001b ro exec /"]
     const { state } = Either.getOrThrow(Reply.state(answer(...good, ...odd), { asked: 0, answered: 0 }))
     assert.deepStrictEqual(
@@ -110,7 +110,7 @@ describe("state", () => {
     ["a negative size", [...good, `upload ${ref} -1 - `]],
     ["a size beyond numbers", [...good, `upload ${ref} ${"9".repeat(40)} - `]]
   ] as const) {
-    it(`refuses ${what}`, () => {
+    it(`The state decoder refuses an answer with ${what}.`, () => {
       assert.deepInclude(fault(Reply.state(answer(...lines))), { _tag: "Invalid", what: Reply.answer })
     })
   }
@@ -126,7 +126,7 @@ describe("state", () => {
     ["deep nesting", "[".repeat(20_000)],
     ["the mark of the end", `${Reply.replyEnd}.`]
   ] as const) {
-    it(`tells of a release whose record is ${what}, and of the others`, () => {
+    it(`The state decoder reports a release with ${what} in its record as damaged, and reads the others.`, () => {
       const whole = `release ${refOf("C")} ${json(hostRelease({ ref: refOf("C") }))}`
       const { state } = Either.getOrThrow(Reply.state(answer(...good, `release ${ref} ${record}`, whole)))
       assert.strictEqual(state.damaged[0]?.ref, ref)
@@ -135,20 +135,20 @@ describe("state", () => {
     })
   }
 
-  it("takes a release whose record is about another one for a copy that somebody made", () => {
+  it("The state decoder treats a release with the record of another one as a foreign copy.", () => {
     const copy = `release ${ref} ${json(hostRelease({ ref: refOf("B") }))}`
     const { damaged, foreign, releases } = Either.getOrThrow(Reply.state(answer(...good, copy))).state
     assert.deepStrictEqual([damaged, foreign, releases], [[], [ref], []])
   })
 
-  it("is never read from less than a whole answer", () => {
+  it("The state decoder refuses any answer that was cut.", () => {
     const whole = answer(...good, `release ${ref} ${json(hostRelease({ ref }))}`)
     for (let length = 0; length < whole.length - 1; length++) {
       assert.strictEqual(fault(Reply.state(whole.slice(0, length)))._tag, "Invalid")
     }
   })
 
-  it("is not read beyond its end", () => {
+  it("The state decoder refuses an answer that something else follows.", () => {
     const fake = answer(...good) + answer(...good, "lacks tar")
     assert.deepInclude(fault(Reply.state(fake)), { _tag: "Invalid", detail: "something follows its end" })
   })
@@ -164,7 +164,7 @@ describe("every decoder", () => {
     Reply.usages([ref])
   ]
 
-  it("gives the host's reason, fit to be shown", () => {
+  it("Every decoder shortens the host's reason and removes its control characters.", () => {
     for (const decode of decoders) {
       const found = fault(decode(answer(`fail \u001b[31mNo space\u0007 left\u202e ${"x".repeat(10_000)}`)))
       assert.strictEqual(found._tag, "Failed")
@@ -173,7 +173,7 @@ describe("every decoder", () => {
     }
   })
 
-  it("never throws, and shows nothing raw, whatever comes", () => {
+  it("Every decoder takes any answer without throwing or showing control characters.", () => {
     const words = FastCheck.constantFrom(
       ...["path", "base", "free", "machine", "current", "release", "damaged", "unrecorded", "upload", "lacks"],
       ...["inodes", "clock", "mounted", "loader", "user"],
@@ -202,7 +202,7 @@ describe("every decoder", () => {
     )
   })
 
-  it("gives back every record that can be written", () => {
+  it("The state decoder returns any record as it was written.", () => {
     FastCheck.assert(
       FastCheck.property(Arbitrary.make(HostRelease), (release) => {
         const { state } = Either.getOrThrow(Reply.state(answer(...good, `release ${release.ref} ${json(release)}`)))
@@ -215,7 +215,7 @@ describe("every decoder", () => {
 
 describe("verdicts and usages", () => {
   const other = refOf("B")
-  it("come in the order in which they were asked for", () => {
+  it("Verdicts come in the order in which they were asked for.", () => {
     const found = Either.getOrThrow(
       Reply.verdicts([other, ref])(answer(`verdict ${ref}`, `fault ${ref} missing a b`, `verdict ${other}`))
     )
@@ -225,7 +225,7 @@ describe("verdicts and usages", () => {
     ])
   })
 
-  it("are refused where some are missing, or were not asked for", () => {
+  it("Verdicts and usages are refused if some are missing or were not asked for.", () => {
     for (const lines of [
       [],
       [`verdict ${other}`],

@@ -68,31 +68,31 @@ const tables: ReadonlyArray<readonly [tool: string, text: string, available: str
 for (const shell of shells) {
   describe(`the functions under ${shell.slice(0, -1).join(" ")}`, () => {
     for (const [tool, text, available] of tables) {
-      it(`read what is available from ${tool}`, () => {
+      it(`The host's scripts read the available amount from the table of ${tool}.`, () => {
         assert.strictEqual(sh(shell, ["disks"], 'row "$1" && say "$available"', text), available)
       })
     }
 
-    it("read nothing from a text that is no table", () => {
+    it("The host's scripts read nothing from a text that is not a table.", () => {
       const answer = 'if row "$1"; then say read; else say no; fi'
       for (const text of ["", "df: /srv: No such file or directory", "Filesystem\nnone - - - - /srv"])
         assert.strictEqual(sh(shell, ["disks"], answer, text), "no", text)
     })
 
-    it("take numbers of at most 15 digits without zeros before them, and nothing else", () => {
+    it("The host's scripts accept only numbers of at most 15 digits without leading zeros.", () => {
       const answer = 'for word; do if number "$word"; then say "$word"; fi; done'
       const words = ["7", "123456789012345", "0", "", "07", "1234567890123456", "1e3", "-1", "1 ", "x"]
       assert.deepStrictEqual(sh(shell, ["lock"], answer, ...words).split("\n"), ["7", "123456789012345", "0"])
     })
 
-    it("take 32 hexadecimal digits in capitals for a ref", () => {
+    it("The host's scripts accept only 32 upper-case hexadecimal digits as a ref.", () => {
       const ref = "0123456789ABCDEF".repeat(2)
       const answer = 'for word; do if is_ref "$word"; then say "$word"; fi; done'
       const words = [ref, ref.toLowerCase(), ref.slice(1), `${ref}0`, ref.replace("0", "."), "*".repeat(32), ""]
       assert.strictEqual(sh(shell, ["files"], answer, ...words), ref)
     })
 
-    it("read the text of a link with and without readlink", () => {
+    it("The host's scripts read the text of a link with and without readlink.", () => {
       const folder = fs.mkdtempSync("/tmp/deployer-shell-")
       try {
         const links = ["plain", "with blanks", "a -> b", "../up", "/absolute"]
@@ -105,7 +105,7 @@ for (const shell of shells) {
       }
     })
 
-    it("call a path missing that has no folder above it, and end", () => {
+    it("The host's scripts report a path as missing even if no folder above it exists.", () => {
       const answer = 'cd /\nfor path; do differs "$path"; done'
       const paths = ["garbage", "/nowhere/file", "./nowhere/deep/file", ""]
       const words = paths.map((path) => `missing ${path.replace("./", "")}`.trimEnd())
@@ -116,7 +116,7 @@ for (const shell of shells) {
       )
     })
 
-    it("keep of journal entries those about releases that are gone", () => {
+    it("The host's scripts select the journal entries about releases that are gone.", () => {
       const folder = fs.mkdtempSync("/tmp/deployer-shell-")
       try {
         const [gone, there] = ["A".repeat(32), "B".repeat(32)]

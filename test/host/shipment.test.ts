@@ -42,21 +42,19 @@ const slowing = Effect.sync((): Clock.Clock => {
 })
 
 describe("a release that is sent whole", () => {
-  it.live(
-    "begins with the same bytes however fast they are taken, so that a cut upload of 150,000 files can be resumed",
-    () =>
-      Effect.gen(function* () {
-        const one = yield* Effect.withClock(sent(0), yield* slowing)
-        const two = yield* sent(0)
-        assert.isAbove(one.bytes.length, 5 * 1024 * 1024)
-        assert.isTrue(one.bytes.equals(two.bytes))
-        const begin = one.bytes.subarray(0, one.bytes.length - tarball.length)
-        const [entry] = unpackTar(Buffer.concat([gunzipSync(begin), Buffer.alloc(1024)])) ?? []
-        assert.strictEqual(entry?.entry.path, ".deployer_manifest")
-        assert.isTrue(Buffer.from(entry?.content ?? []).equals(Buffer.from(lines.map((line) => `${line}\n`).join(""))))
-        const half = yield* sent(4_500_000)
-        assert.strictEqual(half.from, 4_500_000)
-        assert.isTrue(half.bytes.equals(one.bytes.subarray(4_500_000)))
-      })
+  it.live("A whole release of 150,000 files begins with the same bytes at any speed, so a cut upload can resume.", () =>
+    Effect.gen(function* () {
+      const one = yield* Effect.withClock(sent(0), yield* slowing)
+      const two = yield* sent(0)
+      assert.isAbove(one.bytes.length, 5 * 1024 * 1024)
+      assert.isTrue(one.bytes.equals(two.bytes))
+      const begin = one.bytes.subarray(0, one.bytes.length - tarball.length)
+      const [entry] = unpackTar(Buffer.concat([gunzipSync(begin), Buffer.alloc(1024)])) ?? []
+      assert.strictEqual(entry?.entry.path, ".deployer_manifest")
+      assert.isTrue(Buffer.from(entry?.content ?? []).equals(Buffer.from(lines.map((line) => `${line}\n`).join(""))))
+      const half = yield* sent(4_500_000)
+      assert.strictEqual(half.from, 4_500_000)
+      assert.isTrue(half.bytes.equals(one.bytes.subarray(4_500_000)))
+    })
   )
 })

@@ -29,7 +29,7 @@ const taken = (bytes: Uint8Array, millis: number) =>
   )
 
 describe("compressed", () => {
-  it.live("is the same bytes once it is unpacked, by whatever program", () =>
+  it.live("Compressed bytes unpack to the same bytes with Node and with gzip.", () =>
     Effect.gen(function* () {
       const bytes = Buffer.concat([text(2_500_000), noise(1_300_000, 3), Buffer.alloc(900_000)])
       const all = Buffer.concat(yield* taken(bytes, 0))
@@ -42,7 +42,7 @@ describe("compressed", () => {
     })
   )
 
-  it.live("is as small as can be over a slow link, and quick where the link waits for it", () =>
+  it.live("Compression is strongest over a slow link and quickest over a fast one.", () =>
     Effect.gen(function* () {
       const bytes = text(45 * 1024 * 1024)
       const slow = yield* taken(bytes, 40)
@@ -57,7 +57,7 @@ describe("compressed", () => {
     })
   )
 
-  it("goes one level down for a receiver that waits, up for one that takes its time, and stays in between", () => {
+  it("Compression goes a level down for a receiver that waits, up for a slow one, and otherwise stays.", () => {
     assert.strictEqual(nextLevel(2, 3, { waited: 10, taken: 1 }), 1)
     assert.strictEqual(nextLevel(0, 3, { waited: 10, taken: 1 }), 0)
     assert.strictEqual(nextLevel(1, 3, { waited: 1, taken: 10 }), 2)

@@ -50,13 +50,13 @@ const deltaOf = (old: Uint8Array, wanted: Uint8Array, { most = 5000, shortest = 
 describe("delta", () => {
   const old = noise(100_000, 1)
 
-  it("keeps all of a file that is the same", () => {
+  it("A delta keeps all of an unchanged file.", () => {
     const { made, ops } = deltaOf(old, old)
     assert.deepStrictEqual(ops, [{ keep: 0, count: undefined }])
     assert.isTrue(made.equals(old))
   })
 
-  it("adds little more than what was put in between, and finds what moved on", () => {
+  it("A delta adds little more than the inserted bytes, and finds the bytes that moved.", () => {
     const wanted = Buffer.concat([old.subarray(0, 40_000), Buffer.from("something new"), old.subarray(40_000)])
     const { added, made, ops } = deltaOf(old, wanted)
     assert.isTrue(made.equals(wanted))
@@ -64,7 +64,7 @@ describe("delta", () => {
     assert.isAtMost(added, 13 + 512)
   })
 
-  it("adds little more than what was overwritten, taken out, or put at an end", () => {
+  it("A delta stays small if bytes were overwritten, removed, prepended, appended or moved.", () => {
     const changed = Buffer.from(old)
     noise(1000, 9).copy(changed, 50_000)
     const cases = [
@@ -81,7 +81,7 @@ describe("delta", () => {
     }
   })
 
-  it("is not fooled by what repeats itself", () => {
+  it("A delta is correct and small for content that repeats itself.", () => {
     const zeros = Buffer.alloc(50_000)
     const wanted = Buffer.concat([zeros, Buffer.from("x"), zeros])
     const { added, made } = deltaOf(zeros, wanted)
@@ -89,7 +89,7 @@ describe("delta", () => {
     assert.isAtMost(added, 2000)
   })
 
-  it("goes through long stretches of what is too short to be kept, without holding them", () => {
+  it("A delta streams long stretches of matches that are too short to keep, without holding them.", () => {
     const old = Buffer.concat([Buffer.alloc(4096), noise(2_000_000, 1)])
     const wanted = Buffer.alloc(32_000_000)
     let most = 0
@@ -107,21 +107,21 @@ describe("delta", () => {
     assert.isBelow(performance.now() - began, 8000)
   })
 
-  it("is not fooled by strings that fool a polynomial", () => {
+  it("A delta is correct for strings that fool a polynomial hash.", () => {
     const turns = Array.from({ length: 512 }, (_, at) => at.toString(2).replaceAll("0", "").length % 2)
     const old = Buffer.concat(Array.from({ length: 10 }, () => Buffer.from(turns.map((turn) => 97 + turn))))
     const wanted = Buffer.concat(Array.from({ length: 10 }, () => Buffer.from(turns.map((turn) => 98 - turn))))
     assert.isTrue(deltaOf(old, wanted).made.equals(wanted))
   })
 
-  it("adds all of what has nothing in common, in pieces of a megabyte", () => {
+  it("A delta of unrelated content adds all of it, in pieces of at most a megabyte.", () => {
     const wanted = noise(2_500_000, 3)
     const { made, ops } = deltaOf(old, wanted, { most: 100_000 })
     assert.isTrue(made.equals(wanted))
     assert.isTrue(ops.every((op) => "add" in op && op.add.length <= 1024 * 1024))
   })
 
-  it("keeps no blocks where fewer follow each other than are worth it", () => {
+  it("A delta keeps no run of blocks that is shorter than the minimum.", () => {
     const wanted = Buffer.concat([noise(5000, 4), old.subarray(512, 2048), noise(5000, 5), old.subarray(5120, 15_360)])
     const { made, ops } = deltaOf(old, wanted, { shortest: 4096 })
     assert.isTrue(made.equals(wanted))
@@ -131,7 +131,7 @@ describe("delta", () => {
     )
   })
 
-  it("makes the wanted file of any old one, however both come", () => {
+  it("A delta makes the wanted file from any old one, in pieces of any size.", () => {
     const parts = FastCheck.array(
       FastCheck.oneof(
         FastCheck.record({ from: FastCheck.nat(20_000), size: FastCheck.nat(9000) }),

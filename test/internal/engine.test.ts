@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { buildArguments } from "../../src/internal/engine.ts"
 
 describe("buildArguments", () => {
-  it("puts values into the environment, empty ones too", () => {
+  it("Build arguments go into the environment, even empty ones.", () => {
     assert.deepStrictEqual(buildArguments({ TOKEN: "s3cr3t", EMPTY: "" }, {}), {
       words: ["--build-arg", "TOKEN", "--build-arg", "EMPTY"],
       env: { TOKEN: "s3cr3t", EMPTY: "" },
@@ -10,7 +10,7 @@ describe("buildArguments", () => {
     })
   })
 
-  it("leaves the variables alone that the engine reads itself, and names them", () => {
+  it("A build argument named like a variable of the engine stays out of the environment and counts as exposed.", () => {
     for (const name of [
       "PATH",
       "HOME",
@@ -29,7 +29,7 @@ describe("buildArguments", () => {
     }
   })
 
-  it("hides a value of such a variable if the engine has it anyway", () => {
+  it("A build argument stays hidden if the engine's environment has the same value anyway.", () => {
     assert.deepStrictEqual(buildArguments({ HTTP_PROXY: "http://u:p@proxy" }, { HTTP_PROXY: "http://u:p@proxy" }), {
       words: ["--build-arg", "HTTP_PROXY"],
       env: { HTTP_PROXY: "http://u:p@proxy" },
@@ -37,7 +37,7 @@ describe("buildArguments", () => {
     })
   })
 
-  it("does not take a longer name for a variable of the engine", () => {
+  it("A build argument whose name only contains a variable of the engine is not exposed.", () => {
     assert.deepStrictEqual(
       buildArguments({ HOMEPAGE: "h", MY_DOCKER_HOST: "d", BUILDKIT_INLINE_CACHE: "1" }, {}).exposed,
       []

@@ -18,7 +18,7 @@ const isElsewhere = existsSync(memory) && statSync(memory).dev !== statSync(tmpd
 const skipped = !isElsewhere && process.env["CI"] !== "true"
 
 describe("files", () => {
-  it.scoped("a full disk is named, with its free space", () =>
+  it.scoped("The error of a full disk names the place and its free space.", () =>
     Effect.gen(function* () {
       const root = yield* folderIn(tmpdir())
       for (const code of ["ENOSPC", "EDQUOT"]) {
@@ -32,7 +32,7 @@ describe("files", () => {
     })
   )
 
-  it.scoped("a text is written for the owner alone, also in place of a longer one that others could read", () =>
+  it.scoped("A text is written for the owner alone, even over a longer one that others could read.", () =>
     Effect.gen(function* () {
       const root = yield* folderIn(tmpdir())
       const file = join(root, "plan.json")
@@ -46,7 +46,7 @@ describe("files", () => {
     })
   )
 
-  it.effect("a text can be written to a device, whose mode stays", () =>
+  it.effect("A text can be written to a device, whose mode stays the same.", () =>
     Effect.gen(function* () {
       const before = statSync("/dev/null").mode
       yield* writeText("/dev/null", "text")
@@ -54,7 +54,7 @@ describe("files", () => {
     })
   )
 
-  it.effect("other trouble has words too", () =>
+  it.effect("A file error has a sentence that names the path.", () =>
     Effect.gen(function* () {
       const words = (code: string) => Effect.map(Effect.flip(attempt("/x/y", failing(code))), ({ detail }) => detail)
       assert.strictEqual(yield* words("EACCES"), "no permission for /x/y")
@@ -65,7 +65,7 @@ describe("files", () => {
   )
 
   it.scoped.skipIf(skipped)(
-    `a file is moved to another file system${skipped ? ` (skipped: ${memory} is not another one here)` : ""}`,
+    `A file can be moved to another file system${skipped ? ` (skipped: ${memory} is not another one here)` : ""}.`,
     () =>
       Effect.gen(function* () {
         const [here, there] = [yield* folderIn(tmpdir()), yield* folderIn(memory)]

@@ -13,7 +13,7 @@ describe("gzipMembers", () => {
     Buffer.concat([Buffer.alloc(500_000), randomBytes(400_000)])
   ]
 
-  it.scopedLive("make members that hold the blocks, side by side and one after the other", () =>
+  it.scopedLive("Blocks that are compressed side by side become gzip members that unpack in order.", () =>
     Effect.gen(function* () {
       const compress = yield* gzipMembers(6)
       const members = yield* Effect.forEach(blocks, compress, { concurrency: 3 })
@@ -21,7 +21,7 @@ describe("gzipMembers", () => {
     })
   )
 
-  it.live("can be left in the middle of a block", () =>
+  it.live("Gzip compression can be interrupted in the middle of a block.", () =>
     Effect.gen(function* () {
       // An error that nobody waits for would end the test's process.
       for (let time = 0; time < 20; time++) {

@@ -47,7 +47,7 @@ const cases: ReadonlyArray<readonly [text: string, path: string, ignored: boolea
 
 describe("ignoring", () => {
   for (const [text, path, ignored] of cases) {
-    it(`${JSON.stringify(text)} ${ignored ? "keeps" : "does not keep"} ${path} out of the context`, () => {
+    it(`The ignore file ${JSON.stringify(text)} ${ignored ? "keeps" : "does not keep"} ${path} out of the context.`, () => {
       assert.strictEqual(ignoring(text)(path), ignored)
     })
   }

@@ -24,7 +24,7 @@ const alive = (pid: number) => {
 }
 
 describe("process.run", () => {
-  it.scoped("keeps the outputs apart and yields the exit status", () =>
+  it.scoped("A process returns its two outputs separately, and its exit status.", () =>
     Effect.gen(function* () {
       const child = yield* sh("echo out; echo err >&2; exit 7")
       const [out, err, code] = yield* Effect.all([text(child.stdout), text(child.stderr), child.exitCode], {
@@ -34,21 +34,21 @@ describe("process.run", () => {
     })
   )
 
-  it.scoped("fails on a word with a null byte", () =>
+  it.scoped("A process with a null byte in an argument fails to start.", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(run({ command: "echo", args: ["a\0b"] }))
       assert.match(error.message, /without null bytes/)
     })
   )
 
-  it.scoped("reports death by a signal as 128+n", () =>
+  it.scoped("A process that dies by signal n has the exit status 128+n.", () =>
     Effect.gen(function* () {
       const child = yield* sh("kill -9 $$")
       assert.strictEqual(yield* child.exitCode, 137)
     })
   )
 
-  it.scoped("survives a child that does not read its input, and stops pulling it", () =>
+  it.scoped("A process that ignores its input still returns its exit status, and the input is no longer pulled.", () =>
     Effect.gen(function* () {
       let pulled = 0
       const child = yield* run({
@@ -66,7 +66,7 @@ describe("process.run", () => {
     })
   )
 
-  it.live("waits for a child that reads slowly", () =>
+  it.live("A process that reads slowly gets all of its input, no faster than it reads.", () =>
     Effect.gen(function* () {
       let pulled = 0
       const child = yield* run({
@@ -86,7 +86,7 @@ describe("process.run", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.scoped("fails with the input's own failure, and does not let the child take it for the end", () =>
+  it.scoped("A process fails with the failure of its input, and does not take it for the end of the input.", () =>
     Effect.gen(function* () {
       const child = yield* run({
         command: "sh",
@@ -99,14 +99,14 @@ describe("process.run", () => {
     })
   )
 
-  it.scoped("fails for a missing program", () =>
+  it.scoped("A process fails to start if its program is missing.", () =>
     Effect.gen(function* () {
       const failure = yield* Effect.flip(run({ command: "/no/such/program", args: [] }))
       assert.include(failure.message, "NotFound")
     })
   )
 
-  it.live("ends the whole group with the scope, even one that ignores SIGTERM", () =>
+  it.live("The end of a scope ends the whole process group, even a process that ignores SIGTERM.", () =>
     Effect.gen(function* () {
       const pids = yield* Deferred.make<ReadonlyArray<number>>()
       const fiber = yield* Effect.gen(function* () {
@@ -122,7 +122,7 @@ describe("process.run", () => {
     })
   )
 
-  it.live("hears what a child says while it ends, with the signal and the time that it is given", () =>
+  it.live("A process gets the chosen signal and time to end, and its last output is still read.", () =>
     Effect.gen(function* () {
       const folder = yield* Effect.acquireRelease(
         Effect.sync(() => mkdtempSync(join(tmpdir(), "deployer-process-"))),
@@ -141,7 +141,7 @@ describe("process.run", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("leaves a daemon of an ended child alone", () =>
+  it.live("The end of a scope leaves the daemon of an ended process alone.", () =>
     Effect.gen(function* () {
       const pid = yield* Effect.gen(function* () {
         const child = yield* sh("sleep 60 >/dev/null 2>&1 & echo $!")

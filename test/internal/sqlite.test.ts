@@ -28,7 +28,7 @@ describe("sqlite", () => {
     ["SQLITE_ERROR", "no such table: x", "the database db does not work: no such table: x"]
   ]
   for (const [code, message, expected] of cases) {
-    it(`${code ?? message}: ${expected}`, () => {
+    it(`The SQLite error "${code ?? message}" is explained as "${expected}".`, () => {
       const { detail } = sqlite.explain("db", failure(code, message))
       assert.isTrue(detail.startsWith(expected), detail)
       assert.notInclude(detail, "\n")
@@ -64,7 +64,7 @@ describe("sqlite", () => {
     return { database, run }
   })
 
-  it.scopedLive("without a SQLite that loads, the first use of the store says which Node or which flag helps", () =>
+  it.scopedLive("Without a SQLite that loads, the first use of the store says which Node or which flag helps.", () =>
     Effect.gen(function* () {
       const { run } = yield* bundled
       const hasOwn = process.getBuiltinModule?.("node:sqlite") !== undefined
@@ -83,7 +83,7 @@ describe("sqlite", () => {
     })
   )
 
-  it("loads under jiti, where a module that was loaded before denies its default", () => {
+  it("The SQLite driver loads under jiti even after better-sqlite3 was imported.", () => {
     const root = fileURLToPath(new URL("../..", import.meta.url))
     const source = `
       await import("better-sqlite3").catch(() => {})
@@ -103,30 +103,32 @@ describe("sqlite", () => {
   describe.skipIf(missingZstd)("with Node's own SQLite", () => {
     const newer = nodeWithZstd ?? ""
 
-    it.scopedLive("a store is written without a native module and without a warning, and any other Node reads it", () =>
-      Effect.gen(function* () {
-        const { database, run } = yield* bundled
-        const { stderr, stdout } = run(newer, [], "add", "my_app", "3")
-        assert.strictEqual(stdout + stderr, "")
-        const client = yield* sqlite.open(database)
-        const sql = Context.get(client, SqlClient.SqlClient)
-        assert.deepStrictEqual(
-          (yield* sql`SELECT name, is_latest FROM releases ORDER BY id`).map((row) => ({ ...row })),
-          [0, 0, 1].map((is_latest) => ({ name: "my_app", is_latest }))
-        )
-        // The other way round: what this Node holds, the newer one waits for and then tells of in the same words.
-        yield* sql`BEGIN IMMEDIATE`
-        assert.strictEqual(
-          run(newer, [], "add", "my_app", "1").stdout,
-          `Could not add a release of my_app: another process holds the database ${database}: try again when it is done\n`
-        )
-        yield* sql`ROLLBACK`
-        assert.strictEqual(run(newer, [], "add", "my_app", "1").stdout, "")
-        assert.deepStrictEqual({ ...(yield* sql`SELECT count(*) AS count FROM releases`)[0] }, { count: 4 })
-      })
+    it.scopedLive(
+      "Node's own SQLite writes a store without a native module or a warning, and any other Node reads it.",
+      () =>
+        Effect.gen(function* () {
+          const { database, run } = yield* bundled
+          const { stderr, stdout } = run(newer, [], "add", "my_app", "3")
+          assert.strictEqual(stdout + stderr, "")
+          const client = yield* sqlite.open(database)
+          const sql = Context.get(client, SqlClient.SqlClient)
+          assert.deepStrictEqual(
+            (yield* sql`SELECT name, is_latest FROM releases ORDER BY id`).map((row) => ({ ...row })),
+            [0, 0, 1].map((is_latest) => ({ name: "my_app", is_latest }))
+          )
+          // The other way round: what this Node holds, the newer one waits for and then tells of in the same words.
+          yield* sql`BEGIN IMMEDIATE`
+          assert.strictEqual(
+            run(newer, [], "add", "my_app", "1").stdout,
+            `Could not add a release of my_app: another process holds the database ${database}: try again when it is done\n`
+          )
+          yield* sql`ROLLBACK`
+          assert.strictEqual(run(newer, [], "add", "my_app", "1").stdout, "")
+          assert.deepStrictEqual({ ...(yield* sql`SELECT count(*) AS count FROM releases`)[0] }, { count: 4 })
+        })
     )
 
-    it.scopedLive("a damaged database is told of in words", () =>
+    it.scopedLive("With Node's own SQLite, a damaged database fails with a sentence.", () =>
       Effect.gen(function* () {
         const { database, run } = yield* bundled
         writeFileSync(database, "this is no database".repeat(1000))
@@ -137,7 +139,7 @@ describe("sqlite", () => {
       })
     )
 
-    it("other warnings of Node are shown as before", () => {
+    it("With Node's own SQLite, other warnings of Node are still shown.", () => {
       const source = `
         import * as Effect from "effect/Effect"
         import { driver } from ${JSON.stringify(fileURLToPath(new URL("../../src/internal/sqliteDriver.ts", import.meta.url)))}

@@ -19,18 +19,18 @@ describe("suggest", () => {
     ["pro", ["prod1", "prod2"], undefined]
   ]
   for (const [word, known, expected] of cases) {
-    it(`"${word}" among ${known.join(", ") || "nothing"}: ${expected ?? "nothing"}`, () => {
+    it(`The suggestion for "${word}" among ${known.join(", ") || "nothing"} is ${expected ?? "nothing"}.`, () => {
       assert.strictEqual(suggest(word, known), expected)
     })
   }
 
-  it("counts swapped neighbours as one mistake", () => {
+  it("The distance between words counts swapped neighbours as one mistake.", () => {
     assert.strictEqual(distance("hots", "host"), 1)
     assert.strictEqual(distance("", "abc"), 3)
     assert.strictEqual(distance("kitten", "sitting"), 3)
   })
 
-  it("is symmetric, zero only for equal words, and finds a word with one letter lost", () => {
+  it("The distance between words is symmetric and zero only for equal ones; a lost letter is forgiven.", () => {
     const word = FastCheck.stringMatching(/^[a-z]{4,12}$/)
     FastCheck.assert(
       FastCheck.property(word, word, FastCheck.nat(3), (a, b, at) => {
@@ -41,7 +41,7 @@ describe("suggest", () => {
     )
   })
 
-  it("ends a sentence", () => {
+  it("The known words end a sentence, with a suggestion if one fits.", () => {
     assert.strictEqual(knownWords("prd", ["prod", "staging"]), ' (known: prod, staging; did you mean "prod"?)')
     assert.strictEqual(knownWords("xyz", ["prod"]), " (known: prod)")
     assert.strictEqual(knownWords("xyz", []), " (there are none)")

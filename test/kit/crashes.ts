@@ -383,7 +383,7 @@ export const everyCrash = ({ make, missing, name, side }: Userland): void => {
   suiteHere(`crashes on a host with ${title}`, { timeout: 900_000 }, () => {
     layer(world(make), { excludeTestServices: true, timeout: "5 minutes" })("leave", (it) => {
       for (const scenario of scenarios) {
-        it.effect(`all whole at every place of ${scenario.title}`, () =>
+        it.effect(`A crash at any place of ${scenario.title} leaves the host whole.`, () =>
           Effect.gen(function* () {
             const { here, inProcess, refs, tried } = yield* World
             const { done, isNew } = untried(tried)
@@ -405,7 +405,7 @@ export const everyCrash = ({ make, missing, name, side }: Userland): void => {
       }
 
       for (const scenario of scenarios) {
-        it.effect(`all whole when the real binary is killed at each step of ${scenario.title}`, () =>
+        it.effect(`Killing the real binary at any step of ${scenario.title} leaves the host whole.`, () =>
           Effect.gen(function* () {
             const { binary, here, inProcess, refs, tried } = yield* World
             const { done, isNew } = untried(tried)

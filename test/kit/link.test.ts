@@ -64,7 +64,7 @@ const there = (dialled: Effect.Effect.Success<ReturnType<typeof dial>>, bytes: n
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
 describe("a link", () => {
-  it.scopedLive("delays every byte by half its round trip, and a connection by one more", () =>
+  it.scopedLive("A link delays each byte by half its round trip, and a new connection by one round trip more.", () =>
     Effect.gen(function* () {
       const server = yield* echo
       const roundTrip = 80
@@ -78,7 +78,7 @@ describe("a link", () => {
     })
   )
 
-  it.scopedLive("passes no more than its rate, and all of it", () =>
+  it.scopedLive("A link passes bytes no faster than its rate, and loses none.", () =>
     Effect.gen(function* () {
       const server = yield* echo
       const rate = 4_000_000
@@ -92,7 +92,7 @@ describe("a link", () => {
     })
   )
 
-  it.scopedLive("shares its rate among its connections", () =>
+  it.scopedLive("A link shares its rate among its connections.", () =>
     Effect.gen(function* () {
       const narrow = yield* link(yield* echo, { rate: 4_000_000 })
       const both = yield* Effect.all([dial(narrow), dial(narrow)])
@@ -101,7 +101,7 @@ describe("a link", () => {
     })
   )
 
-  it.scopedLive("is full at any distance: what is on its way does not hold up what follows", () =>
+  it.scopedLive("A link reaches its rate at any distance; bytes on their way do not hold up later ones.", () =>
     Effect.gen(function* () {
       const far = yield* link(yield* echo, { rate: 5_000_000, roundTrip: 400 })
       const dialled = yield* dial(far)
@@ -110,7 +110,7 @@ describe("a link", () => {
     })
   )
 
-  it.scopedLive("counts bytes, connections, and what waits for an answer", () =>
+  it.scopedLive("A link counts bytes, connections and round trips.", () =>
     Effect.gen(function* () {
       const far = yield* link(yield* echo, { roundTrip: 40 })
       const dialled = yield* dial(far)

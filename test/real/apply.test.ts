@@ -11,7 +11,7 @@ for (const userland of ["GNU", "BusyBox"] as const) {
   const missing = missingSshd ?? (userland === "BusyBox" ? missingBusybox : undefined)
   describe.skipIf(missing !== undefined)(titled(`apply on ${userland}`, missing), () => {
     it.scopedLive(
-      "does what was planned, and refuses once somebody else was there",
+      "Apply carries out a saved plan, and refuses it once the host or the config has changed.",
       () =>
         Effect.gen(function* () {
           const here = yield* project()

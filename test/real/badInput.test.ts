@@ -165,7 +165,7 @@ suite(titled("bad input", missingSshd), () => {
         /imports "\.\/nowhere\.ts", which does not exist$/
       )
       broken("no export", "void 0\n", /exports no config: end it with export default/)
-      it.scoped("six mistakes, each with its path", () =>
+      it.scoped("Deploy lists all six mistakes of a config, each with its path.", () =>
         Effect.gen(function* () {
           const place = yield* World
           yield* config(
@@ -325,7 +325,7 @@ suite(titled("bad input", missingSshd), () => {
           env: { DOCKER_HOST: "unix:///nonexistent/docker.sock", CONTAINER_HOST: "unix:///nonexistent/podman.sock" }
         }
       )
-      it.scoped("an engine whose program is missing", () =>
+      it.scoped("Build says that the engine's program is missing, and changes nothing.", () =>
         Effect.gen(function* () {
           const place = yield* World
           const nothing = yield* emptyFolder("bin")
@@ -395,7 +395,7 @@ suite(titled("bad input", missingSshd), () => {
           assert.deepStrictEqual(withoutNotes(store()), before)
         })
       )
-      it.scoped("a file that may not grow while packing", () =>
+      it.scoped("Build fails and changes nothing if the tarball becomes larger than the system allows.", () =>
         Effect.gen(function* () {
           const place = yield* World
           yield* config(place.here, () =>
@@ -591,7 +591,7 @@ suite(titled("bad input", missingSshd), () => {
         args: "start target=prod"
       })
       const lacking = (tool: string) =>
-        it.scoped(`no ${tool}`, () =>
+        it.scoped(`Deploy refuses a host without ${tool}, and says to install it there.`, () =>
           Effect.gen(function* () {
             const { here } = yield* World
             // BusyBox's own shell finds its applets without a PATH.
@@ -643,7 +643,7 @@ suite(titled("bad input", missingSshd), () => {
     })
 
     describe("a hook on the host", () => {
-      it.scoped("that fails before the switch leaves what was current", () =>
+      it.scoped("A hook that fails before the switch leaves the host as it was.", () =>
         Effect.gen(function* () {
           const place = yield* World
           const { here, host, refs } = place
@@ -670,7 +670,7 @@ suite(titled("bad input", missingSshd), () => {
           assert.deepStrictEqual(withoutLocks(treeIn(base)), before)
         })
       )
-      it.scoped("that fails after the switch says how things are", () =>
+      it.scoped("Deploy says that the release is current all the same if a hook fails after the switch.", () =>
         Effect.gen(function* () {
           const { here, host } = yield* World
           yield* config(here, () =>

@@ -52,7 +52,7 @@ describe("npm run bench", () => {
     }
   }, 250_000)
 
-  it("says which lines there are", async () => {
+  it("The benchmark lists its lines if it is asked for an unknown one.", async () => {
     const { status, stderr } = await bench("fast")
     assert.strictEqual(status, 2)
     assert.include(stderr, `There is no line fast; there are ${lines.map(({ key }) => key).join(", ")}`)

@@ -214,7 +214,7 @@ const suite = missing === undefined ? describe : describe.skip
 
 suite(titled("the main job", missing), () => {
   layer(world, { excludeTestServices: true, timeout: "5 minutes" })("with Docker and SSH", (it) => {
-    it.scoped("stores what was built", () =>
+    it.scoped("Build stores the built files, and manage info shows the release with its hashes and its image.", () =>
       Effect.gen(function* () {
         const {
           here,
@@ -237,7 +237,7 @@ suite(titled("the main job", missing), () => {
     )
 
     it.scoped(
-      "on a host with GNU tools, at a path that wants quoting",
+      "The main job works on a host with GNU tools, at a path that needs quoting.",
       () =>
         Effect.gen(function* () {
           const { gnu, here, two } = yield* World
@@ -247,7 +247,7 @@ suite(titled("the main job", missing), () => {
     )
 
     it.scoped(
-      "on a host with nothing but BusyBox, at a path below the login directory",
+      "The main job works on a host with only BusyBox, at a path below the login directory.",
       () =>
         Effect.gen(function* () {
           const { box, here, two } = yield* World
@@ -259,7 +259,7 @@ suite(titled("the main job", missing), () => {
 
   layer(Layer.empty, { excludeTestServices: true, timeout: "5 minutes" })("without Docker and SSH", (it) => {
     it.scoped(
-      "on this machine, with a plain builder",
+      "The main job works on this machine with a plain builder.",
       () =>
         Effect.gen(function* () {
           const here = yield* project()
@@ -287,7 +287,7 @@ suite(titled("the main job", missing), () => {
       240_000
     )
 
-    it.scoped("with links to shared files that afterUnpack makes, which are no damage", () =>
+    it.scoped("Links to shared files that afterUnpack makes do not count as damage.", () =>
       Effect.gen(function* () {
         const here = yield* project()
         const base = path.join(here.folder, "host")
@@ -407,7 +407,7 @@ suite(titled("the main job", missing), () => {
         })
     )
 
-    it.scoped("with hooks, which run in the release on the host", () =>
+    it.scoped("Hooks run in the release on the host.", () =>
       Effect.gen(function* () {
         const here = yield* project()
         const base = path.join(here.folder, "host")

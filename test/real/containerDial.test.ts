@@ -24,7 +24,7 @@ const dialled = (PATH: string, port: number) =>
   )
 
 describe("a container without bash", { skip: missingBusybox !== undefined }, () => {
-  it.live("is dialled with nc, which tells a refused connection from an open one", () =>
+  it.live("A container without bash is dialled with nc, which tells a refused connection from an open one.", () =>
     Effect.gen(function* () {
       const path = yield* emptyFolder("bin")
       for (const name of ["sh", "nc", "sleep"]) symlinkSync("/bin/busybox", join(path, name))

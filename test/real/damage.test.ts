@@ -221,7 +221,7 @@ for (const kind of local) {
 }
 
 describe("without the protection", () => {
-  it.live("of the hashes, another release passes", () =>
+  it.live("Without the check of hashes, another release is accepted.", () =>
     Effect.gen(function* () {
       const noHashes: Mutations = { stage: [['if [ -n "$faults" ]', "if false"]] }
       const { mutated, session } = yield* deployed(local[0]!, noHashes)
@@ -234,7 +234,7 @@ describe("without the protection", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("of the count of lines, a manifest that lost one passes", () =>
+  it.live("Without the count of lines, a manifest that lost a line is accepted.", () =>
     Effect.gen(function* () {
       const { mutated, releases, session } = yield* deployed(local[0]!, { verify: [['[ "$whole" = 1 ]', "true"]] })
       const file = join(releases, `deployer_${one.ref}/.deployer_manifest`)

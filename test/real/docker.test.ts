@@ -88,7 +88,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
       return { heard: Deferred.await(heard), shown: () => shown, reporter: { emit } }
     })
 
-  it.live("passes name, time and further arguments on", () =>
+  it.live("A container build gets the name, the time and further arguments.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own({
         lines: [
@@ -107,7 +107,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
 
   for (const stages of [false, true]) {
     it.live(
-      `keeps the layer cache (${stages ? "two stages" : "one stage"}), and nothing else`,
+      `A container build with ${stages ? "two stages" : "one stage"} keeps the layer cache, and nothing else.`,
       () =>
         Effect.gen(function* () {
           const { context, name } = yield* own({ stages })
@@ -135,7 +135,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     )
   }
 
-  it.live("a failed build leaves nothing without a name, and keeps the layers before it", () =>
+  it.live("A failed container build leaves nothing without a name, and keeps the layers before the failure.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own({ run: "exit 9" })
       const ears = yield* listen("never")
@@ -148,7 +148,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("interrupted while it builds: nothing is left", () =>
+  it.live("A container build that is interrupted leaves nothing.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own({ run: "echo now sleeping; exec /bin/busybox sleep 60" })
       const ears = yield* listen("\nnow sleeping")
@@ -164,7 +164,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("interrupted while it copies: nothing is left", () =>
+  it.live("A copy from a built image that is interrupted leaves nothing.", () =>
     Effect.gen(function* () {
       const unique = `t${randomBytes(4).toString("hex")}`
       const { context, name } = yield* own({
@@ -185,7 +185,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("leaves a container alone that has the release's name", () =>
+  it.live("A container build leaves a container with the release's name alone.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own()
       const image = docker("build", "--quiet", "--network", "none", context.folder)
@@ -198,7 +198,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("leaves an image alone that the builder's own arguments gave a name", () =>
+  it.live("A container build leaves an image alone that the builder's own arguments gave a name.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own()
       yield* Effect.addFinalizer(() => Effect.sync(() => docker("rmi", `${name}:mine`)))
@@ -207,7 +207,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("sweeps what a killed build left, and nothing else", () =>
+  it.live("A sweep removes the leftovers of a killed container build, and nothing else.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own()
       const builder = yield* DockerBuilder
@@ -239,7 +239,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("says that no engine answers", () =>
+  it.live("A container build says that no engine answers.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own()
       const dead = yield* engineScript("export DOCKER_HOST=unix:///nonexistent/docker.sock CONTAINER_HOST=unix:///x")
@@ -250,7 +250,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("says that the engine's program is missing", () =>
+  it.live("A container build says that the engine's program is missing.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own()
       const error = yield* Effect.flip(Effect.scoped(build(asked(context, { name, engine: "no-such-engine" }))))
@@ -259,7 +259,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("says that the copy broke off", () =>
+  it.live("A container build says that the copy from its image broke off.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own()
       const breaking = yield* engineScript('[ "$1" != cp ] || { head -c 2000 /dev/zero; echo torn >&2; exit 5; }')

@@ -103,7 +103,7 @@ const eventually = <A, E>(effect: Effect.Effect<A, E>) =>
 
 describe.skipIf(missing !== undefined)(titled("the examples", missing), { concurrent: true, timeout: 480_000 }, () => {
   layer(base, { excludeTestServices: true })((it) => {
-    it.effect("the Elixir application is built, goes live, and is taken back if it is ill", () =>
+    it.effect("The Elixir example builds and goes live, and an unhealthy version is taken back.", () =>
       Effect.gen(function* () {
         const image = yield* Effect.flatten(Base)
         const elixir = yield* example("elixir", { name: "hello_elixir", image })
@@ -117,7 +117,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
       }).pipe(Effect.scoped)
     )
 
-    it.effect("the Node application is built, goes live, and is taken back if it is ill", () =>
+    it.effect("The Node example builds and goes live, and an unhealthy version is taken back.", () =>
       Effect.gen(function* () {
         const image = yield* Effect.flatten(Base)
         const node = yield* example("node", { name: "hello_node", image })
@@ -135,7 +135,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
       }).pipe(Effect.scoped)
     )
 
-    it.effect("the Go application is built, goes live, and is taken back if it is ill", () =>
+    it.effect("The Go example builds and goes live, and an unhealthy version is taken back.", () =>
       Effect.gen(function* () {
         const image = yield* Effect.flatten(Base)
         const go = yield* example("go", { name: "hello_go", image })
@@ -149,7 +149,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
       }).pipe(Effect.scoped)
     )
 
-    it.effect("the static site goes live without a restart, and is taken back if its page is missing", () =>
+    it.effect("The static example goes live without a restart, and a version without its page is taken back.", () =>
       Effect.gen(function* () {
         const site = yield* example("static", { name: "hello_site" })
         const folder = path.join(site.base, "releases/current/hello_site")
@@ -169,7 +169,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
     )
 
     it.effect(
-      "the program on the library deploys for a signed request, one at a time, and streams the progress to its end",
+      "The library example deploys for signed requests, one at a time, and streams the progress to its end.",
       () =>
         Effect.gen(function* () {
           const image = yield* Effect.flatten(Base)

@@ -97,7 +97,7 @@ const answer = FastCheck.oneof(
 )
 
 describe("5000 answers", () => {
-  it("are read or refused by every decoder, and what is told of them can be shown", () => {
+  it("Every decoder reads or refuses each of 5000 answers, and its reasons can be shown.", () => {
     const decoders: ReadonlyArray<(stdout: string) => Either.Either<unknown, Reply.Fault>> = [
       Reply.state,
       Reply.done,
@@ -227,7 +227,7 @@ const sound = (step: Effect.Effect<unknown, unknown>) =>
 
 describe("a host that says anything", () => {
   it.live(
-    "makes each step of a session fail with a typed error at the worst, many times each",
+    "With any answer of a host, a step of a session fails with a typed error at worst.",
     () =>
       Effect.promise(() =>
         FastCheck.assert(
@@ -383,7 +383,7 @@ for (const kind of local) {
 }
 
 describe("without the protection", () => {
-  it.live("a file that is evaluated runs", () =>
+  it.live("A lock file that is evaluated instead of read runs its commands.", () =>
     Effect.gen(function* () {
       const host = yield* local[0]!.start
       const canary = join(host.home, "canary")

@@ -97,7 +97,7 @@ suite(titled("a release that goes live", missing), () => {
   layer(world, { excludeTestServices: true, timeout: "5 minutes" })("on a real host", (it) => {
     for (const key of ["gnu", "box"] as const) {
       it.scoped(
-        `is asked for its health, and goes back where it is ill (${key})`,
+        `Deploy checks the health of a release, and goes back if it is unhealthy (${key}).`,
         () =>
           Effect.gen(function* () {
             const { here, hosts, port } = yield* World
@@ -128,7 +128,7 @@ suite(titled("a release that goes live", missing), () => {
       )
 
       it.scoped(
-        `is gone back from by the host itself where the deployer is killed (${key})`,
+        `The host goes back by itself if the deployer is killed before the release is confirmed (${key}).`,
         () =>
           Effect.gen(function* () {
             const { here, hosts, port } = yield* World
@@ -161,7 +161,7 @@ suite(titled("a release that goes live", missing), () => {
     }
 
     it.scoped(
-      "is asked for its health by a command, or by a port",
+      "Deploy checks the health of a release by a command or by a port.",
       () =>
         Effect.gen(function* () {
           const { here, hosts } = yield* World

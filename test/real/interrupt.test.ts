@@ -169,7 +169,7 @@ suite(titled("signals", missingSshd), () => {
       }
     ) => {
       for (const signal of signals) {
-        it.scoped(`${title} on ${signal}`, () =>
+        it.scoped(`${signal} during ${title} ends the deployment soon, and the next one succeeds.`, () =>
           Effect.gen(function* () {
             const place = yield* World
             const { base, here, host, unpacking } = place
@@ -259,7 +259,7 @@ suite(titled("signals", missingSshd), () => {
 
     // kill -9
 
-    it.scoped("SIGKILL in the middle of an upload: the next deploy goes on", () =>
+    it.scoped("Deploy resumes an upload that SIGKILL cut.", () =>
       Effect.gen(function* () {
         const { base, here, host } = yield* World
         const at = path.join(host.home, "killed")
@@ -281,7 +281,7 @@ suite(titled("signals", missingSshd), () => {
       })
     )
 
-    it.scoped("SIGKILL in the middle of a build: the next one sweeps", () =>
+    it.scoped("Build sweeps the leftovers of an earlier build that SIGKILL ended.", () =>
       Effect.gen(function* () {
         const { here } = yield* World
         here.configure(

@@ -9,28 +9,30 @@ const documentOf = ({ stdout }: Ended): Record<string, unknown> => {
 }
 
 describe("json", () => {
-  it.scopedLive("is all of stdout, whatever a config, a builder or a command of the host prints", () =>
-    Effect.gen(function* () {
-      const here = yield* project()
-      const loud = `(context) => {
+  it.scopedLive(
+    "With json, stdout holds one document even if a config, a builder or a command of the host prints.",
+    () =>
+      Effect.gen(function* () {
+        const here = yield* project()
+        const loud = `(context) => {
         console.log("printed by the builder")
         process.stdout.write("written by the builder\\n")
         return command({ run: "echo from the build; mkdir -p build && cp -R bin build/", releasePath: "build" })(context)
       }`
-      here.configure({ prod: { host: "local", start: "echo started; echo warned >&2" } }, { prod: loud })
-      const built = yield* here.deployer("build_and_deploy", "target=prod", "json")
-      assert.strictEqual(built.status, 0, built.stderr)
-      assert.strictEqual(documentOf(built)["_tag"], "BuildAndDeployReport")
-      for (const text of ["printed by the builder", "written by the builder", "from the build", "Switched current"]) {
-        assert.include(built.stderr, text)
-      }
-      const started = yield* here.deployer("start", "target=prod", "json")
-      assert.deepInclude(documentOf(started), { stdout: "started\n", stderr: "warned\n" })
-      assert.match((yield* here.deployer("--help", "json")).stdout, /^deployer\n/)
-    })
+        here.configure({ prod: { host: "local", start: "echo started; echo warned >&2" } }, { prod: loud })
+        const built = yield* here.deployer("build_and_deploy", "target=prod", "json")
+        assert.strictEqual(built.status, 0, built.stderr)
+        assert.strictEqual(documentOf(built)["_tag"], "BuildAndDeployReport")
+        for (const text of ["printed by the builder", "written by the builder", "from the build", "Switched current"]) {
+          assert.include(built.stderr, text)
+        }
+        const started = yield* here.deployer("start", "target=prod", "json")
+        assert.deepInclude(documentOf(started), { stdout: "started\n", stderr: "warned\n" })
+        assert.match((yield* here.deployer("--help", "json")).stdout, /^deployer\n/)
+      })
   )
 
-  it.scopedLive("tells how a command ended that did not come to its own end", () =>
+  it.scopedLive("With json, a command still reports how it ended after a signal, an early exit or a bug.", () =>
     Effect.gen(function* () {
       const here = yield* project()
       const builders = {

@@ -138,7 +138,7 @@ describe("other tools and shells", () => {
     )
   }
 
-  it.live("adopts and switches where mv has no -T, and without readlink", () =>
+  it.live("A host without mv -T and readlink adopts and switches.", () =>
     Effect.gen(function* () {
       const { env, home, session } = yield* local(userland.own({ without: ["readlink"] }))
       const mv = join(env.PATH ?? "", "mv")
@@ -162,7 +162,7 @@ describe("other tools and shells", () => {
 })
 
 describe("hosts that are not fit", () => {
-  it.live("lacks tools", () =>
+  it.live("A host without tar, gzip and a SHA-256 program says which tools it lacks.", () =>
     Effect.gen(function* () {
       const without = ["tar", "gzip", "sha256sum", "shasum", "openssl"]
       const { session } = yield* local(userland.own({ without }))
@@ -189,7 +189,7 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says that the disk is full", () =>
+  it.live("A host says that its disk is full during an upload.", () =>
     Effect.gen(function* () {
       if (statSync("/dev/full", { throwIfNoEntry: false }) === undefined) assert.fail("there is no /dev/full")
       const { env, session } = yield* local(userland.own())
@@ -204,7 +204,7 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says that the disk is full also where the shell itself writes", () =>
+  it.live("A host says that its disk is full when it writes a record, and keeps the old one.", () =>
     Effect.gen(function* () {
       const { env, home, session } = yield* local(userland.own())
       const one = sample("1")
@@ -220,7 +220,7 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("measures the disk on which the releases are", () =>
+  it.live("A host measures the disk that holds the releases.", () =>
     Effect.gen(function* () {
       const { env, home, session } = yield* local(userland.own())
       const df = join(env.PATH ?? "", "df")
@@ -242,7 +242,7 @@ describe("hosts that are not fit", () => {
     ["BusyBox", userland.busybox(), userland.missingBusybox]
   ] as const) {
     const test = (missingMount ?? skip) === undefined ? it.live : it.live.skip
-    test(`tells how the disk is mounted, with ${tools}${becauseMount}`, () =>
+    test(`A host with ${tools} tells how its disk is mounted${becauseMount}.`, () =>
       Effect.gen(function* () {
         const { env, home } = yield* local(path)
         const at = (folder: string) => {
@@ -282,7 +282,7 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("tells the time, or that it cannot", () =>
+  it.live("A host tells its time, or nothing if it has no date program.", () =>
     Effect.gen(function* () {
       const { env, session } = yield* local(userland.own())
       const date = join(env.PATH ?? "", "date")
@@ -294,7 +294,7 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("lets in nobody who would run commands, and says so on the standard output", () =>
+  it.live("A login that may not run commands fails with the reason that it prints.", () =>
     Effect.gen(function* () {
       const { env, session } = yield* local(userland.own())
       const sh = join(env.PATH ?? "", "sh")
@@ -304,14 +304,14 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("has no sh", () =>
+  it.live("A host without sh fails with HostUnreachable.", () =>
     Effect.gen(function* () {
       const { session } = yield* local(userland.own({ without: ["sh"] }))
       assert.deepInclude(yield* Effect.flip(session.inspect), { _tag: "HostUnreachable", reason: "protocol" })
     }).pipe(Effect.scoped)
   )
 
-  it.live("talks before and dies within the answer", () =>
+  it.live("A host may print a greeting before its answer, but an answer that is cut fails.", () =>
     Effect.gen(function* () {
       const { env, session } = yield* local(userland.own())
       const sh = join(env.PATH ?? "", "sh")
@@ -336,7 +336,7 @@ describe("hosts that are not fit", () => {
 })
 
 describe("waits", () => {
-  it.live("ends a command that takes too long, and all that it started", () =>
+  it.live("A command that takes too long is ended, with all that it started.", () =>
     Effect.gen(function* () {
       const { env, home, session: patient } = yield* local(undefined)
       const target = sampleTarget({ host: "local", path: "app", timeouts: { command: "1 second" } })
@@ -353,7 +353,7 @@ describe("waits", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("waits longer for the proof of a release than for its bytes", () =>
+  it.live("The verification of a release may take longer than the time limit of its transfer.", () =>
     Effect.gen(function* () {
       const programs = yield* userland.emptyFolder("programs")
       const slow = `#!/bin/sh\nsleep 1\nexec ${userland.which("sha256sum")} "$@"\n`
@@ -369,7 +369,7 @@ describe("waits", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("goes on with an upload although its beginning takes the host longer than a transfer may stand still", () =>
+  it.live("An upload resumes even if the host rereads its beginning for longer than a transfer may stand still.", () =>
     Effect.gen(function* () {
       const programs = yield* userland.emptyFolder("programs")
       const slow = `#!/bin/sh\ncase "$*" in *release.tar*) [ ! -e "${programs}/slow" ] || sleep 6 ;; esac\nexec ${userland.which("cat")} "$@"\n`
@@ -385,7 +385,7 @@ describe("waits", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("gives up a transfer that stands still, and keeps what arrived", () =>
+  it.live("A transfer that stands still fails with a timeout, and the host keeps the received bytes.", () =>
     Effect.gen(function* () {
       const { session } = yield* local(undefined, { timeouts: { transfer: "2 seconds" } })
       yield* session.prepare
@@ -407,7 +407,7 @@ describe("waits", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("stops what it runs when it is interrupted", () =>
+  it.live("A command on the host stops soon if its caller is interrupted.", () =>
     Effect.gen(function* () {
       const { session } = yield* local(undefined)
       const one = sample("1")
@@ -422,7 +422,7 @@ describe("waits", () => {
 })
 
 describe("trees", () => {
-  it.live("unpacks and removes folders that nobody may write, and releases without files", () =>
+  it.live("A host unpacks and removes folders that nobody may write, and releases without files.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       const closed = packed([dir("my_app"), dir("my_app/closed", 0o555), file("my_app/closed/file", "x", 0o444)])
@@ -437,7 +437,7 @@ describe("trees", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("checks names that the tools cannot write, too", () =>
+  it.live("A host also checks files whose names its tools cannot write.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       const strange = packed([dir("my_app"), file("my_app/end\r", "1"), file("my_app/plain", "1")])
@@ -452,7 +452,7 @@ describe("trees", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("notices a manifest that was cut", () =>
+  it.live("A host notices a manifest that was cut.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       yield* session.prepare
@@ -466,7 +466,7 @@ describe("trees", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("clears what dead runs left", () =>
+  it.live("A switch and a removal clear the leftovers of dead runs.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       const releases = join(home, "app/releases")
@@ -483,7 +483,7 @@ describe("trees", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("clears what killed runs left when the lock is taken", () =>
+  it.live("Taking the lock clears the leftovers of killed runs.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       const [config, releases] = [join(home, "app/config"), join(home, "app/releases")]
@@ -549,7 +549,7 @@ describe("surroundings", () => {
     nonce: "n-1",
     held: false
   })
-  it.live("do not matter: a home that is no folder, and settings of bash", () =>
+  it.live("A home that is not a folder and settings of bash do not disturb a deployment.", () =>
     Effect.gen(function* () {
       const bash = yield* userland.emptyFolder("programs")
       symlinkSync(userland.which("bash") ?? assert.fail("there is no bash"), join(bash, "sh"))
@@ -577,7 +577,7 @@ describe("surroundings", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("may hold anything in the place of what was selected from the journal", () =>
+  it.live("The journal is read correctly even if a link or a folder takes the place of the facts file.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       const one = sample("1")
@@ -600,7 +600,7 @@ describe("surroundings", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("never show the command that a dead-man's switch waits to run", () =>
+  it.live("The process list never shows the command that a dead-man's switch waits to run.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       const one = sample("1")
@@ -632,7 +632,7 @@ describe("what commands of afterUnpack changed", () => {
     ["BusyBox", userland.busybox(), userland.missingBusybox]
   ] as const) {
     const test = skip === undefined ? it.live : it.live.skip
-    test(`excuses itself, and nothing below a directory that only has another mode, with ${title}`, () =>
+    test(`A host with ${title} excuses the changes of afterUnpack, but no damage below a directory with a changed mode.`, () =>
       Effect.gen(function* () {
         const { home, session } = yield* local(path)
         const many = Array.from({ length: 300 }, (_, n) => file(`my_app/many/file ${n}`, `${n}`))
@@ -778,7 +778,7 @@ describe("a folder that a team shares", () => {
         }).pipe(Effect.scoped)
     )
 
-    test(`hands its group down to releases, sent whole or completed from others, with ${title}`, () =>
+    test(`A shared folder on a host with ${title} hands its group down to releases, whole or completed from others.`, () =>
       Effect.gen(function* () {
         const { completed, next, whole } = yield* bothWays()
         const found = permissions(join(completed.home, `app/releases/deployer_${next.ref}`))
@@ -808,7 +808,7 @@ describe("a folder that a team shares", () => {
 })
 
 describe("a connection that is lost", () => {
-  it.live("costs nothing of what was uploaded", () =>
+  it.live("A lost connection costs none of the uploaded bytes.", () =>
     Effect.gen(function* () {
       const { env, session } = yield* local(undefined)
       const target = sampleTarget({ host: "local", path: "app" })
@@ -854,7 +854,7 @@ describe("a connection that is lost", () => {
     })
     const there = Effect.flatMap(place, ({ home, path }) => completing(home, path))
 
-    it.live(`goes on with differences that were cut in the middle (${name})`, () =>
+    it.live(`An upload of differences resumes after a cut in the middle (${name}).`, () =>
       Effect.gen(function* () {
         const { home, path } = yield* place
         const done = yield* cutAndResumed(home, path, 1_500_000)
@@ -879,7 +879,7 @@ describe("a connection that is lost", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.live(`goes on with differences of which only the end of the compression is missing (${name})`, () =>
+    it.live(`An upload of differences resumes if only the end of its compression is missing (${name}).`, () =>
       Effect.gen(function* () {
         const { received, send, session, next } = yield* there
         const all = yield* send(0)
@@ -891,7 +891,7 @@ describe("a connection that is lost", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.live(`keeps nothing of differences that were damaged meanwhile (${name})`, () =>
+    it.live(`An upload of differences keeps nothing that was damaged after a cut (${name}).`, () =>
       Effect.gen(function* () {
         const { part, received, send } = yield* there
         for (const damage of [
@@ -909,25 +909,27 @@ describe("a connection that is lost", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.live(`does not mix up differences with what an earlier connection still holds (${name})`, () =>
-      Effect.gen(function* () {
-        const { next, received, send, session } = yield* there
-        // The host hears late that this connection is gone, and unpacks what it has held back then.
-        const first = yield* Effect.fork(Effect.flip(send(0, { after: 500_123, hangsUp: "2 seconds" })))
-        yield* Effect.sleep("1 second")
-        const from = (yield* received) ?? assert.fail("nothing arrived")
-        const second = yield* Effect.fork(Effect.flip(send(from, { after: 400_077, hangsUp: "2 seconds" })))
-        yield* Fiber.join(first)
-        yield* Fiber.join(second)
-        const kept = (yield* received) ?? assert.fail("nothing is left")
-        assert.isAbove(kept, from)
-        yield* send(kept)
-        assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, ["missing .deployer_release.json"])
-      }).pipe(Effect.scoped)
+    it.live(
+      `An upload of differences is not mixed up with data that an earlier connection still holds (${name}).`,
+      () =>
+        Effect.gen(function* () {
+          const { next, received, send, session } = yield* there
+          // The host hears late that this connection is gone, and unpacks what it has held back then.
+          const first = yield* Effect.fork(Effect.flip(send(0, { after: 500_123, hangsUp: "2 seconds" })))
+          yield* Effect.sleep("1 second")
+          const from = (yield* received) ?? assert.fail("nothing arrived")
+          const second = yield* Effect.fork(Effect.flip(send(from, { after: 400_077, hangsUp: "2 seconds" })))
+          yield* Fiber.join(first)
+          yield* Fiber.join(second)
+          const kept = (yield* received) ?? assert.fail("nothing is left")
+          assert.isAbove(kept, from)
+          yield* send(kept)
+          assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, ["missing .deployer_release.json"])
+        }).pipe(Effect.scoped)
     )
   }
 
-  it.live("goes on only with what it is told to be", () =>
+  it.live("An upload of differences does not resume from another kind of stream.", () =>
     Effect.gen(function* () {
       const { part, received, send } = yield* completing(yield* userland.emptyFolder("home"), undefined)
       yield* Effect.flip(send(0, { after: 1_500_000 }))
@@ -938,7 +940,7 @@ describe("a connection that is lost", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("keeps what arrived of differences, also where they are cut right after a file", () =>
+  it.live("An upload of differences keeps the received bytes even if it is cut right after a file.", () =>
     Effect.gen(function* () {
       const { env, session } = yield* local(undefined)
       const target = sampleTarget({ host: "local", path: "app" })
@@ -1008,7 +1010,7 @@ describe("differences", () => {
       return { content, send }
     })
 
-  it.live("prove nothing by lists that were cut: not every awk says that the disk is full", () =>
+  it.live("A list that awk cut without an error proves nothing, and a damaged file is refused.", () =>
     Effect.gen(function* () {
       const path = withPrograms({
         awk: `case "$*" in *"proved["*) exit 0 ;; esac`,
@@ -1050,7 +1052,7 @@ describe("differences", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("that were cut and are still being copied are in nobody's way, and leave nothing", () =>
+  it.live("Differences that were cut during their copying do not disturb the next upload, and leave nothing.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(withPrograms({ xargs: "sleep 0.4" }))
       const many = Array.from({ length: 1500 }, (_, n) => file(`my_app/file-${n}`, `${n}`))
@@ -1076,7 +1078,7 @@ describe("differences", () => {
 })
 
 describe("each step", () => {
-  it.live("is one run of sh", () =>
+  it.live("Each step is one run of sh.", () =>
     Effect.gen(function* () {
       const home = yield* userland.emptyFolder("home")
       const target = sampleTarget({ host: "local", path: "app" })
@@ -1143,7 +1145,7 @@ describe("probes over TLS", () => {
 })
 
 describe("loginPath", () => {
-  it("leaves out what means nothing", () => {
+  it("The login path leaves out parts that mean nothing.", () => {
     for (const [written, expected] of [
       ["/srv/app/", "/srv/app"],
       ["//srv//./app", "/srv/app"],
@@ -1158,7 +1160,7 @@ describe("loginPath", () => {
 })
 
 describe("manifestLines", () => {
-  it("refuses what cannot be written on a line", () => {
+  it("A manifest that cannot be written line by line is refused.", () => {
     assert.isUndefined(manifestLines([{ _tag: "Directory", path: "a\nb", mode: 0 }]))
     assert.isUndefined(manifestLines([{ _tag: "Symlink", path: "a", to: "b\nc" }]))
     assert.isUndefined(manifestLines([{ _tag: "Hardlink", path: "a", to: "b" }]))

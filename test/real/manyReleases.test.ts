@@ -40,7 +40,7 @@ const median = (values: ReadonlyArray<number>) =>
 
 describe("10,000 releases", () => {
   it.scopedLive(
-    "take manage info at most half as long again as 10 do",
+    "Manage info takes at most half as long again with 10,000 releases as with 10.",
     () =>
       Effect.gen(function* () {
         const few = yield* projectWith(10)

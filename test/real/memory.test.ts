@@ -57,7 +57,7 @@ const missing = missingSshd ?? (hasProc || process.env["CI"] === "true" ? undefi
 
 describe(`memory${missing === undefined ? "" : ` (skipped: ${missing})`}`, { skip: missing !== undefined }, () => {
   it.scopedLive(
-    "is flat in the size of the release",
+    "The memory of build and deploy does not grow with the size of the release.",
     () =>
       Effect.gen(function* () {
         const host = yield* sshd()

@@ -219,7 +219,7 @@ Effect.runPromise(
 `
 
 describe("the package", () => {
-  it("holds what is used of it and nothing else", () => {
+  it("The package holds the files that it needs, and nothing else.", () => {
     const [outside, inside] = [
       files.filter((file) => !file.startsWith("dist/")),
       files.filter((file) => file.startsWith("dist/"))
@@ -234,7 +234,7 @@ describe("the package", () => {
     )
   })
 
-  it("has a lock that knows the packages of every platform", () => {
+  it("The package has a lock file that knows the packages of every platform.", () => {
     const missing = Object.entries(packages).flatMap(([at, { optionalDependencies = {} }]) =>
       Object.keys(optionalDependencies ?? {}).filter(
         (name) => !(`node_modules/${name}` in packages) && !(`${at}/node_modules/${name}` in packages)
@@ -270,14 +270,14 @@ describe("a program that depends on the package", () => {
     )
   })
 
-  it("is well typed, as the package's own declarations are", () => {
+  it("A program that depends on the package is well typed, and so are the package's declarations.", () => {
     assert.deepStrictEqual(
       said.filter((line) => !line.startsWith("wrong.ts")),
       []
     )
   })
 
-  it("is told of mistakes in a config", () => {
+  it("A program that depends on the package gets type errors for mistakes in a config.", () => {
     const places = said.flatMap((line) => line.match(/^wrong\.ts:\d+/) ?? [])
     assert.deepStrictEqual(
       [...new Set(places)],
@@ -285,7 +285,7 @@ describe("a program that depends on the package", () => {
     )
   })
 
-  it("builds and deploys with its own layers and its own builder", async () => {
+  it("A program that depends on the package builds and deploys with its own layers and its own builder.", async () => {
     const report: unknown = JSON.parse(await succeed(project, process.execPath, "out/program.js"))
     assert.deepStrictEqual(report, {
       built: { id: 1, name: "my_app", tags: ["prod", "latest"] },
@@ -311,12 +311,12 @@ describe("the installed binary", () => {
   const deployer = (...args: ReadonlyArray<string>) =>
     succeed(project, path.join("node_modules", ".bin", "deployer"), ...args)
 
-  it("says its version and how it is used", async () => {
+  it("The installed binary shows its version and its help.", async () => {
     assert.strictEqual(await deployer("--version"), `${version}\n`)
     assert.include(await deployer("--help"), "build_and_deploy")
   })
 
-  it("does the main job", async () => {
+  it("The installed binary builds and deploys.", async () => {
     write({
       "deployer/config/deployer_config.ts": `import { Effect } from "effect"
 import { config, fromFiles } from "effect-deployer"

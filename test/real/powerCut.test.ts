@@ -391,7 +391,7 @@ layer(Layer.provideMerge(Givens.layer, store), { excludeTestServices: true })("a
       // What a repair that goes back renames, a rollback renames too: one file system is enough for the rest of it.
       for (const work of kind === "ext4" ? works : works.filter(({ fails }) => fails === undefined)) {
         test(
-          `leaves a whole release during and after ${work.title}, and the next deployment succeeds.`,
+          `A host keeps a whole release and takes the next deployment if its power fails during or after ${work.title}.`,
           () =>
             Effect.map(cutting(kind, work, { delays: [0, 2, 6, 11] }), (found) => assert.deepStrictEqual(found, [])),
           { concurrent: true, timeout: 600_000 }
@@ -400,7 +400,7 @@ layer(Layer.provideMerge(Givens.layer, store), { excludeTestServices: true })("a
       // The scripts are the same everywhere: on the others, one shows that the copies do.
       for (const { lacks, mutations, work: title } of kind === "ext4" ? controls : controls.slice(0, 1)) {
         test(
-          `shows ${lacks}.`,
+          `A power cut reveals ${lacks}.`,
           () =>
             Effect.gen(function* () {
               const work = works.find((one) => one.title === title) ?? assert.fail(title)

@@ -98,7 +98,7 @@ describe("300 races of two", () => {
   each(local, 100)
   each(ssh, 50)
 
-  it.live("50 more where the file system has no hard links", () =>
+  it.live("Each of 50 races for the lock has one winner on a file system without hard links.", () =>
     Effect.gen(function* () {
       const host = yield* local[0]!.start
       const noLinks = { lock: [['ln "$new" "$base/config/lock.$mine"', "false"]] } as const

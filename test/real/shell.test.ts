@@ -31,7 +31,7 @@ suite(titled("A shell on a host", absent), () => {
     return { here, host }
   })
 
-  it.live("has a real terminal, and gives the user's back as it was", () =>
+  it.live("A shell on a host has a real terminal, and leaves the user's own as it was.", () =>
     Effect.gen(function* () {
       const { here, host } = yield* begin
       yield* here.type('echo "[$PWD]" $(stty size) $TERM; tty')
@@ -54,7 +54,7 @@ suite(titled("A shell on a host", absent), () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("ends with a sentence when the host is gone", () =>
+  it.live("A shell on a host ends with a sentence when the host is gone.", () =>
     Effect.gen(function* () {
       const { here, host } = yield* begin
       yield* here.type("echo begun $((6 * 7))")
@@ -66,7 +66,7 @@ suite(titled("A shell on a host", absent), () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is refused without a terminal", () =>
+  it.live("A shell on a host is refused without a terminal.", () =>
     Effect.gen(function* () {
       const { here } = yield* begin
       yield* here.type("exit")

@@ -118,7 +118,7 @@ const suite = missingSshd === undefined ? describe : describe.skip
 
 suite(titled("SSH", missingSshd), () => {
   layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("commands", (it) => {
-    it.scoped("yield output and exit status", () =>
+    it.scoped("A command over SSH returns its output and its exit status.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         const result = yield* transport.exec(sh("echo out; echo err >&2; exit 7"))
@@ -128,7 +128,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("begin in the login directory", () =>
+    it.scoped("A command over SSH begins in the login directory.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const transport = yield* connectTo(host)
@@ -136,7 +136,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("get every word as it is", () =>
+    it.scoped("A command over SSH gets every word as it is.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         const result = yield* transport.exec(sh(`for word in "$@"; do printf "%s\\000" "$word"; done`, hostile))
@@ -144,7 +144,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("take a large standard input and yield a large output", () =>
+    it.scoped("A command over SSH takes a large input and returns a large output.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         const { sha256, stream } = bytes(20_000_000)
@@ -158,7 +158,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may end without reading their input", () =>
+    it.scoped("A command over SSH may end without reading its input.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         for (const wait of ["command", "transfer"] as const) {
@@ -168,14 +168,14 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("end with an end of file where there is no input", () =>
+    it.scoped("A command over SSH without input reads an end of file.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         assert.strictEqual((yield* transport.exec(sh("cat; echo done"))).stdout, "done\n")
       })
     )
 
-    it.scoped("fail with the failure of their input, and are asked to end", () =>
+    it.scoped("A command over SSH fails with the failure of its input.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         for (const wait of ["command", "transfer"] as const) {
@@ -186,7 +186,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("die by signals", () =>
+    it.scoped("A command over SSH that dies by signal n has the exit status 128+n.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         assert.strictEqual((yield* transport.exec(sh("kill -TERM $$"))).exitCode, 143)
@@ -194,7 +194,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("run side by side, more than sshd allows sessions", () =>
+    it.scoped("More commands run side by side over SSH than sshd allows sessions.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         const numbers = Array.from({ length: 30 }, (_, index) => String(index))
@@ -210,7 +210,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("never lose their output or exit status, however quickly they end", () =>
+    it.scoped("A command over SSH never loses its output or its exit status, however quickly it ends.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         for (let round = 0; round < 100; round++) {
@@ -220,7 +220,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("pass their output on as it comes", () =>
+    it.scoped("A command over SSH passes its output on as it comes.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         const seen: Array<string> = []
@@ -238,7 +238,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("wait for a slow reader of their output", () =>
+    it.scoped("A command over SSH waits for a slow reader of its output.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const transport = yield* connectTo(host)
@@ -259,7 +259,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("end although a program in the background keeps the output open", () =>
+    it.scoped("A command over SSH ends even if a program in the background keeps its output open.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         const seen: Array<string> = []
@@ -270,7 +270,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("end although a program in the background writes on and on", () =>
+    it.scoped("A command over SSH ends even if a program in the background keeps writing.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host, { timeouts: { command: "15 seconds" } })
         const onOutput = () => Effect.void
@@ -280,23 +280,25 @@ suite(titled("SSH", missingSshd), () => {
     )
 
     for (const most of [1, 2, 3]) {
-      it.scoped(`begin where the host gives ${most} ${most === 1 ? "session" : "sessions"} at a time`, () =>
-        Effect.gen(function* () {
-          const host = yield* sshd({ config: [`MaxSessions ${most}`] })
-          const transport = yield* connectTo(host)
-          // As a lock does it, where there is room for one.
-          if (most > 1) yield* Effect.forkScoped(transport.exec(sh("sleep 60")))
-          for (let n = 0; n < 4; n++) {
-            yield* Effect.sleep("100 millis")
-            const begun = performance.now()
-            assert.strictEqual((yield* transport.exec(sh("echo said"))).stdout, "said\n")
-            assert.isBelow(performance.now() - begun, 1200)
-          }
-        })
+      it.scoped(
+        `A command over SSH begins soon if the host allows ${most} ${most === 1 ? "session" : "sessions"} at a time.`,
+        () =>
+          Effect.gen(function* () {
+            const host = yield* sshd({ config: [`MaxSessions ${most}`] })
+            const transport = yield* connectTo(host)
+            // As a lock does it, where there is room for one.
+            if (most > 1) yield* Effect.forkScoped(transport.exec(sh("sleep 60")))
+            for (let n = 0; n < 4; n++) {
+              yield* Effect.sleep("100 millis")
+              const begun = performance.now()
+              assert.strictEqual((yield* transport.exec(sh("echo said"))).stdout, "said\n")
+              assert.isBelow(performance.now() - begun, 1200)
+            }
+          })
       )
     }
 
-    it.scoped("have a bounded time", () =>
+    it.scoped("A command over SSH fails when its time is up.", () =>
       Effect.gen(function* () {
         // Longer than a busy machine takes to start a shell.
         const timeouts = { command: "2 seconds", transfer: "2 seconds" }
@@ -317,7 +319,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("are asked to end when their caller is interrupted", () =>
+    it.scoped("A command over SSH is asked to end when its caller is interrupted.", () =>
       Effect.gen(function* () {
         // sshd passes the signal on to ordinary users' own commands only, so its log has to do.
         const host = yield* sshd({ logLevel: "DEBUG1" })
@@ -334,7 +336,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("survive that the keys of their connection are renewed", () =>
+    it.scoped("A command over SSH survives a renewal of the keys of its connection.", () =>
       Effect.gen(function* () {
         const host = yield* sshd({ config: ["RekeyLimit 1M"], logLevel: "DEBUG1" })
         const transport = yield* connectTo(host)
@@ -346,7 +348,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("refuse a flood", () =>
+    it.scoped("A command over SSH fails if it floods its output.", () =>
       Effect.gen(function* () {
         const transport = yield* connectTo(yield* Host)
         const error = yield* Effect.flip(transport.exec(sh("yes | head -c 100000000")))
@@ -356,7 +358,7 @@ suite(titled("SSH", missingSshd), () => {
   })
 
   layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("the network", (it) => {
-    it.scoped("may break during a transfer", () =>
+    it.scoped("A transfer over SSH fails with HostUnreachable if the network breaks.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const network = yield* proxy(host)
@@ -371,7 +373,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("is not what is slow if the login shell waits for something, which is said soon", () =>
+    it.scoped("A login shell that waits for something is soon named as the reason of a failure.", () =>
       Effect.gen(function* () {
         const folder = mkdtempSync(join(tmpdir(), "deployer-silent-"))
         yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
@@ -396,7 +398,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may die in silence", () =>
+    it.scoped("A network that dies in silence is noticed after a few intervals without a sign of life.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const network = yield* proxy(host)
@@ -416,7 +418,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may be slow: megabytes on their way are a sign of life", () =>
+    it.scoped("A slow network does not count as dead while megabytes are on their way.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         // What is on its way takes longer than silence is borne.
@@ -429,7 +431,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may lead nowhere", () =>
+    it.scoped("A connection fails with the reason if it is refused or the host's name is unknown.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const port = yield* Effect.promise(freePort)
@@ -441,7 +443,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may lead to somebody who never speaks, or speaks something else", () =>
+    it.scoped("A connection fails if the other side never speaks or speaks another protocol.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const listen = (greeting: string | undefined) =>
@@ -465,7 +467,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may lead to somebody who lets us in and starts nothing", () =>
+    it.scoped("A transfer fails with a timeout if the host accepts the login and starts nothing.", () =>
       Effect.gen(function* () {
         const host = yield* strange(() => {})
         const transport = yield* connectTo(host, { timeouts: { transfer: "300 millis" } })
@@ -476,7 +478,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may lead to somebody who says farewell with control characters", () =>
+    it.scoped("A host's farewell is shown without its control characters.", () =>
       Effect.gen(function* () {
         const host = yield* strange((client) => disconnect(client, "\u001b]0;owned\u0007go\u009b2Jaway"))
         const transport = yield* connectTo(host)
@@ -485,7 +487,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may be left while it keeps silent", () =>
+    it.scoped("A connection attempt over a silent network can be interrupted.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const network = yield* proxy(host)
@@ -496,7 +498,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may lose the host", () =>
+    it.scoped("A command over SSH fails with HostUnreachable if the host goes away.", () =>
       Effect.gen(function* () {
         const host = yield* sshd()
         const transport = yield* connectTo(host)
@@ -513,7 +515,7 @@ suite(titled("SSH", missingSshd), () => {
     const sessionOn = (host: Sshd) =>
       Effect.map(connectTo(host), (transport) => makeSession(targetOf(host, { user: "me" }), transport))
 
-    it.scoped("say that the host passes no connections on, and what to do", () =>
+    it.scoped("A probe says that the host passes no connections on, and suggests a check with a command.", () =>
       Effect.gen(function* () {
         const host = yield* sshd({ config: ["AllowTcpForwarding no"] })
         const session = yield* sessionOn(host)
@@ -524,7 +526,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("tell a lost host from an application that is down", () =>
+    it.scoped("A probe tells a lost host from an application that is down.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const network = yield* proxy(host)
@@ -541,7 +543,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("leave no connection open", () =>
+    it.scoped("Probes leave no connection open.", () =>
       Effect.gen(function* () {
         const host = yield* sshd({ logLevel: "DEBUG1" })
         const session = yield* sessionOn(host)
@@ -568,7 +570,7 @@ suite(titled("SSH", missingSshd), () => {
         return { ...host, knownHosts: file }
       })
 
-    it.scoped("that are unknown are refused without a terminal", () =>
+    it.scoped("An unknown host key is refused without a terminal.", () =>
       Effect.gen(function* () {
         const host = yield* withFile("none", () => undefined)
         const error = yield* Effect.flip(connectTo(host))
@@ -578,7 +580,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("that are unknown are asked about, and kept on yes", () =>
+    it.scoped("An unknown host key is asked about, and kept if the user says yes.", () =>
       Effect.gen(function* () {
         const host = yield* withFile("home/.ssh/known_hosts", () => undefined)
         const no = scripted(false)
@@ -598,7 +600,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("that were accepted are asked about once, also if they cannot be written down", () =>
+    it.scoped("An accepted host key is asked about only once, even if it cannot be written down.", () =>
       Effect.gen(function* () {
         const host = yield* withFile("a directory/that is one", () => undefined).pipe(
           Effect.tap((host) => Effect.sync(() => mkdirSync(host.knownHosts, { recursive: true }))),
@@ -612,7 +614,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("are appended to a file whose last line has no end", () =>
+    it.scoped("A host key is appended on a line of its own to a file without a final line break.", () =>
       Effect.gen(function* () {
         const host = yield* withFile("open-ended", () => "# a comment")
         yield* connectTo(host, {}, {}, scripted(true))
@@ -623,7 +625,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("are accepted for once where they cannot be kept", () =>
+    it.scoped("A host key that cannot be kept is accepted for this time.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const transport = yield* connectTo(
@@ -636,7 +638,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("that changed are refused, whatever the terminal would say", () =>
+    it.scoped("A changed host key is refused without a question.", () =>
       Effect.gen(function* () {
         const other = makeKey(join((yield* Host).folder, "other-host"))
         const otherRsa = makeKey(join((yield* Host).folder, "other-rsa"), { type: "rsa" })
@@ -653,7 +655,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("that changed are named as ssh-keygen wants them", () =>
+    it.scoped("The failure of a changed host key names the ssh-keygen command that removes the old one.", () =>
       Effect.gen(function* () {
         const other = makeKey(join((yield* Host).folder, "another-host"))
         const host = yield* withFile(
@@ -669,7 +671,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("that are pinned are the only ones, whatever known_hosts says", () =>
+    it.scoped("A pinned host key is the only one that is accepted, even if known_hosts has another.", () =>
       Effect.gen(function* () {
         const second = makeKey(join((yield* Host).folder, "pinned-second"), { type: "ecdsa" })
         const host = yield* sshd({ config: [`HostKey ${second}`] })
@@ -692,7 +694,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may be hashed, and revoked", () =>
+    it.scoped("A hashed host key is found, and a revoked one is refused.", () =>
       Effect.gen(function* () {
         const hashed = yield* withFile("hashed", ({ hostKey, port }) => `[127.0.0.1]:${port} ${hostKey}\n`)
         execFileSync("ssh-keygen", ["-H", "-f", hashed.knownHosts], { stdio: "ignore" })
@@ -704,7 +706,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("are asked for by the type that is known", () =>
+    it.scoped("SSH asks a host for the type of its known host key.", () =>
       Effect.gen(function* () {
         const folder = (yield* Host).folder
         const second = makeKey(join(folder, "second-host-key"), { type: "ecdsa" })
@@ -716,7 +718,7 @@ suite(titled("SSH", missingSshd), () => {
   })
 
   layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("keys", (it) => {
-    it.scoped("that the host does not know are refused", () =>
+    it.scoped("A private key that the host does not know is refused.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const stranger = makeKey(join(host.folder, "stranger"))
@@ -728,7 +730,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("that cannot be used are named", () =>
+    it.scoped("A private key that cannot be used fails with the reason.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const garbage = join(host.folder, "garbage")
@@ -745,7 +747,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("are found below the home and the project", () =>
+    it.scoped("A private key is found below the home and below the project.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         yield* connectTo(host, { sshKey: "id_test" })
@@ -753,7 +755,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("may have any usual type and format", () =>
+    it.scoped("A private key may have any usual type and format.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const rsa = ["-b", "2048"]
@@ -776,7 +778,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("that are locked are asked about three times", () =>
+    it.scoped("The passphrase of a locked private key is asked for at most three times.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const locked = makeKey(join(host.folder, "locked"), { passphrase: "open sesame" })
@@ -795,23 +797,21 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped(
-      "that were unlocked once need no passphrase again, as when a release is confirmed over a new connection",
-      () =>
-        Effect.gen(function* () {
-          const host = yield* Host
-          const locked = makeKey(join(host.folder, "unlocked-once"), { passphrase: "open sesame" })
-          host.authorize(readFileSync(`${locked}.pub`, "utf8"))
-          const settings = settingsFor(host)
-          const user = scripted("open sesame")
-          yield* connectTo(host, { sshKey: locked }, settings, user)
-          const transport = yield* connectTo(host, { sshKey: locked }, settings, user)
-          assert.strictEqual((yield* transport.exec(sh("echo hi"))).stdout, "hi\n")
-          assert.strictEqual(user.asked.length, 1)
-        })
+    it.scoped("A private key that was unlocked once needs no passphrase for the next connection.", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const locked = makeKey(join(host.folder, "unlocked-once"), { passphrase: "open sesame" })
+        host.authorize(readFileSync(`${locked}.pub`, "utf8"))
+        const settings = settingsFor(host)
+        const user = scripted("open sesame")
+        yield* connectTo(host, { sshKey: locked }, settings, user)
+        const transport = yield* connectTo(host, { sshKey: locked }, settings, user)
+        assert.strictEqual((yield* transport.exec(sh("echo hi"))).stdout, "hi\n")
+        assert.strictEqual(user.asked.length, 1)
+      })
     )
 
-    it.scoped("come from ssh-agent", () =>
+    it.scoped("A private key may come from ssh-agent.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const agentSocket = yield* agent
@@ -841,7 +841,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("are offered although ssh-agent has more than the host has patience for", () =>
+    it.scoped("A private key is offered even if ssh-agent has more keys than the host has patience for.", () =>
       Effect.gen(function* () {
         const host = yield* sshd({ config: ["MaxAuthTries 3"] })
         const agentSocket = yield* agent
@@ -866,7 +866,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("come from ~/.ssh/config, and so does what the target leaves open", () =>
+    it.scoped("The file ~/.ssh/config gives the private key and other settings that the target leaves open.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const second = makeKey(join(host.folder, "in config"))
@@ -901,7 +901,7 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
-    it.scoped("come from ~/.ssh", () =>
+    it.scoped("A private key may come from ~/.ssh.", () =>
       Effect.gen(function* () {
         const host = yield* Host
         const homeDir = mkdtempSync(join(host.folder, "home-"))
@@ -964,7 +964,7 @@ suite(titled("Ways through other hosts", missingSshd), () => {
 
   const passedOn = (host: Sshd) => host.log().split("confirm direct-tcpip").length - 1
 
-  it.live("two jump hosts, one behind the other, each with its own key and login", () =>
+  it.live("A connection passes two jump hosts in a row, each with its own key and login.", () =>
     Effect.gen(function* () {
       const [one, two, web] = yield* hosts
       const all = [one, two, web]
@@ -983,7 +983,7 @@ suite(titled("Ways through other hosts", missingSshd), () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a jump host whose key is unknown is asked about by its name, and refused without a terminal", () =>
+  it.live("A jump host with an unknown key is asked about by its name, and refused without a terminal.", () =>
     Effect.gen(function* () {
       const [one, , web] = yield* hosts
       const config = `${block("web", web, "  ProxyJump one\n")}${block("one", one)}`
@@ -996,7 +996,7 @@ suite(titled("Ways through other hosts", missingSshd), () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a way that ends is told apart from a host that is down", () =>
+  it.live("A broken way through jump hosts is told apart from a host that is down.", () =>
     Effect.gen(function* () {
       const [one, two, web] = yield* hosts
       const closed = yield* sshd({ config: ["AllowTcpForwarding no"] })
@@ -1015,7 +1015,7 @@ suite(titled("Ways through other hosts", missingSshd), () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a jump host that is lost takes the connection along", () =>
+  it.live("A connection is lost together with its jump host.", () =>
     Effect.gen(function* () {
       const [one, , web] = yield* hosts
       const config = `${block("web", web, "  ProxyJump one\n")}${block("one", one)}`
@@ -1028,7 +1028,7 @@ suite(titled("Ways through other hosts", missingSshd), () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a command that speaks for the host, and is gone with the connection", () =>
+  it.live("A ProxyCommand carries a connection, and ends with it.", () =>
     Effect.gen(function* () {
       const web = yield* sshd()
       const note = join(web.folder, "proxy.pid")
@@ -1057,7 +1057,7 @@ setInterval(() => {}, 1000)`
     }).pipe(Effect.scoped)
   )
 
-  it.live("a command that fails says why", () =>
+  it.live("A ProxyCommand that fails says why.", () =>
     Effect.gen(function* () {
       const web = yield* sshd()
       const failing = block("web", web, `  ProxyCommand echo "no route to %h" >&2; exit 7\n`)
@@ -1070,7 +1070,7 @@ setInterval(() => {}, 1000)`
     }).pipe(Effect.scoped)
   )
 
-  it.live("names, files and rules for host keys are those of the config", () =>
+  it.live("Names, files and rules for host keys come from the SSH config.", () =>
     Effect.gen(function* () {
       const web = yield* sshd()
       const file = join(web.folder, "own known hosts")
@@ -1094,7 +1094,7 @@ setInterval(() => {}, 1000)`
     }).pipe(Effect.scoped)
   )
 
-  it.live("the patience of the config is kept", () =>
+  it.live("The connect timeout of the SSH config holds unless the target has its own.", () =>
     Effect.gen(function* () {
       const web = yield* sshd()
       const network = yield* proxy(web)

@@ -21,7 +21,7 @@ const median = (values: ReadonlyArray<number>) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
 describe("start", () => {
-  it.scopedLive("loads the database, SSH and the config's compiler only where they are needed", () =>
+  it.scopedLive("Deployer loads the database, SSH and the config's compiler only if it needs them.", () =>
     Effect.gen(function* () {
       const here = yield* project()
       here.configure({ prod: { host: "local" } })
@@ -45,7 +45,7 @@ describe("start", () => {
     })
   )
 
-  it.scopedLive("compiles a config once, and again when it changed", () =>
+  it.scopedLive("Deployer compiles a config once, and again after a change.", () =>
     Effect.gen(function* () {
       const here = yield* project()
       here.configure({ prod: { host: "local" } })
@@ -66,7 +66,7 @@ describe("start", () => {
     })
   )
 
-  it.scopedLive("takes no compiled config from a folder that others can write to, and needs none", () =>
+  it.scopedLive("Deployer takes no compiled config from a folder that others can write to, and needs none.", () =>
     Effect.gen(function* () {
       const here = yield* project()
       here.configure({ prod: { host: "local" } })
@@ -104,7 +104,7 @@ describe("start", () => {
     })
   )
 
-  it("reads no more for help than the pages themselves", () => {
+  it("Help reads no more than its own pages.", () => {
     const seen = new Set<string>()
     const read = (file: string): number => {
       if (seen.has(file)) return 0
@@ -117,7 +117,7 @@ describe("start", () => {
     assert.isAtMost(read(binary), 64_000, [...seen].join(", "))
   })
 
-  it("takes at most twice as long as Node itself for --version and --help", () => {
+  it("Version and help take at most twice as long as Node itself.", () => {
     const millis = (...args: ReadonlyArray<string>) => {
       const began = performance.now()
       assert.strictEqual(spawnSync(process.execPath, args).status, 0)

@@ -55,7 +55,7 @@ suite(titled("a terminal", absent), () => {
         return { ...screen, raw: () => fs.readFileSync(raw, "utf8") }
       })
 
-    it.scoped("deploy asks; no leads to the list; Ctrl-C at a question ends it and changes nothing", () =>
+    it.scoped("Deploy asks first; no leads to a list of releases, and Ctrl-C ends it and changes nothing.", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
         const asked = unused("asked")
@@ -82,7 +82,7 @@ suite(titled("a terminal", absent), () => {
       })
     )
 
-    it.scoped("the manager works on both sides, with Tab and history", () =>
+    it.scoped("The manager works locally and on a host, with Tab and history.", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
         const managed = unused("managed")
@@ -119,7 +119,7 @@ suite(titled("a terminal", absent), () => {
       })
     )
 
-    it.scoped("an unknown host key is shown and asked about, and known from then on", () =>
+    it.scoped("An unknown host key is shown in the terminal and asked about, and is known after a yes.", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
         const home = fs.mkdtempSync(path.join(here.folder, "stranger-"))
@@ -143,7 +143,7 @@ suite(titled("a terminal", absent), () => {
       })
     )
 
-    it.scoped("a passphrase is asked for and never shown", () =>
+    it.scoped("A passphrase is asked for in the terminal and never shown.", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
         const key = makeKey(path.join(here.folder, unused("locked")), { passphrase: "open sesame" })
@@ -162,7 +162,7 @@ suite(titled("a terminal", absent), () => {
       })
     )
 
-    it.scoped("an upload has a bar, with colours unless NO_COLOR; a pipe gets plain lines", () =>
+    it.scoped("An upload has a bar in a terminal, with colours unless NO_COLOR is set; a pipe gets plain lines.", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
         const network = yield* proxy(host, { rate: 6_000_000 })
@@ -194,7 +194,7 @@ suite(titled("a terminal", absent), () => {
       })
     )
 
-    it.scoped("a table is cut to the width of the terminal; a reader that leaves early is no error", () =>
+    it.scoped("A table is cut to the width of the terminal, and a reader that leaves early is no error.", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
         here.configure({ prod: { ...reach(host), path: `${"long/".repeat(40)}path`, builder: "plain" } })

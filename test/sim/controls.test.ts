@@ -58,7 +58,7 @@ const withFiles =
     void Object.assign(files, change(files))
 
 describe("a simulated world notices", () => {
-  it("a switch that is not one step: the link is away for a moment", () =>
+  it("A simulated world notices a switch that takes the link away for a moment.", () =>
     breaks("current", {
       sabotageHost: withFiles((files) => {
         const link = files.link.bind(files)
@@ -71,7 +71,7 @@ describe("a simulated world notices", () => {
       })
     }))
 
-  it("an unpacked file that is not what was sent", () =>
+  it("A simulated world notices an unpacked file that differs from the sent one.", () =>
     breaks("current", {
       sabotageHost: withFiles((files) => {
         const rename = files.rename.bind(files)
@@ -84,19 +84,19 @@ describe("a simulated world notices", () => {
       })
     }))
 
-  it("a host that does not look whether the lock is still the holder's", () =>
+  it("A simulated world notices a host that does not check who holds the lock.", () =>
     breaks("holder", {
       // Each step comes with the token of whoever has the lock now.
       sabotage: (call, _step, host) =>
         call.fencing === undefined ? call : { ...call, fencing: { ...call.fencing, fence: topToken(host) } }
     }))
 
-  it("a lock that is taken over though its holder is alive", () =>
+  it("A simulated world notices a lock that is taken over while its holder is alive.", () =>
     breaks("holder", {
       sabotage: (call, { name }) => (name === "lock" ? { ...call, args: { ...call.args, stale: "0" } } : call)
     }))
 
-  it("going back to a release that was never healthy", async () => {
+  it("A simulated world notices a rollback to a release that was never healthy.", async () => {
     out.healthy = true
     try {
       await breaks("rollback")
@@ -105,7 +105,7 @@ describe("a simulated world notices", () => {
     }
   })
 
-  it("pruning that leaves fewer than are to be kept", async () => {
+  it("A simulated world notices a prune that keeps too few releases.", async () => {
     out.keep = true
     try {
       await breaks("keep")
@@ -114,7 +114,7 @@ describe("a simulated world notices", () => {
     }
   })
 
-  it("a dead-man's switch that cannot be disarmed", () =>
+  it("A simulated world notices a dead-man's switch that cannot be disarmed.", () =>
     breaks("agreement", {
       sabotageHost: withFiles((files) => {
         const remove = files.remove.bind(files)
@@ -122,7 +122,7 @@ describe("a simulated world notices", () => {
       })
     }))
 
-  it("a host that says that it has switched, and has not", () =>
+  it("A simulated world notices a host that reports a switch that it has not made.", () =>
     breaks("verdict", {
       sabotageHost: withFiles((files) => {
         const link = files.link.bind(files)
@@ -130,7 +130,7 @@ describe("a simulated world notices", () => {
       })
     }))
 
-  it("a journal that nobody writes", () =>
+  it("A simulated world notices a journal that nobody writes.", () =>
     breaks("agreement", {
       sabotageHost: withFiles((files) => {
         const write = files.write.bind(files)
@@ -140,7 +140,7 @@ describe("a simulated world notices", () => {
       })
     }))
 
-  it("somebody who waits for an answer that never comes", () =>
+  it("A simulated world notices a command that waits for an answer that never comes.", () =>
     breaks("errors", { sabotageHost: (host) => void Object.assign(host, { beforeStep: () => Effect.never }) }))
 })
 

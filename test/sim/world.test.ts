@@ -33,7 +33,7 @@ const insist = (seed: number, { violation }: WorldEnd) => {
 
 describe("a simulated world", () => {
   if (one !== undefined) {
-    it(`of seed ${one}`, () => {
+    it(`The simulated world of seed ${one} keeps its promises.`, () => {
       console.log(told(Number(one)))
       insist(Number(one), runWorld(store, Number(one)))
     })
@@ -43,7 +43,7 @@ describe("a simulated world", () => {
   const seen = new Map<string, number>()
   for (let first = 1; first <= count; first += atOnce) {
     const last = Math.min(first + atOnce - 1, count)
-    it(`keeps its promises, whatever happens in it: seeds ${first} to ${last}`, async () => {
+    it(`Each simulated world of the seeds ${first} to ${last} keeps its promises.`, async () => {
       for (let seed = first; seed <= last; seed++) {
         await breath()
         const end = runWorld(store, seed)
@@ -55,7 +55,7 @@ describe("a simulated world", () => {
 
   // Fewer worlds need not hold all that may happen.
   if (!isMany) return
-  it("is full of what may happen: every mishap at every moment, and every way in which commands end", () => {
+  it("The simulated worlds contain every mishap at every moment, and every way in which commands end.", () => {
     const wanted = [
       ...["cut", "vanish", "kill", "power", "interrupt", "stall"].flatMap((what) =>
         ["sending", "sent", "done"].map((when) => `mishap: ${what} ${when}`)
@@ -77,7 +77,7 @@ describe("a simulated world", () => {
     )
   })
 
-  it("is the same again for the same seed", () => {
+  it("A simulated world is the same again for the same seed.", () => {
     assert.strictEqual(told(4), told(4))
     assert.notStrictEqual(told(4), told(5))
   })

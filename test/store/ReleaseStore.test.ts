@@ -75,7 +75,7 @@ const tarballsIn = ({ releaseStore }: { readonly releaseStore: string }) =>
 const tarballOf = (paths: WorkspacePaths, release: Release) => join(paths.releaseStore, release.fileName)
 
 describe("ReleaseStore in files", () => {
-  it.scoped("opens nothing before its first operation, and makes what is missing then", () =>
+  it.scoped("The store opens nothing before its first operation, which makes the missing files and folders.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       yield* using(paths, Effect.void)
@@ -89,7 +89,7 @@ describe("ReleaseStore in files", () => {
     })
   )
 
-  it.scoped("passes on that there is no workspace", () =>
+  it.scoped("The store fails with WorkspaceNotFound if there is no workspace.", () =>
     Effect.gen(function* () {
       const { root } = yield* project
       const workspace = Workspace.layer({ modules, root: join(root, "deployer") })
@@ -98,7 +98,7 @@ describe("ReleaseStore in files", () => {
     })
   )
 
-  it.scoped("keeps the bytes as they were streamed", () =>
+  it.scoped("The store keeps the bytes as they were streamed.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       const release = yield* using(paths, store("hello", draft("a")))
@@ -117,7 +117,7 @@ describe("ReleaseStore in files", () => {
     const events = (into: Array<Event>) =>
       Effect.provideService(Reporter, { emit: (event) => Effect.sync(() => into.push(event)) })
 
-    it.scoped("a listing clears the entry, says so and passes latest on", () =>
+    it.scoped("A listing clears the entry of a tarball that is gone, says so, and passes latest on.", () =>
       Effect.gen(function* () {
         const { one, paths, two } = yield* lost
         const seen: Array<Event> = []
@@ -134,7 +134,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("find is not fooled, by name, id or ref", () =>
+    it.scoped("Find never returns a release whose tarball is gone, by name, id or ref.", () =>
       Effect.gen(function* () {
         for (const word of ["a", "2", "ref"]) {
           const { one, paths, two } = yield* lost
@@ -148,7 +148,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("but not because the folder is a link to a disk that is not mounted", () =>
+    it.scoped("No entry is cleared if the store's folder is a link to a disk that is not mounted.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         const release = yield* using(paths, store("1", draft("a")))
@@ -170,40 +170,42 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("but not because another folder is in its place, such as a mount point without its disk", () =>
-      Effect.gen(function* () {
-        const paths = yield* project
-        const release = yield* using(paths, store("1", draft("a")))
-        const away = `${paths.releaseStore}.away`
-        renameSync(paths.releaseStore, away)
-        const find = Effect.flatMap(ReleaseStore, (releases) => releases.find("a"))
-        for (const make of [
-          () => undefined,
-          () => mkdirSync(paths.releaseStore),
-          () => mkdirSync(`${paths.releaseStore}/lost+found`)
-        ]) {
-          make()
-          for (const use of [Effect.asVoid(list), Effect.asVoid(check), Effect.asVoid(find)]) {
-            const error = yield* Effect.flip(using(paths, use))
-            assert.strictEqual(error._tag, "ReleaseStoreError")
-            assert.match(error.message, /release_store is empty or not there, and .*: bring it back .*mounted/)
+    it.scoped(
+      "No entry is cleared if another folder takes the place of the store's, such as an empty mount point.",
+      () =>
+        Effect.gen(function* () {
+          const paths = yield* project
+          const release = yield* using(paths, store("1", draft("a")))
+          const away = `${paths.releaseStore}.away`
+          renameSync(paths.releaseStore, away)
+          const find = Effect.flatMap(ReleaseStore, (releases) => releases.find("a"))
+          for (const make of [
+            () => undefined,
+            () => mkdirSync(paths.releaseStore),
+            () => mkdirSync(`${paths.releaseStore}/lost+found`)
+          ]) {
+            make()
+            for (const use of [Effect.asVoid(list), Effect.asVoid(check), Effect.asVoid(find)]) {
+              const error = yield* Effect.flip(using(paths, use))
+              assert.strictEqual(error._tag, "ReleaseStoreError")
+              assert.match(error.message, /release_store is empty or not there, and .*: bring it back .*mounted/)
+            }
           }
-        }
-        // Nor does a build fill another folder.
-        rmSync(paths.releaseStore, { recursive: true })
-        const built = yield* Effect.flip(using(paths, store("2", draft("a"))))
-        assert.match(built.message, /is empty or not there/)
-        renameSync(away, paths.releaseStore)
-        assert.deepStrictEqual(yield* using(paths, list), [release])
-        // A store of an earlier version has no mark until something is read from it.
-        rmSync(`${paths.releaseStore}/.deployer_store`)
-        assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
-        rmSync(tarballOf(paths, release))
-        assert.deepStrictEqual(yield* using(paths, list), [])
-      })
+          // Nor does a build fill another folder.
+          rmSync(paths.releaseStore, { recursive: true })
+          const built = yield* Effect.flip(using(paths, store("2", draft("a"))))
+          assert.match(built.message, /is empty or not there/)
+          renameSync(away, paths.releaseStore)
+          assert.deepStrictEqual(yield* using(paths, list), [release])
+          // A store of an earlier version has no mark until something is read from it.
+          rmSync(`${paths.releaseStore}/.deployer_store`)
+          assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: [] })
+          rmSync(tarballOf(paths, release))
+          assert.deepStrictEqual(yield* using(paths, list), [])
+        })
     )
 
-    it.scoped("check reports it", () =>
+    it.scoped("The check clears the entry of a tarball that is gone, and reports it.", () =>
       Effect.gen(function* () {
         const { paths, two } = yield* lost
         assert.deepStrictEqual(yield* using(paths, check), { cleared: [two], unknown: [] })
@@ -211,7 +213,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("its content is a typed error that clears the entry", () =>
+    it.scoped("Reading a tarball that is gone fails with TarballMissing and clears its entry.", () =>
       Effect.gen(function* () {
         const { one, paths, two } = yield* lost
         const error = yield* failureOf(
@@ -227,7 +229,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("the same bytes bring it back", () =>
+    it.scoped("Storing the same bytes brings back a release whose tarball is gone.", () =>
       Effect.gen(function* () {
         const { paths, two } = yield* lost
         const again = yield* using(paths, store("2", draft("a")))
@@ -236,7 +238,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("all of them for good: nothing is left, and the next release has a new id", () =>
+    it.scoped("A store that has lost all its tarballs is empty, and its next release has a new id.", () =>
       Effect.gen(function* () {
         const { paths } = yield* lost
         rmSync(paths.releaseStore, { recursive: true })
@@ -248,7 +250,7 @@ describe("ReleaseStore in files", () => {
     )
   })
 
-  it.scoped("says so when a tarball was cut", () =>
+  it.scoped("Reading a tarball that was cut fails with both sizes.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       const release = yield* using(paths, store("hello", draft("a")))
@@ -261,7 +263,7 @@ describe("ReleaseStore in files", () => {
     })
   )
 
-  it.scoped("leaves a file alone that it does not know, mentions it, and never overwrites it", () =>
+  it.scoped("The store reports a file that it does not know, leaves it alone, and never overwrites it.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       mkdirSync(paths.releaseStore)
@@ -273,7 +275,7 @@ describe("ReleaseStore in files", () => {
     })
   )
 
-  it.scoped("sweeps what a killed process left in temp/, and nothing else", () =>
+  it.scoped("The store sweeps the leftovers of a killed process from temp/, and nothing else.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       mkdirSync(paths.temp)
@@ -303,7 +305,7 @@ describe("ReleaseStore in files", () => {
     })
   )
 
-  it.scoped("keeps a tarball whose release is named like a temporary file of a process that is gone", () =>
+  it.scoped("The store keeps a tarball whose release is named like a temporary file of a dead process.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       const stored = yield* using(paths, store("ours", draft("receive-99999999-01234567-01234567")))
@@ -320,25 +322,27 @@ describe("ReleaseStore in files", () => {
     })
   )
 
-  it.scoped("removes a tarball that a killed process placed before its entry was written, and no other", () =>
-    Effect.gen(function* () {
-      const paths = yield* project
-      const stored = yield* using(paths, store("1", draft("a")))
-      const old = new Date(Date.now() - 2 * 24 * 3600 * 1000)
-      for (const [index, name] of ["a-1.tar.gz", stored.fileName, "../outside"].entries()) {
-        const note = join(paths.releaseStore, `.placing-99999999-01234567-01234567-${index}`)
-        writeFileSync(note, name)
-        utimesSync(note, old, old)
-      }
-      for (const name of ["a-1.tar.gz", "b-1.tar.gz", "../outside"]) writeFileSync(join(paths.releaseStore, name), "")
-      yield* TestClock.setTime(Date.now())
-      assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: ["b-1.tar.gz"] })
-      assert.sameMembers(tarballsIn(paths), [stored.fileName, "b-1.tar.gz"])
-      assert.isTrue(existsSync(join(paths.releaseStore, "../outside")))
-    })
+  it.scoped(
+    "The store removes a tarball that a killed process placed before its entry was written, and no other.",
+    () =>
+      Effect.gen(function* () {
+        const paths = yield* project
+        const stored = yield* using(paths, store("1", draft("a")))
+        const old = new Date(Date.now() - 2 * 24 * 3600 * 1000)
+        for (const [index, name] of ["a-1.tar.gz", stored.fileName, "../outside"].entries()) {
+          const note = join(paths.releaseStore, `.placing-99999999-01234567-01234567-${index}`)
+          writeFileSync(note, name)
+          utimesSync(note, old, old)
+        }
+        for (const name of ["a-1.tar.gz", "b-1.tar.gz", "../outside"]) writeFileSync(join(paths.releaseStore, name), "")
+        yield* TestClock.setTime(Date.now())
+        assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown: ["b-1.tar.gz"] })
+        assert.sameMembers(tarballsIn(paths), [stored.fileName, "b-1.tar.gz"])
+        assert.isTrue(existsSync(join(paths.releaseStore, "../outside")))
+      })
   )
 
-  it.scoped("leaves nothing in temp/ when the writer is interrupted", () =>
+  it.scoped("The store leaves nothing in temp/ when its writer is interrupted.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       yield* using(
@@ -359,7 +363,7 @@ describe("ReleaseStore in files", () => {
   )
 
   describe("trouble has a sentence", () => {
-    it.scoped("a damaged database", () =>
+    it.scoped("The store says that its database is damaged.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         writeFileSync(paths.database, "this is no database, it only looks like a file ".repeat(50))
@@ -369,7 +373,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a database that is damaged further in", () =>
+    it.scoped("The store says that its database is damaged even if its beginning is intact.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         yield* using(
@@ -388,7 +392,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a foreign database, an entry with garbage, a manifest with garbage", () =>
+    it.scoped("The store fails with the reason if a manifest or an entry is garbage, or a table is missing.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         const release = yield* using(paths, store("x", draft("a")))
@@ -406,7 +410,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a migration that fails", () =>
+    it.scoped("A migration that fails is reported, and leaves the database as it was.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         yield* exec(paths, "CREATE TABLE releases (x)")
@@ -417,7 +421,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a database of a newer deployer", () =>
+    it.scoped("The store says to update deployer if a newer deployer made its database.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         yield* using(paths, list)
@@ -426,7 +430,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a database of an older deployer: its releases are read from the beginning", () =>
+    it.scoped("The store reads the releases in a database that an older deployer made.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         const { manifest, tarball } = sample("1")
@@ -454,7 +458,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a missing folder", () =>
+    it.scoped("The store says that the folder of its database is missing.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         rmSync(join(paths.root, "deployer"), { recursive: true })
@@ -464,7 +468,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a file where a folder should be", () =>
+    it.scoped("The store says that a file is in the way of a folder.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         writeFileSync(paths.temp, "")
@@ -476,7 +480,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a database that another process holds", () =>
+    it.scoped("The store says that another process holds its database, and can still read.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         yield* using(paths, list)
@@ -498,7 +502,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("folders and a database that must not be written", () =>
+    it.scoped("The store names the folder or the database that it may not write.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         yield* using(paths, store("x", draft("a")))
@@ -525,7 +529,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("a file that grows too large leaves nothing", () =>
+    it.scoped("A tarball that grows too large is refused in words, and leaves nothing.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         const { stdout } = yield* child(paths, ["large"], {}, "ulimit -f 2000; ")
@@ -550,7 +554,7 @@ describe("ReleaseStore in files", () => {
       tarballs: Array.from({ length: tarballs }, () => "600")
     })
 
-    it.scoped("makes folders, tarballs and the database for the owner alone", () =>
+    it.scoped("The store makes folders, tarballs and the database for the owner alone.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         yield* using(
@@ -563,7 +567,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("closes a workspace that an earlier version left open, with the next release that is stored", () =>
+    it.scoped("The next release that is stored closes a workspace that an earlier version left open.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         yield* using(paths, store("x", draft("a")))
@@ -581,7 +585,7 @@ describe("ReleaseStore in files", () => {
       })
     )
 
-    it.scoped("shows no byte of a tarball to others while it is written", () =>
+    it.scoped("The store shows no byte of a tarball to others while it is written.", () =>
       Effect.gen(function* () {
         const paths = yield* project
         const seen: Array<string> = []
@@ -598,7 +602,7 @@ describe("ReleaseStore in files", () => {
     )
   })
 
-  it.scoped("takes a tarball back when its entry cannot be written", () =>
+  it.scoped("The store takes a tarball back when its entry cannot be written.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       yield* using(paths, list)
@@ -651,7 +655,7 @@ const child = (
   })
 
 describe("ReleaseStore and processes", () => {
-  it.scoped("two processes add 20 releases each at the same time", () =>
+  it.scoped("Two processes can add 20 releases each at the same time.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       const seen = yield* Effect.all([child(paths, ["add", "a", "20"]), child(paths, ["add", "a", "20"])], {
@@ -692,7 +696,7 @@ describe("ReleaseStore and processes", () => {
     })
 
   for (const step of ["receiving", "received"]) {
-    it.scoped(`killed while ${step}: temp/ is swept by the next check`, () =>
+    it.scoped(`A check sweeps temp/ after a process was killed in the state "${step}".`, () =>
       Effect.gen(function* () {
         const { kept, paths } = yield* killed(step)
         assert.strictEqual(readdirSync(paths.temp).length, 1)
@@ -703,7 +707,7 @@ describe("ReleaseStore and processes", () => {
     )
   }
 
-  it.scoped("killed between tarball and entry: the tarball goes, latest has not moved", () =>
+  it.scoped("After a kill between tarball and entry, the tarball is removed and latest has not moved.", () =>
     Effect.gen(function* () {
       const { kept, paths } = yield* killed("placed")
       assert.deepStrictEqual(yield* using(paths, list), [kept])
@@ -713,7 +717,7 @@ describe("ReleaseStore and processes", () => {
     })
   )
 
-  it.scoped("killed between removal of tarball and entry: the entry is cleared", () =>
+  it.scoped("After a kill between the removals of tarball and entry, the check clears the entry.", () =>
     Effect.gen(function* () {
       const { kept, paths } = yield* killed("removed")
       assert.deepStrictEqual(yield* using(paths, check), { cleared: [kept], unknown: [] })
@@ -723,7 +727,7 @@ describe("ReleaseStore and processes", () => {
 })
 
 describe("ReleaseStore with 10,000 releases", () => {
-  it.scoped("lists and finds without looking at all of it", () =>
+  it.scoped("The store lists 10,000 releases and finds one of them quickly.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       yield* using(paths, store("x", draft("a")))
@@ -759,7 +763,7 @@ describe("ReleaseStore with 10,000 releases", () => {
     })
   )
 
-  it.scoped("answers every query from an index", () =>
+  it.scoped("The store answers every query from an index.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       const statements = new Set<string>()
@@ -836,7 +840,7 @@ describe("ReleaseStore with 10,000 releases", () => {
     })
   )
 
-  it.scoped("compares entries and tarballs again only once a file has come or gone", () =>
+  it.scoped("The store compares entries and tarballs again only after a file has come or gone.", () =>
     Effect.gen(function* () {
       const paths = yield* project
       const remembered = sqlIn(

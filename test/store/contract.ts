@@ -118,7 +118,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
       it.effect(name, () => Effect.provide(body, layer))
 
     test(
-      "is empty at first",
+      "A new store is empty.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         assert.deepStrictEqual(yield* releases.list(), [])
@@ -129,7 +129,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "stores a release with its hashes, tags, metadata and manifest, and gives it back",
+      "The store returns a release with its hashes, tags, metadata and manifest.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         const metadata = Metadata.make({ builder: "prod", commit: "c".repeat(40), dirty: true, buildMillis: 12 })
@@ -152,7 +152,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "lists the newest first, by name and number, and moves latest within the name",
+      "The store lists the newest releases first, by name and number, and moves latest within a name.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         yield* store("1", draft("a"))
@@ -187,7 +187,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "moves a file name on by a second where it is taken",
+      "The store moves a file name on by a second if it is taken.",
       Effect.gen(function* () {
         yield* store("1", draft("a"))
         const second = yield* store("2", draft("a"))
@@ -199,7 +199,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "finds by id, name, ref and the beginning of a ref, in this order",
+      "The store finds a release by id, name, ref or the beginning of a ref, in this order.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         const one = yield* store("one", draft("my_app"))
@@ -220,7 +220,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "says which refs an ambiguous beginning fits",
+      "The store says which refs match an ambiguous beginning.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         // These two begin with the same four digits.
@@ -242,7 +242,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "takes the very bytes of a release for that release",
+      "The store treats the same bytes as the same release.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         const first = yield* store("same", draft("a"))
@@ -261,7 +261,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "passes latest on to the newest left, and never uses an id again",
+      "The store passes latest on to the newest release that is left, and never uses an id again.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         const one = yield* store("1", draft("a"))
@@ -280,7 +280,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "leaves no trace of a tarball that fails or is not added",
+      "The store keeps no trace of a tarball that fails or is not added.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         const broken = Stream.concat(bytesOf("half"), Stream.fail("cut"))
@@ -294,7 +294,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     test(
-      "refuses a name or a tag that a file name or a list cannot hold",
+      "The store refuses a name or a tag that a file name or a list cannot hold.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         for (const of of [draft("../x"), draft(""), draft("a", { tags: ["two words"] })]) {
@@ -309,9 +309,9 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
       Effect.flatMap(ReleaseStore, (releases) => all(releases.entries(release, new Set(paths))))
 
     for (const known of [true, false]) {
-      const how = known ? "where it is known how they are cut" : "reading through them where it is not"
+      const how = known ? "with known member lengths" : "with unknown member lengths"
       test(
-        `takes single entries out of tarballs, ${how}`,
+        `The store takes single entries out of tarballs ${how}.`,
         Effect.gen(function* () {
           const releases = yield* ReleaseStore
           const release = yield* built(wide, { known, extra: "package.json" })
@@ -339,7 +339,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     }
 
     test(
-      "fails rather than take something out of a tarball that its manifest does not describe",
+      "The store takes no entry out of a tarball that its manifest does not describe.",
       Effect.gen(function* () {
         const releases = yield* ReleaseStore
         const one: Release = yield* built(wide)
@@ -396,7 +396,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     it.effect.prop(
-      "takes the same bytes as reading all of it does, whatever the tree and the paths",
+      "The store takes the same entries out of a tarball as a full read does, for any tree and any paths.",
       [
         FastCheck.array(
           FastCheck.tuple(FastCheck.nat(130), FastCheck.oneof(FastCheck.nat(3000), FastCheck.nat(900_000))),
@@ -425,7 +425,7 @@ export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
     )
 
     it.effect.prop(
-      "keeps exactly one latest per name and all ids new, whatever is added and removed",
+      "The store keeps one latest per name and never uses an id again, for any additions and removals.",
       [FastCheck.array(action, { maxLength: 10 })],
       ([actions]) =>
         Effect.gen(function* () {

@@ -84,7 +84,7 @@ describe("Prompt.layerScripted", () => {
     )
   }
 
-  it.effect("fails when its answers are used up, and knows what was asked", () =>
+  it.effect("The scripted prompt fails when its answers are used up, and knows the questions that were asked.", () =>
     Effect.gen(function* () {
       const canAsk = Effect.flatMap(Prompt, ({ canAsk }) => canAsk)
       assert.isTrue(yield* canAsk)
@@ -96,7 +96,7 @@ describe("Prompt.layerScripted", () => {
 })
 
 describe("Prompt.yes", () => {
-  it.effect("answers the safe questions and passes the others on", () =>
+  it.effect("The yes prompt answers the safe questions and passes the others on.", () =>
     Effect.gen(function* () {
       const safe: ReadonlyArray<Question> = [{ ...ny, safe: true }, { ...three, safe: 1 }, ny, three, line]
       assert.deepStrictEqual(yield* askAll(safe), ["true", "1", "false", "0", "x"])
@@ -106,7 +106,7 @@ describe("Prompt.yes", () => {
 })
 
 describe("the failures", () => {
-  it("say how to go on", () => {
+  it("The failures of a prompt say how to continue.", () => {
     assert.include(new PromptUnavailable({ question: "Deploy?", hint: "use yes" }).message, '"Deploy?": use yes')
     assert.deepStrictEqual(
       [new PromptUnavailable({ question: "" }).exitStatus, new PromptAborted().exitStatus],
@@ -175,13 +175,13 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
     })
   }
 
-  it.skipIf(missing !== undefined)("shows no secret", async () => {
+  it.skipIf(missing !== undefined)("The prompt shows no secret.", async () => {
     const shown = await inTerminal({ questions: [{ kind: "secret" }], answers: ["open sesame"] })
     assert.strictEqual(shown.split("open sesame").length, 2, "only in the result")
   })
 
   it.skipIf(missing !== undefined)(
-    "completes with Tab, remembers lines, and Ctrl-C drops the line that was begun",
+    "The prompt completes with Tab, remembers lines, and drops a begun line on Ctrl-C.",
     async () => {
       const up = "\u001b[A"
       const typed = { questions: [line, line, line], answers: ["pr\t", `garbage${ctrlC}${up}`, "in\t\tfo"] }
@@ -193,13 +193,13 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
     }
   )
 
-  it.skipIf(missing !== undefined)("keeps a list to the width of the terminal", async () => {
+  it.skipIf(missing !== undefined)("The prompt keeps a list to the width of the terminal.", async () => {
     const shown = await inTerminal({ questions: [many], answers: ["7"] }, { columns: 30 })
     assert.deepStrictEqual(results(shown), ["6"])
     for (const text of shown.split(/\r?\n/).filter((text) => text.includes("release"))) assert.isAtMost(text.length, 30)
   })
 
-  it.skipIf(missing !== undefined)("leaves stdin to whoever reads it next", async () => {
+  it.skipIf(missing !== undefined)("The prompt leaves stdin to its next reader.", async () => {
     const shown = await inTerminal({ questions: [yn], answers: ["y", "for the child"] }, { child: true })
     assert.deepStrictEqual(results(shown), ["true", "for the child"])
   })
@@ -214,13 +214,13 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
       child.on("close", () => resolve(shown))
     })
 
-  it("asks nothing and waits for nothing where there is no terminal", async () => {
+  it("The prompt asks nothing and waits for nothing without a terminal.", async () => {
     const unavailable = Array.from({ length: 4 }, () => "PromptUnavailable")
     assert.deepStrictEqual(results(await piped("ignore")), unavailable)
     assert.deepStrictEqual(results(await piped("pipe")), unavailable)
   })
 
-  it.effect("can be interrupted while it asks", () =>
+  it.effect("The prompt can be interrupted while it asks.", () =>
     Effect.gen(function* () {
       const fiber = yield* Effect.fork(Effect.provide(askAll([yn]), Prompt.layer))
       yield* Fiber.interrupt(fiber)

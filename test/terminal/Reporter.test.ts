@@ -34,7 +34,7 @@ const end = (ok = true, label = "uploading a") => emit({ _tag: "ProgressEnd", la
 const bytes = (text: string) => new TextEncoder().encode(text)
 
 describe("Reporter on a terminal", () => {
-  it.effect("keeps output that is the result apart from what is told on the way", () => {
+  it.effect("The reporter keeps a command's result apart from other output.", () => {
     const { layer, raw, results } = screen()
     return Effect.gen(function* () {
       yield* Reporter.output(bytes("on the way\n"))
@@ -43,7 +43,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("shows a program's output in its colors, and without what would move the cursor or set a title", () => {
+  it.effect("The reporter shows a program's colors, but nothing that would move the cursor or set a title.", () => {
     const { layer, raw } = screen()
     return Effect.gen(function* () {
       const said = "\u001b[31mred\u001b[0m\u001b[2J\u001b[1;1H gone\u001b]0;title\u0007\u0007 ü\u009b2J\tend\r\n"
@@ -53,7 +53,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("passes a program's output on as it is if no terminal shows it", () => {
+  it.effect("The reporter passes a program's output on as it is if no terminal shows it.", () => {
     const { layer, raw } = screen({ isTTY: false })
     return Effect.gen(function* () {
       yield* Reporter.output(bytes("\u001b[2J\u0007\n"))
@@ -61,7 +61,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("draws bytes, rate and time left", () => {
+  it.effect("The reporter draws bytes, rate and time left.", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {
       yield* progress(0, 10_000_000)
@@ -76,7 +76,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("takes the rate from the last seconds", () => {
+  it.effect("The reporter takes the rate from the last seconds.", () => {
     const { layer, lines } = screen({ columns: () => 200 })
     return Effect.gen(function* () {
       yield* progress(0)
@@ -89,7 +89,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("draws at most ten times a second", () => {
+  it.effect("The reporter draws at most ten times a second.", () => {
     const { layer, raw } = screen()
     return Effect.gen(function* () {
       for (let done = 0; done <= 300; done++) {
@@ -100,7 +100,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("keeps the line below notes and output", () => {
+  it.effect("The reporter keeps the progress line below notes and output.", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {
       const bar = "uploading a  [############------------]  50 %  5 B of 10 B"
@@ -116,7 +116,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("ends a line that a program left open, and cuts no line that it goes on with", () => {
+  it.effect("The reporter ends a line that a program left open, and cuts no line that the program continues.", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {
       yield* progress(5, 10)
@@ -127,7 +127,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("fits narrow terminals, asking for the width each time", () => {
+  it.effect("The reporter fits narrow terminals, and asks for the width each time.", () => {
     let columns = 100
     const { layer, lines } = screen({ columns: () => columns })
     return Effect.gen(function* () {
@@ -140,7 +140,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("reports what flows through a stream", () => {
+  it.effect("The reporter shows the progress of a stream.", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {
       yield* Stream.make(bytes("abc"), bytes("de")).pipe(Reporter.transfer("packing", { total: 5 }), Stream.runDrain)
@@ -150,7 +150,7 @@ describe("Reporter on a terminal", () => {
 })
 
 describe("Reporter elsewhere", () => {
-  it.effect("writes a plain line now and then", () => {
+  it.effect("Without a terminal, the reporter writes a plain line now and then.", () => {
     const { layer, raw } = screen({ isTTY: false })
     return Effect.gen(function* () {
       for (let done = 0; done <= 100; done++) {
@@ -167,7 +167,7 @@ describe("Reporter elsewhere", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("is silent for a slow moment and short for a quick transfer", () => {
+  it.effect("Without a terminal, the reporter is brief about a quick transfer.", () => {
     const { layer, raw } = screen({ isTTY: false })
     return Effect.gen(function* () {
       for (let done = 0; done <= 1000; done++) yield* progress(done)
@@ -176,7 +176,7 @@ describe("Reporter elsewhere", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("goes nowhere without a layer, and to a list in tests", () =>
+  it.effect("Reports go nowhere without a layer, and to a list in tests.", () =>
     Effect.gen(function* () {
       yield* Reporter.note("nobody hears this")
       const events = yield* Effect.zipRight(
@@ -189,7 +189,7 @@ describe("Reporter elsewhere", () => {
 })
 
 describe("colours", () => {
-  it("belong on terminals, unless the environment says otherwise", () => {
+  it("Colours are used on terminals, unless the environment says otherwise.", () => {
     const tty = { isTTY: true }
     assert.isTrue(hasColor(tty, {}))
     assert.isTrue(hasColor(tty, { NO_COLOR: "" }))
@@ -200,7 +200,7 @@ describe("colours", () => {
     assert.isFalse(hasColor(tty, { FORCE_COLOR: "0" }))
   })
 
-  it.effect("mark warnings", () => {
+  it.effect("The reporter marks warnings with a colour.", () => {
     const { layer, raw } = screen({ color: true })
     return Effect.zipRight(
       Reporter.warn("odd"),

@@ -10,7 +10,7 @@ const rows = [
 ]
 
 describe("Table", () => {
-  it("aligns columns by what is seen, without blanks at the ends", () => {
+  it("A table aligns columns by their visible width, without blanks at the ends.", () => {
     assert.deepStrictEqual(table({ head, rows }).split("\n"), [
       "Id  Name    Path",
       "1   my_app  /srv/my_app/releases",
@@ -18,7 +18,7 @@ describe("Table", () => {
     ])
   })
 
-  it("cuts the elastic column first, and leaves the others whole while it can", () => {
+  it("A table cuts the elastic column first, and leaves the others whole while it can.", () => {
     assert.deepStrictEqual(table({ head, rows, columns: 24 }).split("\n"), [
       "Id  Name    Path",
       "1   my_app  /srv/my_app…",
@@ -33,12 +33,12 @@ describe("Table", () => {
     assert.strictEqual(first, "/srv/my_a…  ABCD1234")
   })
 
-  it("cuts nothing where there is no terminal", () => {
+  it("A table cuts nothing if there is no terminal.", () => {
     const long = "x".repeat(500)
     for (const columns of [undefined, 0]) assert.include(table({ head: ["A"], rows: [[long]], columns }), long)
   })
 
-  it("lets no cell steer the terminal or break the line", () => {
+  it("A table lets no cell control the terminal or break the line.", () => {
     const drawn = table({ head: ["A", "B"], rows: [["\u001b[2Jx\r\n", "a\tb"]] })
     assert.deepStrictEqual(drawn.split("\n"), ["A       B", " [2Jx   a b"])
     assert.notMatch(drawn, /[\u0000-\u0009\u000b-\u001f]/)
@@ -46,7 +46,7 @@ describe("Table", () => {
 
   const cell = FastCheck.fullUnicodeString({ maxLength: 30 })
   it.prop(
-    "keeps to any width",
+    "A table keeps to any width.",
     [FastCheck.array(FastCheck.tuple(cell, cell, cell), { maxLength: 5 }), FastCheck.integer({ min: 1, max: 60 })],
     ([rows, columns]) => {
       const lines = table({ head, rows, columns }).split("\n")
@@ -55,8 +55,12 @@ describe("Table", () => {
     }
   )
 
-  it.prop("truncates only what is too wide", [cell, FastCheck.integer({ min: 1, max: 40 })], ([text, width]) => {
-    if (stringWidth(text) <= width) assert.strictEqual(truncate(text, width), text)
-    else assert.isTrue(truncate(text, width).endsWith("…"))
-  })
+  it.prop(
+    "A text is truncated only if it is too wide.",
+    [cell, FastCheck.integer({ min: 1, max: 40 })],
+    ([text, width]) => {
+      if (stringWidth(text) <= width) assert.strictEqual(truncate(text, width), text)
+      else assert.isTrue(truncate(text, width).endsWith("…"))
+    }
+  )
 })

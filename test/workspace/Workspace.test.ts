@@ -54,7 +54,7 @@ const mistakes = (text: string, others: Readonly<Record<string, string>> = {}) =
 const prod = '{ prod: { host: "h", name: "my_app", path: "srv" } }'
 
 describe("Workspace", () => {
-  it.scoped("is the nearest folder upwards with deployer/config", () =>
+  it.scoped("The workspace is the nearest folder upwards with deployer/config.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* write(root, { [file]: "", [`sub/${file}`]: "", "sub/deep/er/x": "", "other/x": "" })
@@ -70,7 +70,7 @@ describe("Workspace", () => {
     })
   )
 
-  it.scoped("is where root= says, and only there", () =>
+  it.scoped("The workspace is the folder that root= names, and no other.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* write(root, { [file]: "", "sub/x": "" })
@@ -86,7 +86,7 @@ describe("Workspace", () => {
     })
   )
 
-  it.effect("finds nothing where the working directory was removed", () =>
+  it.effect("The workspace is not found if the working directory was removed.", () =>
     Effect.gen(function* () {
       const cwd = vi.spyOn(process, "cwd").mockImplementation(() => {
         throw new Error("ENOENT: no such file or directory, uv_cwd")
@@ -101,7 +101,7 @@ describe("Workspace", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.scoped("says where it looked", () =>
+  it.scoped("The failure of a missing workspace names the folder that was searched.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       const error = yield* Effect.flip(configOf(root))
@@ -111,7 +111,7 @@ describe("Workspace", () => {
     })
   )
 
-  it.scoped("gives scratch folders, removes them, and sweeps those of killed commands only", () =>
+  it.scoped("The workspace gives scratch folders, removes them, and sweeps only those of killed commands.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* write(root, { [file]: "", "deployer/temp/mine.txt": "" })
@@ -138,7 +138,7 @@ describe("Workspace", () => {
     })
   )
 
-  it.scoped("in memory has a config, paths and real scratch folders", () =>
+  it.scoped("A workspace in memory has a config, paths and real scratch folders.", () =>
     Effect.gen(function* () {
       const workspace = yield* Workspace
       assert.deepInclude((yield* workspace.config).targets["prod"], { host: "h", name: "a" })
@@ -147,7 +147,7 @@ describe("Workspace", () => {
     }).pipe(Effect.provide(Workspace.layerMemory({ targets: { prod: { host: "h", name: "a", path: "b" } } })))
   )
 
-  it.effect("in memory refuses a config with mistakes", () =>
+  it.effect("A workspace in memory refuses a config with mistakes.", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Effect.flatMap(Workspace, (workspace) => workspace.config))
       assert.include(error.message, 'groups.web: names the target "x"')
@@ -175,7 +175,7 @@ describe("the config file", () => {
     ]
   ]
   for (const [what, text] of accepted) {
-    it.scopedLive(`may be ${what}`, () =>
+    it.scopedLive(`The config file may use ${what}.`, () =>
       Effect.gen(function* () {
         const config = yield* load(text, { "deployer/config/host.ts": 'export const host: string = "h"' })
         assert.strictEqual(config.targets["prod"]?.host, "h")
@@ -183,7 +183,7 @@ describe("the config file", () => {
     )
   }
 
-  it.scoped("may be JavaScript, in a project that says it is CommonJS", () =>
+  it.scoped("The config file may be JavaScript, even in a project that says it is CommonJS.", () =>
     Effect.gen(function* () {
       for (const [name, text] of [
         ["deployer_config.mjs", `export default { targets: ${prod} }`],
@@ -196,23 +196,25 @@ describe("the config file", () => {
     })
   )
 
-  it.scoped("gets the running deployer and Effect, whatever the project has installed, and writes nothing", () =>
-    Effect.gen(function* () {
-      const root = yield* folder
-      yield* write(root, {
-        [file]: `import { docker } from "effect-deployer"
+  it.scoped(
+    "The config file gets the running deployer and Effect, not the project's, and loading it writes nothing.",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* folder
+        yield* write(root, {
+          [file]: `import { docker } from "effect-deployer"
 import * as Effect from "effect/Effect"
 export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) } })`,
-        "node_modules/effect-deployer/package.json": '{ "name": "effect-deployer", "main": "index.js" }',
-        "node_modules/effect-deployer/index.js": 'exports.docker = () => "wrong"',
-        "node_modules/effect/package.json": '{ "name": "effect", "exports": { "./Effect": "./index.js" } }',
-        "node_modules/effect/index.js": 'exports.succeed = () => "wrong"'
+          "node_modules/effect-deployer/package.json": '{ "name": "effect-deployer", "main": "index.js" }',
+          "node_modules/effect-deployer/index.js": 'exports.docker = () => "wrong"',
+          "node_modules/effect/package.json": '{ "name": "effect", "exports": { "./Effect": "./index.js" } }',
+          "node_modules/effect/index.js": 'exports.succeed = () => "wrong"'
+        })
+        const before = readdirSync(root, { recursive: true }).toSorted()
+        const config = yield* configOf(root)
+        assert.strictEqual(typeof config.builders["prod"], "function")
+        assert.deepStrictEqual(readdirSync(root, { recursive: true }).toSorted(), before)
       })
-      const before = readdirSync(root, { recursive: true }).toSorted()
-      const config = yield* configOf(root)
-      assert.strictEqual(typeof config.builders["prod"], "function")
-      assert.deepStrictEqual(readdirSync(root, { recursive: true }).toSorted(), before)
-    })
   )
 
   const refused: ReadonlyArray<readonly [string, string, string]> = [
@@ -227,9 +229,9 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
       'import "./bad.ts"\nexport default {}',
       "bad.ts, line 1, column 7: Unexpected token"
     ],
-    ["throwing itself", 'throw new Error("no luck\\nat all")', "importing it failed: no luck"],
-    ["throwing what is no error", 'throw "up"', "importing it failed: up"],
-    ["throwing an object", "throw { code: 7 }", 'importing it failed: {"code":7}'],
+    ["a thrown Error", 'throw new Error("no luck\\nat all")', "importing it failed: no luck"],
+    ["a thrown text", 'throw "up"', "importing it failed: up"],
+    ["a thrown object", "throw { code: 7 }", 'importing it failed: {"code":7}'],
     [
       "a Promise",
       "const load = async () => ({ targets: {} })\nexport default load()",
@@ -251,7 +253,7 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
       "importing it failed: dcoker is not a function"
     ],
     [
-      "no export",
+      "a missing export",
       "export const target = {}",
       "exports no config: end it with export default config({ targets: { … }, builders: { … } })"
     ],
@@ -278,13 +280,13 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
       "the Effect that it exports failed: Service not found: Vault"
     ],
     [
-      "an Effect that yields a mistake",
+      "an Effect that returns a mistake",
       'import * as Effect from "effect/Effect"\nexport default Effect.succeed({ targets: { prod: {} } })',
       "targets.prod.host: is missing"
     ]
   ]
   for (const [what, text, expected] of refused) {
-    it.scoped(`says what is wrong with ${what}`, () =>
+    it.scoped(`The config error says what is wrong with ${what}.`, () =>
       Effect.gen(function* () {
         const [first] = yield* mistakes(text, {
           "deployer/config/other.ts": 'throw new Error("no vault here")',
@@ -295,7 +297,7 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
     )
   }
 
-  it.scoped("may be a symbolic link, and then imports the neighbors of the file that it leads to", () =>
+  it.scoped("The config file may be a symbolic link, and then imports the neighbors of the real file.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* write(root, {
@@ -308,7 +310,7 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
     })
   )
 
-  it.scoped("says that its path must not have a backslash", () =>
+  it.scoped("The config file fails with a sentence if its path has a backslash.", () =>
     Effect.gen(function* () {
       const root = join(yield* folder, "back\\slash")
       yield* write(root, { [file]: `export default { targets: ${prod} }` })
@@ -316,7 +318,7 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
     })
   )
 
-  it.scoped("says that it does not exist", () =>
+  it.scoped("A config file that does not exist fails with a hint at deployer init.", () =>
     Effect.gen(function* () {
       const root = yield* folder
       yield* write(root, { "deployer/config/x": "" })

@@ -18,7 +18,7 @@ const mistakes = (input: unknown) => {
 const target = (more: object) => mistakes({ targets: { prod: { ...prod, ...more } } })
 
 describe("decodeConfig", () => {
-  it("takes a full config and an empty one", () => {
+  it("The config decoder takes a full config and an empty one.", () => {
     const config = Either.getOrThrow(
       decodeConfig({
         targets: {
@@ -33,14 +33,14 @@ describe("decodeConfig", () => {
     assert.deepStrictEqual(Either.getOrThrow(decodeConfig({})), { targets: {}, groups: {}, builders: {} })
   })
 
-  it("takes no path that is the root or the home directory, however it is written", () => {
+  it("The config decoder refuses the root and the home directory as a path, in any spelling.", () => {
     for (const path of ["/", "//", "/.", "/./.", ".", "./.", "~", "~/", "~/.", "~//./"]) {
       assert.match(target({ path }).join(), /^targets\.prod\.path: must be a directory of its own/, path)
     }
     for (const path of ["/a", "./a", "~/.a", "a/.", "..a"]) assert.deepStrictEqual(target({ path }), [], path)
   })
 
-  it("lists all mistakes at once, a line each", () => {
+  it("The config decoder lists all mistakes at once, each on its own line.", () => {
     assert.sameMembers(
       [
         ...mistakes({
@@ -137,13 +137,13 @@ describe("decodeConfig", () => {
     it(expected, () => assert.deepStrictEqual(target(more), [expected]))
   }
 
-  it("refuses keys that cannot be typed", () => {
+  it("The config decoder refuses keys that cannot be typed.", () => {
     assert.deepStrictEqual(mistakes({ targets: { "my key": prod } }), [
       `targets["my key"]: is not a usable key: letters, digits, '.', '_' and '-' are, and '.' and '-' not at the beginning`
     ])
   })
 
-  it("refuses what is no object, and a target that is none", () => {
+  it("The config decoder refuses a config or a target that is not an object.", () => {
     for (const input of [undefined, null, 5, "x", [], builder]) {
       assert.match(mistakes(input).join("\n"), /^must export an object with targets, groups and builders, found /)
     }
@@ -151,14 +151,14 @@ describe("decodeConfig", () => {
     assert.deepStrictEqual(mistakes({ targets: 5 }), ["targets: must be an object, found 5"])
   })
 
-  it("lists the mistakes of a builder's options", () => {
+  it("The config decoder lists the mistakes of a builder's options.", () => {
     const options: object = { dockerfile: 5, dockerfiel: "x" }
     const found = mistakes({ builders: { prod: docker(options) } })
     assert.strictEqual(found.length, 2)
     assert.isTrue(found.every((line) => line.startsWith("builders.prod.dockerfi")))
   })
 
-  it("takes what throws for a mistake", () => {
+  it("The config decoder reports a config that throws as a mistake.", () => {
     const input = {
       get targets() {
         throw new Error("no vault")
@@ -167,7 +167,7 @@ describe("decodeConfig", () => {
     assert.deepStrictEqual(decodeConfig(input), Either.left(["cannot be read: no vault"]))
   })
 
-  it("never throws, whatever it is given", () => {
+  it("The config decoder never throws, for any input.", () => {
     const known = FastCheck.constantFrom(
       "targets",
       "groups",
@@ -210,11 +210,11 @@ describe("findTarget and findBuilder", () => {
   const messageOf = <A, E extends Error>(found: Either.Either<A, E>) =>
     Either.isLeft(found) ? found.left.message : "found"
 
-  it("finds a target with its key", () => {
+  it("The lookup of a target returns it with its key.", () => {
     assert.deepInclude(Either.getOrThrow(findTarget(config, "prod")), { ...prod, key: "prod" })
   })
 
-  it("says which targets there are", () => {
+  it("The lookup of an unknown target or a group fails with the names of the known targets.", () => {
     assert.strictEqual(
       messageOf(findTarget(config, "prd")),
       'No target named "prd" (known: prod, staging, bare; did you mean "prod"?)'
@@ -231,7 +231,7 @@ describe("findTarget and findBuilder", () => {
     assert.include(messageOf(findTarget(Either.getOrThrow(decodeConfig({})), "x")), "(there are none)")
   })
 
-  it("finds the builder that the target names, or the one named like it", () => {
+  it("The lookup of a builder returns the one that the target names, or the one with the target's name.", () => {
     const of = (key: string) => findBuilder(config, Either.getOrThrow(findTarget(config, key)))
     assert.strictEqual(Either.getOrThrow(of("prod")), builder)
     assert.strictEqual(
