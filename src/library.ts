@@ -192,6 +192,7 @@ export {
 // The config and its builders
 
 export { type CommandOptions, command, type DockerOptions, docker, fromDirectory, fromFiles } from "./build/Artifact.ts"
+export { ArtifactInvalid } from "./build/ArtifactInvalid.ts"
 export {
   type Artifact,
   type BuildContext,
@@ -204,7 +205,7 @@ export {
   type PreBuildHook
 } from "./build/Builder.ts"
 export { WorkspaceInContext } from "./build/ignoreFiles.ts"
-export { ArtifactInvalid, ExtraFileInvalid } from "./build/Tarball.ts"
+export { ExtraFileInvalid } from "./build/Tarball.ts"
 export {
   type ConfigInput,
   config,

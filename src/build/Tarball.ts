@@ -11,25 +11,14 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ManifestEntry } from "../domain/Manifest.ts"
 import type { Members } from "../domain/Members.ts"
-import { counted } from "../domain/Quantity.ts"
 import type { Binaries } from "../domain/Release.ts"
-import { type Blocks, blockBytes, blocks } from "../internal/blocks.ts"
-import { elfHead, readElf } from "../internal/elf.ts"
-import { entryList } from "../internal/entryList.ts"
+import { blockBytes, blocks } from "../internal/blocks.ts"
 import { gzipMembers } from "../internal/gzipMember.ts"
-import { cores, sha256Sum } from "../internal/machine.ts"
-import { paddingOf, TarBroken, type TarEntry, type TarVisitor, tarEnd, tarHeader, tarReader } from "../internal/tar.ts"
-
-/** The artifact of a builder cannot become a release. */
-export class ArtifactInvalid extends Schema.TaggedError<ArtifactInvalid>()("ArtifactInvalid", {
-  /** The finding and the remedy, one sentence. */
-  reason: Schema.String
-}) {
-  readonly exitStatus = 1
-  override get message(): string {
-    return `The release cannot be packed: ${this.reason}`
-  }
-}
+import { cores } from "../internal/machine.ts"
+import { TarBroken, tarEnd, tarReader } from "../internal/tar.ts"
+import { ArtifactInvalid, invalid } from "./ArtifactInvalid.ts"
+import { hasControl, type Rewriting, rewrite } from "./rewriting.ts"
+import { type TarballWriter, tarballWriter } from "./TarballWriter.ts"
 
 /** The extra file of a release does not exist, cannot be read or has a name that is taken. */
 export class ExtraFileInvalid extends Schema.TaggedError<ExtraFileInvalid>()("ExtraFileInvalid", {
@@ -119,13 +108,15 @@ export const pack = <E, R>(
   }
 ): Packing<E, R | FileSystem.FileSystem> => {
   let done:
-    | (Pick<Rewriting, "manifest" | "binaries" | "remarks"> & { readonly lengths: ReadonlyArray<number> })
+    | (Pick<TarballWriter, "manifest" | "binaries"> &
+        Pick<Rewriting, "remarks"> & { readonly lengths: ReadonlyArray<number> })
     | undefined
   const content = Stream.unwrapScoped(
     Effect.map(gzipMembers(options.level ?? 5), (compress) => {
       const lengths: Array<number> = []
       const out = blocks()
-      const rewriting = rewrite(options.name, out, options.newest ?? Number.POSITIVE_INFINITY)
+      const writer = tarballWriter(out, options.newest ?? Number.POSITIVE_INFINITY)
+      const rewriting = rewrite(options.name, writer)
       const reader = tarReader(rewriting.visitor)
       const step = (run: () => void) =>
         Effect.try(() => {
@@ -141,13 +132,14 @@ export const pack = <E, R>(
         }),
         Stream.concat(
           Stream.flatMap(Stream.fromIterable(options.extraFiles ?? []), (extra) =>
-            Stream.mapConcatEffect(extraPieces(extra, rewriting), step)
+            Stream.mapConcatEffect(extraPieces(extra, writer), step)
           )
         ),
         last(() => {
           out.write(tarEnd)
           out.close()
-          done = { ...rewriting, lengths }
+          const { binaries, manifest } = writer
+          done = { binaries, manifest, remarks: rewriting.remarks, lengths }
         }),
         Stream.mapEffect(
           (block) =>
@@ -182,12 +174,10 @@ const asInvalid = (error: unknown): Effect.Effect<never, ArtifactInvalid> => {
   return Effect.die(error)
 }
 
-const invalid = (reason: string) => new ArtifactInvalid({ reason })
-
 /** The action for each piece of the file, in order. */
 const extraPieces = (
   extra: ExtraFile,
-  rewriting: Rewriting
+  writer: TarballWriter
 ): Stream.Stream<() => void, ArtifactInvalid, FileSystem.FileSystem> =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -197,263 +187,20 @@ const extraPieces = (
       const size = Number(info.size)
       let read = 0
       const changed = () => invalid(`${extra.file} changed while it was read; try again`)
-      return Stream.make(() => rewriting.fileBegins({ path: extra.path, mode: 0o600, mtime, size })).pipe(
+      return Stream.make(() => writer.fileBegins({ path: extra.path, mode: 0o600, mtime, size })).pipe(
         Stream.concat(
           Stream.map(fs.stream(extra.file), (piece) => () => {
             read += piece.length
             if (read > size) throw changed()
-            rewriting.visitor.data(piece)
+            writer.data(piece)
           })
         ),
         Stream.concat(
           Stream.make(() => {
             if (read < size) throw changed()
-            rewriting.visitor.end()
+            writer.end()
           })
         )
       )
     })
   ).pipe(Stream.mapError((error) => invalid(`${extra.file} could not be read: ${error.message}`)))
-
-interface Rewriting {
-  readonly visitor: TarVisitor
-  readonly fileBegins: (file: Pick<TarEntry, "path" | "mode" | "mtime" | "size">) => void
-  /** Call this after the tree: it runs the checks that need all of it. */
-  readonly finish: () => void
-  readonly manifest: Iterable<ManifestEntry>
-  readonly binaries: () => Binaries
-  readonly remarks: () => ReadonlyArray<string>
-}
-
-/** Throws `ArtifactInvalid`. */
-const rewrite = (name: string, out: Blocks, newest: number): Rewriting => {
-  const manifest = entryList()
-  /** The kind of each path in the release. The release's own folder is "". */
-  const seen = new Map<string, "Directory" | "File" | "Symlink">()
-  const links = new Map<string, string>()
-  /** For second names of files: their first name. */
-  const originals = new Map<string, string>()
-  let open: { readonly path: string; readonly mode: number; readonly size: number } | undefined
-  let sum = sha256Sum()
-  const head = new Uint8Array(elfHead)
-  let headLength = 0
-  let files = 0
-  const machines = new Set<string>()
-  const interpreters = new Set<string>()
-  let special = 0
-  let firstSpecial = ""
-
-  const noteSpecialBits = (path: string, mode: number) => {
-    if ((mode & 0o7000) === 0) return
-    special += 1
-    if (special === 1) firstSpecial = `${show(path)} with ${mode.toString(8)}`
-  }
-
-  const lookAtProgram = () => {
-    const elf = readElf(head.subarray(0, headLength))
-    if (elf === undefined) return
-    machines.add(elf.machine)
-    if (elf.interpreter !== undefined) interpreters.add(elf.interpreter)
-  }
-
-  const writeHeader = (entry: TarEntry) => {
-    const mtime = Math.min(entry.mtime, newest)
-    if (mtime > latestTime) {
-      throw invalid(
-        `${show(entry.path)} has a date after the year 2242, which no host can be relied on to take: set another one with touch`
-      )
-    }
-    out.write(tarHeader({ ...entry, mtime }))
-  }
-
-  const inTarball = (path: string) => (path === "" ? name : `${name}/${path}`)
-
-  const addDirectory = (path: string, mode: number, mtime: number) => {
-    seen.set(path, "Directory")
-    const usable = (mode & 0o777) | 0o700
-    writeHeader({ path: inTarball(path), type: "Directory", mode: usable, mtime, size: 0, to: "" })
-    manifest.add({ _tag: "Directory", path: inTarball(path), mode: usable })
-  }
-
-  const addSymlink = (path: string, to: string, mtime: number) => {
-    seen.set(path, "Symlink")
-    links.set(path, to)
-    writeHeader({ path: inTarball(path), type: "Symlink", mode: 0o777, mtime, size: 0, to })
-    manifest.add({ _tag: "Symlink", path: inTarball(path), to })
-  }
-
-  /** Some archives leave out directories that follow from the paths. */
-  const addParents = (path: string, mtime: number) => {
-    for (const parent of parentsOf(path)) {
-      const there = seen.get(parent)
-      if (there === undefined) addDirectory(parent, 0o755, mtime)
-      else if (there !== "Directory")
-        throw invalid(`it holds ${show(path)} below ${show(parent)}, which is no directory`)
-    }
-  }
-
-  const fileBegins: Rewriting["fileBegins"] = (file) => {
-    open = { path: file.path, mode: (file.mode & 0o777) | 0o400, size: file.size }
-    sum = sha256Sum()
-    headLength = 0
-    writeHeader({ ...file, mode: open.mode, type: "File", to: "" })
-  }
-
-  const entry = (found: TarEntry) => {
-    const path = pathInRelease(found.path)
-    if (ownStore.test(path)) {
-      const workspace = path.replace(/(^|\/)(release_store|config)\/[^/]+$/, "") || "."
-      throw invalid(
-        `it holds ${show(path)}, a part of a workspace of deployer, so it would grow with every release and take the config along: keep ${workspace}/ out of the directory that the builder takes, or out of the build context (in its ignore file)`
-      )
-    }
-    const there = seen.get(path)
-    if (found.type === "Directory" || found.type === "File") noteSpecialBits(path, found.mode)
-    if (found.type === "Directory") {
-      if (there === "Directory") return
-      if (there !== undefined) throw twice(path)
-      addParents(path, found.mtime)
-      return addDirectory(path, found.mode, found.mtime)
-    }
-    if (there !== undefined || path === "") throw twice(path)
-    addParents(path, found.mtime)
-    switch (found.type) {
-      case "File": {
-        seen.set(path, "File")
-        return fileBegins({ ...found, path: inTarball(path) })
-      }
-      case "Symlink": {
-        if (found.to === "" || hasControl(found.to))
-          throw invalid(`the link ${show(path)} leads nowhere that can be named`)
-        if (found.to.startsWith("/")) throw leadsOut(path, found.to)
-        return addSymlink(path, found.to, found.mtime)
-      }
-      case "Hardlink": {
-        const target = pathInRelease(found.to)
-        const to = links.get(target)
-        if (to !== undefined) return addSymlink(path, to, found.mtime)
-        if (seen.get(target) !== "File") {
-          throw invalid(
-            `the hard link ${show(path)} leads to ${show(target)}, which is not a file before it in the release`
-          )
-        }
-        const original = originals.get(target) ?? target
-        seen.set(path, "File")
-        originals.set(path, original)
-        writeHeader({ ...found, path: inTarball(path), mode: found.mode & 0o777, size: 0, to: inTarball(original) })
-        manifest.add({ _tag: "Hardlink", path: inTarball(path), to: inTarball(original) })
-        return
-      }
-      case "Sparse":
-        throw invalid(
-          `${show(path)} is stored as a sparse file, which not every host can unpack: make the archive without that (GNU tar: without --sparse)`
-        )
-      case "Other":
-        throw invalid(
-          `${show(path)} is neither a file, a directory nor a link (a device, a pipe, a socket): leave it out of the release`
-        )
-    }
-  }
-
-  return {
-    manifest,
-    remarks: () =>
-      special === 0
-        ? []
-        : [
-            `Setuid, setgid and sticky bits are not part of a release, and ${counted(special, "path loses", "paths lose")} them (first: ${firstSpecial}): on the host everything belongs to the login that deploys. Set them there if they are needed, for instance in afterUnpack`
-          ],
-    binaries: () => ({ machines: [...machines].sort(), interpreters: [...interpreters].sort() }),
-    fileBegins,
-    visitor: {
-      entry,
-      data: (piece) => {
-        sum.update(piece)
-        out.write(piece)
-        if (headLength === elfHead) return
-        const first = piece.subarray(0, elfHead - headLength)
-        head.set(first, headLength)
-        headLength += first.length
-      },
-      end: () => {
-        if (open === undefined) return
-        files += 1
-        if ((open.mode & 0o111) !== 0) lookAtProgram()
-        out.write(new Uint8Array(paddingOf(open.size)))
-        manifest.add({ _tag: "File", path: open.path, mode: open.mode, size: open.size, sha256: sum.digest() })
-        open = undefined
-      }
-    },
-    finish: () => {
-      for (const [path, to] of links) if (leaves(links, path, to)) throw leadsOut(path, to)
-      if (files === 0) {
-        throw invalid(
-          "it is empty, there is not a single file in it: see whether the build leaves its files in the directory that the builder takes (releasePath)"
-        )
-      }
-    }
-  }
-}
-
-/** Unix seconds: the latest time that the plain header of every tar can hold. */
-const latestTime = 0o77777777777
-
-const show = (path: string): string => JSON.stringify(path)
-
-/** The tarballs, the database and the config of a workspace, anywhere in the release, also of a copy under another name. */
-const ownStore =
-  /(^|\/)(deployer\/release_store\/[^/]+\.tar\.gz|release_store\/\.deployer_store|config\/deployer_(store\.db(-wal|-shm)?|config\.m?[jt]s))$/
-
-const twice = (path: string) => invalid(`it holds ${show(path)} twice`)
-
-const leadsOut = (path: string, to: string) =>
-  invalid(
-    `the link ${show(path)} leads out of the release, to ${show(to)}: copy what it leads to into the release, or remove it`
-  )
-
-const hasControl = (text: string): boolean => /[\p{Cc}\u2028\u2029]/u.test(text)
-
-/** Without `./` and without doubled or trailing slashes. "" is the release's own folder. */
-const pathInRelease = (path: string): string => {
-  if (hasControl(path)) throw invalid(`it holds a name with a line end or another control character: ${show(path)}`)
-  if (path.includes("\uFFFD")) throw invalid(`it holds a name that is not UTF-8: ${show(path)}`)
-  const words = path.split("/").filter((word) => word !== "" && word !== ".")
-  if (path.startsWith("/") || words.includes(".."))
-    throw invalid(`it holds the path ${show(path)}, which leads out of it`)
-  return words.join("/")
-}
-
-/** The outermost first, including the release's own folder. */
-const parentsOf = (path: string): ReadonlyArray<string> => {
-  if (path === "") return []
-  const words = path.split("/")
-  return words.map((_, index) => words.slice(0, index).join("/"))
-}
-
-/** Every system treats more links than this in a row as a loop. */
-const maxLinks = 40
-
-/**
- * Whether following the link leaves the release at any step. Other links on the way are followed too, because `..` goes to the parent of
- * their destination.
- */
-const leaves = (links: ReadonlyMap<string, string>, path: string, to: string): boolean => {
-  const at = path.split("/").slice(0, -1)
-  const todo = to.split("/").toReversed()
-  let followed = 0
-  for (let word = todo.pop(); word !== undefined; word = todo.pop()) {
-    if (word === "" || word === ".") continue
-    if (word === "..") {
-      if (at.pop() === undefined) return true
-      continue
-    }
-    at.push(word)
-    const next = links.get(at.join("/"))
-    if (next === undefined) continue
-    followed += 1
-    if (followed > maxLinks) return false
-    at.pop()
-    todo.push(...next.split("/").toReversed())
-  }
-  return false
-}
