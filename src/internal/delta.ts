@@ -41,21 +41,30 @@ const blockFor = (size: number): number => {
   return block
 }
 
+// Hashes
+
 // A polynomial modulo 2^32: the next window's hash follows from the last one's. A byte counts as its value plus 1, so that zeros matter.
 const base = 0x5bd1e995
 
+/** Modulo 2^32. */
 const power = (base: number, exponent: number): number => {
   let result = 1
   for (let n = 0; n < exponent; n++) result = Math.imul(result, base)
   return result
 }
 
+/** The first hash of the bytes between two positions. */
 const firstOf = (bytes: Uint8Array, from: number, to: number): number => {
   let hash = 0
   for (let at = from; at < to; at++) hash = (Math.imul(hash, base) + (bytes[at] ?? 0) + 1) | 0
   return hash
 }
 
+/** The first hash of a window that has moved on by a byte: `left` is the byte before it, `entered` its last one. */
+const rolled = (hash: number, left: number, entered: number, leaving: number): number =>
+  (Math.imul(hash, base) + entered + 1 - Math.imul(left + 1, leaving)) | 0
+
+/** All bytes of an array as a view. */
 const viewOf = ({ buffer, byteLength, byteOffset }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, byteLength)
 
@@ -76,7 +85,15 @@ const secondOf = (view: DataView, from: number, to: number): number => {
 
 const bitOf = (hash: number, filter: Uint8Array): number => (hash >>> 3) & (8 * filter.length - 1)
 
+/** Whether some block may have this first hash. If not, certainly none has it. */
+const mayHold = (filter: Uint8Array, hash: number): boolean => {
+  const bit = bitOf(hash, filter)
+  return ((filter[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0
+}
+
 const slotOf = (hash: number, mask: number): number => (Math.imul(hash, 0x9e3779b1) >>> 7) & mask
+
+// The signature
 
 /** Makes the signature of a file of `size` bytes. */
 export const signing = (size: number): DeltaStep<Signature> => {
@@ -113,160 +130,212 @@ export const signing = (size: number): DeltaStep<Signature> => {
     },
     finish: () => {
       if (filled > 0) close()
-      let slots = 64
-      while (slots < 2 * count) slots *= 2
-      const table = new Int32Array(slots)
-      const filter = new Uint8Array(slots)
-      const whole = Math.floor(size / block)
-      for (let n = 0; n < whole; n++) {
-        let slot = slotOf(first[n] ?? 0, slots - 1)
-        while (
-          table[slot] !== 0 &&
-          (first[(table[slot] ?? 0) - 1] !== first[n] || second[(table[slot] ?? 0) - 1] !== second[n])
-        ) {
-          slot = (slot + 1) & (slots - 1)
-        }
-        if (table[slot] === 0) table[slot] = n + 1
-        const bit = bitOf(first[n] ?? 0, filter)
-        filter[bit >> 3] = (filter[bit >> 3] ?? 0) | (1 << (bit & 7))
-      }
-      return { block, size, first, second, table, filter }
+      return { block, size, first, second, ...indexOf(first, second, Math.floor(size / block)) }
     }
   }
 }
 
+/** Makes the hash table and the filter of the first `whole` blocks. */
+const indexOf = (first: Int32Array, second: Int32Array, whole: number): Pick<Signature, "table" | "filter"> => {
+  let slots = 64
+  while (slots < 2 * first.length) slots *= 2
+  const table = new Int32Array(slots)
+  const filter = new Uint8Array(slots)
+  for (let n = 0; n < whole; n++) {
+    let slot = slotOf(first[n] ?? 0, slots - 1)
+    while (
+      table[slot] !== 0 &&
+      (first[(table[slot] ?? 0) - 1] !== first[n] || second[(table[slot] ?? 0) - 1] !== second[n])
+    ) {
+      slot = (slot + 1) & (slots - 1)
+    }
+    if (table[slot] === 0) table[slot] = n + 1
+    const bit = bitOf(first[n] ?? 0, filter)
+    filter[bit >> 3] = (filter[bit >> 3] ?? 0) | (1 << (bit & 7))
+  }
+  return { table, filter }
+}
+
+/** The number of the first block like the bytes at a position, whose first hash is known. -1 if there is none. */
+const find = (signature: Signature, hash: number, view: DataView, at: number): number => {
+  const { block, filter, first, second, table } = signature
+  if (!mayHold(filter, hash)) return -1
+  const mask = table.length - 1
+  for (let slot = slotOf(hash, mask); table[slot] !== 0; slot = (slot + 1) & mask) {
+    const index = (table[slot] ?? 0) - 1
+    // The second hash is only taken if the first one fits.
+    if (first[index] === hash && second[index] === secondOf(view, at, at + block)) return index
+  }
+  return -1
+}
+
+// The window
+
 /** The maximum bytes that are added at once. */
 const maxLength = 1024 * 1024
 
+/** The bytes of the new file that are neither added nor kept yet, and a window on them that is as long as a block. */
+interface Window {
+  readonly signature: Signature
+  /** The number of whole blocks of the old file. */
+  readonly whole: number
+  /** The factor of the byte that leaves the window. */
+  readonly leaving: number
+  data: Uint8Array
+  /** On all of `data`. */
+  view: DataView
+  /** The window begins here in `data`. */
+  at: number
+  /** The first hash of the window, if `isHashed`. */
+  hash: number
+  isHashed: boolean
+}
+
+const windowFor = (signature: Signature): Window => {
+  const data = new Uint8Array(0)
+  return {
+    signature,
+    whole: Math.floor(signature.size / signature.block),
+    leaving: power(base, signature.block),
+    data,
+    view: viewOf(data),
+    at: 0,
+    hash: 0,
+    isHashed: false
+  }
+}
+
+/** Drops the bytes before a position. */
+const drop = (window: Window, to: number): void => {
+  window.data = window.data.subarray(to)
+  window.view = viewOf(window.data)
+  window.at -= to
+}
+
+/** Appends bytes. They are copied. */
+const append = (window: Window, bytes: Uint8Array): void => {
+  window.data = window.data.length === 0 ? new Uint8Array(bytes) : Buffer.concat([window.data, bytes])
+  window.view = viewOf(window.data)
+}
+
+/** Moves the hashed window on by a byte. */
+const move = (window: Window): void => {
+  const { at, data, signature } = window
+  window.hash = rolled(window.hash, data[at] ?? 0, data[at + signature.block] ?? 0, window.leaving)
+  window.at += 1
+}
+
+/** Moves the hashed window on while it is certainly none of the blocks. */
+const skim = (window: Window): void => {
+  const { data, leaving } = window
+  const { block, filter } = window.signature
+  const end = Math.min(data.length - block, maxLength)
+  const last = 8 * filter.length - 1
+  let { at, hash } = window
+  while (at < end) {
+    // As `mayHold`, but the loop computes nothing twice.
+    const bit = (hash >>> 3) & last
+    if (((filter[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0) break
+    hash = rolled(hash, data[at] ?? 0, data[at + block] ?? 0, leaving)
+    at += 1
+  }
+  window.hash = hash
+  window.at = at
+}
+
+/** Whether the window is like this block. One hash is enough to recognize an expected block. */
+const isAt = ({ at, signature, view, whole }: Window, index: number): boolean =>
+  index < whole && signature.second[index] === secondOf(view, at, at + signature.block)
+
+/** The number of the first block that is like the window. -1 if there is none. */
+const blockAt = (window: Window): number => {
+  if (!window.isHashed) {
+    window.hash = firstOf(window.data, window.at, window.at + window.signature.block)
+    window.isHashed = true
+  }
+  return find(window.signature, window.hash, window.view, window.at)
+}
+
+/** Whether the bytes from the window on are the last bytes of the old file, which are less than a block. */
+const isTail = ({ at, data, signature, view, whole }: Window): boolean => {
+  const left = data.length - at
+  return (
+    left === signature.size - whole * signature.block &&
+    (left === 0 ||
+      (firstOf(data, at, data.length) === signature.first[whole] &&
+        secondOf(view, at, data.length) === signature.second[whole]))
+  )
+}
+
+// Comparing
+
 /** Compares a file with a signature. Blocks are kept only in runs of at least `shortest` bytes. */
 export const comparing = (signature: Signature, shortest: number, visitor: DeltaVisitor): DeltaStep<void> => {
-  const { block, filter, first, second, size, table } = signature
-  const whole = Math.floor(size / block)
-  const mask = table.length - 1
-  const gone = power(base, block)
-  /** The bytes that are neither added nor kept yet. The window begins at `at`. */
-  let data: Uint8Array = new Uint8Array(0)
-  let view = viewOf(data)
-  let at = 0
-  /** The first hash of the window, if `isHashed`. */
-  let one = 0
-  let isHashed = false
-  /** Blocks that follow each other in both files. They begin at `begin` in `data`. `sure`: the run is long enough. */
+  const { block } = signature
+  const window = windowFor(signature)
+  const { whole } = window
+  /** Blocks that follow each other in both files. They begin at `begin` in the window's data. `sure`: the run is long enough. */
   let run: { readonly from: number; count: number; readonly begin: number; sure: boolean } | undefined
 
-  /** One hash is enough to recognize an expected block. */
-  const isNext = (index: number): boolean => index < whole && second[index] === secondOf(view, at, at + block)
-  /** The second hash is only taken if the first one fits. */
-  const isBlock = (index: number): boolean => first[index] === one && second[index] === secondOf(view, at, at + block)
-  const find = (): number => {
-    const bit = bitOf(one, filter)
-    if (((filter[bit >> 3] ?? 0) & (1 << (bit & 7))) === 0) return -1
-    for (let slot = slotOf(one, mask); table[slot] !== 0; slot = (slot + 1) & mask) {
-      const index = (table[slot] ?? 0) - 1
-      if (isBlock(index)) return index
-    }
-    return -1
-  }
   const add = (to: number) => {
-    for (let from = 0; from < to; from += maxLength) visitor.add(data.subarray(from, Math.min(to, from + maxLength)))
+    for (let from = 0; from < to; from += maxLength) {
+      visitor.add(window.data.subarray(from, Math.min(to, from + maxLength)))
+    }
   }
-  /** Drops bytes that are done. */
-  const drop = (to: number) => {
-    data = data.subarray(to)
-    view = viewOf(data)
-    at -= to
-  }
-  const settle = () => {
-    if (run === undefined || run.sure || run.count * block < shortest) return
+  /** Makes sure of a run that is long enough, with `tail` more bytes of the old file behind it. */
+  const settle = (tail: number) => {
+    if (run === undefined || run.sure || run.count * block + tail < shortest) return
     add(run.begin)
-    drop(run.begin)
+    drop(window, run.begin)
     run = { ...run, begin: 0, sure: true }
   }
   const close = (rest = false) => {
     if (run?.sure === true) {
       visitor.keep(run.from, rest ? undefined : run.count)
-      drop(at)
+      drop(window, window.at)
     }
     run = undefined
   }
-  /** Moves the hashed window on while it is certainly none of the blocks. */
-  const skim = () => {
-    const end = Math.min(data.length - block, maxLength)
-    const bytes = data
-    const bits = filter
-    const last = 8 * filter.length - 1
-    let hash = one
-    let place = at
-    while (place < end) {
-      const bit = (hash >>> 3) & last
-      if (((bits[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0) break
-      hash = (Math.imul(hash, base) + (bytes[place + block] ?? 0) + 1 - Math.imul((bytes[place] ?? 0) + 1, gone)) | 0
-      place += 1
-    }
-    one = hash
-    at = place
-  }
   const scan = () => {
-    while (at + block <= data.length) {
-      if (run === undefined && isHashed) skim()
+    while (window.at + block <= window.data.length) {
+      if (run === undefined && window.isHashed) skim(window)
       const next = run === undefined ? whole : run.from + run.count
-      let found = next
-      if (!isNext(next)) {
-        if (!isHashed) {
-          one = firstOf(data, at, at + block)
-          isHashed = true
-        }
-        found = find()
-      }
+      const found = isAt(window, next) ? next : blockAt(window)
       if (run !== undefined && found !== next) close()
-      if (run === undefined && at >= maxLength) {
-        add(at)
-        drop(at)
+      if (run === undefined && window.at >= maxLength) {
+        add(window.at)
+        drop(window, window.at)
       }
       if (found >= 0) {
-        if (run === undefined) run = { from: found, count: 1, begin: at, sure: false }
+        if (run === undefined) run = { from: found, count: 1, begin: window.at, sure: false }
         else run.count += 1
-        at += block
-        isHashed = false
-        settle()
+        window.at += block
+        window.isHashed = false
+        settle(0)
         continue
       }
       // The window moves on by a byte as soon as there is one.
-      if (at + block === data.length) return
-      one = (Math.imul(one, base) + (data[at + block] ?? 0) + 1 - Math.imul((data[at] ?? 0) + 1, gone)) | 0
-      at += 1
+      if (window.at + block === window.data.length) return
+      move(window)
     }
   }
   return {
     push: (bytes) => {
       // The bytes of a sure run are no longer needed.
-      if (run?.sure === true) drop(at)
-      data = data.length === 0 ? new Uint8Array(bytes) : Buffer.concat([data, bytes])
-      view = viewOf(data)
+      if (run?.sure === true) drop(window, window.at)
+      append(window, bytes)
       scan()
     },
     finish: () => {
-      const last = whole * block
-      const left = data.length - at
-      const isEnd =
-        run !== undefined &&
-        run.from + run.count === whole &&
-        left === size - last &&
-        (left === 0 ||
-          (firstOf(data, at, data.length) === first[whole] && secondOf(view, at, data.length) === second[whole]))
-      if (isEnd && run !== undefined) {
-        if (!run.sure && run.count * block + left >= shortest) {
-          add(run.begin)
-          drop(run.begin)
-          run = { ...run, begin: 0, sure: true }
-        }
+      if (run !== undefined && run.from + run.count === whole && isTail(window)) {
+        settle(window.data.length - window.at)
         if (run.sure) {
-          at = data.length
+          window.at = window.data.length
           return close(true)
         }
       }
       close()
-      add(data.length)
+      add(window.data.length)
     }
   }
 }
