@@ -3,21 +3,16 @@
  * {@link Entries.exclusively}.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
-import * as SqlError from "@effect/sql/SqlError"
-import * as Chunk from "effect/Chunk"
-import * as Data from "effect/Data"
+import type * as SqlError from "@effect/sql/SqlError"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import { Manifest, type ManifestEntry } from "../domain/Manifest.ts"
-import { Members } from "../domain/Members.ts"
+import type { Members } from "../domain/Members.ts"
 import { latest, Metadata, Ref, Release, ReleaseName, Sha256, Tag, tarballName } from "../domain/Release.ts"
-import { compressEach, decompress } from "../internal/gzip.ts"
 import { DatabaseFile } from "../internal/sqlite.ts"
+import { exclusively } from "./exclusively.ts"
+import { manifests } from "./manifests.ts"
 
 const Row = Schema.Struct({
   id: Schema.Int,
@@ -32,40 +27,17 @@ const Row = Schema.Struct({
 })
 
 const decodeRows = Schema.decodeUnknown(Schema.Array(Row))
-const encodeMembers = (members: Members | undefined) =>
-  members === undefined ? Effect.succeed(null) : Schema.encode(MembersJson)(members)
 const decodeFiles = Schema.decodeUnknown(Schema.Array(Row.pick("id", "name", "created_at")))
 const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ count: Schema.Int })))
 const decodeStamps = Schema.decodeUnknown(Schema.Array(Schema.Struct({ stamp: Schema.String })))
 const encodeMetadata = Schema.encode(Schema.parseJson(Metadata))
-const ManifestJson = Schema.parseJson(Manifest)
-const MembersJson = Schema.parseJson(Members)
-
-/** The manifest of an entry is unreadable. */
-export class ManifestDamaged extends Data.TaggedError("ManifestDamaged")<{
-  /** A sentence without a full stop. */
-  readonly detail: string
-  readonly cause?: unknown
-}> {}
 
 /** All of a release except the fields that the table itself decides. */
 export type NewEntry = Pick<Release, "name" | "ref" | "sha256" | "size" | "tags" | "createdAt" | "metadata"> & {
-  /** As {@link packManifest} makes it. */
+  /** As `packManifest` makes it. */
   readonly manifest: Uint8Array
   readonly members: Members | undefined
 }
-
-/** Encodes a manifest for the database: its entries in batches, each a gzip member, because there may be a hundred thousand entries. */
-export const packManifest = (manifest: Iterable<ManifestEntry>): Effect.Effect<Uint8Array, ParseResult.ParseError> =>
-  Stream.fromIterable(manifest).pipe(
-    Stream.grouped(1000),
-    Stream.mapEffect((some) => Schema.encode(ManifestJson)(Chunk.toReadonlyArray(some))),
-    Stream.map((array) => array.slice(1, -1)),
-    Stream.intersperseAffixes({ start: "[", middle: ",", end: "]" }),
-    Stream.grouped(8),
-    Stream.map((texts) => Chunk.join(texts, "")),
-    compressEach
-  )
 
 // Rows are validated while they are decoded. Validating again would double the time of a long listing.
 const releaseOf = ({ created_at, is_latest, tags, ...row }: typeof Row.Type): Release =>
@@ -74,16 +46,18 @@ const releaseOf = ({ created_at, is_latest, tags, ...row }: typeof Row.Type): Re
     { disableValidation: true }
   )
 
-const readOnly = (): SqlError.SqlError =>
-  new SqlError.SqlError({
-    cause: Object.assign(new Error("attempt to write a readonly database"), { code: "SQLITE_READONLY" })
-  })
-
 /** Access to the tables made by the migrations. */
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { isReadOnly } = yield* DatabaseFile
+  const { manifest, members } = manifests(sql)
+  return { exclusively: exclusively(sql, isReadOnly), ...queries(sql), ...changes(sql), manifest, members }
+})
 
+/** Access to the tables. */
+export type Entries = Effect.Effect.Success<typeof make>
+
+const queries = (sql: SqlClient.SqlClient) => {
   const columns = sql.literal(`id, name, ref, sha256, size, created_at, metadata, is_latest,
     (SELECT json_group_array(tag) FROM (SELECT tag FROM tags WHERE release_id = releases.id ORDER BY position)) AS tags`)
 
@@ -93,44 +67,7 @@ export const make = Effect.gen(function* () {
   const one = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError.SqlError>) =>
     Effect.map(many(rows), ([first]) => Option.fromNullable(first))
 
-  const withId = (id: number) => one(sql`SELECT ${columns} FROM releases WHERE id = ${id}`)
-
-  const setTags = (id: number, tags: ReadonlyArray<string>) =>
-    Effect.forEach(
-      [...new Set(tags)].filter((tag) => tag !== latest),
-      (tag, position) => sql`INSERT INTO tags (release_id, position, tag) VALUES (${id}, ${position}, ${tag})`,
-      { discard: true }
-    )
-
-  const makeLatest = (id: number, name: string) =>
-    Effect.zipRight(
-      sql`UPDATE releases SET is_latest = 0 WHERE name = ${name} AND is_latest = 1 AND id <> ${id}`,
-      sql`UPDATE releases SET is_latest = 1 WHERE id = ${id}`
-    )
-
   return {
-    /**
-     * Runs the effect while no other process can write, and commits all of its changes or none. A plain `BEGIN` would take the write lock
-     * only at the first change, and then fail without waiting if another process was faster.
-     */
-    exclusively: SqlClient.makeWithTransaction({
-      transactionTag: SqlClient.TransactionConnection,
-      spanAttributes: [],
-      acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
-        Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
-      ),
-      // SQLite would report this only at the first change, perhaps after a tarball was already changed.
-      begin: (connection) => (isReadOnly ? Effect.fail(readOnly()) : connection.executeRaw("BEGIN IMMEDIATE", [])),
-      savepoint: (connection, depth) => connection.executeRaw(`SAVEPOINT nested_${depth}`, []),
-      commit: (connection) =>
-        Effect.tapError(connection.executeRaw("COMMIT", []), () =>
-          Effect.ignore(connection.executeRaw("ROLLBACK", []))
-        ),
-      // There is nothing to roll back if `BEGIN` failed or if SQLite rolled back by itself. The first failure is the one to report.
-      rollback: (connection) => Effect.ignore(connection.executeRaw("ROLLBACK", [])),
-      rollbackSavepoint: (connection, depth) => connection.executeRaw(`ROLLBACK TO SAVEPOINT nested_${depth}`, [])
-    }),
-
     /** Newest first. */
     list: (query: { readonly name?: string; readonly limit?: number }) =>
       many(
@@ -139,7 +76,7 @@ export const make = Effect.gen(function* () {
           : sql`SELECT ${columns} FROM releases WHERE name = ${query.name} ORDER BY id DESC LIMIT ${query.limit ?? -1}`
       ),
 
-    withId,
+    withId: (id: number) => one(sql`SELECT ${columns} FROM releases WHERE id = ${id}`),
 
     latestOf: (name: string) => one(sql`SELECT ${columns} FROM releases WHERE name = ${name} AND is_latest = 1`),
 
@@ -177,17 +114,31 @@ export const make = Effect.gen(function* () {
       Option.fromNullable(row?.stamp)
     ),
 
-    /** Remembers that entries and tarballs agree until the stamp of the tarballs' place changes. */
-    remember: (stamp: string) => sql`INSERT OR REPLACE INTO checked (one, stamp) VALUES (1, ${stamp})`,
-
     /** Whether a release of the name already has this second in its file name. */
     isTaken: (name: string, unixSeconds: number) =>
       Effect.map(
         sql`SELECT 1 FROM releases WHERE name = ${name}
           AND created_at >= ${unixSeconds * 1000} AND created_at < ${(unixSeconds + 1) * 1000}`,
         (rows) => rows.length > 0
-      ),
+      )
+  }
+}
 
+const changes = (sql: SqlClient.SqlClient) => {
+  const setTags = (id: number, tags: ReadonlyArray<string>) =>
+    Effect.forEach(
+      [...new Set(tags)].filter((tag) => tag !== latest),
+      (tag, position) => sql`INSERT INTO tags (release_id, position, tag) VALUES (${id}, ${position}, ${tag})`,
+      { discard: true }
+    )
+
+  const makeLatest = (id: number, name: string) =>
+    Effect.zipRight(
+      sql`UPDATE releases SET is_latest = 0 WHERE name = ${name} AND is_latest = 1 AND id <> ${id}`,
+      sql`UPDATE releases SET is_latest = 1 WHERE id = ${id}`
+    )
+
+  return {
     /** The new entry is the latest of its name. */
     insert: (entry: NewEntry) =>
       Effect.gen(function* () {
@@ -197,8 +148,7 @@ export const make = Effect.gen(function* () {
             ${DateTime.toEpochMillis(entry.createdAt)}, ${metadata}, 0) RETURNING id`
         const [{ id }] = yield* Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ id: Schema.Int })))(rows)
         yield* setTags(id, entry.tags)
-        const members = yield* encodeMembers(entry.members)
-        yield* sql`INSERT INTO manifests (release_id, gzip, members) VALUES (${id}, ${entry.manifest}, ${members})`
+        yield* manifests(sql).insert(id, entry.manifest, entry.members)
         yield* makeLatest(id, entry.name)
         return Release.make({
           id,
@@ -233,33 +183,7 @@ export const make = Effect.gen(function* () {
         }
       }),
 
-    /** How the tarball is divided into members. None if unknown. */
-    members: (id: number) =>
-      Effect.flatMap(
-        sql`SELECT members FROM manifests WHERE release_id = ${id} AND members IS NOT NULL`,
-        Schema.decodeUnknown(Schema.Array(Schema.Struct({ members: MembersJson })))
-      ).pipe(Effect.map(([row]) => row?.members)),
-
-    /** None if the entry is missing. */
-    manifest: (id: number) =>
-      Effect.gen(function* () {
-        const rows = yield* Effect.flatMap(
-          sql`SELECT gzip FROM manifests WHERE release_id = ${id}`,
-          Schema.decodeUnknown(Schema.Array(Schema.Struct({ gzip: Schema.Uint8ArrayFromSelf })))
-        )
-        const [row] = rows
-        if (row === undefined) return Option.none()
-        return yield* decompress(row.gzip).pipe(
-          Effect.flatMap(Schema.decode(ManifestJson)),
-          Effect.mapBoth({
-            onFailure: (cause) =>
-              new ManifestDamaged({ detail: "it is damaged: delete this release and build it again", cause }),
-            onSuccess: Option.some
-          })
-        )
-      })
+    /** Remembers that entries and tarballs agree until the stamp of the tarballs' place changes. */
+    remember: (stamp: string) => sql`INSERT OR REPLACE INTO checked (one, stamp) VALUES (1, ${stamp})`
   }
-})
-
-/** Access to the tables. */
-export type Entries = Effect.Effect.Success<typeof make>
+}

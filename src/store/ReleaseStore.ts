@@ -24,6 +24,7 @@ import * as sqlite from "../internal/sqlite.ts"
 import { warn } from "../terminal/Reporter.ts"
 import { Workspace, type WorkspaceNotFound, type WorkspacePaths } from "../workspace/Workspace.ts"
 import * as Entries from "./Entries.ts"
+import { ManifestDamaged, packManifest } from "./manifests.ts"
 import { migrations, newest } from "./migrations.ts"
 import { type Form, select } from "./Selection.ts"
 import { Tarballs, TarballsError } from "./Tarballs.ts"
@@ -384,7 +385,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
   const add = (parcel: Parcel, draft: ReleaseDraft) =>
     Effect.gen(function* () {
       const { name, tags } = yield* Schema.validate(Named)(draft)
-      const manifest = yield* Entries.packManifest(draft.manifest)
+      const manifest = yield* packManifest(draft.manifest)
       let placed: string | undefined
       let settle: Effect.Effect<void> = Effect.void
       const place = (fileName: string) =>
@@ -457,7 +458,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
       if (known !== undefined) return known
       const manifest = yield* entries.manifest(release.id)
       if (Option.isNone(manifest)) {
-        return yield* new Entries.ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
+        return yield* new ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
       }
       decoded.set(release, manifest.value)
       return manifest.value
@@ -560,19 +561,14 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
 const Named = Schema.Struct({ name: ReleaseName, tags: Schema.Array(Tag) })
 
 /** Errors that must not leave this service unchanged. */
-type Internal =
-  | SqlError.SqlError
-  | Migrator.MigrationError
-  | ParseResult.ParseError
-  | TarballsError
-  | Entries.ManifestDamaged
+type Internal = SqlError.SqlError | Migrator.MigrationError | ParseResult.ParseError | TarballsError | ManifestDamaged
 
 const isInternal = (error: unknown): error is Internal =>
   error instanceof SqlError.SqlError ||
   ParseResult.isParseError(error) ||
   error instanceof TarballsError ||
   error instanceof Migrator.MigrationError ||
-  error instanceof Entries.ManifestDamaged
+  error instanceof ManifestDamaged
 
 const firstIssue = (error: ParseResult.ParseError): string => {
   const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
