@@ -3,16 +3,18 @@
  */
 
 export {
-  type Parcel,
   ReleaseAmbiguous,
-  type ReleaseDraft,
   ReleaseNotFound,
-  type ReleaseQuery,
-  ReleaseStore,
   ReleaseStoreError,
-  type StoreCheck,
-  type StoreFailure,
   TarballDamaged,
   TarballMissing
+} from "./store/failures.ts"
+export {
+  type Parcel,
+  type ReleaseDraft,
+  type ReleaseQuery,
+  ReleaseStore,
+  type StoreCheck,
+  type StoreFailure
 } from "./store/ReleaseStore.ts"
 export { type Opened, type Received, Tarballs, TarballsError } from "./store/Tarballs.ts"

@@ -11,7 +11,7 @@ import { releaseLabel } from "../domain/Plan.ts"
 import { parseSelector, shortRef } from "../domain/Release.ts"
 import type { Unfit } from "../domain/Unfit.ts"
 import { type HostSession, HostUnfit, NotOnHost, type Verdict } from "../host/RemoteHost.ts"
-import { ReleaseAmbiguous } from "../store/ReleaseStore.ts"
+import { ReleaseAmbiguous } from "../store/failures.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 
 /** The host's state. `HostUnfit` if nothing was deployed to it yet. */

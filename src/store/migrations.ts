@@ -1,8 +1,12 @@
 /**
  * The store's database, one step at a time. A released step is never changed, only followed by another.
  */
+import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Exclusively } from "./exclusively.ts"
+import { ReleaseStoreError } from "./failures.ts"
 
 const releases = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -47,7 +51,31 @@ const checked = Effect.gen(function* () {
 })
 
 /** All steps by name, for `Migrator.fromRecord`. */
-export const migrations = { "1_releases": releases, "2_members": members, "3_checked": checked }
+const migrations = { "1_releases": releases, "2_members": members, "3_checked": checked }
 
 /** The number of the last step. */
-export const newest = 3
+const newest = 3
+
+/** Runs the migrations. Does not take the write lock if there are none to run. Fails if a newer deployer has run others. */
+export const migrate = (exclusively: Exclusively) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const table = "migrations"
+    const done = Effect.gen(function* () {
+      const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ${table}`
+      if (tables.length === 0) return 0
+      const rows = yield* sql`SELECT COALESCE(MAX(migration_id), 0) AS id FROM ${sql(table)}`
+      const [row] = yield* Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ id: Schema.Int })))(rows)
+      return row.id
+    })
+    const before = yield* done
+    if (before > newest) {
+      return yield* new ReleaseStoreError({
+        operation: "open the release store",
+        detail: `a newer deployer has changed its database (step ${before}, this one knows ${newest}): update deployer`
+      })
+    }
+    if (before < newest) {
+      yield* exclusively(Migrator.make({})({ loader: Migrator.fromRecord(migrations), table }))
+    }
+  })

@@ -18,12 +18,8 @@ import {
   type StepFailure
 } from "../../host/RemoteHost.ts"
 import { suggest } from "../../internal/suggest.ts"
-import {
-  type ReleaseAmbiguous,
-  type ReleaseNotFound,
-  ReleaseStore,
-  type StoreFailure
-} from "../../store/ReleaseStore.ts"
+import type { ReleaseAmbiguous, ReleaseNotFound } from "../../store/failures.ts"
+import { ReleaseStore, type StoreFailure } from "../../store/ReleaseStore.ts"
 import { print as show, type View } from "../../terminal/Answer.ts"
 import { Prompt, type PromptFailure, PromptUnavailable } from "../../terminal/Prompt.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
