@@ -100,100 +100,136 @@ export interface HostConfig {
 
 /** Looks up a host in files. The first value of a keyword counts; identity files add up. */
 export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: Asked, asker: Asker): HostConfig => {
-  const values = new Map<string, ReadonlyArray<string>>()
-  const identities = new Set<string>()
-  const ignored = new Set<string>()
-  let proxy: Proxy | undefined = asked.jump === undefined ? undefined : { _tag: "Jump", hosts: asked.jump }
-  if (asked.user !== undefined) values.set("user", [asked.user])
-  if (asked.port !== undefined) values.set("port", [String(asked.port)])
-  const first = (keyword: string) => values.get(keyword)?.[0]
-  const hostName = () => {
-    const set = first("hostname")
-    return set === undefined ? asked.host : expand(set, { h: asked.host })
+  const found: Found = {
+    asked,
+    asker,
+    values: new Map(),
+    identities: new Set(),
+    ignored: new Set(),
+    proxy: asked.jump === undefined ? undefined : { _tag: "Jump", hosts: asked.jump },
+    final: undefined,
+    wantsFinal: false
   }
-
-  // `Match final` requests a second round, in which `Host` matches the resolved name.
-  let final: string | undefined
-  let wantsFinal = false
-
-  /** Also evaluated for inactive lines, which may still request the second round. */
-  const matches = ({ text }: ConfigLine, never: boolean): boolean => {
-    const words = Array.from(text.matchAll(/"([^"]*)"|([^\s="]+)/g), ([, quoted, plain]) => quoted ?? plain ?? "")
-    const comment = words.findIndex((word) => word.startsWith("#"))
-    const left = comment < 0 ? words : words.slice(0, comment)
-    let result = true
-    for (let word = left.shift(); word !== undefined; word = left.shift()) {
-      const negated = word.startsWith("!")
-      const criterion = word.slice(negated ? 1 : 0).toLowerCase()
-      const holds = fits(criterion, left)
-      if (holds === undefined) {
-        if (result && !never) ignored.add(`Match ${text}`)
-        return false
-      }
-      if (holds === negated) result = false
-    }
-    return result
-  }
-
-  /** Undefined if the criterion is not understood. */
-  const fits = (criterion: string, left: Array<string>): boolean | undefined => {
-    if (criterion === "all") return left.length === 0
-    if (criterion === "canonical" || criterion === "final") {
-      wantsFinal ||= criterion === "final"
-      return final !== undefined
-    }
-    const patterns = left.shift()?.split(",")
-    if (patterns === undefined) return undefined
-    switch (criterion) {
-      case "host":
-        return matchesHost(patterns, (final ?? hostName()).toLowerCase())
-      case "originalhost":
-        return matchesHost(patterns, asked.host.toLowerCase())
-      case "user":
-        return matchesPattern(patterns, first("user") ?? asker.userName)
-      case "localuser":
-        return matchesPattern(patterns, asker.userName)
-      default:
-        return undefined
-    }
-  }
-
-  /** `never`: the including line is inactive, so none of these lines applies. */
-  const read = (lines: ReadonlyArray<ConfigLine>, applies: boolean, never: boolean): void => {
-    let active = applies
-    for (const line of lines) {
-      const { keyword, text, words } = line
-      if (keyword === "host") active = !never && matchesPattern(words, final ?? asked.host)
-      else if (keyword === "match") active = matches(line, never) && !never
-      else if (keyword === "include") for (const file of line.included) read(file, active, never || !active)
-      else if (!active || words[0] === undefined) continue
-      // OpenSSH treats that value as unset.
-      else if (keyword === "connecttimeout" && words[0] === "none") continue
-      else if (keyword === "identityfile") identities.add(words[0])
-      else if (keyword === "proxyjump") proxy ??= { _tag: "Jump", hosts: text.replace(/\s*#.*$/, "") }
-      else if (keyword === "proxycommand") {
-        // Only a command may follow "ProxyJump none".
-        if (proxy === undefined || (proxy._tag === "Jump" && isNone(proxy.hosts))) {
-          proxy = { _tag: "Command", command: text }
-        }
-      } else if (!values.has(keyword)) values.set(keyword, words)
-    }
-  }
-
+  if (asked.user !== undefined) found.values.set("user", [asked.user])
+  if (asked.port !== undefined) found.values.set("port", [String(asked.port)])
   const readAll = () => {
-    for (const file of files) read(file, true, false)
+    for (const file of files) read(found, file, true, false)
   }
   readAll()
-  if (wantsFinal) {
-    final = hostName().toLowerCase()
-    values.set("hostname", [final])
+  if (found.wantsFinal) {
+    found.final = resolvedName(found)
+    found.values.set("hostname", [found.final])
     readAll()
   }
+  return configOf(found)
+}
 
-  const host = final ?? hostName().toLowerCase()
-  const port = portOf(first("port"))
-  const user = first("user") ?? asker.userName
-  const alias = first("hostkeyalias")?.toLowerCase()
+// Reading
+
+/** The settings that apply to the host, as far as the files are read. */
+interface Found {
+  readonly asked: Asked
+  readonly asker: Asker
+  /** The words of each keyword. */
+  readonly values: Map<string, ReadonlyArray<string>>
+  readonly identities: Set<string>
+  /** `Match` lines that are not understood. */
+  readonly ignored: Set<string>
+  proxy: Proxy | undefined
+  /** The resolved name, in the second round. `Host` matches it then. */
+  final: string | undefined
+  /** Whether a `Match final` requests the second round. */
+  wantsFinal: boolean
+}
+
+const first = ({ values }: Found, keyword: string): string | undefined => values.get(keyword)?.[0]
+
+const hostName = (found: Found): string => {
+  const set = first(found, "hostname")
+  return set === undefined ? found.asked.host : expand(set, { h: found.asked.host })
+}
+
+const resolvedName = (found: Found): string => found.final ?? hostName(found).toLowerCase()
+
+/** `never`: the including line is inactive, so none of these lines applies. */
+const read = (found: Found, lines: ReadonlyArray<ConfigLine>, applies: boolean, never: boolean): void => {
+  let active = applies
+  for (const line of lines) {
+    if (line.keyword === "host") active = !never && matchesPattern(line.words, found.final ?? found.asked.host)
+    else if (line.keyword === "match") active = matches(found, line, never) && !never
+    else if (line.keyword === "include") for (const file of line.included) read(found, file, active, never || !active)
+    else if (active) take(found, line)
+  }
+}
+
+/** Takes the setting of an active line, unless an earlier one counts. */
+const take = (found: Found, { keyword, text, words }: ConfigLine): void => {
+  const { identities, proxy, values } = found
+  if (words[0] === undefined) return
+  // OpenSSH treats that value as unset.
+  if (keyword === "connecttimeout" && words[0] === "none") return
+  if (keyword === "identityfile") identities.add(words[0])
+  else if (keyword === "proxyjump") found.proxy ??= { _tag: "Jump", hosts: text.replace(/\s*#.*$/, "") }
+  else if (keyword === "proxycommand") {
+    // Only a command may follow "ProxyJump none".
+    if (proxy === undefined || (proxy._tag === "Jump" && isNone(proxy.hosts))) {
+      found.proxy = { _tag: "Command", command: text }
+    }
+  } else if (!values.has(keyword)) values.set(keyword, words)
+}
+
+/** Whether a `Match` line fits the host. Also evaluated for inactive lines (`never`), which may still request the second round. */
+const matches = (found: Found, { text }: ConfigLine, never: boolean): boolean => {
+  const words = Array.from(text.matchAll(/"([^"]*)"|([^\s="]+)/g), ([, quoted, plain]) => quoted ?? plain ?? "")
+  const comment = words.findIndex((word) => word.startsWith("#"))
+  const left = comment < 0 ? words : words.slice(0, comment)
+  let result = true
+  for (let word = left.shift(); word !== undefined; word = left.shift()) {
+    const negated = word.startsWith("!")
+    const criterion = word.slice(negated ? 1 : 0).toLowerCase()
+    const holds = fits(found, criterion, left)
+    if (holds === undefined) {
+      if (result && !never) found.ignored.add(`Match ${text}`)
+      return false
+    }
+    if (holds === negated) result = false
+  }
+  return result
+}
+
+/** Whether the host fits a criterion. Takes its argument from the words that are `left`. Undefined if the criterion is not understood. */
+const fits = (found: Found, criterion: string, left: Array<string>): boolean | undefined => {
+  const { asked, asker, final } = found
+  if (criterion === "all") return left.length === 0
+  if (criterion === "canonical" || criterion === "final") {
+    found.wantsFinal ||= criterion === "final"
+    return final !== undefined
+  }
+  const patterns = left.shift()?.split(",")
+  if (patterns === undefined) return undefined
+  switch (criterion) {
+    case "host":
+      return matchesHost(patterns, resolvedName(found))
+    case "originalhost":
+      return matchesHost(patterns, asked.host.toLowerCase())
+    case "user":
+      return matchesPattern(patterns, first(found, "user") ?? asker.userName)
+    case "localuser":
+      return matchesPattern(patterns, asker.userName)
+    default:
+      return undefined
+  }
+}
+
+// Settings
+
+/** The settings that were found, with their tokens expanded. */
+const configOf = (found: Found): HostConfig => {
+  const { asked, asker, identities, ignored, proxy, values } = found
+  const host = resolvedName(found)
+  const port = portOf(first(found, "port"))
+  const user = first(found, "user") ?? asker.userName
+  const alias = first(found, "hostkeyalias")?.toLowerCase()
   const near = { h: host, n: asked.host, p: String(port ?? 22), r: user }
   const { homeDir, machine, userName } = asker
   const short = machine.split(".")[0] ?? machine
@@ -207,8 +243,8 @@ export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: A
       .get(keyword)
       ?.filter((word) => !isNone(word))
       .map(path)
-  const agent = first("identityagent")
-  const strict = first("stricthostkeychecking")?.toLowerCase() ?? "ask"
+  const agent = first(found, "identityagent")
+  const strict = first(found, "stricthostkeychecking")?.toLowerCase() ?? "ask"
   return {
     hostName: host,
     user,
@@ -220,14 +256,14 @@ export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: A
         : agent.startsWith("$") && !agent.startsWith("${")
           ? asker.variable(agent.slice(1))
           : path(agent),
-    identitiesOnly: /^(yes|true)$/i.test(first("identitiesonly") ?? ""),
+    identitiesOnly: /^(yes|true)$/i.test(first(found, "identitiesonly") ?? ""),
     hostKeyAlias: alias,
     userKnownHostsFiles: paths("userknownhostsfile"),
     globalKnownHostsFiles: paths("globalknownhostsfile"),
     unknownKeys: /^(yes|true)$/.test(strict) ? "refuse" : /^(no|false|off|accept-new)$/.test(strict) ? "accept" : "ask",
-    connectTimeout: secondsOf(first("connecttimeout")),
-    aliveInterval: secondsOf(first("serveraliveinterval")),
-    aliveCountMax: numberOf(first("serveralivecountmax")),
+    connectTimeout: secondsOf(first(found, "connecttimeout")),
+    aliveInterval: secondsOf(first(found, "serveraliveinterval")),
+    aliveCountMax: numberOf(first(found, "serveralivecountmax")),
     proxy: proxyOf(proxy, near),
     ignored: [...ignored]
   }
