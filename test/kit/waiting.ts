@@ -2,7 +2,7 @@
  * Login shells that look at the commands of the SSH transport: one that waits for another command becomes that one here, once it
  * has come.
  */
-import { waitingScript } from "../../src/host/transport/ssh/SshTransport.ts"
+import { waitingScript } from "../../src/host/transport/ssh/waitingShells.ts"
 import { quote } from "../../src/host/transport/Transport.ts"
 
 /** The beginning of such a shell: after it, `$2` is a command with something to do. */
