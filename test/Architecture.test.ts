@@ -24,6 +24,12 @@ const visit = (node: ts.Node, see: (node: ts.Node) => void): void => {
 const at = (source: ts.SourceFile, node: ts.Node): string =>
   `src/${source.fileName}:${source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1}`
 
+/** The lines from the first to the last, with the functions inside. */
+const linesOf = (source: ts.SourceFile, node: ts.Node): number => {
+  const lineOf = (position: number) => source.getLineAndCharacterOfPosition(position).line
+  return lineOf(node.end) - lineOf(node.getStart(source)) + 1
+}
+
 /** A module that a file names, whether in an import, an export or an import(). */
 interface Import {
   readonly specifier: string
@@ -142,6 +148,17 @@ describe("the house", () => {
   it("No source file has more than 600 lines, except generated ones.", () => {
     const long = files.filter(({ name }) => !name.includes(".generated."))
     none(long.flatMap(({ name, source }) => (source.getLineStarts().length > 600 ? [`src/${name} is too long`] : [])))
+  })
+
+  it("No function has more than 120 lines.", () => {
+    none(
+      everywhere((source, report) =>
+        visit(source, (node) => {
+          if (ts.isFunctionLike(node) && linesOf(source, node) > 120)
+            report(node, `has a function of ${linesOf(source, node)} lines`)
+        })
+      )
+    )
   })
 
   it("Imports go one way only: domain, services, commands, process.", () => {
