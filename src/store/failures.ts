@@ -1,12 +1,14 @@
 /**
  * The failures of the store: those that it shows, and how failures of its database and its disk become one of them.
  */
+
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as SqlError from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { Release, shortRef } from "../domain/Release.ts"
 import * as sqlite from "../internal/sqlite.ts"
 import { ManifestDamaged } from "./manifests.ts"
@@ -33,11 +35,15 @@ export class ReleaseNotFound extends Schema.TaggedError<ReleaseNotFound>()("Rele
   known: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 2
+  get next(): readonly [Invocation] {
+    return [this.known.length === 0 ? invocation("build", { target: "T" }) : invocation("manage info")]
+  }
   override get message(): string {
+    const next = commandLine(this.next[0])
     const known =
       this.known.length === 0
-        ? "the store is empty: run deployer build target=T first"
-        : `the store has releases of: ${this.known.join(", ")}; see deployer manage info`
+        ? `the store is empty: run ${next} first`
+        : `the store has releases of: ${this.known.join(", ")}; see ${next}`
     return `No release has the id, name or ref "${this.selector}" (${known})`
   }
 }
@@ -65,9 +71,12 @@ export class TarballMissing extends Schema.TaggedError<TarballMissing>()("Tarbal
 /** The tarball in `release_store/` is not the one that was stored. */
 export class TarballDamaged extends Schema.TaggedError<TarballDamaged>()("TarballDamaged", { release: Release }) {
   readonly exitStatus = 1
+  get next(): readonly [Invocation] {
+    return [invocation("manage delete", { ref: String(this.release.id) })]
+  }
   override get message(): string {
-    const { fileName, id, name, ref } = this.release
-    return `The tarball ${fileName} of release ${name} (${shortRef(ref)}) in release_store/ is not what was stored (its SHA-256 is another one): remove it with deployer manage delete ref=${id} and build it again, and look at the disk of this machine`
+    const { fileName, name, ref } = this.release
+    return `The tarball ${fileName} of release ${name} (${shortRef(ref)}) in release_store/ is not what was stored (its SHA-256 is another one): remove it with ${commandLine(this.next[0])} and build it again, and look at the disk of this machine`
   }
 }
 

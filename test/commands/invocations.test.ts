@@ -61,7 +61,7 @@ describe("the commands that errors advise", () => {
 
   it("No sentence outside of the command line writes a command by hand.", () => {
     const byHand = files
-      .filter(({ file }) => /^(build|deployment|domain|host|internal|terminal)\//.test(file))
+      .filter(({ file }) => /^(build|deployment|domain|host|internal|store|terminal)\//.test(file))
       .flatMap(({ file, source }) => {
         const found: Array<string> = []
         visit(source, (node) => {
