@@ -115,170 +115,220 @@ export const state = (stdout: string, between?: Between): Decoded<Seen> =>
 /** Decodes the lines of `inspect`, in the answer of any step. */
 export const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined): Decoded<Seen> =>
   Either.gen(function* () {
-    const place = yield* placeOf(read)
-    const lock = yield* optional(read, "locked", lockOf)
-    const armed = yield* optional(read, "armed", armedOf)
-    const chronicle = yield* chronicleOf(read)
-    const { foreign, ...lists } = yield* listsOf(read)
+    const draft = emptyDraft()
+    for (const line of read) {
+      const add = words.get(line.word)
+      if (add === undefined) return yield* unexpected(line)
+      yield* add(draft, line)
+    }
+    const { armed, damaged, foreign, loaders, lock, missingTools, releases, unfinished } = draft
     const state = HostState.make({
-      ...place,
-      current: foreignIfListed(place.current, foreign),
+      ...(yield* placeOf(draft)),
+      releases,
       foreign,
-      ...lists,
-      ...abilitiesOf(read, between),
+      unfinished,
+      damaged,
+      missingTools,
+      loaders,
+      ...abilitiesOf(draft, between),
       ...(lock === undefined ? {} : { lock }),
-      ...chronicle,
+      ...(yield* chronicleOf(draft.journal)),
       ...(armed === undefined ? {} : { armed })
     })
-    return { state, lacksJournal: read.some(({ word }) => word === "long") }
+    return { state, lacksJournal: draft.lacksJournal }
   })
 
-/** The only line with that word. */
-const only = (read: ReadonlyArray<Line>, word: string): Decoded<Line> => {
-  const [first, ...more] = read.filter((line) => line.word === word)
-  if (first === undefined) return invalid(answer, `it has no line "${word}"`)
-  return more.length === 0 ? Either.right(first) : invalid(answer, `it has several lines "${word}"`)
-}
-
-/** The first line with that word, decoded. Undefined if there is none. */
-const optional = <A>(
-  read: ReadonlyArray<Line>,
-  word: string,
-  decode: (line: Line) => Decoded<A>
-): Decoded<A | undefined> => {
-  const line = read.find((line) => line.word === word)
-  return line === undefined ? Either.right(undefined) : decode(line)
-}
-
-/** The base on the host, the machine, and the destination of `current`. */
-const placeOf = (read: ReadonlyArray<Line>) =>
-  Either.gen(function* () {
-    const path = (yield* only(read, "path")).rest
-    if (!/^\/[^\p{Cc}]{1,4096}$/u.test(path)) return yield* invalid(answer, "its path is none")
-    const [base = "", ...whereWords] = (yield* only(read, "base")).rest.split(" ")
-    const where = clean(whereWords.join(" "), 4096)
-    if (!isBase(base)) return yield* invalid(answer, `its base is "${clean(base, 40)}"`)
-    const machine = (yield* only(read, "machine")).rest
-    if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
-    const leads = read.find(({ word }) => word === "leads")?.rest ?? ""
-    const current = yield* Either.flatMap(only(read, "current"), (line) => currentOf(line, leads))
-    return { path, base, ...(where.startsWith(`${path}/`) ? { where } : {}), machine, current }
-  })
-
-/** The abilities of the host, and its measurements. A deployment must not fail because the host cannot tell one. */
-const abilitiesOf = (read: ReadonlyArray<Line>, between: Between | undefined) => {
-  const restOf = (word: string): string => read.find((line) => line.word === word)?.rest ?? ""
-  const can = (what: string): boolean => read.some(({ rest, word }) => word === "can" && rest === what)
-  const mount = mountOf(restOf("mounted"))
-  const inodes = restOf("inodes")
-  const user = clean(restOf("user"), 64)
-  const clock = between === undefined ? undefined : clockOf(restOf("clock"), between)
-  return {
-    takesDifferences: can("differences"),
-    takesZstd: can("zstd"),
-    freeBytes: kibibytes(restOf("free")) ?? unmeasured,
-    ...(/^[0-9]{1,15}$/.test(inodes) ? { freeInodes: Number(inodes) } : {}),
-    ...(mount === undefined ? {} : { mount }),
-    ...(user === "" ? {} : { user }),
-    ...(clock === undefined ? {} : { clock })
-  }
-}
-
-// Lists
-
-/** The words of the lines that add to no list. */
-const others: ReadonlySet<string> = new Set([
-  "fact",
-  "long",
-  "journal",
-  "torn",
-  "armed",
-  // Follows the journal, whose last line may lack a line end.
-  "",
-  "path",
-  "base",
-  "machine",
-  "current",
-  "leads",
-  "can",
-  "free",
-  "inodes",
-  "mounted",
-  "clock",
-  "user",
-  "locked"
-])
-
-/** The lists that lines add to. */
-interface Lists {
+/** What the lines have said so far. */
+interface Draft {
+  /** The texts of lines that there is one of. */
+  readonly texts: Map<string, string>
+  readonly abilities: Set<string>
   readonly releases: Array<typeof HostReleaseJson.Type>
   readonly foreign: Array<string>
   readonly unfinished: Array<Unfinished>
   readonly damaged: Array<Damaged>
   readonly missingTools: Array<typeof HostTool.Type>
   readonly loaders: Array<string>
+  /** The kinds of folders that were named, with their refs: there is one of each kind for a ref. */
+  readonly named: Set<string>
+  readonly journal: Array<Line>
+  lacksJournal: boolean
+  lock: Lock | undefined
+  armed: DeadMan | undefined
 }
 
-/** Decodes all lines that add to a list. Fails at the first line that has no place in the answer. */
-const listsOf = (read: ReadonlyArray<Line>): Decoded<Lists> =>
-  Either.gen(function* () {
-    const lists: Lists = { releases: [], foreign: [], unfinished: [], damaged: [], missingTools: [], loaders: [] }
-    const named = new Set<string>()
-    for (const line of read) {
-      if (others.has(line.word)) continue
-      const kind = kinds.get(line.word)
-      if (kind === undefined) {
-        if (!addFact(lists, line)) return yield* unexpected(line)
-        continue
-      }
-      const { ref, rest } = yield* withRef(line)
-      if (named.has(`${kind} ${ref}`)) return yield* invalid(answer, `it names ${ref} twice`)
-      named.add(`${kind} ${ref}`)
-      if (!addFolder(lists, line.word, ref, rest)) return yield* unexpected(line)
-    }
-    return lists
-  })
+const emptyDraft = (): Draft => ({
+  texts: new Map(),
+  abilities: new Set(),
+  releases: [],
+  foreign: [],
+  unfinished: [],
+  damaged: [],
+  missingTools: [],
+  loaders: [],
+  named: new Set(),
+  journal: [],
+  lacksJournal: false,
+  lock: undefined,
+  armed: undefined
+})
 
-/** The words of lines about a folder, and the kind of the folder. There is one of each kind for a ref. */
-const kinds: ReadonlyMap<string, "release" | "staging" | "adoption"> = new Map([
-  ["release", "release"],
-  ["damaged", "release"],
-  ["foreign", "release"],
-  ["unrecorded", "release"],
-  ["upload", "staging"],
-  ["adopting", "adoption"]
+/** Takes a line into the draft, or says why it cannot. */
+type Add = (draft: Draft, line: Line) => Decoded<unknown>
+
+const added = Either.void
+
+/** A text that there has to be exactly one of. `placeOf` finds the missing ones. */
+const required: Add = ({ texts }, { rest, word }) => {
+  if (texts.has(word)) return invalid(answer, `it has several lines "${word}"`)
+  texts.set(word, rest)
+  return added
+}
+
+/** A text of which the first counts. A deployment must not fail because the host cannot tell it. */
+const optional: Add = ({ texts }, { rest, word }) => {
+  if (!texts.has(word)) texts.set(word, rest)
+  return added
+}
+
+/** A member of a list. */
+const member =
+  (add: (draft: Draft, rest: string) => boolean): Add =>
+  (draft, line) =>
+    add(draft, line.rest) ? added : unexpected(line)
+
+/** A folder. Of each kind there is one for a ref. */
+const folder =
+  (kind: "release" | "staging" | "adoption", add: (draft: Draft, ref: string, rest: string) => boolean): Add =>
+  (draft, line) =>
+    Either.flatMap(withRef(line), ({ ref, rest }): Decoded<unknown> => {
+      if (draft.named.has(`${kind} ${ref}`)) return invalid(answer, `it names ${ref} twice`)
+      draft.named.add(`${kind} ${ref}`)
+      return add(draft, ref, rest) ? added : unexpected(line)
+    })
+
+/** A part of the journal, which is decoded as a whole. */
+const journal: Add = (draft, line) => {
+  draft.journal.push(line)
+  return added
+}
+
+/** The words with which lines begin, and how a draft takes each. */
+const words: ReadonlyMap<string, Add> = new Map<string, Add>([
+  ["path", required],
+  ["base", required],
+  ["machine", required],
+  ["current", required],
+  ["leads", optional],
+  ["free", optional],
+  ["inodes", optional],
+  ["mounted", optional],
+  ["clock", optional],
+  ["user", optional],
+  ["can", member(({ abilities }, rest) => abilities.add(rest).size > 0)],
+  ["lacks", member(({ missingTools }, rest) => isTool(rest) && missingTools.push(rest) > 0)],
+  ["loader", member(({ loaders }, rest) => /^\/[^\p{C}]{1,200}$/u.test(rest) && loaders.push(rest) > 0)],
+  [
+    "locked",
+    (draft, line) =>
+      Either.map(lockOf(line), (lock) => {
+        draft.lock ??= lock
+      })
+  ],
+  [
+    "armed",
+    (draft, line) =>
+      Either.map(armedOf(line), (armed) => {
+        draft.armed ??= armed
+      })
+  ],
+  ["fact", journal],
+  ["journal", journal],
+  ["torn", journal],
+  // Follows the journal, whose last line may lack a line end.
+  ["", () => added],
+  [
+    "long",
+    (draft) => {
+      draft.lacksJournal = true
+      return added
+    }
+  ],
+  [
+    "release",
+    folder("release", ({ damaged, foreign, releases }, ref, rest) => {
+      const record = decodeRecord(rest)
+      if (Either.isLeft(record)) damaged.push({ ref, detail: clean(firstIssue(record.left), 200) })
+      // Somebody's copy of a release.
+      else if (record.right.ref !== ref) foreign.push(ref)
+      else releases.push(record.right)
+      return true
+    })
+  ],
+  ["damaged", folder("release", ({ damaged }, ref, rest) => damaged.push({ ref, detail: clean(rest, 200) }) > 0)],
+  ["foreign", folder("release", ({ foreign }, ref) => foreign.push(ref) > 0)],
+  [
+    "unrecorded",
+    folder(
+      "release",
+      ({ unfinished }, ref) => unfinished.push(Unfinished.make({ ref, kind: "release", received: 0 })) > 0
+    )
+  ],
+  [
+    "adopting",
+    folder(
+      "adoption",
+      ({ unfinished }, ref) => unfinished.push(Unfinished.make({ ref, kind: "adoption", received: 0 })) > 0
+    )
+  ],
+  [
+    "upload",
+    folder("staging", ({ unfinished }, ref, rest) => {
+      const upload = uploadOf(ref, rest)
+      return upload !== undefined && unfinished.push(upload) > 0
+    })
+  ]
 ])
 
-/** Adds a folder. Returns whether the line was expected. */
-const addFolder = (lists: Lists, word: string, ref: string, rest: string): boolean => {
-  switch (word) {
-    case "release": {
-      const record = decodeRecord(rest)
-      if (Either.isLeft(record)) lists.damaged.push({ ref, detail: clean(firstIssue(record.left), 200) })
-      // Somebody's copy of a release.
-      else if (record.right.ref !== ref) lists.foreign.push(ref)
-      else lists.releases.push(record.right)
-      return true
+/** The base on the host, the machine, and the destination of `current`. */
+const placeOf = ({ foreign, texts }: Draft) =>
+  Either.gen(function* () {
+    const textOf = (word: string): Decoded<string> => {
+      const text = texts.get(word)
+      return text === undefined ? invalid(answer, `it has no line "${word}"`) : Either.right(text)
     }
-    case "damaged":
-      lists.damaged.push({ ref, detail: clean(rest, 200) })
-      return true
-    case "foreign":
-      lists.foreign.push(ref)
-      return true
-    case "unrecorded":
-      lists.unfinished.push(Unfinished.make({ ref, kind: "release", received: 0 }))
-      return true
-    case "adopting":
-      lists.unfinished.push(Unfinished.make({ ref, kind: "adoption", received: 0 }))
-      return true
-    case "upload": {
-      const upload = uploadOf(ref, rest)
-      if (upload !== undefined) lists.unfinished.push(upload)
-      return upload !== undefined
+    const path = yield* textOf("path")
+    if (!/^\/[^\p{Cc}]{1,4096}$/u.test(path)) return yield* invalid(answer, "its path is none")
+    const [base = "", ...whereWords] = (yield* textOf("base")).split(" ")
+    const where = clean(whereWords.join(" "), 4096)
+    if (!isBase(base)) return yield* invalid(answer, `its base is "${clean(base, 40)}"`)
+    const machine = yield* textOf("machine")
+    if (!/^[\w.+-]{1,64}$/.test(machine)) return yield* invalid(answer, `its machine is "${clean(machine, 40)}"`)
+    const current = yield* currentOf({ word: "current", rest: yield* textOf("current") }, texts.get("leads") ?? "")
+    return {
+      path,
+      base,
+      ...(where.startsWith(`${path}/`) ? { where } : {}),
+      machine,
+      current: foreignIfListed(current, foreign)
     }
-    default:
-      return false
+  })
+
+/** The abilities of the host, and its measurements. A deployment must not fail because the host cannot tell one. */
+const abilitiesOf = ({ abilities, texts }: Draft, between: Between | undefined) => {
+  const textOf = (word: string): string => texts.get(word) ?? ""
+  const mount = mountOf(textOf("mounted"))
+  const inodes = textOf("inodes")
+  const user = clean(textOf("user"), 64)
+  const clock = between === undefined ? undefined : clockOf(textOf("clock"), between)
+  return {
+    takesDifferences: abilities.has("differences"),
+    takesZstd: abilities.has("zstd"),
+    freeBytes: kibibytes(textOf("free")) ?? unmeasured,
+    ...(/^[0-9]{1,15}$/.test(inodes) ? { freeInodes: Number(inodes) } : {}),
+    ...(mount === undefined ? {} : { mount }),
+    ...(user === "" ? {} : { user }),
+    ...(clock === undefined ? {} : { clock })
   }
 }
 
@@ -295,14 +345,6 @@ const uploadOf = (ref: string, rest: string): Unfinished | undefined => {
     ...(isStream(stream) ? { stream } : {}),
     ...(note === "" ? {} : { note })
   })
-}
-
-/** Adds a missing tool or a loader. Returns whether the line was expected. */
-const addFact = ({ loaders, missingTools }: Lists, { rest, word }: Line): boolean => {
-  if (word === "lacks" && isTool(rest)) missingTools.push(rest)
-  else if (word === "loader" && /^\/[^\p{C}]{1,200}$/u.test(rest)) loaders.push(rest)
-  else return false
-  return true
 }
 
 const firstIssue = (error: ParseResult.ParseError): string => {
