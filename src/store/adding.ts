@@ -36,6 +36,12 @@ export const add = (stock: Stock, parcel: Parcel, draft: ReleaseDraft) =>
         placed = fileName
         settle = settled
       })
+    const takeBack = Effect.suspend(() => {
+      if (placed === undefined) return Effect.void
+      const from = placed
+      placed = undefined
+      return Effect.ignore(tarballs.takeBack(parcel.path, from))
+    })
     return yield* entries
       .exclusively(
         Effect.gen(function* () {
@@ -66,12 +72,12 @@ export const add = (stock: Stock, parcel: Parcel, draft: ReleaseDraft) =>
             manifest,
             members: draft.members
           })
-        })
+          // Before anybody else can write: another process that adds the same bytes would rest on this tarball.
+        }).pipe(Effect.onError(() => takeBack))
       )
+      // After a commit that failed.
       .pipe(
-        Effect.onError(() =>
-          placed === undefined ? Effect.void : Effect.ignore(tarballs.takeBack(parcel.path, placed))
-        ),
+        Effect.onError(() => takeBack),
         Effect.ensuring(Effect.suspend(() => settle))
       )
   })
