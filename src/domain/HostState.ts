@@ -187,9 +187,12 @@ export const previousRelease = (
 
 /**
  * The release that a deployment goes back to if it fails: the current one if it is healthy, otherwise the previous healthy one, otherwise
- * the current one, which at least runs. Undefined if none of these is complete on the host: then `linkBefore` is restored.
+ * the current one, which at least runs. Undefined if none of these is complete on the host, or if a link was current that deployer did not
+ * make: then `linkBefore` is restored.
  */
 export const wayBack = (state: HostState, ref: string): HostRelease | undefined => {
+  // It was live, whatever was healthy before it.
+  if (state.current._tag === "Foreign") return undefined
   const current = state.currentRelease
   const other = current?.ref === ref ? undefined : current
   if (other !== undefined && standing(state.journal, other.ref) === "healthy") return other

@@ -225,6 +225,24 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
+  it.scoped(
+    "If a release fails, deploy puts back a foreign link rather than a release that was live before that link.",
+    () =>
+      Effect.gen(function* () {
+        const good = yield* built
+        const bad = yield* built
+        const host = yield* hostNamed()
+        yield* timely(`deploy target=prod release=${good.id}`)
+        host.files.remove(`${prodPath}/releases/current`)
+        host.files.link(`${prodPath}/releases/current`, "/opt/other")
+        host.onRun = failing(bad.ref, "ping")
+        const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+        assert.strictEqual(ran.status, 5, ran.stderr)
+        assert.include(ran.stderr, "went back: the link to /opt/other is live again")
+        assert.strictEqual(host.files.readLink(`${prodPath}/releases/current`), "/opt/other")
+      }).pipe(Effect.provide(world({ config: checked })))
+  )
+
   it.scoped("Deploy goes back even if it cannot record that the previous release is healthy again.", () =>
     Effect.gen(function* () {
       const good = yield* built
