@@ -15,6 +15,7 @@ export {
   type BuildAndDeployServices,
   buildAndDeploy
 } from "./commands/buildAndDeploy.ts"
+export { NothingBuilt, ReleaseOnlyOnHost } from "./commands/chooseRelease.ts"
 export { Declined } from "./commands/Declined.ts"
 export {
   type DeployError,

@@ -107,7 +107,7 @@ export const release = optional(
   value({
     name: "release",
     placeholder: "R",
-    description: "an id, a name or a ref (four digits of it are enough if they are unique)"
+    description: "an id, a ref (four digits of it are enough if they are unique), a name, or latest"
   })
 )
 

@@ -12,21 +12,20 @@ import { takeLock } from "../deployment/locking.ts"
 import { finishAdoptions, orUnfit } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
 import { type HostState, recordOf } from "../domain/HostState.ts"
-import { typed } from "../domain/Invocation.ts"
-import { failureOf } from "../domain/Journal.ts"
 import { DeployPlan, plan, releaseLabel, unfinishedOthers, type Wanted } from "../domain/Plan.ts"
+import { provenance } from "../domain/Provenance.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
-import { address, type Target } from "../domain/Target.ts"
+import type { Target } from "../domain/Target.ts"
 import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
-import { ReleaseNotFound } from "../store/failures.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
-import { bytes, dateTime, duration } from "../terminal/format.ts"
+import { bytes, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
+import { chooseRelease, confirmRetry, findCandidates, planRelease } from "./chooseRelease.ts"
 import { Declined } from "./Declined.ts"
 import { savedPlanView } from "./planView.ts"
 import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
@@ -58,7 +57,7 @@ export const deploy = Effect.fn("deploy")(function* (options: DeployOptions) {
   return yield* deployTo(
     target,
     Effect.map(
-      findReleases(target, options.release),
+      findCandidates(target, options.release),
       (candidates) => (state) =>
         Effect.flatMap(chooseRelease(target, state, candidates, options.retry === true), (release) =>
           confirmRetry(target, state, release, options.retry === true)
@@ -81,11 +80,10 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
   const store = yield* ReleaseStore
-  const release = yield* Effect.flatMap(store.find(options.release ?? target.name), (found) =>
-    confirmName(target, found)
-  )
+  const candidates = yield* findCandidates(target, options.release)
   const session = yield* (yield* RemoteHost).connect(target)
   const state = yield* session.inspect
+  const release = yield* planRelease(target, state, candidates)
   yield* confirmRetry(target, state, release, options.retry === true)
   const manifest = yield* store.manifest(release)
   const origins = yield* findOrigins(session, state, release)
@@ -153,94 +151,6 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = neve
   return DeployReport.make({ plan, millis: Duration.toMillis(elapsed) })
 }, Effect.scoped)
 
-// Which release
-
-/** The releases that may be meant: the one that the user's word matches, or the latest of the target's name and all others. */
-type Candidates =
-  | { readonly _tag: "Named"; readonly release: Release; readonly exactly: boolean }
-  | { readonly _tag: "All"; readonly latest: Release | undefined }
-
-const findReleases = Effect.fn("findReleases")(function* (target: Target, selector: string | undefined) {
-  const store = yield* ReleaseStore
-  if (selector !== undefined) {
-    const release = yield* store.find(selector)
-    return { _tag: "Named", release, exactly: release.name !== selector } satisfies Candidates
-  }
-  const latest = yield* store.find(target.name).pipe(Effect.catchIf(isOther, () => Effect.succeed(undefined)))
-  return { _tag: "All", latest: latest?.name === target.name ? latest : undefined } satisfies Candidates
-})
-
-/** No release has the name, but there are others. */
-const isOther = (error: { readonly _tag: string }) => error instanceof ReleaseNotFound && error.known.length > 0
-
-const chooseRelease = Effect.fn("chooseRelease")(function* (
-  target: Target,
-  state: HostState,
-  candidates: Candidates,
-  retry: boolean
-) {
-  const prompt = yield* Prompt
-  if (candidates._tag === "Named" && candidates.exactly) return yield* confirmName(target, candidates.release)
-  const latest = candidates._tag === "Named" ? candidates.release : candidates.latest
-  const failure = latest && failureOf(state.journal, latest.ref)
-  if (latest !== undefined && failure !== undefined && candidates._tag === "All" && !retry) {
-    yield* Reporter.note(
-      `${releaseLabel(latest)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"} (it goes there all the same with ${typed("deploy", { target: target.key, release: String(latest.id), retry: true })})`
-    )
-  } else if (latest !== undefined) {
-    const agreed = yield* prompt.confirm({
-      message: `Release ${releaseLabel(latest)} (id ${latest.id}, built ${dateTime(latest.createdAt)} UTC) is the latest of ${latest.name}. Deploy it to ${target.key}?`,
-      initial: true,
-      safe: true,
-      hint: `name it with release=${latest.id}, or answer with yes`
-    })
-    if (agreed) return yield* confirmName(target, latest)
-  } else {
-    yield* Reporter.note(`The store has no release of ${target.name}, only others`)
-  }
-  const all = yield* (yield* ReleaseStore).list()
-  const chosen = yield* prompt.select({
-    message: `Which release goes to ${target.key}?`,
-    choices: all
-      .filter(({ ref }) => failureOf(state.journal, ref) === undefined)
-      .map((release) => ({ title: releaseTitle(release), value: release })),
-    hint: "name one with release=ID"
-  })
-  return yield* confirmName(target, chosen)
-})
-
-const releaseTitle = (release: Release): string =>
-  [release.id, release.name, shortRef(release.ref), dateTime(release.createdAt), release.tags.join(", ")].join("  ")
-
-const confirmName = (target: Target, release: Release) =>
-  release.name === target.name
-    ? Effect.succeed(release)
-    : Effect.flatMap(Prompt, (prompt) =>
-        prompt.confirm({
-          message: `Target ${target.key} runs ${target.name}, but this is a release of ${release.name}. Deploy it there all the same?`,
-          initial: false,
-          safe: false,
-          hint: `choose a release of ${target.name}, or answer on a terminal`
-        })
-      ).pipe(
-        Effect.flatMap((agreed) =>
-          agreed ? Effect.succeed(release) : new Declined({ consequence: "nothing was deployed" })
-        )
-      )
-
-/** A release that failed on a host before is deployed there again only if the user confirms it. */
-const confirmRetry = Effect.fnUntraced(function* (target: Target, state: HostState, release: Release, retry: boolean) {
-  const failure = failureOf(state.journal, release.ref)
-  if (failure === undefined || retry) return release
-  const agreed = yield* (yield* Prompt).confirm({
-    message: `${releaseLabel(release)} failed on ${address(target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "nobody wrote why"}). Deploy it there all the same?`,
-    initial: false,
-    safe: false,
-    hint: `say ${typed("deploy", { target: target.key, release: String(release.id), retry: true })}, or deploy another release`
-  })
-  return agreed ? release : yield* new Declined({ consequence: "nothing was deployed" })
-})
-
 // What to do
 
 const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
@@ -282,7 +192,7 @@ export const deployView =
     const where = `${plan.address}:${plan.state.path}`
     switch (plan.outcome) {
       case "deploy":
-        return `${release} is live at ${where}, deployed in ${duration(millis)}`
+        return `${release} is live at ${where}, deployed in ${duration(millis)}\n    ${provenance(plan.release)}`
       case "relink":
         return `${release} was on the host already and is live again at ${where}`
       case "finish":

@@ -3,6 +3,7 @@
 import { healthLabel } from "../deployment/health.ts"
 import type { DeployPlan, RollbackPlan, Step } from "../domain/Plan.ts"
 import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
+import { provenance } from "../domain/Provenance.ts"
 import { shortRef } from "../domain/Release.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
@@ -58,9 +59,9 @@ export const savedPlanView =
     const where = `${plan.target}: ${plan.address}:${plan.state.path}`
     const others = unfinishedOthers(plan.state, plan.release).map(({ ref }) => shortRef(ref))
     return [
-      plan._tag === "DeployPlan"
-        ? `${releaseLabel(plan.release)} (id ${plan.release.id}) to ${where}`
-        : `back to ${releaseLabel(plan.release)} on ${where}`,
+      ...(plan._tag === "DeployPlan"
+        ? [`${releaseLabel(plan.release)} (id ${plan.release.id}) to ${where}`, `    ${provenance(plan.release)}`]
+        : [`back to ${releaseLabel(plan.release)} on ${where}`]),
       ...(others.length === 0 || plan._tag === "RollbackPlan"
         ? []
         : [`    ask about what did not finish: ${others.join(", ")}`]),

@@ -113,7 +113,7 @@ const chooseByHand = (session: HostSession, state: HostState, to: string | undef
   Effect.tap(choose(session, state, to), (release) => confirmFailed(session, state, release))
 
 const choose = Effect.fnUntraced(function* (session: HostSession, state: HostState, to: string | undefined) {
-  if (to !== undefined) return yield* pick(session, state, to, { ids: true })
+  if (to !== undefined) return yield* pick(session, state, to)
   return (
     previousRelease(state) ??
     (yield* new NothingToRollBackTo({

@@ -96,17 +96,12 @@ export const failUnlessWhole = Effect.fnUntraced(function* (
   })
 })
 
-/** The release on a host with this ref or beginning of a ref. With `ids`, also the one with this id in the store it came from. */
-export const pick = (
-  session: HostSession,
-  state: HostState,
-  selector: string,
-  { ids = false }: { readonly ids?: boolean } = {}
-) =>
-  pickOnHost(state.releases, selector, ids).pipe(
-    Either.mapLeft((refs) =>
+/** The release on a host with this ref or beginning of a ref, or with this id in the store that it came from. */
+export const pick = (session: HostSession, state: HostState, selector: string) =>
+  pickOnHost(state.releases, selector).pipe(
+    Either.mapLeft(({ refs, sharedId }) =>
       refs.length > 1
-        ? new ReleaseAmbiguous({ selector, refs: refs.map(shortRef) })
+        ? new ReleaseAmbiguous({ selector, refs: refs.map(shortRef), ...(sharedId === undefined ? {} : { sharedId }) })
         : new NotOnHost({
             address: session.address,
             selector,
@@ -115,18 +110,19 @@ export const pick = (
     )
   )
 
-/** The release with a ref that begins like this, or with this id. On the left the matching refs, if there are none or several. */
+/** On the left the matching refs, if there are none or several, and the id that these share. */
 const pickOnHost = (
   releases: ReadonlyArray<HostRelease>,
-  selector: string,
-  ids: boolean
-): Either.Either<HostRelease, ReadonlyArray<string>> => {
+  selector: string
+): Either.Either<HostRelease, { readonly refs: ReadonlyArray<string>; readonly sharedId?: number }> => {
   const { id, refPrefix } = parseSelector(selector)
   const begins = refPrefix === undefined ? [] : releases.filter(({ ref }) => ref.startsWith(refPrefix))
   // Ids belong to the store that a release came from: several stores may have given the same id.
-  const fitting = begins.length > 0 || !ids ? begins : releases.filter((release) => release.id === id)
+  const fitting = begins.length > 0 ? begins : releases.filter((release) => release.id === id)
   const [only, ...more] = fitting
-  return only !== undefined && more.length === 0 ? Either.right(only) : Either.left(fitting.map(({ ref }) => ref))
+  if (only !== undefined && more.length === 0) return Either.right(only)
+  const refs = fitting.map(({ ref }) => ref)
+  return Either.left(begins.length > 0 || id === undefined ? { refs } : { refs, sharedId: id })
 }
 
 /** Turns the reason against a plan into an error. */

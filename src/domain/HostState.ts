@@ -26,6 +26,10 @@ export class HostRelease extends Schema.Class<HostRelease>("HostRelease")({
   id: Schema.Int,
   /** The git commit the release was built from. */
   commit: Schema.optional(Commit),
+  /** Whether the work tree had uncommitted changes. */
+  dirty: Schema.optional(Schema.Boolean),
+  /** The key of the builder in the config. */
+  builder: Schema.optional(Schema.String),
   /** Whether the target's `afterUnpack` commands changed files of the release. */
   altered: Schema.optional(Schema.Boolean)
 }) {}
@@ -230,6 +234,11 @@ export const inOrder = (state: HostState): ReadonlyArray<HostRelease> => {
 export const nextSerial = ({ releases }: Pick<HostState, "releases">): number =>
   Math.min(releases.reduce((highest, other) => Math.max(highest, other.serial), 0) + 1, Number.MAX_SAFE_INTEGER)
 
+const originOf = ({ builder, commit, dirty }: Release["metadata"]) => ({
+  ...(Schema.is(Commit)(commit) ? { commit, ...(dirty === true ? { dirty } : {}) } : {}),
+  ...(builder === undefined ? {} : { builder })
+})
+
 /** The host's record of a stored release. Keeps `altered` if the release is already on the host. */
 export const recordOf = (release: Release, state: HostState, deployedAt: typeof Schema.DateTimeUtc.Type): HostRelease =>
   HostRelease.make({
@@ -243,5 +252,5 @@ export const recordOf = (release: Release, state: HostState, deployedAt: typeof 
     serial: nextSerial(state),
     id: release.id,
     ...(state.releases.some(({ altered, ref }) => ref === release.ref && altered === true) ? { altered: true } : {}),
-    ...(Schema.is(Commit)(release.metadata.commit) ? { commit: release.metadata.commit } : {})
+    ...originOf(release.metadata)
   })

@@ -27,3 +27,12 @@ export const duration = (millis: number): string => {
   if (minutes < 60) return `${minutes} min${seconds % 60 === 0 ? "" : ` ${seconds % 60} s`}`
   return `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? "" : ` ${minutes % 60} min`}`
 }
+
+/** How long ago, in the largest unit: `just now`, `5 minutes ago`, `2 hours ago`, `3 days ago`. */
+export const age = (millis: number): string => {
+  const minutes = Math.floor(millis / 60_000)
+  if (minutes < 1) return "just now"
+  if (minutes < 60) return `${counted(minutes, "minute")} ago`
+  const hours = Math.floor(minutes / 60)
+  return hours < 48 ? `${counted(hours, "hour")} ago` : `${counted(Math.floor(hours / 24), "day")} ago`
+}

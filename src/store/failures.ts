@@ -44,17 +44,23 @@ export class ReleaseNotFound extends Schema.TaggedError<ReleaseNotFound>()("Rele
       this.known.length === 0
         ? `the store is empty: run ${next} first`
         : `the store has releases of: ${this.known.join(", ")}; see ${next}`
-    return `No release has the id, name or ref "${this.selector}" (${known})`
+    const short = /^[0-9a-f]*[a-f][0-9a-f]*$/i.test(this.selector) && this.selector.length < 4
+    return `No release has the id, name or ref "${this.selector}" (${known}${short ? "; a ref needs at least four digits" : ""})`
   }
 }
 
 /** Several refs begin with the word. */
 export class ReleaseAmbiguous extends Schema.TaggedError<ReleaseAmbiguous>()("ReleaseAmbiguous", {
   selector: Schema.String,
-  refs: Schema.Array(Schema.String)
+  refs: Schema.Array(Schema.String),
+  /** The id, if the releases share it: they came from different stores. */
+  sharedId: Schema.optional(Schema.Int)
 }) {
   readonly exitStatus = 2
   override get message(): string {
+    if (this.sharedId !== undefined) {
+      return `${this.refs.length} releases there have the id ${this.sharedId} (${this.refs.join(", ")}), because they came from different stores: name one by its ref`
+    }
     return `"${this.selector}" is the beginning of several refs (${this.refs.join(", ")}): give more of it`
   }
 }

@@ -48,7 +48,10 @@ export interface Confirm {
 /** A question with several choices. */
 export interface Select<A> {
   readonly message: string
-  readonly choices: ReadonlyArray<{ readonly title: string; readonly value: A }>
+  /** With `id` on all choices, people type the id, which the title has to show. Otherwise they type the number of the line. */
+  readonly choices: ReadonlyArray<{ readonly title: string; readonly value: A; readonly id?: string }>
+  /** A line above the choices. */
+  readonly head?: string
   /** The answer of `yes` on the command line. If undefined, the question is still asked. */
   readonly safe?: { readonly value: A }
   readonly hint?: string
@@ -149,13 +152,15 @@ const abort = "\\a"
 const readConfirm = (text: string, initial: boolean): boolean | undefined =>
   text === "" ? initial : /^y(es)?$/i.test(text) ? true : /^no?$/i.test(text) ? false : undefined
 
-/** A number from the list, or at least four characters that only one of its lines contains. */
-const readChoice = (text: string, titles: ReadonlyArray<string>): number | undefined => {
-  const number = /^[0-9]+$/.test(text) ? Number(text) : 0
-  if (number >= 1 && number <= titles.length) return number - 1
-  const fitting = titles.flatMap((title, index) => (title.toLowerCase().includes(text.toLowerCase()) ? [index] : []))
+/** The choice with this id or in this line, or the only one whose title contains these characters, at least four. */
+const readChoice = <A>(text: string, { choices }: Select<A>): Select<A>["choices"][number] | undefined => {
+  const exact = choices.find(({ id }, index) => (id ?? String(index + 1)) === text)
+  if (exact !== undefined) return exact
+  const fitting = choices.filter(({ title }) => title.toLowerCase().includes(text.toLowerCase()))
   return text.length >= 4 && fitting.length === 1 ? fitting[0] : undefined
 }
+
+const hasIds = <A>({ choices }: Select<A>): boolean => choices.every(({ id }) => id !== undefined)
 
 const make = (keyboard: Keyboard) =>
   Effect.map(Effect.makeSemaphore(1), (mutex) => {
@@ -188,26 +193,29 @@ const make = (keyboard: Keyboard) =>
       )
 
     const choose = <A>(question: Select<A>): Effect.Effect<A, PromptFailure> => {
-      const titles = question.choices.map(({ title }) => title)
-      return Effect.flatMap(
-        read(question.message, `Number (1-${titles.length}), or ${abort} to abort: `, question),
-        (text) => {
-          if (text.trim() === abort) return Effect.fail(new PromptAborted())
-          const index = readChoice(text.trim(), titles)
-          const choice = index === undefined ? undefined : question.choices[index]
-          return choice === undefined
-            ? Effect.zipRight(keyboard.show("None or several of the lines are meant by that.\n"), choose(question))
-            : Effect.succeed(choice.value)
-        }
-      )
+      const word = hasIds(question) ? "Id" : `Number (1-${question.choices.length})`
+      return Effect.flatMap(read(question.message, `${word}, or ${abort} to abort: `, question), (text) => {
+        if (text.trim() === abort) return Effect.fail(new PromptAborted())
+        const choice = readChoice(text.trim(), question)
+        if (choice !== undefined) return Effect.succeed(choice.value)
+        const help = hasIds(question) ? "an id from the list" : "the number of a line"
+        return Effect.zipRight(
+          keyboard.show(`Type ${help}, or four or more characters that only one line has.\n`),
+          choose(question)
+        )
+      })
     }
 
     const select = <A>(question: Select<A>): Effect.Effect<A, PromptFailure> => {
       const digits = String(question.choices.length).length
       const lines = question.choices.map(({ title }, index) =>
-        truncate(`${String(index + 1).padStart(digits + 1)}) ${title}`, keyboard.width)
+        hasIds(question) ? title : `${String(index + 1).padStart(digits + 1)}) ${title}`
       )
-      return Effect.zipRight(keyboard.show(`${[question.message, ...lines].join("\n")}\n`), choose(question))
+      const shown = [question.message, ...(question.head === undefined ? [] : [question.head]), ...lines]
+      return Effect.zipRight(
+        keyboard.show(`${shown.map((line) => truncate(line, keyboard.width)).join("\n")}\n`),
+        choose(question)
+      )
     }
 
     return Prompt.of({

@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { docker } from "../../src/build/Artifact.ts"
 import { Metadata, type Release } from "../../src/domain/Release.ts"
 import type { MemoryHost, MemoryStep } from "../../src/host/MemoryHost.ts"
 import {
@@ -153,6 +154,7 @@ describe("deploy", () => {
           .slice(1, -1)
           .map((line) => line.trim().replace(/[0-9A-F]{8}/, "REF")),
         [
+          "built 1970-01-01 00:00:00 UTC by builder prod, tag prod",
           "1. make /srv/my_app with config/ and releases/",
           `2. ${ran.stdout.match(/upload \S+ \S+/)?.[0]}`,
           "3. unpack and verify every file",
@@ -169,8 +171,16 @@ describe("deploy", () => {
     Effect.gen(function* () {
       const first = yield* built
       yield* run("build target=prod")
-      const ran = yield* run("deploy target=prod", "n", "2")
+      // The list begins with the latest, and its ids are the numbers to type.
+      const ran = yield* run("deploy target=prod", "n", "1", "")
       assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(
+        ran.asked.at(-1) ?? "",
+        /^Deploy my_app [0-9A-F]{8} \(id 1, built just now by builder prod, tag prod\) to prod\?$/
+      )
+      assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
+      const no = yield* run("deploy target=prod", "n", "2", "n")
+      assert.strictEqual(no.status, 1)
       assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
     }).pipe(Effect.provide(world()))
   )
@@ -488,15 +498,21 @@ describe("deploy", () => {
           ambiguous.stderr,
           `deployer: "ABCD" is the beginning of several refs (${ab1}, ${ab2}): give more of it\n`
         )
-        for (const word of ["99", "my_ap", "FFFF", "C0F"]) {
+        for (const [word, more] of [
+          ["my_ap", ""],
+          ["C0F", "; a ref needs at least four digits"],
+          ["99", ""],
+          ["FFFF", ""]
+        ] as const) {
           const ran = yield* run(`deploy target=prod release=${word} yes`)
           assert.strictEqual(ran.status, 2, word)
           assert.strictEqual(
             ran.stderr,
-            `deployer: No release has the id, name or ref "${word}" (the store has releases of: my_app; see deployer manage info)\n`
+            `deployer: No release has the id, name or ref "${word}" (the store has releases of: my_app; see deployer manage info${more})\n`
           )
         }
-        assert.strictEqual((yield* hostNamed()).connections, 0)
+        // Only a host may know an id or a ref that the store does not have.
+        assert.strictEqual((yield* hostNamed()).connections, 2)
       }).pipe(Effect.provide(world()))
     )
 
@@ -505,7 +521,7 @@ describe("deploy", () => {
         for (const line of ["deploy target=prod", "deploy target=prod yes", "deploy target=prod plan"]) {
           const ran = yield* run(line)
           assert.strictEqual(ran.status, 2, line)
-          assert.match(ran.stderr, /^deployer: .*the store is empty: run deployer build target=T first\)\n$/)
+          assert.strictEqual(ran.stderr, "deployer: my_app has not been built yet: deployer build target=prod\n")
         }
         const named = yield* run("deploy target=prod release=7")
         assert.strictEqual(named.status, 2)
@@ -517,7 +533,8 @@ describe("deploy", () => {
       Effect.gen(function* () {
         yield* run("build target=other")
         const host = yield* hostNamed()
-        const question = "Target prod runs my_app, but this is a release of other_app. Deploy it there all the same?"
+        const question =
+          /^Target prod runs my_app, but other_app .* \(id 1, .*\) is a release of other_app. Deploy it there all the same\?$/
         for (const [line, answers, status] of [
           ["deploy target=prod release=1", [], 3],
           ["deploy target=prod release=1 yes", [], 3],
@@ -529,7 +546,7 @@ describe("deploy", () => {
         ] as const) {
           const ran = yield* run(line, ...answers)
           assert.strictEqual(ran.status, status, `${line} ${answers}`)
-          assert.strictEqual(ran.asked.at(-1), question)
+          assert.match(ran.asked.at(-1) ?? "", question)
           assert.match(
             ran.stderr,
             /deployer: .*(choose a release of my_app, or answer on a terminal|nothing was (deployed|changed))/
@@ -554,13 +571,71 @@ describe("deploy", () => {
       )
     )
 
-    it.scoped("Deploy asks for a number of the list again until the answer is a valid one.", () =>
+    it.scoped("Deploy asks for an id of the list again until the answer is a valid one.", () =>
       Effect.gen(function* () {
         const first = yield* built
-        const ran = yield* run("deploy target=prod", "perhaps", "n", "9", "my_app", "1")
+        const ran = yield* run("deploy target=prod", "perhaps", "n", "9", "nobody", "1", "y")
         assert.strictEqual(ran.status, 0, ran.stderr)
         assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
       }).pipe(Effect.provide(world()))
+    )
+  })
+
+  describe("and the builders of releases", () => {
+    const stages = world({
+      config: {
+        targets: {
+          prod: { host: prodHost, user: "deploy", name: "my_app", path: prodPath },
+          staging: { host: "staging.test", user: "deploy", name: "my_app", path: prodPath }
+        },
+        builders: { prod: docker({ dockerfile: "Dockerfile" }), staging: docker({ dockerfile: "Dockerfile" }) }
+      }
+    })
+
+    it.scoped("Deploy offers the latest release of the target's builder, also as latest and by its name.", () =>
+      Effect.gen(function* () {
+        yield* run("build target=prod")
+        yield* run("build target=staging")
+        for (const word of ["", " release=latest", " release=my_app"]) {
+          const ran = yield* run(`deploy target=prod${word} plan`)
+          assert.strictEqual(ran.status, 0, ran.stderr)
+          assert.match(ran.stdout, /\(id 1\) to prod: .*\n {4}built .* by builder prod\n/)
+        }
+        const ran = yield* run("deploy target=prod release=latest yes")
+        assert.match(ran.stdout, /\(id 1\) is live at/)
+      }).pipe(Effect.provide(stages))
+    )
+
+    it.scoped("A release of another builder is offered as such, and neither Enter nor yes deploys it.", () =>
+      Effect.gen(function* () {
+        yield* run("build target=staging")
+        const question =
+          /\(id 1, built just now by builder staging\) is the latest of my_app, but it was built by builder staging, not by prod\. Deploy it to prod all the same\?$/
+        const yes = yield* run("deploy target=prod yes")
+        assert.strictEqual(yes.status, 3)
+        assert.include(yes.stderr, "build one with deployer build target=prod, or name this one with release=1")
+        const enter = yield* run("deploy target=prod", "", "1", "")
+        assert.match(enter.asked[0] ?? "", question)
+        assert.strictEqual(enter.status, 1)
+        assert.isUndefined(currentRef(yield* hostNamed()))
+        const named = yield* run("deploy target=prod release=1 yes")
+        assert.strictEqual(named.status, 0, named.stderr)
+        assert.match(named.stderr, /^my_app [0-9A-F]{8} was built by builder staging, not by prod$/m)
+      }).pipe(Effect.provide(stages))
+    )
+
+    it.scoped("A release that only the host has is refused with the rollback that makes it live.", () =>
+      Effect.gen(function* () {
+        yield* run("build target=prod")
+        yield* run("deploy target=prod yes")
+        const host = yield* hostNamed()
+        host.plantRelease(prodPath, hostRelease({ ref: refOf("D"), id: 7 }))
+        for (const word of ["7", "DDDD"]) {
+          const ran = yield* run(`deploy target=prod release=${word} yes`)
+          assert.strictEqual(ran.status, 2)
+          assert.include(ran.stderr, "make it live there with deployer rollback target=prod to=DDDDDDDD")
+        }
+      }).pipe(Effect.provide(stages))
     )
   })
 

@@ -482,7 +482,7 @@ describe("manage delete", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("Manage delete of a host takes refs only, and refuses the beginning of several.", () =>
+  it.scoped("Manage delete of a host takes ids and refs, and refuses those that several releases have.", () =>
     Effect.gen(function* () {
       const host = yield* hostWith("A", { digit: "A" })
       host.plantRelease(prodPath, hostRelease({ ref: `ABCD1${"0".repeat(27)}` }))
@@ -493,7 +493,16 @@ describe("manage delete", () => {
         several.stderr,
         'deployer: "abcd" is the beginning of several refs (ABCD1000, ABCD2000): give more of it\n'
       )
-      for (const word of ["my_app", "1", "ABC"]) {
+      const shared = yield* run("manage delete 1 target=prod yes")
+      assert.strictEqual(shared.status, 2)
+      assert.match(
+        shared.stderr,
+        /^deployer: 3 releases there have the id 1 \(.*\), because they came from different stores: name one by its ref$/m
+      )
+      host.plantRelease(prodPath, hostRelease({ ref: refOf("E"), id: 5 }))
+      const byId = yield* run("manage delete 5 target=prod yes")
+      assert.strictEqual(byId.status, 0, byId.stderr)
+      for (const word of ["my_app", "2", "ABC"]) {
         const ran = yield* run(`manage delete ${word} target=prod yes`)
         assert.strictEqual(ran.status, 2, word)
         assert.include(ran.stderr, `deployer: There is no release "${word}" on deploy@host.test (it has `)

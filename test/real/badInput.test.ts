@@ -705,7 +705,7 @@ suite(titled("bad input", missingSshd), () => {
         asking(
           "which release",
           "deploy target=prod",
-          /^deployer: There is no terminal to ask "Release app_.* is the latest of app_\w+\. Deploy it to prod\?": name it with release=2, or .*yes$/
+          /^deployer: There is no terminal to ask "app_.* is the latest of app_\w+\. Deploy it to prod\?": name it with release=2, or .*yes$/
         )
         asking(
           "whether to delete",

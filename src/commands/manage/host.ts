@@ -485,7 +485,11 @@ export const hostReleaseInfoView =
       ["tags", tags.join(", ")],
       ["built", `${dateTime(release.createdAt)} UTC as id ${release.id}`],
       ["deployed", `${dateTime(release.deployedAt)} UTC`],
-      ["commit", release.commit]
+      [
+        "commit",
+        release.commit === undefined ? undefined : `${release.commit}${release.dirty === true ? " (with changes)" : ""}`
+      ],
+      ["builder", release.builder]
     ])
 
 /** The release that was made current. */

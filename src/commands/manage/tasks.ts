@@ -35,7 +35,10 @@ import { Pinned, pinnedView } from "./pin.ts"
 import { Removal, removalView } from "./removal.ts"
 import { ReleaseInfo, releaseInfoView, StoreInfo, storeInfoView } from "./store.ts"
 
-const ref = word({ name: "ref", description: "a ref or the beginning of one; in the store also an id or a name" })
+const ref = word({
+  name: "ref",
+  description: "an id, or a ref or the beginning of one (four digits at least); in the store also a name"
+})
 const name = word({ name: "name", description: "the name of releases" })
 
 const required = (what: string, word: string | undefined): Effect.Effect<string, manage.WordMissing> =>
