@@ -74,14 +74,14 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "A folder is called like a release",
     "test/host/contract.ts",
-    "A folder that is called like a release and has no manifest"
+    "A folder that is named like a release and has no manifest"
   ],
   ["A removal is cut", "test/real/local.test.ts", "A removal that is cut is told of in the journal"],
   ["Files of another user", "test/real/local.test.ts", "Files that may not be removed are named once"],
   [
     "Commands of `afterUnpack` changed a release",
     "test/host/contract.ts",
-    "expects what commands made of a release, and nothing else"
+    "Verification expects the changes that commands made to a release, and no others."
   ],
   [
     "A live release is damaged",
@@ -178,7 +178,11 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "No entry is cleared if another folder takes the place"
   ],
   ["A real directory is in the place of", "test/commands/adopt.test.ts", "Manage adopt makes a release of"],
-  ["Somebody else's files lie beside", "test/host/contract.ts", "survives everything"],
+  [
+    "Somebody else's files lie beside",
+    "test/host/contract.ts",
+    "Files that are not deployer's survive adopt, deploy, discard, prune, integrity and repair."
+  ],
   ["The host's clock is a day off", "test/host/clock.test.ts", "If the only clock jumps back a day"],
   [
     "The host changed after a plan was saved",

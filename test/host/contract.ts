@@ -105,7 +105,7 @@ export const stage = (
     }
   })
 
-/** Leaves the beginning of an upload; yields how many bytes of it are there. */
+/** Leaves the beginning of an upload; returns how many bytes of it are there. */
 const begin = Effect.fnUntraced(function* (session: HostSession, release: Packed, to: number) {
   const { message } = yield* Effect.flip(stage(session, release, { to }))
   const [, arrived] = /([0-9]+) of [0-9]+ bytes arrived/.exec(message) ?? []
@@ -136,14 +136,16 @@ export const contract = (
 
     let index = 0
     let isFirst = true
+    /** Tests of one thing, which a noun phrase names. */
     const part = (title: string, body: () => void) =>
       describe(title, () => {
         isFirst = true
         body()
       })
 
+    /** A test at its own path of the host; its title is a whole sentence. */
     const at = (
-      name: string,
+      title: string,
       body: (here: Here) => Effect.Effect<unknown, unknown, Scope.Scope>,
       path: (home: string) => readonly [written: string, absolute: string] = (home) => [`${home}/app`, `${home}/app`]
     ) => {
@@ -151,7 +153,7 @@ export const contract = (
       index += 1
       isFirst = false
       if (!isChosen) return
-      run(name, () =>
+      run(title, () =>
         Effect.gen(function* () {
           const here = yield* place
           const [written, base] = path(here.home)
@@ -176,32 +178,34 @@ export const contract = (
           ...fields
         })
 
-      at("belongs to one, shows whose it is, and is given back", ({ files, base, place, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          const other = yield* place.connect(session.target)
-          yield* Effect.scoped(
-            Effect.gen(function* () {
-              yield* session.lock(details())
-              const refused = yield* Effect.flip(Effect.scoped(other.lock(details({ nonce: "n-2" }))))
-              assert.strictEqual(refused._tag, "LockHeld")
-              assert.include(refused.message, "tester@laptop")
-              assert.deepStrictEqual((yield* other.inspect).lock?.details, details())
-              // Under the lock everything works.
-              yield* put(session, one)
-              yield* session.activate(one.ref)
-            })
-          )
-          assert.isUndefined((yield* other.inspect).lock)
-          yield* Effect.scoped(other.lock(details({ nonce: "n-2" })))
-          assert.lengthOf(
-            files.names(`${base}/config`).filter((name) => name.startsWith("lock.")),
-            1
-          )
-        })
+      at(
+        "Only one session holds the lock, and the others see its details until it is given back.",
+        ({ files, base, place, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const other = yield* place.connect(session.target)
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                yield* session.lock(details())
+                const refused = yield* Effect.flip(Effect.scoped(other.lock(details({ nonce: "n-2" }))))
+                assert.strictEqual(refused._tag, "LockHeld")
+                assert.include(refused.message, "tester@laptop")
+                assert.deepStrictEqual((yield* other.inspect).lock?.details, details())
+                // Under the lock everything works.
+                yield* put(session, one)
+                yield* session.activate(one.ref)
+              })
+            )
+            assert.isUndefined((yield* other.inspect).lock)
+            yield* Effect.scoped(other.lock(details({ nonce: "n-2" })))
+            assert.lengthOf(
+              files.names(`${base}/config`).filter((name) => name.startsWith("lock.")),
+              1
+            )
+          })
       )
 
-      at("is given back by the step that is said to be the last, and nothing works under it after that", (here) =>
+      at("A last step gives the lock back if it succeeds, and no step works under that lock after it.", (here) =>
         Effect.gen(function* () {
           const { place, releases, files, session } = here
           yield* session.prepare
@@ -239,83 +243,89 @@ export const contract = (
         })
       )
 
-      at("needs a host that something was deployed to", ({ session }) =>
+      at("A host that was never prepared refuses a lock.", ({ session }) =>
         Effect.gen(function* () {
           const refused = yield* Effect.flip(Effect.scoped(session.lock(details())))
           assert.deepInclude(refused, { _tag: "HostUnfit", reason: "not-a-deployer-path" })
         })
       )
 
-      at("fences out whoever lost it, at each step that changes something", ({ place, releases, files, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          yield* put(session, two, 2)
-          yield* session.activate(one.ref)
-          const other = yield* place.connect(session.target)
-          yield* Effect.scoped(
-            Effect.gen(function* () {
-              yield* session.lock(details())
-              const { lock } = yield* other.inspect
-              assert.isTrue(yield* other.unlock(lock!))
-              assert.isFalse(yield* other.unlock(lock!))
-              yield* Effect.scoped(other.lock(details({ nonce: "n-2" })))
-              const changes: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }>> = [
-                session.activate(two.ref),
-                session.deactivate(),
-                session.remove([two.ref]),
-                session.record(two.record),
-                session.discard(Unfinished.make({ ref: two.ref, kind: "upload", received: 0 })),
-                stage(session, two),
-                // A command of an older deployment would undo that of a newer one.
-                session.run("true", { name: "my_app", ref: one.ref })
-              ]
-              for (const change of changes) assert.strictEqual((yield* Effect.flip(change))._tag, "LockLost")
-            })
-          )
-          assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${one.ref}`)
-          assert.isUndefined((yield* other.inspect).lock)
-        })
+      at(
+        "Every step that changes something fails if its session has lost the lock.",
+        ({ place, releases, files, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            yield* put(session, two, 2)
+            yield* session.activate(one.ref)
+            const other = yield* place.connect(session.target)
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                yield* session.lock(details())
+                const { lock } = yield* other.inspect
+                assert.isTrue(yield* other.unlock(lock!))
+                assert.isFalse(yield* other.unlock(lock!))
+                yield* Effect.scoped(other.lock(details({ nonce: "n-2" })))
+                const changes: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }>> = [
+                  session.activate(two.ref),
+                  session.deactivate(),
+                  session.remove([two.ref]),
+                  session.record(two.record),
+                  session.discard(Unfinished.make({ ref: two.ref, kind: "upload", received: 0 })),
+                  stage(session, two),
+                  // A command of an older deployment would undo that of a newer one.
+                  session.run("true", { name: "my_app", ref: one.ref })
+                ]
+                for (const change of changes) assert.strictEqual((yield* Effect.flip(change))._tag, "LockLost")
+              })
+            )
+            assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${one.ref}`)
+            assert.isUndefined((yield* other.inspect).lock)
+          })
       )
 
-      at("is taken over once its holder has given no sign of life for a minute", ({ base, files, place, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          files.write(`${base}/config/lock.7`, `taken {"garbage`)
-          files.write(`${base}/config/beat.7`, "1000\n")
-          const { lock } = yield* session.inspect
-          assert.deepInclude(lock, { token: 7 })
-          assert.isUndefined(lock?.details)
-          const other = yield* place.connect(session.target)
-          yield* Effect.scoped(
-            Effect.gen(function* () {
-              yield* session.lock(details())
-              assert.strictEqual((yield* session.inspect).lock?.token, 8)
-              assert.strictEqual((yield* Effect.flip(Effect.scoped(other.lock(details()))))._tag, "LockHeld")
-            })
-          )
-        })
+      at(
+        "A session takes over a lock whose last sign of life is old, and holds it from then on.",
+        ({ base, files, place, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            files.write(`${base}/config/lock.7`, `taken {"garbage`)
+            files.write(`${base}/config/beat.7`, "1000\n")
+            const { lock } = yield* session.inspect
+            assert.deepInclude(lock, { token: 7 })
+            assert.isUndefined(lock?.details)
+            const other = yield* place.connect(session.target)
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                yield* session.lock(details())
+                assert.strictEqual((yield* session.inspect).lock?.token, 8)
+                assert.strictEqual((yield* Effect.flip(Effect.scoped(other.lock(details()))))._tag, "LockHeld")
+              })
+            )
+          })
       )
 
-      at("whose last sign of life has yet to come has to give one by the clock of today", ({ base, files, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          files.write(`${base}/config/lock.7`, "taken {}")
-          files.write(`${base}/config/beat.7`, "99999999999\n")
-          const refused = yield* Effect.flip(Effect.scoped(session.lock(details())))
-          assert.deepInclude(refused, { _tag: "LockHeld" })
-          assert.isBelow(Number(files.read(`${base}/config/beat.7`)?.split(" ")[0]), 9_999_999_999)
-        })
+      at(
+        "A lock with a sign of life in the future stays held, and its time is set by the host's clock.",
+        ({ base, files, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            files.write(`${base}/config/lock.7`, "taken {}")
+            files.write(`${base}/config/beat.7`, "99999999999\n")
+            const refused = yield* Effect.flip(Effect.scoped(session.lock(details())))
+            assert.deepInclude(refused, { _tag: "LockHeld" })
+            assert.isBelow(Number(files.read(`${base}/config/beat.7`)?.split(" ")[0]), 9_999_999_999)
+          })
       )
 
       for (const [what, name, content] of [
-        ["a sign of life that is no number", "beat.7", `${"9".repeat(40)}\n`],
-        ["a sign of life that is a number of other kinds", "beat.7", "09\n"],
+        ["a sign of life that is too large a number", "beat.7", `${"9".repeat(40)}\n`],
+        ["a sign of life that begins with a zero", "beat.7", "09\n"],
         ["no sign of life", "beat.6", "1000\n"],
-        ["tokens of other kinds beside it", "lock.08", "held {}"],
-        ["a token beyond numbers beside it", `lock.${"9".repeat(30)}`, "held {}"]
+        ["a token beside it that begins with a zero", "lock.08", "held {}"],
+        ["a token beside it that is too large a number", `lock.${"9".repeat(30)}`, "held {}"]
       ] as const) {
-        at(`with ${what} is taken over`, ({ base, files, session }) =>
+        at(`A lock with ${what} is taken over.`, ({ base, files, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             files.write(`${base}/config/lock.7`, "taken {}")
@@ -332,21 +342,23 @@ export const contract = (
         )
       }
 
-      at("that is kept on purpose stays, however old, until it is taken away", ({ base, files, place, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* session.hold(details({ held: true, reason: "freeze" }))
-          files.write(`${base}/config/beat.1`, "1000\n")
-          const other = yield* place.connect(session.target)
-          const refused = yield* Effect.flip(Effect.scoped(other.lock(details())))
-          assert.include(refused.message, 'for "freeze"')
-          const { lock } = yield* other.inspect
-          assert.isTrue(yield* other.unlock(lock!))
-          yield* Effect.scoped(other.lock(details()))
-        })
+      at(
+        "A lock that is held on purpose stays, however old it is, until somebody removes it.",
+        ({ base, files, place, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* session.hold(details({ held: true, reason: "freeze" }))
+            files.write(`${base}/config/beat.1`, "1000\n")
+            const other = yield* place.connect(session.target)
+            const refused = yield* Effect.flip(Effect.scoped(other.lock(details())))
+            assert.include(refused.message, 'for "freeze"')
+            const { lock } = yield* other.inspect
+            assert.isTrue(yield* other.unlock(lock!))
+            yield* Effect.scoped(other.lock(details()))
+          })
       )
 
-      at("has one winner in each race", ({ place, session }) =>
+      at("Each race of three sessions for the lock has one winner.", ({ place, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           const others = yield* Effect.forEach([1, 2, 3], () => place.connect(session.target))
@@ -364,49 +376,53 @@ export const contract = (
     })
 
     part("inspect and prepare", () => {
-      at("sees nothing on the first contact, and makes the structure", ({ base, files, session }) =>
-        Effect.gen(function* () {
-          const before = yield* session.inspect
-          assert.deepInclude(plain(before), {
-            path: base,
-            base: "absent",
-            current: { _tag: "Absent" },
-            releases: [],
-            unfinished: [],
-            missingTools: []
+      at(
+        "A new host describes itself and has no releases, and prepare makes its two folders.",
+        ({ base, files, session }) =>
+          Effect.gen(function* () {
+            const before = yield* session.inspect
+            assert.deepInclude(plain(before), {
+              path: base,
+              base: "absent",
+              current: { _tag: "Absent" },
+              releases: [],
+              unfinished: [],
+              missingTools: []
+            })
+            assert.isAbove(before.freeBytes, 0)
+            assert.match(before.machine, /^\w+$/)
+            assert.isAbove(before.freeInodes ?? 1, 0)
+            assert.match(before.user ?? "", /^[\w-]+$/)
+            assert.isBelow(Math.abs(before.clock?.aheadMillis ?? Number.NaN) - 1000, before.clock?.toleranceMillis ?? 0)
+            assert.deepInclude(before.mount, { readOnly: false, noExec: false })
+            assert.isTrue(`${base}/`.startsWith(before.mount?.point ?? "?"))
+            assert.isAbove(before.loaders.length, 0)
+            assert.deepStrictEqual(
+              before.loaders.filter((loader) => !loader.startsWith("/lib")),
+              []
+            )
+            yield* session.prepare
+            yield* session.prepare
+            assert.sameMembers([...files.names(base)], ["config", "releases"])
+            assert.strictEqual((yield* session.inspect).base, "ready")
           })
-          assert.isAbove(before.freeBytes, 0)
-          assert.match(before.machine, /^\w+$/)
-          assert.isAbove(before.freeInodes ?? 1, 0)
-          assert.match(before.user ?? "", /^[\w-]+$/)
-          assert.isBelow(Math.abs(before.clock?.aheadMillis ?? Number.NaN) - 1000, before.clock?.toleranceMillis ?? 0)
-          assert.deepInclude(before.mount, { readOnly: false, noExec: false })
-          assert.isTrue(`${base}/`.startsWith(before.mount?.point ?? "?"))
-          assert.isAbove(before.loaders.length, 0)
-          assert.deepStrictEqual(
-            before.loaders.filter((loader) => !loader.startsWith("/lib")),
-            []
-          )
-          yield* session.prepare
-          yield* session.prepare
-          assert.sameMembers([...files.names(base)], ["config", "releases"])
-          assert.strictEqual((yield* session.inspect).base, "ready")
-        })
-      )
-
-      at("calls a directory that holds other things incomplete, and adds to it", ({ base, files, session }) =>
-        Effect.gen(function* () {
-          files.makeDirectory(base)
-          files.write(`${base}/theirs`, "untouched")
-          assert.strictEqual((yield* session.inspect).base, "incomplete")
-          yield* session.prepare
-          assert.strictEqual(files.read(`${base}/theirs`), "untouched")
-          assert.strictEqual((yield* session.inspect).base, "ready")
-        })
       )
 
       at(
-        "finds a file above the path",
+        "A directory that holds other files is incomplete, and prepare adds to it without touching them.",
+        ({ base, files, session }) =>
+          Effect.gen(function* () {
+            files.makeDirectory(base)
+            files.write(`${base}/theirs`, "untouched")
+            assert.strictEqual((yield* session.inspect).base, "incomplete")
+            yield* session.prepare
+            assert.strictEqual(files.read(`${base}/theirs`), "untouched")
+            assert.strictEqual((yield* session.inspect).base, "ready")
+          })
+      )
+
+      at(
+        "A host refuses a path below a file.",
         ({ base, files, place, session }) =>
           Effect.gen(function* () {
             files.write(`${place.home}/file`, "")
@@ -418,7 +434,7 @@ export const contract = (
         (home) => [`${home}/file/below`, `${home}/file/below`]
       )
 
-      at("finds a file in the place of releases/", ({ base, files, session }) =>
+      at("A host refuses a path that has a file in the place of releases/.", ({ base, files, session }) =>
         Effect.gen(function* () {
           files.makeDirectory(base)
           files.write(`${base}/releases`, "")
@@ -431,7 +447,7 @@ export const contract = (
         })
       )
 
-      at("ignores folders that are not ours", ({ files, releases, session }) =>
+      at("A look at the host ignores folders and files that are not releases.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           files.makeDirectory(`${releases}/deployer_abc`)
@@ -448,7 +464,7 @@ export const contract = (
         ["a directory", "directory", { _tag: "Occupied", by: "directory" }],
         ["a file", "file", { _tag: "Occupied", by: "file" }]
       ] as const) {
-        at(`tells what current is: ${what}`, ({ files, releases, session }) =>
+        at(`A look at the host finds ${what} in the place of current.`, ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             if (plant === "link") files.link(`${releases}/current`, "/opt/else where")
@@ -461,7 +477,7 @@ export const contract = (
     })
 
     part("a deployment", () => {
-      at("uploads, unpacks, records and switches", ({ files, releases, session }) =>
+      at("A deployment uploads, unpacks and records a release, and switches to it.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           const received = yield* begin(session, odd, 300)
@@ -488,23 +504,25 @@ export const contract = (
         })
       )
 
-      at("keeps each part of a record, also what is awkward to write", ({ session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* stage(session, one)
-          const record = samples.hostRelease({
-            ...one.record,
-            tags: ["it's", '"', "$HOME", "\\n", "ü", "`id`", "%s"],
-            createdAt: DateTime.unsafeMake("2026-05-06T07:08:09.123Z"),
-            serial: 41,
-            commit: "c".repeat(40)
+      at(
+        "A host returns a record as it was written, including characters that mean something to a shell.",
+        ({ session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* stage(session, one)
+            const record = samples.hostRelease({
+              ...one.record,
+              tags: ["it's", '"', "$HOME", "\\n", "ü", "`id`", "%s"],
+              createdAt: DateTime.unsafeMake("2026-05-06T07:08:09.123Z"),
+              serial: 41,
+              commit: "c".repeat(40)
+            })
+            yield* session.record(record)
+            assert.deepStrictEqual((yield* session.inspect).releases, [record])
           })
-          yield* session.record(record)
-          assert.deepStrictEqual((yield* session.inspect).releases, [record])
-        })
       )
 
-      at("goes on with an upload that was cut, keeping just what it is told to keep", ({ files, releases, session }) =>
+      at("A cut upload can resume at an earlier byte than the last one that arrived.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           const received = yield* begin(session, one, 300)
@@ -514,7 +532,7 @@ export const contract = (
         })
       )
 
-      at("refuses to go on where less is there than was said", ({ session }) =>
+      at("A host refuses to resume an upload after more bytes than it has.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           const received = yield* begin(session, one, 300)
@@ -523,32 +541,34 @@ export const contract = (
         })
       )
 
-      at("keeps what arrived when the source fails, and fails with its failure", ({ session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          const failure = yield* Effect.flip(
-            session.stage({
-              ref: one.ref,
-              manifest: one.manifest,
-              from: 0,
-              note: "n",
-              shipment: {
-                _tag: "Whole",
-                size: one.tarball.length,
-                content: () =>
-                  Stream.concat(
-                    Stream.make(one.tarball.subarray(0, 100)),
-                    Stream.fromEffect(Effect.delay(Effect.fail("disk broke" as const), "500 millis"))
-                  )
-              }
-            })
-          )
-          assert.strictEqual(failure, "disk broke")
-          assert.strictEqual((yield* session.inspect).unfinished.length, 1)
-        })
+      at(
+        "If the source of an upload fails, the host keeps the received bytes and the error is passed on.",
+        ({ session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const failure = yield* Effect.flip(
+              session.stage({
+                ref: one.ref,
+                manifest: one.manifest,
+                from: 0,
+                note: "n",
+                shipment: {
+                  _tag: "Whole",
+                  size: one.tarball.length,
+                  content: () =>
+                    Stream.concat(
+                      Stream.make(one.tarball.subarray(0, 100)),
+                      Stream.fromEffect(Effect.delay(Effect.fail("disk broke" as const), "500 millis"))
+                    )
+                }
+              })
+            )
+            assert.strictEqual(failure, "disk broke")
+            assert.strictEqual((yield* session.inspect).unfinished.length, 1)
+          })
       )
 
-      at("removes a tarball that arrived damaged", ({ files, releases, session }) =>
+      at("A host removes a tarball that arrived damaged.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           const damaged = Uint8Array.from(one.tarball)
@@ -559,30 +579,32 @@ export const contract = (
         })
       )
 
-      at("removes what does not match its manifest, and names it", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          const manifest = odd.manifest.map((entry) =>
-            entry._tag === "File" && entry.path === "my_app/names/it's"
-              ? { ...entry, sha256: "0".repeat(64) }
-              : entry._tag === "Symlink" && entry.path === "my_app/latest"
-                ? { ...entry, to: "bin/other" }
-                : entry
-          )
-          const extra = { _tag: "Directory", path: "my_app/not there", mode: 0o755 } as const
-          const failure = yield* Effect.flip(stage(session, { ...odd, manifest: [...manifest, extra] }))
-          assert.strictEqual(failure._tag, "ReleaseCorrupt")
-          if (failure._tag !== "ReleaseCorrupt") return
-          assert.sameMembers(
-            [...failure.what],
-            ["my_app/latest", "my_app/not there", ...(["my_app/names/it's"] as const)]
-          )
-          assert.deepStrictEqual(files.names(releases), [])
-        })
+      at(
+        "A host removes a release that does not match its manifest, and names the wrong paths.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const manifest = odd.manifest.map((entry) =>
+              entry._tag === "File" && entry.path === "my_app/names/it's"
+                ? { ...entry, sha256: "0".repeat(64) }
+                : entry._tag === "Symlink" && entry.path === "my_app/latest"
+                  ? { ...entry, to: "bin/other" }
+                  : entry
+            )
+            const extra = { _tag: "Directory", path: "my_app/not there", mode: 0o755 } as const
+            const failure = yield* Effect.flip(stage(session, { ...odd, manifest: [...manifest, extra] }))
+            assert.strictEqual(failure._tag, "ReleaseCorrupt")
+            if (failure._tag !== "ReleaseCorrupt") return
+            assert.sameMembers(
+              [...failure.what],
+              ["my_app/latest", "my_app/not there", ...(["my_app/names/it's"] as const)]
+            )
+            assert.deepStrictEqual(files.names(releases), [])
+          })
       )
 
       at(
-        "discards both kinds of unfinished deployments, and nothing that is complete",
+        "Discard removes both kinds of unfinished deployments, and no complete release.",
         ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
@@ -597,7 +619,7 @@ export const contract = (
           })
       )
 
-      at("does not discard a folder that current leads to", ({ files, releases, session }) =>
+      at("Discard does not remove a folder that current leads to.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -657,7 +679,7 @@ export const contract = (
         return there
       }
 
-      at("completes a release from one that commands changed", ({ files, releases, session }) =>
+      at("Differences complete a release from one that commands changed.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           const content = (version: string) => [
@@ -696,150 +718,160 @@ export const contract = (
         })
       )
 
-      at("complete a release from those that are there, whatever the names", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          assert.isTrue((yield* session.inspect).takesDifferences)
-          yield* put(session, odd)
-          yield* put(session, two, 2)
-          const next = again(odd, { "my_app/version": "next", "my_app/names/it's": "other" }, [
-            dir("my_app/moved"),
-            file("my_app/moved/big", "2".concat("0123456789".repeat(30_000))),
-            file("my_app/moved/other name", "odd".concat("0123456789".repeat(30_000)), 0o755),
-            file("my_app/new", "new ".repeat(200)),
-            file("my_app/new again", "new ".repeat(200)),
-            hardlink("my_app/third", "my_app/big")
-          ])
-          const found = yield* send(session, next, [odd.ref, two.ref])
-          assert.strictEqual(found.files, 3)
-          assert.lengthOf(found.moves, 4)
-          assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
-          assert.deepStrictEqual(yield* session.verify([odd.ref, next.ref]), [
-            { ref: odd.ref, faults: [] },
-            { ref: next.ref, faults: [] }
-          ])
-          // What came so can be completed from as well.
-          const after = again(next, { "my_app/version": "after" }, [
-            file("my_app/program", "odd".concat("0123456789".repeat(30_000)), 0o700)
-          ])
-          yield* send(session, after, [next.ref], { hardLinks: true })
-          assert.deepStrictEqual(treeThere(files, releases, after.ref), treeOf(after.tree))
-          assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
-        })
-      )
-
-      at("complete a release of which nearly every line of the manifest is new", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, odd)
-          // More than is handed over beside the stream.
-          const many = Array.from({ length: 500 }, (_, n) => file(`my_app/a file with a name of its own ${n}`, `${n}`))
-          const next = again(odd, {}, many)
-          const found = yield* send(session, next, [odd.ref])
-          assert.strictEqual(found.files, 500)
-          assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
-        })
-      )
-
-      at("make a file of what it was before and of what is new", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          const [text, program, code] = [noiseText(50_000, 1), noiseText(2_500_000, 2), noiseText(30_000, 3)]
-          const old = packed([
-            dir("my_app"),
-            file("my_app/it's $HOME `id`", text),
-            file("my_app/program", program, 0o755),
-            dir("my_app/lib-1.0"),
-            file("my_app/lib-1.0/code", code),
-            file("my_app/other", noiseText(20_000, 4)),
-            file("my_app/disk quota", noiseText(20_000, 6))
-          ])
-          yield* put(session, old)
-          const insert = (bytes: string, at: number, what: string) => bytes.slice(0, at) + what + bytes.slice(at)
-          const next = packed([
-            dir("my_app"),
-            file("my_app/it's $HOME `id`", insert(text, 20_000, "something new")),
-            file("my_app/program", insert(program.slice(0, 2_000_000), 1_000_000, "\0new"), 0o700),
-            dir("my_app/lib-1.1"),
-            file("my_app/lib-1.1/code", `${code}at its end`),
-            // Has nothing in common with what it was.
-            file("my_app/other", noiseText(20_000, 5)),
-            file("my_app/disk quota", noiseText(20_000, 6))
-          ])
-          const known = yield* session.origin(old.ref)
-          const origin = {
-            ...(known ?? assert.fail("there is no manifest")),
-            stored: { release: samples.release(), manifest: old.manifest }
-          }
-          const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
-          assert.deepStrictEqual(
-            [...less.patches],
-            [
-              ["my_app/program", "my_app/program"],
-              ["my_app/it's $HOME `id`", "my_app/it's $HOME `id`"],
-              ["my_app/lib-1.1/code", "my_app/lib-1.0/code"],
-              ["my_app/other", "my_app/other"]
-            ]
-          )
-          const tar = (of: Packed, paths: ReadonlySet<string>) =>
-            Stream.fromIterable(
-              chunks(
-                tarOf(of.tree.filter(({ kind, path }) => kind === "file" && paths.has(path))).subarray(0, -1024),
-                50_000
-              )
-            )
-          const signed = yield* signatures(tar(old, new Set(less.patches.values())))
-          const bases = new Map(
-            [...less.patches].map(([path, before]) => [
-              path,
-              { from: `deployer_${old.ref}/${before}`, signature: signed.get(before) ?? assert.fail(before) }
+      at(
+        "Differences complete a release from the releases on the host, whatever the names of its files.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            assert.isTrue((yield* session.inspect).takesDifferences)
+            yield* put(session, odd)
+            yield* put(session, two, 2)
+            const next = again(odd, { "my_app/version": "next", "my_app/names/it's": "other" }, [
+              dir("my_app/moved"),
+              file("my_app/moved/big", "2".concat("0123456789".repeat(30_000))),
+              file("my_app/moved/other name", "odd".concat("0123456789".repeat(30_000)), 0o755),
+              file("my_app/new", "new ".repeat(200)),
+              file("my_app/new again", "new ".repeat(200)),
+              hardlink("my_app/third", "my_app/big")
             ])
-          )
-          const content = patching(bases)(tar(next, less.sent))
-          const bytes = yield* Stream.runFold(content, 0, (total, { length }) => total + length)
-          assert.isBelow(bytes, 20_000 + 20_000)
-          const send = session.stage({
-            ref: next.ref,
-            manifest: next.manifest,
-            from: 0,
-            note: "n",
-            shipment: { _tag: "Differences", differences: less, hardLinks: false, content }
+            const found = yield* send(session, next, [odd.ref, two.ref])
+            assert.strictEqual(found.files, 3)
+            assert.lengthOf(found.moves, 4)
+            assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
+            assert.deepStrictEqual(yield* session.verify([odd.ref, next.ref]), [
+              { ref: odd.ref, faults: [] },
+              { ref: next.ref, faults: [] }
+            ])
+            // What came so can be completed from as well.
+            const after = again(next, { "my_app/version": "after" }, [
+              file("my_app/program", "odd".concat("0123456789".repeat(30_000)), 0o700)
+            ])
+            yield* send(session, after, [next.ref], { hardLinks: true })
+            assert.deepStrictEqual(treeThere(files, releases, after.ref), treeOf(after.tree))
+            assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
           })
-          yield* send
-          yield* session.record(next.record)
-          assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
-          assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
-          for (const path of ["my_app/program", "my_app/lib-1.1/code"]) {
-            assert.oneOf(files.time?.(`${releases}/deployer_${next.ref}/${path}`), [undefined, mtime])
-          }
-          // Its parts are proved like everything else.
-          yield* session.remove([next.ref])
-          files.write(`${releases}/deployer_${old.ref}/my_app/program`, "evil")
-          const refused = yield* Effect.flip(send)
-          assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/program"] })
-          // What is said of a file that is gone is not taken for a full disk, whatever its name.
-          files.remove(`${releases}/deployer_${old.ref}/my_app/disk quota`)
-          assert.strictEqual((yield* Effect.flip(send))._tag, "ReleaseCorrupt")
-          assert.deepStrictEqual(files.names(releases), [`deployer_${old.ref}`])
-        })
       )
 
-      at("are refused where a file that they rest on is another one by now", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          const next = again(one, { "my_app/version": "next" })
-          files.write(`${releases}/deployer_${one.ref}/my_app/big`, "evil")
-          const refused = yield* Effect.flip(send(session, next, [one.ref]))
-          assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/big"] })
-          files.remove(`${releases}/deployer_${one.ref}/my_app/big`)
-          assert.deepInclude(yield* Effect.flip(send(session, next, [one.ref])), { _tag: "ReleaseCorrupt" })
-          assert.deepStrictEqual(files.names(releases), [`deployer_${one.ref}`])
-          yield* stage(session, next)
-        })
+      at(
+        "Differences complete a release if nearly every line of its manifest is new.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, odd)
+            // More than is handed over beside the stream.
+            const many = Array.from({ length: 500 }, (_, n) =>
+              file(`my_app/a file with a name of its own ${n}`, `${n}`)
+            )
+            const next = again(odd, {}, many)
+            const found = yield* send(session, next, [odd.ref])
+            assert.strictEqual(found.files, 500)
+            assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
+          })
       )
 
-      at("are nothing without a manifest that can be read", ({ files, releases, session }) =>
+      at(
+        "Differences make a file from its old content and its new parts, and the result is checked.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const [text, program, code] = [noiseText(50_000, 1), noiseText(2_500_000, 2), noiseText(30_000, 3)]
+            const old = packed([
+              dir("my_app"),
+              file("my_app/it's $HOME `id`", text),
+              file("my_app/program", program, 0o755),
+              dir("my_app/lib-1.0"),
+              file("my_app/lib-1.0/code", code),
+              file("my_app/other", noiseText(20_000, 4)),
+              file("my_app/disk quota", noiseText(20_000, 6))
+            ])
+            yield* put(session, old)
+            const insert = (bytes: string, at: number, what: string) => bytes.slice(0, at) + what + bytes.slice(at)
+            const next = packed([
+              dir("my_app"),
+              file("my_app/it's $HOME `id`", insert(text, 20_000, "something new")),
+              file("my_app/program", insert(program.slice(0, 2_000_000), 1_000_000, "\0new"), 0o700),
+              dir("my_app/lib-1.1"),
+              file("my_app/lib-1.1/code", `${code}at its end`),
+              // Has nothing in common with what it was.
+              file("my_app/other", noiseText(20_000, 5)),
+              file("my_app/disk quota", noiseText(20_000, 6))
+            ])
+            const known = yield* session.origin(old.ref)
+            const origin = {
+              ...(known ?? assert.fail("there is no manifest")),
+              stored: { release: samples.release(), manifest: old.manifest }
+            }
+            const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
+            assert.deepStrictEqual(
+              [...less.patches],
+              [
+                ["my_app/program", "my_app/program"],
+                ["my_app/it's $HOME `id`", "my_app/it's $HOME `id`"],
+                ["my_app/lib-1.1/code", "my_app/lib-1.0/code"],
+                ["my_app/other", "my_app/other"]
+              ]
+            )
+            const tar = (of: Packed, paths: ReadonlySet<string>) =>
+              Stream.fromIterable(
+                chunks(
+                  tarOf(of.tree.filter(({ kind, path }) => kind === "file" && paths.has(path))).subarray(0, -1024),
+                  50_000
+                )
+              )
+            const signed = yield* signatures(tar(old, new Set(less.patches.values())))
+            const bases = new Map(
+              [...less.patches].map(([path, before]) => [
+                path,
+                { from: `deployer_${old.ref}/${before}`, signature: signed.get(before) ?? assert.fail(before) }
+              ])
+            )
+            const content = patching(bases)(tar(next, less.sent))
+            const bytes = yield* Stream.runFold(content, 0, (total, { length }) => total + length)
+            assert.isBelow(bytes, 20_000 + 20_000)
+            const send = session.stage({
+              ref: next.ref,
+              manifest: next.manifest,
+              from: 0,
+              note: "n",
+              shipment: { _tag: "Differences", differences: less, hardLinks: false, content }
+            })
+            yield* send
+            yield* session.record(next.record)
+            assert.deepStrictEqual(treeThere(files, releases, next.ref), treeOf(next.tree))
+            assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
+            for (const path of ["my_app/program", "my_app/lib-1.1/code"]) {
+              assert.oneOf(files.time?.(`${releases}/deployer_${next.ref}/${path}`), [undefined, mtime])
+            }
+            // Its parts are proved like everything else.
+            yield* session.remove([next.ref])
+            files.write(`${releases}/deployer_${old.ref}/my_app/program`, "evil")
+            const refused = yield* Effect.flip(send)
+            assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/program"] })
+            // What is said of a file that is gone is not taken for a full disk, whatever its name.
+            files.remove(`${releases}/deployer_${old.ref}/my_app/disk quota`)
+            assert.strictEqual((yield* Effect.flip(send))._tag, "ReleaseCorrupt")
+            assert.deepStrictEqual(files.names(releases), [`deployer_${old.ref}`])
+          })
+      )
+
+      at(
+        "Differences are refused if a file that they rest on has changed or is gone.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            const next = again(one, { "my_app/version": "next" })
+            files.write(`${releases}/deployer_${one.ref}/my_app/big`, "evil")
+            const refused = yield* Effect.flip(send(session, next, [one.ref]))
+            assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/big"] })
+            files.remove(`${releases}/deployer_${one.ref}/my_app/big`)
+            assert.deepInclude(yield* Effect.flip(send(session, next, [one.ref])), { _tag: "ReleaseCorrupt" })
+            assert.deepStrictEqual(files.names(releases), [`deployer_${one.ref}`])
+            yield* stage(session, next)
+          })
+      )
+
+      at("A release without a readable manifest cannot be the origin of differences.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -850,7 +882,7 @@ export const contract = (
         })
       )
 
-      at("a mode that changed is found", ({ files, releases, session }) =>
+      at("Verification finds a file whose mode has changed.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -868,27 +900,29 @@ export const contract = (
     })
 
     part("the link", () => {
-      at("goes from one release to another and back, and away", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          yield* put(session, two, 2)
-          yield* session.activate(one.ref)
-          yield* session.activate(two.ref)
-          yield* session.activate(two.ref)
-          assert.strictEqual(files.read(`${releases}/current/my_app/version`), "2")
-          yield* session.activate(one.ref)
-          assert.strictEqual(files.read(`${releases}/current/my_app/version`), "1")
-          assert.strictEqual((yield* session.inspect).currentRelease?.ref, one.ref)
-          assert.lengthOf(files.names(releases), 3)
-          assert.deepStrictEqual(files.names(`${releases}/deployer_${one.ref}`).includes("current"), false)
-          yield* session.deactivate()
-          yield* session.deactivate()
-          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
-        })
+      at(
+        "The link switches from one release to another and back, and can be removed.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            yield* put(session, two, 2)
+            yield* session.activate(one.ref)
+            yield* session.activate(two.ref)
+            yield* session.activate(two.ref)
+            assert.strictEqual(files.read(`${releases}/current/my_app/version`), "2")
+            yield* session.activate(one.ref)
+            assert.strictEqual(files.read(`${releases}/current/my_app/version`), "1")
+            assert.strictEqual((yield* session.inspect).currentRelease?.ref, one.ref)
+            assert.lengthOf(files.names(releases), 3)
+            assert.deepStrictEqual(files.names(`${releases}/deployer_${one.ref}`).includes("current"), false)
+            yield* session.deactivate()
+            yield* session.deactivate()
+            assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
+          })
       )
 
-      at("replaces links that lead elsewhere", ({ files, releases, session }) =>
+      at("A switch replaces a link that leads elsewhere.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -904,7 +938,7 @@ export const contract = (
       )
 
       for (const by of ["directory", "file"] as const) {
-        at(`does not touch a ${by} that is in its place`, ({ files, releases, session }) =>
+        at(`Neither a switch nor an unlink touches a ${by} in the place of current.`, ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             yield* put(session, one)
@@ -926,7 +960,7 @@ export const contract = (
         )
       }
 
-      at("is not switched to a release that is absent or incomplete", ({ session }) =>
+      at("A switch to an absent or incomplete release is refused.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           assert.include((yield* Effect.flip(session.activate(one.ref))).message, "there is no")
@@ -939,7 +973,7 @@ export const contract = (
 
     part("promises that hold over time", () => {
       at(
-        "A link that leads to a release counts as that release, however somebody wrote it.",
+        "A link that leads to a release counts as that release, however it is written.",
         ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
@@ -961,7 +995,7 @@ export const contract = (
       )
 
       at(
-        "A file or a link that is called like a release is somebody else's, and no step touches it.",
+        "A file or a link that is named like a release is somebody else's, and an upload leaves it alone.",
         ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
@@ -983,7 +1017,7 @@ export const contract = (
       )
 
       at(
-        "A folder that is called like a release and has no manifest is somebody else's, and no step touches it.",
+        "A folder that is named like a release and has no manifest is somebody else's, and stays as it is.",
         ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
@@ -1003,7 +1037,7 @@ export const contract = (
       )
 
       at(
-        "A dead-man's switch with nothing better to go back to puts the link back that was there.",
+        "A dead-man's switch without a release to go back to restores the earlier link.",
         ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
@@ -1021,7 +1055,7 @@ export const contract = (
       )
 
       at(
-        "A damaged folder is noticed by the store's manifest, and a new copy takes its place, also of what is current.",
+        "The store's manifest shows damage to the current release, and a new copy takes its place.",
         ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
@@ -1055,30 +1089,32 @@ export const contract = (
           })
       )
 
-      at("Hundreds of releases with long entries are removed in one go.", ({ base, files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          const gone = Array.from({ length: 300 }, (_, index) => ({
-            ref: index.toString(16).toUpperCase().padStart(32, "0")
-          }))
-          for (const { ref } of gone) files.write(`${releases}/deployer_${ref}/.deployer_manifest`, "")
-          const detail = "long ".repeat(150)
-          yield* session.remove(
-            gone.map(({ ref }) => ref),
-            gone.map((release) => entryAbout(release, { event: "removed", detail }))
-          )
-          assert.lengthOf(
-            files.names(releases).filter((name) => name.startsWith("deployer_")),
-            0
-          )
-          assert.lengthOf(files.read(`${base}/config/journal`)?.split("\n") ?? [], 301)
-          assert.strictEqual((yield* session.usage(gone.map(({ ref }) => ref))).size, 0)
-        })
+      at(
+        "One step removes hundreds of releases and writes long journal entries about them.",
+        ({ base, files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const gone = Array.from({ length: 300 }, (_, index) => ({
+              ref: index.toString(16).toUpperCase().padStart(32, "0")
+            }))
+            for (const { ref } of gone) files.write(`${releases}/deployer_${ref}/.deployer_manifest`, "")
+            const detail = "long ".repeat(150)
+            yield* session.remove(
+              gone.map(({ ref }) => ref),
+              gone.map((release) => entryAbout(release, { event: "removed", detail }))
+            )
+            assert.lengthOf(
+              files.names(releases).filter((name) => name.startsWith("deployer_")),
+              0
+            )
+            assert.lengthOf(files.read(`${base}/config/journal`)?.split("\n") ?? [], 301)
+            assert.strictEqual((yield* session.usage(gone.map(({ ref }) => ref))).size, 0)
+          })
       )
     })
 
     part("remove, verify, usage, log", () => {
-      at("removes releases, but never the current one", ({ files, releases, session }) =>
+      at("A removal deletes releases, but never the current one.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1098,24 +1134,26 @@ export const contract = (
         })
       )
 
-      at("knows the current release by where the link leads, however it is written", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          for (const to of [
-            `./deployer_${one.ref}/`,
-            `${releases}/deployer_${one.ref}`,
-            `deployer_${one.ref}/my_app`
-          ]) {
-            files.link(`${releases}/current`, to)
-            assert.include((yield* Effect.flip(session.remove([one.ref]))).message, "is current")
-            files.remove(`${releases}/current`)
-          }
-          yield* session.remove([one.ref])
-        })
+      at(
+        "A removal knows the current release by its link, however the link is written.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            for (const to of [
+              `./deployer_${one.ref}/`,
+              `${releases}/deployer_${one.ref}`,
+              `deployer_${one.ref}/my_app`
+            ]) {
+              files.link(`${releases}/current`, to)
+              assert.include((yield* Effect.flip(session.remove([one.ref]))).message, "is current")
+              files.remove(`${releases}/current`)
+            }
+            yield* session.remove([one.ref])
+          })
       )
 
-      at("finds every file that is not as it was deployed", ({ files, releases, session }) =>
+      at("Verification finds every file and link that is missing or has changed.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, odd)
@@ -1154,47 +1192,49 @@ export const contract = (
         })
       )
 
-      at("expects what commands made of a release, and nothing else", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, odd)
-          const folder = `${releases}/deployer_${odd.ref}`
-          assert.deepStrictEqual(yield* session.alterations(odd.ref), [])
-          files.write(`${folder}/my_app/names/back\\slash`, "other")
-          files.write(`${folder}/my_app/names/it's`, "other")
-          files.remove(`${folder}/my_app/empty`)
-          files.remove(`${folder}/my_app/latest`)
-          files.link(`${folder}/my_app/latest`, "else where")
-          files.remove(`${folder}/my_app/bin`)
-          files.link(`${folder}/my_app/bin`, "/nowhere")
-          const faults = (yield* session.verify([odd.ref])).flatMap((verdict) => verdict.faults)
-          assert.isAbove(faults.length, 5)
-          const altered = yield* session.alterations(odd.ref)
-          assert.sameMembers(
-            [...altered],
-            faults.map((fault) => fault.slice(fault.indexOf(" ") + 1))
-          )
-          for (const depth of ["files", "paths"] as const) {
-            assert.deepStrictEqual(yield* session.verify([odd.ref], depth), [{ ref: odd.ref, faults: [] }])
-          }
-          assert.deepStrictEqual((yield* session.verify([odd.ref], "files", odd.manifest))[0]?.faults, [])
-          // What changes after that is a fault, whether commands had changed it or not.
-          files.remove(`${folder}/my_app/latest`)
-          files.link(`${folder}/my_app/latest`, "another")
-          files.write(`${folder}/my_app/names/it's`, "third")
-          files.write(`${folder}/my_app/names/two words`, "evil")
-          assert.sameMembers(
-            [...((yield* session.verify([odd.ref]))[0]?.faults ?? [])],
-            ["changed my_app/latest", "changed my_app/names/it's", "changed my_app/names/two words"]
-          )
-          // A list that is not whole counts for nothing.
-          const list = files.read(`${folder}/.deployer_altered`) ?? assert.fail("there is no list")
-          files.write(`${folder}/.deployer_altered`, list.slice(0, -3))
-          assert.isAbove((yield* session.verify([odd.ref]))[0]?.faults.length ?? 0, 5)
-        })
+      at(
+        "Verification expects the changes that commands made to a release, and no others.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, odd)
+            const folder = `${releases}/deployer_${odd.ref}`
+            assert.deepStrictEqual(yield* session.alterations(odd.ref), [])
+            files.write(`${folder}/my_app/names/back\\slash`, "other")
+            files.write(`${folder}/my_app/names/it's`, "other")
+            files.remove(`${folder}/my_app/empty`)
+            files.remove(`${folder}/my_app/latest`)
+            files.link(`${folder}/my_app/latest`, "else where")
+            files.remove(`${folder}/my_app/bin`)
+            files.link(`${folder}/my_app/bin`, "/nowhere")
+            const faults = (yield* session.verify([odd.ref])).flatMap((verdict) => verdict.faults)
+            assert.isAbove(faults.length, 5)
+            const altered = yield* session.alterations(odd.ref)
+            assert.sameMembers(
+              [...altered],
+              faults.map((fault) => fault.slice(fault.indexOf(" ") + 1))
+            )
+            for (const depth of ["files", "paths"] as const) {
+              assert.deepStrictEqual(yield* session.verify([odd.ref], depth), [{ ref: odd.ref, faults: [] }])
+            }
+            assert.deepStrictEqual((yield* session.verify([odd.ref], "files", odd.manifest))[0]?.faults, [])
+            // What changes after that is a fault, whether commands had changed it or not.
+            files.remove(`${folder}/my_app/latest`)
+            files.link(`${folder}/my_app/latest`, "another")
+            files.write(`${folder}/my_app/names/it's`, "third")
+            files.write(`${folder}/my_app/names/two words`, "evil")
+            assert.sameMembers(
+              [...((yield* session.verify([odd.ref]))[0]?.faults ?? [])],
+              ["changed my_app/latest", "changed my_app/names/it's", "changed my_app/names/two words"]
+            )
+            // A list that is not whole counts for nothing.
+            const list = files.read(`${folder}/.deployer_altered`) ?? assert.fail("there is no list")
+            files.write(`${folder}/.deployer_altered`, list.slice(0, -3))
+            assert.isAbove((yield* session.verify([odd.ref]))[0]?.faults.length ?? 0, 5)
+          })
       )
 
-      at("finds missing folders, manifests and records", ({ files, releases, session }) =>
+      at("Verification finds missing folders, manifests and records.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1209,7 +1249,7 @@ export const contract = (
         })
       )
 
-      at("measures releases", ({ session }) =>
+      at("A host measures the size of the releases that it has.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1219,24 +1259,26 @@ export const contract = (
         })
       )
 
-      at("appends entries to the journal and shows them, whatever else stands in it", ({ base, files, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          assert.deepStrictEqual((yield* session.history(500)).entries, [])
-          const odd = entryAbout(one, { event: "unhealthy", detail: `it's "odd" %s $HOME \\n \u00e9` })
-          yield* session.note([odd, entryAbout(two)])
-          assert.strictEqual(files.read(`${base}/config/journal`)?.split("\n").length, 3)
-          assert.deepStrictEqual((yield* session.history(500)).entries, [odd, entryAbout(two)])
-          files.write(`${base}/config/journal`, `nonsense\n{"event":"eaten"}\n{"event":"switched","at":"20`)
-          const { entries: journal, torn } = yield* session.history(500)
-          assert.deepStrictEqual([journal, torn], [[], 3])
-          yield* session.note([entryAbout(one)])
-          const mended = yield* session.inspect
-          assert.deepStrictEqual([mended.journal, mended.torn], [[entryAbout(one)], 3])
-        })
+      at(
+        "The journal returns the entries that were written to it, and counts damaged lines.",
+        ({ base, files, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            assert.deepStrictEqual((yield* session.history(500)).entries, [])
+            const odd = entryAbout(one, { event: "unhealthy", detail: `it's "odd" %s $HOME \\n \u00e9` })
+            yield* session.note([odd, entryAbout(two)])
+            assert.strictEqual(files.read(`${base}/config/journal`)?.split("\n").length, 3)
+            assert.deepStrictEqual((yield* session.history(500)).entries, [odd, entryAbout(two)])
+            files.write(`${base}/config/journal`, `nonsense\n{"event":"eaten"}\n{"event":"switched","at":"20`)
+            const { entries: journal, torn } = yield* session.history(500)
+            assert.deepStrictEqual([journal, torn], [[], 3])
+            yield* session.note([entryAbout(one)])
+            const mended = yield* session.inspect
+            assert.deepStrictEqual([mended.journal, mended.torn], [[entryAbout(one)], 3])
+          })
       )
 
-      at("writes into the journal with each step that changes something", ({ session }) =>
+      at("Staging, switching, unlinking and removing a release write their entries to the journal.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           const staged = entryAbout(one, { event: "staged" })
@@ -1251,7 +1293,7 @@ export const contract = (
         })
       )
 
-      at("puts back a link that was there before", ({ base, files, session }) =>
+      at("Unlinking a release can restore the link that was there before it.", ({ base, files, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           files.link(`${base}/releases/current`, "/opt/other")
@@ -1262,67 +1304,69 @@ export const contract = (
         })
       )
 
-      at("goes back by itself unless that is confirmed", ({ base, files, place, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          yield* put(session, two)
-          yield* session.activate(one.ref)
-          const back = { ref: one.ref, name: "my_app" }
-          const at = DateTime.unsafeMake(0)
-          const entries = [entryAbout(one, { event: "rolledBack", at })]
-          const confirmed = yield* session.arm({ ref: two.ref, back, seconds: 2, entries })
-          yield* session.activate(one.ref)
-          assert.strictEqual((yield* session.inspect).armed, undefined)
-          assert.strictEqual(yield* session.confirm(confirmed), false, "another switch disarms it")
+      at(
+        "A host with a dead-man's switch goes back by itself unless the release is confirmed.",
+        ({ base, files, place, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            yield* put(session, two)
+            yield* session.activate(one.ref)
+            const back = { ref: one.ref, name: "my_app" }
+            const at = DateTime.unsafeMake(0)
+            const entries = [entryAbout(one, { event: "rolledBack", at })]
+            const confirmed = yield* session.arm({ ref: two.ref, back, seconds: 2, entries })
+            yield* session.activate(one.ref)
+            assert.strictEqual((yield* session.inspect).armed, undefined)
+            assert.strictEqual(yield* session.confirm(confirmed), false, "another switch disarms it")
 
-          const second = yield* session.arm({ ref: two.ref, back, seconds: 60, entries })
-          yield* session.activate(two.ref, { armed: second })
-          const { armed } = yield* session.inspect
-          assert.deepInclude(armed, { id: second, ref: two.ref, back: one.ref })
-          assert.isAbove(armed?.seconds ?? 0, 30)
-          const refused = yield* Effect.flip(session.remove([one.ref]))
-          assert.include(refused.message, "may go back to")
-          assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
-          assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
-          assert.deepStrictEqual(
-            (yield* session.history(500)).entries.map(({ event }) => event),
-            ["healthy"]
-          )
+            const second = yield* session.arm({ ref: two.ref, back, seconds: 60, entries })
+            yield* session.activate(two.ref, { armed: second })
+            const { armed } = yield* session.inspect
+            assert.deepInclude(armed, { id: second, ref: two.ref, back: one.ref })
+            assert.isAbove(armed?.seconds ?? 0, 30)
+            const refused = yield* Effect.flip(session.remove([one.ref]))
+            assert.include(refused.message, "may go back to")
+            assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
+            assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
+            assert.deepStrictEqual(
+              (yield* session.history(500)).entries.map(({ event }) => event),
+              ["healthy"]
+            )
 
-          const gone = yield* session.arm({
-            ref: two.ref,
-            back,
-            seconds: 1,
-            entries,
-            command: 'echo "$DEPLOYER_REF" > seen'
+            const gone = yield* session.arm({
+              ref: two.ref,
+              back,
+              seconds: 1,
+              entries,
+              command: 'echo "$DEPLOYER_REF" > seen'
+            })
+            yield* session.activate(two.ref, { armed: gone })
+            yield* Effect.sleep("3 seconds")
+            assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
+            assert.strictEqual(yield* session.confirm(gone), false)
+            if (place.shell) {
+              assert.strictEqual(files.read(`${releases}/deployer_${one.ref}/my_app/seen`), `${one.ref}\n`)
+            }
+            const late = yield* session.arm({ ref: two.ref, back, seconds: 1, entries })
+            yield* Effect.sleep("3 seconds")
+            const refusal = yield* Effect.flip(session.activate(two.ref, { entries: [entryAbout(two)], armed: late }))
+            assert.include(refusal.message, "was up before that")
+            assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
+            yield* session.arm({ ref: one.ref, back: undefined, seconds: 1, entries })
+            yield* Effect.sleep("3 seconds")
+            assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
+            assert.deepStrictEqual(
+              files.names(`${base}/config`).filter((name) => /^(armed|fired)/.test(name)),
+              []
+            )
+            const { event, at: when } = (yield* session.history(500)).entries.at(-1) ?? {}
+            assert.strictEqual(event, "rolledBack")
+            assert.notDeepEqual(when, at)
           })
-          yield* session.activate(two.ref, { armed: gone })
-          yield* Effect.sleep("3 seconds")
-          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
-          assert.strictEqual(yield* session.confirm(gone), false)
-          if (place.shell) {
-            assert.strictEqual(files.read(`${releases}/deployer_${one.ref}/my_app/seen`), `${one.ref}\n`)
-          }
-          const late = yield* session.arm({ ref: two.ref, back, seconds: 1, entries })
-          yield* Effect.sleep("3 seconds")
-          const refusal = yield* Effect.flip(session.activate(two.ref, { entries: [entryAbout(two)], armed: late }))
-          assert.include(refusal.message, "was up before that")
-          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
-          yield* session.arm({ ref: one.ref, back: undefined, seconds: 1, entries })
-          yield* Effect.sleep("3 seconds")
-          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Absent" })
-          assert.deepStrictEqual(
-            files.names(`${base}/config`).filter((name) => /^(armed|fired)/.test(name)),
-            []
-          )
-          const { event, at: when } = (yield* session.history(500)).entries.at(-1) ?? {}
-          assert.strictEqual(event, "rolledBack")
-          assert.notDeepEqual(when, at)
-        })
       )
 
-      at("says to deploy first where there is nothing", ({ session }) =>
+      at("Remove, verify and switch say to deploy first on a host without a deployment.", ({ session }) =>
         Effect.gen(function* () {
           for (const step of [session.remove([one.ref]), session.verify([one.ref]), session.activate(one.ref)]) {
             assert.include((yield* Effect.flip(step)).message, "deploy first")
@@ -1343,11 +1387,11 @@ export const contract = (
       const record = (adoption: Adoption) =>
         samples.hostRelease({ ref: adoption.ref, sha256: adoption.sha256, size: adoption.bytes, tags: [], id: 0 })
 
-      for (const [layout, below] of [
-        ["whole", ""],
-        ["nested", "/my_app"]
+      for (const [layout, below, what] of [
+        ["whole", "", "an application's folder"],
+        ["nested", "/my_app", "a folder that holds the application's"]
       ] as const) {
-        at(`makes a release of what is in the place of current: ${layout}`, ({ files, releases, session }) =>
+        at(`Adoption makes a release of ${what} in the place of current.`, ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             plant(files, `${releases}/current${below}`)
@@ -1381,28 +1425,30 @@ export const contract = (
         )
       }
 
-      at("refuses what is no directory, and names that a manifest cannot hold", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          const nothing = yield* Effect.flip(session.survey("my_app"))
-          assert.include(nothing.message, "there is no directory in the place of current")
-          files.link(`${releases}/current`, "elsewhere")
-          assert.strictEqual((yield* Effect.flip(session.survey("my_app"))).message, nothing.message)
-          files.remove(`${releases}/current`)
-          files.write(`${releases}/current`, "theirs")
-          assert.deepInclude(yield* Effect.flip(session.survey("my_app")), {
-            _tag: "HostUnfit",
-            reason: "current-occupied"
+      at(
+        "Adoption refuses anything but a directory, and file names that a manifest cannot hold.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const nothing = yield* Effect.flip(session.survey("my_app"))
+            assert.include(nothing.message, "there is no directory in the place of current")
+            files.link(`${releases}/current`, "elsewhere")
+            assert.strictEqual((yield* Effect.flip(session.survey("my_app"))).message, nothing.message)
+            files.remove(`${releases}/current`)
+            files.write(`${releases}/current`, "theirs")
+            assert.deepInclude(yield* Effect.flip(session.survey("my_app")), {
+              _tag: "HostUnfit",
+              reason: "current-occupied"
+            })
+            files.remove(`${releases}/current`)
+            files.write(`${releases}/current/two\nlines`, "theirs")
+            assert.include((yield* Effect.flip(session.survey("my_app"))).message, "line break")
+            assert.strictEqual(files.read(`${releases}/current/two\nlines`), "theirs")
+            assert.deepStrictEqual(files.names(releases), ["current"])
           })
-          files.remove(`${releases}/current`)
-          files.write(`${releases}/current/two\nlines`, "theirs")
-          assert.include((yield* Effect.flip(session.survey("my_app"))).message, "line break")
-          assert.strictEqual(files.read(`${releases}/current/two\nlines`), "theirs")
-          assert.deepStrictEqual(files.names(releases), ["current"])
-        })
       )
 
-      at("takes no name that is more than a name", ({ files, releases, session }) =>
+      at("Adoption refuses a text that is not a valid name of a release.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           files.write(`${releases}/current/a file`, "theirs")
@@ -1414,28 +1460,30 @@ export const contract = (
         })
       )
 
-      at("is forgotten where nothing was moved yet", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          plant(files, `${releases}/current`)
-          const before = files.tree(`${releases}/current`)
-          const { ref } = yield* session.survey("my_app")
-          files.makeDirectory(`${releases}/deployer_${ref}`)
-          const refused = yield* Effect.flip(session.discard(Unfinished.make({ ref, kind: "release", received: 0 })))
-          assert.include(refused.message, "is being adopted")
-          yield* session.finishAdoption(ref)
-          assert.deepStrictEqual(files.names(releases), ["current"])
-          assert.deepStrictEqual(files.tree(`${releases}/current`), before)
-          assert.include((yield* Effect.flip(session.finishAdoption(ref))).message, "begin anew")
-        })
+      at(
+        "An adoption that has moved nothing yet is forgotten, and the directory stays as it was.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            plant(files, `${releases}/current`)
+            const before = files.tree(`${releases}/current`)
+            const { ref } = yield* session.survey("my_app")
+            files.makeDirectory(`${releases}/deployer_${ref}`)
+            const refused = yield* Effect.flip(session.discard(Unfinished.make({ ref, kind: "release", received: 0 })))
+            assert.include(refused.message, "is being adopted")
+            yield* session.finishAdoption(ref)
+            assert.deepStrictEqual(files.names(releases), ["current"])
+            assert.deepStrictEqual(files.tree(`${releases}/current`), before)
+            assert.include((yield* Effect.flip(session.finishAdoption(ref))).message, "begin anew")
+          })
       )
 
       for (const [when, isLinked, isRecorded] of [
-        ["before the link was there", false, false],
-        ["after the link was there", true, false],
-        ["before the journal was written", true, true]
+        ["before it made the link", false, false],
+        ["after it made the link", true, false],
+        ["before it wrote the journal", true, true]
       ] as const) {
-        at(`that was cut ${when} is finished`, ({ files, releases, session }) =>
+        at(`An adoption that was cut ${when} can be finished.`, ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             plant(files, `${releases}/current`)
@@ -1471,39 +1519,43 @@ export const contract = (
         )
       }
 
-      at("that was cut does not take the link from a release that is current by now", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          plant(files, `${releases}/current`)
-          const adoption = yield* session.survey("my_app")
-          yield* session.adopt(adoption, record(adoption), [entryAbout(adoption, { event: "adopted" })])
-          const entries = `${yield* Schema.encode(JournalEntryJson)(entryAbout(adoption, { event: "adopted" }))}\n`
-          files.write(`${releases}/.adopting_${adoption.ref}/entries`, entries)
-          yield* session.activate(one.ref)
-          yield* session.finishAdoption(adoption.ref)
-          const state = yield* session.inspect
-          assert.strictEqual(state.currentRelease?.ref, one.ref)
-          assert.lengthOf(state.journal, 1)
-          assert.sameMembers(
-            state.releases.map(({ ref }) => ref),
-            [one.ref, adoption.ref]
-          )
-        })
+      at(
+        "An adoption that is finished late does not take the link from a release that is current by then.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            plant(files, `${releases}/current`)
+            const adoption = yield* session.survey("my_app")
+            yield* session.adopt(adoption, record(adoption), [entryAbout(adoption, { event: "adopted" })])
+            const entries = `${yield* Schema.encode(JournalEntryJson)(entryAbout(adoption, { event: "adopted" }))}\n`
+            files.write(`${releases}/.adopting_${adoption.ref}/entries`, entries)
+            yield* session.activate(one.ref)
+            yield* session.finishAdoption(adoption.ref)
+            const state = yield* session.inspect
+            assert.strictEqual(state.currentRelease?.ref, one.ref)
+            assert.lengthOf(state.journal, 1)
+            assert.sameMembers(
+              state.releases.map(({ ref }) => ref),
+              [one.ref, adoption.ref]
+            )
+          })
       )
 
-      at("does not mix two directories", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          plant(files, `${releases}/current`)
-          const adoption = yield* session.survey("my_app")
-          files.write(`${releases}/deployer_${adoption.ref}/my_app/theirs`, "theirs")
-          const refused = yield* Effect.flip(session.adopt(adoption, record(adoption)))
-          assert.include(refused.message, "already")
-          assert.include((yield* Effect.flip(session.finishAdoption(adoption.ref))).message, "both")
-          assert.strictEqual(files.read(`${releases}/deployer_${adoption.ref}/my_app/theirs`), "theirs")
-          assert.strictEqual(files.read(`${releases}/current/bin/my app`), "run")
-        })
+      at(
+        "Adoption does not mix two directories if the release's folder exists already.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            plant(files, `${releases}/current`)
+            const adoption = yield* session.survey("my_app")
+            files.write(`${releases}/deployer_${adoption.ref}/my_app/theirs`, "theirs")
+            const refused = yield* Effect.flip(session.adopt(adoption, record(adoption)))
+            assert.include(refused.message, "already")
+            assert.include((yield* Effect.flip(session.finishAdoption(adoption.ref))).message, "both")
+            assert.strictEqual(files.read(`${releases}/deployer_${adoption.ref}/my_app/theirs`), "theirs")
+            assert.strictEqual(files.read(`${releases}/current/bin/my app`), "run")
+          })
       )
     })
 
@@ -1528,55 +1580,57 @@ export const contract = (
         `releases/deployer_${"A".repeat(33)}/file`
       ]
 
-      at("survives everything", ({ base, files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          for (const path of foreign) files.write(`${base}/${path}`, path)
-          files.link(`${base}/their link`, "config/theirs")
-          files.link(`${releases}/.current.link`, "theirs")
-          const untouched = (when: string) => {
-            for (const path of foreign) assert.strictEqual(files.read(`${base}/${path}`), path, `${path} ${when}`)
-            assert.strictEqual(files.readLink(`${base}/their link`), "config/theirs", when)
-            assert.strictEqual(files.readLink(`${releases}/.current.link`), "theirs", when)
-          }
-          const services = Layer.mergeAll(
-            ReleaseStore.layerMemory,
-            Layer.provide(Prompt.yes, Prompt.layerScripted([])),
-            memoryHosts
-          )
-          const whole = { deep: true, fix: true }
-          yield* Effect.gen(function* () {
-            files.write(`${releases}/current/their app`, "theirs")
-            const { release } = yield* adopt(session)
-            untouched("after adopt")
-            assert.strictEqual(files.read(`${releases}/current/my_app/their app`), "theirs")
-            for (const [index, packed] of [one, two].entries()) {
-              yield* put(session, packed, index + 2, [entryAbout(packed, { event: "staged" })])
-              yield* session.activate(packed.ref, {
-                entries: [entryAbout(packed), entryAbout(packed, { event: "healthy" })]
-              })
+      at(
+        "Files that are not deployer's survive adopt, deploy, discard, prune, integrity and repair.",
+        ({ base, files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            for (const path of foreign) files.write(`${base}/${path}`, path)
+            files.link(`${base}/their link`, "config/theirs")
+            files.link(`${releases}/.current.link`, "theirs")
+            const untouched = (when: string) => {
+              for (const path of foreign) assert.strictEqual(files.read(`${base}/${path}`), path, `${path} ${when}`)
+              assert.strictEqual(files.readLink(`${base}/their link`), "config/theirs", when)
+              assert.strictEqual(files.readLink(`${releases}/.current.link`), "theirs", when)
             }
-            untouched("after deploy")
-            yield* begin(session, odd, 10)
-            yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "upload", received: 10 }))
-            yield* stage(session, odd)
-            yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "release", received: 0 }))
-            untouched("after discard")
-            assert.deepStrictEqual((yield* prune(session, "my_app")).releases.map(({ ref }) => ref).toSorted(), [
-              ...[release.ref, one.ref].toSorted()
-            ])
-            untouched("after prune")
-            yield* put(session, one, 4)
-            files.write(`${releases}/deployer_${one.ref}/my_app/version`, "evil")
-            assert.deepStrictEqual((yield* integrity(session, whole)).removed, [one.ref])
-            untouched("after integrity -f")
-            yield* begin(session, odd, 10)
-            files.remove(`${releases}/current`)
-            assert.deepStrictEqual((yield* repairHost(session)).left, [])
-            assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${two.ref}`)
-            untouched("after repair")
-          }).pipe(Effect.provide(services))
-        })
+            const services = Layer.mergeAll(
+              ReleaseStore.layerMemory,
+              Layer.provide(Prompt.yes, Prompt.layerScripted([])),
+              memoryHosts
+            )
+            const whole = { deep: true, fix: true }
+            yield* Effect.gen(function* () {
+              files.write(`${releases}/current/their app`, "theirs")
+              const { release } = yield* adopt(session)
+              untouched("after adopt")
+              assert.strictEqual(files.read(`${releases}/current/my_app/their app`), "theirs")
+              for (const [index, packed] of [one, two].entries()) {
+                yield* put(session, packed, index + 2, [entryAbout(packed, { event: "staged" })])
+                yield* session.activate(packed.ref, {
+                  entries: [entryAbout(packed), entryAbout(packed, { event: "healthy" })]
+                })
+              }
+              untouched("after deploy")
+              yield* begin(session, odd, 10)
+              yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "upload", received: 10 }))
+              yield* stage(session, odd)
+              yield* session.discard(Unfinished.make({ ref: odd.ref, kind: "release", received: 0 }))
+              untouched("after discard")
+              assert.deepStrictEqual((yield* prune(session, "my_app")).releases.map(({ ref }) => ref).toSorted(), [
+                ...[release.ref, one.ref].toSorted()
+              ])
+              untouched("after prune")
+              yield* put(session, one, 4)
+              files.write(`${releases}/deployer_${one.ref}/my_app/version`, "evil")
+              assert.deepStrictEqual((yield* integrity(session, whole)).removed, [one.ref])
+              untouched("after integrity -f")
+              yield* begin(session, odd, 10)
+              files.remove(`${releases}/current`)
+              assert.deepStrictEqual((yield* repairHost(session)).left, [])
+              assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${two.ref}`)
+              untouched("after repair")
+            }).pipe(Effect.provide(services))
+          })
       )
     })
 
@@ -1590,7 +1644,7 @@ export const contract = (
         ["wrong types", '{"name":"my_app","ref":1}\n'],
         ["a huge line", `${"x".repeat(200_000)}\n`]
       ] as const) {
-        at(`are told of where they hold ${what}, and do not hide the others`, ({ files, releases, session }) =>
+        at(`A record that holds ${what} is reported and does not hide the others.`, ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             yield* put(session, one)
@@ -1611,38 +1665,40 @@ export const contract = (
         )
       }
 
-      at("are mended in place, or make room for the release", ({ files, releases, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
-          for (const damage of [
-            () => files.write(file, "garbage"),
-            () => {
-              files.remove(file)
-              files.makeDirectory(file)
-            },
-            () => {
-              files.remove(file)
-              files.link(file, "elsewhere")
+      at(
+        "A damaged record can be written anew, or discarded with its release if that is not current.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            const file = `${releases}/deployer_${one.ref}/.deployer_release.json`
+            for (const damage of [
+              () => files.write(file, "garbage"),
+              () => {
+                files.remove(file)
+                files.makeDirectory(file)
+              },
+              () => {
+                files.remove(file)
+                files.link(file, "elsewhere")
+              }
+            ]) {
+              damage()
+              assert.lengthOf((yield* session.inspect).damaged, 1)
+              yield* session.record(one.record)
+              assert.deepStrictEqual((yield* session.inspect).damaged, [])
             }
-          ]) {
-            damage()
-            assert.lengthOf((yield* session.inspect).damaged, 1)
-            yield* session.record(one.record)
-            assert.deepStrictEqual((yield* session.inspect).damaged, [])
-          }
-          const damaged = Unfinished.make({ ref: one.ref, kind: "damaged", received: 0 })
-          yield* session.activate(one.ref)
-          assert.include((yield* Effect.flip(session.discard(damaged))).message, "is current")
-          yield* session.deactivate()
-          files.write(file, "garbage")
-          yield* session.discard(damaged)
-          assert.deepStrictEqual(files.names(releases), [])
-        })
+            const damaged = Unfinished.make({ ref: one.ref, kind: "damaged", received: 0 })
+            yield* session.activate(one.ref)
+            assert.include((yield* Effect.flip(session.discard(damaged))).message, "is current")
+            yield* session.deactivate()
+            files.write(file, "garbage")
+            yield* session.discard(damaged)
+            assert.deepStrictEqual(files.names(releases), [])
+          })
       )
 
-      at("takes a copy of a release under another ref for a folder of somebody else", ({ files, releases, session }) =>
+      at("A folder whose record has another ref counts as somebody else's.", ({ files, releases, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1659,31 +1715,33 @@ export const contract = (
       const http = (port: number, path = "/health") =>
         ({ _tag: "Http", url: `http://127.0.0.1:${port}${path}` }) as const
 
-      at("calls 200 to 399 well, and shows the rest with what it says", ({ place, session }) =>
-        Effect.gen(function* () {
-          for (const status of [200, 204, 302, 399]) {
-            const url = http(yield* place.listen(httpAnswer(status)))
-            assert.deepStrictEqual(yield* session.probe(url, wait), { ok: true, detail: `${status} from ${url.url}` })
-          }
-          for (const status of [400, 404, 500, 503]) {
-            const url = http(yield* place.listen(httpAnswer(status, "starting\n\u001b[2J still")))
-            assert.deepStrictEqual(yield* session.probe(url, wait), {
-              ok: false,
-              detail: `${status} from ${url.url}: starting [2J still`
-            })
-          }
-          const long = http(yield* place.listen(httpAnswer(500, "x".repeat(100_000))))
-          assert.lengthOf((yield* session.probe(long, wait)).detail, `500 from ${long.url}: `.length + 1000)
-          assert.strictEqual(
-            yield* session
-              .probe(http(yield* place.listen(httpAnswer(200)), "/"), wait)
-              .pipe(Effect.map(({ ok }) => ok)),
-            true
-          )
-        })
+      at(
+        "An HTTP probe accepts the statuses from 200 to 399, and shows other answers with their text.",
+        ({ place, session }) =>
+          Effect.gen(function* () {
+            for (const status of [200, 204, 302, 399]) {
+              const url = http(yield* place.listen(httpAnswer(status)))
+              assert.deepStrictEqual(yield* session.probe(url, wait), { ok: true, detail: `${status} from ${url.url}` })
+            }
+            for (const status of [400, 404, 500, 503]) {
+              const url = http(yield* place.listen(httpAnswer(status, "starting\n\u001b[2J still")))
+              assert.deepStrictEqual(yield* session.probe(url, wait), {
+                ok: false,
+                detail: `${status} from ${url.url}: starting [2J still`
+              })
+            }
+            const long = http(yield* place.listen(httpAnswer(500, "x".repeat(100_000))))
+            assert.lengthOf((yield* session.probe(long, wait)).detail, `500 from ${long.url}: `.length + 1000)
+            assert.strictEqual(
+              yield* session
+                .probe(http(yield* place.listen(httpAnswer(200)), "/"), wait)
+                .pipe(Effect.map(({ ok }) => ok)),
+              true
+            )
+          })
       )
 
-      at("shows no password and no token of a URL", ({ place, session }) =>
+      at("A probe shows no password and no token of a URL.", ({ place, session }) =>
         Effect.gen(function* () {
           const port = yield* place.listen(httpAnswer(500))
           const url = `http://me:secret@127.0.0.1:${port}/health?token=secret`
@@ -1694,28 +1752,30 @@ export const contract = (
         })
       )
 
-      at("says that nothing listens, that it keeps silent, or speaks something else", ({ place, session }) =>
-        Effect.gen(function* () {
-          const port = yield* place.freePort
-          const nothing = { ok: false, detail: `nothing listens on port ${port}` }
-          assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port }, wait), nothing)
-          const there = { ok: false, detail: `nothing listens on port ${port} of 127.0.0.1` }
-          assert.deepStrictEqual(yield* session.probe(http(port), wait), there)
-          const mute = http(yield* place.listen())
-          assert.deepStrictEqual(yield* session.probe(mute, Duration.millis(300)), {
-            ok: false,
-            detail: `no answer from ${mute.url} within 300ms`
+      at(
+        "A probe tells a closed port, a silent server and one that speaks another protocol apart.",
+        ({ place, session }) =>
+          Effect.gen(function* () {
+            const port = yield* place.freePort
+            const nothing = { ok: false, detail: `nothing listens on port ${port}` }
+            assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port }, wait), nothing)
+            const there = { ok: false, detail: `nothing listens on port ${port} of 127.0.0.1` }
+            assert.deepStrictEqual(yield* session.probe(http(port), wait), there)
+            const mute = http(yield* place.listen())
+            assert.deepStrictEqual(yield* session.probe(mute, Duration.millis(300)), {
+              ok: false,
+              detail: `no answer from ${mute.url} within 300ms`
+            })
+            for (const answer of ["", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 2"]) {
+              const other = http(yield* place.listen(answer))
+              const probed = yield* session.probe(other, wait)
+              assert.isFalse(probed.ok)
+              assert.include(probed.detail, `no answer from ${other.url}: `)
+            }
           })
-          for (const answer of ["", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 2"]) {
-            const other = http(yield* place.listen(answer))
-            const probed = yield* session.probe(other, wait)
-            assert.isFalse(probed.ok)
-            assert.include(probed.detail, `no answer from ${other.url}: `)
-          }
-        })
       )
 
-      at("takes a connection for an answer where that is asked for", ({ place, session }) =>
+      at("A TCP probe accepts any port that takes connections.", ({ place, session }) =>
         Effect.gen(function* () {
           const port = yield* place.listen()
           assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port, host: "127.0.0.1" }, wait), {
@@ -1729,7 +1789,7 @@ export const contract = (
         })
       )
 
-      at("says what is no URL", ({ session }) =>
+      at("A probe says that a text is not a URL with http:// or https://.", ({ session }) =>
         Effect.gen(function* () {
           for (const url of ["", "127.0.0.1:80", "ftp://127.0.0.1/", "http://"]) {
             const probed = yield* session.probe({ _tag: "Http", url }, wait)
@@ -1757,7 +1817,7 @@ export const contract = (
         ["*?[a]", "*?[a]"]
       ] as const) {
         at(
-          `works below ${written}`,
+          `A host keeps and runs releases below the path "${written}".`,
           ({ base, files, session }) =>
             Effect.gen(function* () {
               yield* session.prepare
@@ -1777,7 +1837,7 @@ export const contract = (
     })
 
     part("run", () => {
-      at("says to deploy first where nothing is current", ({ session }) =>
+      at("A command is refused with the advice to deploy first if no release is current.", ({ session }) =>
         Effect.gen(function* () {
           const nowhere = yield* Effect.flip(session.run("true", { name: "my_app" }))
           assert.include(nowhere.message, "deploy first")
@@ -1792,7 +1852,7 @@ export const contract = (
         })
       )
 
-      at("runs nothing in a release that has to be current and is not", ({ session }) =>
+      at("A command that needs a current release does not run in one that is not current any more.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1806,7 +1866,7 @@ export const contract = (
       )
 
       if (!options.shell) return
-      at("shows its command to no other user of the host", ({ session }) =>
+      at("A command does not appear in the process list of the host.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1819,7 +1879,7 @@ export const contract = (
         })
       )
 
-      at("passes output and exit status on", ({ session }) =>
+      at("A host passes on the output and the exit status of a command.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1843,33 +1903,35 @@ export const contract = (
         })
       )
 
-      at("works in the release's folder, knows the deployment, and reads an ended input", ({ base, files, session }) =>
-        Effect.gen(function* () {
-          yield* session.prepare
-          yield* put(session, one)
-          yield* put(session, two, 2)
-          yield* session.activate(one.ref)
-          const command =
-            'printf "%s\\n" "$PWD" "$DEPLOYER_NAME" "$DEPLOYER_REF" "$DEPLOYER_PATH" "$DEPLOYER_RELEASE" > seen; cat >> seen'
-          for (const [release, ref] of [
-            [one, {}],
-            [two, { ref: two.ref }]
-          ] as const) {
-            assert.strictEqual((yield* session.run(command, { name: "my_app", ...ref })).status, 0)
-            const folder = `${base}/releases/deployer_${release.ref}`
-            assert.deepStrictEqual(files.read(`${folder}/my_app/seen`)?.split("\n"), [
-              `${folder}/my_app`,
-              "my_app",
-              release.ref,
-              base,
-              folder,
-              ""
-            ])
-          }
-        })
+      at(
+        "A command runs in the release's folder, with the deployment's variables and an empty input.",
+        ({ base, files, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            yield* put(session, one)
+            yield* put(session, two, 2)
+            yield* session.activate(one.ref)
+            const command =
+              'printf "%s\\n" "$PWD" "$DEPLOYER_NAME" "$DEPLOYER_REF" "$DEPLOYER_PATH" "$DEPLOYER_RELEASE" > seen; cat >> seen'
+            for (const [release, ref] of [
+              [one, {}],
+              [two, { ref: two.ref }]
+            ] as const) {
+              assert.strictEqual((yield* session.run(command, { name: "my_app", ...ref })).status, 0)
+              const folder = `${base}/releases/deployer_${release.ref}`
+              assert.deepStrictEqual(files.read(`${folder}/my_app/seen`)?.split("\n"), [
+                `${folder}/my_app`,
+                "my_app",
+                release.ref,
+                base,
+                folder,
+                ""
+              ])
+            }
+          })
       )
 
-      at("leaves a daemon running that keeps the output open", ({ files, place, session }) =>
+      at("A command may leave a daemon running that keeps the output open.", ({ files, place, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1884,7 +1946,7 @@ export const contract = (
         })
       )
 
-      at("never lacks current while it is switched", ({ base, files, place, session }) =>
+      at("A reader on the host never misses current while it is switched.", ({ base, files, place, session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
