@@ -90,6 +90,7 @@ const suite = missingSshd === undefined ? describe : describe.skip
 
 suite(titled("bad input", missingSshd), () => {
   layer(world, { excludeTestServices: true, timeout: "5 minutes" })("and what is said of it", (it) => {
+    // Each of these takes the title of a test first: a whole sentence.
     const at = (title: string, body: (place: Place) => Effect.Effect<Case, unknown, Scope.Scope>, missing?: string) =>
       (missing === undefined ? it.scoped : it.scoped.skip)(titled(title, missing), () =>
         Effect.gen(function* () {
@@ -121,7 +122,7 @@ suite(titled("bad input", missingSshd), () => {
       )
 
     describe("the project", () => {
-      at("there is none", ({ host }) =>
+      at("Deploy outside of a project says to run deployer init.", ({ host }) =>
         Effect.succeed({
           args: "deploy target=prod",
           status: 2,
@@ -129,7 +130,7 @@ suite(titled("bad input", missingSshd), () => {
           options: { cwd: host.home }
         })
       )
-      at("root= names a folder without one", ({ host }) =>
+      at("Manage names the root= folder if it holds no project.", ({ host }) =>
         Effect.succeed({
           args: ["manage", "info", `root=${host.folder}`],
           status: 2,
@@ -137,7 +138,7 @@ suite(titled("bad input", missingSshd), () => {
         })
       )
       plainly(
-        "there is one already",
+        "Init does not replace a config that is there already.",
         "init",
         2,
         /^deployer: There is a config already: \/.*deployer_config\.ts\. .*force_init$/
@@ -150,21 +151,25 @@ suite(titled("bad input", missingSshd), () => {
           Effect.as(config(here, text), { args: "deploy target=prod release=2", status: 2, says })
         )
       broken(
-        "a syntax error",
+        "Deploy names the line and the column of a syntax error in the config.",
         "export default {\n  targets: { prod: }\n}\n",
         /config \/.*_config\.ts is not usable: line 2, column \d+: /
       )
       broken(
-        "a throwing import",
+        "Deploy passes on the error of a config that fails while it is imported.",
         'import { config } from "effect-deployer"\nthrow new Error("no vault")\nexport default config({})\n',
         /is not usable: importing it failed: no vault$/
       )
       broken(
-        "an import that is not there",
+        "Deploy names a file that the config imports and that does not exist.",
         'import "./nowhere.ts"\nexport default {}\n',
         /imports "\.\/nowhere\.ts", which does not exist$/
       )
-      broken("no export", "void 0\n", /exports no config: end it with export default/)
+      broken(
+        "Deploy says how to end a config that exports nothing.",
+        "void 0\n",
+        /exports no config: end it with export default/
+      )
       it.scoped("Deploy lists all six mistakes of a config, each with its path.", () =>
         Effect.gen(function* () {
           const place = yield* World
@@ -192,10 +197,15 @@ suite(titled("bad input", missingSshd), () => {
     })
 
     describe("words", () => {
-      plainly("unknown target", "deploy target=prd", 2, /^deployer: No target named "prd".*"?prod"?/)
-      plainly("unknown target to build", "build target=prd", 2, /^deployer: No target named "prd"/)
+      plainly(
+        "Deploy refuses an unknown target and suggests a similar one.",
+        "deploy target=prd",
+        2,
+        /^deployer: No target named "prd".*"?prod"?/
+      )
+      plainly("Build refuses an unknown target.", "build target=prd", 2, /^deployer: No target named "prd"/)
       targeting(
-        "unknown builder",
+        "Build refuses a target with an unknown builder and suggests a similar one.",
         () => Effect.succeed({ host: "local", builder: "plian" }),
         2,
         /wants the builder "plian".*plain/,
@@ -204,43 +214,68 @@ suite(titled("bad input", missingSshd), () => {
         }
       )
       plainly(
-        "unknown release",
+        "Deploy refuses an id that no release has.",
         "deploy target=prod release=99",
         2,
         /^deployer: No release has the id, name or ref "99" \(/
       )
       plainly(
-        "unknown ref",
+        "Deploy refuses a ref that no release has.",
         "deploy target=prod release=FFFFFFFF",
         2,
         /^deployer: No release has the id, name or ref "FFFFFFFF"/
       )
-      plainly("unknown ref in the store", "manage info FFFFFFFF", 2, /^deployer: No release has .*"FFFFFFFF"/)
-      plainly("unknown name in the store", "manage prune name=nobody yes", 2, /^deployer: No release has .*"nobody"/)
       plainly(
-        "unknown ref on the host",
+        "Manage info refuses a ref that no release in the store has.",
+        "manage info FFFFFFFF",
+        2,
+        /^deployer: No release has .*"FFFFFFFF"/
+      )
+      plainly(
+        "Manage prune refuses a name that no release in the store has.",
+        "manage prune name=nobody yes",
+        2,
+        /^deployer: No release has .*"nobody"/
+      )
+      plainly(
+        "Manage ln refuses a ref that is not on the host, and names the releases that are.",
         "manage ln FFFFFFFF target=prod",
         2,
         /^deployer: There is no release "FFFFFFFF" on .* \(it has app_/
       )
       plainly(
-        "unknown name on the host",
+        "Manage prune refuses a name that no release on the host has.",
         "manage prune nobody target=prod yes",
         2,
         /^deployer: There is no release "nobody" on /
       )
       plainly(
-        "a word that is missing",
+        "Manage delete says that it needs a ref.",
         "manage delete",
         2,
         /^deployer: This needs a ref, as in: deployer manage delete ref=/
       )
-      plainly("an option that is missing", "build", 2, /^deployer: .*target/)
-      plainly("unknown command", "biuld target=prod", 2, /^deployer: .*biuld.*build/)
-      plainly("unknown verb", "manage prnue", 2, /^deployer: .*prnue.*prune/)
-      plainly("unknown key", "build traget=prod", 2, /^deployer: .*traget.*target/)
-      plainly("a word too much", "build target=prod extra", 2, /^deployer: .*extra/)
-      plainly("an env file that is not there", "build target=prod env_file_name=no.env", 2, /no\.env/)
+      plainly("Build says that it needs a target.", "build", 2, /^deployer: .*target/)
+      plainly(
+        "An unknown command is refused, and a similar one is suggested.",
+        "biuld target=prod",
+        2,
+        /^deployer: .*biuld.*build/
+      )
+      plainly(
+        "Manage refuses an unknown verb and suggests a similar one.",
+        "manage prnue",
+        2,
+        /^deployer: .*prnue.*prune/
+      )
+      plainly(
+        "Build refuses an unknown key and suggests a similar one.",
+        "build traget=prod",
+        2,
+        /^deployer: .*traget.*target/
+      )
+      plainly("Build refuses a word that it has no use for.", "build target=prod extra", 2, /^deployer: .*extra/)
+      plainly("Build names an env file that does not exist.", "build target=prod env_file_name=no.env", 2, /no\.env/)
     })
 
     describe("the builder", () => {
@@ -287,7 +322,7 @@ suite(titled("bad input", missingSshd), () => {
           })
         )
       image(
-        "a failing docker build",
+        "Build passes on the output of a docker build that fails.",
         "",
         'RUN ["/bin/busybox", "sh", "-c", "echo no compiler here; exit 9"]',
         1,
@@ -295,27 +330,27 @@ suite(titled("bad input", missingSshd), () => {
         "no compiler here"
       )
       image(
-        "a releasePath that is not in the image",
+        "Build names a releasePath that the image does not have.",
         'releasePath: "/opt/nothing"',
         "# elsewhere",
         1,
         /^deployer: The image has no directory or file \/opt\/nothing to take the release from/
       )
       image(
-        "an empty release",
+        "Build refuses an empty release from an image.",
         'releasePath: "/opt/empty"',
         'RUN ["/bin/busybox", "mkdir", "-p", "/opt/empty"]',
         1,
         /^deployer: .*empty/
       )
       building(
-        "a missing Dockerfile",
+        "Build names a Dockerfile that does not exist.",
         'docker({ dockerfile: "Dockerfile.none" })',
         2,
         /^deployer: There is no Dockerfile at \/.*Dockerfile\.none: /
       )
       building(
-        "an engine that does not answer",
+        "Build says to start an engine that does not answer.",
         "docker({})",
         1,
         /^deployer: Building needs a container engine, and "\S+" did not answer: .*[^.?!][.?!] Start the engine, /,
@@ -339,32 +374,32 @@ suite(titled("bad input", missingSshd), () => {
         })
       )
       building(
-        "a failing command",
+        "Build passes on the output of a build command that fails.",
         'command({ run: "echo no make; exit 3", releasePath: "build" })',
         1,
         /^deployer: The build command "echo no make; exit 3" failed with status 3; /,
         "no make"
       )
       building(
-        "a command that leaves nothing",
+        "Build names the path at which a build command left no release.",
         'command({ run: "true", releasePath: "nothing" })',
         1,
         /^deployer: There is no directory or file \/.*\/nothing to take the release from/
       )
       building(
-        "a failing hook before the build",
+        "Build stores nothing if a pre-build hook fails.",
         `Object.assign(${builders.plain}, { preBuild: [() => Effect.fail(new Error("no licence"))] })`,
         1,
         /^deployer: A pre-build hook failed, and nothing was stored: no licence$/
       )
       building(
-        "a failing hook after the build",
+        "Build stores nothing if a post-build hook fails.",
         `command({ run: "mkdir -p /tmp", releasePath: "bin", postBuild: [() => Effect.fail("too large")] })`,
         1,
         /^deployer: A post-build hook failed, and nothing was stored: too large$/
       )
       building(
-        "options that make no sense",
+        "Build refuses an unknown option of a builder and suggests a similar one.",
         'docker({ dokcerfile: "x" })',
         2,
         /builders\.made\.dokcerfile: is not an option of docker.*dockerfile/
@@ -372,28 +407,30 @@ suite(titled("bad input", missingSshd), () => {
     })
 
     describe("the disk", () => {
-      it.scoped.skipIf(missingMount !== undefined)(titled("full while packing", missingMount), () =>
-        Effect.gen(function* () {
-          const place = yield* World
-          yield* disk(path.join(place.here.root, "deployer/temp"), "size=64k")
-          yield* config(place.here, () =>
-            place.here.configure(
-              { prod: { host: "local", builder: "made" } },
-              {
-                made: 'command({ run: "mkdir -p big && head -c 1000000 /dev/urandom > big/file", releasePath: "big" })'
-              }
+      it.scoped.skipIf(missingMount !== undefined)(
+        titled("Build says that the disk is full while it packs, and changes nothing.", missingMount),
+        () =>
+          Effect.gen(function* () {
+            const place = yield* World
+            yield* disk(path.join(place.here.root, "deployer/temp"), "size=64k")
+            yield* config(place.here, () =>
+              place.here.configure(
+                { prod: { host: "local", builder: "made" } },
+                {
+                  made: 'command({ run: "mkdir -p big && head -c 1000000 /dev/urandom > big/file", releasePath: "big" })'
+                }
+              )
             )
-          )
-          yield* Effect.addFinalizer(() =>
-            Effect.sync(() => fs.rmSync(path.join(place.here.root, "big"), { recursive: true }))
-          )
-          fs.mkdirSync(path.join(place.here.root, "big"))
-          fs.writeFileSync(path.join(place.here.root, "big/file"), "")
-          const store = () => treeIn(path.join(place.here.root, "deployer"))
-          const before = withoutNotes(store())
-          assertFailed(yield* place.here.deployer("build", "target=prod"), 1, /no space left|disk is full/i)
-          assert.deepStrictEqual(withoutNotes(store()), before)
-        })
+            yield* Effect.addFinalizer(() =>
+              Effect.sync(() => fs.rmSync(path.join(place.here.root, "big"), { recursive: true }))
+            )
+            fs.mkdirSync(path.join(place.here.root, "big"))
+            fs.writeFileSync(path.join(place.here.root, "big/file"), "")
+            const store = () => treeIn(path.join(place.here.root, "deployer"))
+            const before = withoutNotes(store())
+            assertFailed(yield* place.here.deployer("build", "target=prod"), 1, /no space left|disk is full/i)
+            assert.deepStrictEqual(withoutNotes(store()), before)
+          })
       )
       it.scoped("Build fails and changes nothing if the tarball becomes larger than the system allows.", () =>
         Effect.gen(function* () {
@@ -418,7 +455,7 @@ suite(titled("bad input", missingSshd), () => {
         })
       )
       targeting(
-        "full on the host, and known before",
+        "Deploy says how much room it needs if the host's disk is too small.",
         ({ host }) =>
           Effect.map(disk(path.join(host.folder, "small"), "size=8k"), () => {
             fs.writeFileSync(path.join(host.folder, "small/theirs"), Buffer.alloc(8192))
@@ -428,42 +465,44 @@ suite(titled("bad input", missingSshd), () => {
         /small\/app on .* has [\d.]+ \w+ free, and [\d.]+ \w+ are needed .* make room/,
         { missing: missingMount }
       )
-      it.scoped.skipIf(missingMount !== undefined)(titled("full on the host in the middle of it", missingMount), () =>
-        Effect.gen(function* () {
-          const place = yield* World
-          const { here, host } = place
-          const small = path.join(host.folder, "few")
-          // Small files take whole pages: more than a look at the host can foresee.
-          yield* disk(small, "size=24k")
-          yield* config(here, () =>
-            here.configure({ prod: { ...reach(host), path: `${small}/app`, builder: "plain" } })
-          )
-          const ended = yield* unchanged(place, ["deploy", "target=prod", "release=2"])
-          assertFailed(ended, 1, /^deployer: .*(No space left on device|are needed for what is sent)/)
-          assert.isFalse(fs.existsSync(`${small}/app/releases/current`))
-          assert.deepStrictEqual(
-            fs.readdirSync(`${small}/app/releases`).filter((name) => name.startsWith("deployer_")),
-            []
-          )
-        })
+      it.scoped.skipIf(missingMount !== undefined)(
+        titled("Deploy leaves no release behind if the host's disk becomes full in the middle.", missingMount),
+        () =>
+          Effect.gen(function* () {
+            const place = yield* World
+            const { here, host } = place
+            const small = path.join(host.folder, "few")
+            // Small files take whole pages: more than a look at the host can foresee.
+            yield* disk(small, "size=24k")
+            yield* config(here, () =>
+              here.configure({ prod: { ...reach(host), path: `${small}/app`, builder: "plain" } })
+            )
+            const ended = yield* unchanged(place, ["deploy", "target=prod", "release=2"])
+            assertFailed(ended, 1, /^deployer: .*(No space left on device|are needed for what is sent)/)
+            assert.isFalse(fs.existsSync(`${small}/app/releases/current`))
+            assert.deepStrictEqual(
+              fs.readdirSync(`${small}/app/releases`).filter((name) => name.startsWith("deployer_")),
+              []
+            )
+          })
       )
     })
 
     describe("the connection", () => {
       targeting(
-        "a name that does not resolve",
+        "Deploy says that the name of a host does not resolve.",
         ({ host }) => Effect.succeed({ ...reach(host), host: "no-such-host.invalid" }),
         1,
         /^deployer: The name of \S*no-such-host\.invalid:\d+ does not resolve /
       )
       targeting(
-        "a port that is closed",
+        "Deploy says that nothing answers at a closed port.",
         ({ host }) => Effect.map(Effect.promise(freePort), (port) => ({ ...reach(host), port })),
         1,
         /^deployer: Nothing answers at .*: check "host" and "port"/
       )
       targeting(
-        "a host that keeps silent",
+        "Deploy says that a silent host did not answer in time.",
         ({ host }) =>
           Effect.map(proxy(host), (hole) => {
             hole.stall()
@@ -473,7 +512,7 @@ suite(titled("bad input", missingSshd), () => {
         /^deployer: .* did not answer in time \(.*\): /
       )
       targeting(
-        "a key that the host does not accept",
+        "Deploy names the key that a host did not accept.",
         ({ host }) =>
           Effect.sync(() => ({
             ...reach(host),
@@ -485,25 +524,25 @@ suite(titled("bad input", missingSshd), () => {
         /^deployer: .* accepted none of our keys \(offered: \/.*wrong\): set "sshKey"/
       )
       targeting(
-        "no key at all",
+        "Deploy says that there was no key to offer.",
         ({ host }) => Effect.succeed({ ...reach(host), sshKey: undefined }),
         1,
         /accepted none of our keys \(there was no key to offer\)/
       )
       targeting(
-        "a key that is missing",
+        "Deploy names a private key that does not exist.",
         ({ host }) => Effect.succeed({ ...reach(host), sshKey: "keys/none" }),
         2,
         /^deployer: There is no private key at \/.*\/root\/keys\/none: /
       )
       targeting(
-        "a file that is no key",
+        "Deploy says that a file is not a private key.",
         ({ host }) => Effect.succeed({ ...reach(host), sshKey: host.knownHosts }),
         2,
         /known_hosts is not a private key/
       )
       targeting(
-        "an encrypted key, and nobody to ask for its passphrase",
+        "Deploy says that it has no terminal to ask for the passphrase of a key.",
         ({ host }) =>
           Effect.sync(() => ({
             ...reach(host),
@@ -512,7 +551,7 @@ suite(titled("bad input", missingSshd), () => {
         3,
         /^deployer: There is no terminal to ask ".*\/locked.*": .*ssh-agent/
       )
-      at("an unknown host key", ({ host }) =>
+      at("Deploy refuses a host key that it does not know.", ({ host }) =>
         Effect.succeed({
           args: "deploy target=prod release=2",
           status: 1,
@@ -520,7 +559,7 @@ suite(titled("bad input", missingSshd), () => {
           options: { env: { HOME: host.folder } }
         })
       )
-      at("a changed host key", ({ here, host }) =>
+      at("Deploy refuses a changed host key and shows how to remove the old one.", ({ here, host }) =>
         Effect.sync(() => {
           const home = path.join(here.folder, "other")
           fs.mkdirSync(path.join(home, ".ssh"), { recursive: true })
@@ -547,7 +586,7 @@ suite(titled("bad input", missingSshd), () => {
           () => Effect.sync(() => fs.rmSync(path.join(host.home, name), { recursive: true }))
         )
       targeting(
-        "a path that cannot be written",
+        "Deploy refuses a path on a file system that is mounted read-only.",
         ({ host }) =>
           Effect.as(disk(path.join(host.folder, "sealed"), "ro"), {
             ...reach(host),
@@ -558,13 +597,13 @@ suite(titled("bad input", missingSshd), () => {
         { missing: missingMount }
       )
       targeting(
-        "a file in the place of the path",
+        "Deploy refuses a file in the place of the target's path.",
         ({ host }) => add(host, "file", (base) => fs.writeFileSync(base, "")),
         1,
         /\/file on .* cannot hold releases: it, something above it, or config or releases in it is not a directory: /
       )
       targeting(
-        "a file in the place of releases/",
+        "Deploy refuses a file in the place of releases/.",
         ({ host }) =>
           add(host, "half", (base) => {
             fs.mkdirSync(base)
@@ -574,22 +613,28 @@ suite(titled("bad input", missingSshd), () => {
         /\/half\S* on .* cannot hold releases: it, something above it, or config or releases in it is not a directory: /
       )
       targeting(
-        "current is a real directory",
+        "Deploy refuses a directory in the place of current and says how to adopt it.",
         ({ host }) =>
           add(host, "real", (base) => fs.mkdirSync(path.join(base, "releases/current/theirs"), { recursive: true })),
         1,
         /\/real\/releases\/current on .* is not a link but a directory .*: make a release of the directory with deployer manage adopt target=prod, or move it away/
       )
       targeting(
-        "no deployment there yet",
+        "Manage info says to deploy first to a path without a deployment.",
         ({ host }) => Effect.succeed({ ...reach(host), path: "virgin" }),
         1,
         /There is nothing of deployer's at \/.*\/virgin on .* yet: deploy to it first/,
         { args: "manage info target=prod" }
       )
-      targeting("nothing to start yet", ({ host }) => Effect.succeed({ ...reach(host), path: "virgin" }), 1, /deploy/, {
-        args: "start target=prod"
-      })
+      targeting(
+        "Start says to deploy first to a path without a deployment.",
+        ({ host }) => Effect.succeed({ ...reach(host), path: "virgin" }),
+        1,
+        /deploy/,
+        {
+          args: "start target=prod"
+        }
+      )
       const lacking = (tool: string) =>
         it.scoped(`Deploy refuses a host without ${tool}, and says to install it there.`, () =>
           Effect.gen(function* () {
@@ -618,7 +663,7 @@ suite(titled("bad input", missingSshd), () => {
         ["hostile words", '{"name": "$(touch /tmp/owned)", "\u001b]0;owned\u0007": "`id`"}\n'],
         ["100 KB in one line", `${"x".repeat(100_000)}\n`]
       ] as const) {
-        at(`${what} in a file of ours`, ({ here, host }) =>
+        at(`Manage reports a record on the host that holds ${what}, and does not use it.`, ({ here, host }) =>
           Effect.gen(function* () {
             const base = path.join(host.home, "at prod/releases")
             const file = path.join(base, fs.readlinkSync(path.join(base, "current")), ".deployer_release.json")
@@ -701,33 +746,37 @@ suite(titled("bad input", missingSshd), () => {
       ] as const) {
         const options: RunOptions = { millis: 20_000, ...(through === undefined ? {} : { through }) }
         const asking = (title: string, args: string, says: RegExp) =>
-          at(`${title} (${how})`, () => Effect.succeed({ args, status: 3, says, options }))
+          at(title, () => Effect.succeed({ args, status: 3, says, options }))
         asking(
-          "which release",
+          `Deploy fails instead of asking for a release if ${how}.`,
           "deploy target=prod",
           /^deployer: There is no terminal to ask "app_.* is the latest of app_\w+\. Deploy it to prod\?": name it with release=2, or .*yes$/
         )
         asking(
-          "whether to delete",
+          `Manage delete fails instead of asking for consent if ${how}.`,
           "manage delete 1",
           /^deployer: There is no terminal to ask "Remove this release and free .*\?": answer with yes$/
         )
         asking(
-          "whether to start from scratch",
+          `Init fails instead of asking whether to start from scratch if ${how}.`,
           "init force_init",
           /^deployer: There is no terminal to ask "This removes 2 stored releases .*": /
         )
         asking(
-          "what to do in the manager",
+          `Manage fails instead of asking for a verb if ${how}.`,
           "manage",
           /^deployer: There is no terminal to ask .*: name a verb, as in: deployer manage info$/
         )
         asking(
-          "what to do in the manager of a host",
+          `Manage with a target fails instead of asking for a verb if ${how}.`,
           "manage target=prod",
           /^deployer: .*: name a verb, as in: deployer manage info target=prod$/
         )
-        asking("what to type in a shell", "ssh target=prod", /^deployer: There is no terminal to ask ".*/)
+        asking(
+          `Ssh fails instead of opening a shell if ${how}.`,
+          "ssh target=prod",
+          /^deployer: There is no terminal to ask ".*/
+        )
       }
 
       const unfinished = (host: Sshd, body: () => void) =>
@@ -739,7 +788,7 @@ suite(titled("bad input", missingSshd), () => {
             })
           )
         )
-      at("what to do with an unfinished deployment", ({ host }) =>
+      at("Deploy fails instead of asking about an unfinished deployment if there is no terminal.", ({ host }) =>
         Effect.gen(function* () {
           const stage = path.join(host.home, `at prod/releases/.staging_${"A".repeat(32)}`)
           yield* unfinished(host, () => {

@@ -73,7 +73,7 @@ for (const [engine, missing] of [
     const refusal = (name: string, user = "root") =>
       Effect.flip(connect(samples.target({ host: `${engine}://${name}`, user }), { engine, name }))
 
-    it.live("is refused in one sentence if it does not exist, does not run, or has no such user", () =>
+    it.live(`A container of ${engine} is refused in one sentence if it is missing, is stopped or lacks the user.`, () =>
       Effect.gen(function* () {
         const { name } = yield* runningContainer(engine)
         const unknown = yield* refusal("nobody-here")
@@ -94,7 +94,7 @@ for (const [engine, missing] of [
       }).pipe(Effect.scoped)
     )
 
-    it.live("takes releases from the command line, is checked, and goes back", () =>
+    it.live(`A container of ${engine} takes releases from the command line, is checked, and goes back.`, () =>
       Effect.gen(function* () {
         const { home, name: container } = yield* runningContainer(engine)
         const here = yield* project()
