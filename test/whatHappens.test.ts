@@ -33,9 +33,13 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "A byte of a release changes on its way",
     "test/real/damage.test.ts",
-    "a release that changes on its way lets nothing pass that was not deployed"
+    "Damage on the way to the host never changes the files of a release that is accepted."
   ],
-  ["The disk is full, whichever step", "test/real/disk.test.ts", ": a disk"],
+  [
+    "The disk is full, whichever step",
+    "test/real/disk.test.ts",
+    ", deploy keeps the old release, and the next deploy succeeds."
+  ],
   [
     "Two deploy at once",
     "test/commands/locking.test.ts",
@@ -46,8 +50,12 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/locking.test.ts",
     "A lock without a sign of life for a minute is taken over; one with signs of life never is."
   ],
-  ["SIGINT, SIGTERM or SIGHUP", "test/real/signals.test.ts", "SIGHUP"],
-  ["`current` is read while it is switched", "test/real/switch.test.ts", "reader"],
+  ["SIGINT, SIGTERM or SIGHUP", "test/real/signals.test.ts", "SIGINT, SIGTERM or SIGHUP at a remote step"],
+  [
+    "`current` is read while it is switched",
+    "test/real/switch.test.ts",
+    "A reader always finds one whole release while current is switched"
+  ],
   [
     "The new release is not healthy",
     "test/commands/goLive.test.ts",
@@ -58,7 +66,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/goLive.test.ts",
     "If the first release fails, deploy takes the link away, because there is nothing to go back to."
   ],
-  ["The power of a host goes", "test/real/powerCut.test.ts", "if its power fails during or after"],
+  ["The power of a host goes", "test/real/powerCut.test.ts", "A power failure during or after"],
   [
     "A folder with a release's name has no record",
     "test/commands/deploy.test.ts",
@@ -76,7 +84,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/host/contract.ts",
     "A folder that is named like a release and has no manifest"
   ],
-  ["A removal is cut", "test/real/local.test.ts", "A removal that is cut is told of in the journal"],
+  ["A removal is cut", "test/real/local.test.ts", "A removal that was cut is written to the journal"],
   ["Files of another user", "test/real/local.test.ts", "Files that may not be removed are named once"],
   [
     "Commands of `afterUnpack` changed a release",
@@ -98,7 +106,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "The journal of a target belongs to somebody else",
     "test/real/local.test.ts",
-    "is refused at the first look if the journal in it is somebody else's"
+    "A shared folder is refused at the first look if the journal in it is somebody else's"
   ],
   [
     "What arrived of a large upload",
@@ -150,7 +158,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "The disk is full to the last byte",
     "test/real/disk.test.ts",
-    "that is full lets a rollback and a removal through, which is how room is made"
+    "A disk that is full lets a rollback and a removal succeed."
   ],
   [
     "Something is mounted in a release",
@@ -160,7 +168,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "A login may not read files of a release",
     "test/real/foreignFiles.test.ts",
-    "A login that may not read the journal is told so, and is told nothing that is not true."
+    "A login that may not read the journal is told so, and cannot take the lock."
   ],
   [
     "A release that is to become live again lacks files",

@@ -27,10 +27,10 @@ interface Document {
 /** These may be absent; what is there must do its job. */
 const absent = /not installed$|which a smoke run does not do$/
 
-const suite = missingSshd === undefined ? it : it.skip
+const test = missingSshd === undefined ? it : it.skip
 
 describe("npm run bench", () => {
-  suite(titled("measures every line in a smoke run", missingSshd), async () => {
+  test(titled("The benchmark measures every line in a smoke run.", missingSshd), async () => {
     const { status, stderr, stdout } = await bench("quick", "--json")
     assert.strictEqual(status, 0, stderr)
     const document: Document = JSON.parse(stdout)

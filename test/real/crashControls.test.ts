@@ -9,6 +9,7 @@ import { missingSshd } from "../kit/sshd.ts"
 const [controls, controlsTitle] = suite("GNU", missingSshd)
 controls(`crashes on a host with ${controlsTitle}, without a protection,`, () => {
   layer(world(gnu.make), { excludeTestServices: true, timeout: "5 minutes" })("are noticed:", (it) => {
+    /** A test of what lacks a protection; its title is a whole sentence. */
     const noticed = (
       title: string,
       options: {
@@ -34,14 +35,14 @@ controls(`crashes on a host with ${controlsTitle}, without a protection,`, () =>
         })
       )
 
-    noticed("a switch that removes the link first", {
+    noticed("The crash tests notice a switch that removes the link first.", {
       scenario: "ln",
       at: ({ name, program, when }) => name === "activate" && program === "mv" && when === "before",
       deed: "shell",
       mutations: { activate: [['mv -fT "$2" current', '{ rm -f current; mv -fT "$2" current; }']] },
       says: /current leads to nothing at that moment[\s\S]*current leads to nothing after the crash/
     })
-    noticed("a release that gets its name before it is whole", {
+    noticed("The crash tests notice a release that gets its name before it is whole.", {
       scenario: "deploy",
       at: ({ name, program }) => name === "stage" && program === "tar",
       deed: "shell",
@@ -55,21 +56,21 @@ controls(`crashes on a host with ${controlsTitle}, without a protection,`, () =>
       },
       says: /is not whole: .* after the next deploy/
     })
-    noticed("a late switch that nobody stops", {
+    noticed("The crash tests notice a late switch that nobody stops.", {
       scenario: "ln",
       at: ({ name, program, when }) => name === "activate" && program === "mv" && when === "before",
       deed: "late",
       mutations: { lock: [['"$releases"/.current.*', '"$releases"/.none.*']] },
       says: /current leads to deployer_[0-9A-F]+ after the late step/
     })
-    noticed("a lock that is taken for nobody", {
+    noticed("The crash tests notice a lock that is taken for nobody.", {
       scenario: "ln",
       at: ({ name, program, when }) => name === "lock" && program === "ln" && when === "after",
       deed: "kill",
       mutations: { lock: [['trap "" HUP PIPE', ":"]] },
       says: /the lock is still taken/
     })
-    noticed("an adoption that takes a link for a directory", {
+    noticed("The crash tests notice an adoption that takes a link for a directory.", {
       scenario: "adopt",
       at: ({ name, program, when }) => name === "adopt" && program === "mv" && when === "before",
       deed: "late",
@@ -81,7 +82,7 @@ controls(`crashes on a host with ${controlsTitle}, without a protection,`, () =>
       },
       says: /current leads to nothing after the late step/
     })
-    noticed("leftovers that nobody sweeps", {
+    noticed("The crash tests notice leftovers that nobody sweeps.", {
       scenario: "prune",
       at: ({ name, program, when }) => name === "remove" && program === "mv" && when === "after",
       deed: "shell",

@@ -80,7 +80,7 @@ const deployed = (kind: (typeof local)[number], mutations: Mutations = {}) =>
 for (const kind of local) {
   const live = kind.skip === undefined ? it.live : it.live.skip
   describe(titled(kind.title, kind.skip), () => {
-    live("a release that changes on its way lets nothing pass that was not deployed", () =>
+    live("Damage on the way to the host never changes the files of a release that is accepted.", () =>
       Effect.gen(function* () {
         const { releases, session, through, untouched } = yield* deployed(kind)
         yield* forEachDamage(60, (each) =>
@@ -116,7 +116,7 @@ for (const kind of local) {
       }).pipe(Effect.scoped)
     )
 
-    live("a manifest that changed on the host is never taken for what was deployed", () =>
+    live("Verification never accepts a manifest that was damaged on the host.", () =>
       Effect.gen(function* () {
         const { releases, session } = yield* deployed(kind)
         yield* put(session, odd, 2)
@@ -134,7 +134,7 @@ for (const kind of local) {
       }).pipe(Effect.scoped)
     )
 
-    live("a file that changed on the host is named", () =>
+    live("Verification names a file that was damaged on the host.", () =>
       Effect.gen(function* () {
         const { releases, session } = yield* deployed(kind)
         const file = join(releases, `deployer_${one.ref}/my_app/big`)
@@ -197,7 +197,7 @@ const edit = (folder: string, change: (text: string) => string) => {
 
 for (const kind of local) {
   const live = kind.skip === undefined ? it.live : it.live.skip
-  live(`${titled(kind.title, kind.skip)}: with awk and without it the same is found in a release`, () =>
+  live(titled(`Verification finds the same faults with awk and without it (${kind.title}).`, kind.skip), () =>
     Effect.gen(function* () {
       const noAwk: Mutations = { verify: [["has awk", "false"]] }
       const { mutated, releases, session } = yield* deployed(kind, noAwk)

@@ -127,26 +127,29 @@ for (const kind of local) {
   describe(titled(`${kind.title}: a disk`, skip), () => {
     for (const stage of stages) {
       for (const spare of stage === "stage" ? [0, 60_000] : [0]) {
-        live(`that is full at ${stage}${spare === 0 ? "" : `, but for ${spare / 1000} kB`}`, () =>
-          onSmallDisk(kind, {}, (place) =>
-            Effect.gen(function* () {
-              place.before(stage, () => fill(place.base, spare))
-              const failed = yield* place.deploy(2)
-              assert.match(
-                failed.stderr,
-                /No space left on device|[0-9]+ of [0-9]+ bytes arrived|[0-9]+ k?B are needed/
-              )
-              assert.strictEqual(failed.status, 1, failed.stderr)
-              place.whole("1")
-              empty(place.base)
-              yield* endsWell(place)
-            })
-          )
+        const room = spare === 0 ? "" : ` but for ${spare / 1000} kB`
+        live(
+          `If the disk is full${room} at ${stage}, deploy keeps the old release, and the next deploy succeeds.`,
+          () =>
+            onSmallDisk(kind, {}, (place) =>
+              Effect.gen(function* () {
+                place.before(stage, () => fill(place.base, spare))
+                const failed = yield* place.deploy(2)
+                assert.match(
+                  failed.stderr,
+                  /No space left on device|[0-9]+ of [0-9]+ bytes arrived|[0-9]+ k?B are needed/
+                )
+                assert.strictEqual(failed.status, 1, failed.stderr)
+                place.whole("1")
+                empty(place.base)
+                yield* endsWell(place)
+              })
+            )
         )
       }
     }
 
-    live("that is full lets a rollback and a removal through, which is how room is made", () =>
+    live("A disk that is full lets a rollback and a removal succeed.", () =>
       onSmallDisk(kind, {}, ({ base, deploy, whole }) =>
         Effect.gen(function* () {
           const second = yield* deploy(2)
@@ -169,19 +172,21 @@ for (const kind of local) {
     )
 
     for (const stage of ["lock", "stage", "activate"] as const) {
-      live(`that is read-only from ${stage} on`, () =>
-        onSmallDisk(kind, {}, (place) =>
-          Effect.gen(function* () {
-            place.before(stage, () => remount(place.base, "ro"))
-            const failed = yield* place.deploy(2)
-            assert.strictEqual(failed.status, 1, failed.stderr)
-            assert.match(failed.stderr, /Read-only file system|cannot be written|cannot create/)
-            place.whole("1")
-            remount(place.base, "rw")
-            waitAMinute(place.base)
-            yield* endsWell(place)
-          })
-        )
+      live(
+        `If the disk is read-only from ${stage} on, deploy keeps the old release, and the next deploy succeeds.`,
+        () =>
+          onSmallDisk(kind, {}, (place) =>
+            Effect.gen(function* () {
+              place.before(stage, () => remount(place.base, "ro"))
+              const failed = yield* place.deploy(2)
+              assert.strictEqual(failed.status, 1, failed.stderr)
+              assert.match(failed.stderr, /Read-only file system|cannot be written|cannot create/)
+              place.whole("1")
+              remount(place.base, "rw")
+              waitAMinute(place.base)
+              yield* endsWell(place)
+            })
+          )
       )
     }
   })
@@ -189,7 +194,7 @@ for (const kind of local) {
 
 describe("without the protection", () => {
   const live = missingMount === undefined ? it.live : it.live.skip
-  live(titled("a lock that a full disk keeps from being given back stays", missingMount), () =>
+  live(titled("Without the protection, a full disk keeps the lock from being given back.", missingMount), () =>
     onSmallDisk(local[0]!, { lock: [['rm -f "$base/config/.lock.$$" "$base/config/beat.$1"', "true"]] }, (place) =>
       Effect.gen(function* () {
         place.before("stage", () => fill(place.base, 0))

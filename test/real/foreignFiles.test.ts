@@ -84,35 +84,37 @@ for (const { path, skip, title } of userlands) {
       }).pipe(Effect.scoped)
     )
 
-    live("Taking the lock leaves files of others, whatever they are called, and clears what dead commands left.", () =>
-      Effect.gen(function* () {
-        const { base, releases, session } = yield* host
-        yield* put(session, one)
-        const theirs = [
-          join(base, "config/.lock.notes"),
-          join(base, "config/.armed.20261127"),
-          join(releases, "deployer_backup/.deployer_release.json.bak"),
-          join(releases, "deployer_backup/.deployer_release.json.7"),
-          join(releases, `deployer_${one.ref}/.deployer_release.json.orig`),
-          join(releases, ".adopting.2025/file"),
-          join(releases, `.replaced_${one.ref}_backup/file`),
-          join(releases, `.replaced_${two.ref}_7/file`)
-        ]
-        const ours = [join(base, "config/.lock.77"), join(releases, `deployer_${one.ref}/.deployer_release.json.77`)]
-        for (const file of [...theirs, ...ours, join(releases, ".adopting.77/list")]) {
-          fs.mkdirSync(join(file, ".."), { recursive: true })
-          fs.writeFileSync(file, "mine")
-        }
-        const elsewhere = yield* userland.emptyFolder("elsewhere")
-        fs.writeFileSync(join(elsewhere, ".deployer_release.json.7"), "mine")
-        fs.symlinkSync(elsewhere, join(releases, "deployer_ext"))
-        fs.symlinkSync("deployer_x", join(releases, ".current.20261127"))
-        yield* Effect.scoped(session.lock(details))
-        for (const file of [...theirs, join(elsewhere, ".deployer_release.json.7")])
-          assert.strictEqual(fs.readFileSync(file, "utf8"), "mine", file)
-        assert.strictEqual(fs.readlinkSync(join(releases, ".current.20261127")), "deployer_x")
-        for (const file of [...ours, join(releases, ".adopting.77")]) assert.isFalse(fs.existsSync(file), file)
-      }).pipe(Effect.scoped)
+    live(
+      "Taking the lock leaves files of others alone, whatever their names, and clears leftovers of dead commands.",
+      () =>
+        Effect.gen(function* () {
+          const { base, releases, session } = yield* host
+          yield* put(session, one)
+          const theirs = [
+            join(base, "config/.lock.notes"),
+            join(base, "config/.armed.20261127"),
+            join(releases, "deployer_backup/.deployer_release.json.bak"),
+            join(releases, "deployer_backup/.deployer_release.json.7"),
+            join(releases, `deployer_${one.ref}/.deployer_release.json.orig`),
+            join(releases, ".adopting.2025/file"),
+            join(releases, `.replaced_${one.ref}_backup/file`),
+            join(releases, `.replaced_${two.ref}_7/file`)
+          ]
+          const ours = [join(base, "config/.lock.77"), join(releases, `deployer_${one.ref}/.deployer_release.json.77`)]
+          for (const file of [...theirs, ...ours, join(releases, ".adopting.77/list")]) {
+            fs.mkdirSync(join(file, ".."), { recursive: true })
+            fs.writeFileSync(file, "mine")
+          }
+          const elsewhere = yield* userland.emptyFolder("elsewhere")
+          fs.writeFileSync(join(elsewhere, ".deployer_release.json.7"), "mine")
+          fs.symlinkSync(elsewhere, join(releases, "deployer_ext"))
+          fs.symlinkSync("deployer_x", join(releases, ".current.20261127"))
+          yield* Effect.scoped(session.lock(details))
+          for (const file of [...theirs, join(elsewhere, ".deployer_release.json.7")])
+            assert.strictEqual(fs.readFileSync(file, "utf8"), "mine", file)
+          assert.strictEqual(fs.readlinkSync(join(releases, ".current.20261127")), "deployer_x")
+          for (const file of [...ours, join(releases, ".adopting.77")]) assert.isFalse(fs.existsSync(file), file)
+        }).pipe(Effect.scoped)
     )
 
     live("Nothing waits for a pipe or reads a device in a release from which another is completed.", () =>
@@ -226,7 +228,7 @@ describe(titled("another login", isRoot ? undefined : "not root"), () => {
     return { base, session }
   })
 
-  rooted("What a login may not read is not called missing, and nothing is said of it.", () =>
+  rooted("Verification calls files that a login may not read unreadable, not missing.", () =>
     Effect.gen(function* () {
       const { base } = yield* host
       const other = yield* stranger(base)
@@ -238,7 +240,7 @@ describe(titled("another login", isRoot ? undefined : "not root"), () => {
     }).pipe(Effect.scoped)
   )
 
-  rooted("A login that may not read the journal is told so, and is told nothing that is not true.", () =>
+  rooted("A login that may not read the journal is told so, and cannot take the lock.", () =>
     Effect.gen(function* () {
       const { base } = yield* host
       const other = yield* stranger(base)
@@ -251,7 +253,7 @@ describe(titled("another login", isRoot ? undefined : "not root"), () => {
     }).pipe(Effect.scoped)
   )
 
-  rooted("What is selected from the journal is no more readable than the journal.", () =>
+  rooted("The facts that are selected from the journal are no more readable than the journal.", () =>
     Effect.gen(function* () {
       const { base, session } = yield* host
       const line = fs.readFileSync(join(base, "config/journal"), "utf8").split("\n")[0]
@@ -261,7 +263,7 @@ describe(titled("another login", isRoot ? undefined : "not root"), () => {
     }).pipe(Effect.scoped)
   )
 
-  rooted("A target that is made in a folder that hands its group down is the team's.", () =>
+  rooted("A target in a folder that hands its group down belongs to that group.", () =>
     Effect.gen(function* () {
       const home = yield* userland.emptyFolder("home")
       fs.chownSync(home, 0, 12345)

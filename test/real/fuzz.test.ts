@@ -309,7 +309,7 @@ const places = FastCheck.constantFrom(
 for (const kind of local) {
   const live = kind.skip === undefined ? it.live : it.live.skip
   describe(titled(`${kind.title}: hostile`, kind.skip), () => {
-    live("files are looked at, never run", () =>
+    live("Hostile files on a host are looked at and never run.", () =>
       Effect.gen(function* () {
         const host = yield* kind.start
         const canary = join(host.home, "canary")
@@ -353,7 +353,7 @@ for (const kind of local) {
       }).pipe(Effect.scoped)
     )
 
-    live("words reach every script as words", () =>
+    live("Hostile words reach every script as plain words, and none of them is run.", () =>
       Effect.gen(function* () {
         const host = yield* kind.start
         const canary = join(host.home, "canary")
@@ -408,7 +408,7 @@ describe("a login shell", () => {
   for (const shell of shells) {
     const program = userland.which(shell)
     const skip = program !== undefined || process.env["CI"] === "true" ? undefined : `${shell} not installed`
-    it.skipIf(skip !== undefined)(titled(`${shell} passes hostile words on as they are`, skip), () => {
+    it.skipIf(skip !== undefined)(titled(`The shell ${shell} passes on hostile words unchanged.`, skip), () => {
       const folder = fs.mkdtempSync("/tmp/deployer-words-")
       const canary = join(folder, "canary")
       const run = (line: string) =>

@@ -101,8 +101,9 @@ suite(titled("signals", missingSshd), () => {
       fs.copyFileSync(path.join(here.root, "busybox"), path.join(here.root, "image/busybox"))
     }
     const slowImage = `docker({ dockerfile: "image/Dockerfile", context: "image", releasePath: "/app", args: ["--network", "none"] })`
+    /** Tests of a signal during something, which a noun phrase names. */
     const whileBuilding = (
-      title: string,
+      what: string,
       signals: ReadonlyArray<Signal>,
       options: {
         readonly builder: string
@@ -114,19 +115,21 @@ suite(titled("signals", missingSshd), () => {
     ) => {
       const { builder, heard, missing, run } = options
       for (const signal of signals) {
-        it.scoped.skipIf(missing !== undefined)(titled(`${title} on ${signal}`, missing), () =>
-          Effect.gen(function* () {
-            const { here } = yield* World
-            if (run !== undefined) dockerfile(here, run)
-            here.configure({ slow: { host: "local", builder: "slow" } }, { slow: builder })
-            const store = fs.readdirSync(path.join(here.root, "deployer/release_store"))
-            const running = yield* here.begin(["build", "target=slow"])
-            yield* running.hears(heard)
-            running.signal(signal)
-            interrupted(yield* running.ended, signal)
-            yield* nothingLeft(here)
-            assert.deepStrictEqual(fs.readdirSync(path.join(here.root, "deployer/release_store")), store)
-          })
+        it.scoped.skipIf(missing !== undefined)(
+          titled(`${signal} during ${what} ends the build soon and leaves nothing behind.`, missing),
+          () =>
+            Effect.gen(function* () {
+              const { here } = yield* World
+              if (run !== undefined) dockerfile(here, run)
+              here.configure({ slow: { host: "local", builder: "slow" } }, { slow: builder })
+              const store = fs.readdirSync(path.join(here.root, "deployer/release_store"))
+              const running = yield* here.begin(["build", "target=slow"])
+              yield* running.hears(heard)
+              running.signal(signal)
+              interrupted(yield* running.ended, signal)
+              yield* nothingLeft(here)
+              assert.deepStrictEqual(fs.readdirSync(path.join(here.root, "deployer/release_store")), store)
+            })
         )
       }
     }
@@ -140,7 +143,7 @@ suite(titled("signals", missingSshd), () => {
       heard: "\nnow asleep",
       missing: missingDocker
     })
-    whileBuilding("a docker build that is being stored", ["SIGINT"], {
+    whileBuilding("the storing of a docker build", ["SIGINT"], {
       builder: neverStored,
       run: kept,
       heard: /packing \w+: .* in /,
@@ -156,7 +159,7 @@ suite(titled("signals", missingSshd), () => {
 
     /** Deploys the second release beside a copy of the first; `when` says whether to send the signal. */
     const whileDeploying = (
-      title: string,
+      what: string,
       signals: ReadonlyArray<Signal>,
       options: {
         readonly target?: object
@@ -169,11 +172,11 @@ suite(titled("signals", missingSshd), () => {
       }
     ) => {
       for (const signal of signals) {
-        it.scoped(`${signal} during ${title} ends the deployment soon, and the next one succeeds.`, () =>
+        it.scoped(`${signal} during ${what} ends the deployment soon, and the next one succeeds.`, () =>
           Effect.gen(function* () {
             const place = yield* World
             const { base, here, host, unpacking } = place
-            const name = `${title} ${signal}`.replaceAll(" ", "_")
+            const name = `${what} ${signal}`.replaceAll(" ", "_")
             const at = path.join(host.home, name)
             // An earlier attempt may have left something.
             for (const left of [at, unpacking, path.join(host.folder, "slow")])
@@ -299,7 +302,7 @@ suite(titled("signals", missingSshd), () => {
     )
 
     it.scoped.skipIf(missingDocker !== undefined)(
-      titled("SIGKILL while the container is there: the next docker build sweeps", missingDocker),
+      titled("Build sweeps the folder, container and image of a docker build that SIGKILL ended.", missingDocker),
       () =>
         Effect.gen(function* () {
           const { here } = yield* World
@@ -320,7 +323,7 @@ suite(titled("signals", missingSshd), () => {
     )
 
     it.scoped.skipIf(missingDocker !== undefined)(
-      titled("SIGKILL while the engine builds: the next docker build sweeps", missingDocker),
+      titled("Build sweeps the leftovers of a build that SIGKILL ended while the engine built.", missingDocker),
       () =>
         Effect.gen(function* () {
           const { here } = yield* World

@@ -19,7 +19,7 @@ for (const { skip, start, title } of local) {
   const test = skip === undefined ? it.live : it.live.skip
   describe(skip === undefined ? title : `${title} (skipped: ${skip})`, () => {
     test(
-      "Whatever was selected, at whatever moment, a look derives from it what a naive reader of the whole journal derives.",
+      "A look at a host finds the same facts as a full reading of the journal, whatever was selected before.",
       () =>
         Effect.gen(function* () {
           const host = yield* start

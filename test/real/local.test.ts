@@ -104,7 +104,7 @@ describe("other tools and shells", () => {
     ["openssl", ["sha256sum", "shasum"]]
   ] as const) {
     const { because, live } = needs(what)
-    live(`hashes with ${what} where nothing else is there${because}`, () =>
+    live(`A host without another SHA-256 program hashes with ${what}${because}.`, () =>
       Effect.gen(function* () {
         const { home, session } = yield* local(userland.own({ without }))
         yield* session.prepare
@@ -124,7 +124,7 @@ describe("other tools and shells", () => {
 
   for (const shell of ["bash", "dash"]) {
     const { because, live } = needs(shell)
-    live(`adopts and deploys where sh is ${shell}${because}`, () =>
+    live(`A host whose sh is ${shell} adopts and deploys${because}.`, () =>
       Effect.gen(function* () {
         const { home, session } = yield* local(userland.own({ shell }))
         yield* session.prepare
@@ -173,7 +173,7 @@ describe("hosts that are not fit", () => {
   )
 
   const { because, live } = asNobody
-  live(`cannot write${because}`, () =>
+  live(`A host says that its user cannot write a path, and does not prepare it${because}.`, () =>
     Effect.gen(function* () {
       const { env, home } = yield* local(userland.own())
       asNobody.become(env.PATH ?? "", home)
@@ -269,7 +269,7 @@ describe("hosts that are not fit", () => {
       }).pipe(Effect.scoped))
   }
 
-  mounted(`deploys where releases is a disk of its own${becauseMount}`, () =>
+  mounted(`A host deploys even if its releases folder is a disk of its own${becauseMount}.`, () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(userland.own())
       yield* disk(join(home, "app/releases"), "size=20m")
@@ -742,7 +742,7 @@ describe("a folder that a team shares", () => {
 
     const acl = needs("setfacl")
     ;(skip === undefined ? acl.live : it.live.skip)(
-      `hands its default access list down to releases, sent whole or completed from others, with ${title}${acl.because}`,
+      `A shared folder hands its default access list down to whole and completed releases (${title})${acl.because}.`,
       () =>
         Effect.gen(function* () {
           const lists = (base: string) =>
@@ -761,7 +761,7 @@ describe("a folder that a team shares", () => {
     )
 
     ;(skip === undefined ? acl.live : it.live.skip)(
-      `gives releases the modes that they were built with, whatever its default access list takes away, with ${title}${acl.because}`,
+      `Releases keep their modes, whatever the default access list of a shared folder (${title})${acl.because}.`,
       () =>
         Effect.gen(function* () {
           for (const list of ["d:o::---", "d:g:34567:rwx,d:o::---", "d:u::rwx,d:g::---,d:o::---,d:u:23456:rx"]) {
@@ -794,16 +794,18 @@ describe("a folder that a team shares", () => {
       }).pipe(Effect.scoped))
   }
 
-  asNobody.live(`is refused at the first look if the journal in it is somebody else's${asNobody.because}`, () =>
-    Effect.gen(function* () {
-      const { env, home, session } = yield* local(userland.own())
-      yield* session.prepare
-      yield* session.note([entryAbout(odd)])
-      for (const folder of ["", "config", "releases"]) chmodSync(join(home, "app", folder), 0o777)
-      chmodSync(join(home, "app/config/journal"), 0o444)
-      asNobody.become(env.PATH ?? "", home)
-      assert.strictEqual((yield* session.inspect).base, "not-writable")
-    }).pipe(Effect.scoped)
+  asNobody.live(
+    `A shared folder is refused at the first look if the journal in it is somebody else's${asNobody.because}.`,
+    () =>
+      Effect.gen(function* () {
+        const { env, home, session } = yield* local(userland.own())
+        yield* session.prepare
+        yield* session.note([entryAbout(odd)])
+        for (const folder of ["", "config", "releases"]) chmodSync(join(home, "app", folder), 0o777)
+        chmodSync(join(home, "app/config/journal"), 0o444)
+        asNobody.become(env.PATH ?? "", home)
+        assert.strictEqual((yield* session.inspect).base, "not-writable")
+      }).pipe(Effect.scoped)
   )
 })
 
@@ -864,7 +866,7 @@ describe("a connection that is lost", () => {
     )
 
     const zstd = missingZstd === undefined ? it.live : it.live.skip
-    zstd(titled(`goes on with differences that were cut in the middle, as zstd (${name})`, missingZstd), () =>
+    zstd(titled(`An upload of differences in zstd resumes after a cut in the middle (${name}).`, missingZstd), () =>
       Effect.gen(function* () {
         const { path } = yield* place
         // BusyBox has none of its own.
@@ -1029,27 +1031,29 @@ describe("differences", () => {
     }).pipe(Effect.scoped)
   )
 
-  asNobody.live(`are not copied from where directories were made read-only${asNobody.because}`, () =>
-    Effect.gen(function* () {
-      const { env, home, session } = yield* local(userland.emptyFolder("programs"))
-      const programs = env.PATH ?? ""
-      env.PATH = `${programs}:${process.env["PATH"]}`
-      if (isRoot) chownSync(home, 65534, 65534)
-      asNobody.become(programs, home)
-      const same = [dir("my_app"), dir("my_app/lib"), file("my_app/lib/same", "same ".repeat(1000))]
-      const [old, next] = [
-        packed([...same, file("my_app/version", "1")]),
-        packed([...same, file("my_app/version", "2")])
-      ]
-      yield* session.prepare
-      yield* put(session, old)
-      chmodSync(join(home, "app/releases", `deployer_${old.ref}`, "my_app/lib"), 0o555)
-      const { content, send } = yield* sending(session, old, next)
-      assert.deepInclude(yield* Effect.flip(send(Stream.make(content))), { _tag: "ReleaseCorrupt" })
-      // What the deployment goes on with.
-      yield* put(session, next, 2)
-      assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
-    }).pipe(Effect.scoped)
+  asNobody.live(
+    `Differences from a read-only folder are refused, and a whole upload succeeds${asNobody.because}.`,
+    () =>
+      Effect.gen(function* () {
+        const { env, home, session } = yield* local(userland.emptyFolder("programs"))
+        const programs = env.PATH ?? ""
+        env.PATH = `${programs}:${process.env["PATH"]}`
+        if (isRoot) chownSync(home, 65534, 65534)
+        asNobody.become(programs, home)
+        const same = [dir("my_app"), dir("my_app/lib"), file("my_app/lib/same", "same ".repeat(1000))]
+        const [old, next] = [
+          packed([...same, file("my_app/version", "1")]),
+          packed([...same, file("my_app/version", "2")])
+        ]
+        yield* session.prepare
+        yield* put(session, old)
+        chmodSync(join(home, "app/releases", `deployer_${old.ref}`, "my_app/lib"), 0o555)
+        const { content, send } = yield* sending(session, old, next)
+        assert.deepInclude(yield* Effect.flip(send(Stream.make(content))), { _tag: "ReleaseCorrupt" })
+        // What the deployment goes on with.
+        yield* put(session, next, 2)
+        assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
+      }).pipe(Effect.scoped)
   )
 
   it.live("Differences that were cut during their copying do not disturb the next upload, and leave nothing.", () =>
@@ -1117,7 +1121,7 @@ describe("each step", () => {
 
 describe("probes over TLS", () => {
   const { because, live } = needs("openssl")
-  live(`check the certificate${because}`, () =>
+  live(`A probe over HTTPS refuses a self-signed certificate${because}.`, () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       const key = join(home, "key.pem")
@@ -1187,7 +1191,7 @@ describe("promises that hold over time", () => {
       return `${folder}:${process.env["PATH"]}`
     })
 
-  it.live("Before a release becomes current, what it rests on is written to the disk.", () =>
+  it.live("Before a release becomes current, the host writes its files to the disk.", () =>
     Effect.gen(function* () {
       const log = join(yield* userland.emptyFolder("log"), "log")
       const path = replaced({
@@ -1203,7 +1207,7 @@ describe("promises that hold over time", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("A removal that is cut is told of in the journal by whoever takes the lock next.", () =>
+  it.live("A removal that was cut is written to the journal when the lock is taken next.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       yield* session.prepare
@@ -1277,7 +1281,7 @@ describe("promises that hold over time", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("The host's environment does not change what a step does, and a user's command gets it as it is.", () =>
+  it.live("The host's environment does not change a step, and a user's command gets it unchanged.", () =>
     Effect.gen(function* () {
       const home = yield* userland.emptyFolder("home")
       const odd = {
@@ -1298,7 +1302,7 @@ describe("promises that hold over time", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("What arrives and the journal are for nobody else to read.", () =>
+  it.live("Nobody else may read an upload or the journal.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       yield* session.prepare
@@ -1312,7 +1316,7 @@ describe("promises that hold over time", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("What the dead-man's switch starts hears signals as any program does.", () =>
+  it.live("A command that the dead-man's switch starts ignores no signals.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       yield* session.prepare

@@ -17,7 +17,7 @@ const program = new URL("../kit/deployToMany.ts", import.meta.url).pathname
 
 describe("deployments at once from one program", () => {
   scoped(
-    titled("are independent of each other, and each takes some megabytes", missingSshd),
+    titled("One program deploys to many targets at once, each by itself and with less than 20 MB.", missingSshd),
     () =>
       Effect.gen(function* () {
         const host = yield* sshd()

@@ -112,64 +112,71 @@ const plainDeploy = ({ deploy }: Place, release: number) =>
     }
   })
 
-const suite = missingSshd === undefined ? it.live : it.live.skip
+const live = missingSshd === undefined ? it.live : it.live.skip
 
-describe("a network that", () => {
-  suite(titled("cuts, stalls and changes bytes anywhere in a deployment", missingSshd), () =>
-    behindProxy({}, (place) =>
-      Effect.gen(function* () {
-        const { current, deploy, forget, network } = place
-        // How much goes in each direction when all is well.
-        const before = { sent: network.sent(), received: network.received() }
-        const good = yield* deploy("prod", 2)
-        assert.strictEqual(good.status, 0, good.stderr)
-        const total = { sent: network.sent() - before.sent, received: network.received() - before.received }
-        assert.isAbove(total.sent, 50_000)
+describe("a network in trouble", () => {
+  live(
+    titled(
+      "A network that cuts, stalls or changes bytes leaves a whole release, and the next deploy succeeds.",
+      missingSshd
+    ),
+    () =>
+      behindProxy({}, (place) =>
+        Effect.gen(function* () {
+          const { current, deploy, forget, network } = place
+          // How much goes in each direction when all is well.
+          const before = { sent: network.sent(), received: network.received() }
+          const good = yield* deploy("prod", 2)
+          assert.strictEqual(good.status, 0, good.stderr)
+          const total = { sent: network.sent() - before.sent, received: network.received() - before.received }
+          assert.isAbove(total.sent, 50_000)
 
-        const failed = { cut: 0, stall: 0, flip: 0 }
-        const round = ({ at, direction, kind }: Omit<Trouble, "after"> & { readonly at: number }) =>
-          Effect.gen(function* () {
-            forget()
-            const old = current()
-            const next = old === "1" ? 2 : 1
-            network.trouble({ kind, direction, after: Math.floor(at * total[direction]) })
-            const ran = yield* deploy("prod", next)
-            network.trouble()
-            network.cut()
-            network.resume()
-            assert.oneOf(ran.status, [0, 1], ran.stderr)
-            if (ran.status === 1) failed[kind] += 1
-            else assert.strictEqual(current(), String(next))
-            assert.oneOf(current(), [old, String(next)])
-            const after = yield* plainDeploy(place, next)
-            assert.strictEqual(after.status, 0, after.stderr)
-            assert.strictEqual(current(), String(next))
+          const failed = { cut: 0, stall: 0, flip: 0 }
+          const round = ({ at, direction, kind }: Omit<Trouble, "after"> & { readonly at: number }) =>
+            Effect.gen(function* () {
+              forget()
+              const old = current()
+              const next = old === "1" ? 2 : 1
+              network.trouble({ kind, direction, after: Math.floor(at * total[direction]) })
+              const ran = yield* deploy("prod", next)
+              network.trouble()
+              network.cut()
+              network.resume()
+              assert.oneOf(ran.status, [0, 1], ran.stderr)
+              if (ran.status === 1) failed[kind] += 1
+              else assert.strictEqual(current(), String(next))
+              assert.oneOf(current(), [old, String(next)])
+              const after = yield* plainDeploy(place, next)
+              assert.strictEqual(after.status, 0, after.stderr)
+              assert.strictEqual(current(), String(next))
+            })
+          const services = yield* Effect.context<Services>()
+          const troubles = FastCheck.record({
+            kind: FastCheck.constantFrom(...(["cut", "cut", "flip", "stall"] as const)),
+            direction: FastCheck.constantFrom(...(["sent", "received"] as const)),
+            at: FastCheck.double({ min: 0, max: 0.999, noNaN: true, noDefaultInfinity: true })
           })
-        const services = yield* Effect.context<Services>()
-        const troubles = FastCheck.record({
-          kind: FastCheck.constantFrom(...(["cut", "cut", "flip", "stall"] as const)),
-          direction: FastCheck.constantFrom(...(["sent", "received"] as const)),
-          at: FastCheck.double({ min: 0, max: 0.999, noNaN: true, noDefaultInfinity: true })
-        })
-        yield* Effect.promise(() =>
-          FastCheck.assert(
-            FastCheck.asyncProperty(troubles, (trouble) => Effect.runPromise(Effect.provide(round(trouble), services))),
-            { numRuns: triesOf(16), endOnFailure: true }
+          yield* Effect.promise(() =>
+            FastCheck.assert(
+              FastCheck.asyncProperty(troubles, (trouble) =>
+                Effect.runPromise(Effect.provide(round(trouble), services))
+              ),
+              { numRuns: triesOf(16), endOnFailure: true }
+            )
           )
-        )
-        // Bytes at even distances, too: the random ones love the ends.
-        for (const kind of ["cut", "flip", "stall"] as const) {
-          for (const at of [0.2, 0.7]) yield* round({ kind, direction: "sent", at })
-          yield* round({ kind, direction: "received", at: 0.8 })
-        }
-        assert.isAbove(Math.min(...Object.values(failed)), 0, JSON.stringify(failed))
-      })
-    )
+          // Bytes at even distances, too: the random ones love the ends.
+          for (const kind of ["cut", "flip", "stall"] as const) {
+            for (const at of [0.2, 0.7]) yield* round({ kind, direction: "sent", at })
+            yield* round({ kind, direction: "received", at: 0.8 })
+          }
+          assert.isAbove(Math.min(...Object.values(failed)), 0, JSON.stringify(failed))
+        })
+      )
   )
 })
 
 describe("without the protection", () => {
-  suite(titled("of staging, a cut leaves a broken current", missingSshd), () =>
+  live(titled("Without staging, a cut connection leaves a broken current.", missingSshd), () =>
     // Who unpacks where it is live, and looks afterwards.
     behindProxy(
       {

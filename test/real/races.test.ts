@@ -54,7 +54,7 @@ const race = (takers: ReadonlyArray<HostSession>) =>
     })
   )
 
-/** Races until `enough` says so, at most `most`; yields how many winners each had. */
+/** Races until `enough` says so, at most `most`; returns how many winners each had. */
 const races = (host: RealHost, most: number, mutations: Mutations, enough: (winners: number) => boolean) =>
   Effect.gen(function* () {
     const target = host.target()
@@ -83,7 +83,7 @@ const suite = (kinds: ReadonlyArray<Kind>, body: (kind: Kind, live: typeof it.li
 describe("300 races of two", () => {
   const each = (kinds: ReadonlyArray<Kind>, count: number) =>
     suite(kinds, ({ skip, start, title }, live) =>
-      live(titled(`${count} on ${title}`, skip), () =>
+      live(titled(`Each of ${count} races for the lock has one winner (${title}).`, skip), () =>
         Effect.gen(function* () {
           const host = yield* start
           const winners = yield* races(host, count, {}, () => false)
@@ -109,18 +109,19 @@ describe("300 races of two", () => {
 })
 
 describe("without the protection two win", () => {
-  const shown = (what: string, mutations: Mutations) =>
-    it.live(what, () =>
+  /** A test of what lacks the protection; its title is a whole sentence. */
+  const shown = (title: string, mutations: Mutations) =>
+    it.live(title, () =>
       Effect.gen(function* () {
         const host = yield* local[0]!.start
         const winners = yield* races(host, 300, mutations, (count) => count > 1)
         assert.strictEqual(winners.at(-1), 2, `${winners.length} races`)
       }).pipe(Effect.scoped)
     )
-  shown("a lock file that is made by renaming instead of link(2)", {
+  shown("Two sessions win the lock if its file is made by renaming instead of link(2).", {
     lock: [['ln "$new" "$base/config/lock.$mine"', 'mv -f "$new" "$base/config/lock.$mine"']]
   })
-  shown("a lock file that is looked for, and then written", {
+  shown("Two sessions win the lock if its file is looked for, and then written.", {
     lock: [
       [
         'ln "$new" "$base/config/lock.$mine"',

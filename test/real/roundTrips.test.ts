@@ -18,7 +18,7 @@ const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
 const roundTrip = 400
 
 describe("a step over SSH", () => {
-  scoped(titled("takes one round trip, but for the first, which takes two", missingSshd), () =>
+  scoped(titled("A step over SSH takes one round trip, except for the first, which takes two.", missingSshd), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const network = yield* link(host, { roundTrip })
@@ -94,13 +94,18 @@ describe("a command over SSH, TCP's round trip and the handshake included,", { t
       return assert.fail(`${tries.join(", ")} round trips instead of ${limit}`)
     })
 
-  scoped(titled("takes 10 for a deployment, 7 where there is nothing to do, and 9 for a rollback", missingSshd), () =>
-    Effect.gen(function* () {
-      const { counted, deployment, same } = yield* world
-      yield* within(10, deployment)
-      assert.isBelow((yield* within(7, same)).sent, 10_000)
-      yield* within(10, deployment)
-      yield* within(9, counted("rollback"))
-    })
+  scoped(
+    titled(
+      "Over SSH a deployment takes 10 round trips, 7 if there is nothing to do, and a rollback takes 9.",
+      missingSshd
+    ),
+    () =>
+      Effect.gen(function* () {
+        const { counted, deployment, same } = yield* world
+        yield* within(10, deployment)
+        assert.isBelow((yield* within(7, same)).sent, 10_000)
+        yield* within(10, deployment)
+        yield* within(9, counted("rollback"))
+      })
   )
 })

@@ -44,7 +44,7 @@ const switches = (kind: (typeof local)[number], count: number, mutations: Mutati
 describe("many switches under a reader", () => {
   for (const kind of local) {
     const live = kind.skip === undefined ? it.live : it.live.skip
-    live(titled(kind.title, kind.skip), () =>
+    live(titled(`A reader always finds one whole release while current is switched (${kind.title}).`, kind.skip), () =>
       Effect.gen(function* () {
         const { names, seen } = yield* switches(kind, triesOf(500))
         assert.deepInclude(seen, { missing: 0, odd: [] })
@@ -59,8 +59,9 @@ describe("many switches under a reader", () => {
 
 describe("without the protection the same reader notices", () => {
   const machine = local[0]!
-  const shown = (what: string, piece: string, replacement: string, noticed: "missing" | "odd") =>
-    it.live(what, () =>
+  /** A test of what lacks the protection; its title is a whole sentence. */
+  const shown = (title: string, piece: string, replacement: string, noticed: "missing" | "odd") =>
+    it.live(title, () =>
       Effect.gen(function* () {
         const { seen } = yield* switches(machine, 20, { activate: [[piece, replacement]] })
         const { missing, odd, reads } = seen
@@ -68,13 +69,13 @@ describe("without the protection the same reader notices", () => {
       }).pipe(Effect.scoped)
     )
   shown(
-    "a link that is removed and made again",
+    "The reader notices a link that is removed and made again.",
     'mv -fT "$2" current',
     'rm -f "$2" current && ln -s "$1" current',
     "missing"
   )
   shown(
-    "a release that is copied over the one before",
+    "The reader notices a release that is copied over the previous one.",
     'mv -fT "$2" current',
     'rm -f "$2"; cp "$1/my_app/version" current/my_app/; sleep 0.05; cp "$1/my_app/big" current/my_app/; false',
     "odd"
