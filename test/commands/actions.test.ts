@@ -65,15 +65,21 @@ describe("start, stop and restart", () => {
   it.scoped("Start, stop and restart pass on the exit status and write the output to stdout.", () =>
     Effect.gen(function* () {
       const host = yield* live
-      for (const exitCode of [1, 3, 127, 255]) {
-        host.onRun = () => ({ exitCode, output: "no such node" })
-        const ran = yield* run("stop target=prod")
-        assert.strictEqual(ran.status, exitCode)
-        assert.strictEqual(ran.stdout.trimEnd(), "no such node")
-        assert.strictEqual(
-          ran.stderr.split("\n").at(-2),
-          `deployer: "bin/my_app stop" (stop) ended with status ${exitCode} on deploy@host.test; if it said why, that is above`
-        )
+      for (const [task, command] of [
+        ["start", "bin/my_app daemon"],
+        ["stop", "bin/my_app stop"],
+        ["restart", "bin/my_app restart"]
+      ] as const) {
+        for (const exitCode of [1, 3, 127, 255]) {
+          host.onRun = () => ({ exitCode, output: "no such node" })
+          const ran = yield* run(`${task} target=prod`)
+          assert.strictEqual(ran.status, exitCode)
+          assert.strictEqual(ran.stdout.trimEnd(), "no such node")
+          assert.strictEqual(
+            ran.stderr.split("\n").at(-2),
+            `deployer: "${command}" (${task}) ended with status ${exitCode} on deploy@host.test; if it said why, that is above`
+          )
+        }
       }
     }).pipe(Effect.provide(world()))
   )

@@ -136,18 +136,23 @@ describe("after the switch", () => {
     )
   }
 
-  it.scoped("Deploy goes back to the previous release if the restart never ends.", () =>
-    Effect.gen(function* () {
-      const good = yield* built
-      const bad = yield* built
-      const host = yield* hostNamed()
-      yield* timely(`deploy target=prod release=${good.id}`)
-      host.onRun = failing(bad.ref, "restart", { never: true })
-      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
-      assert.strictEqual(ran.status, 5, ran.stderr)
-      assert.strictEqual(currentRef(host), good.ref)
-    }).pipe(Effect.provide(world({ config: checked })))
-  )
+  for (const [what, word] of [
+    ["an afterSwitch command", "reload"],
+    ["the restart", "restart"]
+  ] as const) {
+    it.scoped(`Deploy goes back to the previous release if ${what} never ends.`, () =>
+      Effect.gen(function* () {
+        const good = yield* built
+        const bad = yield* built
+        const host = yield* hostNamed()
+        yield* timely(`deploy target=prod release=${good.id}`)
+        host.onRun = failing(bad.ref, word, { never: true })
+        const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+        assert.strictEqual(ran.status, 5, ran.stderr)
+        assert.strictEqual(currentRef(host), good.ref)
+      }).pipe(Effect.provide(world({ config: checked })))
+    )
+  }
 
   const overHttp = (timeout: string) =>
     world({ config: withTarget({ health: { http: "http://127.0.0.1:4000/health", timeout, interval: "1 second" } }) })

@@ -48,7 +48,7 @@ describe("plan", () => {
     assert.deepStrictEqual([outcome, steps], ["nothing", []])
   })
 
-  it("A plan verifies and links a release that is on the host but not current.", () => {
+  it("A plan verifies a release on the host that is not current, links it, and records it as the latest.", () => {
     const state = sample.hostState({
       releases: [sample.hostRelease(), sample.hostRelease({ ref: sample.refOf("B"), serial: 2 })],
       current: { _tag: "Linked", ref: sample.refOf("B") }
@@ -59,6 +59,7 @@ describe("plan", () => {
       steps.map(({ _tag }) => _tag),
       ["Verify", "Switch", "Run", "Settle"]
     )
+    assert.deepInclude(steps[1], { _tag: "Switch", records: true })
   })
 
   it("A plan switches again to a release that the host is about to go back from.", () => {
