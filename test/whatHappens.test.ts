@@ -11,7 +11,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "The connection is lost or somebody presses Ctrl-C",
     "test/commands/deploy.test.ts",
-    "that ends before any of its steps leaves the old release or the new one, and a plain deploy mends it:"
+    "before any step leaves it or the new one; a plain deploy then succeeds."
   ],
   ["The deployer, the shell on the host or the connection is killed", "test/kit/crashes.ts", "A crash at any place of"],
   [

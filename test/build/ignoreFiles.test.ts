@@ -90,84 +90,92 @@ const add = (file: string, line = "deployer/") =>
 
 describe("a build whose context holds the workspace", () => {
   const cases: ReadonlyArray<readonly [title: string, given: Given, says: string | undefined]> = [
-    ["is built if the .dockerignore of the context keeps it out", { files: own }, undefined],
+    ["A build runs if the .dockerignore of its context keeps the workspace out.", { files: own }, undefined],
     [
-      "is refused if no ignore file exists",
+      "A build is refused if its context holds the workspace and no ignore file.",
       { files: {} },
       `write the file /app/.dockerignore with the line "deployer/"`
     ],
     [
-      "is refused if a later line takes the store back in",
+      "A build is refused if a later line of the ignore file lets the store back in.",
       { files: { "app/.dockerignore": "deployer\n!**/release_store\n" } },
       add("/app/.dockerignore")
     ],
     [
-      "is refused if only the store of releases is kept out",
+      "A build is refused if the ignore file keeps only the store out, not the whole workspace.",
       { files: { "app/.dockerignore": "deployer/release_store\n" } },
       add("/app/.dockerignore")
     ],
     [
-      "is refused if the Dockerfile has an ignore file of its own that BuildKit reads",
+      "A build is refused if BuildKit reads the Dockerfile's own ignore file, which lets the workspace in.",
       { files: beside, dockerfile: prod },
       add("/app/docker/prod.Dockerfile.dockerignore")
     ],
     [
-      "is built if the ignore file of the Dockerfile keeps it out",
+      "A build runs if the Dockerfile's own ignore file keeps the workspace out.",
       { files: { ...beside, "app/docker/prod.Dockerfile.dockerignore": "*\n!src\n" }, dockerfile: prod },
       undefined
     ],
     [
-      "is built by the classic builder, which does not read the Dockerfile's own ignore file",
+      "A build runs with the classic builder, which does not read the Dockerfile's own ignore file.",
       { files: beside, dockerfile: prod, env: "0" },
       undefined
     ],
-    ["is built by a Docker without BuildKit", { files: beside, dockerfile: prod, buildx: false }, undefined],
     [
-      "is refused if an old Docker may use BuildKit",
+      "A build runs with a Docker without BuildKit, whatever the Dockerfile's own ignore file says.",
+      { files: beside, dockerfile: prod, buildx: false },
+      undefined
+    ],
+    [
+      "A build is refused if an old Docker may use BuildKit, whose ignore file lets the workspace in.",
       { files: beside, dockerfile: prod, version: "Docker version 20.10.24", buildx: false },
       add("/app/docker/prod.Dockerfile.dockerignore")
     ],
     [
-      "is refused if an engine of unknown kind may read another file",
+      "A build is refused if an unknown engine may read an ignore file that lets the workspace in.",
       { files: beside, dockerfile: prod, version: "nerdctl version 2.1" },
       add("/app/docker/prod.Dockerfile.dockerignore")
     ],
     [
-      "is refused by podman, which reads the Dockerfile's own ignore file",
+      "A build by podman is refused if the Dockerfile's own ignore file lets the workspace in.",
       { files: beside, dockerfile: prod, version: podman },
       add("/app/docker/prod.Dockerfile.dockerignore")
     ],
     [
-      "is refused by podman, which prefers .containerignore",
+      "A build by podman is refused if a .containerignore lets the workspace in.",
       { files: { ...own, "app/.containerignore": ".git\n" }, version: podman },
       add("/app/.containerignore")
     ],
     [
-      "is built by Docker, which does not know .containerignore",
+      "A build by Docker runs even if a .containerignore lets the workspace in.",
       { files: { ...own, "app/.containerignore": ".git\n" } },
       undefined
     ],
     [
-      "is refused by podman if --ignorefile names a file that lets it in",
+      "A build by podman is refused if --ignorefile names a file that lets the workspace in.",
       { files: { ...own, "app/other": ".git\n" }, version: podman, args: ["--ignorefile", "FOLDER/app/other"] },
       add("/app/other")
     ],
     [
-      "is refused for a context above the project, whose ignore file counts",
+      "A build with a context above the project is refused if that context has no ignore file.",
       { files: own, context: "." },
       `write the file /.dockerignore with the line "app/deployer/"`
     ],
     [
-      "is built from a context above the project whose ignore file keeps it out",
+      "A build with a context above the project runs if its ignore file keeps the workspace out.",
       { files: { ".dockerignore": "**/deployer\n" }, context: "." },
       undefined
     ],
     [
-      "is refused for a context inside of the workspace",
+      "A build is refused if its context is inside the workspace.",
       { files: own, context: "app/deployer" },
       `set "context" in the builder to a folder outside of deployer/`
     ],
-    ["is built from a context beside the workspace", { files: { "app/src/main": "" }, context: "app/src" }, undefined]
+    [
+      "A build runs if its context is beside the workspace.",
+      { files: { "app/src/main": "" }, context: "app/src" },
+      undefined
+    ]
   ]
   for (const [title, given, says] of cases) {
     it.effect(title, () => Effect.map(refusal(given), (said) => assert.strictEqual(said, says)))

@@ -285,7 +285,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world({ config: withTarget({ afterUnpack: "link" }) })))
   )
 
-  describe("compares what the release was built for with the host", () => {
+  describe("the platform of the release and of the host", () => {
     const glibc = "/lib64/ld-linux-x86-64.so.2"
     const image = () => ({
       files: {
@@ -347,7 +347,7 @@ describe("deploy", () => {
     )
   })
 
-  describe("refuses a host that is not fit for it, says why, and changes nothing:", () => {
+  describe("hosts that are not fit", () => {
     const cases: ReadonlyArray<readonly [what: string, arrange: (host: MemoryHost) => void, said: string]> = [
       [
         "a file in the way of the path",
@@ -363,7 +363,7 @@ describe("deploy", () => {
         "/srv/my_app on deploy@host.test cannot be written by this user"
       ],
       [
-        "releases/ that cannot be written",
+        "a releases folder that cannot be written",
         (host) => {
           host.files.makeDirectory(`${prodPath}/config`)
           host.files.makeDirectory(`${prodPath}/releases`)
@@ -419,7 +419,7 @@ describe("deploy", () => {
       ]
     ]
     for (const [what, arrange, said] of cases) {
-      it.scoped(what, () =>
+      it.scoped(`Deploy refuses a host with ${what}, and changes nothing.`, () =>
         Effect.gen(function* () {
           yield* planted("my_app", refOf("A"))
           const host = yield* hostNamed()
@@ -978,7 +978,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  describe("that ends before any of its steps leaves the old release or the new one, and a plain deploy mends it:", () => {
+  describe("a deployment that ends before one of its steps", () => {
     const hosts = Array.from({ length: 20 }, (_, k) => `host${k}.test`)
     const config = withTarget({})
     const everywhere: ConfigInput = {
@@ -1083,7 +1083,7 @@ describe("deploy", () => {
     }
   })
 
-  describe("whose step fails on the host says which and why, and the next one succeeds:", () => {
+  describe("a step that fails on the host", () => {
     const cases: ReadonlyArray<readonly [step: MemoryStep, said: string]> = [
       ["inspect", "Could not look at the releases on deploy@host.test: disk on fire"],
       ["prepare", "Could not make /srv/my_app on deploy@host.test: disk on fire"],
@@ -1092,7 +1092,7 @@ describe("deploy", () => {
       ["activate", "Could not switch to"]
     ]
     for (const [step, said] of cases) {
-      it.scoped(step, () =>
+      it.scoped(`If the step "${step}" fails on the host, deploy says why, and the next deploy succeeds.`, () =>
         Effect.gen(function* () {
           const { ref } = yield* built
           const host = yield* hostNamed()

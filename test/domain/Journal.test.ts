@@ -14,7 +14,7 @@ import {
 import { entryLine, facts, journals, refs } from "../kit/journals.ts"
 
 describe("journal", () => {
-  it("The decisive entries and the line say all that the whole journal says.", () => {
+  it("The decisive entries and the lineage say as much as the whole journal.", () => {
     fc.assert(
       fc.property(journals, fc.nat(), (lines, at) => {
         const entries = lines.flatMap((line) => parseEntry(line) ?? [])
@@ -49,17 +49,21 @@ describe("journal", () => {
   })
 
   for (const [title, line, isEntry] of [
-    ["An entry as deployer writes it is read.", entryLine("switched", refs[0]), true],
+    ["The journal reads an entry as deployer writes it.", entryLine("switched", refs[0]), true],
     [
-      "An entry of a later version that knows more is read.",
+      "The journal reads an entry of a later version with an unknown field.",
       entryLine("pinned", refs[0]).replace(/\}$/, ',"sent_bytes":12}'),
       true
     ],
-    ["An entry with an event that nobody knows is not read.", entryLine("exploded", refs[0]), false],
-    ["An entry in another order is not read.", '{"at":"2026-01-02T03:04:05.000Z","event":"locked","by":"x"}', false],
-    ["An entry on a day that no month has is not read.", entryLine("locked").replace("-02T", "-32T"), false],
-    ["A line that is cut is not read.", entryLine("switched", refs[0]).slice(0, -5), false],
-    ["A line with a short ref is not read.", entryLine("switched", "ABC"), false]
+    ["The journal ignores an entry with an unknown event.", entryLine("exploded", refs[0]), false],
+    [
+      "The journal ignores an entry whose fields are in another order.",
+      '{"at":"2026-01-02T03:04:05.000Z","event":"locked","by":"x"}',
+      false
+    ],
+    ["The journal ignores an entry with an impossible date.", entryLine("locked").replace("-02T", "-32T"), false],
+    ["The journal ignores a line that was cut.", entryLine("switched", refs[0]).slice(0, -5), false],
+    ["The journal ignores a line with a short ref.", entryLine("switched", "ABC"), false]
   ] as const) {
     it(title, () => {
       assert.strictEqual(parseEntry(line) !== undefined, isEntry)

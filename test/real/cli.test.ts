@@ -332,7 +332,10 @@ suite(titled("the main job", missing), () => {
 
     const missingUser = missingSshd ?? (process.getuid?.() === 0 ? missingProgram("setpriv") : "not root")
     ;(missingUser === undefined ? it.scoped : it.scoped.skip)(
-      titled("as a user that is only a number, with a key and the host's fingerprint in the config", missingUser),
+      titled(
+        "A user without a name or a home deploys with the key and the host's fingerprint from the config.",
+        missingUser
+      ),
       () =>
         Effect.gen(function* () {
           const here = yield* project()
@@ -365,7 +368,10 @@ suite(titled("the main job", missing), () => {
     )
 
     ;(missingMount === undefined ? it.scoped : it.scoped.skip)(
-      titled("from a project folder that cannot be written, but for what would write there", missingMount),
+      titled(
+        "In a read-only project folder, commands that write nothing there work, and the others say why they fail.",
+        missingMount
+      ),
       () =>
         Effect.gen(function* () {
           const here = yield* project()

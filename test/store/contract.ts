@@ -114,8 +114,9 @@ const action = FastCheck.oneof(
 /** What any release store must do; the layer makes an empty store each time it is built. */
 export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
   describe(title, () => {
-    const test = (name: string, body: Effect.Effect<void, unknown, ReleaseStore>) =>
-      it.effect(name, () => Effect.provide(body, layer))
+    /** A test on an empty store; its title is a whole sentence. */
+    const test = (title: string, body: Effect.Effect<void, unknown, ReleaseStore>) =>
+      it.effect(title, () => Effect.provide(body, layer))
 
     test(
       "A new store is empty.",

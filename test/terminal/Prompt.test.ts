@@ -27,45 +27,45 @@ const many = {
   titles: Array.from({ length: 200 }, (_, n) => `release ${n} ${"wide ".repeat(40)}`)
 } as const
 
-/** Every Prompt behaves like this. */
+/** Every Prompt behaves like this. The keys are the tests' titles: whole sentences. */
 const contract: Readonly<Record<string, Case>> = {
-  "confirms with y, Y, yes and Enter": {
+  "The prompt confirms with y, Y, yes and Enter.": {
     questions: [yn, yn, yn, yn, yn],
     answers: ["y", "Y", "yes", "", " YES "],
     expected: ["true", "true", "true", "true", "true"]
   },
-  "does not confirm with n, N, no, nor with Enter where that means no": {
+  "The prompt does not confirm with n, N, no, or with Enter if that means no.": {
     questions: [yn, yn, yn, ny, ny],
     answers: ["n", "N", "no", "", "y"],
     expected: ["false", "false", "false", "false", "true"]
   },
-  "asks again until it understands": {
+  "The prompt asks again until it understands the answer.": {
     questions: [yn, three],
     answers: ["perhaps", "1", "n", "0", "4", "my_app", "", "77", "3"],
     expected: ["false", "2"]
   },
-  "chooses by number and by a part of one line": {
+  "The prompt takes a choice by its number or by a part of its line.": {
     questions: [three, three, three, many],
     answers: ["2", "9f9f", "other", "200"],
     expected: ["1", "1", "2", "199"]
   },
-  "aborts a choice": { questions: [three], answers: ["\\a"], expected: ["PromptAborted"] },
-  "has nothing to choose from": {
+  "The prompt aborts a choice on \\a.": { questions: [three], answers: ["\\a"], expected: ["PromptAborted"] },
+  "The prompt is unavailable for a choice without lines.": {
     questions: [{ kind: "select", titles: [] }],
     answers: [],
     expected: ["PromptUnavailable"]
   },
-  "aborts on Ctrl-C at every question": {
+  "The prompt aborts every question on Ctrl-C.": {
     questions: [yn, three, { kind: "secret" }, line],
     answers: [ctrlC, ctrlC, ctrlC, ctrlC],
     expected: ["PromptAborted", "PromptAborted", "PromptAborted", "PromptAborted"]
   },
-  "ends a line on Ctrl-D, and aborts the other questions": {
+  "The prompt ends a line on Ctrl-D, and aborts the other questions.": {
     questions: [line, yn, three, { kind: "secret" }],
     answers: [ctrlD, ctrlD, ctrlD, ctrlD],
     expected: ["the end", "PromptAborted", "PromptAborted", "PromptAborted"]
   },
-  "takes secrets and lines as they are": {
+  "The prompt takes secrets and lines unchanged.": {
     questions: [{ kind: "secret" }, { kind: "secret" }, line],
     answers: [" s3 cret ", "", " prune  my_app "],
     expected: [" s3 cret ", "", " prune  my_app "]

@@ -134,7 +134,7 @@ describe("decodeConfig", () => {
     [{ tags: "eu" }, 'targets.prod.tags: must be a list, found "eu"']
   ]
   for (const [more, expected] of cases) {
-    it(expected, () => assert.deepStrictEqual(target(more), [expected]))
+    it(`The config decoder reports "${expected}".`, () => assert.deepStrictEqual(target(more), [expected]))
   }
 
   it("The config decoder refuses keys that cannot be typed.", () => {
