@@ -7,22 +7,27 @@ import ts from "typescript"
 
 const src = path.resolve(import.meta.dirname, "../src")
 
-const files = fs
-  .readdirSync(src, { recursive: true, encoding: "utf8" })
-  .filter((file) => file.endsWith(".ts"))
-  .map((file) => {
-    const name = file.split(path.sep).join("/")
-    const text = fs.readFileSync(path.join(src, file), "utf8")
-    return { name, source: ts.createSourceFile(name, text, ts.ScriptTarget.ES2022, true) }
-  })
+const sourcesIn = (folder: string) =>
+  fs
+    .readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => {
+      const name = file.split(path.sep).join("/")
+      const text = fs.readFileSync(path.join(folder, file), "utf8")
+      return { name, source: ts.createSourceFile(name, text, ts.ScriptTarget.ES2022, true) }
+    })
+
+const files = sourcesIn(src)
 
 const visit = (node: ts.Node, see: (node: ts.Node) => void): void => {
   see(node)
   ts.forEachChild(node, (child) => visit(child, see))
 }
 
-const at = (source: ts.SourceFile, node: ts.Node): string =>
-  `src/${source.fileName}:${source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1}`
+const lineOf = (source: ts.SourceFile, node: ts.Node): number =>
+  source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1
+
+const at = (source: ts.SourceFile, node: ts.Node): string => `src/${source.fileName}:${lineOf(source, node)}`
 
 /** The lines from the first to the last, with the functions inside. */
 const linesOf = (source: ts.SourceFile, node: ts.Node): number => {
@@ -139,6 +144,38 @@ function isMember(node: ts.Node, object: string, member?: string): boolean {
     (member === undefined || node.name.text === member)
   )
 }
+
+/** What takes the title of a test first, besides `it`: other names of it, and helpers of single test files. */
+const takesTitle: ReadonlyArray<string> = [
+  ...["live", "mounted", "mounting", "rooted", "scoped", "test", "zstd"],
+  ...["asking", "at", "broken", "building", "image", "noticed", "plainly", "shown", "targeting"]
+]
+
+/** `it`, `it.live.skip`, `asNobody.live`, `it.skipIf(missing)`. */
+const isIt = (callee: ts.Expression): boolean =>
+  ts.isPropertyAccessExpression(callee)
+    ? callee.name.text === "live" || isIt(callee.expression)
+    : ts.isCallExpression(callee)
+      ? isIt(callee.expression)
+      : isNamed(callee, "it")
+
+/** Whether a call of this makes a test; also of `(missing ? it : it.skip)`. */
+const makesTest = (callee: ts.Expression): boolean => {
+  if (ts.isParenthesizedExpression(callee)) return makesTest(callee.expression)
+  if (ts.isConditionalExpression(callee)) return makesTest(callee.whenTrue) || makesTest(callee.whenFalse)
+  return isIt(callee) || (ts.isIdentifier(callee) && takesTitle.includes(callee.text))
+}
+
+/** The literal that is the title of a test, with "…" for each value in it. */
+const titleOf = (argument: ts.Expression): string | undefined => {
+  if (ts.isStringLiteralLike(argument)) return argument.text
+  if (ts.isTemplateExpression(argument))
+    return [argument.head.text, ...argument.templateSpans.map(({ literal }) => literal.text)].join("…")
+  const isTitled = ts.isCallExpression(argument) && isNamed(argument.expression, "titled")
+  return isTitled && argument.arguments[0] !== undefined ? titleOf(argument.arguments[0]) : undefined
+}
+
+const isSentence = (title: string): boolean => /^[\p{Lu}…]/u.test(title) && /[.?!…]$/.test(title)
 
 describe("the house", () => {
   it("The house rules find source files to check.", () => {
@@ -270,6 +307,22 @@ describe("the house", () => {
       none(everywhere((source, report) => visit(source, (node) => is(node, source.fileName) && report(node, what))))
     })
   }
+
+  it("Every test has a whole sentence as its title.", () => {
+    const found: Array<string> = []
+    const fragments: Array<string> = []
+    for (const { name, source } of sourcesIn(import.meta.dirname)) {
+      visit(source, (node) => {
+        if (!ts.isCallExpression(node) || node.arguments.length < 2 || !makesTest(node.expression)) return
+        const title = node.arguments[0] && titleOf(node.arguments[0])
+        if (title === undefined) return
+        found.push(title)
+        if (!isSentence(title)) fragments.push(`test/${name}:${lineOf(source, node)} ${title}`)
+      })
+    }
+    assert.isAbove(found.length, 1000)
+    none(fragments)
+  })
 
   it("Every export has a doc comment.", () => {
     none(
