@@ -11,7 +11,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "The connection is lost or somebody presses Ctrl-C",
     "test/commands/deploy.test.ts",
-    "before any step leaves it or the new one; a plain deploy then succeeds."
+    "before any step leaves it or the new one; a plain deploy mends it."
   ],
   ["The deployer, the shell on the host or the connection is killed", "test/kit/crashes.ts", "A crash at any place of"],
   [
@@ -66,7 +66,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/goLive.test.ts",
     "If the first release fails, deploy takes the link away, because there is nothing to go back to."
   ],
-  ["The power of a host goes", "test/real/powerCut.test.ts", "A power failure during or after"],
+  ["The power of a host goes", "test/real/powerCut.test.ts", "After a power failure at"],
   [
     "A folder with a release's name has no record",
     "test/commands/deploy.test.ts",

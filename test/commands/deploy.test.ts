@@ -1065,7 +1065,7 @@ describe("deploy", () => {
     ]
     for (const [what, ending] of endings) {
       it.scoped(
-        `On the first contact, ${what} before any step leaves no release or a whole one; a plain deploy then succeeds.`,
+        `On the first contact, ${what} before any step leaves no release or a whole one; a plain deploy mends it.`,
         () =>
           Effect.gen(function* () {
             yield* atEachStep(ending, ["inspect", "prepare", ...steps], yield* built)
@@ -1073,7 +1073,7 @@ describe("deploy", () => {
       )
 
       it.scoped(
-        `If an older release is live, ${what} before any step leaves it or the new one; a plain deploy then succeeds.`,
+        `If an older release is live, ${what} before any step leaves it or the new one; a plain deploy mends it.`,
         () =>
           Effect.gen(function* () {
             const old = yield* built

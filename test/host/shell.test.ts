@@ -49,7 +49,7 @@ const tables: ReadonlyArray<readonly [tool: string, text: string, available: str
     "20860880"
   ],
   [
-    "BusyBox 1.35, df -k with a long name, which takes a line of its own",
+    "BusyBox 1.35, df -k with a long name",
     "Filesystem           1K-blocks      Used Available Use% Mounted on\n/dev/mapper/a_long_name_of_a_volume\n                      32895760  10338432  20860880  33% /srv",
     "20860880"
   ],

@@ -300,6 +300,6 @@ export const settingsFor = (host: Sshd): Context.Tag.Service<typeof SshSettings>
   remembered: makeRemembered()
 })
 
-/** A suite's title, with the reason where it is skipped. */
+/** The title of a suite or of a test (then a whole sentence), with the reason if it is skipped. */
 export const titled = (title: string, missing: string | undefined): string =>
   missing === undefined ? title : `${title} (skipped: ${missing})`

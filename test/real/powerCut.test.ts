@@ -190,7 +190,7 @@ const works: ReadonlyArray<Work> = [
     fails: true
   },
   {
-    title: "a deployment that replaces a damaged release",
+    title: "the replacement of a damaged release",
     given: 1,
     harm: (base) => fs.writeFileSync(join(base, `releases/deployer_${one.ref}/my_app/version`), "damaged"),
     run: ({ target }) =>
@@ -378,7 +378,7 @@ const controls: ReadonlyArray<{ readonly lacks: string; readonly work: string; r
   },
   {
     lacks: "a replacement without a sync",
-    work: "a deployment that replaces a damaged release",
+    work: "the replacement of a damaged release",
     mutations: { stage: [["\nflush\n", "\n"]] }
   }
 ]
@@ -391,7 +391,7 @@ layer(Layer.provideMerge(Givens.layer, store), { excludeTestServices: true })("a
       // What a repair that goes back renames, a rollback renames too: one file system is enough for the rest of it.
       for (const work of kind === "ext4" ? works : works.filter(({ fails }) => fails === undefined)) {
         test(
-          `A power failure during or after ${work.title} leaves a whole release, and the next deployment succeeds.`,
+          `After a power failure at ${work.title}, the release is whole and the next deployment succeeds.`,
           () =>
             Effect.map(cutting(kind, work, { delays: [0, 2, 6, 11] }), (found) => assert.deepStrictEqual(found, [])),
           { concurrent: true, timeout: 600_000 }

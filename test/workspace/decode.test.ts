@@ -134,7 +134,8 @@ describe("decodeConfig", () => {
     [{ tags: "eu" }, 'targets.prod.tags: must be a list, found "eu"']
   ]
   for (const [more, expected] of cases) {
-    it(`The config decoder reports "${expected}".`, () => assert.deepStrictEqual(target(more), [expected]))
+    it(`The config decoder explains the mistake in a target with ${JSON.stringify(more)}.`, () =>
+      assert.deepStrictEqual(target(more), [expected]))
   }
 
   it("The config decoder refuses keys that cannot be typed.", () => {
