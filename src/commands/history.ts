@@ -3,14 +3,17 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { inspectDeployed } from "../deployment/onHost.ts"
+import { inspectDeployed, pick } from "../deployment/onHost.ts"
+import type { HostState } from "../domain/HostState.ts"
 import { historyLimit, JournalEntry, type JournalEvent } from "../domain/Journal.ts"
 import { releaseLabel } from "../domain/Plan.ts"
+import { parseSelector } from "../domain/Release.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
 import type { View } from "../terminal/Answer.ts"
 import { counted, dateTime } from "../terminal/format.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { count, optional, target, task } from "./Task.ts"
+import { count, optional, target, task, word } from "./Task.ts"
 
 /** The journal of a host, the last entry first. */
 export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryReport", {
@@ -19,7 +22,9 @@ export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryR
   path: Schema.String,
   entries: Schema.Array(JournalEntry),
   /** Unparsable lines among them. */
-  torn: Schema.NonNegativeInt
+  torn: Schema.NonNegativeInt,
+  /** The word that named a release, if the entries are about one alone. */
+  ref: Schema.optional(Schema.String)
 }) {}
 
 /** Which target, and how many entries. */
@@ -28,15 +33,38 @@ export interface HistoryOptions {
   readonly target: string
   /** The most entries to show. Default: the last 30. The host returns its last 500. */
   readonly last?: number | undefined
+  /** A ref, or the beginning of one, or the id of a release on the host: only its entries. Default: all. */
+  readonly ref?: string | undefined
 }
 
 /** Shows the events of a target's host, with author and outcome. */
-export const history = Effect.fn("history")(function* ({ last = 30, target }: HistoryOptions) {
+export const history = Effect.fn("history")(function* ({ last = 30, ref, target }: HistoryOptions) {
   const session = yield* connect(target)
-  const { path } = yield* inspectDeployed(session)
-  const { entries, torn } = yield* session.history(Math.min(last, historyLimit))
-  return HistoryReport.make({ address: session.address, path, entries: entries.toReversed(), torn })
+  const state = yield* inspectDeployed(session)
+  const about = ref === undefined ? undefined : yield* refsOf(session, state, ref)
+  const { entries, torn } = yield* session.history(about === undefined ? Math.min(last, historyLimit) : historyLimit)
+  const told =
+    about === undefined
+      ? entries
+      : entries.filter(({ release }) => release !== undefined && about(release.ref)).slice(-last)
+  return HistoryReport.make({
+    address: session.address,
+    path: state.path,
+    entries: told.toReversed(),
+    torn,
+    ...(ref === undefined ? {} : { ref })
+  })
 }, Effect.scoped)
+
+/** Whether a ref is meant. A release that is not on the host any more can be named by the beginning of its ref. */
+const refsOf = (session: HostSession, state: HostState, selector: string) => {
+  const { id, refPrefix } = parseSelector(selector)
+  const byId = id === undefined ? [] : state.releases.filter((release) => release.id === id)
+  if (byId.length === 0 && refPrefix === undefined) return pick(session, state, selector).pipe(Effect.as(() => false))
+  return Effect.succeed((ref: string) =>
+    byId.length > 0 ? byId.some((release) => release.ref === ref) : refPrefix !== undefined && ref.startsWith(refPrefix)
+  )
+}
 
 /** The failures of `history`. */
 export type HistoryError = Effect.Effect.Error<ReturnType<typeof history>>
@@ -49,8 +77,9 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
   linked: "became current by hand",
   rolledBack: "became current again",
   unlinked: "link taken away",
-  healthy: "live and well",
+  healthy: "live, not checked",
   unhealthy: "failed",
+  failed: "failed",
   adopted: "adopted",
   repaired: "repaired",
   pinned: "pinned",
@@ -62,24 +91,27 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
 
 /** The events of a host, the last one first. */
 export const historyView =
-  ({ address, entries, path, torn }: HistoryReport): View =>
+  ({ address, entries, path, ref, torn }: HistoryReport): View =>
   (columns) =>
     [
-      ...(entries.length === 0 ? [`Nothing is written in the journal of ${address}:${path}`] : []),
+      ...(entries.length === 0
+        ? [`Nothing is written ${ref === undefined ? "" : `about ${ref} `}in the journal of ${address}:${path}`]
+        : []),
       ...(torn === 0 ? [] : [`${counted(torn, "line")} of the journal of ${address}:${path} cannot be read`]),
       ...(entries.length === 0
         ? []
         : [
             table({
               head: ["When (UTC)", "Release", "What", "By", "Why"],
-              rows: entries.map(({ at, by, detail = "", event, job, release }) => [
+              rows: entries.map(({ at, by, detail = "", event, job, release, wasChecked = false }) => [
                 dateTime(at),
                 release === undefined ? "" : releaseLabel(release),
-                eventWords[event],
+                wasChecked && event === "healthy" ? "healthy" : eventWords[event],
                 job === undefined ? by : `${by} (${job})`,
                 detail
               ]),
-              columns
+              columns,
+              wraps: true
             })
           ])
     ].join("\n")
@@ -87,9 +119,13 @@ export const historyView =
 /** The command. */
 export const historyTask = task("history", {
   description: "Shows what was done to the target's host, by whom, and what came of it.",
-  examples: ["deployer history target=prod"],
+  examples: ["deployer history target=prod", "deployer history 3F2A target=prod"],
   options: {
     target,
+    ref: word({
+      name: "ref",
+      description: "shows only the entries about this release: an id, or a ref or the beginning of one"
+    }),
     last: optional(
       count(
         { name: "last", placeholder: "N", description: "how many entries at most; otherwise 30" },

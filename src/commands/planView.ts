@@ -40,14 +40,14 @@ const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): s
     case "Check":
       return `check its health: ${healthLabel(step.health)}`
     case "Settle":
-      return step.confirms ? "confirm over a new connection that it is well" : "write down that it is well"
+      return step.confirms ? "confirm it over a new connection" : "write down that it succeeded"
     case "Prune":
       return `remove what is beyond the releases to keep: ${step.releases.map(releaseLabel).join(", ")}`
     case "Switch":
       return [
         ...(step.records ? ["record it as the latest of its name"] : []),
         `switch current ${step.from === undefined ? "" : `from ${step.from} `}to ${releaseLabel(release)}`,
-        ...(step.settles ? ["write down that it is well"] : [])
+        ...(step.settles ? ["write down that it succeeded"] : [])
       ]
   }
 }

@@ -8,10 +8,10 @@ import * as Schema from "effect/Schema"
 import { attempt, healthLabel } from "../deployment/health.ts"
 import type { Named } from "../deployment/journal.ts"
 import { inspectDeployed, warnUnreadable } from "../deployment/onHost.ts"
-import { Drift, drift, remedy, remedyCommands } from "../domain/Drift.ts"
-import { DeadMan, HostRelease, previousRelease } from "../domain/HostState.ts"
+import { Drift, drift, nameDrift, remedy, remedyCommands } from "../domain/Drift.ts"
+import { DeadMan, HostRelease, type HostState, previousRelease } from "../domain/HostState.ts"
 import type { Invocation } from "../domain/Invocation.ts"
-import { Standing, standing } from "../domain/Journal.ts"
+import { lastLink, Standing, standing } from "../domain/Journal.ts"
 import { Lock, lockOwner, lockState } from "../domain/Lock.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
@@ -30,7 +30,14 @@ export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusRepo
   /** Absolute. */
   path: Schema.String,
   /** Undefined if no complete release is current. */
-  live: Schema.optional(Schema.Struct({ release: HostRelease, standing: Standing })),
+  live: Schema.optional(
+    Schema.Struct({
+      release: HostRelease,
+      standing: Standing,
+      /** When it became current for the last time. */
+      since: Schema.DateTimeUtc
+    })
+  ),
   /** The release that a rollback goes to. */
   previous: Schema.optional(HostRelease),
   /** One attempt of the target's check. Undefined if it has none, or if nothing is live. */
@@ -89,14 +96,14 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
     target: session.target.key,
     address: session.address,
     path: state.path,
-    ...(live === undefined ? {} : { live: { release: live, standing: standing(state.journal, live.ref) } }),
+    ...(live === undefined ? {} : { live: liveOf(state, live) }),
     ...(previous === undefined ? {} : { previous }),
     ...(health === undefined ? {} : { health }),
     ...(state.lock === undefined ? {} : { lock: state.lock }),
     free: state.freeBytes,
     ...(state.armed === undefined ? {} : { armed: state.armed }),
     faults: verdicts.flatMap(({ faults }) => faults),
-    drift: drift(state)
+    drift: [...drift(state), ...nameDrift(state, session.target)]
   })
 }, Effect.scoped)
 
@@ -104,6 +111,15 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
 export type StatusError = Effect.Effect.Error<ReturnType<typeof status>>
 /** The services that `status` needs. */
 export type StatusServices = Effect.Effect.Context<ReturnType<typeof status>>
+
+const liveOf = ({ journal }: HostState, release: HostRelease) => {
+  const link = lastLink(journal)
+  return {
+    release,
+    standing: standing(journal, release.ref),
+    since: link?.release?.ref === release.ref ? link.at : release.deployedAt
+  }
+}
 
 /** A host that cannot be checked counts as not healthy, and the report is still made. */
 const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named) {
@@ -135,6 +151,13 @@ export const failUnlessGood = ({
   return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(advice)] })
 }
 
+/** Whether it is healthy now is in a line of its own. */
+const standingWords = {
+  healthy: "",
+  unhealthy: ", failed when it was deployed",
+  unproven: ", its deployment did not finish"
+} as const
+
 /** The live release, its health and the host's faults. No line is cut. */
 export const statusView =
   ({ address, armed, drift, faults, free, health, live, lock, path, previous }: StatusReport): View =>
@@ -145,14 +168,14 @@ export const statusView =
         "live",
         live === undefined
           ? "nothing"
-          : `${releaseLabel(live.release)}, deployed ${dateTime(live.release.deployedAt)} UTC, ${live.standing}`
+          : `${releaseLabel(live.release)}, since ${dateTime(live.since)} UTC${standingWords[live.standing]}`
       ],
       ["previous", previous === undefined ? "nothing to roll back to" : releaseLabel(previous)],
       [
         "health",
         health === undefined
-          ? live && "the target has no check"
-          : `${health.ok ? "well" : "NOT well"} (${health.check}): ${health.detail}`
+          ? live && "not checked: the target has no check"
+          : `${health.ok ? "healthy" : "unhealthy"} (${health.check}): ${health.detail}`
       ],
       ["lock", lock === undefined ? "nobody has it" : `${lockOwner(lock)}; ${lockState(lock)}`],
       [

@@ -8,7 +8,7 @@ import type { DeployPlan, Step } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
-import { goLive, isLiveStep, runHook } from "./goLive.ts"
+import { goLive, isLiveStep, noteFailed, runHook } from "./goLive.ts"
 import { prune } from "./prune.ts"
 import { stage, verify, type Wish } from "./stage.ts"
 
@@ -71,13 +71,18 @@ export const carryOutStep = Effect.fnUntraced(function* (
       return yield* stage(session, { release, state }, wish, step)
     case "Verify":
       return yield* verify(session, { release }, wish, step)
-    case "Run":
-      if (state.releases.some(({ ref }) => ref === release.ref))
-        return yield* runHook(session, release, step, { stays: true })
-      // The half-prepared folder must not look like a release, and its note would only make the next deployment ask.
-      return yield* Effect.tapErrorTag(runHook(session, release, step), "HookFailed", () =>
-        session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 }))
+    case "Run": {
+      const stays = state.releases.some(({ ref }) => ref === release.ref)
+      return yield* runHook(session, release, step, { stays }).pipe(
+        Effect.tapErrorTag("HookFailed", (failed) =>
+          Effect.zipRight(
+            // The half-prepared folder must not look like a release, and its note would only make the next deployment ask.
+            stays ? Effect.void : session.discard(Unfinished.make({ ref: release.ref, kind: "release", received: 0 })),
+            noteFailed(session, release, failed)
+          )
+        )
       )
+    }
     case "Record":
       return yield* session.record(record)
   }

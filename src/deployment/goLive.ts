@@ -38,7 +38,7 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   readonly exitStatus = 1
   /** For the journal, which every login of the host's group may read: a command or its output may contain a token. */
   get journaled(): string {
-    return `The ${this.hook} command "${shortened(this.command)}" of ${this.release} ended with status ${this.status} on ${this.address}`
+    return `the ${this.hook} command "${shortened(this.command)}" ended with status ${this.status}`
   }
   override get message(): string {
     const failure = `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}`
@@ -218,7 +218,9 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
   }
   yield* prove(session, release, live).pipe(
     Effect.catchIf(isFault, (fault) =>
-      live.goesBack ? goBack(session, live, fault) : Effect.fail<Fault | RolledBack | RollbackFailed>(fault)
+      live.goesBack
+        ? goBack(session, live, fault)
+        : Effect.zipRight(noteFailed(session, release, fault), Effect.fail<Fault | RolledBack | RollbackFailed>(fault))
     ),
     Effect.tapErrorCause(warnUnsettled(session, live, "is"))
   )
@@ -299,14 +301,20 @@ const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, St
 const stillThere = ({ journal, releases }: HostState, { back }: Live): HostRelease | undefined =>
   releases.find(({ ref }) => ref === back?.ref && standing(journal, ref) !== "unhealthy")
 
+const isChecked = ({ steps }: Pick<Live, "steps">): boolean => steps.some(({ _tag }) => _tag === "Check")
+
 /** A release stays live and healthy even if that cannot be journaled. */
-const noteHealthy = Effect.fnUntraced(function* (session: HostSession, release: Named, unlocks: boolean) {
+const noteHealthy = Effect.fnUntraced(function* (
+  session: HostSession,
+  release: Named,
+  { unlocks, wasChecked }: { readonly unlocks: boolean; readonly wasChecked: boolean }
+) {
   yield* Effect.catchIf(
-    session.note([yield* entry("healthy", release)], { unlocks }),
+    session.note([yield* entry("healthy", release, { wasChecked })], { unlocks }),
     (error) => error._tag !== "LockLost",
     (error) =>
       Reporter.warn(
-        `${releaseLabel(release)} is live and well, but that could not be written down: the next deploy sees to it again. ${error.message}`
+        `${releaseLabel(release)} is live, but that could not be written down: the next deploy sees to it again. ${error.message}`
       )
   )
 })
@@ -317,8 +325,9 @@ const settle = Effect.fnUntraced(function* (
   deadMan: { readonly id: string; readonly end: number } | undefined
 ) {
   const { release } = live
-  if (deadMan === undefined) return yield* noteHealthy(session, release, live.unlocks)
-  const healthy = [yield* entry("healthy", release)]
+  const wasChecked = isChecked(live)
+  if (deadMan === undefined) return yield* noteHealthy(session, release, { unlocks: live.unlocks, wasChecked })
+  const healthy = [yield* entry("healthy", release, { wasChecked })]
   const confirmed = yield* confirm(session, deadMan.id, healthy).pipe(
     Effect.retry({
       while: () => Effect.map(Clock.currentTimeMillis, (now) => now < deadMan.end + graceMillis),
@@ -369,6 +378,12 @@ const journaled = (fault: Fault): string => {
   return "command" in fault ? fault.message.replaceAll(fault.command, shortened(fault.command)) : fault.message
 }
 
+/** Writes down why a deployment failed that does not go back. Its failure is the one to report, whatever the journal says. */
+export const noteFailed = (session: HostSession, release: Named, fault: Fault) =>
+  Effect.ignore(
+    Effect.flatMap(entry("failed", release, { detail: journaled(fault) }), (failed) => session.note([failed]))
+  )
+
 /** This release was live before, and is better than the failed one, but the user should know that it is not whole. */
 const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release: HostRelease) {
   const verdicts = yield* session.verify([release.ref], "paths")
@@ -418,7 +433,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     yield* warnNotWhole(session, back)
     yield* prove(session, back, planned)
     if (wasWell) yield* session.note([unhealthy])
-    yield* noteHealthy(session, back, true)
+    yield* noteHealthy(session, back, { unlocks: true, wasChecked: isChecked(planned) })
   })
   yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...failed(live), failure: error.message }))
   const isMarked = back !== undefined || !stays || standing(state.journal, release.ref) !== "healthy"

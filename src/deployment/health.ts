@@ -32,7 +32,7 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
       ? `"${shortened(this.check.slice(1, -1))}"`
       : this.check.replace(/^(GET \w+:\/\/)[^/?#]*@/, "$1").replace(/[?#].*$/s, "")
     const [detail] = this.detail.replace(/(\w:\/\/)[^/?#\s]*@/, "$1").split(/: |\?/)
-    return `${this.release} was not healthy on ${this.address} within ${this.waited} (${check}): ${detail}`
+    return `it was not healthy within ${this.waited} (${check}): ${detail}`
   }
   override get message(): string {
     const tries = `${counted(this.attempts, "attempt")}`

@@ -19,6 +19,8 @@ export interface About {
   readonly from?: string | undefined
   /** The reason or a message. */
   readonly detail?: string | undefined
+  /** Whether a check proved that the release is healthy. */
+  readonly wasChecked?: boolean
   /** The time. Default: now. */
   readonly at?: DateTime.Utc
 }
@@ -27,7 +29,7 @@ export interface About {
 export const entry = Effect.fnUntraced(function* (
   event: JournalEvent,
   release: Named | undefined,
-  { at, detail, from }: About = {}
+  { at, detail, from, wasChecked = false }: About = {}
 ) {
   const { job, name } = yield* Operator
   return JournalEntry.make({
@@ -37,7 +39,8 @@ export const entry = Effect.fnUntraced(function* (
     ...(job === undefined ? {} : { job }),
     ...(release === undefined ? {} : { release: { name: release.name, ref: release.ref } }),
     ...(from === undefined ? {} : { from }),
-    ...(detail === undefined ? {} : { detail: detail.slice(0, 1_000) })
+    ...(detail === undefined ? {} : { detail: detail.slice(0, 1_000) }),
+    ...(wasChecked ? { wasChecked } : {})
   })
 })
 

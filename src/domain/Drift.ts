@@ -30,7 +30,9 @@ export class Drift extends Schema.Class<Drift>("Drift")({
     /** The steps after the switch to the current release were not done. */
     "unsettled",
     /** The current release failed. */
-    "unhealthy"
+    "unhealthy",
+    /** The current release is one of another application than the target's. */
+    "name"
   ),
   /** The release concerned. */
   ref: Schema.optional(Ref),
@@ -64,6 +66,20 @@ export const remedyCommands = (advice: Drift["advice"], target: string): Readonl
       return [retry, invocation("rollback", { target })]
   }
 }
+
+/** The fault of a host whose current release is not one of the target: two targets share the path, or the name changed. */
+export const nameDrift = (
+  { currentRelease }: Pick<HostState, "currentRelease">,
+  target: { readonly key: string; readonly name: string }
+): ReadonlyArray<Drift> =>
+  currentRelease === undefined || currentRelease.name === target.name
+    ? []
+    : made("name", "deploy", [
+        [
+          `${currentRelease.name} ${shortRef(currentRelease.ref)} is live, but target ${target.key} runs ${target.name}: another target has this path, or the name changed`,
+          currentRelease.ref
+        ]
+      ])
 
 /** The advice in words; `target` is a key. */
 export const remedy = (advice: Drift["advice"], target: string): string => {

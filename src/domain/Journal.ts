@@ -22,6 +22,8 @@ export const JournalEvent = Schema.Literal(
   "healthy",
   /** The release was live, and a step after the switch failed. */
   "unhealthy",
+  /** A command of the deployment failed, and the release stays as it is: it was not switched to, or it stays current. */
+  "failed",
   /** The directory in place of `current`, from before deployer, became a release. */
   "adopted",
   /** Journal, link and folders were brought back into agreement: unparsable lines before this no longer count. */
@@ -52,7 +54,9 @@ export class JournalEntry extends Schema.Class<JournalEntry>("JournalEntry")({
   /** The ref of the previously current release, if another one became current. */
   from: Schema.optional(Ref),
   /** The reason or a message, at most about 1,000 characters. */
-  detail: Schema.optional(VisibleText)
+  detail: Schema.optional(VisibleText),
+  /** Whether a check proved that the release is healthy. Otherwise `healthy` means that all steps succeeded. */
+  wasChecked: Schema.optional(Schema.Boolean).pipe(Schema.fromKey("was_checked"))
 }) {}
 
 /** The most lines that `history` shows. */
@@ -169,15 +173,17 @@ export const decisive = (journal: ReadonlyArray<JournalEntry>): ReadonlyArray<Jo
 }
 
 /**
- * The releases in the journal, each once, except those whose last entry is a removal. `staged` does not count as deployed: a deployment
- * that fails before the switch is removed without an entry.
+ * The releases in the journal, each once, except those whose last entry is a removal. `staged` and `failed` do not count as deployed: a
+ * deployment that fails before the switch is removed without an entry of the removal.
  */
 export const notRemoved = (
   journal: ReadonlyArray<JournalEntry>
 ): ReadonlyArray<{ readonly name: typeof ReleaseName.Type; readonly ref: string }> => {
   const last = new Map(
     journal.flatMap((entry) =>
-      entry.release === undefined || entry.event === "staged" ? [] : [[entry.release.ref, entry]]
+      entry.release === undefined || entry.event === "staged" || entry.event === "failed"
+        ? []
+        : [[entry.release.ref, entry]]
     )
   )
   return [...last.values()].flatMap(({ event, release }) =>

@@ -173,6 +173,8 @@ const targetFields = {
   restart: Schema.optional(oneLine("a command")),
   /** Checked last. With `restart` or `health`, the host goes back to the previous release if any step after the switch fails. */
   health: Schema.optional(Health),
+  /** Whether another target may have the same host and path. Both have to say so. */
+  sharesPath: Schema.optionalWith(Schema.Boolean, { default: () => false }),
   /** How many healthy releases of a name stay after each deployment. Default: all. */
   keep: Schema.optional(Schema.Int.pipe(Schema.between(1, 1000))),
   /**

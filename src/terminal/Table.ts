@@ -2,6 +2,7 @@
  * Tables of text that fit the terminal.
  */
 import widthOf from "string-width"
+import wrapAnsi from "wrap-ansi"
 
 /** A table to draw. */
 export interface Table {
@@ -11,11 +12,15 @@ export interface Table {
   readonly columns?: number | undefined
   /** The index of the column that is cut first. Default: the last one. */
   readonly elastic?: number
+  /** Whether the last column goes on in further lines instead of being cut. Default: no. */
+  readonly wraps?: boolean
 }
 
 const gap = "  "
 const ellipsis = "…"
 const narrowest = 6
+/** A column that wraps is not made narrower than this, as long as others can be cut. */
+const wrapped = 24
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
@@ -40,7 +45,12 @@ export const truncate = (text: string, width: number): string => {
 
 const pad = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - stringWidth(text)))
 
-const narrow = (widths: ReadonlyArray<number>, columns: number, elastic: number): ReadonlyArray<number> => {
+const narrow = (
+  widths: ReadonlyArray<number>,
+  columns: number,
+  elastic: number,
+  least: number
+): ReadonlyArray<number> => {
   const others = widths.map((_, index) => index).filter((index) => index !== elastic)
   const order = [elastic, ...others.toSorted((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))]
   const total = widths.reduce((sum, width) => sum + width, gap.length * (widths.length - 1))
@@ -48,20 +58,29 @@ const narrow = (widths: ReadonlyArray<number>, columns: number, elastic: number)
   let excess = total - columns
   for (const index of order) {
     const width = result[index] ?? 0
-    const less = Math.max(0, Math.min(excess, width - narrowest))
+    const less = Math.max(0, Math.min(excess, width - (index === elastic ? least : narrowest)))
     result[index] = width - less
     excess -= less
   }
   return result
 }
 
+/** The row, and a row for each further line of its last cell. */
+const wrapLast = (row: ReadonlyArray<string>, width: number): ReadonlyArray<ReadonlyArray<string>> => {
+  const [first = "", ...more] = wrapAnsi(row.at(-1) ?? "", Math.max(width, 1), { hard: true }).split("\n")
+  const others = row.slice(0, -1)
+  return [[...others, first], ...more.map((line) => [...others.map(() => ""), line])]
+}
+
 /** The table as lines without a final line break: one per row, with aligned columns and no tabs. */
-export const table = ({ elastic, head, rows, ...table }: Table): string => {
+export const table = ({ elastic, head, rows, wraps = false, ...table }: Table): string => {
   const columns = table.columns === 0 ? undefined : table.columns
   const cells = [head, ...rows].map((row) => head.map((_, index) => printable(row[index] ?? "")))
   const natural = head.map((_, index) => Math.max(...cells.map((row) => stringWidth(row[index] ?? ""))))
-  const widths = columns === undefined ? natural : narrow(natural, columns, elastic ?? head.length - 1)
+  const widths =
+    columns === undefined ? natural : narrow(natural, columns, elastic ?? head.length - 1, wraps ? wrapped : narrowest)
   return cells
+    .flatMap((row) => (wraps ? wrapLast(row, widths.at(-1) ?? 0) : [row]))
     .map((row) => {
       const line = row
         .map((cell, index) => pad(truncate(cell, widths[index] ?? 0), widths[index] ?? 0))

@@ -174,7 +174,33 @@ const decodeParts = (input: unknown): Either.Either<DeployerConfig, ReadonlyArra
       : []),
     ...crossMistakes(input)
   ]
-  return Either.isLeft(decoded) || mistakes.length > 0
-    ? Either.left([...new Set(mistakes)])
-    : Either.right(decoded.right)
+  if (Either.isLeft(decoded) || mistakes.length > 0) return Either.left([...new Set(mistakes)])
+  const shared = sharedPaths(decoded.right)
+  return shared.length > 0 ? Either.left(shared) : Either.right(decoded.right)
+}
+
+/** Targets with one host and path, which would take each other's releases for their own, unless both say so. */
+const sharedPaths = ({ targets }: DeployerConfig): ReadonlyArray<string> => {
+  const owners = new Map<string, { readonly key: string; readonly sharesPath: boolean }>()
+  return Object.entries(targets).flatMap(([key, target]) => {
+    const { sharesPath } = target
+    const place = placeOf(target)
+    const owner = owners.get(place)
+    if (owner === undefined) owners.set(place, { key, sharesPath })
+    return owner === undefined || (owner.sharesPath && sharesPath)
+      ? []
+      : [
+          `${inWords(["targets", key, "path"])}: is the path of target ${JSON.stringify(owner.key)} on the same host: give each its own, or set "sharesPath: true" in both`
+        ]
+  })
+}
+
+/** A path below the login directory is another one for another user. */
+const placeOf = ({ host, path, port, user }: TargetSettings): string => {
+  const plain = path
+    .replaceAll(/\/+/g, "/")
+    .replaceAll(/(\/\.)+(?=\/|$)/g, "")
+    .replace(/^~\//, "")
+    .replace(/(?<=.)\/$/, "")
+  return JSON.stringify([host.toLowerCase(), port ?? 22, plain, plain.startsWith("/") ? "" : (user ?? "")])
 }

@@ -119,7 +119,7 @@ describe("apply", () => {
         const planned = yield* good(`rollback target=prod plan save=${file}`)
         assert.match(
           planned.stdout,
-          /^back to my_app ([0-9A-F]{8}) on prod: deploy@host\.test:\/srv\/my_app\n 1\. verify that every file of it is there\n 2\. switch current from my_app [0-9A-F]{8} to my_app \1\n 3\. run restart: bin\/my_app restart\n 4\. write down that it is well\n$/
+          /^back to my_app ([0-9A-F]{8}) on prod: deploy@host\.test:\/srv\/my_app\n 1\. verify that every file of it is there\n 2\. switch current from my_app [0-9A-F]{8} to my_app \1\n 3\. run restart: bin\/my_app restart\n 4\. write down that it succeeded\n$/
         )
         assert.notStrictEqual(currentRef(host), ref)
         assert.match((yield* good(`apply plan=${file}`)).stdout, /is live again at/)

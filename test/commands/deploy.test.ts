@@ -160,7 +160,7 @@ describe("deploy", () => {
           "3. unpack and verify every file",
           "4. record it as the latest of its name",
           "5. switch current to my_app REF",
-          "6. write down that it is well"
+          "6. write down that it succeeded"
         ]
       )
       assert.deepStrictEqual((yield* hostNamed()).steps, ["inspect"])
@@ -1161,7 +1161,26 @@ describe("deploy", () => {
           host.commands.map(({ command }) => command),
           ["migrate", "reload"]
         )
-        assert.deepStrictEqual(logged(host), ["staged", "switched"])
+        assert.deepStrictEqual(logged(host), ["staged", "switched", "failed"])
+        const { stdout } = yield* run("history target=prod last=1")
+        assert.match(stdout, /failed +tester@laptop +the afterSwitch command "reload" ended with status 3$/m)
+        const status = yield* run("status target=prod")
+        assert.match(status.stdout, /^live .* UTC, its deployment did not finish$/m)
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.scoped("If an afterUnpack command fails, history tells that and why.", () =>
+      Effect.gen(function* () {
+        yield* built
+        const host = yield* hostNamed()
+        host.onRun = ({ command }) => (command === "migrate" ? { exitCode: 9, output: "secret\n" } : {})
+        assert.strictEqual((yield* run("deploy target=prod yes")).status, 1)
+        const { stdout } = yield* run("history target=prod")
+        assert.match(stdout, /failed +tester@laptop +the afterUnpack command "migrate" ended with status 9$/m)
+        assert.notInclude(stdout, "secret")
+        host.onRun = () => ({})
+        assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+        assert.strictEqual((yield* run("status target=prod")).status, 0)
       }).pipe(Effect.provide(layer))
     )
 

@@ -258,7 +258,7 @@ describe("after the switch", () => {
       host.failStep("note", "disk on fire")
       const ran = yield* timely(`deploy target=prod release=${bad.id}`)
       assert.strictEqual(ran.status, 5, ran.stderr)
-      assert.include(ran.stderr, "is live and well, but that could not be written down")
+      assert.include(ran.stderr, "is live, but that could not be written down")
       assert.strictEqual(currentRef(host), good.ref)
     }).pipe(Effect.provide(world({ config: checked })))
   )
@@ -289,7 +289,7 @@ describe("after the switch", () => {
       const offered = yield* timely("deploy target=prod", "1")
       assert.match(
         offered.stderr,
-        /the latest, failed on deploy@host\.test before, so it is not offered: my_app .* \(it goes there all the same with deployer deploy target=prod release=[0-9]+ retry\)/
+        /the latest, failed on deploy@host\.test before, so it is not offered: .* \(it goes there all the same with deployer deploy target=prod release=[0-9]+ retry\)/
       )
       assert.strictEqual(currentRef(host), good.ref)
       assert.strictEqual((yield* timely("deploy target=prod yes")).status, 3)
@@ -386,7 +386,7 @@ describe("keep", () => {
         }
         const ran = yield* timely("deploy target=prod release=4")
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.include(ran.stderr, "is live and well, but that could not be written down")
+        assert.include(ran.stderr, "is live, but that could not be written down")
         assert.deepStrictEqual(refs(), [false, true, true, true])
       }).pipe(Effect.provide(world({ config: checked })))
     )
@@ -452,6 +452,33 @@ describe("rollback", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
+  it.scoped("History calls a release healthy only if a check passed, and shows one release alone if it is named.", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = failing(bad.ref, "ping")
+      yield* timely(`deploy target=prod release=${bad.id}`)
+      const { stdout } = yield* timely(`history ${bad.ref.slice(0, 6)} target=prod`)
+      assert.notInclude(stdout, good.ref.slice(0, 8))
+      // The reason is whole, in as many lines as it needs.
+      assert.match(
+        stdout.replaceAll(/\s+/g, " "),
+        /failed tester@laptop it was not healthy within 20s \("bin\/my_app …"\): status 7/
+      )
+      assert.match(
+        (yield* timely("history 1 target=prod")).stdout,
+        /^\S+ \S+ +my_app [0-9A-F]{8} +healthy +tester@laptop$/m
+      )
+      assert.match(
+        (yield* timely("history FFFF target=prod")).stdout,
+        /^Nothing is written about FFFF in the journal of /
+      )
+      assert.strictEqual((yield* timely("history nobody target=prod")).status, 2)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
   it.scoped("History shows a rollback and its outcome.", () =>
     Effect.gen(function* () {
       yield* built
@@ -462,7 +489,7 @@ describe("rollback", () => {
       const { stdout } = yield* timely("history target=prod last=3")
       const [head, ...lines] = stdout.trim().split("\n")
       assert.match(head!, /^When \(UTC\) +Release +What +By +Why/)
-      assert.match(lines[0]!, /live and well +tester@laptop/)
+      assert.match(lines[0]!, /live, not checked +tester@laptop/)
       assert.match(lines[1]!, /became current again/)
       assert.lengthOf(lines, 3)
     }).pipe(Effect.provide(world()))

@@ -5,7 +5,7 @@ const journaled = (check: string, detail: string): string =>
   new Unhealthy({ address: "deploy@host", release: "my_app 1A2B3C4D", check, attempts: 3, waited: "20s", detail })
     .journaled
 
-const begin = "my_app 1A2B3C4D was not healthy on deploy@host within 20s"
+const begin = "it was not healthy within 20s"
 
 describe("an unhealthy release in the journal", () => {
   for (const [title, check, detail, expected] of [

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as TestClock from "effect/TestClock"
 import { httpAnswer } from "../../src/host/MemoryHost.ts"
 import { built, hostNamed, prodPath, run, usualConfig, world } from "../kit/world.ts"
 
@@ -21,9 +22,9 @@ describe("status", () => {
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
       const ran = yield* run("status target=prod")
       assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.match(ran.stdout, new RegExp(`^live +my_app ${one.ref.slice(0, 8)}, deployed .* UTC, healthy$`, "m"))
+      assert.match(ran.stdout, new RegExp(`^live +my_app ${one.ref.slice(0, 8)}, since .* UTC$`, "m"))
       assert.match(ran.stdout, /^previous +nothing to roll back to$/m)
-      assert.match(ran.stdout, /^health +well \(GET http:\/\/127\.0\.0\.1:4000\/\): 200/m)
+      assert.match(ran.stdout, /^health +healthy \(GET http:\/\/127\.0\.0\.1:4000\/\): 200/m)
       assert.match(ran.stdout, /^lock +nobody has it\ndisk +1\.0 GB free\nfiles +all there\ndrift +none\n$/m)
       const version = `${prodPath}/releases/current/my_app/version`
       const before = host.files.read(version) ?? ""
@@ -37,7 +38,7 @@ describe("status", () => {
       host.onDial = () => () => httpAnswer(503, "starting")
       const ill = yield* run("status target=prod")
       assert.strictEqual(ill.status, 1)
-      assert.match(ill.stdout, /^health +NOT well .*503/m)
+      assert.match(ill.stdout, /^health +unhealthy .*503/m)
       assert.match(ill.stderr, /1 thing is wrong on deploy@host\.test \(GET .*503.*\): deploy again, or go back/)
     }).pipe(
       Effect.provide(
@@ -51,6 +52,44 @@ describe("status", () => {
         })
       )
     )
+  )
+
+  it.scoped("Status fails if a release of another application is live at the path of the target.", () =>
+    Effect.gen(function* () {
+      yield* run("build target=api")
+      assert.strictEqual((yield* run("deploy target=api yes")).status, 0)
+      const ran = yield* run("status target=prod")
+      assert.strictEqual(ran.status, 1)
+      assert.match(
+        ran.stderr,
+        /api [0-9A-F]{8} is live, but target prod runs my_app: another target has this path, or the name changed/
+      )
+      assert.strictEqual((yield* run("status target=api")).status, 0)
+    }).pipe(
+      Effect.provide(
+        world({
+          config: {
+            ...usualConfig,
+            targets: {
+              prod: { ...prod, sharesPath: true },
+              api: { ...prod, name: "api", builder: "prod", sharesPath: true }
+            }
+          }
+        })
+      )
+    )
+  )
+
+  it.scoped("Status shows since when a release is live that became current again.", () =>
+    Effect.gen(function* () {
+      yield* built
+      yield* run("deploy target=prod yes")
+      yield* built
+      yield* run("deploy target=prod yes")
+      yield* TestClock.adjust("1 hour")
+      yield* run("rollback target=prod")
+      assert.match((yield* run("status target=prod")).stdout, /^live +my_app [0-9A-F]{8}, since 1970-01-01 01:0/m)
+    }).pipe(Effect.provide(world()))
   )
 
   it.scoped("Status gives advice about a directory in the place of current, even before any deployment.", () =>

@@ -21,7 +21,10 @@ describe("validate", () => {
         keep: 3,
         builder: "app"
       }
-      const config = { targets: { prod, other: { ...target, builder: "app" } }, builders: { app: builder } }
+      const config = {
+        targets: { prod, other: { ...target, path: "/srv/other", builder: "app" } },
+        builders: { app: builder }
+      }
       yield* Effect.gen(function* () {
         const all = yield* run("validate")
         assert.strictEqual(all.status, 0, all.stderr)
@@ -53,7 +56,10 @@ describe("validate", () => {
     Effect.gen(function* () {
       const root = yield* projectFolder
       const config = {
-        targets: { prod: { ...target, sshKey: "/nowhere/id" }, other: { ...target, builder: "app" } },
+        targets: {
+          prod: { ...target, sshKey: "/nowhere/id" },
+          other: { ...target, path: "/srv/other", builder: "app" }
+        },
         builders: { app: builder }
       }
       yield* Effect.gen(function* () {

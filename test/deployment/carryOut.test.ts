@@ -13,7 +13,7 @@ import { findTarget } from "../../src/workspace/Config.ts"
 import { Workspace } from "../../src/workspace/Workspace.ts"
 import { built, currentRef, hostNamed, prodHost, prodPath, run, usualConfig, world } from "../kit/world.ts"
 
-const plain = { host: prodHost, user: "deploy", name: "my_app", path: prodPath, tags: ["prod"] }
+const plain = { host: prodHost, user: "deploy", name: "my_app", path: prodPath, tags: ["prod"], sharesPath: true }
 const config = {
   ...usualConfig,
   targets: {

@@ -10,6 +10,24 @@ const rows = [
 ]
 
 describe("Table", () => {
+  it("A column that wraps is never cut, and its further lines stand below it.", () => {
+    const lines = table({
+      head: ["When", "Why"],
+      rows: [["2026-01-02 03:04:05", "it was not healthy within twenty seconds, and nobody knows why"]],
+      columns: 50,
+      wraps: true
+    }).split("\n")
+    assert.isTrue(lines.every((line) => line.length <= 50))
+    assert.isTrue(lines.slice(2).every((line) => line.startsWith(" ".repeat(21))))
+    assert.strictEqual(
+      lines
+        .slice(1)
+        .map((line) => line.slice(21))
+        .join(" "),
+      "it was not healthy within twenty seconds, and nobody knows why"
+    )
+  })
+
   it("A table aligns columns by their visible width, without blanks at the ends.", () => {
     assert.deepStrictEqual(table({ head, rows }).split("\n"), [
       "Id  Name    Path",

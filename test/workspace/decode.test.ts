@@ -200,10 +200,37 @@ describe("decodeConfig", () => {
   })
 })
 
+describe("targets with one path", () => {
+  const refused = (other: object, first: object = {}) =>
+    Either.isLeft(decodeConfig({ targets: { prod: { ...prod, ...first }, other: { ...prod, ...other } } }))
+
+  it("A config is rejected if two targets have one path on one host, however it is written.", () => {
+    assert.deepStrictEqual(Either.flip(decodeConfig({ targets: { prod, other: prod } })).pipe(Either.getOrThrow), [
+      'targets.other.path: is the path of target "prod" on the same host: give each its own, or set "sharesPath: true" in both'
+    ])
+    assert.isTrue(refused({ path: `${prod.path}/` }))
+    assert.isTrue(refused({ host: prod.host.toUpperCase(), port: 22 }))
+    assert.isTrue(refused({ path: "~/app", user: "a" }, { path: "app", user: "a" }))
+    assert.isTrue(refused({ sharesPath: true }))
+  })
+
+  it("A config is accepted if two targets have different places, or if both share their path.", () => {
+    assert.isFalse(refused({ path: "/srv/other" }))
+    assert.isFalse(refused({ port: 2222 }))
+    assert.isFalse(refused({ host: "other.test" }))
+    assert.isFalse(refused({ path: "app", user: "a" }, { path: "app", user: "b" }))
+    assert.isFalse(refused({ sharesPath: true }, { sharesPath: true }))
+  })
+})
+
 describe("findTarget and findBuilder", () => {
   const config = Either.getOrThrow(
     decodeConfig({
-      targets: { prod: prod, staging: { ...prod, builder: "pord" }, bare: prod },
+      targets: {
+        prod: prod,
+        staging: { ...prod, path: "/srv/staging", builder: "pord" },
+        bare: { ...prod, path: "/srv/bare" }
+      },
       groups: { web: ["prod", "staging"], none: [] },
       builders: { prod: builder }
     })
