@@ -32,11 +32,11 @@ const page = (task: Listed, above = ""): ReadonlyArray<string> => {
     "",
     description,
     "",
-    "```",
+    "```usage",
     usage(path, task),
-    ...(examples?.split(", ").map((example) => `$ ${example}`) ?? []),
     "```",
     "",
+    ...(examples === undefined ? [] : ["```sh", ...examples.split(", "), "```", ""]),
     ...(task.options.length === 0
       ? []
       : [
