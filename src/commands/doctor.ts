@@ -10,6 +10,7 @@ import { Check, checks } from "../domain/Checks.ts"
 import { needsOf, releaseLabel } from "../domain/Plan.ts"
 import { Ref, ReleaseName } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
+import { unfitText } from "../domain/Unfit.ts"
 import { RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
@@ -81,7 +82,7 @@ export const doctor = Effect.fn("doctor")(function* (options: {
     ...(release === undefined ? {} : { release: release.release }),
     connectMillis: Duration.toMillis(connecting),
     lookMillis: Duration.toMillis(looking),
-    checks: checks(state, needs)
+    checks: checks(state, needs).map((check) => withTarget(check, { target: target.key, address: session.address }))
   })
 }, Effect.scoped)
 
@@ -89,6 +90,10 @@ export const doctor = Effect.fn("doctor")(function* (options: {
 export type DoctorError = Effect.Effect.Error<ReturnType<typeof doctor>>
 /** The services that `doctor` needs. */
 export type DoctorServices = Effect.Effect.Context<ReturnType<typeof doctor>>
+
+/** A check whose advice names the target, so that its commands can be run as they are. */
+const withTarget = (check: Check, at: { readonly target: string; readonly address: string }): Check =>
+  check.unfit === undefined ? check : Check.make({ ...check, advice: unfitText(check.unfit, at).advice })
 
 const chosen = Effect.fnUntraced(function* (target: Target, selector: string | undefined) {
   const store = yield* ReleaseStore

@@ -66,7 +66,6 @@ describe("doctor", () => {
         // Only where the host is named they differ.
         const plain = deployed.stderr
           .replace("deployer: ", "")
-          .replace(" target=prod", "")
           .replace(" on deploy@host.test", "")
         assert.strictEqual(plain.trim(), said.replace("The host lacks", "deploy@host.test lacks"))
       }).pipe(Effect.provide(world()))
