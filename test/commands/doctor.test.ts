@@ -64,9 +64,7 @@ describe("doctor", () => {
           .slice(name.length)
           .trim()
         // Only where the host is named they differ.
-        const plain = deployed.stderr
-          .replace("deployer: ", "")
-          .replace(" on deploy@host.test", "")
+        const plain = deployed.stderr.replace("deployer: ", "").replace(" on deploy@host.test", "")
         assert.strictEqual(plain.trim(), said.replace("The host lacks", "deploy@host.test lacks"))
       }).pipe(Effect.provide(world()))
     )

@@ -65,6 +65,7 @@ const shape = (text: string, named: (ref: string) => string): string =>
     .replace(/(?<![0-9A-Za-z])(?:[0-9A-F]{32}|[0-9A-F]{8})(?![0-9A-Za-z])/g, named)
     .replace(/\bx86_64\b|\baarch64\b/g, "MACHINE")
     .replace(/\/lib\S*\/ld-[^\s,;]+(?:, \/lib\S*\/ld-[^\s,;]+)*/g, "LOADER")
+    .replace(/\bjust now\b|\b\d+ (?:minute|hour|day)s? ago\b/g, "AGE")
     .replace(/\b[\w-]+@[\w-]+\b(?!\.)/g, "WHO")
     .replace(/\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+Z)?/g, "DATE")
     .replace(/\b\d+(?:\.\d+)?(?: ?(?:ms|s|m|h|B|kB|MB|GB|kiB)\b)?(?: \d+(?:ms|s|m|h)\b)*/g, "N")
