@@ -58,6 +58,7 @@ export {
 } from "./commands/manage/host.ts"
 export { Pinned } from "./commands/manage/pin.ts"
 export { Removal } from "./commands/manage/removal.ts"
+export { ScriptStopped } from "./commands/manage/repl.ts"
 export { NameNotFound, ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
 export {
   adopt,

@@ -83,8 +83,12 @@ export class Prompt extends Context.Tag("deployer/Prompt")<
       readonly message: string
       readonly hint?: string
     }) => Effect.Effect<Redacted.Redacted<string>, PromptFailure>
-    /** One line with history and completion. None if the input has ended (Ctrl-D). */
+    /** One line with history and completion. None if the input has ended (Ctrl-D). Lines that were pasted together come one by one. */
     readonly line: (line: Line) => Effect.Effect<Option.Option<string>, PromptFailure>
+    /** Forgets the lines that were pasted and not read yet, and returns them. Only a terminal needs it. */
+    readonly dropPasted?: Effect.Effect<ReadonlyArray<string>>
+    /** The lines of the standard input if it is a file or a pipe, read to its end. Undefined otherwise. */
+    readonly script?: Effect.Effect<ReadonlyArray<string> | undefined>
   }
 >() {
   /** Asks on the terminal: questions on stderr, answers from stdin, which is read only while a question is open. */
@@ -118,6 +122,8 @@ export class Prompt extends Context.Tag("deployer/Prompt")<
         const asked = yield* Ref.make<ReadonlyArray<string>>([])
         const prompt = yield* make({
           show: () => Effect.void,
+          dropPasted: Effect.succeed([]),
+          script: Effect.succeed(undefined),
           isThere: Effect.map(Ref.get(queue), ({ length }) => length > 0),
           width: Number.POSITIVE_INFINITY,
           read: ({ question }) =>
@@ -220,6 +226,8 @@ const make = (keyboard: Keyboard) =>
 
     return Prompt.of({
       canAsk: keyboard.isThere,
+      dropPasted: keyboard.dropPasted,
+      script: keyboard.script,
       confirm: (question) => mutex.withPermits(1)(confirm(question)),
       select: (question) =>
         question.choices.length === 0

@@ -196,7 +196,7 @@ describe("manage", () => {
         'warning: "i" could be info or integrity',
         'warning: There is no "inof" here; did you mean "info"? (h lists what there is)',
         'warning: There is no "frobnicate" here (h lists what there is)',
-        "warning: delete needs a ref",
+        'warning: "d" could be delete or deploy or doctor',
         "warning: ln needs a ref",
         'warning: integrity takes deep, -f, both or nothing, not "-x"',
         ""
@@ -230,6 +230,28 @@ describe("manage", () => {
       assert.include(ran.stderr, "Aborted at a question; nothing was changed after it\n")
       assert.match(ran.stderr, /warning: There is no release "nothing" on deploy@host\.test \(it has my_app\)\n$/)
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("Manage deploys, shows status and history, goes back, and checks the host.", () =>
+    Effect.gen(function* () {
+      const [first, second] = [yield* built, yield* built]
+      yield* run("deploy target=prod release=1 yes")
+      const ran = yield* run(
+        "manage target=prod",
+        `deploy ${second.ref.slice(0, 8)}`,
+        "status",
+        "history",
+        "rollback",
+        "doctor",
+        "q"
+      )
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.match(ran.stdout, new RegExp(`${second.ref.slice(0, 8)} \\(id 2\\) is live at .*\n`))
+      assert.match(ran.stdout, /^live +my_app .*\n(.*\n)*drift +none$/m)
+      assert.match(ran.stdout, /became current/)
+      assert.match(ran.stdout, /\bspace\b.* free/)
+      assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
     }).pipe(Effect.provide(world()))
   )
 
@@ -288,7 +310,10 @@ describe("manage", () => {
         [
           "",
           ["info ", "prune ", "delete ", "connect ", "h", "q"],
-          ["info ", "ln ", "prune ", "delete ", "pin ", "unpin ", "integrity ", "repair", "adopt", "local", "h", "q"]
+          [
+            ...["info ", "ln ", "prune ", "delete ", "pin ", "unpin ", "integrity ", "repair", "adopt", "status"],
+            ...["history ", "deploy ", "rollback ", "doctor", "local", "h", "q"]
+          ]
         ],
         ["in", ["info "], ["info ", "integrity "]],
         ["prune ", ["prune my_app"], ["prune my_app"]],
@@ -299,6 +324,8 @@ describe("manage", () => {
         [`info ${short.slice(0, 3).toLowerCase()}`, [`info ${short}`], []],
         ["delete b", [], ["delete BBBBBBBB"]],
         ["ln ", [], ["ln AAAAAAAA", "ln BBBBBBBB", "ln CCCCCCCC"]],
+        ["deploy ", [], [`deploy ${short}`]],
+        ["rollback b", [], ["rollback BBBBBBBB"]],
         ["integrity ", [], ["integrity -f", "integrity deep", "integrity deep -f"]],
         ["nothing ", [], []],
         ["q ", [], []]

@@ -25,6 +25,12 @@ export const terminal = (folder: string, env: Readonly<Record<string, string>>) 
         /** All bytes that it gets from now on, colours and all, go into this file as well. */
         record: (file: string) => Effect.sync(() => tmux("pipe-pane", `cat > ${file}`)),
         type: (line: string) => Effect.sync(() => tmux("send-keys", line, "Enter")),
+        /** Pastes a text as a whole. */
+        paste: (text: string) =>
+          Effect.sync(() => {
+            tmux("set-buffer", "--", text)
+            tmux("paste-buffer")
+          }),
         press: (key: string) => Effect.sync(() => tmux("send-keys", key)),
         resize: (columns: number, rows: number) =>
           Effect.sync(() => tmux("resize-window", "-x", String(columns), "-y", String(rows))),

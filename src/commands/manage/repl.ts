@@ -5,8 +5,7 @@ import type * as Terminal from "@effect/platform/Terminal"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "../../deployment/goLive.ts"
-import type { Unhealthy } from "../../deployment/health.ts"
+import * as Schema from "effect/Schema"
 import type { ReleaseNotWhole } from "../../deployment/onHost.ts"
 import { shortRef } from "../../domain/Release.ts"
 import {
@@ -26,7 +25,19 @@ import * as Reporter from "../../terminal/Reporter.ts"
 import { findTarget } from "../../workspace/Config.ts"
 import { type ConfigInvalid, Workspace } from "../../workspace/Workspace.ts"
 import type { Declined } from "../Declined.ts"
+import { type DeployError, type DeployServices, deploy, deployView } from "../deploy.ts"
+import {
+  type DoctorError,
+  type DoctorFailed,
+  type DoctorServices,
+  doctor,
+  doctorView,
+  failUnlessHealthy
+} from "../doctor.ts"
+import { type HistoryError, history, historyView } from "../history.ts"
 import { failUnlessRepaired, type RepairReport, repairHost, repairView } from "../repair.ts"
+import { type RollbackError, rollback, rollbackView } from "../rollback.ts"
+import { failUnlessGood, type StatusBad, type StatusError, status, statusView } from "../status.ts"
 import { adopt, adoptedView, type NothingToAdopt } from "./adopt.ts"
 import * as host from "./host.ts"
 import { hostInfoView, hostReleaseInfoView, integrityView, linkedView } from "./host.ts"
@@ -38,9 +49,11 @@ import { releaseInfoView, storeInfoView } from "./store.ts"
 
 /** The manager's next state after a line. */
 type Next =
-  | { readonly _tag: "Stay" | "Quit" }
+  | { readonly _tag: "Quit" }
+  /** `failure`: why the line was not carried out. */
+  | { readonly _tag: "Stay"; readonly failure?: string }
   /** Back to the local store. `isNew`: with everything shown at the start. */
-  | { readonly _tag: "Local"; readonly isNew: boolean }
+  | { readonly _tag: "Local"; readonly isNew: boolean; readonly failure?: string }
   | { readonly _tag: "Connect"; readonly target: string }
 
 const stay: Next = { _tag: "Stay" }
@@ -60,15 +73,17 @@ type VerbFailure =
   | host.JournalUnreadable
   | ReleaseNotWhole
   | NothingToAdopt
-  | HookFailed
-  | Unhealthy
-  | RolledBack
-  | RollbackFailed
-  | NotConfirmed
+  | DeployError
+  | RollbackError
+  | StatusError
+  | StatusBad
+  | DoctorError
+  | DoctorFailed
+  | HistoryError
   | Declined
   | PromptFailure
 
-type VerbServices = ReleaseStore | RemoteHost | Workspace | Prompt | Terminal.Terminal
+type VerbServices = DeployServices | DoctorServices | Terminal.Terminal
 
 interface Verb {
   readonly name: string
@@ -81,6 +96,8 @@ interface Verb {
 interface Candidates {
   readonly names: ReadonlyArray<string>
   readonly refs: ReadonlyArray<string>
+  /** The refs of releases in the local store that a host can get. */
+  readonly stored: ReadonlyArray<string>
   readonly targets: ReadonlyArray<string>
   readonly flags: ReadonlyArray<string>
 }
@@ -92,9 +109,28 @@ interface Side {
   readonly candidates: Effect.Effect<Candidates, VerbFailure, VerbServices>
 }
 
-/** Runs the manager until the user leaves it. Begins on a host if a target is given. */
+/** A line of a script for the manager failed, and the lines after it were not run. */
+export class ScriptStopped extends Schema.TaggedError<ScriptStopped>()("ScriptStopped", {
+  /** The number of the line, from 1 on, and its text. */
+  line: Schema.Int,
+  text: Schema.String,
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  override get message(): string {
+    return `Line ${this.line} ("${this.text}") failed, and no later line was run: ${this.detail}`
+  }
+}
+
+/**
+ * Runs the manager until the user leaves it. Begins on a host if a target is given. If the standard input is a file or a pipe, its lines are
+ * run in order, and the first failure ends the manager.
+ */
 export const repl = Effect.fn("manage.repl")(function* (target: string | undefined) {
-  if (!(yield* (yield* Prompt).canAsk)) {
+  const prompt = yield* Prompt
+  if (!(yield* prompt.canAsk)) {
+    const script = prompt.script === undefined ? undefined : yield* prompt.script
+    if (script?.some((line) => line.trim() !== "")) return yield* scripted(target, script)
     return yield* new PromptUnavailable({
       question: "What shall be done?",
       hint: `name a verb, as in: deployer manage info${target === undefined ? "" : ` target=${target}`}`
@@ -110,11 +146,27 @@ export const repl = Effect.fn("manage.repl")(function* (target: string | undefin
   }
 })
 
+/** Runs the lines of a script. */
+const scripted = (target: string | undefined, script: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const prompt = yield* Prompt
+    let at = 0
+    const stopped = (detail: string) => new ScriptStopped({ line: at, text: (script[at - 1] ?? "").trim(), detail })
+    const line = Effect.sync(() => Option.fromNullable(script[at++]))
+    let next: Next = target === undefined ? { _tag: "Local", isNew: false } : { _tag: "Connect", target }
+    while (next._tag !== "Quit") {
+      next = yield* (next._tag === "Connect" ? onHost(next.target, true, false) : sideLoop(local, false)).pipe(
+        Effect.provideService(Prompt, { ...prompt, line: () => line })
+      )
+      if ("failure" in next && next.failure !== undefined) return yield* stopped(next.failure)
+    }
+  })
+
 /**
  * A session stays open while the manager is on the host. If a target cannot be reached, the manager stays local, unless the command line
  * named the target: then the command itself fails.
  */
-const onHost = (target: string, isWish: boolean) =>
+const onHost = (target: string, isWish: boolean, isNew = true) =>
   Effect.gen(function* () {
     const connected = Effect.gen(function* () {
       const config = yield* (yield* Workspace).config
@@ -122,7 +174,7 @@ const onHost = (target: string, isWish: boolean) =>
     })
     const session = yield* isWish ? Effect.asSome(connected) : Effect.catchAll(Effect.asSome(connected), unreached)
     return Option.isSome(session)
-      ? yield* sideLoop(remote(session.value), true)
+      ? yield* sideLoop(remote(session.value), isNew)
       : ({ _tag: "Local", isNew: false } as const)
   }).pipe(Effect.scoped)
 
@@ -141,11 +193,18 @@ const sideLoop = (side: Side, isNew: boolean) =>
       const line = yield* prompt.line({ prompt: side.prompt, complete: (typed) => complete(side, candidates, typed) })
       if (Option.isNone(line)) return { _tag: "Quit" } as const
       const next = yield* runLine(side, line.value)
+      if ("failure" in next && next.failure !== undefined) {
+        if (!(yield* prompt.canAsk)) return next
+        const left = (prompt.dropPasted === undefined ? [] : yield* prompt.dropPasted).filter(
+          (line) => line.trim() !== ""
+        )
+        if (left.length > 0) yield* Reporter.warn(`Not run, because of that: ${left.join("; ")}`)
+      }
       if (next._tag !== "Stay") return next
     }
   })
 
-const nothing: Candidates = { names: [], refs: [], targets: [], flags: [] }
+const nothing: Candidates = { names: [], refs: [], stored: [], targets: [], flags: [] }
 
 /** A failed verb is reported, and the manager continues. Only a question that cannot be asked ends the manager. */
 const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailable, VerbServices> => {
@@ -175,9 +234,9 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
           return Effect.fail(error)
         // Nothing more is possible on that host: every further verb would fail in the same way.
         case "HostUnreachable":
-          return Effect.as(sayFailure(error), { _tag: "Local", isNew: false })
+          return Effect.as(sayFailure(error), { _tag: "Local", isNew: false, failure: error.message })
         default:
-          return Effect.as(sayFailure(error), stay)
+          return Effect.as(sayFailure(error), { _tag: "Stay", failure: error.message })
       }
     })
   )
@@ -185,9 +244,12 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
 
 /** Reports the remaining faults of a repair, and the manager continues. */
 const sayLeft = (report: RepairReport) =>
-  Effect.catchAll(Effect.as(failUnlessRepaired(report), stay), (error) => Effect.as(sayFailure(error), stay))
+  Effect.catchAll(Effect.as(failUnlessRepaired(report), stay), (error) =>
+    Effect.as(sayFailure(error), { _tag: "Stay", failure: error.message } satisfies Next)
+  )
 
-const complain = (message: string): Effect.Effect<Next> => Effect.as(Reporter.warn(message), stay)
+const complain = (message: string): Effect.Effect<Next> =>
+  Effect.as(Reporter.warn(message), { _tag: "Stay", failure: message })
 
 interface Failure {
   readonly _tag: string
@@ -284,6 +346,47 @@ const local = (() => {
   return makeSide("deployer> ", verbs, candidates)
 })()
 
+/** The verbs of a host that are commands of their own. Each makes its own connection. */
+const commandVerbs = (target: string): ReadonlyArray<Verb> => [
+  {
+    name: "status",
+    summary: "the live release, its health, and the faults of the host",
+    run: () =>
+      Effect.flatMap(status({ target }), (report) =>
+        Effect.zipRight(print(statusView(report)), Effect.as(failUnlessGood(report), stay))
+      )
+  },
+  {
+    name: "history",
+    argument: { label: "ref", required: false, candidates: "refs" },
+    summary: "who did what, when, and with which result; or all of it about one release",
+    run: (ref) =>
+      Effect.flatMap(history({ target, ...(ref === "" ? {} : { ref }) }), (report) => print(historyView(report)))
+  },
+  {
+    name: "deploy",
+    argument: { label: "release", required: false, candidates: "stored" },
+    summary: "deploys a release of the local store, the latest if none is named",
+    run: (release) =>
+      Effect.flatMap(deploy({ target, ...(release === "" ? {} : { release }) }), (report) => print(deployView(report)))
+  },
+  {
+    name: "rollback",
+    argument: { label: "ref", required: false, candidates: "refs" },
+    summary: "goes back to the previous healthy release, or to this one",
+    run: (to) =>
+      Effect.flatMap(rollback({ target, ...(to === "" ? {} : { to }) }), (report) => print(rollbackView(report)))
+  },
+  {
+    name: "doctor",
+    summary: "checks whether the host is ready for a deployment",
+    run: () =>
+      Effect.flatMap(doctor({ target }), (report) =>
+        Effect.zipRight(print(doctorView(report)), Effect.as(failUnlessHealthy(report), stay))
+      )
+  }
+]
+
 const remote = (session: HostSession) => {
   const verbs: ReadonlyArray<Verb> = [
     {
@@ -351,18 +454,24 @@ const remote = (session: HostSession) => {
       summary: "makes a release of a directory that is in the place of current",
       run: () => Effect.flatMap(adopt(session), (report) => print(adoptedView(report)))
     },
+    ...commandVerbs(session.target.key),
     {
       name: "local",
       summary: "back to the local store",
       run: () => Effect.succeed({ _tag: "Local", isNew: true })
     }
   ]
-  const candidates = Effect.map(session.inspect, ({ releases }) => ({
-    ...nothing,
-    names: unique(releases.map(({ name }) => name)),
-    refs: releases.map(({ ref }) => shortRef(ref)),
-    flags: ["-f", "deep", "deep -f"]
-  }))
+  const candidates = Effect.gen(function* () {
+    const { releases } = yield* session.inspect
+    const stored = yield* (yield* ReleaseStore).list({ name: session.target.name, limit: 200 })
+    return {
+      ...nothing,
+      stored: stored.map(({ ref }) => shortRef(ref)),
+      names: unique(releases.map(({ name }) => name)),
+      refs: releases.map(({ ref }) => shortRef(ref)),
+      flags: ["-f", "deep", "deep -f"]
+    }
+  })
   return makeSide(`${session.target.key}> `, verbs, candidates)
 }
 
