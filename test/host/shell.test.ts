@@ -31,6 +31,29 @@ const sh = (
   }).trimEnd()
 }
 
+/** Runs a text in the same way, with another file in the place of one in /proc. */
+const shWith = (
+  shell: ReadonlyArray<string>,
+  lib: string,
+  files: Readonly<Record<string, string>>,
+  text: string,
+  ...args: ReadonlyArray<string>
+) => {
+  const folder = fs.mkdtempSync("/tmp/deployer-proc-")
+  try {
+    let source = fs.readFileSync(path.join(scripts, "lib", `${lib}.sh`), "utf8")
+    for (const [index, [file, content]] of Object.entries(files).entries()) {
+      assert.include(source, file)
+      const other = path.join(folder, `${index}`)
+      fs.writeFileSync(other, content)
+      source = source.replaceAll(file, other)
+    }
+    return sh(shell, [], `${source}\n${text}`, ...args)
+  } finally {
+    fs.rmSync(folder, { recursive: true })
+  }
+}
+
 /** What df prints of one file system, and the kibibytes or inodes that are available. */
 const tables: ReadonlyArray<readonly [tool: string, text: string, available: string]> = [
   [
@@ -49,7 +72,7 @@ const tables: ReadonlyArray<readonly [tool: string, text: string, available: str
     "20860880"
   ],
   [
-    "BusyBox 1.35, df -k with a long name",
+    "BusyBox 1.35, df -k with a long name, which takes a line of its own",
     "Filesystem           1K-blocks      Used Available Use% Mounted on\n/dev/mapper/a_long_name_of_a_volume\n                      32895760  10338432  20860880  33% /srv",
     "20860880"
   ],
@@ -65,34 +88,165 @@ const tables: ReadonlyArray<readonly [tool: string, text: string, available: str
   ]
 ]
 
+/** A mount as a line of /proc/mounts, with FOLDER for a folder. */
+interface Mount {
+  readonly what: string
+  readonly line: string
+  /** The name of its point in that folder. */
+  readonly point: string
+  /** Its type, and how it may be used. */
+  readonly mounted: string
+}
+
+/** Lines of kernels and how they escape (proc(5)): blanks, tabs, line breaks, backslashes and, from Linux 6 on, number signs. */
+const mounts: ReadonlyArray<Mount> = [
+  {
+    what: "a disk (Linux 6.1)",
+    line: "/dev/vda FOLDER/disk ext4 rw,relatime,discard,resuid=65534,resgid=65534 0 0",
+    point: "disk",
+    mounted: "ext4 rw exec"
+  },
+  {
+    what: "a disk that becomes read-only by an error (the default of Debian's installer)",
+    line: "/dev/sda1 FOLDER/disk ext4 rw,relatime,errors=remount-ro 0 0",
+    point: "disk",
+    mounted: "ext4 rw exec"
+  },
+  {
+    what: "a name with a blank and a digit (Linux 6.1)",
+    line: "/dev/loop0 FOLDER/mnt\\0401 btrfs rw,relatime,discard=async,space_cache=v2,subvolid=5,subvol=/ 0 0",
+    point: "mnt 1",
+    mounted: "btrfs rw exec"
+  },
+  {
+    what: "a name with a blank and a letter",
+    line: "/dev/loop0 FOLDER/my\\040disk btrfs ro,relatime,subvolid=5,subvol=/ 0 0",
+    point: "my disk",
+    mounted: "btrfs ro exec"
+  },
+  {
+    what: "a name with a tab and a digit",
+    line: "/dev/loop0 FOLDER/a\\0117 xfs rw,relatime,attr2,inode64,logbufs=8,logbsize=32k,noquota 0 0",
+    point: "a\t7",
+    mounted: "xfs rw exec"
+  },
+  {
+    what: "a name with a line break",
+    line: "tmpfs FOLDER/a\\012b tmpfs rw,relatime 0 0",
+    point: "a\nb",
+    mounted: "tmpfs rw exec"
+  },
+  {
+    what: "a name with a backslash that looks like an escape",
+    line: "tmpfs FOLDER/a\\134040b tmpfs rw,relatime 0 0",
+    point: "a\\040b",
+    mounted: "tmpfs rw exec"
+  },
+  {
+    what: "a name with a number sign and a digit",
+    line: "tmpfs FOLDER/disk\\0432 tmpfs rw,relatime 0 0",
+    point: "disk#2",
+    mounted: "tmpfs rw exec"
+  },
+  {
+    what: "a name with a percent sign and quotes",
+    line: `tmpfs FOLDER/100%d'"$x tmpfs rw,relatime 0 0`,
+    point: `100%d'"$x`,
+    mounted: "tmpfs rw exec"
+  },
+  {
+    what: "a disk in memory that starts no programs (Linux 6.1)",
+    line: "tmpfs FOLDER/srv tmpfs rw,nosuid,nodev,noexec,relatime,size=1024k 0 0",
+    point: "srv",
+    mounted: "tmpfs rw noexec"
+  },
+  {
+    what: "the root of a container of Docker",
+    line: "overlay FOLDER/root overlay rw,relatime,lowerdir=/var/lib/docker/overlay2/l/ABC:/var/lib/docker/overlay2/l/DEF,upperdir=/var/lib/docker/overlay2/x/diff,workdir=/var/lib/docker/overlay2/x/work 0 0",
+    point: "root",
+    mounted: "overlay rw exec"
+  },
+  {
+    what: "a snap of Ubuntu",
+    line: "/dev/loop3 FOLDER/core squashfs ro,nodev,relatime,errors=continue 0 0",
+    point: "core",
+    mounted: "squashfs ro exec"
+  },
+  {
+    what: "NFS",
+    line: "nas.example.com:/export/srv FOLDER/nfs nfs4 rw,relatime,vers=4.2,rsize=1048576,wsize=1048576,namlen=255,hard,proto=tcp,timeo=600,retrans=2,sec=sys,local_lock=none 0 0",
+    point: "nfs",
+    mounted: "nfs4 rw exec"
+  },
+  {
+    what: "a share of Windows with a blank in its name",
+    line: "//nas/my\\040share FOLDER/share cifs rw,relatime,vers=3.1.1,cache=strict 0 0",
+    point: "share",
+    mounted: "cifs rw exec"
+  },
+  {
+    what: "a drive of Windows (WSL 2)",
+    line: "C:\\134 FOLDER/c 9p rw,noatime,dirsync,aname=drvfs;path=C:\\;uid=1000;gid=1000;symlinkroot=/mnt/,mmap,access=client,msize=65536,trans=fd,rfd=8,wfd=8 0 0",
+    point: "c",
+    mounted: "9p rw exec"
+  }
+]
+
+/** What stands before and after each of them: the root, and a name that begins in the same way. */
+const around = (line: string) => `/dev/vda / ext4 rw,relatime 0 0\n${line}\ntmpfs FOLDER/di tmpfs ro,noexec 0 0\n`
+
 for (const shell of shells) {
   describe(`the functions under ${shell.slice(0, -1).join(" ")}`, () => {
     for (const [tool, text, available] of tables) {
-      it(`The host's scripts read the available amount from the table of ${tool}.`, () => {
+      it(`read what is available from ${tool}`, () => {
         assert.strictEqual(sh(shell, ["disks"], 'row "$1" && say "$available"', text), available)
       })
     }
 
-    it("The host's scripts read nothing from a text that is not a table.", () => {
+    it("read nothing from a text that is no table", () => {
       const answer = 'if row "$1"; then say read; else say no; fi'
       for (const text of ["", "df: /srv: No such file or directory", "Filesystem\nnone - - - - /srv"])
         assert.strictEqual(sh(shell, ["disks"], answer, text), "no", text)
     })
 
-    it("The host's scripts accept only numbers of at most 15 digits without leading zeros.", () => {
+    for (const { line, mounted, point, what } of mounts) {
+      it(`read of /proc/mounts how ${what} is mounted, and that it is`, () => {
+        const folder = fs.mkdtempSync("/tmp/deployer-shell-")
+        try {
+          const at = path.join(folder, point)
+          fs.mkdirSync(path.join(at, "below"), { recursive: true })
+          const file = { "/proc/mounts": around(line).replaceAll("FOLDER", () => folder) }
+          const how = 'mount_of "$1"\nsay "$mounted $point"'
+          assert.strictEqual(shWith(shell, "mounts", file, how, path.join(at, "below")), `${mounted} ${at}`)
+          assert.strictEqual(shWith(shell, "mounts", file, how, folder), "ext4 rw exec /")
+          const within = 'if mounted_in "$1"; then :; else say none; fi'
+          assert.strictEqual(shWith(shell, "mounts", file, within, folder), at)
+          assert.strictEqual(shWith(shell, "mounts", file, within, at), "none")
+        } finally {
+          fs.rmSync(folder, { recursive: true })
+        }
+      })
+    }
+
+    it("take the last one of two mounts at one point", () => {
+      const file = { "/proc/mounts": "tmpfs /tmp tmpfs ro,noexec 0 0\ntmpfs /tmp tmpfs rw 0 0\n" }
+      assert.strictEqual(shWith(shell, "mounts", file, 'mount_of /tmp\nsay "$mounted"'), "tmpfs rw exec")
+    })
+
+    it("take numbers of at most 15 digits without zeros before them, and nothing else", () => {
       const answer = 'for word; do if number "$word"; then say "$word"; fi; done'
       const words = ["7", "123456789012345", "0", "", "07", "1234567890123456", "1e3", "-1", "1 ", "x"]
       assert.deepStrictEqual(sh(shell, ["lock"], answer, ...words).split("\n"), ["7", "123456789012345", "0"])
     })
 
-    it("The host's scripts accept only 32 upper-case hexadecimal digits as a ref.", () => {
+    it("take 32 hexadecimal digits in capitals for a ref", () => {
       const ref = "0123456789ABCDEF".repeat(2)
       const answer = 'for word; do if is_ref "$word"; then say "$word"; fi; done'
       const words = [ref, ref.toLowerCase(), ref.slice(1), `${ref}0`, ref.replace("0", "."), "*".repeat(32), ""]
       assert.strictEqual(sh(shell, ["files"], answer, ...words), ref)
     })
 
-    it("The host's scripts read the text of a link with and without readlink.", () => {
+    it("read the text of a link with and without readlink", () => {
       const folder = fs.mkdtempSync("/tmp/deployer-shell-")
       try {
         const links = ["plain", "with blanks", "a -> b", "../up", "/absolute"]
@@ -105,7 +259,7 @@ for (const shell of shells) {
       }
     })
 
-    it("The host's scripts report a path as missing even if no folder above it exists.", () => {
+    it("call a path missing that has no folder above it, and end", () => {
       const answer = 'cd /\nfor path; do differs "$path"; done'
       const paths = ["garbage", "/nowhere/file", "./nowhere/deep/file", ""]
       const words = paths.map((path) => `missing ${path.replace("./", "")}`.trimEnd())
@@ -116,7 +270,7 @@ for (const shell of shells) {
       )
     })
 
-    it("The host's scripts select the journal entries about releases that are gone.", () => {
+    it("keep of journal entries those about releases that are gone", () => {
       const folder = fs.mkdtempSync("/tmp/deployer-shell-")
       try {
         const [gone, there] = ["A".repeat(32), "B".repeat(32)]

@@ -1,5 +1,4 @@
-# `row` reads the figures of the only file system in df's output. `mount_of` finds out how the directory `$1` is
-# mounted. It does not use df, which on BusyBox names any mount of the same disk.
+# `row` reads the figures of the only file system in df's output.
 
 row() {
   total= used= available= share=
@@ -10,16 +9,4 @@ row() {
   done
   set +f
   [ -n "$share" ]
-}
-mount_of() {
-  point= mounted=
-  [ -r /proc/mounts ] && inside=$(cd -P "$1" 2>/dev/null && pwd -P) || return 0
-  while IFS=" " read -r _ folder type options _; do
-    case "$folder" in *[!-A-Za-z0-9/._]*) folder=$(printf "%b" "$folder") ;; esac
-    case "${inside%/}/" in "${folder%/}"/*) [ "${#folder}" -ge "${#point}" ] || continue ;; *) continue ;; esac
-    point=$folder
-    case ",$options," in *,ro,*) mounted="$type ro" ;; *) mounted="$type rw" ;; esac
-    case ",$options," in *,noexec,*) exec=noexec ;; *) exec="exec" ;; esac
-    mounted="$mounted $exec"
-  done < /proc/mounts
 }

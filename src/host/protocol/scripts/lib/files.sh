@@ -1,5 +1,7 @@
 # `link_of` prints a link's text. `is_ref` recognizes a ref. `wipe` removes trees, even with read-only folders.
 
+. ./lib/mounts.sh
+
 link_of() {
   if has readlink; then readlink "$1"
   else line=$(ls -ld "$1"); printf "%s\n" "${line#* -> }"
@@ -18,15 +20,6 @@ is_ours() {
 }
 real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
-# The first mount point below a directory: the files there are somebody else's, and must not be removed.
-mounted_in() {
-  [ -r /proc/mounts ] && above=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
-  while IFS=" " read -r _ point _; do
-    case "$point" in *\\*) point=$(printf "%b" "$point") ;; esac
-    case "$point" in "$above"/*) printf "%s" "$point"; return 0 ;; esac
-  done < /proc/mounts
-  return 1
-}
 wipe() {
   mounted_in "$1" >/dev/null && return 1
   # Changes the modes of folders only: a file may have names in other releases.

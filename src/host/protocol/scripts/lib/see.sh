@@ -2,6 +2,7 @@
 
 . ./lib/base.sh
 . ./lib/disks.sh
+. ./lib/mounts.sh
 . ./lib/chronicle.sh
 first() { line=; real_file "$1" && [ -r "$1" ] && IFS= read -r line < "$1"; printf "%s" "$line"; }
 bad() { say "damaged $ref it is $1"; }
