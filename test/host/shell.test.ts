@@ -88,6 +88,112 @@ const tables: ReadonlyArray<readonly [tool: string, text: string, available: str
   ]
 ]
 
+/** The same for what a look says of a disk: `df -Pk` and `df -Pi`, and the inodes that are available. Some file systems count none. */
+const disks: ReadonlyArray<readonly [tool: string, space: string, nodes: string, said: string]> = [
+  [
+    "GNU coreutils 9.1, ext4",
+    "Filesystem     1024-blocks     Used Available Capacity Mounted on\n/dev/vda         264212084 24241356  82149556      23% /",
+    "Filesystem       Inodes  IUsed    IFree IUse% Mounted on\n/dev/vda       16777216 456202 16321014    3% /",
+    "free 82149556\ninodes 16321014"
+  ],
+  [
+    "GNU coreutils 9.1, btrfs",
+    "Filesystem     1024-blocks  Used Available Capacity Mounted on\n/dev/loop0          204800  5920    121856       5% /mnt 1",
+    "Filesystem     Inodes IUsed IFree IUse% Mounted on\n/dev/loop0          0     0     0     - /mnt 1",
+    "free 121856"
+  ],
+  [
+    "BusyBox 1.35, ext4",
+    "Filesystem           1024-blocks    Used Available Capacity Mounted on\n/dev/vda             264212084  24241356  82149556  23% /",
+    "Filesystem              Inodes      Used Available Capacity Mounted on\n/dev/vda              16777216    456202  16321014   3% /",
+    "free 82149556\ninodes 16321014"
+  ],
+  [
+    "BusyBox 1.35, btrfs",
+    "Filesystem           1024-blocks    Used Available Capacity Mounted on\n/dev/loop0              204800      5920    121856   5% /mnt 1",
+    "Filesystem              Inodes      Used Available Capacity Mounted on\n/dev/loop0                   0         0         0   0% /mnt 1",
+    "free 121856"
+  ],
+  [
+    "uutils 0.0.17, ext4",
+    "Filesystem     1024-blocks     Used Available Capacity Mounted on\n/dev/vda         264212084 24241356  82149556      23% /",
+    "Filesystem       Inodes  IUsed    IFree IUse% Mounted on\n/dev/vda       16777216 456202 16321014    3% /",
+    "free 82149556\ninodes 16321014"
+  ],
+  // It names another mount of the disk, and counts the blocks that only root may use.
+  [
+    "toybox 0.8.9, ext4",
+    "Filesystem     1024-blocks     Used Available Capacity Mounted on\n/dev/vda         264212084 24241356 239970728      10% /tmp/data",
+    "Filesystem       Inodes  IUsed    IFree IUse% Mounted on\n/dev/vda       16777216 456202 16321014    3% /tmp/data",
+    "free 239970728\ninodes 16321014"
+  ],
+  [
+    "toybox 0.8.9, btrfs",
+    "Filesystem     1024-blocks Used Available Capacity Mounted on\n/dev/loop0          204800 5920    198880       3% /mnt 1",
+    "Filesystem     Inodes IUsed IFree IUse% Mounted on\n/dev/loop0          0     0     0    0% /mnt 1",
+    "free 198880"
+  ],
+  // As published by a user of macOS 15; there -i adds three columns, and the inodes are not in the place of the blocks.
+  [
+    "macOS 15, APFS",
+    "Filesystem   1024-blocks      Used Available Capacity iused      ifree %iused  Mounted on\n/dev/disk3s5   482797652 378277460  76757888    84% 9110854  767578880    1%   /System/Volumes/Data",
+    "Filesystem   1024-blocks      Used Available Capacity iused      ifree %iused  Mounted on\n/dev/disk3s5   482797652 378277460  76757888    84% 9110854  767578880    1%   /System/Volumes/Data",
+    "free 76757888"
+  ],
+  // As published by a user of NetBSD. FreeBSD has the same columns.
+  [
+    "NetBSD, FFS",
+    "Filesystem  1024-blocks     Used    Avail Capacity  Mounted on\n/dev/dk1       20402032  2744672 16637264    14%    /",
+    "Filesystem  1024-blocks     Used    Avail Capacity  Mounted on\n/dev/dk1       20402032  2744672 16637264    14%    /",
+    "free 16637264"
+  ]
+]
+
+/** What `ls -ld` prints of a directory `./dir`, and what is read of it. */
+const directories: ReadonlyArray<readonly [tool: string, text: string, mode: string, owner: string, group: string]> = [
+  ["GNU coreutils 9.1", "drwxr-s--- 2 root adm  4096 Nov 28 14:07 ./dir", "drwxr-s---", "root", "adm"],
+  ["GNU coreutils 9.1, with -n", "drwxr-s--- 2 0 4 4096 Nov 28 14:07 ./dir", "drwxr-s---", "0", "4"],
+  ["GNU coreutils 9.1, with an ACL", "drwxrwxr-x+ 3 root root 4096 Nov 28 14:07 ./dir", "drwxrwxr-x", "root", "root"],
+  [
+    "GNU coreutils of a RHEL, with SELinux",
+    "drwxr-xr-x. 2 root root 57 Aug 22 03:00 ./dir",
+    "drwxr-xr-x",
+    "root",
+    "root"
+  ],
+  ["BusyBox 1.35", "drwxr-s---    2 root     adm           4096 Nov 28 14:07 ./dir", "drwxr-s---", "root", "adm"],
+  ["BusyBox 1.35, with -n", "drwxr-s---    2 0        4             4096 Nov 28 14:07 ./dir", "drwxr-s---", "0", "4"],
+  ["toybox 0.8.9", "drwxr-s--- 2 root adm  4096 2026-11-28 14:07 ./dir", "drwxr-s---", "root", "adm"],
+  ["toybox 0.8.9, with -n", "drwxr-s--- 2 0 4 4096 2026-11-28 14:07 ./dir", "drwxr-s---", "0", "4"],
+  ["uutils 0.0.17", "drwxr-s--- 2 root adm  4096 Nov 28 14:07 ./dir", "drwxr-s---", "root", "adm"],
+  ["macOS, with extended attributes", "drwxr-xr-x@ 5 eve  staff  160 May 21 21:57 ./dir", "drwxr-xr-x", "eve", "staff"],
+  ["FreeBSD 11", "drwxr-xr-x   3 root  wheel   3 Sep 23 03:32 ./dir", "drwxr-xr-x", "root", "wheel"]
+]
+
+/** What `ls -ld` prints of a link, and its text. Each of uutils' hosts has readlink: its ls puts quotes around blanks. */
+const links: ReadonlyArray<readonly [tool: string, text: string, to: string]> = [
+  ["GNU coreutils 9.1", "lrwxrwxrwx 1 root root    5 Nov 28 14:06 link -> a b/c", "a b/c"],
+  [
+    "GNU coreutils of a RHEL, with SELinux",
+    "lrwxrwxrwx. 1 root root 25 Oct 16 20:00 link -> ../../testpage/index.html",
+    "../../testpage/index.html"
+  ],
+  ["BusyBox 1.35", "lrwxrwxrwx    1 root     root             5 Nov 28 14:06 link -> a b/c", "a b/c"],
+  ["toybox 0.8.9", "lrwxrwxrwx 1 root root    5 2026-11-28 14:06 link -> a b/c", "a b/c"],
+  ["uutils 0.0.17", "lrwxrwxrwx 1 root root   14 Nov 28 14:07 ./link -> shared/uploads", "shared/uploads"],
+  ["macOS, with extended attributes", "lrwxr-xr-x@ 1 root  wheel  11 Mar  4  2018 /etc -> private/etc", "private/etc"],
+  ["FreeBSD", "lrwxr-xr-x  1 root  wheel  8 Mar 16  2019 /home -> usr/home", "usr/home"]
+]
+
+/** A function in the place of the program. */
+const ls = 'ls() { printf "%s\\n" "$table"; }'
+
+/** /proc/uptime and the seconds in it. */
+const uptimes: ReadonlyArray<readonly [system: string, text: string, seconds: string]> = [
+  ["Linux 6.1 with two processors, of which the second number counts both", "7467.18 7985.49\n", "7467"],
+  ["a system without it", "", "0"]
+]
+
 /** A mount as a line of /proc/mounts, with FOLDER for a folder. */
 interface Mount {
   readonly what: string
@@ -208,6 +314,52 @@ for (const shell of shells) {
       for (const text of ["", "df: /srv: No such file or directory", "Filesystem\nnone - - - - /srv"])
         assert.strictEqual(sh(shell, ["disks"], answer, text), "no", text)
     })
+
+    for (const [tool, space, nodes, said] of disks) {
+      it(`say of a disk what is free by ${tool}`, () => {
+        const df = 'df() { case "$1" in -Pi) printf "%s\\n" "$nodes" ;; *) printf "%s\\n" "$space" ;; esac; }'
+        const text = `flat() { printf "%s" "$1"; }\nbase=/nowhere releases=/nowhere space=$1 nodes=$2\n${df}\n(see)`
+        const lines = sh(shell, ["see"], text, space, nodes).split("\n")
+        assert.strictEqual(lines.filter((line) => /^(free|inodes) /.test(line)).join("\n"), said)
+      })
+    }
+
+    for (const [tool, text, mode, owner, group] of directories) {
+      it(`read mode, owner and group of a directory from ${tool}`, () => {
+        const folder = fs.mkdtempSync("/tmp/deployer-shell-")
+        try {
+          fs.mkdirSync(path.join(folder, "dir"))
+          const libs = ["files", "check", "alterations"]
+          const answer = [
+            // BusyBox's xargs would start its own ls.
+            `summer= table=$2\n${ls}\nxargs() { cat >/dev/null; shift; "$@"; }\ncd "$1" || exit`,
+            'say "$(state_of ./dir) $(owner_of ./dir) $(group_of ./dir)"\nsay ./dir | states'
+          ].join("\n")
+          assert.strictEqual(sh(shell, libs, answer, folder, text), `dir:${mode} ${owner} ${group}\ndir:${mode} ./dir`)
+        } finally {
+          fs.rmSync(folder, { recursive: true })
+        }
+      })
+    }
+
+    for (const [tool, text, to] of links) {
+      it(`read the text of a link from ${tool} if there is no readlink`, () => {
+        const answer = `has() { return 1; }\ntable=$1\n${ls}\nlink_of link`
+        assert.strictEqual(sh(shell, ["files"], answer, text), to)
+      })
+    }
+
+    it("call the owner of a file that is gone somebody", () => {
+      assert.strictEqual(sh(shell, ["files"], "owner_of /nowhere/file"), "somebody")
+    })
+
+    for (const [system, text, seconds] of uptimes) {
+      it(`read of /proc/uptime how long it has run: ${system}`, () => {
+        const files = { "/proc/uptime": text, "/proc/sys/kernel/random/boot_id": "a-boot\n" }
+        const boot = text === "" ? "" : "a-boot"
+        assert.strictEqual(shWith(shell, "lock", files, 'clock\nsay "$up-$boot"'), `${seconds}-${boot}`)
+      })
+    }
 
     for (const { line, mounted, point, what } of mounts) {
       it(`read of /proc/mounts how ${what} is mounted, and that it is`, () => {

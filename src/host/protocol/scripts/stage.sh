@@ -152,8 +152,7 @@ if [ -n "$faults" ]; then
 fi
 # The tools that make a release disagree about inheriting a folder's group.
 if [ -g "$base" ]; then
-  # shellcheck disable=SC2046 # The fourth word is the group.
-  chgrp -hR "$(set -- $(ls -ldn "$base"); printf "%s" "$4")" "$tree" 2>/dev/null
+  chgrp -hR "$(group_of "$base")" "$tree" 2>/dev/null
   # So every member of the group can remove the release again.
   find "$tree" -type d -perm -0010 ! -perm -0020 -print | each chmod g+w
 fi

@@ -15,9 +15,7 @@ wipe_aside() {
   aside=.stuck_${1#.trash_}
   mv "$1" "$aside" 2>/dev/null || aside=$1
   odd=$(find "$aside" ! -user "$(id -u)" 2>/dev/null | sed -n 1p)
-  # shellcheck disable=SC2046 # The third word is the owner.
-  owner=$(set -- $(ls -ld "${odd:-$aside}" 2>/dev/null); printf "%s" "${3:-somebody}")
-  say "stuck $(flat "$owner $releases/$aside")"
+  say "stuck $(flat "$(owner_of "${odd:-$aside}") $releases/$aside")"
 }
 unmounted() {
   point=$(mounted_in "$1") || return 0

@@ -7,6 +7,10 @@ link_of() {
   else line=$(ls -ld "$1"); printf "%s\n" "${line#* -> }"
   fi
 }
+# shellcheck disable=SC2046 # Of the words that ls prints, the third is the owner, and the fourth the group.
+owner_of() { set -- $(ls -ld "$1" 2>/dev/null); printf "%s" "${3:-somebody}"; }
+# shellcheck disable=SC2046
+group_of() { set -- $(ls -ldn "$1"); printf "%s" "$4"; }
 is_ref() {
   [ "${#1}" -eq 32 ] || return 1
   case "$1" in *[!0-9A-F]*) return 1 ;; esac
