@@ -57,7 +57,7 @@ for (const { path, skip, title } of userlands) {
         yield* put(session, one)
         yield* put(session, two, 2)
         yield* session.activate(two.ref)
-        const point = join(releases, `deployer_${one.ref}/my_app/up load`)
+        const point = join(releases, `deployer_${one.ref}/my_app/up load 1`)
         fs.mkdirSync(point)
         yield* bind(shared, point, "rw")
         const three = sample("3")
