@@ -304,19 +304,19 @@ const around = (line: string) => `/dev/vda / ext4 rw,relatime 0 0\n${line}\ntmpf
 for (const shell of shells) {
   describe(`the functions under ${shell.slice(0, -1).join(" ")}`, () => {
     for (const [tool, text, available] of tables) {
-      it(`read what is available from ${tool}`, () => {
+      it(`The scripts read the free space from the df output of ${tool}.`, () => {
         assert.strictEqual(sh(shell, ["disks"], 'row "$1" && say "$available"', text), available)
       })
     }
 
-    it("read nothing from a text that is no table", () => {
+    it("The scripts read no free space from a text that is no table.", () => {
       const answer = 'if row "$1"; then say read; else say no; fi'
       for (const text of ["", "df: /srv: No such file or directory", "Filesystem\nnone - - - - /srv"])
         assert.strictEqual(sh(shell, ["disks"], answer, text), "no", text)
     })
 
     for (const [tool, space, nodes, said] of disks) {
-      it(`say of a disk what is free by ${tool}`, () => {
+      it(`The scripts report the free space and inodes of a disk by the df output of ${tool}.`, () => {
         const df = 'df() { case "$1" in -Pi) printf "%s\\n" "$nodes" ;; *) printf "%s\\n" "$space" ;; esac; }'
         const text = `flat() { printf "%s" "$1"; }\nbase=/nowhere releases=/nowhere space=$1 nodes=$2\n${df}\n(see)`
         const lines = sh(shell, ["see"], text, space, nodes).split("\n")
@@ -325,7 +325,7 @@ for (const shell of shells) {
     }
 
     for (const [tool, text, mode, owner, group] of directories) {
-      it(`read mode, owner and group of a directory from ${tool}`, () => {
+      it(`The scripts read mode, owner and group of a directory from the ls output of ${tool}.`, () => {
         const folder = fs.mkdtempSync("/tmp/deployer-shell-")
         try {
           fs.mkdirSync(path.join(folder, "dir"))
@@ -343,18 +343,18 @@ for (const shell of shells) {
     }
 
     for (const [tool, text, to] of links) {
-      it(`read the text of a link from ${tool} if there is no readlink`, () => {
+      it(`Without readlink, the scripts read the text of a link from the ls output of ${tool}.`, () => {
         const answer = `has() { return 1; }\ntable=$1\n${ls}\nlink_of link`
         assert.strictEqual(sh(shell, ["files"], answer, text), to)
       })
     }
 
-    it("call the owner of a file that is gone somebody", () => {
+    it("The scripts call the owner of a missing file somebody.", () => {
       assert.strictEqual(sh(shell, ["files"], "owner_of /nowhere/file"), "somebody")
     })
 
     for (const [system, text, seconds] of uptimes) {
-      it(`read of /proc/uptime how long it has run: ${system}`, () => {
+      it(`The scripts read the uptime from /proc/uptime of ${system}.`, () => {
         const files = { "/proc/uptime": text, "/proc/sys/kernel/random/boot_id": "a-boot\n" }
         const boot = text === "" ? "" : "a-boot"
         assert.strictEqual(shWith(shell, "lock", files, 'clock\nsay "$up-$boot"'), `${seconds}-${boot}`)
@@ -362,7 +362,7 @@ for (const shell of shells) {
     }
 
     for (const { line, mounted, point, what } of mounts) {
-      it(`read of /proc/mounts how ${what} is mounted, and that it is`, () => {
+      it(`The scripts read from /proc/mounts that ${what} is mounted, and how.`, () => {
         const folder = fs.mkdtempSync("/tmp/deployer-shell-")
         try {
           const at = path.join(folder, point)
@@ -380,25 +380,25 @@ for (const shell of shells) {
       })
     }
 
-    it("take the last one of two mounts at one point", () => {
+    it("Of two mounts at one point, the scripts take the last one.", () => {
       const file = { "/proc/mounts": "tmpfs /tmp tmpfs ro,noexec 0 0\ntmpfs /tmp tmpfs rw 0 0\n" }
       assert.strictEqual(shWith(shell, "mounts", file, 'mount_of /tmp\nsay "$mounted"'), "tmpfs rw exec")
     })
 
-    it("take numbers of at most 15 digits without zeros before them, and nothing else", () => {
+    it("The scripts accept only numbers of at most 15 digits without leading zeros.", () => {
       const answer = 'for word; do if number "$word"; then say "$word"; fi; done'
       const words = ["7", "123456789012345", "0", "", "07", "1234567890123456", "1e3", "-1", "1 ", "x"]
       assert.deepStrictEqual(sh(shell, ["lock"], answer, ...words).split("\n"), ["7", "123456789012345", "0"])
     })
 
-    it("take 32 hexadecimal digits in capitals for a ref", () => {
+    it("The scripts accept only 32 upper-case hex digits as a ref.", () => {
       const ref = "0123456789ABCDEF".repeat(2)
       const answer = 'for word; do if is_ref "$word"; then say "$word"; fi; done'
       const words = [ref, ref.toLowerCase(), ref.slice(1), `${ref}0`, ref.replace("0", "."), "*".repeat(32), ""]
       assert.strictEqual(sh(shell, ["files"], answer, ...words), ref)
     })
 
-    it("read the text of a link with and without readlink", () => {
+    it("The scripts read the text of a link with and without readlink.", () => {
       const folder = fs.mkdtempSync("/tmp/deployer-shell-")
       try {
         const links = ["plain", "with blanks", "a -> b", "../up", "/absolute"]
@@ -411,7 +411,7 @@ for (const shell of shells) {
       }
     })
 
-    it("call a path missing that has no folder above it, and end", () => {
+    it("The scripts call a path missing if no folder above it exists, and end.", () => {
       const answer = 'cd /\nfor path; do differs "$path"; done'
       const paths = ["garbage", "/nowhere/file", "./nowhere/deep/file", ""]
       const words = paths.map((path) => `missing ${path.replace("./", "")}`.trimEnd())
@@ -422,7 +422,7 @@ for (const shell of shells) {
       )
     })
 
-    it("keep of journal entries those about releases that are gone", () => {
+    it("The scripts keep only the journal entries about releases that are gone.", () => {
       const folder = fs.mkdtempSync("/tmp/deployer-shell-")
       try {
         const [gone, there] = ["A".repeat(32), "B".repeat(32)]

@@ -239,7 +239,7 @@ describe.skipIf(missing !== undefined)(
   titled("what README and docs show", missing),
   { concurrent: true, timeout: 480_000 },
   () => {
-    it("is set up for pages that have commands, and for no others", () => {
+    it("Pages are set up for the test only if they have commands.", () => {
       assert.deepStrictEqual(
         Object.keys(settings).filter((page) => !withCommands.includes(page)),
         []
@@ -247,7 +247,7 @@ describe.skipIf(missing !== undefined)(
     })
 
     for (const page of withCommands) {
-      it.scopedLive(`is true of ${page}: each of its commands runs and prints what is shown`, () =>
+      it.scopedLive(`Each command on ${page} runs and prints what the page shows.`, () =>
         Effect.gen(function* () {
           const here = yield* site
           const setting = settings[page] ?? ((site) => Effect.as(two(site), []))
