@@ -102,8 +102,14 @@ const allOptions = (task: TaskSpec): ReadonlyArray<OptionSpec> => [...task.optio
 
 const quoted = (word: string): string => `"${word}"`
 
+/** The known word that was probably meant: one that other tools call like this, or a similar one. */
+const meantBy = (word: string, known: ReadonlyArray<string>): string | undefined => {
+  const synonym = synonyms.get(fold(word))
+  return synonym !== undefined && known.includes(synonym) ? synonym : suggest(word, known)
+}
+
 const didYouMean = (word: string, known: ReadonlyArray<string>, show: (name: string) => string = quoted): string => {
-  const meant = suggest(word, known)
+  const meant = meantBy(word, known)
   return meant === undefined ? "" : `Did you mean ${show(meant)}? `
 }
 
@@ -146,9 +152,11 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
       index++
     } else if (isBare(token) && option === undefined && task.tasks.length > 0 && task.words === 0) {
       const names = task.tasks.map((child) => child.name)
+      const below = task.tasks.filter(({ tasks }) => tasks.some(({ name }) => fold(name) === fold(token)))
+      const meant = below.map(({ name }) => quoted(`${name} ${token}`)).join(" or ")
       return Either.left(
         usage(
-          `There is no task ${quoted(token)}. ${didYouMean(token, names)}The tasks of ${commandLine(path)}: ${names.join(", ")}`
+          `There is no task ${quoted(token)}. ${meant === "" ? didYouMean(token, names) : `Did you mean ${meant}? `}The tasks of ${commandLine(path)}: ${names.join(", ")}`
         )
       )
     }
@@ -175,7 +183,11 @@ const read = ({ path, rest, task }: Located): Read => {
   const wrong = (message: string) => {
     error ??= usage(message)
   }
-  const set = (option: OptionSpec, value: string) => values.set(option, [value])
+  const set = (option: OptionSpec, value: string) => {
+    const [before = value] = values.get(option) ?? []
+    if (before !== value) wrong(`${quoted(option.name)} is given twice (${before} and ${value}): give it once`)
+    values.set(option, [value])
+  }
   for (let index = 0; index < rest.length; index++) {
     const token = rest[index] ?? ""
     const pair = readPair(token)
@@ -243,18 +255,43 @@ export const isData =
     return isOn(read(located), option)
   }
 
-const extraWord = ({ path, task }: Located, word: string): UsageError => {
+const extraWord = ({ path, task }: Located, word: string, { values }: Read): UsageError => {
   const options = path.flatMap((task) => task.options)
-  const meant = suggest(
+  const meant = meantBy(
     word,
     options.map((option) => option.name)
   )
-  const key = task.options.find((option) => option.kind === "value" && option.required)?.name
+  const key = task.options.find((option) => option.kind === "value" && option.required && !values.has(option))?.name
   const hint = meant !== undefined ? quoted(meant) : key !== undefined ? quoted(`${key}=${word}`) : undefined
   return usage(
     `${quoted(taskName(path))} does not know what to do with ${quoted(word)}. ${hint === undefined ? "" : `Did you mean ${hint}? `}${seeHelp(path)}`
   )
 }
+
+/** No word of the line names a task. A word that is an option of some tasks says which. */
+const nameTask = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError => {
+  const known = [...root.options, ...builtIns]
+  const word = tokens.find(
+    (token) => isBare(token) && lookup(known, { dashes: 0, key: token, value: undefined }) === undefined
+  )
+  const owners = root.tasks.filter(({ options }) =>
+    options.some(({ name }) => word !== undefined && fold(name) === fold(word))
+  )
+  return usage(
+    word === undefined || owners.length === 0
+      ? `Name a task: ${root.tasks.map((task) => task.name).join(", ")}. See ${root.name} --help`
+      : `${quoted(word)} is no task, but an option of ${owners.map(({ name }) => name).join(", ")}, as in: ${root.name} ${owners[0]?.name} … ${word}`
+  )
+}
+
+/** Words that other tools use, and the words for them here. */
+const synonyms: ReadonlyMap<string, string> = new Map([
+  ["dry-run", "plan"],
+  ["dry", "plan"],
+  ["simulate", "plan"],
+  ["force", "retry"],
+  ["message", "reason"]
+])
 
 const choose = (option: OptionSpec, values: Read["values"], choices: ReadonlyArray<string>) => {
   const value = values.get(option)?.[0]
@@ -305,14 +342,14 @@ export const normalize =
       const [shell] = said.values.get(builtIn.completions) ?? []
       const error =
         task === root && shell === undefined
-          ? usage(`Name a task: ${root.tasks.map((task) => task.name).join(", ")}. ${seeHelp(path)}`)
+          ? nameTask(root, before)
           : (said.error ??
             choose(builtIn.completions, said.values, shells) ??
             choose(builtIn.logLevel, said.values, logLevels) ??
             (shell !== undefined
               ? undefined
               : extra !== undefined
-                ? extraWord(located, extra)
+                ? extraWord(located, extra, said)
                 : missing.length > 0
                   ? usage(
                       `${quoted(taskName(path))} needs ${missing.map(({ name }) => `${name}=…`).join(" and ")}. ${seeHelp(path)}`

@@ -156,8 +156,9 @@ describe("Argv", () => {
     assert.deepStrictEqual(right("build", "target==b"), ["build", "--target", "=b"])
   })
 
-  it("The last of several equal keys wins.", () => {
-    assert.deepStrictEqual(right("build", "target=a", "--target", "b"), ["build", "--target", "b"])
+  it("A key with two values is rejected, and the last of several flags wins.", () => {
+    assert.include(left("build", "target=a", "--target", "b"), '"target" is given twice (a and b): give it once')
+    assert.deepStrictEqual(right("build", "target=a", "--target", "a"), ["build", "--target", "a"])
     assert.deepStrictEqual(right("init", "force_init", "force_init=false"), ["init"])
   })
 
@@ -222,6 +223,12 @@ describe("Argv", () => {
     assert.include(left("init", "prod"), '"prod"')
     assert.include(left("build", "---target=x"), "target=")
     assert.include(left("target=x"), "Name a task")
+    assert.include(left("prune", "target=x"), 'There is no task "prune". Did you mean "manage prune"?')
+    assert.include(
+      left("tag", "target=x"),
+      '"tag" is no task, but an option of build_and_deploy, as in: deployer build_and_deploy … tag'
+    )
+    assert.notInclude(left("build", "target=x", "nonsense"), "target=nonsense")
     assert.strictEqual(new UsageError({ message: "" }).exitStatus, 2)
   })
 

@@ -157,7 +157,7 @@ describe("deployer", () => {
       import { Effect, Schema, Stream } from "effect"
       import { config } from "effect-deployer"
       class NoLuck extends Schema.TaggedError<NoLuck>()("NoLuck", { message: Schema.String }) {}
-      const target = { host: "local", name: "my_app", path: "my_app" }
+      const target = { host: "local", name: "my_app", path: "my_app", sharesPath: true }
       export default Effect.gen(function* () {
         yield* Effect.sleep("1 millis")
         return config({
