@@ -3,6 +3,7 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { HostState } from "../domain/HostState.ts"
 import { commandLine, type Invocation, invocation, typed } from "../domain/Invocation.ts"
@@ -68,8 +69,7 @@ export type Candidates =
 export const findCandidates = Effect.fn("findCandidates")(function* (target: Target, selector: string | undefined) {
   const store = yield* ReleaseStore
   if (selector === undefined || selector === latest || selector === target.name) {
-    const releases = yield* store.list({ name: target.name })
-    const release = releases.find((release) => isBuiltFor(release, target)) ?? releases.at(0)
+    const release = Option.getOrUndefined(yield* store.newest(target.name, (release) => isBuiltFor(release, target)))
     if (release === undefined && (yield* store.list({ limit: 1 })).length === 0) {
       return yield* new NothingBuilt({ target: target.key, name: target.name })
     }

@@ -55,7 +55,7 @@ const findAltered = Effect.fnUntraced(function* (session: HostSession, release: 
 /** Carries out one step before the switch. */
 export const carryOutStep = Effect.fnUntraced(function* (
   session: HostSession,
-  { release, state }: DeployPlan,
+  { release, state, steps }: DeployPlan,
   wish: Wish,
   record: HostRelease,
   step: Step
@@ -73,7 +73,9 @@ export const carryOutStep = Effect.fnUntraced(function* (
       return yield* verify(session, { release }, wish, step)
     case "Run": {
       const stays = state.releases.some(({ ref }) => ref === release.ref)
-      return yield* runHook(session, release, step, { stays }).pipe(
+      // An earlier deployment may have made hard links, when there was no such command yet.
+      const ownsFiles = steps.every(({ _tag }) => _tag !== "Stage")
+      return yield* runHook(session, release, step, { ownsFiles, stays }).pipe(
         Effect.tapErrorTag("HookFailed", (failed) =>
           Effect.zipRight(
             // The half-prepared folder must not look like a release, and its note would only make the next deployment ask.

@@ -15,7 +15,7 @@ import { standing } from "../domain/Journal.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import { type Health, Hook } from "../domain/Target.ts"
-import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
+import { type HostSession, HostStepFailed, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { awaitHealthy, healthLabel, shortened, type Unhealthy } from "./health.ts"
@@ -148,12 +148,16 @@ export const runHook = Effect.fnUntraced(function* (
   session: HostSession,
   release: Named,
   { command, hook }: { readonly hook: Hook; readonly command: string },
-  { goesBack = false, stays = false }: { readonly goesBack?: boolean; readonly stays?: boolean } = {}
+  {
+    goesBack = false,
+    ownsFiles = false,
+    stays = false
+  }: { readonly goesBack?: boolean; readonly ownsFiles?: boolean; readonly stays?: boolean } = {}
 ) {
   const isCurrent = hook !== "afterUnpack"
 
   yield* Reporter.note(`Running ${hook}: ${command}`)
-  const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name, isCurrent })
+  const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name, isCurrent, ownsFiles })
   if (status === 0) return
   return yield* new HookFailed({
     address: session.address,
@@ -301,6 +305,10 @@ const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, St
 const stillThere = ({ journal, releases }: HostState, { back }: Live): HostRelease | undefined =>
   releases.find(({ ref }) => ref === back?.ref && standing(journal, ref) !== "unhealthy")
 
+/** Somebody made another release current while this one was checked: then it is not live, whatever the checks say. */
+const isDisplaced = (error: { readonly _tag: string }): error is HostStepFailed =>
+  error instanceof HostStepFailed && error.detail.includes("is not current any more")
+
 const isChecked = ({ steps }: Pick<Live, "steps">): boolean => steps.some(({ _tag }) => _tag === "Check")
 
 /** A release stays live and healthy even if that cannot be journaled. */
@@ -310,8 +318,8 @@ const noteHealthy = Effect.fnUntraced(function* (
   { unlocks, wasChecked }: { readonly unlocks: boolean; readonly wasChecked: boolean }
 ) {
   yield* Effect.catchIf(
-    session.note([yield* entry("healthy", release, { wasChecked })], { unlocks }),
-    (error) => error._tag !== "LockLost",
+    session.note([yield* entry("healthy", release, { wasChecked })], { unlocks, live: release.ref }),
+    (error) => error._tag !== "LockLost" && !isDisplaced(error),
     (error) =>
       Reporter.warn(
         `${releaseLabel(release)} is live, but that could not be written down: the next deploy sees to it again. ${error.message}`
@@ -328,19 +336,23 @@ const settle = Effect.fnUntraced(function* (
   const wasChecked = isChecked(live)
   if (deadMan === undefined) return yield* noteHealthy(session, release, { unlocks: live.unlocks, wasChecked })
   const healthy = [yield* entry("healthy", release, { wasChecked })]
-  const confirmed = yield* confirm(session, deadMan.id, healthy).pipe(
+  const confirmed = yield* confirm(session, deadMan.id, release.ref, healthy).pipe(
     Effect.retry({
-      while: () => Effect.map(Clock.currentTimeMillis, (now) => now < deadMan.end + graceMillis),
+      while: (error) =>
+        isDisplaced(error)
+          ? Effect.succeed(false)
+          : Effect.map(Clock.currentTimeMillis, (now) => now < deadMan.end + graceMillis),
       schedule: confirmPause
     }),
-    Effect.mapError(
-      (error) =>
-        new NotConfirmed({
-          target: session.target.key,
-          address: session.address,
-          release: releaseLabel(release),
-          reason: error.message
-        })
+    Effect.mapError((error) =>
+      isDisplaced(error)
+        ? error
+        : new NotConfirmed({
+            target: session.target.key,
+            address: session.address,
+            release: releaseLabel(release),
+            reason: error.message
+          })
     )
   )
   if (confirmed) return yield* Reporter.note(`Confirmed ${releaseLabel(release)} over a new connection`)
@@ -353,10 +365,10 @@ const settle = Effect.fnUntraced(function* (
   })
 })
 
-const confirm = (session: HostSession, id: string, healthy: Parameters<HostSession["confirm"]>[1]) =>
+const confirm = (session: HostSession, id: string, ref: string, healthy: Parameters<HostSession["confirm"]>[2]) =>
   Effect.gen(function* () {
     const again = yield* (yield* RemoteHost).connect(session.target)
-    return yield* again.confirm(id, healthy)
+    return yield* again.confirm(id, ref, healthy)
   }).pipe(Effect.scoped)
 
 /** How long after the deadline to keep asking the host for its decision. */

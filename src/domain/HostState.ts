@@ -75,7 +75,11 @@ export const Current = Schema.Union(
     text: Schema.optional(Schema.String)
   }),
   /** A link to anything else. */
-  Schema.TaggedStruct("Foreign", { to: Schema.String }),
+  Schema.TaggedStruct("Foreign", {
+    to: Schema.String,
+    /** Whether nothing is at its end. Default: no. */
+    dangling: Schema.optional(Schema.Boolean)
+  }),
   /** Not a link at all. */
   Schema.TaggedStruct("Occupied", { by: Schema.Literal("directory", "file") })
 )
@@ -196,7 +200,7 @@ export const previousRelease = (
  */
 export const wayBack = (state: HostState, ref: string): HostRelease | undefined => {
   // It was live, whatever was healthy before it.
-  if (state.current._tag === "Foreign") return undefined
+  if (state.current._tag === "Foreign" && state.current.dangling !== true) return undefined
   const current = state.currentRelease
   const other = current?.ref === ref ? undefined : current
   if (other !== undefined && standing(state.journal, other.ref) === "healthy") return other

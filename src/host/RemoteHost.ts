@@ -254,6 +254,8 @@ export interface RunOptions {
   readonly name: string
   /** Whether the release has to be current when the command begins: it fails otherwise. Default: no. */
   readonly isCurrent?: boolean
+  /** Whether files that the release shares with others become copies first, because the command may change them. Default: no. */
+  readonly ownsFiles?: boolean
   /** Whether its standard output is the result that the user asked for, and not only progress. Default: no. */
   readonly isResult?: boolean
   /** Whether its output is only kept and not reported. Default: no. */
@@ -392,8 +394,11 @@ export interface HostSession {
     /** The entries that the host journals when it goes back, with the time of that moment. */
     readonly entries?: Entries
   }) => Effect.Effect<string, StepFailure>
-  /** Disarms a dead-man's switch. Returns `false` if it has fired already. Call this over a new connection. Repeated calls return the same answer. */
-  readonly confirm: (armed: string, entries?: Entries) => Effect.Effect<boolean, StepFailure>
+  /**
+   * Disarms the dead-man's switch that watches the release `ref`. Returns `false` if it has fired already. Fails if another release is current.
+   * Call this over a new connection. Repeated calls return the same answer.
+   */
+  readonly confirm: (armed: string, ref: string, entries?: Entries) => Effect.Effect<boolean, StepFailure>
   /**
    * Looks at the directory in the place of `current`: makes a manifest of it and keeps that on the host. Fails with `HostUnfit` if it is not a
    * directory. Skips everything except files, directories and links.
@@ -418,8 +423,8 @@ export interface HostSession {
   ) => Effect.Effect<ReadonlyArray<Verdict>, StepFailure>
   /** The bytes that each release takes on the host's disk. */
   readonly usage: (refs: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>
-  /** Writes entries into the host's journal that belong to no other step. */
-  readonly note: (entries: Entries, last?: Last) => Effect.Effect<void, StepFailure>
+  /** Writes entries into the host's journal that belong to no other step. With `live`, a ref, it fails unless that release is current. */
+  readonly note: (entries: Entries, options?: Last & { readonly live?: string }) => Effect.Effect<void, StepFailure>
   /** Runs a shell command in a release's folder; its output goes to the reporter. */
   readonly run: (command: string, options: RunOptions) => Effect.Effect<Ended, StepFailure>
   /** Probes the network once, from the host, and waits `timeout` at most. No answer counts as unhealthy; only a lost host is a failure. */

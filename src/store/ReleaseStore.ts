@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Manifest, ManifestEntry } from "../domain/Manifest.ts"
@@ -27,7 +28,7 @@ import {
   type TarballDamaged,
   type TarballMissing
 } from "./failures.ts"
-import { find, list } from "./finding.ts"
+import { find, list, newest } from "./finding.ts"
 import { migrate } from "./migrations.ts"
 import { reading } from "./reading.ts"
 import { Tarballs, TarballsError } from "./Tarballs.ts"
@@ -85,6 +86,14 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     readonly names: Effect.Effect<ReadonlyArray<string>, StoreFailure>
     /** The release with this id, the latest one of this name, or the one with a ref that begins like this (at least 4 digits). */
     readonly find: (selector: string) => Effect.Effect<Release, ReleaseNotFound | ReleaseAmbiguous | StoreFailure>
+    /**
+     * The newest release of a name that fits, otherwise the newest one. None if there is none of the name. Fails if its tarball is gone: an older
+     * release is not what was asked for.
+     */
+    readonly newest: (
+      name: string,
+      fits: (release: Release) => boolean
+    ) => Effect.Effect<Option.Option<Release>, TarballMissing | StoreFailure>
     /** Writes a tarball to `temp/` and hashes it on the way. It is removed with the scope unless it is added. */
     readonly receive: <E, R>(
       tarball: Stream.Stream<Uint8Array, E, R>
@@ -181,6 +190,7 @@ const lazily = (open: Effect.Effect<Store, StoreFailure, Scope.Scope>): Effect.E
     return {
       list: (query) => use((store) => store.list(query)),
       find: (selector) => use((store) => store.find(selector)),
+      newest: (name, fits) => use((store) => store.newest(name, fits)),
       receive: (tarball) => use((store) => store.receive(tarball)),
       add: (parcel, draft) => use((store) => store.add(parcel, draft)),
       content: (release, offset) => Stream.unwrap(Effect.map(store, (store) => store.content(release, offset))),
@@ -206,6 +216,7 @@ const make: Effect.Effect<Store, ReleaseStoreError, SqlClient.SqlClient | Tarbal
     ...reading(stock, during),
     list: (query = {}) => during("list the releases")(list(stock, query)),
     find: (selector) => during(`look for the release "${selector}"`)(find(stock, selector)),
+    newest: (name, fits) => during(`look for the newest release of ${name}`)(newest(stock, name, fits)),
     receive: (tarball) =>
       tarballs.receive(tarball).pipe(
         Effect.map(({ md5, path, sha256, size }) => ({ path, ref: md5.toUpperCase(), sha256, size })),

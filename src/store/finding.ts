@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { parseSelector, type Release } from "../domain/Release.ts"
 import { clearAloud, gone } from "./clearing.ts"
-import { type Internal, ReleaseAmbiguous, ReleaseNotFound } from "./failures.ts"
+import { type Internal, ReleaseAmbiguous, ReleaseNotFound, TarballMissing } from "./failures.ts"
 import type { ReleaseQuery } from "./ReleaseStore.ts"
 import type { Stock } from "./Stock.ts"
 
@@ -28,6 +28,25 @@ const candidates = ({ entries }: Stock, selector: string) =>
     const byName = name === undefined ? Option.none() : yield* entries.latestOf(name)
     if (Option.isSome(byName)) return [byName.value]
     return refPrefix === undefined ? [] : yield* entries.withRefPrefix(refPrefix)
+  })
+
+/**
+ * The newest release of a name that fits, otherwise the newest one. None if there is none of the name. If its tarball is gone, clears its
+ * entry and fails: an older release is not what was asked for.
+ */
+export const newest = (
+  stock: Stock,
+  name: string,
+  fits: (release: Release) => boolean
+): Effect.Effect<Option.Option<Release>, TarballMissing | Internal> =>
+  Effect.gen(function* () {
+    const releases = yield* stock.entries.list({ name })
+    const release = releases.find(fits) ?? releases.at(0)
+    if (release === undefined) return Option.none()
+    const lost = yield* gone(stock, [release])
+    if (lost.length === 0) return Option.some(release)
+    yield* clearAloud(stock, lost)
+    return yield* new TarballMissing({ release })
   })
 
 /** Finds the release that the user means. Clears the entries without a tarball that it comes across. */

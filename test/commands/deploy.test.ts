@@ -647,23 +647,30 @@ describe("deploy", () => {
       return { lose, layer: world({ root }), names: () => readdirSync(folder) }
     })
 
-    it.scoped("Deploy warns of a tarball that is gone, clears its entry and takes the previous release.", () =>
-      Effect.gen(function* () {
-        const { layer, lose } = yield* setUp
-        yield* Effect.gen(function* () {
-          const first = yield* built
-          const second = yield* built
-          yield* lose(second)
-          const ran = yield* run("deploy target=prod yes")
-          assert.strictEqual(ran.status, 0, ran.stderr)
-          assert.match(ran.stderr, /warning: .*my_app-[0-9]+\.tar\.gz.*(gone|cleared)/)
-          assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
-          assert.deepStrictEqual(
-            (yield* stored).map(({ id }) => id),
-            [1]
-          )
-        }).pipe(Effect.provide(layer))
-      })
+    it.scoped(
+      "Deploy fails if the tarball of the latest release is gone, and clears its entry: yes means no older one.",
+      () =>
+        Effect.gen(function* () {
+          const { layer, lose } = yield* setUp
+          yield* Effect.gen(function* () {
+            const first = yield* built
+            const second = yield* built
+            yield* lose(second)
+            for (const line of ["deploy target=prod yes", "deploy target=prod yes release=latest"]) {
+              const ran = yield* run(line)
+              assert.strictEqual(ran.status, line.endsWith("yes") ? 1 : 0, ran.stderr)
+              if (!line.endsWith("yes")) continue
+              assert.match(ran.stderr, /warning: .*my_app-[0-9]+\.tar\.gz.*(gone|cleared)/)
+              assert.match(ran.stderr, /deployer: The tarball .* is gone .*: build it again, or deploy another one$/m)
+            }
+            // Whoever asks again gets the latest that there is.
+            assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
+            assert.deepStrictEqual(
+              (yield* stored).map(({ id }) => id),
+              [1]
+            )
+          }).pipe(Effect.provide(layer))
+        })
     )
 
     it.scoped("Deploy fails and leaves the host as it was if the tarball vanishes during the deployment.", () =>

@@ -460,7 +460,7 @@ export const contract = (
       )
 
       for (const [what, plant, expected] of [
-        ["a link to elsewhere", "link", { _tag: "Foreign", to: "/opt/else where" }],
+        ["a link to elsewhere", "link", { _tag: "Foreign", to: "/opt/else where", dangling: true }],
         ["a directory", "directory", { _tag: "Occupied", by: "directory" }],
         ["a file", "file", { _tag: "Occupied", by: "file" }]
       ] as const) {
@@ -720,7 +720,7 @@ export const contract = (
 
       at(
         "Differences complete a release from the releases on the host, whatever the names of its files.",
-        ({ files, releases, session }) =>
+        ({ files, place, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
             assert.isTrue((yield* session.inspect).takesDifferences)
@@ -748,6 +748,14 @@ export const contract = (
             ])
             yield* send(session, after, [next.ref], { hardLinks: true })
             assert.deepStrictEqual(treeThere(files, releases, after.ref), treeOf(after.tree))
+            assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
+            // A command that changes files does not change those of the other release, if it owns its files first.
+            yield* session.run(`find . -type f -exec sh -c 'chmod u+w "$1"; echo changed >> "$1"' sh {} ";"`, {
+              ref: after.ref,
+              name: "my_app",
+              ownsFiles: true
+            })
+            if (place.shell) assert.isNotEmpty((yield* session.verify([after.ref]))[0]?.faults)
             assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
           })
       )
@@ -1300,7 +1308,11 @@ export const contract = (
           yield* put(session, one)
           yield* session.activate(one.ref)
           yield* session.deactivate({ restore: "/opt/other" })
-          assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Foreign", to: "/opt/other" })
+          assert.deepStrictEqual((yield* session.inspect).current, {
+            _tag: "Foreign",
+            to: "/opt/other",
+            dangling: true
+          })
         })
       )
 
@@ -1318,7 +1330,7 @@ export const contract = (
             const confirmed = yield* session.arm({ ref: two.ref, back, seconds: 2, entries })
             yield* session.activate(one.ref)
             assert.strictEqual((yield* session.inspect).armed, undefined)
-            assert.strictEqual(yield* session.confirm(confirmed), false, "another switch disarms it")
+            assert.strictEqual(yield* session.confirm(confirmed, two.ref), false, "another switch disarms it")
 
             const second = yield* session.arm({ ref: two.ref, back, seconds: 60, entries })
             yield* session.activate(two.ref, { armed: second })
@@ -1327,12 +1339,26 @@ export const contract = (
             assert.isAbove(armed?.seconds ?? 0, 30)
             const refused = yield* Effect.flip(session.remove([one.ref]))
             assert.include(refused.message, "may go back to")
-            assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
-            assert.strictEqual(yield* session.confirm(second, [entryAbout(two, { event: "healthy" })]), true)
+            assert.strictEqual(yield* session.confirm(second, two.ref, [entryAbout(two, { event: "healthy" })]), true)
+            assert.strictEqual(yield* session.confirm(second, two.ref, [entryAbout(two, { event: "healthy" })]), true)
             assert.deepStrictEqual(
               (yield* session.history(500)).entries.map(({ event }) => event),
               ["healthy"]
             )
+
+            // Nothing is said of a release that somebody switched away from.
+            const third = yield* session.arm({ ref: two.ref, back, seconds: 60, entries })
+            yield* session.activate(two.ref, { armed: third })
+            files.link(`${releases}/current`, `deployer_${one.ref}`)
+            for (const said of [
+              session.confirm(third, two.ref, [entryAbout(two, { event: "healthy" })]),
+              session.note([entryAbout(two, { event: "healthy" })], { live: two.ref })
+            ]) {
+              const displaced = yield* Effect.flip(said)
+              assert.include(displaced.message, `deployer_${two.ref} is not current any more`)
+            }
+            assert.lengthOf((yield* session.history(500)).entries, 1)
+            yield* session.note([], { live: one.ref })
 
             const gone = yield* session.arm({
               ref: two.ref,
@@ -1344,7 +1370,7 @@ export const contract = (
             yield* session.activate(two.ref, { armed: gone })
             yield* Effect.sleep("3 seconds")
             assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
-            assert.strictEqual(yield* session.confirm(gone), false)
+            assert.strictEqual(yield* session.confirm(gone, two.ref), false)
             if (place.shell) {
               assert.strictEqual(files.read(`${releases}/deployer_${one.ref}/my_app/seen`), `${one.ref}\n`)
             }

@@ -48,7 +48,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.match(
       plan,
       new RegExp(
-        `^${name} ${first.short} .*\n 1\\. make ${literal(base)} [\\s\\S]*switch current to ${name} ${first.short}\n.* write down that it succeeded\n$`
+        `^${name} ${first.short} .*\n {4}built .*\n 1\\. make ${literal(base)} [\\s\\S]*switch current to ${name} ${first.short}\n.* write down that it succeeded\n$`
       )
     )
     assert.isFalse(fs.existsSync(base))

@@ -240,6 +240,26 @@ describe(titled("another login", isRoot ? undefined : "not root"), () => {
     }).pipe(Effect.scoped)
   )
 
+  rooted("A file that the login could not read when commands had changed it is never called whole.", () =>
+    Effect.gen(function* () {
+      const { base, session } = yield* host
+      const other = yield* stranger(base)
+      execFileSync("chown", ["-R", "65534:65534", base])
+      // As a hook leaves a file to the application: the deploying login may not read it any more.
+      const key = join(base, `releases/deployer_${secret.ref}/my_app/secret/key`)
+      fs.writeFileSync(key, "made by the hook")
+      fs.chownSync(key, 0, 0)
+      fs.chmodSync(key, 0o600)
+      assert.include(yield* other.alterations(secret.ref), "my_app/secret/key")
+      fs.writeFileSync(key, "")
+      const [unproven] = yield* other.verify([secret.ref])
+      assert.include(unproven?.unreadable ?? [], "my_app/secret/key")
+      // Whoever may read it does not know it as the commands left it.
+      const [verdict] = yield* session.verify([secret.ref])
+      assert.deepStrictEqual(verdict?.faults, ["changed my_app/secret/key"])
+    }).pipe(Effect.scoped)
+  )
+
   rooted("A login that may not read the journal is told so, and cannot take the lock.", () =>
     Effect.gen(function* () {
       const { base } = yield* host

@@ -208,7 +208,7 @@ const everything = (
     [said(word)]
   ),
   session.finishAdoption(word),
-  session.confirm(word, [said(word)]),
+  session.confirm(word, word, [said(word)]),
   session.arm({ ref: word, back: { ref: word, name: word }, seconds: 0, command: "true", entries: [said(word)] }),
   session.hold(details({ reason: word.slice(0, 400), held: true })),
   session.unlock(Lock.make({ token: 1, idleSeconds: 0 })),

@@ -37,7 +37,7 @@ import { type CutAndResumed, completing, cutAndResumed } from "../kit/cutAndResu
 import { bind, disk, missingMount } from "../kit/mount.ts"
 import { noiseText } from "../kit/noise.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
-import { hostRelease, target as sampleTarget } from "../kit/samples.ts"
+import { hostRelease, refOf, target as sampleTarget } from "../kit/samples.ts"
 import { titled } from "../kit/sshd.ts"
 import { dir, file, symlink, tarOf, treeIn } from "../kit/tree.ts"
 import * as userland from "../kit/userland.ts"
@@ -474,7 +474,7 @@ describe("trees", () => {
       yield* session.prepare
       yield* put(session, one)
       yield* put(session, two, 2)
-      symlinkSync("deployer_x", join(releases, ".current.4194999"))
+      symlinkSync(`deployer_${refOf("F")}`, join(releases, ".current.4194999"))
       mkdirSync(join(releases, `.trash_${one.ref}_1`))
       yield* session.activate(two.ref)
       yield* session.remove([one.ref])
@@ -494,7 +494,7 @@ describe("trees", () => {
       // As if they were alive: a dead one nobody waits for looks the same.
       for (const name of [".lock", ".beat"]) writeFileSync(join(config, `${name}.${process.pid}`), "")
       writeFileSync(join(releases, `deployer_${one.ref}/.deployer_release.json.${process.pid}`), "")
-      symlinkSync("deployer_x", join(releases, `.current.${process.pid}`))
+      symlinkSync(`deployer_${refOf("F")}`, join(releases, `.current.${process.pid}`))
       mkdirSync(join(releases, `.trash_${one.ref}_1/bin`), { recursive: true })
       chmodSync(join(releases, `.trash_${one.ref}_1/bin`), 0o500)
       const details = LockDetails.make({

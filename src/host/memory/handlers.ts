@@ -7,10 +7,10 @@ import { adopt, survey } from "./adopting.ts"
 import { alterations, manifest, verify } from "./checking.ts"
 import { journalLines, prepare, see, usage } from "./inspecting.ts"
 import { lock, lockLine, topLock, unlock } from "./locking.ts"
-import { type Handler, note, type Place, plain, reply, within } from "./Place.ts"
+import { type Handler, type Place, plain, reply, within } from "./Place.ts"
 import { run } from "./running.ts"
 import { discard, stage } from "./staging.ts"
-import { activate, arm, confirm, deactivate, record, remove } from "./switching.ts"
+import { activate, arm, confirm, deactivate, noteLive, record, remove } from "./switching.ts"
 
 const inspect = (question: Place): ReadonlyArray<string> => {
   const top = topLock(question)
@@ -40,6 +40,6 @@ export const handlers: { readonly [Name in StepName]: Handler<Name> } = {
   discard: within(discard),
   verify: within(verify),
   usage: within(usage),
-  note: plain(note),
+  note: plain(noteLive),
   run
 }

@@ -36,6 +36,10 @@ const currentOf = ({ host, releases }: Place): string => {
   }
 }
 
+const isDangling = ({ host, releases }: Place): boolean =>
+  host.files.readLink(`${releases}/current`) !== undefined &&
+  host.files.node(host.files.resolve(`${releases}/current`) ?? "") === undefined
+
 const leadsTo = ({ host, releases }: Place): ReadonlyArray<string> => {
   const live = host.files.readLink(`${releases}/current`) === undefined ? "" : host.files.resolve(`${releases}/current`)
   const above = `${host.files.resolve(releases)}/`
@@ -66,6 +70,7 @@ export const see = (question: Place): ReadonlyArray<string> => {
     ...(host.takesDifferences ? ["can differences"] : []),
     ...[...host.missingTools].map((tool) => `lacks ${tool}`),
     `current ${currentOf(question)}`,
+    ...(isDangling(question) ? ["dangling"] : []),
     ...leadsTo(question).map((ref) => `leads ${ref}`),
     ...switches(question, "armed").map(
       ({ back, deadline, id, ref, restore }) => `armed ${id} ${ref} ${back} ${deadline - question.now} ${restore}`

@@ -118,11 +118,22 @@ export const arm: Handler<"arm"> = (question, exec) =>
     return yield* reply(exec, [`armed ${id}`])
   })
 
+const displaced = (ref: string): ReadonlyArray<string> => [
+  `fail deployer_${ref} is not current any more: somebody made another release current`
+]
+
+/** Appends entries to the journal, if the release that they are about is still current. */
+export const noteLive: Answer<"note"> = (question) => {
+  const { expect } = question.args
+  return expect === "" || isCurrent(question, expect) ? note(question) : displaced(expect)
+}
+
 /** Confirms a deployment, so that the host does not go back by itself. */
 export const confirm: Answer<"confirm"> = (question) => {
   const { args, base, host } = question
-  const { id } = args
+  const { expect, id } = args
   const armed = host.files.read(`${base}/config/armed.${id}`)
+  if (armed !== undefined && !isCurrent(question, expect)) return displaced(expect)
   if (host.files.node(`${base}/config/confirmed.${id}`) !== undefined) return ["confirmed"]
   if (armed === undefined) return ["fired"]
   host.files.remove(`${base}/config/armed.${id}`)

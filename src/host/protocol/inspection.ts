@@ -59,10 +59,13 @@ const isStream = Schema.is(StreamName)
 const isTool = Schema.is(HostTool)
 
 /** A link to a folder that deployer did not make is somebody else's, whatever the folder's name. */
-const foreignIfListed = (current: Current, foreign: ReadonlyArray<string>): Current =>
-  current._tag === "Linked" && foreign.includes(current.ref)
-    ? { _tag: "Foreign", to: current.text ?? `deployer_${current.ref}` }
+const foreignIfListed = (current: Current, foreign: ReadonlyArray<string>, isDangling: boolean): Current => {
+  const dangling = isDangling ? { dangling: true } : {}
+  if (current._tag === "Foreign") return { ...current, ...dangling }
+  return current._tag === "Linked" && foreign.includes(current.ref)
+    ? { _tag: "Foreign", to: current.text ?? `deployer_${current.ref}`, ...dangling }
     : current
+}
 
 /** `leads` is the ref of the release that the link leads to, however the link is written. */
 const currentOf = (line: Line, leads: string): Decoded<Current> => {
@@ -220,6 +223,7 @@ const words: ReadonlyMap<string, Add> = new Map<string, Add>([
   ["machine", required],
   ["current", required],
   ["leads", optional],
+  ["dangling", optional],
   ["free", optional],
   ["inodes", optional],
   ["mounted", optional],
@@ -310,7 +314,7 @@ const placeOf = ({ foreign, texts }: Draft) =>
       base,
       ...(where.startsWith(`${path}/`) ? { where } : {}),
       machine,
-      current: foreignIfListed(current, foreign)
+      current: foreignIfListed(current, foreign, texts.has("dangling"))
     }
   })
 

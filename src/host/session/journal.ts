@@ -19,11 +19,11 @@ export const makeJournal = ({ ask, change }: Asking): Pick<HostSession, "history
   history: Effect.fn("RemoteHost.history")((last) =>
     ask(steps.history, { doing: "read the journal", args: { count: String(last) } })
   ),
-  note: Effect.fn("RemoteHost.note")((entries, { unlocks } = {}) =>
+  note: Effect.fn("RemoteHost.note")((entries, { live = "", unlocks } = {}) =>
     inLots(entries, (lot, isLast) =>
       change(steps.note, {
         doing: "write the journal",
-        args: {},
+        args: { expect: live },
         entries: lot,
         unlocks: unlocks === true && isLast
       })

@@ -14,7 +14,10 @@ const maxTail = 1_000
 
 /** Runs a command and passes its output on while it runs. */
 export const makeRunning = ({ address, held, path, settle, transport }: Asking): Pick<HostSession, "run"> => {
-  const run: HostSession["run"] = (command, { isCurrent = false, isQuiet = false, isResult = false, name, ref }) =>
+  const run: HostSession["run"] = (
+    command,
+    { isCurrent = false, ownsFiles = false, isQuiet = false, isResult = false, name, ref }
+  ) =>
     Effect.suspend(() => {
       const doing = `run "${Reply.clean(command, 80)}"`
       const { decode, script } = steps.run
@@ -54,7 +57,7 @@ export const makeRunning = ({ address, held, path, settle, transport }: Asking):
               name,
               ref: ref ?? "",
               fence: String(held.isGivenBack ? 0 : held.fence),
-              expect: isCurrent ? "current" : ""
+              expect: isCurrent ? "current" : ownsFiles ? "own" : ""
             }
           }),
           stdin: Stream.make(new TextEncoder().encode(command)),

@@ -40,8 +40,11 @@ export const makeSwitching = ({
       entries
     })
   ),
-  confirm: Effect.fn("RemoteHost.confirm")((armed, entries) =>
-    ask(steps.confirm, { doing: "confirm the release", args: { id: armed, entries: journalLines(entries) } })
+  confirm: Effect.fn("RemoteHost.confirm")((armed, ref, entries) =>
+    ask(steps.confirm, {
+      doing: "confirm the release",
+      args: { id: armed, entries: journalLines(entries), expect: ref }
+    })
   ),
   survey: Effect.fn("RemoteHost.survey")((name) =>
     Effect.flatMap(

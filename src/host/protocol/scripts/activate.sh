@@ -20,6 +20,8 @@ fi
 for link in .current.*; do
   [ -L "$link" ] || continue
   case "${link#.current.}" in *[!0-9]*) continue ;; esac
+  # Ours lead to a release by its ref.
+  case "$(link_of "$link")" in deployer_????????????????????????????????) ;; *) continue ;; esac
   kill -0 "${link#.current.}" 2>/dev/null || rm -f "$link"
 done
 disarm "$kept"

@@ -20,11 +20,13 @@ id=$fence.$$
 rm -f "$base"/config/confirmed.*
 deadline=$(($(date +%s) + seconds))
 err=$({ say "$ref ${back:--} $deadline $restore" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
-# A shell starts background processes with some signals ignored, and cannot undo that without help.
+# A shell starts background processes with some signals ignored, and cannot undo that without help. The command stays
+# off the command line here too.
 start_plainly() {
-  if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$1"; fi
-  has perl && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$1"
-  exec sh -c "$1"
+  run="command=\$(cat <&3); exec 3<&-; eval \"\$command\""
+  if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$run"; fi
+  has perl && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$run"
+  exec sh -c "$run"
 }
 (
   trap "" HUP INT TERM PIPE
@@ -39,7 +41,9 @@ start_plainly() {
     entries=$(printf "%s\n" "$entries" | sed "s/1970-01-01T00:00:00.000Z/$at/")
     note
     rm -f "$base/config/fired.$id"
-    [ -n "$back" ] && [ -n "$command" ] && enter_release "deployer_$back" "$name" && trap - HUP INT TERM PIPE && start_plainly "$command"
+    [ -n "$back" ] && [ -n "$command" ] && enter_release "deployer_$back" "$name" && trap - HUP INT TERM PIPE && start_plainly 3<<END
+$command
+END
   fi
   rm -f "$base/config/fired.$id"
 ) </dev/null >/dev/null 2>&1 &

@@ -1,8 +1,15 @@
-# Disarms the dead-man's switch `id`, unless it has fired. Repeated calls give the same answer.
+# Disarms the dead-man's switch `id`, unless it has fired. Repeated calls give the same answer. The release `expect` has
+# to be current.
 
 . ./lib/protocol.sh
 . ./lib/journal.sh
-id=$2 entries=$3
+. ./lib/files.sh
+. ./lib/current.sh
+id=$2 entries=$3 expect=$4
+if [ -e "$base/config/armed.$id" ]; then
+  cd "$releases" 2>/dev/null && is_current "$expect" ||
+    fail "deployer_$expect is not current any more: somebody made another release current"
+fi
 if [ -e "$base/config/confirmed.$id" ]; then say "confirmed"
 elif mv "$base/config/armed.$id" "$base/config/confirmed.$id" 2>/dev/null; then
   note

@@ -75,7 +75,10 @@ for left in "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer
   if is_left "$left" && real_file "$left" && real_dir "$folder" && is_ref "${folder##*/deployer_}"; then rm -f "$left"; fi
 done
 for link in "$releases"/.current.*; do
-  if is_left "$link" && [ -L "$link" ]; then rm -f "$link"; fi
+  if is_left "$link" && [ -L "$link" ]; then
+    to=$(link_of "$link")
+    [ "$to" = "${to#deployer_}" ] || ! is_ref "${to#deployer_}" || rm -f "$link"
+  fi
 done
 for old in "$releases"/.replaced_*; do
   name=${old##*.replaced_}

@@ -1,5 +1,13 @@
-# Appends entries to the journal that belong to no other step.
+# Appends entries to the journal that belong to no other step. If `expect` is a ref, that release has to be current: nothing
+# is said of a release that somebody switched away from.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
+. ./lib/files.sh
+. ./lib/current.sh
+expect=$2
+if [ -n "$expect" ]; then
+  cd "$releases" 2>/dev/null && is_current "$expect" ||
+    fail "deployer_$expect is not current any more: somebody made another release current"
+fi
 conclude

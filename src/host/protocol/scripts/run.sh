@@ -1,6 +1,7 @@
 # Runs a command in the release `ref`, called `name`; an empty `ref` means the current release. Standard input is the
 # command: every user of the host could read it on a command line. `fence` is the token of the lock under which it runs, 0
-# without one. If `expect` is `current`, the release has to be current. Answers first, then becomes the command: the
+# without one. If `expect` is `current`, the release has to be current. If it is `own`, files that are hard links become
+# copies first, so that the command cannot change those of other releases. Answers first, then becomes the command: the
 # command's output follows the answer, and the exit status is the command's.
 
 mask=$(umask)
@@ -27,6 +28,15 @@ elif [ -e current ]; then fail "$releases/current is not a link: move it away an
 else fail "no release is current there: deploy first"
 fi
 [ -d "$folder" ] || fail "there is no $releases/$folder: deploy it first"
+if [ "$expect" = own ]; then
+  find "$folder" -type f -links +1 2>/dev/null | while IFS= read -r shared; do
+    real_file "$shared" || continue
+    { cp -p "$shared" "$shared.$$" && mv -f "$shared.$$" "$shared"; } 2>&1 || { rm -f "$shared.$$"; break; }
+  done > .run.$$ 2>&1
+  err=$(cat ".run.$$")
+  rm -f ".run.$$"
+  [ -z "$err" ] || fail "files that $folder shares with other releases cannot be copied: $err"
+fi
 enter_release "$folder" "$name"
 say "deployer end"
 # shellcheck disable=SC2016 # The inner shell expands it.

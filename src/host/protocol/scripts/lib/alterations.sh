@@ -6,6 +6,7 @@
 state_of() {
   if [ -L "$1" ]; then printf "link:%s" "$(link_of "$1" | tr " " "?")"
   elif [ -d "$1" ]; then printf "dir:%.10s" "$(ls -ld "$1")"
+  elif [ -f "$1" ] && [ ! -r "$1" ]; then printf unreadable
   elif [ -f "$1" ]; then printf "%s:%.10s" "$(sum "$1")" "$(ls -ld "$1")"
   elif [ -e "$1" ]; then printf other
   else printf gone
@@ -39,7 +40,7 @@ states() {
     {
       at = index($0, " "); kind = substr($0, 1, at - 1); path = substr($0, at + 1)
       if (kind == "dir") print "dir:" mode[path] " " path
-      else if (kind == "file") print hash[path] ":" mode[path] " " path
+      else if (kind == "file") print (path in hash ? hash[path] ":" mode[path] : "unreadable") " " path
       else print
     }
   '
@@ -66,7 +67,8 @@ only_unknown() (
     { is_theirs("./" substr($0, index($0, " ") + 1)) }
   ' .deployer_altered - | states)
   known=$above'
-    function is_so(path) { return current[path] == state[path] }
+    # What nobody could read then or now is unknown, and equal to nothing.
+    function is_so(path) { return current[path] == state[path] && state[path] !~ /^(unreadable$|:)/ }
     ! part { if ($0 == "") part = 1; else { at = index($0, " "); current[substr($0, at + 1)] = substr($0, 1, at - 1) }; next }
     ! ($0 in told) && ! is_theirs("./" substr($0, index($0, " ") + 1))
     { told[$0] }

@@ -35,6 +35,7 @@ if ! cd "$releases" 2>/dev/null; then
 fi
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
+  [ -e current ] || say "dangling"
   # The link may be written in another way.
   led=$(cd -P current 2>/dev/null && pwd -P) && led=${led#"$(pwd -P)/deployer_"} && ref=${led%%/*} && is_ref "$ref" && say "leads $ref"
 elif [ -d current ]; then say "current directory"

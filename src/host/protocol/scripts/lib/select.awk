@@ -70,7 +70,7 @@ function take(text) {
   else torn++
 }
 function keep(texts, places, ref) { if (ref in texts) chosen[places[ref]] = texts[ref] }
-BEGIN { events = " staged switched linked rolledBack unlinked healthy unhealthy adopted repaired pinned unpinned removed locked unlocked " }
+BEGIN { events = " staged switched linked rolledBack unlinked healthy unhealthy failed adopted repaired pinned unpinned removed locked unlocked " }
 raw { if (held) take(before); before = $0; held = 1; next }
 $0 == "tail" { raw = 1; next }
 /^line/ { count = split($0, refs, " "); for (i = 2; i <= count; i++) append(refs[i]); next }
