@@ -15,7 +15,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ],
   ["The deployer, the shell on the host or the connection is killed", "test/kit/crashes.ts", "A crash at any place of"],
   [
-    "An upload is cut",
+    "An upload is interrupted",
     "test/commands/deploy.test.ts",
     "Deploy resumes its own upload and sends only the missing part."
   ],
@@ -26,7 +26,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ],
   ["A file changed a little", "test/commands/deploy.test.ts", "Deploy sends only the new parts of a changed file."],
   [
-    "A file that a new release would be completed from",
+    "A file on the host that a new release would reuse",
     "test/commands/deploy.test.ts",
     "Deploy resumes a cut upload, and sends the whole release if the host's files have changed."
   ],
@@ -36,23 +36,23 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "Damage on the way to the host never changes the files of a release that is accepted."
   ],
   [
-    "The disk is full, whichever step",
+    "The disk is full at any step",
     "test/real/disk.test.ts",
     ", deploy keeps the old release, and the next deploy succeeds."
   ],
   [
-    "Two deploy at once",
+    "Two people deploy at once",
     "test/commands/locking.test.ts",
     "The lock lets one deployment work at a time; other commands name its holder and end with status 4."
   ],
   [
-    "A deployer dies without a word",
+    "A deployer dies silently",
     "test/commands/locking.test.ts",
     "A lock without a sign of life for a minute is taken over; one with signs of life never is."
   ],
   ["SIGINT, SIGTERM or SIGHUP", "test/real/signals.test.ts", "SIGINT, SIGTERM or SIGHUP at a remote step"],
   [
-    "`current` is read while it is switched",
+    "`current` is read during a switch",
     "test/real/switch.test.ts",
     "A reader always finds one whole release while current is switched"
   ],
@@ -66,7 +66,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/commands/goLive.test.ts",
     "If the first release fails, deploy takes the link away, because there is nothing to go back to."
   ],
-  ["The power of a host goes", "test/real/powerCut.test.ts", "After a power failure at"],
+  ["A host loses power", "test/real/powerCut.test.ts", "After a power failure at"],
   [
     "A folder with a release's name has no record",
     "test/commands/deploy.test.ts",
@@ -78,13 +78,13 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/real/journal.test.ts",
     "A pin after a journal that a power cut left with NUL bytes"
   ],
-  ["Somebody made `current` by hand", "test/host/contract.ts", "A link that leads to a release counts as that release"],
+  ["Somebody made the link `current` by hand", "test/host/contract.ts", "A link that leads to a release counts as that release"],
   [
-    "A folder is called like a release",
+    "A folder has a release's name, but",
     "test/host/contract.ts",
     "A folder that is named like a release and has no manifest"
   ],
-  ["A removal is cut", "test/real/local.test.ts", "A removal that was cut is written to the journal"],
+  ["A removal is interrupted", "test/real/local.test.ts", "A removal that was cut is written to the journal"],
   ["Files of another user", "test/real/local.test.ts", "Files that may not be removed are named once"],
   [
     "Commands of `afterUnpack` changed a release",
@@ -102,20 +102,20 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/real/ssh.test.ts",
     "A private key that was unlocked once needs no passphrase"
   ],
-  ["The folder of a target hands its group down", "test/real/local.test.ts", "hands its group down to releases"],
+  ["The folder of a target passes its group on", "test/real/local.test.ts", "hands its group down to releases"],
   [
     "The journal of a target belongs to somebody else",
     "test/real/local.test.ts",
     "A shared folder is refused at the first look if the journal in it is somebody else's"
   ],
   [
-    "What arrived of a large upload",
+    "A large upload resumes",
     "test/real/local.test.ts",
     "An upload resumes even if the host rereads its beginning"
   ],
-  ["A program of the host that should verify", "test/real/local.test.ts", "A SHA-256 program that finds nothing wrong"],
+  ["The host's program for SHA-256", "test/real/local.test.ts", "A SHA-256 program that finds nothing wrong"],
   [
-    "Going back fails as well",
+    "The rollback fails as well",
     "test/commands/goLive.test.ts",
     "Deploy ends with status 6 if going back fails as well."
   ],
@@ -150,7 +150,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "A damaged record on the host is reported without control characters and does not hold up deploy."
   ],
   [
-    "Anything happened to the link",
+    "The link, the journal, the records or the folders",
     "test/commands/repair.test.ts",
     "After any mishaps, repair makes journal, link and folders agree, or names each problem left"
   ],
@@ -171,12 +171,12 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "A login that may not read the journal is told so, and cannot take the lock."
   ],
   [
-    "A release that is to become live again lacks files",
+    "A release lacks files when a rollback",
     "test/commands/manage.test.ts",
     "A release that lacks files cannot become live by rollback or ln, and the message says how to mend it."
   ],
   [
-    "What a release depends on is down",
+    "A dependency of the releases is down",
     "test/commands/repair.test.ts",
     "Repair does not go further back while a dependency is down, and blames no healthy release."
   ],
@@ -187,7 +187,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   ],
   ["A real directory is in the place of", "test/commands/adopt.test.ts", "Manage adopt makes a release of"],
   [
-    "Somebody else's files lie beside",
+    "Somebody else's files are next to",
     "test/host/contract.ts",
     "Files that are not deployer's survive adopt, deploy, discard, prune, integrity and repair."
   ],
