@@ -113,13 +113,13 @@ const branch = <E, R>(task: Task<E, R>) => {
 const root = {
   name: "root",
   placeholder: "DIR",
-  description: "the project root; without it: the nearest folder upwards with deployer/config"
+  description: "the project root; default: the nearest folder upwards with deployer/config"
 }
 
 // `Main` handles this flag, so that a wrong line is answered in the same form.
 const json = {
   name: dataOption,
-  description: "writes one JSON document to standard output and nothing else, whatever comes of the task"
+  description: "writes exactly one JSON document to standard output, even if the command fails"
 }
 
 /** The whole command line: the parser, and its description for `Argv`. `root` and `json` are parsed before every task. */
@@ -131,7 +131,7 @@ export const treeOf = <E, R>([first, ...others]: readonly [Task<E, R>, ...Readon
     json: Options.boolean(json.name).pipe(Options.withDescription(json.description))
   }).pipe(
     Command.withSubcommands([branch(first), ...others.map((task) => branch(task))]),
-    Command.withDescription("Builds releases in containers and puts them on plain hosts over SSH.")
+    Command.withDescription("Builds releases in containers and deploys them to plain hosts over SSH.")
   ),
   spec: taskSpec({ name: "deployer", options: [optional(value(root)), flag(json)] }, [first, ...others].map(specOf))
 })

@@ -78,7 +78,11 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/real/journal.test.ts",
     "A pin after a journal that a power cut left with NUL bytes"
   ],
-  ["Somebody made the link `current` by hand", "test/host/contract.ts", "A link that leads to a release counts as that release"],
+  [
+    "Somebody made the link `current` by hand",
+    "test/host/contract.ts",
+    "A link that leads to a release counts as that release"
+  ],
   [
     "A folder has a release's name, but",
     "test/host/contract.ts",
@@ -108,11 +112,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "test/real/local.test.ts",
     "A shared folder is refused at the first look if the journal in it is somebody else's"
   ],
-  [
-    "A large upload resumes",
-    "test/real/local.test.ts",
-    "An upload resumes even if the host rereads its beginning"
-  ],
+  ["A large upload resumes", "test/real/local.test.ts", "An upload resumes even if the host rereads its beginning"],
   ["The host's program for SHA-256", "test/real/local.test.ts", "A SHA-256 program that finds nothing wrong"],
   [
     "The rollback fails as well",

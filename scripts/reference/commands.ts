@@ -56,7 +56,7 @@ export const commandsPage = (): string =>
     "",
     "Written by `npm run reference` from the commands themselves. [Commands](../commands.md) tells how they work together.",
     "",
-    "Every command also takes `root=DIR` (the project root; without it: the nearest folder upwards with `deployer/config`), `json` and `--help`.",
+    "Every command also takes `root=DIR` (the project root; default: the nearest folder upwards with `deployer/config`), `json` and `--help`.",
     "",
     ...tasks.flatMap((task) => page(task))
   ].join("\n")

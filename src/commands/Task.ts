@@ -96,7 +96,7 @@ export const target = value({
 
 /** The target of a verb that works on the local store if there is none. */
 export const optionalTarget = optional(
-  value({ name: "target", placeholder: "T", description: "the host of this target; without it: the local store" })
+  value({ name: "target", placeholder: "T", description: "works on the host of this target; default: the local store" })
 )
 
 /** Answers the safe questions. The others are still asked. */
@@ -107,7 +107,7 @@ export const release = optional(
   value({
     name: "release",
     placeholder: "R",
-    description: "an id, a ref (four digits of it are enough if they are unique), a name, or latest"
+    description: "an id, a ref (its first four digits are enough if they are unique), a name, or latest"
   })
 )
 
@@ -135,7 +135,7 @@ export const wait = optional(
       bare: "1h",
       placeholder: "[TIME=1h]",
       description:
-        "how long to wait if somebody else has the target's lock, such as 5m; otherwise 5 seconds, and not at all if it is kept on purpose"
+        "how long to wait if somebody else has the target's lock, such as 5m; default: 5 seconds, and not at all if somebody locked it on purpose"
     }),
     readDuration
   )
@@ -143,12 +143,12 @@ export const wait = optional(
 
 /** Options for tasks that can show a plan. */
 export const planning = {
-  plan: flag({ name: "plan", description: "shows what would be done, and does nothing" }),
+  plan: flag({ name: "plan", description: "shows the steps without doing them" }),
   save: optional(
     value({
       name: "save",
       placeholder: "FILE",
-      description: "with plan: a file for it, with which deployer apply does just that later"
+      description: "with plan: saves the plan to this file, for deployer apply"
     })
   )
 }

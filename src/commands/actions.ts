@@ -60,7 +60,7 @@ export const actionView =
 
 const actionTask = (action: Action) =>
   task(action, {
-    description: `Runs the current release's own ${action} command on the target's host.`,
+    description: `Runs the ${action} command of the current release on the target's host.`,
     examples: [`deployer ${action} target=prod`],
     options: { target, wait },
     report: { schema: ActionReport, view: actionView },

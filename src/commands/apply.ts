@@ -105,13 +105,13 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
 
 /** The command. */
 export const applyTask = task("apply", {
-  description: "Does what was planned before exactly so, or refuses if anything has changed since.",
+  description: "Carries out a saved plan, or refuses if the host has changed since.",
   examples: ["deployer apply plan=plan.json"],
   options: {
     plan: value({
       name: "plan",
       placeholder: "FILE",
-      description: "what deploy or rollback saved with plan save=FILE"
+      description: "a plan that deploy or rollback saved with plan save=FILE"
     }),
     wait
   },

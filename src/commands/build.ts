@@ -206,13 +206,13 @@ export const envFileName = optional(
   value({
     name: "env-file-name",
     placeholder: "FILE",
-    description: "a file to put at the root of the tarball, beside the release"
+    description: "a file to add at the root of the tarball, next to the release"
   })
 )
 
 /** The command. */
 export const buildTask = task("build", {
-  description: "Builds a release, packs it and files it in the release store.",
+  description: "Builds a release, packs it and adds it to the release store.",
   examples: ["deployer build target=prod"],
   options: { target, envFileName },
   report: { schema: BuildReport, view: buildView },

@@ -44,7 +44,7 @@ const report = {
 
 /** The command. If the deployment fails, the built release is still reported. */
 export const buildAndDeployTask = task("build_and_deploy", {
-  description: "Builds a release and deploys just that.",
+  description: "Builds a release and deploys exactly that one.",
   examples: ["deployer build_and_deploy target=prod"],
   options: { target, envFileName, wait, yes },
   report,

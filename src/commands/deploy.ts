@@ -215,7 +215,7 @@ export const deployTask = task("deploy", {
     retry: flag({
       name: "retry",
       description:
-        "deploys a release that failed on this host before without asking, and proves one that is there, to send it again if it is damaged"
+        "deploys a release that failed on this host before, without asking; if it is already on the host, verifies its files and sends it again if they are damaged"
     }),
     wait,
     yes

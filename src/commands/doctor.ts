@@ -130,7 +130,7 @@ export const doctorView =
 
 /** The command. */
 export const doctorTask = task("doctor", {
-  description: "Looks whether the target's host can take a release, with the checks that deploy makes.",
+  description: "Checks whether the host is ready for a deployment.",
   examples: ["deployer doctor target=prod"],
   options: { target, release },
   report: { schema: DoctorReport, view: doctorView },

@@ -60,14 +60,14 @@ export type ExecServices = Effect.Effect.Context<ReturnType<typeof exec>>
 /** The command. */
 export const execTask = task("exec", {
   description:
-    "Runs a command in the current release's folder on the target's host, and passes its output and exit status on.",
+    "Runs a command in the current release's folder on the target's host, and passes on its output and exit status.",
   examples: ["deployer exec target=prod -- bin/my_app version"],
   options: {
     target,
     command: rest(
       {
         name: "command",
-        description: "after --: a program and its arguments, or one text for the shell in quotes"
+        description: "after --: a program and its arguments, or a script for the shell as one quoted word"
       },
       "This needs a command, as in: deployer exec target=prod -- bin/my_app version"
     )

@@ -118,7 +118,7 @@ export const historyView =
 
 /** The command. */
 export const historyTask = task("history", {
-  description: "Shows what was done to the target's host, by whom, and what came of it.",
+  description: "Shows the history of a target: who did what, when, and with which result.",
   examples: ["deployer history target=prod", "deployer history 3F2A target=prod"],
   options: {
     target,
@@ -128,7 +128,7 @@ export const historyTask = task("history", {
     }),
     last: optional(
       count(
-        { name: "last", placeholder: "N", description: "how many entries at most; otherwise 30" },
+        { name: "last", placeholder: "N", description: "how many entries to show at most; default: 30" },
         "a number of entries"
       )
     )

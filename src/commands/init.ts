@@ -156,7 +156,7 @@ export const initView =
 
 /** The command. */
 export const initTask = task("init", {
-  description: "Makes deployer/ with a config to fill in, the release store and its database.",
+  description: "Creates deployer/ with a config to fill in, the release store and its database.",
   examples: [],
   options: {
     forceInit: flag({

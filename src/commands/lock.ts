@@ -75,14 +75,14 @@ const report = { schema: LockReport, view: lockView }
 
 /** The command. */
 export const lockTask = task("lock", {
-  description: "Keeps everybody from changing what is on the target's host.",
+  description: "Locks the target, so that nobody can change anything on its host.",
   examples: ['deployer lock target=prod reason="migrating the database"'],
   options: {
     target,
     reason: value({
       name: "reason",
       placeholder: "WHY",
-      description: "what for; shown to everybody who is kept out"
+      description: "the reason, shown to everybody who meets the lock"
     })
   },
   report,
@@ -91,7 +91,7 @@ export const lockTask = task("lock", {
 
 /** The command. */
 export const unlockTask = task("unlock", {
-  description: "Takes the target's lock away, after showing whose it is.",
+  description: "Removes the target's lock, after showing its holder.",
   examples: ["deployer unlock target=prod"],
   options: { target, yes },
   report,

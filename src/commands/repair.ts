@@ -247,11 +247,11 @@ export const repairView =
 
 /** The command. */
 export const repairTask = task("repair", {
-  description: "Brings journal, link and folders on the target's host to agree again, after showing how.",
+  description: "Repairs deployer's records on the host. Shows first what it will do.",
   examples: ["deployer repair target=prod plan"],
   options: {
     target,
-    plan: flag({ name: "plan", description: "shows what would be done, and does nothing" }),
+    plan: flag({ name: "plan", description: "shows the steps without doing them" }),
     wait,
     yes
   },

@@ -149,7 +149,7 @@ export const rollbackView =
 
 /** The command. */
 export const rollbackTask = task("rollback", {
-  description: "Makes the release live again that was live and healthy before, with hooks, restart and health check.",
+  description: "Goes back to the previous healthy release.",
   examples: ["deployer rollback target=prod"],
   options: {
     target,
@@ -157,8 +157,7 @@ export const rollbackTask = task("rollback", {
       value({
         name: "to",
         placeholder: "R",
-        description:
-          "a ref or an id of a release on the host; without it: the last one that was live and healthy before"
+        description: "the ref or id of a release on the host; default: the previous healthy one"
       })
     ),
     ...planning,

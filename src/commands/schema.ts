@@ -46,7 +46,7 @@ export const schemaOf = (tasks: ReadonlyArray<Listed>): Effect.Effect<DocumentSc
 /** The command, for the list that contains it. */
 export const schemaTask = (tasks: () => ReadonlyArray<Listed>) =>
   task("schema", {
-    description: "Shows the JSON Schema of what each command writes with json.",
+    description: "Shows the JSON Schema of the document that each command writes with json.",
     examples: [],
     options: {},
     report: { schema: DocumentSchema, view: (schema) => () => JSON.stringify(schema, null, 2) },

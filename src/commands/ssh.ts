@@ -32,6 +32,6 @@ export const sshTask = talk("ssh", {
   description: "Opens a shell on the target's host, in the target's path.",
   examples: ["deployer ssh target=prod"],
   options: { target },
-  instead: "run a command of the target's with start, stop or restart, or leave json out",
+  instead: "run start, stop, restart or exec instead, or omit json",
   run: ssh
 })

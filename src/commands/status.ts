@@ -192,7 +192,7 @@ export const statusView =
 
 /** The command. */
 export const statusTask = task("status", {
-  description: "Shows what is live on the target's host, how it is, and what is not as it should be.",
+  description: "Shows the live release of a target, its health, and any problems on the host.",
   examples: ["deployer status target=prod"],
   options: { target },
   report: { schema: StatusReport, view: statusView },

@@ -124,11 +124,11 @@ const targetView = ({ address, builder, deadMan, health, hooks, keep, key, name,
 
 /** The command. */
 export const validateTask = task("validate", {
-  description: "Checks the config, and shows how it is understood. Nothing is contacted.",
+  description: "Checks the config and shows how deployer reads it. Contacts no host.",
   examples: ["deployer validate target=prod"],
   options: {
     target: optional(
-      value({ name: "target", placeholder: "T", description: "a key of `targets`; without it: all of them" })
+      value({ name: "target", placeholder: "T", description: "a key of `targets`; default: all of them" })
     )
   },
   report: {

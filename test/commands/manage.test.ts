@@ -126,10 +126,10 @@ describe("manage info", () => {
         ["manage info limit=0", '"limit" takes a number of releases, from 1 on, not "0"'],
         ["manage info limit=-1", '"limit" takes a number of releases, from 1 on, not "-1"'],
         ["manage info name=other", 'No release has the name "other" (known: my_app)'],
-        ["manage info target=prod limit=3", '"limit" and "name" are for the store: of a host all releases are listed'],
+        ["manage info target=prod limit=3", '"limit" and "name" work only on the store: omit them, or omit the target'],
         [
           "manage info target=prod name=my_app",
-          '"limit" and "name" are for the store: of a host all releases are listed'
+          '"limit" and "name" work only on the store: omit them, or omit the target'
         ]
       ] as const) {
         const ran = yield* run(line)

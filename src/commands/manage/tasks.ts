@@ -37,15 +37,15 @@ import { ReleaseInfo, releaseInfoView, StoreInfo, storeInfoView } from "./store.
 
 const ref = word({
   name: "ref",
-  description: "an id, or a ref or the beginning of one (four digits at least); in the store also a name"
+  description: "an id, a ref, or the beginning of one (at least four digits); in the store also a name"
 })
-const name = word({ name: "name", description: "the name of releases" })
+const name = word({ name: "name", description: "the name of the releases; on a host by default the target's" })
 
 const required = (what: string, word: string | undefined): Effect.Effect<string, manage.WordMissing> =>
   word === undefined ? new manage.WordMissing({ what }) : Effect.succeed(word)
 
 const info = task("info", {
-  description: "Lists releases, or shows one in full.",
+  description: "Lists releases, or shows one release in full.",
   examples: ["deployer manage info all", "deployer manage info 3F2A target=prod"],
   options: {
     target: optionalTarget,
@@ -56,12 +56,12 @@ const info = task("info", {
         {
           name: "limit",
           placeholder: "N",
-          description: `how many releases of the store at most; otherwise ${manage.usualCount}`
+          description: `how many releases of the store to list at most; default: ${manage.usualCount}`
         },
         "a number of releases"
       )
     ),
-    name: optional(value({ name: "name", description: "only the releases of the store that have this name" }))
+    name: optional(value({ name: "name", description: "lists only the releases of the store with this name" }))
   },
   report: {
     schema: Schema.Union(StoreInfo, ReleaseInfo, HostInfo, HostReleaseInfo),
@@ -89,7 +89,7 @@ const info = task("info", {
       }
       if (limit !== undefined || name !== undefined) {
         return yield* new UsageError({
-          message: '"limit" and "name" are for the store: of a host all releases are listed'
+          message: '"limit" and "name" work only on the store: omit them, or omit the target'
         })
       }
       return ref === undefined ? yield* manage.hostInfo(target) : yield* manage.hostReleaseInfo(target, ref)
@@ -99,8 +99,7 @@ const info = task("info", {
 const removal = { schema: Removal, view: removalView }
 
 const prune = task("prune", {
-  description:
-    "Removes all releases of a name but the latest, on a host also but the current one; there the name is the target's if none is given.",
+  description: "Removes old releases: all but the latest and, on a host, the current and pinned ones.",
   examples: ["deployer manage prune target=prod yes"],
   options: { target: optionalTarget, name, wait, yes },
   report: removal,
@@ -113,7 +112,7 @@ const prune = task("prune", {
 })
 
 const deletion = task("delete", {
-  description: "Removes one release; on a host never the current one.",
+  description: "Removes one release, but on a host never the current one.",
   examples: ["deployer manage delete ref=3F2A"],
   options: { target: optionalTarget, ref, wait, yes },
   report: removal,
@@ -125,7 +124,7 @@ const deletion = task("delete", {
 })
 
 const link = task("ln", {
-  description: "Makes another release on a host current.",
+  description: "Makes another release on a host current. Only switches the link, and restarts nothing.",
   examples: ["deployer manage ln ref=3F2A target=prod"],
   options: { target, ref, wait },
   report: { schema: Linked, view: linkedView },
@@ -148,7 +147,7 @@ const pinning = (verb: "pin" | "unpin", run: typeof manage.pin, description: str
   })
 
 const adopt = task("adopt", {
-  description: "Makes a release of a directory that is in the place of current on a host.",
+  description: "Turns a directory in the place of the link current into a release.",
   examples: ["deployer manage adopt target=prod"],
   options: { target, wait, yes },
   report: { schema: Adopted, view: adoptedView },
@@ -156,18 +155,18 @@ const adopt = task("adopt", {
 })
 
 const integrity = task("integrity", {
-  description: "Checks the link and every release on a host.",
+  description: "Checks the link current and the files of every release on a host.",
   examples: ["deployer manage integrity deep target=prod"],
   options: {
     target,
     deep: flag({
       name: "deep",
-      description: "reads every file and hashes it again; otherwise only paths and types are compared"
+      description: "reads and hashes every file; default: compares only paths and types"
     }),
     fix: flag({
       name: "fix",
       alias: "f",
-      description: "removes what is broken, but for the current release and the one that a rollback goes to"
+      description: "removes broken releases, except the current, the previous and pinned ones"
     }),
     wait,
     yes
@@ -182,8 +181,8 @@ const verbs = [
   prune,
   deletion,
   link,
-  pinning("pin", manage.pin, "Keeps a release on a host whatever is pruned there."),
-  pinning("unpin", manage.unpin, "Lets a release on a host be pruned again."),
+  pinning("pin", manage.pin, "Pins a release on a host, so that nothing prunes it."),
+  pinning("unpin", manage.unpin, "Unpins a release on a host, so that it can be pruned again."),
   adopt,
   integrity
 ] as const
@@ -193,7 +192,7 @@ const tasks: ReadonlyArray<Task<FailureOf<Verb>, ServicesOf<Verb>>> = verbs
 
 /** The command: interactive, or one verb at a time. */
 export const manageTask = talk("manage", {
-  description: "Looks after releases, in the store or on a host: interactively, or one verb at a time.",
+  description: "Manages the releases in the store or on a host, interactively or one verb at a time.",
   examples: ["deployer manage target=prod"],
   options: { target: optionalTarget },
   instead: "name one of its verbs, as in: deployer manage info json",
