@@ -68,7 +68,7 @@ describe("Main", () => {
     assert.include(lines, "this is a bug")
     assert.include(lines, "RangeError: out of it")
     assert.include(lines, "Main.test.ts")
-    assert.include(lines, "report it to whoever gave you deployer")
+    assert.include(lines, "report it to the maintainers of deployer")
     const both = Main.report(Cause.sequential(Cause.fail("expected"), Cause.die("finalizer")))
     assert.strictEqual(both[0], "deployer: expected")
     assert.include(both.join("\n"), "finalizer")

@@ -191,7 +191,7 @@ const buildImage = (
     })
     if (exposed.length > 0) {
       yield* Reporter.warn(
-        `Every user of this machine can see the value of the build argument ${exposed.join(", ")} while the engine runs: the engine reads a variable of that name itself, so the value stands on its command line. Use another name, or a secret (args: ["--secret", …])`
+        `Every user of this machine can see the value of the build argument ${exposed.join(", ")} while the engine runs: the engine reads a variable of that name itself, so the value is on its command line. Use another name, or a secret (args: ["--secret", …])`
       )
     }
     const child = yield* run({
@@ -336,7 +336,9 @@ const copy = (engine: string, from: string) =>
       return { _tag: "NoDirectory" as const, detail: lastLine(said) }
     }
     const broken = (detail: string) =>
-      new BuildFailed({ message: `Taking the release out of the image broke off, nothing was stored: ${detail}` })
+      new BuildFailed({
+        message: `Copying the release out of the image was interrupted, and nothing was stored: ${detail}`
+      })
     const complete = Effect.flatMap(child.exitCode, (status) =>
       status === 0
         ? Effect.succeed(Stream.empty)
@@ -360,7 +362,7 @@ const mustAnswer = (engine: string): Effect.Effect<void, EngineUnavailable | Pla
     Effect.timeoutOption(ask(engine, ["version"]), patience),
     Option.match({
       onNone: () =>
-        Effect.fail(new EngineUnavailable({ engine, detail: `it kept silent for ${Duration.format(patience)}` })),
+        Effect.fail(new EngineUnavailable({ engine, detail: `it did not answer for ${Duration.format(patience)}` })),
       onSome: (reply) =>
         isGood(reply) ? Effect.void : Effect.fail(new EngineUnavailable({ engine, detail: reply.complaint }))
     })

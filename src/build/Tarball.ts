@@ -170,7 +170,7 @@ export const pack = <E, R>(
 const asInvalid = (error: unknown): Effect.Effect<never, ArtifactInvalid> => {
   if (error instanceof ArtifactInvalid) return Effect.fail(error)
   if (error instanceof TarBroken)
-    return Effect.fail(invalid(`what the builder yielded is no complete tar stream: ${error.message}`))
+    return Effect.fail(invalid(`the builder returned an incomplete tar stream: ${error.message}`))
   return Effect.die(error)
 }
 

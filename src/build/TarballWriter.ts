@@ -41,7 +41,7 @@ export const tarballWriter = (out: Blocks, newest: number): TarballWriter => {
     const mtime = Math.min(entry.mtime, newest)
     if (mtime > latestTime) {
       throw invalid(
-        `${show(entry.path)} has a date after the year 2242, which no host can be relied on to take: set another one with touch`
+        `${show(entry.path)} has a date after the year 2242, which not every host accepts: set another one with touch`
       )
     }
     out.write(tarHeader({ ...entry, mtime }))

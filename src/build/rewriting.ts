@@ -147,7 +147,7 @@ const refuseOwnStore = (path: string): void => {
   if (!ownStore.test(path)) return
   const workspace = path.replace(/(^|\/)(release_store|config)\/[^/]+$/, "") || "."
   throw invalid(
-    `it holds ${show(path)}, a part of a workspace of deployer, so it would grow with every release and take the config along: keep ${workspace}/ out of the directory that the builder takes, or out of the build context (in its ignore file)`
+    `it holds ${show(path)}, a part of a workspace of deployer, so it would grow with every release and include the config: keep ${workspace}/ out of the directory that the builder takes, or out of the build context (in its ignore file)`
   )
 }
 

@@ -34,7 +34,7 @@ export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
     return [this.again]
   }
   override get message(): string {
-    return `The plan for ${this.address} is stale, and nothing was switched: ${this.changes.join("; ")}. Plan anew and look at it: ${commandLine(this.again)}`
+    return `The plan for ${this.address} is stale, and nothing was switched: ${this.changes.join("; ")}. Make a new plan and check it: ${commandLine(this.again)}`
   }
 }
 

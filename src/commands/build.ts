@@ -83,7 +83,7 @@ export const build = Effect.fn("build")(function* (options: BuildOptions) {
   const before = release.metadata.commit
   if (known && before !== undefined && source.commit !== undefined && before !== source.commit) {
     yield* Reporter.note(
-      `The commit is another one than when this release was stored (${before.slice(0, 8)}, now ${source.commit.slice(0, 8)}). If the release should differ, the engine took a changed file for the old one, as BuildKit does if size and time are equal: touch that file and build again`
+      `The commit differs from the one when this release was stored (${before.slice(0, 8)}, now ${source.commit.slice(0, 8)}). If the release should differ, the engine took a changed file for the old one, as BuildKit does if size and time are equal: touch that file and build again`
     )
   }
   return BuildReport.make({ release, ...(known ? { known } : {}) })
@@ -126,7 +126,7 @@ const runBuilder = Effect.fnUntraced(function* (
   const artifact = yield* runUserCode("The builder", () => builder(given))
   if (!isArtifact(artifact)) {
     return yield* new BuildFailed({
-      message: "The builder yielded no artifact: it must be { tree, metadata }, such as fromDirectory gives"
+      message: "The builder returned no artifact: it must be { tree, metadata }, as fromDirectory returns"
     })
   }
   const packing = pack(artifact.tree, { name: asked.name, ...options })
@@ -152,7 +152,7 @@ const changed = <R>(
     return bad === undefined
       ? Effect.succeed(next)
       : new BuildFailed({
-          message: `${what} gave the tag "${bad}", and nothing was stored: tags are 1 to 128 printable characters without blanks and commas`
+          message: `${what} returned the tag "${bad}", and nothing was stored: tags are 1 to 128 printable characters without blanks and commas`
         })
   })
 
@@ -162,7 +162,7 @@ const runUserCode = <A, R>(what: string, run: () => Effect.Effect<A, unknown, R>
     const effect = run()
     return Effect.isEffect(effect)
       ? Effect.mapError(effect, buildFailure(what))
-      : new BuildFailed({ message: `${what} gave no Effect: a Promise becomes one with Effect.promise(() => …)` })
+      : new BuildFailed({ message: `${what} returned no Effect: turn a Promise into one with Effect.promise(() => …)` })
   })
 
 const isArtifact = (artifact: Artifact): boolean =>

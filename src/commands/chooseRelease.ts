@@ -129,7 +129,7 @@ const offer = Effect.fnUntraced(function* (target: Target, release: Release) {
   const what = `${described(release, yield* DateTime.now)} is the latest of ${release.name}`
   const but = `, but it was built by builder ${release.metadata.builder}, not by ${builderOf(target)}`
   return yield* (yield* Prompt).confirm({
-    message: `${what}${fits ? "" : but}. Deploy it to ${target.key}${fits ? "" : " all the same"}?`,
+    message: `${what}${fits ? "" : but}. Deploy it to ${target.key}${fits ? "" : " anyway"}?`,
     initial: fits,
     safe: fits,
     hint: fits
@@ -159,7 +159,7 @@ export const chooseRelease = Effect.fn("chooseRelease")(function* (
   const failure = release && failureOf(state.journal, release.ref)
   if (release !== undefined && failure !== undefined && !isSaid && !retry) {
     yield* Reporter.note(
-      `${releaseLabel(release)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "nobody wrote why"} (it goes there all the same with ${typed("deploy", { target: target.key, release: String(release.id), retry: true })})`
+      `${releaseLabel(release)}, the latest, failed on ${address(target)} before, so it is not offered: ${failure.detail ?? "no reason was recorded"} (to deploy it anyway, use ${typed("deploy", { target: target.key, release: String(release.id), retry: true })})`
     )
   } else if (release !== undefined) {
     if (yield* offer(target, release)) return release
@@ -210,7 +210,7 @@ const chooseFromList = Effect.fnUntraced(function* (target: Target, state: HostS
 const confirmName = Effect.fnUntraced(function* (target: Target, release: Release) {
   if (release.name === target.name) return release
   const agreed = yield* (yield* Prompt).confirm({
-    message: `Target ${target.key} runs ${target.name}, but ${described(release, yield* DateTime.now)} is a release of ${release.name}. Deploy it there all the same?`,
+    message: `Target ${target.key} runs ${target.name}, but ${described(release, yield* DateTime.now)} is a release of ${release.name}. Deploy it there anyway?`,
     initial: false,
     safe: false,
     hint: `choose a release of ${target.name}, or answer on a terminal`
@@ -228,7 +228,7 @@ export const confirmRetry = Effect.fnUntraced(function* (
   const failure = failureOf(state.journal, release.ref)
   if (failure === undefined || retry) return release
   const agreed = yield* (yield* Prompt).confirm({
-    message: `${releaseLabel(release)} failed on ${address(target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "nobody wrote why"}). Deploy it there all the same?`,
+    message: `${releaseLabel(release)} failed on ${address(target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "no reason was recorded"}). Deploy it there anyway?`,
     initial: false,
     safe: false,
     hint: `say ${typed("deploy", { target: target.key, release: String(release.id), retry: true })}, or deploy another release`

@@ -141,7 +141,7 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = neve
       if (agree !== undefined) yield* agree(whole)
       if (target.hardLinks && plan.steps.some((step) => step._tag === "Stage" && step.taken > 0 && !step.hardLinks)) {
         yield* Reporter.note(
-          "Files are copied although hardLinks is set: commands of afterUnpack could change those of older releases otherwise"
+          "Files are copied although hardLinks is set: otherwise commands of afterUnpack could change the files of older releases"
         )
       }
       yield* carryOut(session, plan, wish)
@@ -163,19 +163,19 @@ const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
   for (const { kind, note, received, ref } of others) {
     const state = kind === "release" ? "it was unpacked" : `${bytes(received)} arrived`
     yield* Reporter.warn(
-      `A deployment of ${shortRef(ref)} to ${session.address} did not finish (${note ?? "nobody wrote who began it"}; ${state})`
+      `A deployment of ${shortRef(ref)} to ${session.address} did not finish (${note ?? "nobody recorded who began it"}; ${state})`
     )
   }
   const them = others.length === 1 ? "it" : "them"
   const answer = yield* (yield* Prompt).select<"remove" | "keep" | "abort">({
     message: others.length === 1 ? "What about it?" : `What about these ${others.length}?`,
     choices: [
-      { title: `remove ${them} and go on`, value: "remove" },
-      { title: `keep ${them} and go on`, value: "keep" },
+      { title: `remove ${them} and continue`, value: "remove" },
+      { title: `keep ${them} and continue`, value: "keep" },
       { title: "abort", value: "abort" }
     ],
     safe: { value: "keep" },
-    hint: `answer with yes to keep ${them} and go on`
+    hint: `answer with yes to keep ${them} and continue`
   })
   if (answer === "abort") return yield* new Declined({ answer: "abort", consequence: "nothing was deployed" })
   return answer === "remove"
@@ -196,7 +196,7 @@ export const deployView =
       case "relink":
         return `${release} was on the host already and is live again at ${where}`
       case "finish":
-        return `${release} was current at ${where} already, and what comes after the switch is done now`
+        return `${release} was current at ${where} already, and the steps after the switch are done now`
       case "nothing":
         return plan.steps.some(({ _tag }) => _tag === "Record")
           ? `${release} is live at ${where} already, and is the latest of its name there again`

@@ -53,7 +53,7 @@ export class DoctorFailed extends Schema.TaggedError<DoctorFailed>()("DoctorFail
   override get message(): string {
     const { failed } = this
     const count = counted(failed.length, "check")
-    return `${count} failed on ${this.address} (${failed.join(", ")}): see there what to do, a deploy would be refused`
+    return `${count} failed on ${this.address} (${failed.join(", ")}): deploy would refuse; each check says what to do`
   }
 }
 
@@ -114,9 +114,9 @@ export const doctorView =
   ({ address, checks, connectMillis, lookMillis, path, release, user }: DoctorReport): View =>
   () =>
     [
-      `${address}:${path}${user === undefined ? "" : ` as ${user}`}, connected in ${duration(connectMillis)}, one look took ${duration(lookMillis)}`,
+      `${address}:${path}${user === undefined ? "" : ` as ${user}`}, connected in ${duration(connectMillis)}, checked in ${duration(lookMillis)}`,
       release === undefined
-        ? "The store has no release for it yet: only what holds for any release was checked"
+        ? "The store has no release for it yet: only the checks for any release were made"
         : `For ${releaseLabel(release)} (id ${release.id}):`,
       table({
         head: ["Verdict", "Check", "Found"],

@@ -76,14 +76,14 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
   switched: "became current",
   linked: "became current by hand",
   rolledBack: "became current again",
-  unlinked: "link taken away",
+  unlinked: "link removed",
   healthy: "live, not checked",
   unhealthy: "failed",
   failed: "failed",
   adopted: "adopted",
   repaired: "repaired",
   pinned: "pinned",
-  unpinned: "not pinned any more",
+  unpinned: "unpinned",
   removed: "removed",
   locked: "locked",
   unlocked: "unlocked"
@@ -95,7 +95,7 @@ export const historyView =
   (columns) =>
     [
       ...(entries.length === 0
-        ? [`Nothing is written ${ref === undefined ? "" : `about ${ref} `}in the journal of ${address}:${path}`]
+        ? [`There is no entry ${ref === undefined ? "" : `about ${ref} `}in the journal of ${address}:${path}`]
         : []),
       ...(torn === 0 ? [] : [`${counted(torn, "line")} of the journal of ${address}:${path} cannot be read`]),
       ...(entries.length === 0

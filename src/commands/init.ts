@@ -26,7 +26,7 @@ export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `There is a config already: ${this.configFile}. It can be used as it is: ${typed("build", { target: "T" })} makes the folders that are missing. To start from scratch, releases included, run ${typed("init", { force_init: true })}`
+    return `There is a config already: ${this.configFile}. You can use it: ${typed("build", { target: "T" })} creates the missing folders. To start from scratch, releases included, run ${typed("init", { force_init: true })}`
   }
 }
 
@@ -96,7 +96,7 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
         safe: true,
         hint: "answer it with yes on the command line"
       })
-      if (!agreed) return yield* new Declined({ consequence: "the workspace and its releases are as they were" })
+      if (!agreed) return yield* new Declined({ consequence: "the workspace and its releases are unchanged" })
     }
     if (initialised) {
       kept = `${paths.configFile}.old`

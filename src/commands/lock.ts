@@ -50,7 +50,7 @@ export const unlock = Effect.fn("unlock")(function* (options: { readonly target:
   if (lock !== undefined) {
     yield* Reporter.note(`${session.address} is locked by ${lockOwner(lock)}; ${lockState(lock)}`)
     const agreed = yield* (yield* Prompt).confirm({
-      message: "Take the lock away? Whoever has it can change nothing any more.",
+      message: "Remove the lock? Its holder can then change nothing more.",
       initial: false,
       safe: true,
       hint: "answer with yes"
@@ -68,7 +68,7 @@ export const lockView =
     lock !== undefined
       ? `${address} is locked by ${lockOwner(lock)}`
       : taken !== undefined
-        ? `The lock of ${address} was taken away`
+        ? `The lock of ${address} was removed`
         : `${address} is not locked`
 
 const report = { schema: LockReport, view: lockView }

@@ -19,8 +19,8 @@ export class PlanInvalid extends Schema.TaggedError<PlanInvalid>()("PlanInvalid"
     const [only] = this.mistakes
     const again = `Make one with ${typed("deploy", { target: "T", plan: true, save: "FILE" })}`
     return this.mistakes.length === 1
-      ? `${this.file} is no plan that can be applied: ${only}. ${again}`
-      : `${this.file} is no plan that can be applied. ${again}. It has ${this.mistakes.length} mistakes:\n${this.mistakes.map((line) => `  ${line}`).join("\n")}`
+      ? `${this.file} is not a valid plan: ${only}. ${again}`
+      : `${this.file} is not a valid plan. ${again}. It has ${this.mistakes.length} mistakes:\n${this.mistakes.map((line) => `  ${line}`).join("\n")}`
   }
 }
 
@@ -39,7 +39,9 @@ export class PlanNotSaved extends Schema.TaggedError<PlanNotSaved>()("PlanNotSav
 export const savePlan = Effect.fn("savePlan")(function* (plan: SavedPlan, file: string) {
   const text = yield* Effect.orDie(Schema.encode(SavedPlanJson)(plan))
   yield* Effect.mapError(files.writeText(file, `${text}\n`), ({ detail }) => new PlanNotSaved({ file, detail }))
-  yield* Reporter.note(`Saved the plan as ${file}: ${typed("apply", { plan: file })} does just that, or nothing`)
+  yield* Reporter.note(
+    `Saved the plan as ${file}: ${typed("apply", { plan: file })} carries it out, or refuses if the host has changed`
+  )
 })
 
 const decode = Schema.decode(SavedPlanJson, { errors: "all", onExcessProperty: "error" })

@@ -12,10 +12,10 @@ import { bytes, counted, duration } from "../terminal/format.ts"
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
   // Patched files send only their new parts, whose size is not known yet.
   const bound = stream.startsWith("patched") ? "at most " : ""
-  const rest = from === 0 ? "" : `, going on after ${bytes(from)}`
+  const rest = from === 0 ? "" : `, resuming after ${bytes(from)}`
   return stream === "whole"
     ? `upload ${bytes(size)}${rest}`
-    : `upload ${counted(sent, "changed file")} (${bound}${bytes(size)})${rest}, take ${taken} from what is there`
+    : `upload ${counted(sent, "changed file")} (${bound}${bytes(size)})${rest}, take ${taken} from the host`
 }
 
 /** One step in words, a line for each of its actions. */
@@ -40,14 +40,14 @@ const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): s
     case "Check":
       return `check its health: ${healthLabel(step.health)}`
     case "Settle":
-      return step.confirms ? "confirm it over a new connection" : "write down that it succeeded"
+      return step.confirms ? "confirm it over a new connection" : "record that it succeeded"
     case "Prune":
-      return `remove what is beyond the releases to keep: ${step.releases.map(releaseLabel).join(", ")}`
+      return `remove old releases: ${step.releases.map(releaseLabel).join(", ")}`
     case "Switch":
       return [
         ...(step.records ? ["record it as the latest of its name"] : []),
         `switch current ${step.from === undefined ? "" : `from ${step.from} `}to ${releaseLabel(release)}`,
-        ...(step.settles ? ["write down that it succeeded"] : [])
+        ...(step.settles ? ["record that it succeeded"] : [])
       ]
   }
 }
@@ -64,7 +64,7 @@ export const savedPlanView =
         : [`back to ${releaseLabel(plan.release)} on ${where}`]),
       ...(others.length === 0 || plan._tag === "RollbackPlan"
         ? []
-        : [`    ask about what did not finish: ${others.join(", ")}`]),
+        : [`    ask about unfinished deployments: ${others.join(", ")}`]),
       ...plan.steps
         .flatMap((step) => stepLines(step, plan))
         .map((line, index) => `${String(index + 1).padStart(2)}. ${line}`),

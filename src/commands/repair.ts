@@ -128,7 +128,7 @@ const mendOnce = Effect.fnUntraced(function* (session: HostSession) {
   for (const { found } of planned.found) yield* Reporter.note(`Found on ${session.address}: ${found}`)
   if (state.torn > 0) {
     yield* Reporter.warn(
-      "The content of the unreadable lines is lost, and they may have pinned a release: pin each one again that has to stay"
+      "The content of the unreadable lines is lost, and they may have pinned a release: pin again each release that has to stay"
     )
   }
   for (const step of planned.steps) yield* Reporter.note(`To be done: ${repairStepText(step)}`)

@@ -39,7 +39,7 @@ export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>
   }
   override get message(): string {
     const known = this.known.length === 0 ? "it has no releases" : `it has ${this.known.join(", ")}`
-    return `No release that was live and healthy before the current one is on ${this.address} (${known}): name one with ${commandLine(this.next[0])}, or deploy one`
+    return `There is no previous healthy release on ${this.address} (${known}): name one with ${commandLine(this.next[0])}, or deploy one`
   }
 }
 
@@ -129,7 +129,7 @@ const confirmFailed = Effect.fnUntraced(function* (session: HostSession, state: 
   const failure = failureOf(state.journal, release.ref)
   if (failure === undefined) return
   const agreed = yield* (yield* Prompt).confirm({
-    message: `${releaseLabel(release)} failed on ${address(session.target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "nobody wrote why"}). Go to ${shortRef(release.ref)} all the same?`,
+    message: `${releaseLabel(release)} failed on ${address(session.target)} at ${dateTime(failure.at)} UTC (${failure.detail ?? "no reason was recorded"}). Go to ${shortRef(release.ref)} anyway?`,
     initial: false,
     safe: false,
     hint: "name another release, or answer on a terminal"

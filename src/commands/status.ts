@@ -177,7 +177,7 @@ export const statusView =
           ? live && "not checked: the target has no check"
           : `${health.ok ? "healthy" : "unhealthy"} (${health.check}): ${health.detail}`
       ],
-      ["lock", lock === undefined ? "nobody has it" : `${lockOwner(lock)}; ${lockState(lock)}`],
+      ["lock", lock === undefined ? "nobody holds it" : `${lockOwner(lock)}; ${lockState(lock)}`],
       [
         "dead-man",
         armed === undefined

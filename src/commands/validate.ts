@@ -51,7 +51,7 @@ export class ConfigUnusable extends Schema.TaggedError<ConfigUnusable>()("Config
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `${this.configFile} cannot be used as it is: ${this.faults.join("; ")}`
+    return `${this.configFile} cannot be used: ${this.faults.join("; ")}`
   }
 }
 
@@ -87,7 +87,7 @@ const understood = Effect.fnUntraced(function* (config: DeployerConfig, target: 
     ...(target.keep === undefined ? {} : { keep: target.keep }),
     faults: [
       ...Either.match(builder, { onLeft: ({ message }) => [message], onRight: () => [] }),
-      ...(lacksKey ? [`Target "${target.key}" wants the key ${sshKey}, which is not there`] : [])
+      ...(lacksKey ? [`Target "${target.key}" needs the key ${sshKey}, which does not exist`] : [])
     ]
   })
 })

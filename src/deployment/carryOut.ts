@@ -47,7 +47,7 @@ const findAltered = Effect.fnUntraced(function* (session: HostSession, release: 
   if (paths.length === 0) return false
   const more = paths.length > 5 ? ` and ${paths.length - 5} more` : ""
   yield* Reporter.note(
-    `afterUnpack changed ${paths.slice(0, 5).join(", ")}${more}: checks expect ${paths.length === 1 ? "it as it is" : "them as they are"} now`
+    `afterUnpack changed ${paths.slice(0, 5).join(", ")}${more}: checks expect ${paths.length === 1 ? "this change" : "these changes"} from now on`
   )
   return true
 })

@@ -46,7 +46,7 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
       return `${failure}: nothing was switched, and the release ${this.stays === true ? "stays there" : "was removed there again"}`
     }
     if (this.goesBack) return `${failure}${this.output === "" ? "" : `: ${this.output}`}`
-    return `${failure}: the release is current all the same. Mend the command and deploy it again, or go back with ${typed("rollback")}`
+    return `${failure}: the release stays current. Fix the command and deploy again, or go back with ${typed("rollback")}`
   }
 }
 
@@ -76,7 +76,8 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
         : this.stays === true
           ? `there is nothing to go back to, so it is still current on ${this.address}`
           : `there was nothing to go back to, so nothing is current on ${this.address} now`
-    const marked = this.isMarked === false ? "" : `${this.release} is marked as failed and its files are still there: `
+    const marked =
+      this.isMarked === false ? "" : `${this.release} is marked as failed, and its files stay on the host. See `
     return `${this.reason}; ${now}. ${marked}${commandLine(this.next[0])}`
   }
 }
@@ -99,7 +100,7 @@ export class RollbackFailed extends Schema.TaggedError<RollbackFailed>()("Rollba
     return [invocation("status", { target: this.target })]
   }
   override get message(): string {
-    const aim = this.back === undefined ? "taking the link away" : `going back to ${this.back}`
+    const aim = this.back === undefined ? "removing the link" : `going back to ${this.back}`
     return `${this.reason}; ${aim} failed as well: ${this.failure}. See what is live on ${this.address} now: ${commandLine(this.next[0])}`
   }
 }
@@ -117,7 +118,7 @@ export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirm
     return [invocation("status", { target: this.target })]
   }
   override get message(): string {
-    return `${this.release} could not be confirmed on ${this.address} over a new connection (${this.reason}), and the host cannot be asked what it did. Unless it was confirmed, it has gone back by itself: ${commandLine(this.next[0])}`
+    return `${this.release} could not be confirmed on ${this.address} over a new connection (${this.reason}), and the host does not answer. If it was not confirmed, the host has gone back by itself: see ${commandLine(this.next[0])}`
   }
 }
 
@@ -244,8 +245,8 @@ const warnUnsettled =
     return isAway || (is === "may be" && failure.value._tag === "CommandTimeout")
       ? Reporter.warn(
           steps.every(({ _tag }) => _tag !== "Arm")
-            ? `${releaseLabel(release)} ${is} current on ${session.address} by now, and what comes after the switch is not done: the next deploy of it goes on there`
-            : `${releaseLabel(release)} ${is} current on ${session.address} by now: unless it is confirmed, the host goes back by itself`
+            ? `${releaseLabel(release)} ${is} current on ${session.address}, and the steps after the switch are not done: the next deploy of it resumes there`
+            : `${releaseLabel(release)} ${is} current on ${session.address}: unless it is confirmed, the host goes back by itself`
         )
       : Effect.void
   }
@@ -322,7 +323,7 @@ const noteHealthy = Effect.fnUntraced(function* (
     (error) => error._tag !== "LockLost" && !isDisplaced(error),
     (error) =>
       Reporter.warn(
-        `${releaseLabel(release)} is live, but that could not be written down: the next deploy sees to it again. ${error.message}`
+        `${releaseLabel(release)} is live, but the journal could not be written: the next deploy tries again. ${error.message}`
       )
   )
 })
@@ -402,7 +403,7 @@ const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release:
   const faults = verdicts.flatMap(({ faults }) => faults)
   if (faults.length === 0) return
   yield* Reporter.warn(
-    `${releaseLabel(release)} on ${session.address} is not whole (${faults.slice(0, 3).join(", ")}): put it right with ${typed("deploy", { target: session.target.key, release: shortRef(release.ref), retry: true })}`
+    `${releaseLabel(release)} on ${session.address} is not whole (${faults.slice(0, 3).join(", ")}): repair it with ${typed("deploy", { target: session.target.key, release: shortRef(release.ref), retry: true })}`
   )
 })
 

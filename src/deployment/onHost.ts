@@ -52,7 +52,7 @@ export const warnUnreadable = (
     ({ ref, unreadable = [] }) => {
       const [first, ...more] = unreadable
       return Reporter.warn(
-        `This login may not read ${first}${more.length === 0 ? "" : ` and ${more.length} more`} of ${releaseLabel(releases.find((release) => release.ref === ref) ?? { ref })} on ${address}, so nothing is known of ${more.length === 0 ? "it" : "them"}: ask as the login that deployed it`
+        `This login may not read ${first}${more.length === 0 ? "" : ` and ${more.length} more`} of ${releaseLabel(releases.find((release) => release.ref === ref) ?? { ref })} on ${address}, so ${more.length === 0 ? "its state is" : "their state is"} unknown: use the login that deployed the release`
       )
     },
     { discard: true }
@@ -74,7 +74,7 @@ export class ReleaseNotWhole extends Schema.TaggedError<ReleaseNotWhole>()("Rele
   }
   override get message(): string {
     const more = this.faults.length > 3 ? ` and ${this.faults.length - 3} more` : ""
-    return `${this.release} on ${this.address} is not whole (${this.faults.slice(0, 3).join(", ")}${more}), so nothing was switched: put it right with ${commandLine(this.next[0])}, or choose another release`
+    return `${this.release} on ${this.address} is not whole (${this.faults.slice(0, 3).join(", ")}${more}), so nothing was switched: repair it with ${commandLine(this.next[0])}, or choose another release`
   }
 }
 

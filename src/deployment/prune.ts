@@ -33,9 +33,9 @@ export const prune = (
       yield* entries("removed", releases),
       { unlocks: true }
     )
-    yield* Reporter.note(`Removed what is beyond the releases to keep: ${releases.map(releaseLabel).join(", ")}`)
+    yield* Reporter.note(`Removed old releases: ${releases.map(releaseLabel).join(", ")}`)
   }).pipe(
     Effect.catchAll((error) =>
-      Reporter.warn(`Older releases could not be removed, and will be by the next deploy. ${error.message}`)
+      Reporter.warn(`Older releases could not be removed; the next deploy tries again. ${error.message}`)
     )
   )

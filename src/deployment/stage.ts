@@ -1,5 +1,5 @@
 /**
- * Puts a release's files on the host: all of it, or the differences from releases that are there.
+ * Puts a release's files on the host: all of it, or the differences from releases on the host.
  */
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -81,7 +81,7 @@ export const stage = Effect.fn("stage")(function* (
   const send = <E>(from: number, shipment: Shipment<E>) => session.stage({ ...shared, from, shipment })
   const whole = (from: number) => sendWhole(session, release, { ...shared, from })
   if (step.from > 0) {
-    yield* Reporter.note(`Going on with the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
+    yield* Reporter.note(`Resuming the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
   }
   const less = differencesOf(state, { manifest, origins })
   const rest =
@@ -94,8 +94,8 @@ export const stage = Effect.fn("stage")(function* (
             Effect.zipRight(
               Reporter.warn(
                 what.includes("tarball")
-                  ? `What was sent to ${session.address} could not be unpacked there: sending the whole release`
-                  : `Not all files of the releases on ${session.address} are as they were deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
+                  ? `The upload to ${session.address} could not be unpacked there: sending the whole release`
+                  : `Some files of the releases on ${session.address} are not as deployed (${what.slice(0, 3).join(", ")}): sending the whole release`
               ),
               Effect.as(whole(0), "")
             )
@@ -125,7 +125,7 @@ export const verify = Effect.fn("verify")(function* (
     return yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were there`)
   }
   yield* Reporter.warn(
-    `${releaseLabel(release)} on ${session.address} is not as it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`
+    `${releaseLabel(release)} on ${session.address} has changed since it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`
   )
   yield* sendWhole(session, release, { ...(yield* staging(release, manifest)), from: 0, replaces: true })
   yield* Reporter.note(`Unpacked and verified ${counted(manifest.length, "entry", "entries")}`)
@@ -141,7 +141,7 @@ const sendDifferences = Effect.fnUntraced(function* (
 ) {
   const store = yield* ReleaseStore
   const total = entriesSize(manifest, less.sent)
-  const label = `uploading what changed in ${releaseLabel(release)} to ${session.target.key}`
+  const label = `uploading the changes of ${releaseLabel(release)} to ${session.target.key}`
   const entries = store.entries(release, less.sent).pipe(Reporter.transfer(label, { start: 0, total }))
   let went = 0
   // The host already starts its part while the old files are read.
@@ -162,6 +162,6 @@ const sendDifferences = Effect.fnUntraced(function* (
           Effect.as(true),
           Effect.catchTag("BasesMissing", () => plain(0, { ...less, patches: new Map<string, string>() }))
         )
-  const taken = `, ${counted(step.taken, "file")} from releases that are there`
+  const taken = `, ${counted(step.taken, "file")} from releases on the host`
   return isPatched ? `${taken}; ${bytes(went)} of the ${bytes(total)} that changed were new` : taken
 })

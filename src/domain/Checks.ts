@@ -97,16 +97,16 @@ const path = ({ base, path, user, where = path }: HostState): Check => {
     case "ready":
       return ok("path", `${path} can be written${by}`)
     case "absent":
-      return ok("path", `${path} is not there yet and can be made${by}`)
+      return ok("path", `${path} does not exist yet, and can be created${by}`)
     case "incomplete":
-      return ok("path", `${path} lacks config/ or releases/, which can be made${by}`)
+      return ok("path", `${path} lacks config/ or releases/, which can be created${by}`)
   }
 }
 
 const tools = ({ missingTools, path }: HostState): Check => {
   const needed: ReadonlyArray<typeof HostTool.Type> = missingTools
   return needed.length === 0
-    ? ok("tools", "tar, gzip and one for SHA-256 are there")
+    ? ok("tools", "tar, gzip and a program for SHA-256 are available")
     : failed("tools", { reason: "missing-tools", path, tools: needed })
 }
 
@@ -127,11 +127,11 @@ const current = ({ current, currentRelease, path }: HostState): Check => {
 
 const records = ({ damaged }: HostState): Check =>
   damaged.length === 0
-    ? ok("records", "those of all releases can be read")
+    ? ok("records", "the records of all releases are readable")
     : warning(
         "records",
-        `that of ${damaged.map(({ detail, ref }) => `${shortRef(ref)} (${detail})`).join(", ")} cannot be read`,
-        `write it anew, or remove that release, with ${typed("repair")}; or deploy it again`
+        `the record of ${damaged.map(({ detail, ref }) => `${shortRef(ref)} (${detail})`).join(", ")} cannot be read`,
+        `rewrite it or remove that release with ${typed("repair")}; or deploy it again`
       )
 
 const space = ({ freeBytes, path }: HostState, needs: Needs | undefined): Check => {
@@ -143,7 +143,7 @@ const space = ({ freeBytes, path }: HostState, needs: Needs | undefined): Check 
 }
 
 const inodes = ({ freeInodes, path }: HostState, needs: Needs | undefined): Check => {
-  if (freeInodes === undefined) return unknown("inodes", "the file system does not count them, or the host does not")
+  if (freeInodes === undefined) return unknown("inodes", "the host does not report them")
   if (needs === undefined) return ok("inodes", `${freeInodes} free`)
   return needs.inodes > freeInodes
     ? failed("inodes", { reason: "no-inodes", path, needed: needs.inodes, free: freeInodes })
@@ -192,7 +192,7 @@ const platform = ({ loaders, machine, path }: HostState, needs: Needs | undefine
   if (needs === undefined) return ok(name, here)
   const { binaries, platformCheck } = needs
   if (!platformCheck) return unknown(name, `${here}; not compared with the release (platformCheck: false)`)
-  if (binaries === undefined) return unknown(name, `${here}; nobody looked at what the release was built for`)
+  if (binaries === undefined) return unknown(name, `${here}; the platform of the release is unknown`)
   if (binaries.machines.length === 0) return ok(name, `${here}; the release holds no programs for one machine only`)
 
   const runnable = runs[machine]
@@ -207,7 +207,7 @@ const platform = ({ loaders, machine, path }: HostState, needs: Needs | undefine
       ? failed(name, { reason: "no-loader", path, wants: interpreters, has: loaders })
       : unknown(name, `${here}; the programs of the release are started by ${interpreters.join(" and ")}`)
   }
-  return ok(name, `${here}; runs what the release holds for ${binaries.machines.join(" and ")}`)
+  return ok(name, `${here}; runs the release's programs for ${binaries.machines.join(" and ")}`)
 }
 
 /** The clock difference to tolerate without a warning, in milliseconds. */
@@ -217,19 +217,19 @@ const clock = ({ clock }: HostState): Check => {
   if (clock === undefined) return unknown("clock", "the host does not tell the time")
   const { aheadMillis, toleranceMillis } = clock
   const off = Math.abs(aheadMillis)
-  if (off - toleranceMillis < skewMillis) return ok("clock", "as here, within a minute")
+  if (off - toleranceMillis < skewMillis) return ok("clock", "agrees with this machine's within a minute")
   return warning(
     "clock",
     `${duration(off)} ${aheadMillis > 0 ? "ahead of" : "behind"} this machine's`,
-    "let both keep time (chrony, systemd-timesyncd); locks go by the host's clock alone, so nothing is refused"
+    "synchronize both clocks (chrony, systemd-timesyncd); locks use only the host's clock, so nothing is refused"
   )
 }
 
 const lock = ({ lock }: HostState): Check =>
   lock === undefined
-    ? ok("lock", "nobody has it")
+    ? ok("lock", "nobody holds it")
     : warning(
         "lock",
         `locked by ${lockOwner(lock)}`,
-        `wait for them (wait=5m), or take it away with ${typed("unlock")}`
+        `wait for them (wait=5m), or remove the lock with ${typed("unlock")}`
       )

@@ -86,15 +86,15 @@ export const remedy = (advice: Drift["advice"], target: string): string => {
   const [first = "", second = ""] = remedyCommands(advice, target).map(commandLine)
   switch (advice) {
     case "repair":
-      return `bring it in order with ${first}`
+      return `repair it with ${first}`
     case "finish":
       return `resume an upload by deploying its release again, or remove what arrived with ${first}`
     case "adopt":
-      return `make a release of what is in the place of the link with ${first}, or move it away and deploy again`
+      return `turn the directory in the place of the link into a release with ${first}, or move it away and deploy again`
     case "link":
       return `make a whole release current with ${first}, or deploy one`
     case "move":
-      return "move away what is in the place of the link, and deploy again"
+      return "move current away, and deploy again"
     case "deploy":
       return `deploy again, or go back with ${first}`
     case "remove":
@@ -102,7 +102,7 @@ export const remedy = (advice: Drift["advice"], target: string): string => {
     case "restore":
       return `deploy it again from a machine whose store has it (${first}), or remove broken releases with ${second}`
     case "retry":
-      return `put its files right with ${first}, or go back with ${second}`
+      return `repair its files with ${first}, or go back with ${second}`
   }
 }
 
@@ -203,8 +203,8 @@ const unsettled = ({ currentRelease, journal }: HostState): ReadonlyArray<Facts>
     : [
         [
           lastLink(journal)?.event === "rolledBack"
-            ? `the host went back to ${currentRelease.name} ${shortRef(currentRelease.ref)}, and what comes after that was not done, or failed`
-            : `what comes after the switch to ${currentRelease.name} ${shortRef(currentRelease.ref)} was not done, or failed`,
+            ? `the host went back to ${currentRelease.name} ${shortRef(currentRelease.ref)}, and the steps after that were not done, or failed`
+            : `the steps after the switch to ${currentRelease.name} ${shortRef(currentRelease.ref)} were not done, or failed`,
           currentRelease.ref
         ]
       ]
@@ -216,9 +216,9 @@ const otherInJournal = ({ current, journal }: HostState): ReadonlyArray<Facts> =
   const last = lastLink(journal)
   const told =
     last?.release === undefined
-      ? "does not tell how any release became current"
+      ? "does not say how a release became current"
       : last.event === "unlinked"
-        ? "says that the link was taken away"
+        ? "says that the link was removed"
         : `says that ${last.release.name} ${shortRef(last.release.ref)} is`
   return [[`current leads to ${shortRef(current.ref)}, and the journal ${told}`, current.ref]]
 }

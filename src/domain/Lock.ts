@@ -52,9 +52,9 @@ const neverSeconds = 20 * 365 * 24 * 3600
 
 /** Why a lock is still there. */
 export const lockState = ({ details, idleSeconds }: Lock): string => {
-  if (details?.held === true) return "it is kept on purpose"
-  if (idleSeconds > neverSeconds) return "they never gave a sign of life: the next command takes it over"
-  return `they gave a sign of life ${counted(idleSeconds, "second")} ago`
+  if (details?.held === true) return "it was set on purpose"
+  if (idleSeconds > neverSeconds) return "there was never a sign of life: the next command takes it over"
+  return `the last sign of life was ${counted(idleSeconds, "second")} ago`
 }
 
 /** Seconds without a sign of life after which a lock that is not held on purpose counts as left behind. */

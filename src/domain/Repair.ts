@@ -208,7 +208,7 @@ const lostPart = (state: HostState, back: string | undefined, found: ReadonlyArr
   return {
     steps: [
       ...lost.map((unfinished): RepairStep => ({ _tag: "Discard", unfinished })),
-      ...gone(after).map((release) => noted("removed", release, "nothing of it was there that is whole"))
+      ...gone(after).map((release) => noted("removed", release, "nothing usable was left of it"))
     ],
     left: drift(after).flatMap(left)
   }
@@ -252,7 +252,7 @@ const journalPart = (state: HostState, [found]: ReadonlyArray<Drift>): Part => {
   if (found === undefined) return nothing
   return release === undefined
     ? { steps: [], left: [advised(found, "link")] }
-    : steps(noted("linked", release, "the link was found like that, and the journal did not tell of it"))
+    : steps(noted("linked", release, "the link was found like this, and the journal did not mention it"))
 }
 
 // The host's overdue rollback
@@ -320,16 +320,16 @@ export const repairStepText = (step: RepairStep): string => {
     case "FinishAdoption":
       return `finish the adoption of ${shortRef(step.ref)}`
     case "Record":
-      return `write the record of ${releaseLabel(step.release)} anew, as the store has it`
+      return `write the record of ${releaseLabel(step.release)} again, from the store`
     case "Link":
       return `make ${releaseLabel(step.release)} current (${step.why})`
     case "Unlink":
-      return `take the link away (${step.why}, and no release is whole)`
+      return `remove the link (${step.why}, and no release is whole)`
     case "Disarm":
-      return "keep the host from going back by itself: what is live is well"
+      return "stop the host from going back by itself: the live release is healthy"
     case "GoBack":
       return step.to === undefined
-        ? `take the link away, as the host should have done by itself: ${releaseLabel(step.from)} was never confirmed`
+        ? `remove the link, as the host should have done by itself: ${releaseLabel(step.from)} was never confirmed`
         : `go back to ${releaseLabel(step.to)}, as the host should have done by itself: ${releaseLabel(step.from)} was never confirmed`
     case "Discard":
       return step.unfinished.kind === "upload"
@@ -338,8 +338,8 @@ export const repairStepText = (step: RepairStep): string => {
           ? `remove ${shortRef(step.unfinished.ref)}: its record cannot be read, and the store does not have it`
           : `remove ${shortRef(step.unfinished.ref)}, whose deployment did not finish`
     case "Note":
-      return `write down: ${step.release === undefined ? "" : `${releaseLabel(step.release)} `}${step.event}`
+      return `note in the journal: ${step.release === undefined ? "" : `${releaseLabel(step.release)} `}${step.event}`
     case "Settle":
-      return `do what comes after the switch to ${releaseLabel(step.release)}`
+      return `do the steps after the switch to ${releaseLabel(step.release)}`
   }
 }

@@ -66,7 +66,7 @@ const isShort = (value: unknown): boolean =>
 
 const change = (was: unknown, is: unknown): string => {
   const shown = (value: unknown) => (value === undefined ? "not set" : JSON.stringify(value))
-  return isShort(was) && isShort(is) ? `was ${shown(was)} and is ${shown(is)} now` : "is another one now"
+  return isShort(was) && isShort(is) ? `was ${shown(was)} and is ${shown(is)} now` : "has changed"
 }
 
 /**
@@ -92,17 +92,17 @@ const changedRelease = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> => {
       ? // A newer release in the store does not change this one.
         writtenRelease(Release.make({ ...release, tags: release.tags.filter((tag) => tag !== latest) }))
       : writtenHostRelease(release)
-  return text(was) === text(is) ? [] : [`what is known of ${releaseLabel(was.release)} is not what it was`]
+  return text(was) === text(is) ? [] : [`the record of ${releaseLabel(was.release)} has changed`]
 }
 
 const changedAims = (was: AnyPlan, is: AnyPlan): ReadonlyArray<string> => {
   const outcome = (plan: AnyPlan) => (plan._tag === "DeployPlan" ? plan.outcome : "rollback")
   const back = (plan: AnyPlan) => (plan.back === undefined ? "nothing" : releaseLabel(plan.back))
   return [
-    ...(outcome(was) === outcome(is) ? [] : [`what was planned was "${outcome(was)}" and is "${outcome(is)}" now`]),
+    ...(outcome(was) === outcome(is) ? [] : [`the planned outcome was "${outcome(was)}" and is "${outcome(is)}" now`]),
     ...(writtenHostRelease(was.back) === writtenHostRelease(is.back)
       ? []
-      : [`where it fails the host went back to ${back(was)} and goes to ${back(is)} now`])
+      : [`on a failure, the plan went back to ${back(was)} and goes to ${back(is)} now`])
   ]
 }
 
@@ -118,14 +118,14 @@ const changedState = (was: HostState, is: HostState): ReadonlyArray<string> => {
       ? []
       : [`current was ${currentLabel(was)} and is ${currentLabel(is)} now`]),
     ...difference(was.releases, is.releases, ({ ref }) => ref, writtenHostRelease, {
-      came: ({ ref }) => `${label(ref)} has come to the host`,
-      went: ({ ref }) => `${label(ref)} has gone from the host`,
-      changed: ({ ref }) => `the host's record of ${label(ref)} is another one`
+      came: ({ ref }) => `${label(ref)} is new on the host`,
+      went: ({ ref }) => `${label(ref)} is gone from the host`,
+      changed: ({ ref }) => `the host's record of ${label(ref)} has changed`
     }),
     ...difference(was.unfinished, is.unfinished, ({ kind, ref }) => `${kind} ${ref}`, writtenUnfinished, {
       came: (unfinished) => `${left(unfinished)} is new`,
-      went: (unfinished) => `${left(unfinished)} has gone`,
-      changed: (unfinished) => `${left(unfinished)} has gone on`
+      went: (unfinished) => `${left(unfinished)} is gone`,
+      changed: (unfinished) => `${left(unfinished)} has continued`
     }),
     ...difference(
       was.damaged,
@@ -133,8 +133,8 @@ const changedState = (was: HostState, is: HostState): ReadonlyArray<string> => {
       ({ ref }) => ref,
       ({ detail }) => detail,
       {
-        came: ({ ref }) => `the record of ${label(ref)} cannot be read any more`,
-        went: ({ ref }) => `the damaged record of ${label(ref)} has gone`,
+        came: ({ ref }) => `the record of ${label(ref)} can no longer be read`,
+        went: ({ ref }) => `the damaged record of ${label(ref)} is gone`,
         changed: ({ ref }) => `the record of ${label(ref)} is damaged in another way`
       }
     ),
@@ -190,7 +190,7 @@ const changedDeadMan = (was: HostState, is: HostState): ReadonlyArray<string> =>
   if (text(was) === text(is)) return []
   return [
     is.armed === undefined
-      ? "no dead-man's switch is armed any more"
+      ? "no dead-man's switch is armed now"
       : `a dead-man's switch is armed for ${shortRef(is.armed.ref)} now`
   ]
 }
@@ -205,7 +205,7 @@ const changedJournal = (was: HostState, is: HostState): ReadonlyArray<string> =>
   const last = journalEnd(is).at(-1)
   return [
     last === undefined || before.at(-1) === now.at(-1)
-      ? "the host's journal is another one"
-      : `the last word of the host's journal is "${last.event}"${last.release === undefined ? "" : ` of ${releaseLabel(last.release)}`} by ${last.by}`
+      ? "the host's journal was replaced"
+      : `the last entry of the host's journal is "${last.event}"${last.release === undefined ? "" : ` of ${releaseLabel(last.release)}`} by ${last.by}`
   ]
 }

@@ -66,22 +66,22 @@ export const unfitText = (
     case "not-writable":
       return {
         found: `${where} cannot be written by this user`,
-        advice: `change its owner, or choose another "path". For several logins: give the target's folder, config/, config/journal and releases/ a group of theirs that may write (chgrp, chmod g+w), and set the folders' setgid bit (chmod g+s)`
+        advice: `change its owner, or choose another "path". For several logins: give the target's folder, config/, config/journal and releases/ a group that they share, with write permission (chgrp, chmod g+w), and set the folders' setgid bit (chmod g+s)`
       }
     case "read-only":
       return {
-        found: `${where} lies on a file system that is mounted read-only`,
-        advice: `mount it for writing (if it was once: see the kernel's log for errors of the disk), or choose another "path"`
+        found: `${where} is on a file system that is mounted read-only`,
+        advice: `mount it for writing (if it was writable before, check the kernel's log for disk errors), or choose another "path"`
       }
     case "no-links":
       return {
-        found: `${where} lies on a file system (${list(has)}) that has no symbolic links, so nothing can be switched`,
+        found: `${where} is on a file system (${list(has)}) that has no symbolic links, so nothing can be switched`,
         advice: `choose a "path" on another one`
       }
     case "no-exec":
       return {
-        found: `${where} lies on a file system that is mounted noexec, and the release holds programs`,
-        advice: `mount it with exec, choose another "path", or set "platformCheck: false" where none of them is started`
+        found: `${where} is on a file system that is mounted noexec, and the release holds programs`,
+        advice: `mount it with exec, choose another "path", or set "platformCheck: false" if none of them is started`
       }
     case "current-occupied":
       return {
@@ -90,7 +90,7 @@ export const unfitText = (
           ? { advice: "move it away and deploy again" }
           : advised(
               next("manage adopt"),
-              (command) => `make a release of the directory with ${command}, or move it away, and deploy again`
+              (command) => `turn the directory into a release with ${command}, or move it away, and deploy again`
             ))
       }
     case "missing-tools": {
@@ -102,21 +102,21 @@ export const unfitText = (
     }
     case "no-space":
       return {
-        found: `${where} has ${bytes(free)} free, and ${bytes(needed)} are needed for what is sent and what it becomes`,
-        ...advised(next("manage prune"), (command) => `make room (${command}) and deploy again`)
+        found: `${where} has ${bytes(free)} free, and ${bytes(needed)} are needed to send and unpack the release`,
+        ...advised(next("manage prune"), (command) => `free space (${command}) and deploy again`)
       }
     case "no-inodes":
       return {
         found: `${where} has room for ${free} more files and directories (inodes), and ${needed} are needed`,
         ...advised(
           next("manage prune"),
-          (command) => `make room (${command}, or remove many small files) and deploy again`
+          (command) => `free space (${command}, or remove many small files) and deploy again`
         )
       }
     case "wrong-machine":
       return {
         found: `The release holds programs for ${list(wants)}, and ${host} is ${list(has)}`,
-        advice: `build it for the host (for Docker: args: ["--platform=…"]), or set "platformCheck: false" where none of them is started`
+        advice: `build it for the host (for Docker: args: ["--platform=…"]), or set "platformCheck: false" if none of them is started`
       }
     case "no-loader":
       return {
@@ -126,11 +126,11 @@ export const unfitText = (
     case "other-release":
       return {
         found: `${where} is another release with the same ref: its SHA-256 is ${list(has)}, and that of the one in the store is ${list(wants)}`,
-        advice: "build again, which gives a release with a ref of its own, and look who made two tarballs with one MD5"
+        advice: "build again, which gives the release another ref, and find out who made two tarballs with the same MD5"
       }
     case "not-a-deployer-path":
       return {
-        found: `There is nothing of deployer's at ${where} yet`,
+        found: `Nothing has been deployed to ${where} yet`,
         ...advised(next("deploy"), (command) => `deploy to it first (${command})`)
       }
   }

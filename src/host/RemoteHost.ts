@@ -36,9 +36,9 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
       case "timeout":
         return `${this.address} did not answer in time (${this.detail}): check the network, or raise "timeouts" of the target`
       case "silent":
-        return `The login shell on ${this.address} begins no command (${this.detail}): something in its startup files waits, such as a read or another shell in ~/.bashrc or ~/.profile. It has to end for commands: see what ssh does there with the command true`
+        return `The login shell on ${this.address} starts no command (${this.detail}): something in its startup files waits, such as a read or another shell in ~/.bashrc or ~/.profile. They must not wait without a terminal: to test this, run the command true there with ssh`
       case "lost":
-        return `The connection to ${this.address} was lost (${this.detail}): the next deploy goes on from what the host has`
+        return `The connection to ${this.address} was lost (${this.detail}): the next deploy resumes from the state of the host`
       case "protocol":
         return `${this.address} does not speak SSH as expected (${this.detail})`
       case "container":
@@ -71,11 +71,11 @@ export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("Host
       case "unknown":
         return `The key of ${this.address} (${shown}) is not in ${this.file}: compare it with the host's, then connect once from a terminal, or add it with ssh-keyscan`
       case "changed":
-        return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled or somebody is in between. If you know why, remove the old key: ssh-keygen -f '${this.file}' -R '${this.knownAs}'`
+        return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled , or somebody intercepts the connection. If you know why, remove the old key: ssh-keygen -f '${this.file}' -R '${this.knownAs}'`
       case "revoked":
         return `The key of ${this.address} (${shown}) is marked as revoked in ${this.file}`
       case "pinned":
-        return `The key of ${this.address} (${shown}) is not the one in "hostKey" of the target (${this.pinned ?? "none"}): the host was reinstalled or somebody is in between. If you know why, change "hostKey"`
+        return `The key of ${this.address} (${shown}) is not the one in "hostKey" of the target (${this.pinned ?? "none"}): the host was reinstalled , or somebody intercepts the connection. If you know why, change "hostKey"`
     }
   }
 }
@@ -89,7 +89,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
   readonly exitStatus = 1
   override get message(): string {
     const tried = this.tried.length === 0 ? "there was no key to offer" : `offered: ${this.tried.join(", ")}`
-    return `${this.address} accepted none of our keys (${tried}): set "sshKey" of the target, or add the key to the agent or to the host's authorized_keys`
+    return `${this.address} accepted none of your keys (${tried}): set "sshKey" of the target, or add the key to the agent or to the host's authorized_keys`
   }
 }
 
@@ -106,7 +106,7 @@ export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable"
       case "unreadable":
         return `The private key ${this.file} cannot be read: check its permissions`
       case "not-a-key":
-        return `${this.file} is not a private key that can be used (the public key beside it is another file)`
+        return `${this.file} is not a private key that can be used: name the private key, not the .pub file next to it`
       case "wrong-passphrase":
         return `The passphrase does not open the private key ${this.file}`
     }
@@ -159,7 +159,7 @@ export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostSt
   override get message(): string {
     const [prune] = this.next
     const advice =
-      prune === undefined ? "" : `: make room there (${commandLine(prune)} removes older releases), and try again`
+      prune === undefined ? "" : `: free space there (${commandLine(prune)} removes older releases), and try again`
     return `Could not ${this.step} on ${this.address}: ${this.detail}${advice}`
   }
 }
@@ -173,7 +173,7 @@ export class ReleaseCorrupt extends Schema.TaggedError<ReleaseCorrupt>()("Releas
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `Release ${this.ref} arrived damaged on ${this.address} (${this.what.slice(0, 3).join(", ")}); it was removed there and nothing was switched: deploy again. If it happens again, look at the disk and at the tar and SHA-256 programs of that host`
+    return `Release ${this.ref} arrived damaged on ${this.address} (${this.what.slice(0, 3).join(", ")}); it was removed there and nothing was switched: deploy again. If it happens again, check the disk and the tar and SHA-256 programs of that host`
   }
 }
 
@@ -204,7 +204,7 @@ export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
   }
   override get message(): string {
     const first = this.lock.details?.held === true ? "ask them" : "wait for them (wait=5m)"
-    return `${this.address} is locked by ${lockOwner(this.lock)}; ${lockState(this.lock)}: ${first}, or take it away with ${commandLine(this.next[0])}`
+    return `${this.address} is locked by ${lockOwner(this.lock)}; ${lockState(this.lock)}: ${first}, or remove the lock with ${commandLine(this.next[0])}`
   }
 }
 
@@ -215,7 +215,7 @@ export class LockLost extends Schema.TaggedError<LockLost>()("LockLost", { addre
     return [invocation("manage info")]
   }
   override get message(): string {
-    return `The lock on ${this.address} is somebody else's by now, so nothing more was done there: see who works on it with ${commandLine(this.next[0])}, and deploy again`
+    return `The lock on ${this.address} now belongs to somebody else, so nothing more was done there: see who holds it with ${commandLine(this.next[0])}, and deploy again`
   }
 }
 

@@ -71,7 +71,7 @@ export const report = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => {
     onSome: (defects) => [
       `${name}: this is a bug, in ${name} or in a builder or hook of your config:`,
       ...Cause.pretty(defects, { renderErrorCause: true }).split("\n"),
-      `If it is not your builder's or hook's, please report it to whoever gave you ${name}, with these lines and the version`
+      `If it is not your builder's or hook's, please report it to the maintainers of ${name}, with these lines and the version`
     ]
   })
   const failure = Cause.failureOption(cause)

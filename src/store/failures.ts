@@ -116,7 +116,7 @@ const inWords = (database: string, error: Internal): { readonly detail: string; 
     case "MigrationError":
       return sqlite.explain(database, error)
     case "ParseError":
-      return { detail: `an entry of the database ${database} makes no sense (${firstIssue(error)})`, cause: error }
+      return { detail: `an entry of the database ${database} is invalid (${firstIssue(error)})`, cause: error }
     default:
       return error
   }

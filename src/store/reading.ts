@@ -50,7 +50,7 @@ export const reading = (stock: Stock, during: During): Reading => {
       if (known !== undefined) return known
       const manifest = yield* entries.manifest(release.id)
       if (Option.isNone(manifest)) {
-        return yield* new ManifestDamaged({ detail: `release ${release.id} is not in the store any more` })
+        return yield* new ManifestDamaged({ detail: `release ${release.id} is no longer in the store` })
       }
       decoded.set(release, manifest.value)
       return manifest.value

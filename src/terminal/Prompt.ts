@@ -27,7 +27,7 @@ export class PromptUnavailable extends Schema.TaggedError<PromptUnavailable>()("
 export class PromptAborted extends Schema.TaggedError<PromptAborted>()("PromptAborted", {}) {
   readonly exitStatus = 130
   override get message(): string {
-    return "Aborted at a question; nothing was changed after it"
+    return "Cancelled: nothing was changed after this question"
   }
 }
 

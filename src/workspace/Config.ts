@@ -68,7 +68,7 @@ export class UnknownBuilder extends Schema.TaggedError<UnknownBuilder>()("Unknow
   override get message(): string {
     const known = knownWords(this.builder, this.known)
     return this.named
-      ? `Target "${this.target}" wants the builder "${this.builder}", which the config does not have${known}`
+      ? `Target "${this.target}" needs the builder "${this.builder}", which the config does not have${known}`
       : `Target "${this.target}" has no builder: add builders.${this.target} to the config, or set targets.${this.target}.builder${known}`
   }
 }

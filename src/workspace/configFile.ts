@@ -157,7 +157,7 @@ export const loadConfig = (path: string, own: Modules): Effect.Effect<unknown, L
     const virtualModules = yield* reachable(source, own)
     const { createJiti } = yield* Effect.try({
       try: () => nodeRequire("jiti"),
-      catch: (cause) => failure(`jiti, which loads it, is not installed beside deployer: ${firstLine(textOf(cause))}`)
+      catch: (cause) => failure(`jiti, which loads it, is not installed with deployer: ${firstLine(textOf(cause))}`)
     })
     const load = (fsCache: string | false) =>
       createJiti(file, { fsCache, moduleCache: false, interopDefault: false, virtualModules }).import(file)

@@ -4,7 +4,7 @@
 
 /** A valid config for a release of this name. */
 export const configTemplate = (name: string): string => `// What deployer builds and where it goes.
-// deployer brings the modules "effect-deployer" and "effect" along when it loads this file. For types in the editor:
+// deployer provides the modules "effect-deployer" and "effect" when it loads this file. For types in the editor:
 // npm i -D effect-deployer
 import { config, docker } from "effect-deployer"
 
@@ -24,22 +24,22 @@ export default config({
       // The folder on the host, made by the first deployment: absolute, or relative to the login folder.
       path: "${name}",
 
-      // Given to each release built for this target, besides "latest".
+      // Added to each release built for this target, in addition to "latest".
       // tags: ["production"],
 
       // Shell commands, run in the release: before the switch (a failure leaves the old release current), and after it.
       // afterUnpack: ["bin/migrate"],
       // afterSwitch: "bin/notify",
 
-      // What start, stop and restart run in the current release; these are the defaults. Where restart is set here, each deployment
+      // What start, stop and restart run in the current release; these are the defaults. If restart is set here, each deployment
       // runs it after the switch.
       // start: "bin/${name} daemon",
       // stop: "bin/${name} stop",
       // restart: "bin/${name} restart",
 
-      // How to tell that a release is live and well; command or tcp instead of http. If it is not, the release before is live again.
+      // How to check that a release is healthy: http, command or tcp. If it is not, the host goes back to the previous release.
       // health: { http: "http://127.0.0.1:4000/health", timeout: "60 seconds", interval: "1 second", successes: 2 },
-      // Within this time a deployment is confirmed over a new connection, or the host goes back by itself.
+      // Unless the deployment is confirmed over a new connection within this time, the host goes back by itself.
       // deadMan: "2 minutes",
 
       // How many healthy releases stay on the host after each deployment.
@@ -70,7 +70,7 @@ export default config({
     }),
 
     // Without a container: command({ run: "make release", releasePath: "build/release" }),
-    // A builder of your own: any function from the build context to an Effect that yields a release.
+    // A builder of your own: any function from the build context to an Effect of a release.
   },
 })
 `

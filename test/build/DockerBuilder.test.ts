@@ -253,7 +253,7 @@ esac`)
         yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
         yield* TestClock.adjust("1 second")
       }
-      assert.include((yield* Fiber.join(sweeping)).message, "did not answer: it kept silent for 10s.")
+      assert.include((yield* Fiber.join(sweeping)).message, "did not answer: it did not answer for 10s.")
     })
   )
 })

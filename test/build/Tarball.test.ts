@@ -357,7 +357,7 @@ describe("pack", () => {
   }
 
   it.effect("Packing refuses a header with a negative size.", () =>
-    refused(withNumber("size", -512n), /no complete tar stream: a header has no valid size/)
+    refused(withNumber("size", -512n), /an incomplete tar stream: a header has no valid size/)
   )
 
   it.effect("Packing refuses a date that hosts do not take, and accepts the last one that they do.", () =>

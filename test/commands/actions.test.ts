@@ -99,7 +99,7 @@ describe("start, stop and restart", () => {
       const host = yield* hostNamed()
       const none = yield* run("start target=prod")
       assert.strictEqual(none.status, 1)
-      assert.match(none.stderr, /deployer: There is nothing of deployer's at .* yet: deploy to it first/)
+      assert.match(none.stderr, /deployer: Nothing has been deployed to .* yet: deploy to it first/)
       host.plantRelease(prodPath, hostRelease({ ref: refOf("A") }), { version: "1" })
       const unlinked = yield* run("start target=prod")
       assert.strictEqual(unlinked.status, 1)

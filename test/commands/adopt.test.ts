@@ -35,12 +35,12 @@ describe("manage adopt", () => {
     [
       "the whole directory at current",
       "",
-      /\/srv\/my_app\/releases\/current on deploy@host\.test \(2 files, 16 B\) becomes my_app [0-9A-F]{8}, in releases\/deployer_[0-9A-F]{32}\/my_app: what starts from current\/… has to start from current\/my_app\/… afterwards/
+      /\/srv\/my_app\/releases\/current on deploy@host\.test \(2 files, 16 B\) becomes my_app [0-9A-F]{8}, in releases\/deployer_[0-9A-F]{32}\/my_app: programs started from current\/… have to be started from current\/my_app\/… afterwards/
     ],
     [
       "the folder with the target's name",
       "/my_app",
-      /\/srv\/my_app\/releases\/current on deploy@host\.test holds just my_app\/ \(2 files, 16 B\): it becomes my_app [0-9A-F]{8}, in releases\/deployer_/
+      /\/srv\/my_app\/releases\/current on deploy@host\.test holds only my_app\/ \(2 files, 16 B\): it becomes my_app [0-9A-F]{8}, in releases\/deployer_/
     ]
   ] as const) {
     it.scoped(`Manage adopt makes a release of ${layout}, and rollback can return to it later.`, () =>
@@ -50,7 +50,7 @@ describe("manage adopt", () => {
         const refused = yield* run("deploy target=prod yes")
         assert.match(
           refused.stderr,
-          /is not a link but a directory .*: make a release of the directory with deployer manage adopt/
+          /is not a link but a directory .*: turn the directory into a release with deployer manage adopt/
         )
         const ran = yield* run("manage adopt target=prod", "y")
         assert.strictEqual(ran.status, 0, ran.stderr)
@@ -94,7 +94,7 @@ describe("manage adopt", () => {
   it.scoped("Manage adopt refuses anything but a real directory at current, and says what it found.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
-      assert.match((yield* run("manage adopt target=prod yes")).stderr, /nothing of deployer's at \/srv\/my_app/)
+      assert.match((yield* run("manage adopt target=prod yes")).stderr, /Nothing has been deployed to \/srv\/my_app/)
       host.files.write(`${releases}/current`, "a file")
       assert.match(
         (yield* run("manage adopt target=prod yes")).stderr,

@@ -63,7 +63,7 @@ describe("apply", () => {
         assert.strictEqual(planned.stdout, shown.stdout)
         assert.strictEqual(
           planned.stderr,
-          `Saved the plan as ${file}: deployer apply plan=${file} does just that, or nothing\n`
+          `Saved the plan as ${file}: deployer apply plan=${file} carries it out, or refuses if the host has changed\n`
         )
         assert.strictEqual(
           (yield* good("deploy target=prod plan json")).stdout.length,
@@ -88,7 +88,7 @@ describe("apply", () => {
         assert.strictEqual(again.status, 1)
         assert.match(
           again.stderr,
-          /^deployer: The plan for deploy@host\.test is stale, and nothing was switched: current was nothing and is my_app [0-9A-F]{8} now; .*\. Plan anew and look at it: deployer deploy target=prod release=[0-9A-F]{8} plan save=\S+plan\.json\n$/
+          /^deployer: The plan for deploy@host\.test is stale, and nothing was switched: current was nothing and is my_app [0-9A-F]{8} now; .*\. Make a new plan and check it: deployer deploy target=prod release=[0-9A-F]{8} plan save=\S+plan\.json\n$/
         )
       })
     )
@@ -119,7 +119,7 @@ describe("apply", () => {
         const planned = yield* good(`rollback target=prod plan save=${file}`)
         assert.match(
           planned.stdout,
-          /^back to my_app ([0-9A-F]{8}) on prod: deploy@host\.test:\/srv\/my_app\n 1\. verify that every file of it is there\n 2\. switch current from my_app [0-9A-F]{8} to my_app \1\n 3\. run restart: bin\/my_app restart\n 4\. write down that it succeeded\n$/
+          /^back to my_app ([0-9A-F]{8}) on prod: deploy@host\.test:\/srv\/my_app\n 1\. verify that every file of it is there\n 2\. switch current from my_app [0-9A-F]{8} to my_app \1\n 3\. run restart: bin\/my_app restart\n 4\. record that it succeeded\n$/
         )
         assert.notStrictEqual(currentRef(host), ref)
         assert.match((yield* good(`apply plan=${file}`)).stdout, /is live again at/)
@@ -141,7 +141,7 @@ describe("apply", () => {
         yield* good(`deploy target=prod plan save=${file}`)
         for (const [line, clause] of [
           ["rollback target=prod", /current was my_app (\w{8}) and is my_app (?!\1)\w{8} now/],
-          [`rollback target=prod to=${second.ref}`, /the last word of the host's journal is "healthy"/]
+          [`rollback target=prod to=${second.ref}`, /the last entry of the host's journal is "healthy"/]
         ] as const) {
           yield* TestClock.adjust("1 second")
           yield* good(line)
@@ -203,7 +203,7 @@ describe("apply", () => {
             'targets.prod.afterUnpack in the config was "reboot" and is "migrate" now'
           ],
           ['"host":"host.test"', '"host":"other.test"', 'targets.prod.host in the config was "other.test"'],
-          [/"sha256":"[0-9a-f]{4}/, '"sha256":"0000', "what is known of my_app"],
+          [/"sha256":"[0-9a-f]{4}/, '"sha256":"0000', "the record of my_app"],
           [/\{"_tag":"Run","hook":"restart"[^}]*\},/, "", "the steps were "]
         ] as const) {
           writeFileSync(file, whole)
@@ -243,7 +243,7 @@ describe("apply", () => {
         const host = yield* hostNamed()
         host.freeBytes = 10
         const full = yield* run(`apply plan=${file}`)
-        assert.deepStrictEqual([full.status, full.stderr.includes("make room")], [1, true])
+        assert.deepStrictEqual([full.status, full.stderr.includes("free space")], [1, true])
         // How much is free does not make it stale.
         host.freeBytes = 500_000
         yield* good(`apply plan=${file}`)
@@ -304,7 +304,7 @@ describe("apply", () => {
           writeFileSync(file, text)
           const ran = yield* run(`apply plan=${file}`)
           assert.strictEqual(ran.status, 2, ran.stderr)
-          assert.isTrue(ran.stderr.startsWith(`deployer: ${file} is no plan that can be applied`), ran.stderr)
+          assert.isTrue(ran.stderr.startsWith(`deployer: ${file} is not a valid plan`), ran.stderr)
           assert.isBelow(ran.stderr.length, 2_000)
           return ran.stderr
         })

@@ -211,7 +211,7 @@ describe("build", () => {
         assert.strictEqual(ran.status, 1)
         assert.match(
           ran.stderr,
-          /^deployer: A post-build hook gave the tag "two words", and nothing was stored: .*blanks/m
+          /^deployer: A post-build hook returned the tag "two words", and nothing was stored: .*blanks/m
         )
       })
     )
@@ -293,7 +293,7 @@ describe("build", () => {
       ["build target=all", '"all" is a group, not a target: name one of its targets (prod, staging)'],
       [
         "build target=staging",
-        'Target "staging" wants the builder "productoin", which the config does not have (known: production, prod; did you mean "production"?)'
+        'Target "staging" needs the builder "productoin", which the config does not have (known: production, prod; did you mean "production"?)'
       ],
       [
         "build target=plain",
@@ -368,15 +368,18 @@ describe("build", () => {
         const untyped = (build: unknown): Builder => Object.assign(() => build as ReturnType<Builder>)
         const promise = yield* failing(builtBy(untyped(Promise.resolve())))
         assert.strictEqual(promise.status, 1)
-        assert.match(promise.stderr, /deployer: The builder gave no Effect: a Promise becomes one with Effect\.promise/)
+        assert.match(
+          promise.stderr,
+          /deployer: The builder returned no Effect: turn a Promise into one with Effect\.promise/
+        )
         const nothing = yield* failing(builtBy(untyped(Effect.succeed({}))))
         assert.strictEqual(nothing.status, 1)
-        assert.match(nothing.stderr, /deployer: The builder yielded no artifact/)
+        assert.match(nothing.stderr, /deployer: The builder returned no artifact/)
         const hook = yield* failing(
           builtBy(docker({ preBuild: [() => Promise.resolve() as unknown as Effect.Effect<void>] }))
         )
         assert.strictEqual(hook.status, 1)
-        assert.match(hook.stderr, /deployer: A pre-build hook gave no Effect/)
+        assert.match(hook.stderr, /deployer: A pre-build hook returned no Effect/)
       })
     )
 

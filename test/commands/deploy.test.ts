@@ -120,7 +120,7 @@ describe("deploy", () => {
       host.files.write(file, "evil", 0o755)
       const ran = yield* run("deploy target=prod release=1")
       assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.include(ran.stderr, "is not as it was unpacked (changed my_app/bin/my_app): sending it again")
+      assert.include(ran.stderr, "has changed since it was unpacked (changed my_app/bin/my_app): sending it again")
       assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
     }).pipe(Effect.provide(world()))
   )
@@ -160,7 +160,7 @@ describe("deploy", () => {
           "3. unpack and verify every file",
           "4. record it as the latest of its name",
           "5. switch current to my_app REF",
-          "6. write down that it succeeded"
+          "6. record that it succeeded"
         ]
       )
       assert.deepStrictEqual((yield* hostNamed()).steps, ["inspect"])
@@ -233,7 +233,7 @@ describe("deploy", () => {
       }
       const ran = yield* run("deploy target=prod yes")
       assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.include(ran.stderr, "afterUnpack changed my_app/version: checks expect it as it is now\n")
+      assert.include(ran.stderr, "afterUnpack changed my_app/version: checks expect this change from now on\n")
       assert.strictEqual((yield* run("status target=prod")).status, 0)
       assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 0)
       // The next release takes nothing from it that is not as it was built.
@@ -254,11 +254,11 @@ describe("deploy", () => {
       const steps = host.steps.length
       const again = yield* run("deploy target=prod yes retry")
       assert.strictEqual(again.status, 0, again.stderr)
-      assert.include(again.stderr, "is not as it was unpacked (changed my_app/bin/my_app): sending it again")
+      assert.include(again.stderr, "has changed since it was unpacked (changed my_app/bin/my_app): sending it again")
       assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
       assert.includeMembers([...host.steps.slice(steps)], ["verify", "stage", "run", "alterations", "activate"])
       assert.strictEqual((yield* run("manage integrity deep target=prod")).status, 0)
-      // An older one that becomes the latest again keeps what is known of it.
+      // An older one that becomes the latest again keeps the record of it.
       const older = (yield* stored)[0]!
       assert.strictEqual((yield* run(`deploy target=prod release=${older.id}`)).status, 0)
       const record = host.files.read(`${prodPath}/releases/deployer_${older.ref}/.deployer_release.json`)
@@ -312,7 +312,7 @@ describe("deploy", () => {
         (host: MemoryHost) => {
           host.mount = { point: "/srv", type: "ext4", readOnly: false, noExec: true }
         },
-        `${prodPath} on ${address} lies on a file system that is mounted noexec`
+        `${prodPath} on ${address} is on a file system that is mounted noexec`
       ]
     ] as const) {
       it.scoped(`Deploy refuses a host with ${what}.`, () =>
@@ -374,7 +374,7 @@ describe("deploy", () => {
       [
         "a directory at current",
         (host) => host.files.makeDirectory(`${prodPath}/releases/current`),
-        "/srv/my_app/releases/current on deploy@host.test is not a link but a directory that deployer did not make, so nothing can be switched: make a release of the directory with deployer manage adopt"
+        "/srv/my_app/releases/current on deploy@host.test is not a link but a directory that deployer did not make, so nothing can be switched: turn the directory into a release with deployer manage adopt"
       ],
       [
         "a file at current",
@@ -408,14 +408,14 @@ describe("deploy", () => {
         (host) => {
           host.mount = { point: "/srv", type: "ext4", readOnly: true, noExec: false }
         },
-        "/srv/my_app on deploy@host.test lies on a file system that is mounted read-only: mount it for writing"
+        "/srv/my_app on deploy@host.test is on a file system that is mounted read-only: mount it for writing"
       ],
       [
         "a disk without symbolic links",
         (host) => {
           host.mount = { point: "/srv", type: "vfat", readOnly: false, noExec: false }
         },
-        "lies on a file system (vfat) that has no symbolic links"
+        "is on a file system (vfat) that has no symbolic links"
       ]
     ]
     for (const [what, arrange, said] of cases) {
@@ -534,7 +534,7 @@ describe("deploy", () => {
         yield* run("build target=other")
         const host = yield* hostNamed()
         const question =
-          /^Target prod runs my_app, but other_app .* \(id 1, .*\) is a release of other_app. Deploy it there all the same\?$/
+          /^Target prod runs my_app, but other_app .* \(id 1, .*\) is a release of other_app. Deploy it there anyway\?$/
         for (const [line, answers, status] of [
           ["deploy target=prod release=1", [], 3],
           ["deploy target=prod release=1 yes", [], 3],
@@ -610,7 +610,7 @@ describe("deploy", () => {
       Effect.gen(function* () {
         yield* run("build target=staging")
         const question =
-          /\(id 1, built just now by builder staging\) is the latest of my_app, but it was built by builder staging, not by prod\. Deploy it to prod all the same\?$/
+          /\(id 1, built just now by builder staging\) is the latest of my_app, but it was built by builder staging, not by prod\. Deploy it to prod anyway\?$/
         const yes = yield* run("deploy target=prod yes")
         assert.strictEqual(yes.status, 3)
         assert.include(yes.stderr, "build one with deployer build target=prod, or name this one with release=1")
@@ -739,7 +739,7 @@ describe("deploy", () => {
         const { host } = yield* setUp
         const ran = yield* run("deploy target=prod plan")
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.match(ran.stdout, /\n {4}ask about what did not finish: BBBBBBBB\n 1\. upload/)
+        assert.match(ran.stdout, /\n {4}ask about unfinished deployments: BBBBBBBB\n 1\. upload/)
         assert.deepStrictEqual(ran.asked, [])
         assert.deepStrictEqual(host.steps, ["inspect"])
       }).pipe(Effect.provide(world()))
@@ -800,7 +800,7 @@ describe("deploy", () => {
           host.files.remove(`${folder}/.deployer_release.json`)
           const ran = yield* run("deploy target=prod release=1 yes")
           assert.strictEqual(ran.status, 0, ran.stderr)
-          assert.include(ran.stderr, "is not as it was unpacked")
+          assert.include(ran.stderr, "has changed since it was unpacked")
           const [, file] = host.files.below(`${folder}/my_app`).find(([, node]) => node._tag === "File") ?? []
           assert.isAbove(file?._tag === "File" ? file.content.length : 0, 0)
           assert.strictEqual((yield* run("status target=prod")).status, 0)
@@ -816,7 +816,7 @@ describe("deploy", () => {
         assert.deepStrictEqual(ran.asked, ["What about these 2?"])
         assert.match(
           ran.stderr,
-          /A deployment of CCCCCCCC .* did not finish \(nobody wrote who began it; it was unpacked\)/
+          /A deployment of CCCCCCCC .* did not finish \(nobody recorded who began it; it was unpacked\)/
         )
         assert.deepStrictEqual(leftovers(host), [])
         assert.isUndefined(host.files.node(`${prodPath}/releases/deployer_${refOf("C")}`))
@@ -846,14 +846,14 @@ describe("deploy", () => {
         const host = yield* hostNamed()
         assert.strictEqual((yield* run(`deploy target=prod release=${first.id}`)).status, 0)
         const planned = yield* run(`deploy target=prod release=${second.id} plan`)
-        assert.match(planned.stdout, /1\. upload 1 changed file \(2 B\), take 1 from what is there/)
+        assert.match(planned.stdout, /1\. upload 1 changed file \(2 B\), take 1 from the host/)
         host.steps.length = 0
         host.cutUploadAfter = 10_000
         const ran = yield* run(`deploy target=prod release=${second.id}`)
         assert.strictEqual(ran.status, 0, ran.stderr)
         assert.isAbove(host.cutUploadAfter ?? 0, 5_000)
-        assert.match(ran.stderr, /uploading what changed in my_app/)
-        assert.match(ran.stderr, /Unpacked and verified 3 entries, 1 file from releases that are there/)
+        assert.match(ran.stderr, /uploading the changes of my_app/)
+        assert.match(ran.stderr, /Unpacked and verified 3 entries, 1 file from releases on the host/)
         // Whatever is added here is a round trip more for everybody.
         assert.deepStrictEqual(host.steps, ["inspect", "lock", "stage", "activate"])
         assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
@@ -873,10 +873,10 @@ describe("deploy", () => {
         host.cutUploadAfter = 10_000
         const ran = yield* run(`deploy target=prod release=${second.id}`)
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.match(ran.stderr, /Going on with the upload after [0-9]+ B of /)
+        assert.match(ran.stderr, /Resuming the upload after [0-9]+ B of /)
         assert.match(
           ran.stderr,
-          /, 0 files from releases that are there; [0-9.]+ kB of the 12[0-9] kB that changed were new/
+          /, 0 files from releases on the host; [0-9.]+ kB of the 12[0-9] kB that changed were new/
         )
         assert.isAbove(host.cutUploadAfter ?? 0, 5_000)
         assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
@@ -909,16 +909,16 @@ describe("deploy", () => {
         host.cutUploadAfter = 100
         assert.strictEqual((yield* run(`deploy target=prod release=${second.id}`)).status, 1)
         const again = yield* run(`deploy target=prod release=${second.id}`)
-        assert.match(again.stderr, /Going on with the upload after [0-9]+ B of /)
+        assert.match(again.stderr, /Resuming the upload after [0-9]+ B of /)
         assert.strictEqual(again.status, 0, again.stderr)
         for (const { ref } of [first, second])
           host.files.write(`${prodPath}/releases/deployer_${ref}/my_app/data`, "evil")
         const ran = yield* run(`deploy target=prod release=${third.id}`)
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.notInclude(ran.stderr, "from releases that are there")
+        assert.notInclude(ran.stderr, "from releases on the host")
         assert.match(
           ran.stderr,
-          /warning: Not all files of the releases on deploy@host\.test are as they were deployed \(my_app\/data\): sending the whole release/
+          /warning: Some files of the releases on deploy@host\.test are not as deployed \(my_app\/data\): sending the whole release/
         )
         assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
         assert.deepStrictEqual(leftovers(host), [])
@@ -949,7 +949,7 @@ describe("deploy", () => {
       assert.strictEqual(cut.status, 1)
       assert.match(
         cut.stderr,
-        /deployer: The connection to deploy@host\.test was lost \(connection reset\): the next deploy goes on from what the host has/
+        /deployer: The connection to deploy@host\.test was lost \(connection reset\): the next deploy resumes from the state of the host/
       )
       assert.isUndefined(currentRef(host))
       host.cutUploadAfter = 100_000
@@ -959,7 +959,7 @@ describe("deploy", () => {
       yield* run(`deploy target=other release=${ref}`)
       const all = 100_000 - sent - (host.cutUploadAfter ?? 0)
       assert.strictEqual(sent, all - 100)
-      assert.include(ran.stderr, `Going on with the upload after 100 B of ${size} B`)
+      assert.include(ran.stderr, `Resuming the upload after 100 B of ${size} B`)
       assert.deepStrictEqual(ran.asked, [])
       assert.strictEqual(currentRef(host), ref)
       assert.deepStrictEqual(leftovers(host), [])
@@ -1049,7 +1049,7 @@ describe("deploy", () => {
             // Without its last line in the journal all is done: that is a warning.
             assert.strictEqual(first.status, steps[k] === "note" ? 0 : 1, `${steps[k]}: ${first.stderr}`)
             if (k === steps.length - 2)
-              assert.match(first.stderr, /warning: .* is current .* the next deploy of it goes on/)
+              assert.match(first.stderr, /warning: .* is current .* the next deploy of it resumes/)
           }
           const runs = host.commands.length
           const again = yield* run(`deploy target=t${k} release=${fresh.id}`)
@@ -1092,7 +1092,7 @@ describe("deploy", () => {
 
   describe("a step that fails on the host", () => {
     const cases: ReadonlyArray<readonly [step: MemoryStep, said: string]> = [
-      ["inspect", "Could not look at the releases on deploy@host.test: disk on fire"],
+      ["inspect", "Could not inspect the releases on deploy@host.test: disk on fire"],
       ["prepare", "Could not make /srv/my_app on deploy@host.test: disk on fire"],
       ["stage", "Could not send the release on deploy@host.test: disk on fire"],
       ["run", 'Could not run "migrate" on deploy@host.test: disk on fire'],
@@ -1161,7 +1161,7 @@ describe("deploy", () => {
         assert.strictEqual(ran.stdout, "")
         assert.match(
           ran.stderr,
-          /no such process\ndeployer: The afterSwitch command "reload" of my_app [0-9A-F]{8} ended with status 3 on deploy@host\.test: the release is current all the same/
+          /no such process\ndeployer: The afterSwitch command "reload" of my_app [0-9A-F]{8} ended with status 3 on deploy@host\.test: the release stays current/
         )
         assert.strictEqual(currentRef(host), ref)
         assert.deepStrictEqual(

@@ -12,7 +12,7 @@ describe("doctor", () => {
       const ran = yield* run("doctor target=prod")
       assert.strictEqual(ran.status, 0, ran.stderr)
       const [where, what, head, ...checks] = lines(ran.stdout)
-      assert.match(where!, /^deploy@host\.test:\/srv\/my_app as deploy, connected in \d+ ms, one look took \d+ ms$/)
+      assert.match(where!, /^deploy@host\.test:\/srv\/my_app as deploy, connected in \d+ ms, checked in \d+ ms$/)
       assert.strictEqual(what, `For my_app ${ref.slice(0, 8)} (id 1):`)
       assert.match(head!, /^Verdict +Check +Found$/)
       assert.lengthOf(checks, 11)
@@ -79,7 +79,7 @@ describe("doctor", () => {
       host.clockAhead = 86_400
       const ran = yield* run("doctor target=prod")
       assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.match(ran.stdout, /\nwarning +clock +24 h ahead of this machine's: let both keep time/)
+      assert.match(ran.stdout, /\nwarning +clock +24 h ahead of this machine's: synchronize both clocks/)
       assert.match(ran.stdout, /\nwarning +lock +locked by tester@laptop for "freeze" .*deployer unlock\n/)
     }).pipe(Effect.provide(world()))
   )

@@ -264,7 +264,7 @@ describe("after the switch", () => {
       host.failStep("note", "disk on fire")
       const ran = yield* timely(`deploy target=prod release=${bad.id}`)
       assert.strictEqual(ran.status, 5, ran.stderr)
-      assert.include(ran.stderr, "is live, but that could not be written down")
+      assert.include(ran.stderr, "is live, but the journal could not be written")
       assert.strictEqual(currentRef(host), good.ref)
     }).pipe(Effect.provide(world({ config: checked })))
   )
@@ -295,7 +295,7 @@ describe("after the switch", () => {
       const offered = yield* timely("deploy target=prod", "1")
       assert.match(
         offered.stderr,
-        /the latest, failed on deploy@host\.test before, so it is not offered: .* \(it goes there all the same with deployer deploy target=prod release=[0-9]+ retry\)/
+        /the latest, failed on deploy@host\.test before, so it is not offered: .* \(to deploy it anyway, use deployer deploy target=prod release=[0-9]+ retry\)/
       )
       assert.strictEqual(currentRef(host), good.ref)
       assert.strictEqual((yield* timely("deploy target=prod yes")).status, 3)
@@ -324,11 +324,11 @@ describe("after the switch", () => {
         })
       const ran = yield* timely("deploy target=prod yes")
       assert.strictEqual(ran.status, 1)
-      assert.match(ran.stderr, /warning: my_app .* is current on .* the next deploy of it goes on there/)
+      assert.match(ran.stderr, /warning: my_app .* is current on .* the next deploy of it resumes there/)
       host.commands.length = 0
       const again = yield* timely("deploy target=prod yes")
       assert.strictEqual(again.status, 0, again.stderr)
-      assert.match(again.stdout, /was current .* already, and what comes after the switch is done now/)
+      assert.match(again.stdout, /was current .* already, and the steps after the switch are done now/)
       assert.deepStrictEqual(commands(host).at(0), ["reload", ref])
       assert.deepStrictEqual(events(host).at(-1), ["healthy", ref])
       assert.match((yield* timely("deploy target=prod yes")).stdout, /nothing to do/)
@@ -352,7 +352,7 @@ describe("keep", () => {
         yield* timely("deploy target=prod release=4")
         assert.deepStrictEqual(refs(), [true, true, true, true, false, false])
         const ran = yield* timely("deploy target=prod release=5")
-        assert.include(ran.stderr, "Removed what is beyond the releases to keep")
+        assert.include(ran.stderr, "Removed old releases")
         assert.deepStrictEqual(refs(), [true, false, true, true, true, false])
         yield* timely(`manage unpin ${all[0]?.ref} target=prod`)
         yield* timely("deploy target=prod release=6")
@@ -392,7 +392,7 @@ describe("keep", () => {
         }
         const ran = yield* timely("deploy target=prod release=4")
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.include(ran.stderr, "is live, but that could not be written down")
+        assert.include(ran.stderr, "is live, but the journal could not be written")
         assert.deepStrictEqual(refs(), [false, true, true, true])
       }).pipe(Effect.provide(world({ config: checked })))
     )
@@ -479,7 +479,7 @@ describe("rollback", () => {
       )
       assert.match(
         (yield* timely("history FFFF target=prod")).stdout,
-        /^Nothing is written about FFFF in the journal of /
+        /^There is no entry about FFFF in the journal of /
       )
       assert.strictEqual((yield* timely("history nobody target=prod")).status, 2)
     }).pipe(Effect.provide(world({ config: checked })))

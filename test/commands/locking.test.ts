@@ -166,7 +166,7 @@ describe("locks", () => {
         yield* goOn
         const ran = yield* Fiber.join(fiber)
         assert.strictEqual(ran.status, 4, `${step}: ${ran.stderr}`)
-        assert.match(ran.stderr, /somebody else's by now, so nothing more was done/)
+        assert.match(ran.stderr, /now belongs to somebody else, so nothing more was done/)
         assert.strictEqual(currentRef(host), old.ref)
       }
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
@@ -224,13 +224,13 @@ describe("locks", () => {
       // At once: whoever keeps it will not be done in seconds.
       const refused = yield* run("deploy target=prod yes")
       assert.strictEqual(refused.status, 4)
-      assert.match(refused.stderr, /moving the database.*kept on purpose.*deployer unlock/)
+      assert.match(refused.stderr, /moving the database.*set on purpose.*deployer unlock/)
       assert.strictEqual((yield* run("unlock target=prod", "n")).status, 1)
       assert.strictEqual((yield* run("unlock target=prod")).status, 3)
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 4)
       const taken = yield* run("unlock target=prod yes")
-      assert.strictEqual(taken.stdout, "The lock of deploy@host.test was taken away\n")
-      assert.match(taken.stderr, /for "moving the database" since .*; it is kept on purpose\n$/)
+      assert.strictEqual(taken.stdout, "The lock of deploy@host.test was removed\n")
+      assert.match(taken.stderr, /for "moving the database" since .*; it was set on purpose\n$/)
       assert.strictEqual((yield* run("unlock target=prod")).stdout, "deploy@host.test is not locked\n")
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
     }).pipe(Effect.provide(world()))

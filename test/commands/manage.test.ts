@@ -65,7 +65,10 @@ describe("a record that cannot be read", () => {
       assert.deepStrictEqual(onHost(host), ["A", "C"])
       const doctor = yield* run("doctor target=prod")
       assert.strictEqual(doctor.status, 0, doctor.stderr)
-      assert.match(doctor.stdout, /\nwarning +records +that of AAAAAAAA \(it is empty\) cannot be read: write it anew/)
+      assert.match(
+        doctor.stdout,
+        /\nwarning +records +the record of AAAAAAAA \(it is empty\) cannot be read: rewrite it/
+      )
     }).pipe(Effect.provide(world()))
   )
 
@@ -271,7 +274,7 @@ describe("manage info", () => {
         assert.strictEqual(ran.status, 1, verb)
         assert.strictEqual(
           ran.stderr,
-          "deployer: There is nothing of deployer's at /srv/my_app on deploy@host.test yet: deploy to it first (deployer deploy target=prod)\n"
+          "deployer: Nothing has been deployed to /srv/my_app on deploy@host.test yet: deploy to it first (deployer deploy target=prod)\n"
         )
       }
       assert.deepStrictEqual(host.files.below("/"), [])
@@ -363,7 +366,7 @@ describe("manage prune", () => {
         /Nothing was removed from .*: 1 line of the journal there cannot be read.*repair target=prod/
       )
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
-      assert.match((yield* run("repair target=prod yes")).stderr, /pin each one again that has to stay/)
+      assert.match((yield* run("repair target=prod yes")).stderr, /pin again each release that has to stay/)
       assert.strictEqual((yield* run("manage prune name=my_app target=prod yes")).status, 0)
       assert.deepStrictEqual(onHost(host), ["C"])
     }).pipe(Effect.provide(world()))
@@ -583,7 +586,7 @@ describe("manage integrity", () => {
       assert.match(ran.stdout, /my_app CCCCCCCC: broken \(2 faults\)\n/)
       assert.strictEqual(
         ran.stderr.split("\n").at(-2),
-        "deployer: 2 things are wrong on deploy@host.test: remove broken ones that nobody needs with deployer manage integrity deep fix target=prod"
+        "deployer: 2 things are wrong on deploy@host.test: remove the other broken ones with deployer manage integrity deep fix target=prod"
       )
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
     }).pipe(Effect.provide(world()))
@@ -671,7 +674,7 @@ describe("manage integrity", () => {
     })
     assert.include(integrityView(report)(80), "my_app AAAAAAAA (current): unproven (2 paths unreadable)")
     const { message } = Effect.runSync(Effect.flip(failUnlessIntact(report)))
-    assert.match(message, /^1 release on host\.test cannot be read whole by this login, and may be damaged: ask as/)
+    assert.match(message, /^1 release on host\.test cannot be read completely by this login, and may be damaged: use/)
   })
 
   it.scoped("Manage integrity -f leaves a pinned release, and says so.", () =>
@@ -703,12 +706,12 @@ describe("manage integrity", () => {
       assert.strictEqual(currentRef(host), refOf("B"))
       assert.include(
         ran.stderr,
-        "my_app BBBBBBBB stays: it is live. Put its files right with deployer deploy target=prod release=BBBBBBBB retry\n"
+        "my_app BBBBBBBB stays: it is live. Repair its files with deployer deploy target=prod release=BBBBBBBB retry\n"
       )
       assert.include(ran.stderr, "my_app CCCCCCCC stays: it is the release that rollback goes to.")
       assert.match(
         ran.stderr,
-        /2 things are wrong on deploy@host\.test: put the files right of one that is needed with deployer deploy target=prod release=BBBBBBBB retry\n$/
+        /2 things are wrong on deploy@host\.test: repair the files of a needed one with deployer deploy target=prod release=BBBBBBBB retry\n$/
       )
       assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 1)
       assert.deepStrictEqual(onHost(host), ["B", "C"])
@@ -779,7 +782,7 @@ describe("a release that is not whole", () => {
           assert.strictEqual(ran.status, 1, ran.stderr)
           assert.match(
             ran.stderr.replaceAll(/\s+/g, " "),
-            /is not whole \(missing my_app.*\), so nothing was switched: put it right with deployer deploy target=prod release=[0-9A-F]{8} retry, or choose another release/
+            /is not whole \(missing my_app.*\), so nothing was switched: repair it with deployer deploy target=prod release=[0-9A-F]{8} retry, or choose another release/
           )
           assert.strictEqual(currentRef(host), two.ref)
         }
@@ -791,7 +794,7 @@ describe("a release that is not whole", () => {
       const { host, one } = yield* gutted
       const ran = yield* run(`deploy target=prod release=${one.id} yes`)
       assert.strictEqual(ran.status, 0, ran.stderr)
-      assert.include(ran.stderr, "is not as it was unpacked (missing my_app")
+      assert.include(ran.stderr, "has changed since it was unpacked (missing my_app")
       assert.strictEqual(currentRef(host), one.ref)
       assert.strictEqual((yield* run("status target=prod")).status, 0)
     }).pipe(Effect.provide(world()))

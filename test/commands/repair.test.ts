@@ -42,7 +42,7 @@ describe("repair", () => {
       host.files.remove(`${releases}/current`)
       host.plantUpload(prodPath, { ref: refOf("C"), content: new Uint8Array(5) })
       const status = yield* run("status target=prod")
-      assert.include(status.stderr, "bring it in order with deployer repair target=prod")
+      assert.include(status.stderr, "repair it with deployer repair target=prod")
       const before = snapshot(host)
       const shown = yield* run("repair target=prod plan")
       assert.strictEqual(shown.status, 0, shown.stderr)
@@ -52,7 +52,7 @@ describe("repair", () => {
         "    an upload of CCCCCCCC did not finish",
         ` 1. make my_app ${live.slice(0, 8)} current (there is no current link)`,
         " 2. remove what arrived of CCCCCCCC",
-        " 3. write down: repaired",
+        " 3. note in the journal: repaired",
         ""
       ])
       const no = yield* run("repair target=prod", "n")
@@ -100,7 +100,7 @@ describe("repair", () => {
         assert.strictEqual(host.files.read(theirs), "theirs", line)
       }
       const info = yield* run("manage info target=prod")
-      assert.include(info.stdout, `deployer_${refOf("E")} was not made by deployer, and stays as it is`)
+      assert.include(info.stdout, `deployer_${refOf("E")} was not made by deployer, and stays unchanged`)
       assert.strictEqual((yield* run("status target=prod")).status, 0)
     }).pipe(Effect.provide(world()))
   )

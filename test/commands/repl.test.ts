@@ -194,8 +194,8 @@ describe("manage", () => {
       assert.match(ran.stdout, /\nmy_app BBBBBBBB \(current\): whole\n/)
       assert.deepStrictEqual(ran.stderr.split("\n"), [
         'warning: "i" could be info or integrity',
-        'warning: There is no "inof" here; did you mean "info"? (h lists what there is)',
-        'warning: There is no "frobnicate" here (h lists what there is)',
+        'warning: There is no "inof" here; did you mean "info"? (h lists the verbs)',
+        'warning: There is no "frobnicate" here (h lists the verbs)',
         'warning: "d" could be delete or deploy or doctor',
         "warning: ln needs a ref",
         'warning: integrity takes deep, -f, both or nothing, not "-x"',
@@ -227,7 +227,7 @@ describe("manage", () => {
         /^warning: There is no release "FFFF" on deploy@host\.test .*\nwarning: my_app BBBBBBBB is the current release/
       )
       assert.include(ran.stderr, "warning: Could not remove releases on deploy@host.test: Read-only file system\n")
-      assert.include(ran.stderr, "Aborted at a question; nothing was changed after it\n")
+      assert.include(ran.stderr, "Cancelled: nothing was changed after this question\n")
       assert.match(ran.stderr, /warning: There is no release "nothing" on deploy@host\.test \(it has my_app\)\n$/)
       assert.deepStrictEqual(onHost(host), ["A", "B", "C"])
     }).pipe(Effect.provide(world()))
@@ -261,7 +261,7 @@ describe("manage", () => {
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(
         ran.stderr,
-        /^warning: There is nothing of deployer's at \/srv\/my_app on deploy@host\.test yet: deploy to it first \(deployer deploy target=prod\)\n/
+        /^warning: Nothing has been deployed to \/srv\/my_app on deploy@host\.test yet: deploy to it first \(deployer deploy target=prod\)\n/
       )
       assert.deepStrictEqual(ran.asked, ["prod> ", "prod> ", "deployer> "])
     }).pipe(Effect.provide(world()))

@@ -16,7 +16,7 @@ describe("status", () => {
       const host = yield* hostNamed()
       const none = yield* run("status target=prod")
       assert.strictEqual(none.status, 1)
-      assert.match(none.stderr, /There is nothing of deployer's at \/srv\/my_app/)
+      assert.match(none.stderr, /Nothing has been deployed to \/srv\/my_app/)
       host.onDial = () => () => httpAnswer(200)
       const one = yield* built
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
@@ -25,14 +25,14 @@ describe("status", () => {
       assert.match(ran.stdout, new RegExp(`^live +my_app ${one.ref.slice(0, 8)}, since .* UTC$`, "m"))
       assert.match(ran.stdout, /^previous +nothing to roll back to$/m)
       assert.match(ran.stdout, /^health +healthy \(GET http:\/\/127\.0\.0\.1:4000\/\): 200/m)
-      assert.match(ran.stdout, /^lock +nobody has it\ndisk +1\.0 GB free\nfiles +all there\ndrift +none\n$/m)
+      assert.match(ran.stdout, /^lock +nobody holds it\ndisk +1\.0 GB free\nfiles +all there\ndrift +none\n$/m)
       const version = `${prodPath}/releases/current/my_app/version`
       const before = host.files.read(version) ?? ""
       host.files.remove(version)
       const broken = yield* run("status target=prod")
       assert.match(
         broken.stderr,
-        /1 thing is wrong on .* \(the live release: missing my_app\/version\): put its files right with deployer deploy target=prod release=REF retry/
+        /1 thing is wrong on .* \(the live release: missing my_app\/version\): repair its files with deployer deploy target=prod release=REF retry/
       )
       host.files.write(version, before)
       host.onDial = () => () => httpAnswer(503, "starting")
@@ -116,7 +116,7 @@ describe("status", () => {
       assert.match(ran.stdout, /^drift +there is no current link\n +an upload of CCCCCCCC did not finish\n$/m)
       assert.match(
         ran.stderr,
-        /^deployer: 2 things are wrong on deploy@host\.test \(there is no current link; an upload of CCCCCCCC did not finish\): bring it in order with deployer repair target=prod; resume an upload by deploying its release again, or remove what arrived with deployer repair target=prod$/m
+        /^deployer: 2 things are wrong on deploy@host\.test \(there is no current link; an upload of CCCCCCCC did not finish\): repair it with deployer repair target=prod; resume an upload by deploying its release again, or remove what arrived with deployer repair target=prod$/m
       )
       assert.deepStrictEqual(host.steps, ["inspect"])
     }).pipe(Effect.provide(world()))

@@ -67,7 +67,7 @@ describe("validate", () => {
         assert.strictEqual(all.status, 2)
         assert.match(
           all.stderr,
-          /deployer_config\.ts cannot be used as it is: Target "prod" has no builder: .*; Target "prod" wants the key \/nowhere\/id, which is not there\n$/
+          /deployer_config\.ts cannot be used: Target "prod" has no builder: .*; Target "prod" needs the key \/nowhere\/id, which does not exist\n$/
         )
         assert.strictEqual((yield* run("validate target=other")).status, 0)
       }).pipe(Effect.provide(world({ config, root })))

@@ -117,27 +117,27 @@ describe("a saved plan", () => {
     [
       "a release came",
       { releases: [...fields.releases, sample.hostRelease({ ref: "F".repeat(32), serial: 3 })] },
-      /^my_app FFFFFFFF has come to the host/
+      /^my_app FFFFFFFF is new on the host/
     ],
-    ["a release went", { releases: fields.releases.slice(1) }, /^my_app AAAAAAAA has gone from the host/],
+    ["a release went", { releases: fields.releases.slice(1) }, /^my_app AAAAAAAA is gone from the host/],
     [
       "a release was deployed again",
       { releases: [sample.hostRelease({ ref: a, serial: 3 }), fields.releases[1]!] },
-      /^the host's record of my_app AAAAAAAA is another one/
+      /^the host's record of my_app AAAAAAAA has changed/
     ],
-    ["an upload went on", { unfinished: [unfinished(d, 500)] }, /^the unfinished upload of DDDDDDDD has gone on/],
+    ["an upload went on", { unfinished: [unfinished(d, 500)] }, /^the unfinished upload of DDDDDDDD has continued/],
     [
       "an upload was cut",
       { unfinished: [...fields.unfinished, unfinished("E".repeat(32), 1)] },
       /^the unfinished upload of EEEEEEEE is new/
     ],
-    ["an unfinished upload went", { unfinished: [] }, /^the unfinished upload of DDDDDDDD has gone/],
+    ["an unfinished upload went", { unfinished: [] }, /^the unfinished upload of DDDDDDDD is gone/],
     [
       "a record was damaged",
       { damaged: [...fields.damaged, { ref: "F".repeat(32), detail: "?" }] },
-      /^the record of FFFFFFFF cannot be read any more/
+      /^the record of FFFFFFFF can no longer be read/
     ],
-    ["a damaged record went", { damaged: [] }, /^the damaged record of CCCCCCCC has gone/],
+    ["a damaged record went", { damaged: [] }, /^the damaged record of CCCCCCCC is gone/],
     [
       "a dead-man's switch is armed",
       { armed: DeadMan.make({ id: "1.1", ref: b, seconds: 9 }) },
@@ -146,12 +146,12 @@ describe("a saved plan", () => {
     [
       "the journal tells of something",
       said({ event: "pinned", by: "eve@desk", release: { name: "my_app", ref: a } }),
-      /^the last word of the host's journal is "pinned" of my_app AAAAAAAA by eve@desk/
+      /^the last entry of the host's journal is "pinned" of my_app AAAAAAAA by eve@desk/
     ],
     [
       "the journal is another one",
       { journal: fields.journal.slice(0, 2) },
-      /^the last word of the host's journal is "healthy" of my_app AAAAAAAA|^the host's journal/
+      /^the last entry of the host's journal is "healthy" of my_app AAAAAAAA|^the host's journal/
     ]
   ]
   for (const [what, changed, clause] of grave) {
@@ -171,16 +171,14 @@ describe("a saved plan", () => {
 
   it("A saved plan is stale if the release has other bytes, or the same host leads to another plan.", () => {
     const release = sample.release({ ...wanted().release, sha256: "b".repeat(64) })
-    assert.deepStrictEqual(changes(saved, planned(seen(), { release })), [
-      "what is known of my_app EEEEEEEE is not what it was"
-    ])
+    assert.deepStrictEqual(changes(saved, planned(seen(), { release })), ["the record of my_app EEEEEEEE has changed"])
     const fewer = DeployPlan.make({ ...planned(seen()), steps: planned(seen()).steps.slice(1) })
     assert.match(changes(throughJson(fewer), planned(seen()))[0] ?? "", /^the steps were .* and are .* now$/)
     for (const [other, clause] of [
-      [{ outcome: "relink" }, 'what was planned was "relink" and is "deploy" now'],
+      [{ outcome: "relink" }, 'the planned outcome was "relink" and is "deploy" now'],
       [
         { back: fields.releases[0]! },
-        "where it fails the host went back to my_app AAAAAAAA and goes to my_app BBBBBBBB now"
+        "on a failure, the plan went back to my_app AAAAAAAA and goes to my_app BBBBBBBB now"
       ]
     ] as const) {
       const was = throughJson(DeployPlan.make({ ...planned(seen()), ...other }))

@@ -21,7 +21,7 @@ for (const userland of ["GNU", "BusyBox"] as const) {
           here.configure({ prod }, { plain: builders.plain })
           yield* here.good("build", "target=prod")
           const shown = yield* here.good("deploy", "target=prod", "plan", "save=first.json")
-          assert.match(shown, / 1\. make [\s\S]* run afterUnpack: .*\n[\s\S]*\. write down that it succeeded\n$/)
+          assert.match(shown, / 1\. make [\s\S]* run afterUnpack: .*\n[\s\S]*\. record that it succeeded\n$/)
           const file = path.join(here.root, "first.json")
           assert.strictEqual(
             yield* here.good("deploy", "target=prod", "plan", "json").pipe(Effect.map(sameMoment)),

@@ -208,7 +208,7 @@ suite(titled("bad input", missingSshd), () => {
         "Build refuses a target with an unknown builder and suggests a similar one.",
         () => Effect.succeed({ host: "local", builder: "plian" }),
         2,
-        /wants the builder "plian".*plain/,
+        /needs the builder "plian".*plain/,
         {
           args: "build target=prod"
         }
@@ -462,7 +462,7 @@ suite(titled("bad input", missingSshd), () => {
             return { ...reach(host), path: `${host.folder}/small/app` }
           }),
         1,
-        /small\/app on .* has [\d.]+ \w+ free, and [\d.]+ \w+ are needed .* make room/,
+        /small\/app on .* has [\d.]+ \w+ free, and [\d.]+ \w+ are needed .* free space/,
         { missing: missingMount }
       )
       it.scoped.skipIf(missingMount !== undefined)(
@@ -478,7 +478,7 @@ suite(titled("bad input", missingSshd), () => {
               here.configure({ prod: { ...reach(host), path: `${small}/app`, builder: "plain" } })
             )
             const ended = yield* unchanged(place, ["deploy", "target=prod", "release=2"])
-            assertFailed(ended, 1, /^deployer: .*(No space left on device|are needed for what is sent)/)
+            assertFailed(ended, 1, /^deployer: .*(No space left on device|are needed to send)/)
             assert.isFalse(fs.existsSync(`${small}/app/releases/current`))
             assert.deepStrictEqual(
               fs.readdirSync(`${small}/app/releases`).filter((name) => name.startsWith("deployer_")),
@@ -521,13 +521,13 @@ suite(titled("bad input", missingSshd), () => {
               : makeKey(path.join(host.folder, "wrong"))
           })),
         1,
-        /^deployer: .* accepted none of our keys \(offered: \/.*wrong\): set "sshKey"/
+        /^deployer: .* accepted none of your keys \(offered: \/.*wrong\): set "sshKey"/
       )
       targeting(
         "Deploy says that there was no key to offer.",
         ({ host }) => Effect.succeed({ ...reach(host), sshKey: undefined }),
         1,
-        /accepted none of our keys \(there was no key to offer\)/
+        /accepted none of your keys \(there was no key to offer\)/
       )
       targeting(
         "Deploy names a private key that does not exist.",
@@ -593,7 +593,7 @@ suite(titled("bad input", missingSshd), () => {
             path: `${host.folder}/sealed/app`
           }),
         1,
-        /sealed\/app on .* lies on a file system that is mounted read-only: /,
+        /sealed\/app on .* is on a file system that is mounted read-only: /,
         { missing: missingMount }
       )
       targeting(
@@ -617,13 +617,13 @@ suite(titled("bad input", missingSshd), () => {
         ({ host }) =>
           add(host, "real", (base) => fs.mkdirSync(path.join(base, "releases/current/theirs"), { recursive: true })),
         1,
-        /\/real\/releases\/current on .* is not a link but a directory .*: make a release of the directory with deployer manage adopt target=prod, or move it away/
+        /\/real\/releases\/current on .* is not a link but a directory .*: turn the directory into a release with deployer manage adopt target=prod, or move it away/
       )
       targeting(
         "Manage info says to deploy first to a path without a deployment.",
         ({ host }) => Effect.succeed({ ...reach(host), path: "virgin" }),
         1,
-        /There is nothing of deployer's at \/.*\/virgin on .* yet: deploy to it first/,
+        /Nothing has been deployed to \/.*\/virgin on .* yet: deploy to it first/,
         { args: "manage info target=prod" }
       )
       targeting(
@@ -715,7 +715,7 @@ suite(titled("bad input", missingSshd), () => {
           assert.deepStrictEqual(withoutLocks(treeIn(base)), before)
         })
       )
-      it.scoped("Deploy says that the release is current all the same if a hook fails after the switch.", () =>
+      it.scoped("Deploy says that the release stays current if a hook fails after the switch.", () =>
         Effect.gen(function* () {
           const { here, host } = yield* World
           yield* config(here, () =>
@@ -728,7 +728,7 @@ suite(titled("bad input", missingSshd), () => {
           assertFailed(
             ended,
             1,
-            /^deployer: The afterSwitch command "exit 5" of .* ended with status 5 on .*: the release is current all the same/
+            /^deployer: The afterSwitch command "exit 5" of .* ended with status 5 on .*: the release stays current/
           )
           assert.include(
             fs.readFileSync(path.join(host.home, "after/releases/current", here.name, "VERSION"), "utf8"),

@@ -48,7 +48,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.match(
       plan,
       new RegExp(
-        `^${name} ${first.short} .*\n {4}built .*\n 1\\. make ${literal(base)} [\\s\\S]*switch current to ${name} ${first.short}\n.* write down that it succeeded\n$`
+        `^${name} ${first.short} .*\n {4}built .*\n 1\\. make ${literal(base)} [\\s\\S]*switch current to ${name} ${first.short}\n.* record that it succeeded\n$`
       )
     )
     assert.isFalse(fs.existsSync(base))
@@ -87,7 +87,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.match(
       yield* good("deploy", t, "plan"),
       new RegExp(
-        `switch current from ${name} ${first.short} to ${name} ${second.short}\n.* write down that it succeeded\n$`
+        `switch current from ${name} ${first.short} to ${name} ${second.short}\n.* record that it succeeded\n$`
       )
     )
     assert.strictEqual((yield* deployer("deploy", t)).status, 3)

@@ -220,7 +220,7 @@ suite(titled("signals", missingSshd), () => {
             }
             const next = yield* here.deployer("deploy", "target=fast", "yes", "wait=10s")
             assert.strictEqual(next.status, 0, next.stderr)
-            if (options.resumes === true) assert.match(next.stderr, /Going on with the upload after /)
+            if (options.resumes === true) assert.match(next.stderr, /Resuming the upload after /)
             assert.notStrictEqual(current(), old)
             assert.deepStrictEqual(fs.readdirSync(path.join(at, "releases")).sort(), ["current", old, current()].sort())
             assert.include(
@@ -279,7 +279,7 @@ suite(titled("signals", missingSshd), () => {
         assert.strictEqual((yield* running.ended).status, "SIGKILL")
         const next = yield* here.deployer("deploy", "target=fast", "release=2")
         assert.strictEqual(next.status, 0, next.stderr)
-        assert.match(next.stderr, /Going on with the upload after /)
+        assert.match(next.stderr, /Resuming the upload after /)
         assert.include(yield* here.good("manage", "integrity", "target=fast"), "current leads to a complete release")
       })
     )

@@ -388,13 +388,13 @@ suite(titled("SSH", missingSshd), () => {
           assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "silent")
           assert.match(
             error.message,
-            /begins no command \(not a word within 1s\): something in its startup files waits/
+            /starts no command \(not a word within 1s\): something in its startup files waits/
           )
         }
         writeFileSync(shell, "#!/bin/sh\nwhile sleep 0.1; do echo noise; done\n", { mode: 0o755 })
         const noisy = yield* connectTo(host, {}, { firstAnswer: Duration.seconds(1) })
         const error = yield* Effect.flip(noisy.exec(sh(`echo "${replyBegin}"`))).pipe(Effect.timeout("10 seconds"))
-        assert.match(error.message, /begins no command \(nothing but output of its own within 1s\)/)
+        assert.match(error.message, /starts no command \(nothing but output of its own within 1s\)/)
       })
     )
 

@@ -264,7 +264,7 @@ describe("findTarget and findBuilder", () => {
     assert.strictEqual(Either.getOrThrow(of("prod")), builder)
     assert.strictEqual(
       messageOf(of("staging")),
-      'Target "staging" wants the builder "pord", which the config does not have (known: prod; did you mean "prod"?)'
+      'Target "staging" needs the builder "pord", which the config does not have (known: prod; did you mean "prod"?)'
     )
     assert.strictEqual(
       messageOf(of("bare")),

@@ -41,7 +41,7 @@ export class NothingToAdopt extends Schema.TaggedError<NothingToAdopt>()("Nothin
     return [invocation("deploy", { target: this.target })]
   }
   override get message(): string {
-    return `There is nothing to adopt on ${this.address}: ${this.found}. To make something current there: ${commandLine(this.next[0])}`
+    return `There is nothing to adopt on ${this.address}: ${this.found}. To make a release current there: ${commandLine(this.next[0])}`
   }
 }
 
@@ -96,11 +96,11 @@ const ask = Effect.fnUntraced(function* (
   const holds = `${counted(files, "file")}, ${bytes(size)}`
   yield* Reporter.note(
     nested
-      ? `${current} on ${session.address} holds just ${name}/ (${holds}): it becomes ${releaseLabel(release)}, in releases/deployer_${ref}`
-      : `${current} on ${session.address} (${holds}) becomes ${releaseLabel(release)}, in releases/deployer_${ref}/${name}: what starts from current/… has to start from current/${name}/… afterwards`
+      ? `${current} on ${session.address} holds only ${name}/ (${holds}): it becomes ${releaseLabel(release)}, in releases/deployer_${ref}`
+      : `${current} on ${session.address} (${holds}) becomes ${releaseLabel(release)}, in releases/deployer_${ref}/${name}: programs started from current/… have to be started from current/${name}/… afterwards`
   )
   const agreed = yield* (yield* Prompt).confirm({
-    message: "Rename it, and make current a link to it? Between these two there is no current for a moment.",
+    message: "Rename it, and make current a link to it? For a moment between these steps, current is missing.",
     initial: false,
     safe: true,
     hint: "answer with yes"

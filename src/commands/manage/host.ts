@@ -136,11 +136,11 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
             ...(this.kept === undefined
               ? []
               : [
-                  `put the files right of one that is needed with ${typed("deploy", { target: this.target, release: shortRef(this.kept), retry: true })}`
+                  `repair the files of a needed one with ${typed("deploy", { target: this.target, release: shortRef(this.kept), retry: true })}`
                 ]),
             ...(this.others
               ? [
-                  `remove broken ones that nobody needs with ${typed("manage integrity", { deep: this.deep, fix: true, target: this.target })}`
+                  `remove the other broken ones with ${typed("manage integrity", { deep: this.deep, fix: true, target: this.target })}`
                 ]
               : [])
           ]),
@@ -158,7 +158,7 @@ export class IntegrityViolated extends Schema.TaggedError<IntegrityViolated>()("
       this.unproven === 0
         ? []
         : [
-            `${counted(this.unproven, "release")} on ${this.address} cannot be read whole by this login, and may be damaged: ask as the login that deployed it`
+            `${counted(this.unproven, "release")} on ${this.address} cannot be read completely by this login, and may be damaged: use the login that deployed it`
           ]
     return [...wrong, ...unproven].join("; ")
   }
@@ -242,7 +242,7 @@ export class JournalUnreadable extends Schema.TaggedError<JournalUnreadable>()("
     return [invocation("repair", { target: this.target })]
   }
   override get message(): string {
-    return `Nothing was removed from ${this.address}: ${counted(this.lines, "line")} of the journal there cannot be read, and may say that a release is pinned. Set them aside with ${commandLine(this.next[0])}, then pin each release again that has to stay`
+    return `Nothing was removed from ${this.address}: ${counted(this.lines, "line")} of the journal there cannot be read, and may say that a release is pinned. Set them aside with ${commandLine(this.next[0])}, then pin again each release that has to stay`
   }
 }
 
@@ -383,7 +383,7 @@ const removeBroken = Effect.fnUntraced(function* (
   const isKept = ({ current, release }: Examined) => current || release.ref === previous || pins.has(release.ref)
   for (const { current, release } of broken.filter(isKept)) {
     yield* Reporter.warn(
-      `${releaseLabel(release)} stays: it is ${current ? "live" : release.ref === previous ? "the release that rollback goes to" : "pinned"}. Put its files right with ${typed("deploy", { target: session.target.key, release: shortRef(release.ref), retry: true })}`
+      `${releaseLabel(release)} stays: it is ${current ? "live" : release.ref === previous ? "the release that rollback goes to" : "pinned"}. Repair its files with ${typed("deploy", { target: session.target.key, release: shortRef(release.ref), retry: true })}`
     )
   }
   const others = broken.filter((one) => !isKept(one)).map(({ release }) => release)
@@ -454,7 +454,7 @@ export const hostInfoView =
     const broken = damaged
       .map(({ detail, ref }) => `\nThe record of ${shortRef(ref)} cannot be read: ${detail}`)
       .join("")
-    const others = foreign.map((ref) => `\ndeployer_${ref} was not made by deployer, and stays as it is`).join("")
+    const others = foreign.map((ref) => `\ndeployer_${ref} was not made by deployer, and stays unchanged`).join("")
     const state = `${current._tag === "Absent" ? "\nNothing is current" : link === undefined ? "" : `\n${link}`}${broken}${others}`
     return releases.length === 0
       ? `${head}${state}\nNo releases`
@@ -497,7 +497,7 @@ export const linkedView =
   ({ address, release, switched }: Linked): View =>
   () =>
     switched
-      ? `${releaseLabel(release)} is current on ${address} now; restart the application where it does not notice by itself`
+      ? `${releaseLabel(release)} is current on ${address} now; restart the application if it does not notice the switch`
       : `${releaseLabel(release)} is current on ${address} already: nothing to do`
 
 /** The intact and the broken parts of a host. */

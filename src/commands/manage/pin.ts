@@ -43,5 +43,5 @@ export const pinnedView =
   ({ address, pinned, release }: Pinned): View =>
   () =>
     pinned
-      ? `${releaseLabel(release)} stays on ${address} whatever is pruned there`
-      : `${releaseLabel(release)} is pruned on ${address} like others`
+      ? `${releaseLabel(release)} is pinned on ${address}, so that nothing prunes it`
+      : `${releaseLabel(release)} is no longer pinned on ${address}`

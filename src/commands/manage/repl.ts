@@ -132,7 +132,7 @@ export const repl = Effect.fn("manage.repl")(function* (target: string | undefin
     const script = prompt.script === undefined ? undefined : yield* prompt.script
     if (script?.some((line) => line.trim() !== "")) return yield* scripted(target, script)
     return yield* new PromptUnavailable({
-      question: "What shall be done?",
+      question: "What do you want to do?",
       hint: `name a verb, as in: deployer manage info${target === undefined ? "" : ` target=${target}`}`
     })
   }
@@ -218,7 +218,7 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
       side.verbs.map(({ name }) => name)
     )
     return complain(
-      `There is no "${word}" here${meant === undefined ? "" : `; did you mean "${meant}"?`} (h lists what there is)`
+      `There is no "${word}" here${meant === undefined ? "" : `; did you mean "${meant}"?`} (h lists the verbs)`
     )
   }
   if (more.length > 0) {
@@ -317,7 +317,7 @@ const local = (() => {
     {
       name: "prune",
       argument: { label: "name", required: true, candidates: "names" },
-      summary: "removes the releases of that name but the latest",
+      summary: "removes old releases of that name: all but the latest",
       run: (name) => Effect.flatMap(store.prune(name), (report) => print(removalView(report)))
     },
     {
@@ -329,7 +329,7 @@ const local = (() => {
     {
       name: "connect",
       argument: { label: "target", required: true, candidates: "targets" },
-      summary: "over to that host",
+      summary: "connects to that host",
       run: (target) => Effect.succeed({ _tag: "Connect", target })
     }
   ]
@@ -407,7 +407,7 @@ const remote = (session: HostSession) => {
     {
       name: "prune",
       argument: { label: "name", required: true, candidates: "names" },
-      summary: "removes the releases of that name but the latest and the current one",
+      summary: "removes old releases of that name: all but the latest, the current and pinned ones",
       run: (name) => Effect.flatMap(host.prune(session, name), (report) => print(removalView(report)))
     },
     {
@@ -419,13 +419,13 @@ const remote = (session: HostSession) => {
     {
       name: "pin",
       argument: { label: "ref", required: true, candidates: "refs" },
-      summary: "keeps one release whatever is pruned",
+      summary: "pins one release, so that nothing prunes it",
       run: (ref) => Effect.flatMap(pins.pin(session, ref), (report) => print(pinnedView(report)))
     },
     {
       name: "unpin",
       argument: { label: "ref", required: true, candidates: "refs" },
-      summary: "lets one release be pruned again",
+      summary: "unpins one release",
       run: (ref) => Effect.flatMap(pins.unpin(session, ref), (report) => print(pinnedView(report)))
     },
     {
@@ -445,19 +445,19 @@ const remote = (session: HostSession) => {
     },
     {
       name: "repair",
-      summary: "brings journal, link and folders to agree again, after showing how",
+      summary: "repairs deployer's records on the host, after showing how",
       run: () =>
         Effect.flatMap(repairHost(session), (report) => Effect.zipRight(print(repairView(report)), sayLeft(report)))
     },
     {
       name: "adopt",
-      summary: "makes a release of a directory that is in the place of current",
+      summary: "turns a directory in the place of current into a release",
       run: () => Effect.flatMap(adopt(session), (report) => print(adoptedView(report)))
     },
     ...commandVerbs(session.target.key),
     {
       name: "local",
-      summary: "back to the local store",
+      summary: "returns to the local store",
       run: () => Effect.succeed({ _tag: "Local", isNew: true })
     }
   ]
@@ -479,7 +479,7 @@ const remote = (session: HostSession) => {
 function makeSide(prompt: string, verbs: ReadonlyArray<Verb>, candidates: Side["candidates"]): Side {
   const all: ReadonlyArray<Verb> = [
     ...verbs,
-    { name: "h", summary: "what there is", run: () => print(() => help({ verbs: all })) },
+    { name: "h", summary: "lists the verbs", run: () => print(() => help({ verbs: all })) },
     quit
   ]
   return { prompt, verbs: all, candidates }

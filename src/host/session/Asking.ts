@@ -165,11 +165,9 @@ export type Asking = ReturnType<typeof makeAsking>
 const warnings = (address: string, { isUnsynced, stuck, unnoted }: Reply.Remarks): ReadonlyArray<string> => [
   ...(unnoted === undefined
     ? []
-    : [`The journal on ${address} could not be written (${unnoted}): it will not tell of what was done now`]),
+    : [`The journal on ${address} could not be written (${unnoted}): this operation will be missing there`]),
   ...(isUnsynced
-    ? [
-        `${address} has no sync: after a power cut in the next half minute, files of the release that is live may be empty`
-      ]
+    ? [`${address} has no sync: after a power cut in the next half minute, files of the live release may be empty`]
     : []),
   ...stuck.map(
     ({ owner, path }) =>

@@ -119,7 +119,7 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
     const { seen, token } = yield* Effect.flatMap(answer, granted)
     held.fence = token
     held.isGivenBack = false
-    return yield* wholeState(asking, seen ?? (yield* stepFailed(doing, "the host did not tell what is there")))
+    return yield* wholeState(asking, seen ?? (yield* stepFailed(doing, "the host did not report its state")))
   })
 
   return {
@@ -135,7 +135,7 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
     }),
     unlock: Effect.fn("RemoteHost.unlock")(({ token }, entries) =>
       ask(steps.unlock, {
-        doing: "take the lock away",
+        doing: "remove the lock",
         args: { expected: String(token), entries: journalLines(entries) }
       })
     )

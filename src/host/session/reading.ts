@@ -11,7 +11,7 @@ import { wholeState } from "./journal.ts"
 export const makeReading = (asking: Asking): Pick<HostSession, "inspect" | "origin" | "verify" | "usage"> => {
   const { ask } = asking
   return {
-    inspect: ask(steps.inspect, { doing: "look at the releases", args: {} }).pipe(
+    inspect: ask(steps.inspect, { doing: "inspect the releases", args: {} }).pipe(
       Effect.flatMap((seen) => wholeState(asking, seen)),
       Effect.withSpan("RemoteHost.inspect")
     ),

@@ -50,7 +50,7 @@ export const makeStaging = ({
     if (damaged.length > 0) return yield* new ReleaseCorrupt({ address, ref, what: damaged })
   }),
   alterations: Effect.fn("RemoteHost.alterations")((ref) =>
-    change(steps.alterations, { doing: "see what the commands changed", args: { ref }, wait: "transfer" })
+    change(steps.alterations, { doing: "find the changes of the commands", args: { ref }, wait: "transfer" })
   ),
   record: Effect.fn("RemoteHost.record")(function* (release) {
     const doing = "record the release"

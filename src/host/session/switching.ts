@@ -24,7 +24,7 @@ export const makeSwitching = ({
     yield* Effect.flatMap(change(steps.activate, { doing, args, entries, ...(unlocks ? { unlocks } : {}) }), unfitIf)
   }),
   deactivate: Effect.fn("RemoteHost.deactivate")(({ entries, restore = "" } = {}) =>
-    Effect.flatMap(change(steps.deactivate, { doing: "take the link away", args: { restore }, entries }), unfitIf)
+    Effect.flatMap(change(steps.deactivate, { doing: "remove the link", args: { restore }, entries }), unfitIf)
   ),
   arm: Effect.fn("RemoteHost.arm")(({ back, command = "", entries, ref, restore = "", seconds }) =>
     change(steps.arm, {
@@ -48,12 +48,12 @@ export const makeSwitching = ({
   ),
   survey: Effect.fn("RemoteHost.survey")((name) =>
     Effect.flatMap(
-      change(steps.survey, { doing: "look at what is in the place of current", args: { name } }),
+      change(steps.survey, { doing: "inspect the directory in the place of current", args: { name } }),
       Either.match({ onLeft: unfit, onRight: Effect.succeed })
     )
   ),
   adopt: Effect.fn("RemoteHost.adopt")(function* ({ nested, ref }, release, entries) {
-    const doing = "adopt what is in the place of current"
+    const doing = "adopt the directory in the place of current"
     const args = {
       ref,
       layout: nested ? "nested" : "whole",
