@@ -14,7 +14,7 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 /** How long clean-up may take after a signal before the process ends without it, in milliseconds. */
 const patience = 30_000
 
-const say = (lines: ReadonlyArray<string>) => process.stderr.write(`${lines.join("\n")}\n`)
+const say = (lines: ReadonlyArray<string>) => lines.length === 0 || process.stderr.write(`${lines.join("\n")}\n`)
 
 // The reader went away (`| head`), maybe before the last writes.
 const isUnread = (error: unknown): boolean => ["EPIPE", "ERR_STREAM_DESTROYED"].includes(codeOf(error) ?? "")

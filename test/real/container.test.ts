@@ -125,6 +125,9 @@ for (const [engine, missing] of [
         assert.strictEqual(yield* here.good("exec", "target=box", "--", "cat", "version"), "2")
         yield* here.good("rollback", "target=box", "yes")
         assert.strictEqual(yield* here.good("exec", "target=box", "--", "cat", "version"), "1")
+        // Its status says all there is to say.
+        const { status, stderr } = yield* here.deployer("exec", "target=box", "--", "false")
+        assert.deepStrictEqual([status, stderr], [1, ""])
         yield* here.good("status", "target=box")
       }).pipe(Effect.scoped)
     )
