@@ -147,8 +147,10 @@ export const failUnlessGood = ({
     ...drift.map(({ advice }) => advice),
     ...ill.map(() => "deploy" as const)
   ]
+  // A rollback has nothing to go to.
+  const possible = advice.map((word) => (word === "deploy" && report.previous === undefined ? "redeploy" : word))
   const faults = [...broken, ...ill, ...drift.map(({ found }) => found)]
-  return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(advice)] })
+  return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(possible)] })
 }
 
 /** Whether it is healthy now is in a line of its own. */

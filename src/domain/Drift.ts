@@ -39,7 +39,18 @@ export class Drift extends Schema.Class<Drift>("Drift")({
   /** The fault, in words. */
   found: Schema.String,
   /** The advice: `remedy` puts it in words. */
-  advice: Schema.Literal("repair", "finish", "adopt", "link", "move", "deploy", "retry", "restore", "remove")
+  advice: Schema.Literal(
+    "repair",
+    "finish",
+    "adopt",
+    "link",
+    "move",
+    "deploy",
+    "redeploy",
+    "retry",
+    "restore",
+    "remove"
+  )
 }) {}
 
 /** The commands that an advice is about; `target` is a key. */
@@ -55,6 +66,7 @@ export const remedyCommands = (advice: Drift["advice"], target: string): Readonl
     case "link":
       return [invocation("manage ln", { ref: "REF", target })]
     case "move":
+    case "redeploy":
       return []
     case "deploy":
       return [invocation("rollback", { target })]
@@ -95,6 +107,8 @@ export const remedy = (advice: Drift["advice"], target: string): string => {
       return `make a whole release current with ${first}, or deploy one`
     case "move":
       return "move current away, and deploy again"
+    case "redeploy":
+      return "deploy again: there is no release to go back to"
     case "deploy":
       return `deploy again, or go back with ${first}`
     case "remove":
