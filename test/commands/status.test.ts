@@ -39,7 +39,10 @@ describe("status", () => {
       const ill = yield* run("status target=prod")
       assert.strictEqual(ill.status, 1)
       assert.match(ill.stdout, /^health +unhealthy .*503/m)
-      assert.match(ill.stderr, /1 thing is wrong on deploy@host\.test \(GET .*503.*\): deploy again: there is no release to go back to$/m)
+      assert.match(
+        ill.stderr,
+        /1 thing is wrong on deploy@host\.test \(GET .*503.*\): deploy again: there is no release to go back to$/m
+      )
     }).pipe(
       Effect.provide(
         world({

@@ -1349,6 +1349,7 @@ export const contract = (
             // Nothing is said of a release that somebody switched away from.
             const third = yield* session.arm({ ref: two.ref, back, seconds: 60, entries })
             yield* session.activate(two.ref, { armed: third })
+            files.remove(`${releases}/current`)
             files.link(`${releases}/current`, `deployer_${one.ref}`)
             for (const said of [
               session.confirm(third, two.ref, [entryAbout(two, { event: "healthy" })]),

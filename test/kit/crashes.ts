@@ -183,7 +183,10 @@ export const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
       const hooks = { afterUnpack: "cat VERSION", afterSwitch: "cat VERSION" }
       const targets = Object.fromEntries(
         slots.flatMap((slot) => {
-          const target = { ...reach(host, slot), path: slot.path, name: here.name, builder: "plain", ...hooks }
+          const target = {
+            ...{ ...reach(host, slot), path: slot.path, name: here.name, builder: "plain", sharesPath: true },
+            ...hooks
+          }
           return [
             [targetOf(slot), target],
             [`${targetOf(slot)}keep`, { ...target, keep: 1 }]

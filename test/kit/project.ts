@@ -172,7 +172,10 @@ export const project = (options: { readonly init?: boolean } = {}): Effect.Effec
         }),
       configure: (targets, made = builders) => {
         const whole = Object.fromEntries(
-          Object.entries(targets).map(([key, target]) => [key, { name, path: `at ${key}`, ...target }])
+          Object.entries(targets).map(([key, target]) => [
+            key,
+            { name, path: `at ${key}`, sharesPath: true, ...target }
+          ])
         )
         const making = Object.entries(made).map(([key, source]) => `    ${key}: ${source}`)
         // Loading Effect for a config takes a while.
