@@ -57,7 +57,9 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.strictEqual(one.status, 0, one.stderr)
     assert.match(
       one.stdout,
-      new RegExp(`^${name} ${first.short} \\(id ${first.id}\\) is live at .+:${literal(base)}, deployed in .*\n {4}built .*\n$`)
+      new RegExp(
+        `^${name} ${first.short} \\(id ${first.id}\\) is live at .+:${literal(base)}, deployed in .*\n {4}built .*\n$`
+      )
     )
     assert.match(one.stderr, /First contact: made .* with config\/ and releases\//)
     assert.strictEqual(host.current(), `deployer_${first.ref}`)

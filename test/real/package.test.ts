@@ -117,9 +117,10 @@ const program = `
 import { Clock, Console, Effect, Layer, Schema } from "effect"
 import {
   type BuildContext, BuildFailed, type Builder, buildAndDeploy, type BuildReport, command, config, type ConfigInput, type DeployReport, Deployer,
-  type DeployOptions, deploy, DockerBuilder, docker, findTarget, fromFiles, HookFailed, type HostSession, hostInfo, MemoryHost,
-  planDeploy, Prompt, ReleaseStore, RemoteHost, Reporter, Reported, Script, storeInfo, type Target, Workspace
+  type DeployOptions, deploy, DockerBuilder, docker, findTarget, fromFiles, HookFailed, type HostSession, hostInfo,
+  planDeploy, Prompt, ReleaseStore, RemoteHost, Reporter, storeInfo, type Target, Workspace
 } from "effect-deployer"
+import { MemoryHost, Reported, Script } from "effect-deployer/testing"
 
 // Nothing that a caller gets is any.
 type IsAny<A> = 0 extends 1 & A ? true : false

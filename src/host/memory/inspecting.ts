@@ -86,9 +86,9 @@ export const see = (question: Place): ReadonlyArray<string> => {
           : `unrecorded ${ref}`
       }
       const text = realFile(host, file) ? host.files.read(file) : undefined
-      if (text === undefined) return `damaged ${ref} it is not a file that can be read`
+      if (text === undefined) return `damaged ${ref} it is unreadable`
       if (text === "") return `damaged ${ref} it is empty`
-      if (text.length > 65_536) return `damaged ${ref} it is larger than 64 KiB`
+      if (text.length > 65_536) return `damaged ${ref} it is too large`
       return text.indexOf("\n") === text.length - 1
         ? `release ${ref} ${text.slice(0, -1)}`
         : `damaged ${ref} it is not one whole line`

@@ -3,13 +3,7 @@
 
 # A path of /proc/mounts, which writes blanks and the like as a backslash and three digits. printf wants a zero before
 # them: in `\0401` it would take all four digits for one character, and not a blank and a 1.
-unescaped() {
-  plain= rest=$1
-  while :; do
-    case "$rest" in *\\*) plain=$plain${rest%%\\*}\\0 rest=${rest#*\\} ;; *) break ;; esac
-  done
-  printf "%b" "$plain$rest"
-}
+unescaped() { printf "%b" "$(say "$1" | sed "s/\\\\/\\\\0/g")"; }
 mount_of() {
   point= mounted=
   [ -r /proc/mounts ] && inside=$(cd -P "$1" 2>/dev/null && pwd -P) || return 0
@@ -18,9 +12,11 @@ mount_of() {
     # The slash within the quotes: bash 5.2 matches nothing with an empty "${folder%/}" before a pattern.
     case "${inside%/}/" in "${folder%/}/"*) [ "${#folder}" -ge "${#point}" ] || continue ;; *) continue ;; esac
     point=$folder
-    case ",$options," in *,ro,*) mounted="$type ro" ;; *) mounted="$type rw" ;; esac
-    case ",$options," in *,noexec,*) exec=noexec ;; *) exec="exec" ;; esac
-    mounted="$mounted $exec"
+    mode=rw exec="exec"
+    case ",$options," in *,ro,*) mode=ro ;; esac
+    case ",$options," in *,noexec,*) exec=noexec ;; esac
+    # shellcheck disable=SC2034 # lib/see.sh reads it.
+    mounted="$type $mode $exec"
   done < /proc/mounts
 }
 # The first mount point below a directory: the files there are somebody else's, and must not be removed.

@@ -18,7 +18,7 @@ case "$1" in
      # shellcheck disable=SC2088 # Here it is a text.
      case "$1" in "~/"*) base=${HOME%/}/${1#"~/"} ;; *) base=${HOME%/}/$1 ;; esac ;;
 esac
-case "$base" in *"$nl"*) fail "the home directory has a line break in its name" ;; esac
+case "$base" in *"$nl"*) fail "the home has a line break in its name" ;; esac
 # shellcheck disable=SC2034 # Nearly all scripts read it.
 releases=$base/releases
 # A folder with the setgid bit is a team's.

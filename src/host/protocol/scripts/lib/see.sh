@@ -22,7 +22,7 @@ esac
 mount_of "$where"
 [ -z "$mounted" ] || say "mounted $mounted $(flat "$point")"
 for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
-  if [ -e "$loader" ]; then say "loader $(flat "$loader")"; fi
+  [ ! -e "$loader" ] || say "loader $(flat "$loader")"
 done
 say "machine $(flat "$(uname -m)")"
 ! has awk || ! has xargs || say "can differences"
@@ -64,8 +64,8 @@ for folder in deployer_*; do
     fi
     continue
   fi
-  case "$nl$big$nl" in *"$nl./$file$nl"*) bad "larger than 64 KiB"; continue ;; esac
-  real_file "$file" && [ -r "$file" ] || { bad "not a file that can be read"; continue; }
+  case "$nl$big$nl" in *"$nl./$file$nl"*) bad "too large"; continue ;; esac
+  real_file "$file" && [ -r "$file" ] || { bad "unreadable"; continue; }
   record= more=
   if { IFS= read -r record && ! IFS= read -r more && [ -z "$more" ]; } < "$file"; then say "release $ref $record"
   elif [ -z "$record" ]; then bad "empty"
