@@ -91,7 +91,7 @@ export const see = (question: Place): ReadonlyArray<string> => {
       if (text.length > 65_536) return `damaged ${ref} it is too large`
       return text.indexOf("\n") === text.length - 1
         ? `release ${ref} ${text.slice(0, -1)}`
-        : `damaged ${ref} it is not one whole line`
+        : `damaged ${ref} it is not one line`
     }),
     ...refsIn(question, ".staging_").map((ref) => {
       const stage = `${releases}/.staging_${ref}`

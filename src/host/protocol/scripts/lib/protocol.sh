@@ -14,7 +14,7 @@ say ""
 say "deployer begin"
 case "$1" in
   /*) base=$1 ;;
-  *) [ -n "${HOME:-}" ] || fail "the login has no home directory: write the path out"
+  *) [ -n "${HOME:-}" ] || fail "the login has no home: write the path out"
      # shellcheck disable=SC2088 # Here it is a text.
      case "$1" in "~/"*) base=${HOME%/}/${1#"~/"} ;; *) base=${HOME%/}/$1 ;; esac ;;
 esac

@@ -35,7 +35,7 @@ if ! cd "$releases" 2>/dev/null; then
 fi
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
-  [ -e current ] || say "dangling"
+  [ -e current ] || say dangling
   # The link may be written in another way.
   led=$(cd -P current 2>/dev/null && pwd -P) && led=${led#"$(pwd -P)/deployer_"} && ref=${led%%/*} && is_ref "$ref" && say "leads $ref"
 elif [ -d current ]; then say "current directory"
@@ -69,7 +69,7 @@ for folder in deployer_*; do
   record= more=
   if { IFS= read -r record && ! IFS= read -r more && [ -z "$more" ]; } < "$file"; then say "release $ref $record"
   elif [ -z "$record" ]; then bad "empty"
-  else bad "not one whole line"
+  else bad "not one line"
   fi
 done
 for folder in .staging_*; do
