@@ -475,10 +475,12 @@ describe("trees", () => {
       yield* put(session, one)
       yield* put(session, two, 2)
       symlinkSync(`deployer_${refOf("F")}`, join(releases, ".current.4194999"))
+      // Somebody else's, by where it leads.
+      symlinkSync("/opt/other", join(releases, ".current.4194998"))
       mkdirSync(join(releases, `.trash_${one.ref}_1`))
       yield* session.activate(two.ref)
       yield* session.remove([one.ref])
-      assert.sameMembers(readdirSync(releases), ["current", `deployer_${two.ref}`])
+      assert.sameMembers(readdirSync(releases), ["current", ".current.4194998", `deployer_${two.ref}`])
       rmSync(releases, { recursive: true })
     }).pipe(Effect.scoped)
   )
@@ -495,6 +497,7 @@ describe("trees", () => {
       for (const name of [".lock", ".beat"]) writeFileSync(join(config, `${name}.${process.pid}`), "")
       writeFileSync(join(releases, `deployer_${one.ref}/.deployer_release.json.${process.pid}`), "")
       symlinkSync(`deployer_${refOf("F")}`, join(releases, `.current.${process.pid}`))
+      symlinkSync("deployer_old", join(releases, ".current.2026"))
       mkdirSync(join(releases, `.trash_${one.ref}_1/bin`), { recursive: true })
       chmodSync(join(releases, `.trash_${one.ref}_1/bin`), 0o500)
       const details = LockDetails.make({
@@ -505,7 +508,7 @@ describe("trees", () => {
         held: false
       })
       yield* Effect.scoped(session.lock(details))
-      assert.sameMembers(readdirSync(releases), [`deployer_${one.ref}`])
+      assert.sameMembers(readdirSync(releases), [".current.2026", `deployer_${one.ref}`])
       assert.sameMembers(readdirSync(join(releases, `deployer_${one.ref}`)), whole)
       assert.sameMembers(readdirSync(config), ["lock.1", "beat.1", ".spare"])
     }).pipe(Effect.scoped)
