@@ -98,6 +98,16 @@ const adopts = (session: HostSession, releases: string) =>
     yield* session.deactivate()
   })
 
+/** The command lines of all processes, with null bytes between the words. */
+const commandLines = (): ReadonlyArray<string> =>
+  readdirSync("/proc").flatMap((pid) => {
+    try {
+      return /^\d+$/.test(pid) ? [readFileSync(`/proc/${pid}/cmdline`, "utf8")] : []
+    } catch {
+      return []
+    }
+  })
+
 describe("other tools and shells", () => {
   for (const [what, without] of [
     ["shasum", ["sha256sum", "openssl"]],
@@ -612,13 +622,7 @@ describe("surroundings", () => {
       const back = { ref: one.ref, name: "my_app" }
       const command = `TOKEN=secret-of-${process.pid} true; echo ran > ${join(home, "ran")}`
       yield* session.arm({ ref: "B".repeat(32), back, command, seconds: 60 })
-      const lines = readdirSync("/proc").flatMap((pid) => {
-        try {
-          return /^\d+$/.test(pid) ? [readFileSync(`/proc/${pid}/cmdline`, "utf8")] : []
-        } catch {
-          return []
-        }
-      })
+      const lines = commandLines()
       assert.isTrue(
         lines.some((line) => line.includes(one.ref)),
         "it waits"
@@ -1319,7 +1323,7 @@ describe("promises that hold over time", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("A command that the dead-man's switch starts ignores no signals.", () =>
+  it.live("A command that the dead-man's switch starts ignores no signals, and is not in the process list.", () =>
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       yield* session.prepare
@@ -1329,13 +1333,19 @@ describe("promises that hold over time", () => {
       yield* session.activate(one.ref)
       const out = join(home, "ignored")
       const back = { ref: one.ref, name: "my_app" }
-      const command = `grep SigIgn /proc/self/status > "${out}.new"; mv "${out}.new" "${out}"`
+      const command = `grep SigIgn /proc/self/status > "${out}.new"; mv "${out}.new" "${out}"; : secret-of-${process.pid}; sleep 4; echo`
       const armed = yield* session.arm({ ref: two.ref, back, seconds: 5, command })
       yield* session.activate(two.ref, { armed })
       yield* Effect.sleep(Duration.seconds(7))
       const ignored = Number.parseInt(readFileSync(out, "utf8").split(":")[1]?.trim() ?? "f", 16)
       // HUP, INT, QUIT, TERM.
       assert.strictEqual(ignored & (1 | 2 | 4 | (1 << 14)), 0)
+      const lines = commandLines()
+      assert.isTrue(
+        lines.some((line) => line.startsWith("sleep\x004")),
+        "it still runs"
+      )
+      assert.isFalse(lines.some((line) => line.includes(`secret-of-${process.pid}`)))
     }).pipe(Effect.scoped)
   )
 })
