@@ -20,9 +20,10 @@ id=$fence.$$
 rm -f "$base"/config/confirmed.*
 deadline=$(($(date +%s) + seconds))
 err=$({ say "$ref ${back:--} $deadline $restore" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
-# A shell starts background processes with some signals ignored, and cannot undo that without help. The command stays
-# off the command line here too.
+# A shell starts background processes with some signals ignored, and cannot undo that without help. The command comes
+# from standard input: off the command line here too, and without the file that some shells make of a here-document.
 start_plainly() {
+  exec 3<&0 </dev/null
   run="command=\$(cat <&3); exec 3<&-; eval \"\$command\""
   if env --default-signal=INT,QUIT true 2>/dev/null; then exec env --default-signal=INT,QUIT sh -c "$run"; fi
   has perl && exec perl -e "@SIG{INT, QUIT} = (DEFAULT, DEFAULT); exec @ARGV" sh -c "$run"
@@ -41,9 +42,7 @@ start_plainly() {
     entries=$(printf "%s\n" "$entries" | sed "s/1970-01-01T00:00:00.000Z/$at/")
     note
     rm -f "$base/config/fired.$id"
-    [ -n "$back" ] && [ -n "$command" ] && enter_release "deployer_$back" "$name" && trap - HUP INT TERM PIPE && start_plainly 3<<END
-$command
-END
+    [ -n "$back" ] && [ -n "$command" ] && enter_release "deployer_$back" "$name" && trap - HUP INT TERM PIPE && say "$command" | start_plainly
   fi
   rm -f "$base/config/fired.$id"
 ) </dev/null >/dev/null 2>&1 &

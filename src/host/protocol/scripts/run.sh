@@ -29,12 +29,10 @@ else fail "no release is current there: deploy first"
 fi
 [ -d "$folder" ] || fail "there is no $releases/$folder: deploy it first"
 if [ "$expect" = own ]; then
-  find "$folder" -type f -links +1 2>/dev/null | while IFS= read -r shared; do
+  err=$(find "$folder" -type f -links +1 2>/dev/null | while IFS= read -r shared; do
     real_file "$shared" || continue
     { cp -p "$shared" "$shared.$$" && mv -f "$shared.$$" "$shared"; } 2>&1 || { rm -f "$shared.$$"; break; }
-  done > .run.$$ 2>&1
-  err=$(cat ".run.$$")
-  rm -f ".run.$$"
+  done)
   [ -z "$err" ] || fail "files that $folder shares with other releases cannot be copied: $err"
 fi
 enter_release "$folder" "$name"
