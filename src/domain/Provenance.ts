@@ -28,6 +28,10 @@ export const isBuiltFor = (
 export const commitLabel = (commit: string, dirty: boolean | undefined): string =>
   `${commit.slice(0, 8)}${dirty === true ? " with changes" : ""}`
 
+/** A whole commit, with a mark for uncommitted changes. Undefined if it is unknown. */
+export const wholeCommit = (commit: string | undefined, dirty: boolean | undefined): string | undefined =>
+  commit === undefined ? undefined : `${commit}${dirty === true ? " (with changes)" : ""}`
+
 /** The origin, a clause: `built by builder prod from commit a0d5b9a2 with changes, tags prod, eu`. With `now`, also its age. */
 export const provenance = (release: Release, now?: DateTime.Utc): string => {
   const { builder, commit, dirty } = release.metadata

@@ -21,6 +21,7 @@ import { commandLine, type Invocation, invocation, typed } from "../../domain/In
 import { pinned, standing } from "../../domain/Journal.ts"
 import { Lock, lockOwner } from "../../domain/Lock.ts"
 import { releaseLabel } from "../../domain/Plan.ts"
+import { wholeCommit } from "../../domain/Provenance.ts"
 import { toPruneOnHost } from "../../domain/Prune.ts"
 import { Ref, ReleaseName, shortRef, Tag } from "../../domain/Release.ts"
 import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts"
@@ -485,10 +486,7 @@ export const hostReleaseInfoView =
       ["tags", tags.join(", ")],
       ["built", `${dateTime(release.createdAt)} UTC as id ${release.id}`],
       ["deployed", `${dateTime(release.deployedAt)} UTC`],
-      [
-        "commit",
-        release.commit === undefined ? undefined : `${release.commit}${release.dirty === true ? " (with changes)" : ""}`
-      ],
+      ["commit", wholeCommit(release.commit, release.dirty)],
       ["builder", release.builder]
     ])
 

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { typed } from "../../domain/Invocation.ts"
+import { wholeCommit } from "../../domain/Provenance.ts"
 import { toPrune } from "../../domain/Prune.ts"
 import { Release, shortRef } from "../../domain/Release.ts"
 import { address } from "../../domain/Target.ts"
@@ -117,9 +118,6 @@ const removeFromStore = Effect.fnUntraced(function* (releases: ReadonlyArray<Rel
   return removal
 })
 
-const provenance = ({ metadata }: Release): string | undefined =>
-  metadata.commit === undefined ? undefined : `${metadata.commit}${metadata.dirty === true ? " (with changes)" : ""}`
-
 const storeRow = (release: Release) => [
   String(release.id),
   release.name,
@@ -163,7 +161,7 @@ export const releaseInfoView =
       ["built", `${dateTime(release.createdAt)} UTC`],
       ["took", release.metadata.buildMillis === undefined ? undefined : duration(release.metadata.buildMillis)],
       ["builder", release.metadata.builder],
-      ["commit", provenance(release)],
+      ["commit", wholeCommit(release.metadata.commit, release.metadata.dirty)],
       ["image", release.metadata.image],
       ["platform", release.metadata.platform]
     ])
