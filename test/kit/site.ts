@@ -66,6 +66,7 @@ const shape = (text: string, named: (ref: string) => string): string =>
     .replace(/\bx86_64\b|\baarch64\b/g, "MACHINE")
     .replace(/\/lib\S*\/ld-[^\s,;]+(?:, \/lib\S*\/ld-[^\s,;]+)*/g, "LOADER")
     .replace(/\bjust now\b|\b\d+ (?:minute|hour|day)s? ago\b/g, "AGE")
+    .replace(/\b1 (second|minute|hour|day)\b/g, "1 $1s")
     .replace(/\b[\w-]+@[\w-]+\b(?!\.)/g, "WHO")
     .replace(/\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+Z)?/g, "DATE")
     .replace(/\b\d+(?:\.\d+)?(?: ?(?:ms|s|m|h|B|kB|MB|GB|kiB)\b)?(?: \d+(?:ms|s|m|h)\b)*/g, "N")
