@@ -30,9 +30,14 @@ export interface ProjectOptions {
   readonly root?: string | undefined
 }
 
-/** Everything the commands need on this machine, as the command line does it: they ask on the terminal and report there. */
-export const layer = (options: ProjectOptions = {}) =>
-  Layer.provideMerge(services(options).pipe(Layer.provideMerge(Prompt.layer)), Reporter.terminal)
+/**
+ * Everything the commands need on this machine, as the command line does it: they ask on the terminal and report there, or to the reporter
+ * given.
+ */
+export const layer = <E = never>(
+  options: ProjectOptions = {},
+  reporter: Layer.Layer<Reporter, E> = Reporter.terminal
+) => Layer.provideMerge(services(options).pipe(Layer.provideMerge(Prompt.layer)), reporter)
 
 /**
  * The same for programs: nothing is shown, safe questions are answered with yes, and others fail with `PromptUnavailable`. A `Reporter` of

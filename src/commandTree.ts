@@ -122,16 +122,34 @@ const json = {
   description: "writes exactly one JSON document to standard output, even if the command fails"
 }
 
-/** The whole command line: the parser, and its description for `Argv`. `root` and `json` are parsed before every task. */
+const verbose = {
+  name: "verbose",
+  description: "shows each step on the host with its time and size, and the reason of each choice"
+}
+
+const log = {
+  name: "log",
+  placeholder: "FILE",
+  description: "appends everything that happens to this file, with times and without secrets"
+}
+
+/** The whole command line: the parser, and its description for `Argv`. Its own options are parsed before every task. */
 export const treeOf = <E, R>([first, ...others]: readonly [Task<E, R>, ...ReadonlyArray<Task<E, R>>]) => ({
   command: Command.make("deployer", {
     root: Options.optional(
       Options.text(root.name).pipe(Options.withPseudoName(root.placeholder), Options.withDescription(root.description))
     ),
-    json: Options.boolean(json.name).pipe(Options.withDescription(json.description))
+    json: Options.boolean(json.name).pipe(Options.withDescription(json.description)),
+    verbose: Options.boolean(verbose.name).pipe(Options.withDescription(verbose.description)),
+    log: Options.optional(
+      Options.text(log.name).pipe(Options.withPseudoName(log.placeholder), Options.withDescription(log.description))
+    )
   }).pipe(
     Command.withSubcommands([branch(first), ...others.map((task) => branch(task))]),
     Command.withDescription("Builds releases in containers and deploys them to plain hosts over SSH.")
   ),
-  spec: taskSpec({ name: "deployer", options: [optional(value(root)), flag(json)] }, [first, ...others].map(specOf))
+  spec: taskSpec(
+    { name: "deployer", options: [optional(value(root)), flag(json), flag(verbose), optional(value(log))] },
+    [first, ...others].map(specOf)
+  )
 })

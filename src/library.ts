@@ -163,8 +163,9 @@ export {
 } from "./host/RemoteHost.ts"
 export { SshSettings } from "./host/transport/ssh/SshSettings.ts"
 export * from "./store.ts"
-export { Answer, type Kind, NotAsData, type View } from "./terminal/Answer.ts"
+export { type Kind, NotAsData, type View } from "./terminal/Answer.ts"
 export { Failure } from "./terminal/Failure.ts"
+export { Answer } from "./terminal/Form.ts"
 export {
   type Confirm,
   type Line,
@@ -175,9 +176,13 @@ export {
   type Select
 } from "./terminal/Prompt.ts"
 export {
+  about,
+  detail,
+  during,
   type Event as ReporterEvent,
   note,
   output,
+  type Place as ReporterPlace,
   Reporter,
   type Sink,
   transfer,
@@ -234,3 +239,4 @@ export { RepairPlan, RepairStep } from "./domain/Repair.ts"
 export { SavedPlan } from "./domain/SavedPlan.ts"
 export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
 export { Unfit } from "./domain/Unfit.ts"
+export { StepTime, type Work, workName } from "./domain/Work.ts"

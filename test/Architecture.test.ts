@@ -88,7 +88,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "testing.ts": ["terminal", ...services, "Live.ts"],
   "library.ts": ["commands", "deployment", "domain", "terminal", ...services, "Cli.ts", "store.ts"],
   "index.ts": ["Live.ts", "library.ts"],
-  process: ["internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "Version.ts"],
+  process: ["internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "UsageError.ts", "Version.ts"],
   "bin.ts": ["process", "internal/color.ts", "Version.ts"]
 }
 /** Types need no code: these may name the parts above them. */

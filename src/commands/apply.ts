@@ -3,14 +3,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { inspectDeployed } from "../deployment/onHost.ts"
+import { connectTo, inspectDeployed } from "../deployment/onHost.ts"
 import type { HostState } from "../domain/HostState.ts"
 import { commandLine, Invocation, invocation } from "../domain/Invocation.ts"
 import { type DeployPlan, RollbackPlan } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import { type AnyPlan, changedSettings, changes, type SavedPlan } from "../domain/SavedPlan.ts"
 import type { Target } from "../domain/Target.ts"
-import { RemoteHost } from "../host/RemoteHost.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -91,8 +91,8 @@ const deployAs = Effect.fnUntraced(function* (target: Target, plan: DeployPlan, 
 })
 
 const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPlan, agree: Agree) {
-  const session = yield* (yield* RemoteHost).connect(target)
-  const choose = (state: HostState) => {
+  const session = yield* connectTo(target)
+  const choose = (_: HostSession, state: HostState) => {
     const release = state.releases.find(({ ref }) => ref === plan.release.ref)
     // The changes already tell that it is gone.
     return release === undefined
@@ -100,7 +100,7 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
       : Effect.succeed(release)
   }
   yield* agree(yield* planFor(session, yield* inspectDeployed(session), choose))
-  return yield* rollBackTo(session, choose, agree)
+  return yield* rollBackTo(Effect.succeed(session), choose, agree)
 }, Effect.scoped)
 
 /** The command. */

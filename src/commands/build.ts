@@ -42,52 +42,56 @@ export class BuildReport extends Schema.TaggedClass<BuildReport>()("BuildReport"
 }) {}
 
 /** Builds a release for a target and returns a report. */
-export const build = Effect.fn("build")(function* (options: BuildOptions) {
-  const workspace = yield* Workspace
-  const path = yield* Path.Path
-  const config = yield* workspace.config
-  const { root } = yield* workspace.paths
-  const target = yield* findTarget(config, options.target)
-  const builder = yield* findBuilder(config, target)
-  const extraFiles =
-    options.envFileName === undefined ? [] : [yield* extraFile(path.resolve(root, options.envFileName), target.name)]
+export const build = Effect.fn("build")(
+  function* (options: BuildOptions) {
+    const workspace = yield* Workspace
+    const path = yield* Path.Path
+    const config = yield* workspace.config
+    const { root } = yield* workspace.paths
+    const target = yield* findTarget(config, options.target)
+    const builder = yield* findBuilder(config, target)
+    const extraFiles =
+      options.envFileName === undefined ? [] : [yield* extraFile(path.resolve(root, options.envFileName), target.name)]
 
-  const store = yield* ReleaseStore
-  // Fails now if the store cannot be opened, not after minutes of building.
-  yield* store.names
-  const createdAt = yield* DateTime.now
-  const newest = yield* sourceDateEpoch
-  const timestamp = newest ?? Math.floor(createdAt.epochMillis / 1000)
-  const temp = yield* workspace.scratch
-  const source = yield* sourceState(root)
-  const asked: BuildContext = { name: target.name, target, tags: target.tags, timestamp, root, temp }
-  const [elapsed, { metadata, packing, parcel, tags }] = yield* Effect.timed(
-    runBuilder(builder, asked, { extraFiles, newest })
-  )
-
-  const release = yield* store.add(parcel, {
-    name: target.name,
-    tags,
-    createdAt,
-    manifest: yield* packing.manifest,
-    members: yield* packing.members,
-    metadata: Metadata.make({
-      ...source,
-      ...metadata,
-      builder: builderKey(target),
-      binaries: yield* packing.binaries,
-      buildMillis: Math.round(Duration.toMillis(elapsed))
-    })
-  })
-  const known = DateTime.lessThan(release.createdAt, createdAt)
-  const before = release.metadata.commit
-  if (known && before !== undefined && source.commit !== undefined && before !== source.commit) {
-    yield* Reporter.note(
-      `The commit differs from the one when this release was stored (${before.slice(0, 8)}, now ${source.commit.slice(0, 8)}). If the release should differ, the engine took a changed file for the old one, as BuildKit does if size and time are equal: touch that file and build again`
+    const store = yield* ReleaseStore
+    // Fails now if the store cannot be opened, not after minutes of building.
+    yield* store.names
+    const createdAt = yield* DateTime.now
+    const newest = yield* sourceDateEpoch
+    const timestamp = newest ?? Math.floor(createdAt.epochMillis / 1000)
+    const temp = yield* workspace.scratch
+    const source = yield* sourceState(root)
+    const asked: BuildContext = { name: target.name, target, tags: target.tags, timestamp, root, temp }
+    const [elapsed, { metadata, packing, parcel, tags }] = yield* Effect.timed(
+      runBuilder(builder, asked, { extraFiles, newest })
     )
-  }
-  return BuildReport.make({ release, ...(known ? { known } : {}) })
-}, Effect.scoped)
+
+    const release = yield* store.add(parcel, {
+      name: target.name,
+      tags,
+      createdAt,
+      manifest: yield* packing.manifest,
+      members: yield* packing.members,
+      metadata: Metadata.make({
+        ...source,
+        ...metadata,
+        builder: builderKey(target),
+        binaries: yield* packing.binaries,
+        buildMillis: Math.round(Duration.toMillis(elapsed))
+      })
+    })
+    const known = DateTime.lessThan(release.createdAt, createdAt)
+    const before = release.metadata.commit
+    if (known && before !== undefined && source.commit !== undefined && before !== source.commit) {
+      yield* Reporter.note(
+        `The commit differs from the one when this release was stored (${before.slice(0, 8)}, now ${source.commit.slice(0, 8)}). If the release should differ, the engine took a changed file for the old one, as BuildKit does if size and time are equal: touch that file and build again`
+      )
+    }
+    return BuildReport.make({ release, ...(known ? { known } : {}) })
+  },
+  Effect.scoped,
+  (self, { target }) => Reporter.about({ target })(self)
+)
 
 /** The failures of `build`. */
 export type BuildError = Effect.Effect.Error<ReturnType<typeof build>>
@@ -123,14 +127,18 @@ const runBuilder = Effect.fnUntraced(function* (
   }
   const given = context
   yield* Reporter.note(`Building ${asked.name} with ${builderKey(asked.target)}`)
-  const artifact = yield* runUserCode("The builder", () => builder(given))
+  const artifact = yield* runUserCode("The builder", () => builder(given)).pipe(
+    Reporter.during({ _tag: "Build", builder: builderKey(asked.target) })
+  )
   if (!isArtifact(artifact)) {
     return yield* new BuildFailed({
       message: "The builder returned no artifact: it must be { tree, metadata }, as fromDirectory returns"
     })
   }
   const packing = pack(artifact.tree, { name: asked.name, ...options })
-  const parcel = yield* store.receive(packing.content.pipe(Reporter.transfer(`packing ${asked.name}`)))
+  const parcel = yield* store
+    .receive(packing.content.pipe(Reporter.transfer(`packing ${asked.name}`)))
+    .pipe(Reporter.during({ _tag: "Pack" }))
   yield* Effect.forEach(yield* packing.remarks, Reporter.warn)
   for (const hook of builder.postBuild ?? []) {
     const before = context

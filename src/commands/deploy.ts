@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import { carryOut, carryOutStep } from "../deployment/carryOut.ts"
 import { takeLock } from "../deployment/locking.ts"
-import { finishAdoptions, orUnfit } from "../deployment/onHost.ts"
+import { connectTo, finishAdoptions, orUnfit } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
 import { type HostState, recordOf } from "../domain/HostState.ts"
 import { DeployPlan, plan, releaseLabel, unfinishedOthers, type Wanted } from "../domain/Plan.ts"
@@ -17,7 +17,8 @@ import { provenance } from "../domain/Provenance.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
 import type { Target } from "../domain/Target.ts"
-import { type HostSession, RemoteHost } from "../host/RemoteHost.ts"
+import { StepTime } from "../domain/Work.ts"
+import type { HostSession } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, duration } from "../terminal/format.ts"
@@ -27,7 +28,7 @@ import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { chooseRelease, confirmRetry, findCandidates, planRelease } from "./chooseRelease.ts"
 import { Declined } from "./Declined.ts"
-import { savedPlanView } from "./planView.ts"
+import { planReasons, savedPlanView, stepTimes } from "./planView.ts"
 import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
 
 /** What to deploy, and to which target. */
@@ -47,7 +48,9 @@ export interface DeployOptions {
 export class DeployReport extends Schema.TaggedClass<DeployReport>()("DeployReport", {
   plan: DeployPlan,
   /** From the look at the host to the end of the last step, in milliseconds. */
-  millis: Schema.NonNegative
+  millis: Schema.NonNegative,
+  /** The time of each step, with those beside the plan. */
+  steps: Schema.Array(StepTime)
 }) {}
 
 /** Deploys a release to a target and returns a report. */
@@ -81,7 +84,7 @@ export const planDeploy = Effect.fn("planDeploy")(function* (options: DeployOpti
   const target = yield* findTarget(config, options.target)
   const store = yield* ReleaseStore
   const candidates = yield* findCandidates(target, options.release)
-  const session = yield* (yield* RemoteHost).connect(target)
+  const session = yield* connectTo(target)
   const state = yield* session.inspect
   const release = yield* planRelease(target, state, candidates)
   yield* confirmRetry(target, state, release, options.retry === true)
@@ -104,20 +107,35 @@ export const deployRelease = (target: Target, release: Release) =>
     Effect.succeed((state) => confirmRetry(target, state, release, false))
   )
 
+type Choice<E, R, E2, R2> = Effect.Effect<(state: HostState) => Effect.Effect<Release, E, R>, E2, R2>
+
+interface DeployHow<E> {
+  readonly again?: boolean
+  readonly agree?: (plan: DeployPlan) => Effect.Effect<void, E>
+}
+
 /**
  * Deploys a release chosen after the look at the host. The choice is prepared while the connection is made. With `agree` nothing is asked,
  * and no plan is carried out unless `agree` accepts it: neither the one from before the lock, nor the final one.
  */
 export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = never>(
   target: Target,
-  choice: Effect.Effect<(state: HostState) => Effect.Effect<Release, E, R>, E2, R2>,
-  {
-    again = false,
-    agree
-  }: { readonly again?: boolean; readonly agree?: (plan: DeployPlan) => Effect.Effect<void, E3> } = {}
+  choice: Choice<E, R, E2, R2>,
+  options: DeployHow<E3> = {}
+) {
+  const [{ millis, plan }, steps] = yield* Reporter.timed(deployNow(target, choice, options)).pipe(
+    Reporter.about({ target: target.key })
+  )
+  return DeployReport.make({ plan, millis, steps })
+}, Effect.scoped)
+
+const deployNow = Effect.fnUntraced(function* <E, R, E2, R2, E3 = never>(
+  target: Target,
+  choice: Choice<E, R, E2, R2>,
+  { again = false, agree }: DeployHow<E3>
 ) {
   const store = yield* ReleaseStore
-  const connecting = yield* Effect.forkScoped((yield* RemoteHost).connect(target))
+  const connecting = yield* Effect.forkScoped(connectTo(target))
   const choose = yield* choice
   const session = yield* Effect.flatten(Fiber.await(connecting))
   const seen = yield* session.inspect
@@ -137,19 +155,21 @@ export const deployTo = Effect.fn("deployTo")(function* <E, R, E2, R2, E3 = neve
       const state = yield* finishAdoptions(session, yield* takeLock(session, "deploy"))
       const removeUnfinished = agree === undefined && (yield* askAboutUnfinished(session, state, release))
       const plan = yield* makePlan(session, state, { ...wish, removeUnfinished })
-      const whole = DeployPlan.make({ ...plan, steps: [...first, ...plan.steps] })
+      yield* Effect.forEach(planReasons(plan), Reporter.detail, { discard: true })
+      const steps = [...first, ...plan.steps]
+      const whole = DeployPlan.make({ ...plan, steps })
       if (agree !== undefined) yield* agree(whole)
       if (target.hardLinks && plan.steps.some((step) => step._tag === "Stage" && step.taken > 0 && !step.hardLinks)) {
         yield* Reporter.note(
           "Files are copied although hardLinks is set: otherwise commands of afterUnpack could change the files of older releases"
         )
       }
-      yield* carryOut(session, plan, wish)
+      yield* carryOut(session, plan, wish).pipe(Reporter.about({ release, steps }))
       return whole
     })
   )
-  return DeployReport.make({ plan, millis: Duration.toMillis(elapsed) })
-}, Effect.scoped)
+  return { plan, millis: Duration.toMillis(elapsed) }
+})
 
 // What to do
 
@@ -186,17 +206,18 @@ const makePlan = (session: HostSession, state: HostState, wish: Omit<Wanted, "ta
 
 /** The result of a deployment. */
 export const deployView =
-  ({ millis, plan }: DeployReport): View =>
-  () => {
+  ({ millis, plan, steps }: DeployReport): View =>
+  (columns) => {
+    const times = stepTimes(steps)(columns)
     const release = `${releaseLabel(plan.release)} (id ${plan.release.id})`
     const where = `${plan.address}:${plan.state.path}`
     switch (plan.outcome) {
       case "deploy":
-        return `${release} is live at ${where}, deployed in ${duration(millis)}\n    ${provenance(plan.release)}`
+        return `${release} is live at ${where}, deployed in ${duration(millis)}\n    ${provenance(plan.release)}\n${times}`
       case "relink":
-        return `${release} was on the host already and is live again at ${where}`
+        return `${release} was on the host already and is live again at ${where}\n${times}`
       case "finish":
-        return `${release} was current at ${where} already, and the steps after the switch are done now`
+        return `${release} was current at ${where} already, and the steps after the switch are done now\n${times}`
       case "nothing":
         return plan.steps.some(({ _tag }) => _tag === "Record")
           ? `${release} is live at ${where} already, and is the latest of its name there again`

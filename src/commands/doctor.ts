@@ -5,13 +5,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { connectTo } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
 import { Check, checks } from "../domain/Checks.ts"
 import { needsOf, releaseLabel } from "../domain/Plan.ts"
 import { Ref, ReleaseName } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
 import { unfitText } from "../domain/Unfit.ts"
-import { RemoteHost } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
 import { counted, duration } from "../terminal/format.ts"
@@ -68,7 +68,7 @@ export const doctor = Effect.fn("doctor")(function* (options: {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
   const release = yield* chosen(target, options.release)
-  const [connecting, session] = yield* Effect.timed((yield* RemoteHost).connect(target))
+  const [connecting, session] = yield* Effect.timed(connectTo(target))
   const [looking, state] = yield* Effect.timed(session.inspect)
   const needs =
     release === undefined

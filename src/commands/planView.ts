@@ -6,8 +6,10 @@ import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { provenance } from "../domain/Provenance.ts"
 import { shortRef } from "../domain/Release.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
+import type { StepTime } from "../domain/Work.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, duration } from "../terminal/format.ts"
+import { wrapped } from "../terminal/Table.ts"
 
 const sending = ({ from, sent, size, stream, taken }: Extract<Step, { readonly _tag: "Stage" }>): string => {
   // Patched files send only their new parts, whose size is not known yet.
@@ -71,3 +73,51 @@ export const savedPlanView =
       ...(plan.steps.length === 0 ? ["Nothing to do: it is current already"] : [])
     ].join("\n")
   }
+
+/** The times of steps, indented below the line that they belong to. */
+export const stepTimes =
+  (steps: ReadonlyArray<StepTime>): View =>
+  (columns) =>
+    wrapped(steps.map(({ millis, step }) => `${step} ${duration(millis)}`).join(", "), { columns, indent: 4 })
+
+const outcomeReason = ({ outcome, release, state }: DeployPlan): string => {
+  const isThere = state.releases.some(({ ref }) => ref === release.ref)
+  const { current } = state
+  const live = current._tag === "Linked" ? `current leads to ${shortRef(current.ref)}` : "no release is current"
+  switch (outcome) {
+    case "deploy":
+      return isThere
+        ? `${shortRef(release.ref)} is on the host, and its files are to be verified again`
+        : `${shortRef(release.ref)} is not complete on the host, and ${live}`
+    case "relink":
+      return `${shortRef(release.ref)} is complete on the host, and ${live}`
+    case "finish":
+      return `${shortRef(release.ref)} is current, and the journal does not say that it succeeded`
+    case "nothing":
+      return `${shortRef(release.ref)} is current, and the journal says that it succeeded`
+  }
+}
+
+const stepReason = (step: Step, { release }: DeployPlan): ReadonlyArray<string> => {
+  switch (step._tag) {
+    case "Stage":
+      return step.stream === "whole"
+        ? [`upload: the whole tarball, because no release on the host makes a smaller upload`]
+        : [
+            `upload: ${counted(step.sent, "file")} (${bytes(step.size)}), because ${counted(step.taken, "file")} are on the host already; the whole tarball has ${bytes(release.size)}`
+          ]
+    case "Prune":
+      return [`prune: the target keeps ${counted(step.keep, "healthy release")} of ${step.name}`]
+    default:
+      return []
+  }
+}
+
+/** Why a deployment is planned as it is, a sentence for each decision. */
+export const planReasons = (plan: DeployPlan): ReadonlyArray<string> => [
+  `plan: ${outcomeReason(plan)}`,
+  ...plan.steps.flatMap((step) => stepReason(step, plan)),
+  plan.goesBack
+    ? `if it fails: back to ${plan.back === undefined ? "the state before" : releaseLabel(plan.back)}, because the target has health or restart`
+    : "if it fails: the release stays current, because the target has neither health nor restart"
+]

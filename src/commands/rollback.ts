@@ -16,13 +16,15 @@ import { planRollback as plan, RollbackPlan, releaseLabel } from "../domain/Plan
 import { shortRef } from "../domain/Release.ts"
 import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
 import { address } from "../domain/Target.ts"
+import { StepTime } from "../domain/Work.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import type { View } from "../terminal/Answer.ts"
 import { dateTime, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
+import * as Reporter from "../terminal/Reporter.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
-import { savedPlanView } from "./planView.ts"
+import { savedPlanView, stepTimes } from "./planView.ts"
 import { optional, planned, planning, savePlanned, target, task, value, wait, yes } from "./Task.ts"
 
 /** There is no release to go back to. */
@@ -47,7 +49,9 @@ export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>
 export class RollbackReport extends Schema.TaggedClass<RollbackReport>()("RollbackReport", {
   plan: RollbackPlan,
   /** In milliseconds. */
-  millis: Schema.NonNegative
+  millis: Schema.NonNegative,
+  /** The time of each step, with those beside the plan. */
+  steps: Schema.Array(StepTime)
 }) {}
 
 /** Which release to go back to, and on which target. */
@@ -60,8 +64,7 @@ export interface RollbackOptions {
 
 /** Makes an earlier release live, with the hooks, the restart and the checks of a deployment. */
 export const rollback = Effect.fn("rollback")(function* (options: RollbackOptions) {
-  const session = yield* connect(options.target)
-  return yield* rollBackTo(session, (state) => chooseByHand(session, state, options.to))
+  return yield* rollBackTo(connect(options.target), (session, state) => chooseByHand(session, state, options.to))
 }, Effect.scoped)
 
 /** The failures of `rollback`. */
@@ -72,40 +75,58 @@ export type RollbackServices = Effect.Effect.Context<ReturnType<typeof rollback>
 /** Plans what `rollback` would do, and changes nothing. Asks the same questions. */
 export const planRollback = Effect.fn("planRollback")(function* (options: RollbackOptions) {
   const session = yield* connect(options.target)
-  const plan = yield* planFor(session, yield* inspectDeployed(session), (state) =>
+  const plan = yield* planFor(session, yield* inspectDeployed(session), (session, state) =>
     chooseByHand(session, state, options.to)
   )
   return savedPlan(plan, session.target, yield* DateTime.now)
 }, Effect.scoped)
 
 /** Makes the chosen release of the host live, unless `agree` rejects the plan. */
-export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2 = never>(
-  session: HostSession,
-  choose: (state: HostState) => Effect.Effect<HostRelease, E, R>,
-  agree: (plan: RollbackPlan) => Effect.Effect<void, E2> = () => Effect.void
+export const rollBackTo = Effect.fn("rollBackTo")(function* <E, R, E2, R2, E3 = never>(
+  connecting: Effect.Effect<HostSession, E, R>,
+  choose: (session: HostSession, state: HostState) => Effect.Effect<HostRelease, E2, R2>,
+  agree: (plan: RollbackPlan) => Effect.Effect<void, E3> = () => Effect.void
 ) {
-  const [elapsed, plan] = yield* Effect.timed(
-    Effect.gen(function* () {
-      const seen = yield* failUnlessDeployed(session, yield* takeLock(session, "rollback"))
-      const plan = yield* planFor(session, seen, choose)
-      yield* agree(plan)
-      const { release, steps } = plan
-      if (steps.some(({ _tag }) => _tag === "Verify")) yield* failUnlessWhole(session, release)
-      const live = steps.filter(isLiveStep)
-      if (live.length > 0) yield* goLive(session, { ...plan, steps: live, event: "rolledBack", unlocks: true })
-      return plan
-    })
-  )
-  return RollbackReport.make({ plan, millis: Duration.toMillis(elapsed) })
+  const [{ elapsed, plan }, steps] = yield* Effect.gen(function* () {
+    const session = yield* connecting
+    const [elapsed, plan] = yield* rollBackNow(session, choose, agree).pipe(
+      Effect.timed,
+      Reporter.about({ target: session.target.key })
+    )
+    return { elapsed, plan }
+  }).pipe(Reporter.timed)
+  return RollbackReport.make({ plan, millis: Duration.toMillis(elapsed), steps })
+})
+
+const rollBackNow = Effect.fnUntraced(function* <E, R, E2>(
+  session: HostSession,
+  choose: (session: HostSession, state: HostState) => Effect.Effect<HostRelease, E, R>,
+  agree: (plan: RollbackPlan) => Effect.Effect<void, E2>
+) {
+  const seen = yield* failUnlessDeployed(session, yield* takeLock(session, "rollback"))
+  const plan = yield* planFor(session, seen, choose)
+  yield* agree(plan)
+  const { release, steps } = plan
+  const verify = steps.find(({ _tag }) => _tag === "Verify")
+  if (verify !== undefined) {
+    yield* failUnlessWhole(session, release).pipe(Reporter.during(verify), Reporter.about({ release, steps }))
+  }
+  const live = steps.filter(isLiveStep)
+  if (live.length > 0) {
+    yield* goLive(session, { ...plan, steps: live, event: "rolledBack", unlocks: true }).pipe(
+      Reporter.about({ release, steps })
+    )
+  }
+  return plan
 })
 
 /** Chooses a release, and plans the rollback to it. */
 export const planFor = Effect.fnUntraced(function* <E, R>(
   session: HostSession,
   state: HostState,
-  choose: (state: HostState) => Effect.Effect<HostRelease, E, R>
+  choose: (session: HostSession, state: HostState) => Effect.Effect<HostRelease, E, R>
 ) {
-  const release = yield* choose(state)
+  const release = yield* choose(session, state)
   return yield* orUnfit(session, plan(state, { target: session.target, release }))
 })
 
@@ -139,12 +160,12 @@ const confirmFailed = Effect.fnUntraced(function* (session: HostSession, state: 
 
 /** The release that is live again. */
 export const rollbackView =
-  ({ millis, plan }: RollbackReport): View =>
-  () => {
+  ({ millis, plan, steps }: RollbackReport): View =>
+  (columns) => {
     const where = `${plan.address}:${plan.state.path}`
     return plan.steps.length === 0
       ? `${releaseLabel(plan.release)} is live at ${where} already: nothing to do`
-      : `${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}`
+      : `${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}\n${stepTimes(steps)(columns)}`
   }
 
 /** The command. */

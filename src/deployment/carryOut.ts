@@ -38,7 +38,7 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
     event: "switched",
     unlocks
   })
-  if (beyond !== undefined) yield* prune(session, beyond)
+  if (beyond !== undefined) yield* Reporter.during(beyond)(prune(session, beyond))
 })
 
 /** Makes the host record the files that the commands changed: later checks expect these. */
@@ -53,7 +53,10 @@ const findAltered = Effect.fnUntraced(function* (session: HostSession, release: 
 })
 
 /** Carries out one step before the switch. */
-export const carryOutStep = Effect.fnUntraced(function* (
+export const carryOutStep = (session: HostSession, plan: DeployPlan, wish: Wish, record: HostRelease, step: Step) =>
+  carryOutNow(session, plan, wish, record, step).pipe(Reporter.during(step))
+
+const carryOutNow = Effect.fnUntraced(function* (
   session: HostSession,
   { release, state, steps }: DeployPlan,
   wish: Wish,

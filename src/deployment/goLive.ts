@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { type HostRelease, type HostState, linkBefore, wayBack } from "../domain/HostState.ts"
@@ -191,8 +192,8 @@ const prove = Effect.fnUntraced(function* (
   { goesBack, steps }: Pick<Live, "goesBack" | "steps">
 ) {
   for (const step of steps) {
-    if (step._tag === "Run") yield* runHook(session, release, step, { goesBack })
-    if (step._tag === "Check") yield* check(session, release, step.health)
+    if (step._tag === "Run") yield* Reporter.during(step)(runHook(session, release, step, { goesBack }))
+    if (step._tag === "Check") yield* Reporter.during(step)(check(session, release, step.health))
   }
 })
 
@@ -204,7 +205,7 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
   const { event, record, release, state, steps, unlocks } = live
   const armed = steps.find((step) => step._tag === "Arm")
   const switches = steps.find((step) => step._tag === "Switch")
-  const deadMan = armed === undefined ? undefined : yield* armForUs(session, live, armed)
+  const deadMan = armed === undefined ? undefined : yield* Reporter.during(armed)(armForUs(session, live, armed))
   if (switches !== undefined) {
     const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
     const healthy = switches.settles ? [yield* entry("healthy", release)] : []
@@ -215,7 +216,7 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
         record: switches.records ? record : undefined,
         unlocks: unlocks && switches.settles
       })
-      .pipe(Effect.tapErrorCause(warnUnsettled(session, live, "may be")))
+      .pipe(Reporter.during(switches), Effect.tapErrorCause(warnUnsettled(session, live, "may be")))
     const { current } = state
     const before = current._tag === "Foreign" ? ` (it led to ${current.to} before, which deployer did not make)` : ""
     yield* Reporter.note(`Switched current to ${releaseLabel(release)}${before}`)
@@ -229,7 +230,8 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
     ),
     Effect.tapErrorCause(warnUnsettled(session, live, "is"))
   )
-  yield* settle(session, live, deadMan)
+  const last = steps.find((step) => step._tag === "Settle")
+  yield* settle(session, live, deadMan).pipe(last === undefined ? identity : Reporter.during(last))
 })
 
 // A missing answer does not mean that the step was not done. The user may also have interrupted it.
@@ -444,7 +446,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     const returned = yield* entry("rolledBack", back, { from: release.ref })
     yield* session.activate(back.ref, { entries: wasWell ? [returned] : [unhealthy, returned] })
     yield* warnNotWhole(session, back)
-    yield* prove(session, back, planned)
+    yield* prove(session, back, planned).pipe(Reporter.about({ release: back, steps: [] }))
     if (wasWell) yield* session.note([unhealthy])
     yield* noteHealthy(session, back, { unlocks: true, wasChecked: isChecked(planned) })
   })

@@ -61,7 +61,7 @@ export const takeLock = (session: HostSession, reason: string) =>
         })
       )
     return yield* attempt(false)
-  })
+  }).pipe(Reporter.during({ _tag: "Lock" }))
 
 /** Runs an Effect under the target's lock, which is released however the Effect ends. */
 export const locked =

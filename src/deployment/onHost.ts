@@ -9,10 +9,18 @@ import { type HostRelease, type HostState, inOrder } from "../domain/HostState.t
 import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { parseSelector, shortRef } from "../domain/Release.ts"
+import type { Target } from "../domain/Target.ts"
 import type { Unfit } from "../domain/Unfit.ts"
-import { type HostSession, HostUnfit, NotOnHost, type Verdict } from "../host/RemoteHost.ts"
+import { type HostSession, HostUnfit, NotOnHost, RemoteHost, type Verdict } from "../host/RemoteHost.ts"
 import { ReleaseAmbiguous } from "../store/failures.ts"
 import * as Reporter from "../terminal/Reporter.ts"
+
+/** Connects to a target, as a step of its own. The connection closes with the scope. */
+export const connectTo = (target: Target) =>
+  Effect.flatMap(RemoteHost, (host) => host.connect(target)).pipe(
+    Reporter.during({ _tag: "Connect" }),
+    Reporter.about({ target: target.key })
+  )
 
 /** The host's state. `HostUnfit` if nothing was deployed to it yet. */
 export const inspectDeployed = (session: HostSession) =>

@@ -20,8 +20,8 @@ import * as Schema from "effect/Schema"
 import * as Argv from "../Argv.ts"
 import { plain } from "../internal/color.ts"
 import { messageOf } from "../internal/messageOf.ts"
-import { Answer } from "../terminal/Answer.ts"
 import { errorFields, Failure, nextOf } from "../terminal/Failure.ts"
+import { Answer } from "../terminal/Form.ts"
 
 const name = "deployer"
 

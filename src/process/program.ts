@@ -11,21 +11,28 @@ import * as Option from "effect/Option"
 import * as Argv from "../Argv.ts"
 import * as Cli from "../Cli.ts"
 import { hasColor } from "../internal/color.ts"
+import { Reporter } from "../terminal/Reporter.ts"
 import { version } from "../Version.ts"
 import { keepHeapSmall } from "./heap.ts"
+import * as LogFile from "./logFile.ts"
 import * as Main from "./main.ts"
 import { type Given, runMain } from "./runMain.ts"
 
 /** Runs the arguments after the program's name and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
-  const command = Command.provide(Cli.tree.command, ({ root }) =>
+  const command = Command.provide(Cli.tree.command, ({ log, root, verbose }) =>
     // Help needs none of these.
     Layer.unwrapEffect(
       Effect.map(
         Effect.promise(() => import("../Live.ts")),
         (live) => {
           keepHeapSmall()
-          return live.layer({ root: Option.getOrUndefined(root) })
+          const terminal = Reporter.onTerminal({ verbose })
+          const reporter = Option.match(log, {
+            onNone: () => terminal,
+            onSome: (file) => Layer.provide(LogFile.layer({ file, argv, version }), terminal)
+          })
+          return live.layer({ root: Option.getOrUndefined(root) }, reporter)
         }
       )
     )

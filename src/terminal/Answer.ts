@@ -3,9 +3,10 @@
  */
 import * as Terminal from "@effect/platform/Terminal"
 import * as Console from "effect/Console"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { Answer, isData } from "./Form.ts"
+import { emit } from "./Reporter.ts"
 
 /** Text that may depend on the columns of the terminal. Without a terminal nothing is cut. */
 export type View = (columns: number | undefined) => string
@@ -16,21 +17,15 @@ export interface Kind<A, I> {
   readonly view: (report: A) => View
 }
 
-/** The destination of answers: stdout in words, or `keep` as data, of which the last one counts. */
-export class Answer extends Context.Reference<Answer>()("deployer/Answer", {
-  defaultValue: (): { readonly keep?: (document: unknown) => Effect.Effect<void> } => ({})
-}) {}
-
-/** Whether data was requested instead of words. */
-export const isData: Effect.Effect<boolean> = Effect.map(Answer, ({ keep }) => keep !== undefined)
-
 /** Writes a view to standard output. An empty one writes no line. */
 export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal> =>
   Effect.gen(function* () {
     const terminal = yield* Terminal.Terminal
     const columns = (yield* terminal.isTTY) ? yield* terminal.columns : undefined
     const text = view(columns)
-    if (text !== "") yield* Console.log(text)
+    if (text === "") return
+    yield* Console.log(text)
+    yield* emit({ _tag: "Reported", text })
   })
 
 /** Answers with a report, in the requested form. */

@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import { type Keyboard, type Typed, terminalKeyboard } from "../internal/keyboard.ts"
+import { asking } from "./Reporter.ts"
 import { truncate } from "./Table.ts"
 
 /** A question had to be asked, but there is no terminal to ask it on, or its input has ended. */
@@ -172,7 +173,7 @@ const make = (keyboard: Keyboard) =>
   Effect.map(Effect.makeSemaphore(1), (mutex) => {
     const read = (question: string, prompt: string, options: { readonly hint?: string; readonly secret?: boolean }) =>
       Effect.flatMap(
-        keyboard.read({ question, prompt, secret: options.secret ?? false }),
+        asking(question)(keyboard.read({ question, prompt, secret: options.secret ?? false })),
         (typed: Typed): Effect.Effect<string, PromptFailure> => {
           switch (typed._tag) {
             case "Line":

@@ -20,7 +20,7 @@ const gap = "  "
 const ellipsis = "…"
 const narrowest = 6
 /** A column that wraps is not made narrower than this, as long as others can be cut. */
-const wrapped = 24
+const leastWrapped = 24
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
@@ -72,13 +72,25 @@ const wrapLast = (row: ReadonlyArray<string>, width: number): ReadonlyArray<Read
   return [[...others, first], ...more.map((line) => [...others.map(() => ""), line])]
 }
 
+/** The text in lines that fit the columns, each indented. Without columns it is one line. */
+export const wrapped = (
+  text: string,
+  { columns, indent }: { readonly columns: number | undefined; readonly indent: number }
+): string => {
+  const space = " ".repeat(indent)
+  const lines = columns === undefined || columns <= indent ? [text] : wrapAnsi(text, columns - indent).split("\n")
+  return lines.map((line) => `${space}${line}`).join("\n")
+}
+
 /** The table as lines without a final line break: one per row, with aligned columns and no tabs. */
 export const table = ({ elastic, head, rows, wraps = false, ...table }: Table): string => {
   const columns = table.columns === 0 ? undefined : table.columns
   const cells = [head, ...rows].map((row) => head.map((_, index) => printable(row[index] ?? "")))
   const natural = head.map((_, index) => Math.max(...cells.map((row) => stringWidth(row[index] ?? ""))))
   const widths =
-    columns === undefined ? natural : narrow(natural, columns, elastic ?? head.length - 1, wraps ? wrapped : narrowest)
+    columns === undefined
+      ? natural
+      : narrow(natural, columns, elastic ?? head.length - 1, wraps ? leastWrapped : narrowest)
   return cells
     .flatMap((row) => (wraps ? wrapLast(row, widths.at(-1) ?? 0) : [row]))
     .map((row) => {

@@ -13,6 +13,7 @@ import { binary } from "./build.ts"
 import { leftoversOf, removeBuilt } from "./docker.ts"
 import type { Sshd } from "./sshd.ts"
 import { treeIn } from "./tree.ts"
+import { untimed } from "./untimed.ts"
 
 /** How a command ended. */
 export interface Ended {
@@ -237,7 +238,12 @@ const start = (args: ReadonlyArray<string>, options: Started): Running => {
     child.on("error", reject)
     child.on("close", (code, by) => {
       clearTimeout(timer)
-      resolve({ ...out, status: code ?? by ?? "nothing", millis: performance.now() - began })
+      resolve({
+        ...out,
+        stderr: untimed(out.stderr),
+        status: code ?? by ?? "nothing",
+        millis: performance.now() - began
+      })
     })
   })
   // Nobody may be waiting any more when it is killed with its scope.

@@ -25,6 +25,7 @@ import { Prompt, Script } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
 import { Workspace, workspacePaths } from "../../src/workspace/Workspace.ts"
+import { untimed } from "./untimed.ts"
 
 /** What a command did, as whoever called it sees it. */
 export interface Ran {
@@ -124,7 +125,7 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
     return {
       status: Main.exitStatus(exit),
       stdout: out.join(""),
-      stderr: err.join(""),
+      stderr: untimed(err.join("")),
       asked,
       completions
     } satisfies Ran

@@ -133,7 +133,9 @@ const works: ReadonlyArray<Work> = [
     given: 2,
     run: ({ session }) =>
       Effect.scoped(
-        rollBackTo(session, (state) => Effect.succeed(previousRelease(state) ?? assert.fail("nothing to roll back to")))
+        rollBackTo(Effect.succeed(session), (_, state) =>
+          Effect.succeed(previousRelease(state) ?? assert.fail("nothing to roll back to"))
+        )
       ),
     allowed: [one.ref, two.ref]
   },

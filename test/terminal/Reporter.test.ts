@@ -1,10 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import type { Work } from "../../src/domain/Work.ts"
 import { hasColor } from "../../src/internal/color.ts"
 import * as Reporter from "../../src/terminal/Reporter.ts"
+import { untimed } from "../kit/untimed.ts"
 
 const screen = (options: Partial<Reporter.Sink> = {}) => {
   let text = ""
@@ -31,6 +36,7 @@ const emit = (event: Reporter.Event) => Effect.flatMap(Reporter.Reporter, (repor
 const progress = (done: number, total?: number, label = "uploading a") =>
   emit({ _tag: "Progress", label, done, ...(total === undefined ? {} : { total }) })
 const end = (ok = true, label = "uploading a") => emit({ _tag: "ProgressEnd", label, ok })
+const checkDefaults = { timeout: Duration.seconds(60), interval: Duration.seconds(1), successes: 2 }
 const bytes = (text: string) => new TextEncoder().encode(text)
 
 describe("Reporter on a terminal", () => {
@@ -68,7 +74,7 @@ describe("Reporter on a terminal", () => {
       assert.deepStrictEqual(lines(), ["uploading a  [------------------------]   0 %  0 B of 10 MB"])
       yield* TestClock.adjust("1 seconds")
       yield* progress(2_500_000, 10_000_000)
-      assert.deepStrictEqual(lines(), ["uploading a   25 %  2.5 MB of 10 MB, 2.5 MB/s, 3.0 s left"])
+      assert.deepStrictEqual(lines(), ["uploading a  [###-------]  25 %  2.5 MB of 10 MB, 2.5 MB/s, 3.0 s left"])
       yield* TestClock.adjust("3 seconds")
       yield* progress(10_000_000, 10_000_000)
       yield* end()
@@ -76,11 +82,33 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("The reporter draws a bar on a terminal of 60 columns.", () => {
+    const { layer, lines } = screen({ columns: () => 60 })
+    return Effect.gen(function* () {
+      yield* progress(0, 100_000_000, "uploading shop 1A2B3C4D to prod")
+      yield* TestClock.adjust("1 seconds")
+      yield* progress(25_000_000, 100_000_000, "uploading shop 1A2B3C4D to prod")
+      assert.deepStrictEqual(lines(), ["uploading shop 1A2B3C4D to prod  [###-------]  25 %"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("The last line of a resumed transfer tells what was there and what travelled.", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      const resumed = (done: number) => emit({ _tag: "Progress", label: "uploading a", done, start: 33e6, total: 40e6 })
+      yield* resumed(33e6)
+      yield* TestClock.adjust("2 seconds")
+      yield* resumed(40e6)
+      yield* end()
+      assert.deepStrictEqual(lines(), ["uploading a: 7.0 MB in 2.0 s, 3.5 MB/s, after 33 MB that were there", ""])
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("The reporter takes the rate from the last seconds.", () => {
     const { layer, lines } = screen({ columns: () => 200 })
     return Effect.gen(function* () {
       yield* progress(0)
-      yield* TestClock.adjust("60 seconds")
+      yield* TestClock.adjust("6 seconds")
       for (const done of [1, 2, 3, 4, 5, 6, 7, 8]) {
         yield* progress(done * 1_000_000)
         yield* TestClock.adjust("1 seconds")
@@ -149,6 +177,101 @@ describe("Reporter on a terminal", () => {
   })
 })
 
+describe("steps", () => {
+  const health: Work = { _tag: "Check", health: { tcp: 4000, ...checkDefaults } }
+  const run: Work = { _tag: "Run", hook: "restart", command: "bin/restart" }
+
+  it.effect("A step shows that it runs, which of the plan's steps it is, and for how long.", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      const fiber = yield* Effect.sleep("3 seconds").pipe(
+        Reporter.during(health),
+        Reporter.about({ steps: [run, health] }),
+        Effect.fork
+      )
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual(lines(), [""])
+      yield* TestClock.adjust("1300 millis")
+      assert.match(lines()[0] ?? "", /^[-\\|/] health \(2 of 2\) {2}1 s$/)
+      const before = lines()[0]
+      yield* TestClock.adjust("100 millis")
+      assert.notStrictEqual(lines()[0], before)
+      yield* TestClock.adjust("2 seconds")
+      yield* fiber
+      assert.deepStrictEqual(lines(), [""])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("The moving line stays away from an open question.", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      const answer = yield* Deferred.make<void>()
+      const fiber = yield* Effect.sleep("1 seconds").pipe(
+        Effect.zipRight(Reporter.asking("Trust it?")(answer)),
+        Effect.zipRight(Effect.sleep("1 seconds")),
+        Reporter.during({ _tag: "Connect" }),
+        Effect.fork
+      )
+      yield* TestClock.adjust("900 millis")
+      assert.include(lines()[0], "connect")
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(lines(), [""])
+      yield* Deferred.succeed(answer, undefined)
+      yield* TestClock.adjust("500 millis")
+      assert.include(lines()[0], "connect")
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("Each event has its target, its release and its step as data.", () =>
+    Effect.gen(function* () {
+      const release = { name: "shop", ref: "AB" }
+      yield* Reporter.note("now").pipe(
+        Effect.zipRight(Effect.sleep("2 seconds")),
+        Effect.zipRight(Effect.fail("no")),
+        Reporter.during(run),
+        Reporter.about({ target: "prod", release, steps: [health, run] }),
+        Effect.flip,
+        Effect.zipLeft(Reporter.note("later")),
+        Effect.fork,
+        Effect.tap(() => TestClock.adjust("2 seconds")),
+        Effect.flatMap(Fiber.join)
+      )
+      const place = { target: "prod", release, step: run }
+      assert.deepStrictEqual(yield* Effect.flatMap(Reporter.Reported, ({ events }) => events), [
+        { ...place, _tag: "StepStarted", number: 2, of: 2 },
+        { ...place, _tag: "Note", message: "now" },
+        { ...place, _tag: "StepEnded", ok: false, millis: 2000 },
+        { _tag: "Note", message: "later" }
+      ])
+    }).pipe(Effect.provide(Layer.fresh(Reporter.Reporter.collect)))
+  )
+
+  it.effect("An interrupted step ends too.", () =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.never.pipe(Reporter.during(run), Effect.fork)
+      yield* Effect.yieldNow()
+      yield* TestClock.adjust("1 seconds")
+      yield* Fiber.interrupt(fiber)
+      const events = yield* Effect.flatMap(Reporter.Reported, ({ events }) => events)
+      assert.deepStrictEqual(events.at(-1), { step: run, _tag: "StepEnded", ok: false, millis: 1000 })
+    }).pipe(Effect.provide(Layer.fresh(Reporter.Reporter.collect)))
+  )
+
+  it.effect("The times of steps with one name add up.", () =>
+    Effect.gen(function* () {
+      const both = Effect.sleep("1 seconds").pipe(Reporter.during(run), Effect.repeatN(1))
+      const fiber = yield* Effect.zipRight(Reporter.during(health)(Effect.void), both).pipe(Reporter.timed, Effect.fork)
+      yield* TestClock.adjust("2 seconds")
+      const [, times] = yield* fiber
+      assert.deepStrictEqual(times, [
+        { step: "health", millis: 0 },
+        { step: "restart", millis: 2000 }
+      ])
+    })
+  )
+})
+
 describe("Reporter elsewhere", () => {
   it.effect("Without a terminal, the reporter writes a plain line now and then.", () => {
     const { layer, raw } = screen({ isTTY: false })
@@ -158,7 +281,7 @@ describe("Reporter elsewhere", () => {
         yield* TestClock.adjust("1 seconds")
       }
       yield* end()
-      const lines = raw().split("\n")
+      const lines = untimed(raw()).split("\n")
       assert.notInclude(raw(), "\u001b")
       assert.strictEqual(lines[0], "uploading a (100 MB)")
       assert.strictEqual(lines[1], "uploading a: 10 %, 10 MB of 100 MB, 1.0 MB/s, 1 min 30 s left")
@@ -172,8 +295,53 @@ describe("Reporter elsewhere", () => {
     return Effect.gen(function* () {
       for (let done = 0; done <= 1000; done++) yield* progress(done)
       yield* end()
-      assert.strictEqual(raw(), "uploading a\nuploading a: 1.0 kB in 0 ms\n")
+      assert.strictEqual(untimed(raw()), "uploading a\nuploading a: 1.0 kB in 0 ms\n")
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("Without a terminal, each line begins with its time.", () => {
+    const { layer, raw } = screen({ isTTY: false })
+    return Effect.gen(function* () {
+      yield* TestClock.setTime(Date.parse("2026-11-28T17:02:31.500Z"))
+      yield* Reporter.note("first")
+      yield* Reporter.output(bytes("of a program\n"))
+      yield* Reporter.warn("second")
+      assert.strictEqual(raw(), "2026-11-28T17:02:31Z first\nof a program\n2026-11-28T17:02:31Z warning: second\n")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("On GitHub the lines of a command fold, warnings are annotations, and lines carry no time.", () => {
+    const { layer, raw } = screen({ isTTY: false, ci: "github" })
+    return Effect.gen(function* () {
+      yield* Reporter.output(bytes("compiled\n")).pipe(Reporter.during({ _tag: "Build", builder: "prod" }))
+      yield* Effect.void.pipe(Reporter.during({ _tag: "Connect" }))
+      yield* Reporter.warn("100 % full:\nmind it")
+      assert.strictEqual(raw(), "::group::build\ncompiled\n::endgroup::\n::warning::100 %25 full:%0Amind it\n")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("On GitLab the lines of a command fold into a section.", () => {
+    const { layer, raw } = screen({ isTTY: false, ci: "gitlab" })
+    return Effect.gen(function* () {
+      yield* Reporter.output(bytes("migrated\n")).pipe(
+        Reporter.during({ _tag: "Run", hook: "afterUnpack", command: "bin/migrate" })
+      )
+      assert.deepStrictEqual(raw().split("\n"), [
+        "\u001b[0Ksection_start:0:deployer_afterUnpack[collapsed=true]\r\u001b[0KafterUnpack",
+        "migrated",
+        "\u001b[0Ksection_end:0:deployer_afterUnpack\r\u001b[0K",
+        ""
+      ])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("Details are shown only if they are requested.", () => {
+    const [quiet, verbose] = [screen({ isTTY: false }), screen({ isTTY: false, verbose: true })]
+    return Effect.gen(function* () {
+      yield* Reporter.detail("it took 3 ms").pipe(Effect.provide(quiet.layer))
+      yield* Reporter.detail("it took 3 ms").pipe(Effect.provide(verbose.layer))
+      assert.deepStrictEqual([quiet.raw(), untimed(verbose.raw())], ["", "it took 3 ms\n"])
+    })
   })
 
   it.effect("Reports go nowhere without a layer, and to a list in tests.", () =>

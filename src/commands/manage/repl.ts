@@ -6,16 +6,9 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { ReleaseNotWhole } from "../../deployment/onHost.ts"
+import { connectTo, type ReleaseNotWhole } from "../../deployment/onHost.ts"
 import { shortRef } from "../../domain/Release.ts"
-import {
-  type HostSession,
-  type HostUnfit,
-  type LockHeld,
-  type NotOnHost,
-  RemoteHost,
-  type StepFailure
-} from "../../host/RemoteHost.ts"
+import type { HostSession, HostUnfit, LockHeld, NotOnHost, StepFailure } from "../../host/RemoteHost.ts"
 import { suggest } from "../../internal/suggest.ts"
 import type { ReleaseAmbiguous, ReleaseNotFound } from "../../store/failures.ts"
 import { ReleaseStore, type StoreFailure } from "../../store/ReleaseStore.ts"
@@ -170,7 +163,7 @@ const onHost = (target: string, isWish: boolean, isNew = true) =>
   Effect.gen(function* () {
     const connected = Effect.gen(function* () {
       const config = yield* (yield* Workspace).config
-      return yield* (yield* RemoteHost).connect(yield* findTarget(config, target))
+      return yield* connectTo(yield* findTarget(config, target))
     })
     const session = yield* isWish ? Effect.asSome(connected) : Effect.catchAll(Effect.asSome(connected), unreached)
     return Option.isSome(session)

@@ -2,10 +2,12 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { type HostRelease, HostReleaseJson } from "../../domain/HostState.ts"
 import { type JournalEntry, JournalEntryJson } from "../../domain/Journal.ts"
 import { address as addressOf, type Target } from "../../domain/Target.ts"
-import { warn } from "../../terminal/Reporter.ts"
+import { bytes, duration } from "../../terminal/format.ts"
+import { detail, warn } from "../../terminal/Reporter.ts"
 import * as Reply from "../protocol/reply.ts"
 import { type Args, type Call, positional, type Script, type Step } from "../protocol/Step.ts"
 import { steps } from "../protocol/steps.ts"
@@ -104,14 +106,27 @@ export const makeAsking = (target: Target, transport: Transport) => {
       const clock = yield* Effect.clock
       const asked = clock.unsafeCurrentTimeMillis()
       const call = { path, args, refs, ...(fencing === undefined ? {} : { fencing }) }
+      const words = positional(script, call)
+      let sent = script.text.length + words.reduce((sum, word) => sum + word.length + 1, 0)
+      const counted = stdin?.pipe(
+        Stream.tap((chunk) =>
+          Effect.sync(() => {
+            sent += chunk.length
+          })
+        )
+      )
       const result = yield* transport.exec({
         doing,
         step: script.name,
         script: script.text,
-        args: positional(script, call),
+        args: words,
         wait,
-        ...(stdin === undefined ? {} : { stdin })
+        ...(counted === undefined ? {} : { stdin: counted })
       })
+      const took = clock.unsafeCurrentTimeMillis() - asked
+      yield* detail(
+        `${address}: ${script.name} (${doing}) took ${duration(took)}, sent ${bytes(sent)}, received ${bytes(result.stdout.length)}`
+      )
       const { remarks, stdout } = Reply.remarks(result.stdout)
       // For this step, a missing entry is a failure: writing it is all that the step does.
       if (remarks.unnoted !== undefined && script.name === steps.note.script.name)

@@ -1,0 +1,129 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import {
+  build,
+  buildAndDeploy,
+  config,
+  deploy,
+  fromFiles,
+  type ReporterEvent,
+  rollback,
+  workName
+} from "effect-deployer"
+import { layerMemory, MemoryHost, Reported } from "effect-deployer/testing"
+
+let version = 0
+const settings = config({
+  targets: {
+    prod: {
+      host: "app1",
+      name: "shop",
+      path: "/srv/shop",
+      afterUnpack: "migrate",
+      restart: "restart",
+      health: { command: "check", interval: "1 millis" }
+    }
+  },
+  builders: { prod: () => Effect.sync(() => fromFiles({ "bin/shop": `version ${version++}` })) }
+})
+
+const events = Effect.flatMap(Reported, ({ events }) => events)
+const steps = (events: ReadonlyArray<ReporterEvent>) =>
+  events.flatMap((event) =>
+    event._tag === "StepStarted"
+      ? [`${workName(event.step)}${event.number === undefined ? "" : ` ${event.number}/${event.of}`}`]
+      : []
+  )
+
+describe("the steps of commands as events", () => {
+  it.live("A build and a deployment report their steps, counted, with target and release.", () =>
+    Effect.gen(function* () {
+      const { built, deployed } = yield* buildAndDeploy({ target: "prod" })
+      const heard = yield* events
+      assert.deepStrictEqual(steps(heard), [
+        "build",
+        "pack",
+        "connect",
+        "prepare",
+        "lock",
+        "upload 2/7",
+        "afterUnpack 3/7",
+        "switch 4/7",
+        "restart 5/7",
+        "health 6/7",
+        "settle 7/7"
+      ])
+      const { name, ref } = built.release
+      const started = heard.find((event) => event._tag === "StepStarted" && event.step._tag === "Check")
+      assert.deepInclude(started?.release, { name, ref })
+      assert.deepStrictEqual(
+        deployed.steps.map(({ step }) => step),
+        steps(heard)
+          .slice(2)
+          .map((step) => step.replace(/ .*/, ""))
+      )
+      assert.deepStrictEqual(
+        heard.filter(({ target }) => target !== "prod"),
+        []
+      )
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
+  it.live("The steps of the way back name the release that comes back, and are not counted.", () =>
+    Effect.gen(function* () {
+      const { host } = yield* MemoryHost.MemoryHosts
+      const first = yield* buildAndDeploy({ target: "prod" })
+      const second = yield* build({ target: "prod" })
+      let isIll = true
+      host("app1").onRun = ({ command }) => {
+        if (command !== "restart") return { exitCode: 0, output: "" }
+        const exitCode = isIll ? 1 : 0
+        isIll = false
+        return { exitCode, output: "" }
+      }
+      const before = (yield* events).length
+      const error = yield* Effect.flip(deploy({ target: "prod", release: second.release.ref }))
+      assert.strictEqual(error._tag, "RolledBack")
+      const restarts = (yield* events)
+        .slice(before)
+        .flatMap((event) =>
+          event._tag === "StepEnded" && workName(event.step) === "restart" ? [[event.ok, event.release?.ref]] : []
+        )
+      assert.deepStrictEqual(restarts, [
+        [false, second.release.ref],
+        [true, first.built.release.ref]
+      ])
+      assert.deepStrictEqual(steps((yield* events).slice(before)).slice(-2), ["restart", "health"])
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
+  it.live("A rollback reports its steps and their times.", () =>
+    Effect.gen(function* () {
+      yield* buildAndDeploy({ target: "prod" })
+      yield* buildAndDeploy({ target: "prod" })
+      const { steps } = yield* rollback({ target: "prod" })
+      assert.deepStrictEqual(
+        steps.map(({ step }) => step),
+        ["connect", "lock", "verify", "switch", "restart", "health", "settle"]
+      )
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
+  it.live("Details name each step on the host with its time and bytes, and the reasons of the plan.", () =>
+    Effect.gen(function* () {
+      yield* buildAndDeploy({ target: "prod" })
+      yield* buildAndDeploy({ target: "prod" })
+      const details = (yield* events).flatMap((event) => (event._tag === "Detail" ? [event.message] : []))
+      const expected = [
+        /^app1: inspect \(.*\) took .*, sent .* kB, received .* B$/,
+        /^plan: [0-9A-F]{8} is not complete on the host, and current leads to [0-9A-F]{8}$/,
+        /^if it fails: back to shop [0-9A-F]{8}, because the target has health or restart$/
+      ]
+      for (const line of expected)
+        assert.isTrue(
+          details.some((detail) => line.test(detail)),
+          details.join("\n")
+        )
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+})
