@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { lookAhead } from "../deployment/lookAhead.ts"
 import { answer } from "../terminal/Answer.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -17,8 +18,8 @@ export class BuildAndDeployReport extends Schema.TaggedClass<BuildAndDeployRepor
 }) {}
 
 /**
- * Builds and deploys. It does not ask which release: it is the one just built. `onBuilt` runs between the two, for instance to report the
- * build immediately.
+ * Builds and deploys. It does not ask which release: it is the one just built. A host that cannot be reached, cannot take any release or is
+ * locked on purpose ends the build. `onBuilt` runs between the two, for instance to report the build immediately.
  */
 export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
   options: BuildOptions,
@@ -26,7 +27,8 @@ export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
 ) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
-  const built = yield* build(options)
+  // The look goes on while the engine builds, and ends the build if the deployment would be refused.
+  const built = yield* Effect.raceFirst(build(options), Effect.zipRight(lookAhead(target), Effect.never))
   yield* onBuilt(built)
   return BuildAndDeployReport.make({ built, deployed: yield* deployRelease(target, built.release) })
 })

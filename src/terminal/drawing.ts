@@ -117,8 +117,8 @@ export const draw = (sink: Sink) => {
   const pen = makePen(sink)
   const transfers = new Map<string, Transfer>()
   const running: Array<Running> = []
-  // The terminal belongs to the question.
-  let isAsking = false
+  // The terminal belongs to the open question, and the events wait. Undefined if there is none.
+  let waiting: Array<readonly [event: Event, isData: boolean]> | undefined
 
   const bottomLine = (now: number): string | undefined => {
     const columns = sink.columns() - 1
@@ -128,7 +128,7 @@ export const draw = (sink: Sink) => {
     return step === undefined || now - step.began < briefMillis ? undefined : stepLine(step, now, columns)
   }
   const redraw = (now: number, endsLine = false) => {
-    if (!sink.isTTY || isAsking || (pen.isOpen() && !endsLine)) return
+    if (!sink.isTTY || waiting !== undefined || (pen.isOpen() && !endsLine)) return
     const text = bottomLine(now)
     if (text === undefined) pen.clear()
     else pen.move(text)
@@ -193,15 +193,23 @@ export const draw = (sink: Sink) => {
       case "ProgressEnd":
         return end(event, now)
       case "Asked":
+        if (!sink.isTTY) return
         pen.clear()
-        isAsking = true
+        waiting = []
         return
       case "Answered":
-        isAsking = false
-        return
       case "Reported":
         return
     }
+  }
+
+  /** Shows an event, or keeps it until the open question is answered. */
+  const hear = (event: Event, now: number, isData: boolean) => {
+    if (waiting === undefined || !sink.isTTY) return show(event, now, isData)
+    if (event._tag !== "Answered") return void waiting.push([event, isData])
+    const kept = waiting
+    waiting = undefined
+    for (const [event, isData] of kept) show(event, now, isData)
   }
 
   // A transfer moves its line with its bytes.
@@ -209,5 +217,5 @@ export const draw = (sink: Sink) => {
     if (transfers.size === 0 && running.length > 0) redraw(now)
   }
 
-  return { show, tick }
+  return { show: hear, tick }
 }

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { fromFiles } from "../../src/build/Artifact.ts"
 import type { MemoryImage } from "../../src/build/DockerBuilder.ts"
+import { HostUnreachable } from "../../src/host/RemoteHost.ts"
 import { refOf } from "../kit/samples.ts"
-import { currentRef, hostNamed, prodPath, run, stored, usualImage, world } from "../kit/world.ts"
+import { currentRef, hostNamed, prodPath, run, stored, usualConfig, usualImage, world } from "../kit/world.ts"
 
 describe("build_and_deploy", () => {
   it.scoped(
@@ -21,12 +23,12 @@ describe("build_and_deploy", () => {
       }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("The build_and_deploy command does not touch the host if the build fails.", () =>
+  it.scoped("The build_and_deploy command changes nothing on the host if the build fails.", () =>
     Effect.gen(function* () {
       const ran = yield* run("build_and_deploy target=prod yes")
       assert.strictEqual(ran.status, 1)
       assert.strictEqual(ran.stdout, "")
-      assert.strictEqual((yield* hostNamed()).connections, 0)
+      assert.deepStrictEqual((yield* hostNamed()).journal(prodPath), [])
     }).pipe(Effect.provide(world({ image: () => ({ status: 2, output: "" }) })))
   )
 
@@ -81,4 +83,48 @@ describe("build_and_deploy", () => {
       assert.match(target.stderr, /^deployer: No target named "prd" .*did you mean "prod"\?\)\n$/)
     }).pipe(Effect.provide(world()))
   )
+
+  describe("the look at the host while the engine builds", () => {
+    /** The build ends only if it is interrupted. */
+    const endless = world({ config: { ...usualConfig, builders: { prod: () => Effect.never } } })
+
+    it.scoped("A host that cannot be reached ends the build.", () =>
+      Effect.gen(function* () {
+        const host = yield* hostNamed()
+        host.connectFailure = new HostUnreachable({
+          address: "deploy@host.test",
+          reason: "refused",
+          detail: "nobody listens"
+        })
+        const ran = yield* run("build_and_deploy target=prod")
+        assert.strictEqual(ran.status, 1)
+        assert.match(ran.stderr, /deployer: .*host\.test/)
+        assert.strictEqual(ran.stdout, "")
+      }).pipe(Effect.provide(endless))
+    )
+
+    it.scoped("A host that can take no release ends the build.", () =>
+      Effect.gen(function* () {
+        const host = yield* hostNamed()
+        host.files.makeDirectory("/srv")
+        host.readOnly.add("/srv")
+        const ran = yield* run("build_and_deploy target=prod")
+        assert.strictEqual(ran.status, 1)
+        assert.match(ran.stderr, /^deployer: \/srv\/my_app on deploy@host\.test .*\n$/)
+      }).pipe(Effect.provide(endless))
+    )
+
+    it.scoped("A lock that somebody keeps on purpose ends the build.", () => {
+      let isFirst = true
+      const second = () => (isFirst ? Effect.sync(() => fromFiles({ bin: "1" })) : Effect.never)
+      return Effect.gen(function* () {
+        yield* run("build_and_deploy target=prod")
+        isFirst = false
+        yield* run("lock target=prod reason=moving")
+        const ran = yield* run("build_and_deploy target=prod")
+        assert.strictEqual(ran.status, 4)
+        assert.match(ran.stderr, /deployer: deploy@host\.test is locked by tester@laptop for "moving"/)
+      }).pipe(Effect.provide(world({ config: { ...usualConfig, builders: { prod: second } } })))
+    })
+  })
 })

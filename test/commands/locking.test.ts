@@ -7,7 +7,7 @@ import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
 import type { MemoryHost } from "../../src/host/MemoryHost.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
-import { currentRef, hostNamed, prodPath, run, world } from "../kit/world.ts"
+import { currentRef, hostNamed, prodPath, run, stored, world } from "../kit/world.ts"
 
 const deployed = Effect.gen(function* () {
   yield* run("build target=prod")
@@ -76,6 +76,20 @@ describe("locks", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).status, 0)
       assert.strictEqual(currentRef(host), fresh.ref)
       assert.notInclude((yield* run("manage info target=prod")).stdout, "locked")
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.scoped("The build goes on while somebody else deploys, and says so.", () =>
+    Effect.gen(function* () {
+      const { host, old } = yield* deployed
+      const { goOn } = yield* paused("stage")
+      const before = (yield* stored).length
+      const ran = yield* run("build_and_deploy target=prod wait=0s")
+      assert.match(ran.stderr, /locked by tester@laptop for "deploy" .*: the deployment needs the lock after the build/)
+      assert.strictEqual(ran.status, 4)
+      assert.lengthOf(yield* stored, before + 1)
+      assert.strictEqual(currentRef(host), old.ref)
+      yield* goOn
     }).pipe(Effect.provide(world()))
   )
 

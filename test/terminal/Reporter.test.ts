@@ -202,10 +202,11 @@ describe("steps", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("The moving line stays away from an open question.", () => {
+  it.effect("Nothing is written below an open question, and all of it follows after the answer.", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {
       const answer = yield* Deferred.make<void>()
+      yield* Reporter.note("before")
       const fiber = yield* Effect.sleep("1 seconds").pipe(
         Effect.zipRight(Reporter.asking("Trust it?")(answer)),
         Effect.zipRight(Effect.sleep("1 seconds")),
@@ -213,12 +214,14 @@ describe("steps", () => {
         Effect.fork
       )
       yield* TestClock.adjust("900 millis")
-      assert.include(lines()[0], "connect")
-      yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(lines(), [""])
+      assert.include(lines()[1], "connect")
+      yield* TestClock.adjust("1 seconds")
+      yield* Reporter.note("of a build at the same time")
+      assert.deepStrictEqual(lines(), ["before", ""])
       yield* Deferred.succeed(answer, undefined)
       yield* TestClock.adjust("500 millis")
-      assert.include(lines()[0], "connect")
+      assert.strictEqual(lines()[1], "of a build at the same time")
+      assert.include(lines()[2], "connect")
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(layer))
   })
