@@ -24,6 +24,7 @@ import type { View } from "../terminal/Answer.ts"
 import { bytes, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
+import { sign } from "../terminal/signs.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { chooseRelease, confirmRetry, findCandidates, planRelease } from "./chooseRelease.ts"
@@ -209,7 +210,7 @@ export const deployView =
   ({ millis, plan, steps }: DeployReport): View =>
   (columns) => {
     const times = stepTimes(steps)(columns)
-    const release = `${releaseLabel(plan.release)} (id ${plan.release.id})`
+    const release = `${sign.good} ${releaseLabel(plan.release)} (id ${plan.release.id})`
     const where = `${plan.address}:${plan.state.path}`
     switch (plan.outcome) {
       case "deploy":

@@ -15,6 +15,7 @@ import { unfitText } from "../domain/Unfit.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
 import { counted, duration } from "../terminal/format.ts"
+import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -109,6 +110,8 @@ const chosen = Effect.fnUntraced(function* (target: Target, selector: string | u
 export const failUnlessHealthy = ({ address, failed }: DoctorReport): Effect.Effect<void, DoctorFailed> =>
   failed.length === 0 ? Effect.void : new DoctorFailed({ address, failed: failed.map(({ name }) => name) })
 
+const signOf = { ok: sign.good, warning: sign.caution, failed: sign.bad, unknown: sign.unknown } as const
+
 /** The results, a line for each check. No line is cut, because the advice comes last. */
 export const doctorView =
   ({ address, checks, connectMillis, lookMillis, path, release, user }: DoctorReport): View =>
@@ -121,7 +124,7 @@ export const doctorView =
       table({
         head: ["Verdict", "Check", "Found"],
         rows: checks.map(({ advice, found, name, verdict }) => [
-          verdict,
+          `${signOf[verdict]} ${verdict}`,
           name,
           advice === undefined ? found : `${found}: ${advice}`
         ])

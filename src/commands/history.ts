@@ -11,6 +11,7 @@ import { parseSelector } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import type { View } from "../terminal/Answer.ts"
 import { counted, dateTime } from "../terminal/format.ts"
+import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
 import { count, optional, target, task, word } from "./Task.ts"
@@ -78,8 +79,8 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
   rolledBack: "became current again",
   unlinked: "link removed",
   healthy: "live, not checked",
-  unhealthy: "failed",
-  failed: "failed",
+  unhealthy: `${sign.bad} failed`,
+  failed: `${sign.bad} failed`,
   adopted: "adopted",
   repaired: "repaired",
   pinned: "pinned",
@@ -106,7 +107,7 @@ export const historyView =
               rows: entries.map(({ at, by, detail = "", event, job, release, wasChecked = false }) => [
                 dateTime(at),
                 release === undefined ? "" : releaseLabel(release),
-                wasChecked && event === "healthy" ? "healthy" : eventWords[event],
+                wasChecked && event === "healthy" ? `${sign.good} healthy` : eventWords[event],
                 job === undefined ? by : `${by} (${job})`,
                 detail
               ]),

@@ -22,6 +22,7 @@ import type { View } from "../terminal/Answer.ts"
 import { dateTime, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
+import { sign } from "../terminal/signs.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
 import { savedPlanView, stepTimes } from "./planView.ts"
@@ -164,8 +165,8 @@ export const rollbackView =
   (columns) => {
     const where = `${plan.address}:${plan.state.path}`
     return plan.steps.length === 0
-      ? `${releaseLabel(plan.release)} is live at ${where} already: nothing to do`
-      : `${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}\n${stepTimes(steps)(columns)}`
+      ? `${sign.good} ${releaseLabel(plan.release)} is live at ${where} already: nothing to do`
+      : `${sign.good} ${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}\n${stepTimes(steps)(columns)}`
   }
 
 /** The command. */

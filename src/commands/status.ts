@@ -18,6 +18,7 @@ import { shortRef } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
+import { sign } from "../terminal/signs.ts"
 import { fields } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
 import { target, task } from "./Task.ts"
@@ -177,7 +178,7 @@ export const statusView =
         "health",
         health === undefined
           ? live && "not checked: the target has no check"
-          : `${health.ok ? "healthy" : "unhealthy"} (${health.check}): ${health.detail}`
+          : `${health.ok ? `${sign.good} healthy` : `${sign.bad} unhealthy`} (${health.check}): ${health.detail}`
       ],
       ["lock", lock === undefined ? "nobody holds it" : `${lockOwner(lock)}; ${lockState(lock)}`],
       [
@@ -187,9 +188,12 @@ export const statusView =
           : `goes back from ${shortRef(armed.ref)} unless it is confirmed within ${duration(Math.max(0, armed.seconds) * 1000)}`
       ],
       ["disk", `${bytes(free)} free`],
-      ["files", live && (faults.length === 0 ? "all there" : faults.join(", "))],
-      ...drift.map(({ found }, index): readonly [string, string] => [index === 0 ? "drift" : "", found]),
-      ...(drift.length > 0 ? [] : [["drift", "none"] as const])
+      ["files", live && (faults.length === 0 ? `${sign.good} all there` : `${sign.bad} ${faults.join(", ")}`)],
+      ...drift.map(({ found }, index): readonly [string, string] => [
+        index === 0 ? "drift" : "",
+        `${sign.bad} ${found}`
+      ]),
+      ...(drift.length > 0 ? [] : [["drift", `${sign.good} none`] as const])
     ])
 
 /** The command. */

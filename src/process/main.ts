@@ -21,7 +21,7 @@ import * as Argv from "../Argv.ts"
 import { plain } from "../internal/color.ts"
 import { messageOf } from "../internal/messageOf.ts"
 import { errorFields, Failure, nextOf } from "../terminal/Failure.ts"
-import { Answer } from "../terminal/Form.ts"
+import { Answer, Color } from "../terminal/Form.ts"
 
 const name = "deployer"
 
@@ -128,7 +128,7 @@ export interface Ending {
 /** The environment of a run. */
 export interface Options {
   readonly version: string
-  /** Whether help on stdout may have colours. */
+  /** Whether the text on stdout may have colours. */
   readonly color: boolean
   /** Default: the program's own end. */
   readonly ending?: Ending
@@ -200,6 +200,7 @@ export const run =
         return Command.run(quiet, { name, version: options.version, executable: name, footer })([name, name, ...tokens])
       }).pipe(Effect.withConsole(parserConsole(base, options.color)), isAsked ? withDocument(base, options) : identity)
     }).pipe(
+      Effect.provideService(Color, options.color),
       Effect.provide(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false })),
       Effect.provide(Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger)))
     )

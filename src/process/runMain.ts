@@ -6,6 +6,7 @@ import process from "node:process"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { hasColor } from "../internal/color.ts"
 import { codeOf } from "../internal/files.ts"
 import * as Main from "./main.ts"
 
@@ -14,7 +15,12 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 /** How long clean-up may take after a signal before the process ends without it, in milliseconds. */
 const patience = 30_000
 
-const say = (lines: ReadonlyArray<string>) => lines.length === 0 || process.stderr.write(`${lines.join("\n")}\n`)
+const say = (lines: ReadonlyArray<string>) => {
+  if (lines.length === 0) return
+  const red = (line: string) => line.replace(/^deployer:/, "\u001b[31m$&\u001b[39m")
+  const shown = hasColor(process.stderr, process.env) ? lines.map(red) : lines
+  process.stderr.write(`${shown.join("\n")}\n`)
+}
 
 // The reader went away (`| head`), maybe before the last writes.
 const isUnread = (error: unknown): boolean => ["EPIPE", "ERR_STREAM_DESTROYED"].includes(codeOf(error) ?? "")

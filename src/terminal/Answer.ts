@@ -5,8 +5,9 @@ import * as Terminal from "@effect/platform/Terminal"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Answer, isData } from "./Form.ts"
+import { Answer, Color, isData } from "./Form.ts"
 import { emit } from "./Reporter.ts"
+import { withColor } from "./signs.ts"
 
 /** Text that may depend on the columns of the terminal. Without a terminal nothing is cut. */
 export type View = (columns: number | undefined) => string
@@ -24,7 +25,7 @@ export const print = (view: View): Effect.Effect<void, never, Terminal.Terminal>
     const columns = (yield* terminal.isTTY) ? yield* terminal.columns : undefined
     const text = view(columns)
     if (text === "") return
-    yield* Console.log(text)
+    yield* Console.log((yield* Color) ? withColor(text) : text)
     yield* emit({ _tag: "Reported", text })
   })
 

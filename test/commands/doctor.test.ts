@@ -56,11 +56,11 @@ describe("doctor", () => {
         assert.strictEqual(ran.status, 1)
         assert.match(ran.stderr, /^deployer: \d checks? failed on deploy@host\.test \([^\n]*\n$/)
         assert.include(ran.stderr, name)
-        const line = lines(ran.stdout).find((line) => line.startsWith(`failed   ${name} `)) ?? ""
+        const line = lines(ran.signed).find((line) => /^✗ failed +/.test(line) && line.includes(` ${name} `)) ?? ""
         const deployed = yield* run("deploy target=prod yes")
         assert.strictEqual(deployed.status, 1)
         const said = line
-          .replace(/^failed +/, "")
+          .replace(/^✗ failed +/, "")
           .slice(name.length)
           .trim()
         // Only where the host is named they differ.

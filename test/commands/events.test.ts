@@ -38,7 +38,8 @@ const steps = (events: ReadonlyArray<ReporterEvent>) =>
 describe("the steps of commands as events", () => {
   it.live("A build and a deployment report their steps, counted, with target and release.", () =>
     Effect.gen(function* () {
-      const { built, deployed } = yield* buildAndDeploy({ target: "prod" })
+      const built = yield* build({ target: "prod" })
+      const deployed = yield* deploy({ target: "prod", release: built.release.ref })
       const heard = yield* events
       assert.deepStrictEqual(steps(heard), [
         "build",

@@ -672,7 +672,7 @@ describe("manage integrity", () => {
       ...{ target: "prod", address: "host.test", removed: [], deep: true },
       releases: [{ name: "my_app", ref: refOf("A"), current: true, previous: false, faults: [], unreadable: 2 }]
     })
-    assert.include(integrityView(report)(80), "my_app AAAAAAAA (current): unproven (2 paths unreadable)")
+    assert.include(integrityView(report)(80), "my_app AAAAAAAA (current): ! unproven (2 paths unreadable)")
     const { message } = Effect.runSync(Effect.flip(failUnlessIntact(report)))
     assert.match(message, /^1 release on host\.test cannot be read completely by this login, and may be damaged: use/)
   })

@@ -24,6 +24,7 @@ describe("status", () => {
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, new RegExp(`^live +my_app ${one.ref.slice(0, 8)}, since .* UTC$`, "m"))
       assert.match(ran.stdout, /^previous +nothing to roll back to$/m)
+      assert.match(ran.signed, /^health +✓ healthy \(.*\nfiles +✓ all there\ndrift +✓ none\n$/ms)
       assert.match(ran.stdout, /^health +healthy \(GET http:\/\/127\.0\.0\.1:4000\/\): 200/m)
       assert.match(ran.stdout, /^lock +nobody holds it\ndisk +1\.0 GB free\nfiles +all there\ndrift +none\n$/m)
       const version = `${prodPath}/releases/current/my_app/version`
@@ -38,7 +39,7 @@ describe("status", () => {
       host.onDial = () => () => httpAnswer(503, "starting")
       const ill = yield* run("status target=prod")
       assert.strictEqual(ill.status, 1)
-      assert.match(ill.stdout, /^health +unhealthy .*503/m)
+      assert.match(ill.signed, /^health +✗ unhealthy .*503/m)
       assert.match(
         ill.stderr,
         /1 thing is wrong on deploy@host\.test \(GET .*503.*\): deploy again: there is no release to go back to$/m

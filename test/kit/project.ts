@@ -13,13 +13,16 @@ import { binary } from "./build.ts"
 import { leftoversOf, removeBuilt } from "./docker.ts"
 import type { Sshd } from "./sshd.ts"
 import { treeIn } from "./tree.ts"
-import { untimed } from "./untimed.ts"
+import { unsigned, untimed } from "./words.ts"
 
 /** How a command ended. */
 export interface Ended {
   /** The exit status, or the name of the signal that killed it. */
   readonly status: number | string
+  /** Without the signs of verdicts. */
   readonly stdout: string
+  /** With them. */
+  readonly signed: string
   readonly stderr: string
   /** From the start, or from the last signal, in milliseconds. */
   readonly millis: number
@@ -239,7 +242,8 @@ const start = (args: ReadonlyArray<string>, options: Started): Running => {
     child.on("close", (code, by) => {
       clearTimeout(timer)
       resolve({
-        ...out,
+        stdout: unsigned(out.stdout),
+        signed: out.stdout,
         stderr: untimed(out.stderr),
         status: code ?? by ?? "nothing",
         millis: performance.now() - began

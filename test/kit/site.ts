@@ -13,6 +13,7 @@ import { type CommandLine, commandsOf, repository, substituteFor } from "./pages
 import { builders, type Project, project } from "./project.ts"
 import { freePort, type Sshd, sshd } from "./sshd.ts"
 import { terminal } from "./terminal.ts"
+import { unsigned } from "./words.ts"
 
 /** The ids of the releases of which the pages tell, by the beginnings of their refs. 3F2A is that of the help texts. */
 const refs: Readonly<Record<string, number>> = { D5F3: 1, "844C": 2, "2455": 3, "3F0C": 4, "3F2A": 4 }
@@ -60,7 +61,7 @@ esac
 
 /** A text without all that differs from run to run: refs, hashes, people, machines, dates, durations, sizes, counts, the widths of a table. */
 const shape = (text: string, named: (ref: string) => string): string =>
-  text
+  unsigned(text)
     .replace(/\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b/g, "HASH")
     .replace(/(?<![0-9A-Za-z])(?:[0-9A-F]{32}|[0-9A-F]{8})(?![0-9A-Za-z])/g, named)
     .replace(/\bx86_64\b|\baarch64\b/g, "MACHINE")

@@ -25,13 +25,16 @@ import { Prompt, Script } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
 import { Workspace, workspacePaths } from "../../src/workspace/Workspace.ts"
-import { untimed } from "./untimed.ts"
+import { unsigned, untimed } from "./words.ts"
 
 /** What a command did, as whoever called it sees it. */
 export interface Ran {
   readonly status: number
   /** Results. */
+  /** Without the signs of verdicts. */
   readonly stdout: string
+  /** With them. */
+  readonly signed: string
   /** Progress, warnings, and the sentence for a failure. */
   readonly stderr: string
   /** The questions, in order. */
@@ -124,7 +127,8 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
     const asked = yield* Effect.flatMap(Script, ({ asked }) => asked).pipe(Effect.provide(script))
     return {
       status: Main.exitStatus(exit),
-      stdout: out.join(""),
+      stdout: unsigned(out.join("")),
+      signed: out.join(""),
       stderr: untimed(err.join("")),
       asked,
       completions

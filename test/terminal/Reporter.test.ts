@@ -9,7 +9,7 @@ import * as TestClock from "effect/TestClock"
 import type { Work } from "../../src/domain/Work.ts"
 import { hasColor } from "../../src/internal/color.ts"
 import * as Reporter from "../../src/terminal/Reporter.ts"
-import { untimed } from "../kit/untimed.ts"
+import { untimed } from "../kit/words.ts"
 
 const screen = (options: Partial<Reporter.Sink> = {}) => {
   let text = ""

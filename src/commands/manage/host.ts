@@ -28,6 +28,7 @@ import { type HostSession, HostUnfit, NotOnHost } from "../../host/RemoteHost.ts
 import type { View } from "../../terminal/Answer.ts"
 import { bytes, counted, dateTime } from "../../terminal/format.ts"
 import * as Reporter from "../../terminal/Reporter.ts"
+import { sign } from "../../terminal/signs.ts"
 import { fields, table } from "../../terminal/Table.ts"
 import { askToRemove, Removal } from "./removal.ts"
 
@@ -506,15 +507,15 @@ export const integrityView =
       `${address}: ${link ?? "current leads to a complete release"}`,
       ...releases.map(({ current, faults, name, ref, unreadable }) => {
         const gone = removed.includes(ref) ? ", removed" : ""
-        const unproven = `unproven (${counted(unreadable, "path")} unreadable)`
+        const unproven = `${sign.caution} unproven (${counted(unreadable, "path")} unreadable)`
         const state =
           faults.length > 0
-            ? `broken (${counted(faults.length, "fault")})${gone}`
+            ? `${sign.bad} broken (${counted(faults.length, "fault")})${gone}`
             : unreadable > 0
               ? unproven
               : deep
-                ? "whole"
-                : "all there"
+                ? `${sign.good} whole`
+                : `${sign.good} all there`
         return `${releaseLabel({ name, ref })}${current ? " (current)" : ""}: ${state}`
       })
     ].join("\n")
