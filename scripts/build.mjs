@@ -43,17 +43,17 @@ const common = {
   }
 }
 
-/** The help of all tasks, rendered by the command tree itself, so that the binary need not load it for that. */
-const helpPages = {
-  name: "help-pages",
+/** The description of the command line, so that the binary need not load the commands for help and completion. */
+const embeddedSpec = {
+  name: "embedded-spec",
   setup: ({ onLoad }) => {
-    onLoad({ filter: /\/src\/process\/helpPages\.ts$/ }, async () => {
-      const { outputFiles } = await build({ ...common, entryPoints: ["scripts/help.ts"], plugins: [ownGraph] })
-      const program = path.join(dist, `help-${process.pid}.mjs`)
+    onLoad({ filter: /\/src\/process\/embedded\.ts$/ }, async () => {
+      const { outputFiles } = await build({ ...common, entryPoints: ["scripts/spec.ts"], plugins: [ownGraph] })
+      const program = path.join(dist, `spec-${process.pid}.mjs`)
       fs.writeFileSync(program, outputFiles[0].contents)
       try {
-        const pages = execFileSync(process.execPath, [program], { encoding: "utf8" })
-        return { contents: `export const helpPages = new Map(${pages})`, loader: "js" }
+        const spec = execFileSync(process.execPath, [program], { encoding: "utf8" })
+        return { contents: `export const embedded = JSON.parse(${JSON.stringify(spec)})`, loader: "js" }
       } finally {
         fs.rmSync(program)
       }
@@ -104,9 +104,10 @@ const bundle = async (folder, entryPoints, plugins) => {
 }
 
 const tools = Math.max(
-  ...["scripts/build.mjs", "scripts/help.ts", "package-lock.json"].map((file) => modified(path.join(root, file)))
+  ...["scripts/build.mjs", "scripts/spec.ts", "package-lock.json"].map((file) => modified(path.join(root, file)))
 )
 const isFresh = (file, ...sources) => stale && modified(path.join(dist, file)) > Math.max(tools, ...sources)
 
 if (!isFresh("whole/effect.js")) await bundle(path.join(dist, "whole"), wholes, [])
-if (!isFresh("bin.js", newest(path.join(root, "src")))) await bundle(dist, { bin: "src/bin.ts" }, [ownGraph, helpPages])
+if (!isFresh("bin.js", newest(path.join(root, "src"))))
+  await bundle(dist, { bin: "src/bin.ts" }, [ownGraph, embeddedSpec])

@@ -2,75 +2,14 @@
  * The words of the command line, put into the one form that @effect/cli reads.
  *
  * `target=prod`, `-target=prod`, `--target=prod` and `--target prod` become `--target prod`; `force_init`, `-force_init`,
- * `--force_init`, `--force-init` and `force_init=true` become `--force-init`. Which keys exist is read from the command
- * tree itself, so a command declares its options once:
- *
- * ```ts
- * Command.make("build", { target: Options.text("target"), yes: Options.boolean("yes") }, run)
- * ```
- *
- * and the process does `Argv.normalize(Argv.spec(command))(argv)` before `Command.run`.
+ * `--force_init`, `--force-init` and `force_init=true` become `--force-init`. Which keys exist is read from the
+ * list of commands, so a command declares its options once. The process does `Argv.normalize(tree.spec)(argv)` before it runs the parser.
  */
 
 import * as Either from "effect/Either"
 import { suggest } from "./internal/suggest.ts"
+import { builtIn, builtIns, childOf, fold, isBare, lookup, type OptionSpec, readPair, type TaskSpec } from "./Spec.ts"
 import { UsageError } from "./UsageError.ts"
-
-/** One option of a task. */
-export interface OptionSpec {
-  /** As declared, without dashes. */
-  readonly name: string
-  readonly aliases: ReadonlyArray<string>
-  readonly kind: "value" | "flag"
-  /** The value if the option is named without one. If undefined, that is a mistake. */
-  readonly bare?: string
-  readonly required: boolean
-}
-
-/** One task with its subtasks. The root is the program. */
-export interface TaskSpec {
-  readonly name: string
-  readonly options: ReadonlyArray<OptionSpec>
-  readonly tasks: ReadonlyArray<TaskSpec>
-  /** The number of bare words it takes. */
-  readonly words: number
-}
-
-const flag = (name: string, ...aliases: ReadonlyArray<string>): OptionSpec => ({
-  name,
-  aliases,
-  kind: "flag",
-  required: false
-})
-const builtIn = {
-  help: flag("help", "h"),
-  version: flag("version"),
-  completions: { ...flag("completions"), kind: "value" },
-  logLevel: { ...flag("log-level"), kind: "value" }
-} as const
-const builtIns: ReadonlyArray<OptionSpec> = Object.values(builtIn)
-const shells = ["bash", "zsh", "fish", "sh"]
-const logLevels = ["all", "trace", "debug", "info", "warning", "error", "fatal", "none"]
-
-/** A word that could be an option: up to two dashes, a key, and perhaps a value. */
-interface Pair {
-  readonly dashes: number
-  readonly key: string
-  readonly value: string | undefined
-}
-
-const readPair = (token: string): Pair | undefined => {
-  const match = /^(-{0,2})([A-Za-z][A-Za-z0-9_-]*)(?:=([\s\S]*))?$/.exec(token)
-  return match === null ? undefined : { dashes: (match[1] ?? "").length, key: match[2] ?? "", value: match[3] }
-}
-
-const fold = (name: string): string => name.replaceAll("_", "-")
-
-// A single letter is a bare word unless it has a dash or a value.
-const lookup = (options: ReadonlyArray<OptionSpec>, pair: Pair): OptionSpec | undefined =>
-  pair.key.length === 1 && pair.dashes === 0 && pair.value === undefined
-    ? undefined
-    : options.find((option) => [option.name, ...option.aliases].some((name) => fold(name) === fold(pair.key)))
 
 // A token with blanks at its ends or with line breaks is a value: no option looks like that.
 const isOption = (options: ReadonlyArray<OptionSpec>, token: string): boolean => {
@@ -95,8 +34,6 @@ const isValue = (
       !tasks.some(({ name }) => fold(name) === fold(next)))
   )
 }
-
-const isBare = (token: string): boolean => !token.startsWith("-") && !token.includes("=")
 
 const allOptions = (task: TaskSpec): ReadonlyArray<OptionSpec> => [...task.options, ...task.tasks.flatMap(allOptions)]
 
@@ -138,7 +75,7 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
     const token = tokens[index] ?? ""
     const pair = readPair(token)
     const option = pair === undefined ? undefined : lookup(everyOption, pair)
-    const child = isBare(token) ? task.tasks.find((child) => fold(child.name) === fold(token)) : undefined
+    const child = childOf(task, token)
     if (child !== undefined) {
       path.push(child)
       task = child
@@ -293,15 +230,6 @@ const synonyms: ReadonlyMap<string, string> = new Map([
   ["message", "reason"]
 ])
 
-const choose = (option: OptionSpec, values: Read["values"], choices: ReadonlyArray<string>) => {
-  const value = values.get(option)?.[0]
-  return value === undefined || choices.includes(value)
-    ? undefined
-    : usage(
-        `${quoted(option.name)} takes ${choices.join(", ")}, not ${quoted(value)}. ${didYouMean(value, choices)}`.trim()
-      )
-}
-
 // A value is joined to its key only if it would otherwise be taken for something else.
 const spell = (
   path: ReadonlyArray<TaskSpec>,
@@ -333,30 +261,26 @@ export const normalize =
       const { path, task } = located
       const said = read(located)
       if (isOn(said, builtIn.help)) {
-        return Either.right(["--help", ...path.slice(1).flatMap((task) => [task.name, "--help"])])
+        return Either.right(["--help", ...path.slice(1).map((task) => task.name)])
       }
       if (isOn(said, builtIn.version)) return Either.right(["--version"])
       const [extra] = said.words.slice(task.words)
       const options = path.flatMap((task) => task.options)
-      const missing = options.filter((option) => option.required && option.kind === "value" && !said.values.has(option))
-      const [shell] = said.values.get(builtIn.completions) ?? []
+      const isMissing = (option: OptionSpec) =>
+        option.required && !said.values.has(option) && !(option.isWord === true && said.words.length > 0)
+      const missing = options.filter(isMissing)
       const error =
-        task === root && shell === undefined
+        task === root
           ? nameTask(root, before)
           : (said.error ??
-            choose(builtIn.completions, said.values, shells) ??
-            choose(builtIn.logLevel, said.values, logLevels) ??
-            (shell !== undefined
-              ? undefined
-              : extra !== undefined
-                ? extraWord(located, extra, said)
-                : missing.length > 0
-                  ? usage(
-                      `${quoted(taskName(path))} needs ${missing.map(({ name }) => `${name}=…`).join(" and ")}. ${seeHelp(path)}`
-                    )
-                  : undefined))
+            (extra !== undefined
+              ? extraWord(located, extra, said)
+              : missing.length > 0
+                ? usage(
+                    `${quoted(taskName(path))} needs ${missing.map(({ name }) => `${name}=…`).join(" and ")}. ${seeHelp(path)}`
+                  )
+                : undefined))
       if (error !== undefined) return Either.left(error)
-      if (shell !== undefined) return Either.right(["--completions", shell])
       const spelled = path.flatMap((owner, depth) => [
         ...(depth === 0 ? [] : [owner.name]),
         ...owner.options.flatMap((option) =>
@@ -364,10 +288,6 @@ export const normalize =
         )
       ])
       const words = [...said.words, ...after]
-      return Either.right([
-        ...(said.values.get(builtIn.logLevel) ?? []).flatMap((level) => ["--log-level", level]),
-        ...spelled,
-        ...(words.length === 0 ? [] : ["--", ...words])
-      ])
+      return Either.right([...spelled, ...(words.length === 0 ? [] : ["--", ...words])])
     })
   }

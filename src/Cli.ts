@@ -8,6 +8,7 @@ import { restartTask, startTask, stopTask } from "./commands/actions.ts"
 import { applyTask } from "./commands/apply.ts"
 import { buildTask } from "./commands/build.ts"
 import { buildAndDeployTask } from "./commands/buildAndDeploy.ts"
+import { completionsTask } from "./commands/completions.ts"
 import { deployTask } from "./commands/deploy.ts"
 import { doctorTask } from "./commands/doctor.ts"
 import { execTask } from "./commands/exec.ts"
@@ -30,22 +31,23 @@ export const tasks = [
   buildTask,
   deployTask,
   buildAndDeployTask,
-  rollbackTask,
   applyTask,
+  statusTask,
   historyTask,
   doctorTask,
-  statusTask,
+  validateTask,
+  completionsTask,
+  schemaTask((): ReadonlyArray<Listed> => tasks),
+  rollbackTask,
   repairTask,
-  manageTask,
-  lockTask,
-  unlockTask,
-  sshTask,
   execTask,
+  sshTask,
   startTask,
   stopTask,
   restartTask,
-  validateTask,
-  schemaTask((): ReadonlyArray<Listed> => tasks)
+  lockTask,
+  unlockTask,
+  manageTask
 ] as const
 
 type AnyTask = (typeof tasks)[number]

@@ -3,8 +3,7 @@
  * The process: the command line goes in, a report and an exit status come out.
  */
 import process from "node:process"
-import { hasColor, plain } from "./internal/color.ts"
-import * as Help from "./process/help.ts"
+import { hasColor } from "./internal/color.ts"
 import { tooOld } from "./process/nodeVersion.ts"
 import { version } from "./Version.ts"
 
@@ -21,15 +20,22 @@ const print = (what: string, text: string) => {
   process.stdout.write(text)
 }
 
-const help = Help.find(argv)
+const run = () => import("./process/program.ts").then(({ main }) => main(argv))
+
+/** Lines that may have an answer without the commands. */
+const mayBeQuick = /^(-{0,2}help|-h|completions)$/.test(argv[0] ?? "help") || /^(--?help|-h)$/.test(argv.at(-1) ?? "")
 
 if (tooOld !== undefined) {
   process.stderr.write(`deployer: ${tooOld}\n`)
   process.exitCode = 1
 } else if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
   print("version", `${version}\n`)
-} else if (help !== undefined) {
-  print("help", hasColor(process.stdout, process.env) ? help : plain(help))
+} else if (mayBeQuick) {
+  import("./process/quick.ts").then(({ quickAnswer }) => {
+    const color = hasColor(process.stdout, process.env)
+    const text = quickAnswer(argv, { columns: process.stdout.columns, color })
+    return text === undefined ? run() : print("help", text)
+  })
 } else {
-  import("./process/program.ts").then(({ main }) => main(argv))
+  run()
 }

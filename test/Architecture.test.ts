@@ -76,11 +76,12 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   host: ["domain", "internal", "terminal", ...services],
   workspace: ["domain", "internal", "terminal", ...services],
   deployment: ["domain", "internal", "terminal", ...services],
-  commands: ["domain", "internal", "terminal", "deployment", ...services, "UsageError.ts"],
+  commands: ["domain", "internal", "terminal", "deployment", ...services, "Spec.ts", "UsageError.ts"],
   "Version.ts": [],
   "UsageError.ts": [],
-  "Argv.ts": ["internal", "UsageError.ts"],
-  "commandTree.ts": ["commands", "Argv.ts", "UsageError.ts"],
+  "Spec.ts": [],
+  "Argv.ts": ["internal", "Spec.ts", "UsageError.ts"],
+  "commandTree.ts": ["commands", "Argv.ts", "Spec.ts", "UsageError.ts"],
   "Cli.ts": ["commands", "commandTree.ts"],
   "Live.ts": ["internal", "terminal", ...services, "library.ts", "host.ts", "store.ts", "testing.ts"],
   "host.ts": ["domain", "host"],
@@ -88,7 +89,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "testing.ts": ["terminal", ...services, "Live.ts"],
   "library.ts": ["commands", "deployment", "domain", "terminal", ...services, "Cli.ts", "store.ts"],
   "index.ts": ["Live.ts", "library.ts"],
-  process: ["internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "UsageError.ts", "Version.ts"],
+  process: ["domain", "internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "Spec.ts", "UsageError.ts", "Version.ts"],
   "bin.ts": ["process", "internal/color.ts", "Version.ts"]
 }
 /** Types need no code: these may name the parts above them. */

@@ -7,14 +7,14 @@ import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
 import * as Argv from "../src/Argv.ts"
-import { flag, type Given, optional, type Task, type TaskOption, value, word } from "../src/commands/Task.ts"
+import { asWord, flag, type Given, optional, type Task, type TaskOption, value, word } from "../src/commands/Task.ts"
 import { treeOf } from "../src/commandTree.ts"
 import { UsageError } from "../src/UsageError.ts"
 
 const target = value({ name: "target", description: "" })
 const someTarget = optional(target)
 const yes = flag({ name: "yes", description: "" })
-const wait = optional(value({ name: "wait", description: "", bare: "1h", placeholder: "[TIME=1h]" }))
+const wait = optional(value({ name: "wait", description: "", bare: "1h", placeholder: "TIME" }))
 
 /** A tree with the shapes that deployer's own has: global options, flags, nested tasks, words, an alias. */
 const tree = (ran: (task: string, values: unknown) => void) => {
@@ -24,7 +24,9 @@ const tree = (ran: (task: string, values: unknown) => void) => {
     ...tasks: ReadonlyArray<Task<never, never>>
   ) => ({
     name,
+    group: "look" as const,
     description: "",
+    examples: [],
     options: Object.values(options),
     document: undefined,
     tasks,
@@ -36,6 +38,7 @@ const tree = (ran: (task: string, values: unknown) => void) => {
   return treeOf<never, never>([
     task("init", { forceInit: flag({ name: "force-init", description: "" }) }),
     task("build", { target, envFile: optional(value({ name: "env-file-name", description: "" })), yes }),
+    task("completions", { shell: asWord(value({ name: "shell", description: "" })) }),
     task("build_and_deploy", { target, tag: optional(value({ name: "tag", description: "" })), wait }),
     task(
       "manage",
@@ -182,7 +185,7 @@ describe("Argv", () => {
     assert.deepStrictEqual(right("manage", "info", "--", "--help"), ["manage", "info", "--", "--help"])
   })
 
-  it("Help, version and completions can be asked for in every spelling.", () => {
+  it("Help and version can be asked for in every spelling.", () => {
     const help = [[], ["--help"], ["-h"], ["help"], ["-help"], ["--help", "target=x"]]
     for (const argv of help) assert.deepStrictEqual(right(...argv), ["--help"])
     for (const argv of [
@@ -191,16 +194,27 @@ describe("Argv", () => {
       ["build", "nonsense=1", "-h"],
       ["build", "help"]
     ]) {
-      assert.deepStrictEqual(right(...argv), ["--help", "build", "--help"])
+      assert.deepStrictEqual(right(...argv), ["--help", "build"])
     }
     for (const argv of [["--version"], ["version"], ["build", "--version"]]) {
       assert.deepStrictEqual(right(...argv), ["--version"])
     }
-    for (const spelling of [["--completions", "zsh"], ["completions=zsh"], ["--completions=zsh"]]) {
-      assert.deepStrictEqual(right(...spelling), ["--completions", "zsh"])
+  })
+
+  it("The options of the parser itself are unknown words.", () => {
+    for (const key of ["log-level", "wizard", "completions"]) {
+      for (const line of [`${key}=debug`, `--${key}`, `--${key}=bash`]) {
+        assert.strictEqual(left("init", line), `"init" does not know "${key}". See deployer init --help`, line)
+      }
     }
-    assert.include(left("completions=csh"), "bash")
-    assert.deepStrictEqual(right("init", "--log-level=debug"), ["--log-level", "debug", "init"])
+  })
+
+  it("A required word can be given with its key or without it.", () => {
+    for (const line of ["completions bash", "completions shell=bash", "completions --shell bash"]) {
+      assert.match(right(...line.split(" ")).join(" "), /^completions (--shell|--) bash$/)
+    }
+    assert.strictEqual(left("completions"), '"completions" needs shell=…. See deployer completions --help')
+    assert.include(left("completions", "bash", "zsh"), '"completions" does not know what to do with "zsh"')
   })
 
   it("One sentence explains each mistake on a command line.", () => {

@@ -1,50 +1,34 @@
-/** The page of the commands, from their list. */
-import { tasks } from "../../src/Cli.ts"
-import type { TaskOption } from "../../src/commands/Task.ts"
+/** The page of the commands, from their description. */
+import { tree } from "../../src/Cli.ts"
+import { meaning, spelled, usageLine } from "../../src/process/helpPage.ts"
+import type { TaskSpec } from "../../src/Spec.ts"
 import { cell } from "./sources.ts"
 
-interface Listed {
-  readonly name: string
-  readonly description: string
-  readonly options: ReadonlyArray<TaskOption<unknown>>
-  readonly tasks: ReadonlyArray<Listed>
-}
+const table = (rows: ReadonlyArray<readonly [string, string]>): ReadonlyArray<string> =>
+  rows.length === 0
+    ? []
+    : ["| option | meaning |", "|---|---|", ...rows.map(([name, text]) => `| \`${cell(name)}\` | ${cell(text)} |`), ""]
 
-/** As docs and people write an option: `env_file_name=FILE`, `force_init`, `wait[=TIME]`. */
-const spelled = ({ bare, kind, name, placeholder }: TaskOption<unknown>): string => {
-  const key = name.replaceAll("-", "_")
-  if (kind === "flag") return key
-  if (kind === "rest") return "-- COMMAND"
-  return bare === undefined ? `${key}=${placeholder ?? key.toUpperCase()}` : `${key}[=TIME]`
-}
-
-const usage = (path: string, { options }: Listed): string =>
-  [
-    `deployer ${path}`,
-    ...options.map((option) => (option.isRequired || option.kind === "rest" ? spelled(option) : `[${spelled(option)}]`))
-  ].join(" ")
-
-const page = (task: Listed, above = ""): ReadonlyArray<string> => {
+const page = (task: TaskSpec, above = ""): ReadonlyArray<string> => {
   const path = `${above}${task.name}`
-  const [description = "", examples] = task.description.split(/ Examples?: /)
+  const { rest } = task
   return [
     `## \`${path}\``,
     "",
-    description,
+    task.description ?? "",
     "",
     "```usage",
-    usage(path, task),
+    usageLine(`deployer ${path}`, task),
     "```",
     "",
-    ...(examples === undefined ? [] : ["```sh", ...examples.split(", "), "```", ""]),
-    ...(task.options.length === 0
-      ? []
-      : [
-          "| option | meaning |",
-          "|---|---|",
-          ...task.options.map((option) => `| \`${spelled(option)}\` | ${cell(option.description)} |`),
-          ""
-        ]),
+    "```sh",
+    ...(task.examples ?? []),
+    "```",
+    "",
+    ...table([
+      ...task.options.map((option) => [spelled(option), meaning(option)] as const),
+      ...(rest === undefined ? [] : [[`-- ${rest.name.toUpperCase()}`, rest.description] as const])
+    ]),
     ...task.tasks.flatMap((below) => page(below, `${path} `))
   ]
 }
@@ -56,7 +40,8 @@ export const commandsPage = (): string =>
     "",
     "Written by `npm run reference` from the commands themselves. [Commands](../commands.md) tells how they work together.",
     "",
-    "Every command also takes `root=DIR` (the project root; default: the nearest folder upwards with `deployer/config`), `json` and `--help`.",
+    "Every command also takes `--help` and these options:",
     "",
-    ...tasks.flatMap((task) => page(task))
+    ...table(tree.spec.options.map((option) => [spelled(option), meaning(option)] as const)),
+    ...tree.spec.tasks.flatMap((task) => page(task))
   ].join("\n")

@@ -9,10 +9,14 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { LockWait } from "../deployment/locking.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
+import type { Completes } from "../Spec.ts"
 import { answer, conversation, type Kind } from "../terminal/Answer.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import { UsageError } from "../UsageError.ts"
 import { savePlan } from "./planFile.ts"
+
+/** A group of commands in help. */
+export type Group = "build and deploy" | "look" | "go back" | "repair" | "operate" | "manager"
 
 /** One option of a task. */
 export interface TaskOption<A> {
@@ -27,6 +31,8 @@ export interface TaskOption<A> {
   readonly alias?: string
   /** The value if the option is named without one. If undefined, that is a mistake. */
   readonly bare?: string
+  /** What a shell completes its value with. */
+  readonly completes?: Completes
   readonly isRequired: boolean
   /** Reads the given text: undefined if the option was not given, an empty text for a flag. Fails with a sentence. */
   readonly read: (text: string | undefined) => Either.Either<A, string>
@@ -57,8 +63,11 @@ export const flag = (texts: Texts): TaskOption<boolean> => ({
   read: (text) => Either.right(text !== undefined)
 })
 
+/** Makes the key of a value optional: `shell=bash` and `bash` are the same. */
+export const asWord = <A>(option: TaskOption<A>): TaskOption<A> => ({ ...option, kind: "word" })
+
 /** A value with an optional key that is itself optional: `name=my_app` and `my_app` are the same. */
-export const word = (texts: Texts): TaskOption<string | undefined> => ({ ...optional(value(texts)), kind: "word" })
+export const word = (texts: Texts): TaskOption<string | undefined> => asWord(optional(value(texts)))
 
 /** All remaining words of the line, at least one. */
 export const rest = (texts: Texts, missing: string): TaskOption<ReadonlyArray<string>> => ({
@@ -85,18 +94,33 @@ export const count = (texts: Texts, what: string): TaskOption<number> =>
       : Either.left(`"${texts.name}" takes ${what}, from 1 on, not "${text}"`)
   )
 
+/** One of a few words. */
+export const choice = <const A extends string>(texts: Texts, choices: ReadonlyArray<A>): TaskOption<A> =>
+  parsed({ ...value(texts), completes: choices }, (text) =>
+    Either.fromNullable(
+      choices.find((choice) => choice === text),
+      () => `"${texts.name}" takes ${choices.join(", ")}, not "${text}"`
+    )
+  )
+
 // Options that several tasks share
 
 /** The target of a task. */
 export const target = value({
   name: "target",
   placeholder: "T",
+  completes: "target",
   description: "a key of `targets` in deployer/config/deployer_config.ts"
 })
 
 /** The target of a verb that works on the local store if there is none. */
 export const optionalTarget = optional(
-  value({ name: "target", placeholder: "T", description: "works on the host of this target; default: the local store" })
+  value({
+    name: "target",
+    placeholder: "T",
+    completes: "target",
+    description: "works on the host of this target; default: the local store"
+  })
 )
 
 /** Answers the safe questions. The others are still asked. */
@@ -107,6 +131,7 @@ export const release = optional(
   value({
     name: "release",
     placeholder: "R",
+    completes: "release",
     description: "an id, a ref (its first four digits are enough if they are unique), a name, or latest"
   })
 )
@@ -133,9 +158,10 @@ export const wait = optional(
       name: "wait",
       // Long enough for any deployment, but not forever.
       bare: "1h",
-      placeholder: "[TIME=1h]",
+      placeholder: "TIME",
+      completes: ["1m", "5m", "30m", "1h"],
       description:
-        "how long to wait if somebody else has the target's lock, such as 5m; default: 5 seconds, and not at all if somebody locked it on purpose"
+        "how long to wait if somebody else has the target's lock, such as 5m; wait alone means 1h; default: 5 seconds, and not at all if somebody locked it on purpose"
     }),
     readDuration
   )
@@ -148,6 +174,7 @@ export const planning = {
     value({
       name: "save",
       placeholder: "FILE",
+      completes: "file",
       description: "with plan: saves the plan to this file, for deployer apply"
     })
   )
@@ -178,12 +205,23 @@ export type Given = (name: string) => string | undefined
 /** One task with its subtasks. The types of its options and of its report are private to it. */
 export interface Task<E, R> {
   readonly name: string
+  readonly group: Group
   readonly description: string
+  readonly examples: ReadonlyArray<string>
   readonly options: ReadonlyArray<TaskOption<unknown>>
   /** The schema of its report. Undefined for a conversation, which reports only failures. */
   readonly document: Schema.Schema.All | undefined
   readonly tasks: ReadonlyArray<Task<E, R>>
   readonly main: (given: Given) => Effect.Effect<void, E, R>
+}
+
+/** What help says about a task. */
+export interface Help {
+  readonly group: Group
+  /** The first sentence is its line in the list of commands. */
+  readonly description: string
+  /** Whole lines: `deployer build target=prod`. */
+  readonly examples: readonly [string, string, ...ReadonlyArray<string>]
 }
 
 /** The failures of tasks. */
@@ -222,9 +260,7 @@ const surrounded =
 /** Makes a task that returns a report. */
 export const task = <const O extends Options, A, I, E, R, E2 = never, R2 = never>(
   name: string,
-  definition: {
-    readonly description: string
-    readonly examples: ReadonlyArray<string>
+  definition: Help & {
     readonly options: O
     readonly report: Kind<A, I>
     readonly run: (values: Values<O>) => Effect.Effect<A, E, R>
@@ -233,7 +269,9 @@ export const task = <const O extends Options, A, I, E, R, E2 = never, R2 = never
   }
 ) => ({
   name,
-  description: described(definition),
+  group: definition.group,
+  description: definition.description,
+  examples: definition.examples,
   options: Object.values(definition.options),
   document: definition.report.schema,
   tasks: [],
@@ -248,9 +286,7 @@ export const task = <const O extends Options, A, I, E, R, E2 = never, R2 = never
 /** Makes a conversation with its subtasks. `instead` says what to do if data is requested. */
 export const talk = <const O extends Options, E, R, E2 = never, R2 = never>(
   name: string,
-  definition: {
-    readonly description: string
-    readonly examples: ReadonlyArray<string>
+  definition: Help & {
     readonly options: O
     readonly instead: string
     readonly run: (values: Values<O>) => Effect.Effect<unknown, E, R>
@@ -258,7 +294,9 @@ export const talk = <const O extends Options, E, R, E2 = never, R2 = never>(
   }
 ) => ({
   name,
-  description: described(definition),
+  group: definition.group,
+  description: definition.description,
+  examples: definition.examples,
   options: Object.values(definition.options),
   document: undefined,
   tasks: definition.tasks ?? [],
@@ -267,14 +305,3 @@ export const talk = <const O extends Options, E, R, E2 = never, R2 = never>(
       Effect.asVoid(conversation(name, definition.instead)(definition.run(values)))
     )
 })
-
-const described = ({
-  description,
-  examples
-}: {
-  readonly description: string
-  readonly examples: ReadonlyArray<string>
-}) =>
-  examples.length === 0
-    ? description
-    : `${description} ${examples.length === 1 ? "Example" : "Examples"}: ${examples.join(", ")}`

@@ -60,8 +60,9 @@ export const actionView =
 
 const actionTask = (action: Action) =>
   task(action, {
-    description: `Runs the ${action} command of the current release on the target's host.`,
-    examples: [`deployer ${action} target=prod`],
+    group: "operate",
+    description: `Runs the ${action} command of the current release.`,
+    examples: [`deployer ${action} target=prod`, `deployer ${action} target=prod wait=5m`],
     options: { target, wait },
     report: { schema: ActionReport, view: actionView },
     run: ({ target }) => runAction({ target, action })

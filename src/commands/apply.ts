@@ -105,12 +105,14 @@ const rollBackAs = Effect.fnUntraced(function* (target: Target, plan: RollbackPl
 
 /** The command. */
 export const applyTask = task("apply", {
-  description: "Carries out a saved plan, or refuses if the host has changed since.",
-  examples: ["deployer apply plan=plan.json"],
+  group: "build and deploy",
+  description: "Carries out a saved plan. Refuses if the host has changed since.",
+  examples: ["deployer apply plan=plan.json", "deployer apply plan=plan.json wait=10m"],
   options: {
     plan: value({
       name: "plan",
       placeholder: "FILE",
+      completes: "file",
       description: "a plan that deploy or rollback saved with plan save=FILE"
     }),
     wait

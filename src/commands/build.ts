@@ -214,14 +214,16 @@ export const envFileName = optional(
   value({
     name: "env-file-name",
     placeholder: "FILE",
+    completes: "file",
     description: "a file to add at the root of the tarball, next to the release"
   })
 )
 
 /** The command. */
 export const buildTask = task("build", {
+  group: "build and deploy",
   description: "Builds a release, packs it and adds it to the release store.",
-  examples: ["deployer build target=prod"],
+  examples: ["deployer build target=prod", "deployer build target=prod env_file_name=.env.prod"],
   options: { target, envFileName },
   report: { schema: BuildReport, view: buildView },
   run: build

@@ -46,8 +46,9 @@ const report = {
 
 /** The command. If the deployment fails, the built release is still reported. */
 export const buildAndDeployTask = task("build_and_deploy", {
+  group: "build and deploy",
   description: "Builds a release and deploys exactly that one.",
-  examples: ["deployer build_and_deploy target=prod"],
+  examples: ["deployer build_and_deploy target=prod", "deployer build_and_deploy target=prod wait=10m yes"],
   options: { target, envFileName, wait, yes },
   report,
   run: ({ envFileName, target }) => buildAndDeploy({ target, envFileName }, answer(report))

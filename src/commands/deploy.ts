@@ -228,8 +228,13 @@ export const deployView =
 
 /** The command. */
 export const deployTask = task("deploy", {
-  description: "Puts a stored release on the target's host and switches to it.",
-  examples: ["deployer deploy target=prod release=3"],
+  group: "build and deploy",
+  description: "Puts a stored release on the host and switches to it.",
+  examples: [
+    "deployer deploy target=prod",
+    "deployer deploy target=prod release=3 plan",
+    "deployer deploy target=prod release=844C yes"
+  ],
   options: {
     target,
     release,

@@ -133,8 +133,9 @@ export const doctorView =
 
 /** The command. */
 export const doctorTask = task("doctor", {
+  group: "look",
   description: "Checks whether the host is ready for a deployment.",
-  examples: ["deployer doctor target=prod"],
+  examples: ["deployer doctor target=prod", "deployer doctor target=prod release=844C"],
   options: { target, release },
   report: { schema: DoctorReport, view: doctorView },
   run: doctor,

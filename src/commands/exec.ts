@@ -59,9 +59,9 @@ export type ExecServices = Effect.Effect.Context<ReturnType<typeof exec>>
 
 /** The command. */
 export const execTask = task("exec", {
-  description:
-    "Runs a command in the current release's folder on the target's host, and passes on its output and exit status.",
-  examples: ["deployer exec target=prod -- bin/my_app version"],
+  group: "operate",
+  description: "Runs a command in the current release's folder on the host. Passes on its output and exit status.",
+  examples: ["deployer exec target=prod -- bin/my_app version", "deployer exec target=prod -- 'date && df -h .'"],
   options: {
     target,
     command: rest(

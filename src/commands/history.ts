@@ -119,12 +119,15 @@ export const historyView =
 
 /** The command. */
 export const historyTask = task("history", {
-  description: "Shows the history of a target: who did what, when, and with which result.",
-  examples: ["deployer history target=prod", "deployer history 3F2A target=prod"],
+  group: "look",
+  description: "Shows who did what on a target, when, and with which result.",
+  examples: ["deployer history target=prod last=10", "deployer history 844C target=prod"],
   options: {
     target,
     ref: word({
       name: "ref",
+      placeholder: "R",
+      completes: "ref",
       description: "shows only the entries about this release: an id, or a ref or the beginning of one"
     }),
     last: optional(

@@ -156,8 +156,9 @@ export const initView =
 
 /** The command. */
 export const initTask = task("init", {
-  description: "Creates deployer/ with a config to fill in, the release store and its database.",
-  examples: [],
+  group: "build and deploy",
+  description: "Creates deployer/ with a config to fill in and a store.",
+  examples: ["deployer init", "deployer init force_init"],
   options: {
     forceInit: flag({
       name: "force-init",

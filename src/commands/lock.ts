@@ -75,8 +75,12 @@ const report = { schema: LockReport, view: lockView }
 
 /** The command. */
 export const lockTask = task("lock", {
-  description: "Locks the target, so that nobody can change anything on its host.",
-  examples: ['deployer lock target=prod reason="migrating the database"'],
+  group: "operate",
+  description: "Locks the target, so that nobody can change anything there.",
+  examples: [
+    'deployer lock target=prod reason="migrating the database"',
+    'deployer lock target=prod reason="no deployments before Monday"'
+  ],
   options: {
     target,
     reason: value({
@@ -91,8 +95,9 @@ export const lockTask = task("lock", {
 
 /** The command. */
 export const unlockTask = task("unlock", {
+  group: "operate",
   description: "Removes the target's lock, after showing its holder.",
-  examples: ["deployer unlock target=prod"],
+  examples: ["deployer unlock target=prod", "deployer unlock target=prod yes"],
   options: { target, yes },
   report,
   run: unlock

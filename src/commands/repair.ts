@@ -247,8 +247,9 @@ export const repairView =
 
 /** The command. */
 export const repairTask = task("repair", {
+  group: "repair",
   description: "Repairs deployer's records on the host. Shows first what it will do.",
-  examples: ["deployer repair target=prod plan"],
+  examples: ["deployer repair target=prod plan", "deployer repair target=prod"],
   options: {
     target,
     plan: flag({ name: "plan", description: "shows the steps without doing them" }),

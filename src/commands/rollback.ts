@@ -171,14 +171,20 @@ export const rollbackView =
 
 /** The command. */
 export const rollbackTask = task("rollback", {
-  description: "Goes back to the previous healthy release.",
-  examples: ["deployer rollback target=prod"],
+  group: "go back",
+  description: "Goes back to the previous healthy release. Runs the same hooks, restart and health check as deploy.",
+  examples: [
+    "deployer rollback target=prod",
+    "deployer rollback target=prod to=844C",
+    "deployer rollback target=prod plan"
+  ],
   options: {
     target,
     to: optional(
       value({
         name: "to",
         placeholder: "R",
+        completes: "ref",
         description: "the ref or id of a release on the host; default: the previous healthy one"
       })
     ),

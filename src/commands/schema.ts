@@ -46,8 +46,9 @@ export const schemaOf = (tasks: ReadonlyArray<Listed>): Effect.Effect<DocumentSc
 /** The command, for the list that contains it. */
 export const schemaTask = (tasks: () => ReadonlyArray<Listed>) =>
   task("schema", {
-    description: "Shows the JSON Schema of the document that each command writes with json.",
-    examples: [],
+    group: "look",
+    description: "Shows the JSON Schema of what commands write with json.",
+    examples: ["deployer schema", "deployer schema > deployer.schema.json"],
     options: {},
     report: { schema: DocumentSchema, view: (schema) => () => JSON.stringify(schema, null, 2) },
     run: () => schemaOf(tasks())

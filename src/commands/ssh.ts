@@ -29,8 +29,9 @@ export const ssh = Effect.fn("ssh")(function* (options: { readonly target: strin
 
 /** The command. */
 export const sshTask = talk("ssh", {
+  group: "operate",
   description: "Opens a shell on the target's host, in the target's path.",
-  examples: ["deployer ssh target=prod"],
+  examples: ["deployer ssh target=prod", "deployer ssh --target prod"],
   options: { target },
   instead: "run start, stop, restart or exec instead, or omit json",
   run: ssh

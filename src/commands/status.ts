@@ -198,8 +198,9 @@ export const statusView =
 
 /** The command. */
 export const statusTask = task("status", {
-  description: "Shows the live release of a target, its health, and any problems on the host.",
-  examples: ["deployer status target=prod"],
+  group: "look",
+  description: "Shows the live release, its health, and any problems.",
+  examples: ["deployer status target=prod", "deployer status target=prod json"],
   options: { target },
   report: { schema: StatusReport, view: statusView },
   run: status,

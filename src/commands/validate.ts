@@ -124,11 +124,17 @@ const targetView = ({ address, builder, deadMan, health, hooks, keep, key, name,
 
 /** The command. */
 export const validateTask = task("validate", {
+  group: "look",
   description: "Checks the config and shows how deployer reads it. Contacts no host.",
-  examples: ["deployer validate target=prod"],
+  examples: ["deployer validate", "deployer validate target=prod"],
   options: {
     target: optional(
-      value({ name: "target", placeholder: "T", description: "a key of `targets`; default: all of them" })
+      value({
+        name: "target",
+        placeholder: "T",
+        completes: "target",
+        description: "a key of `targets`; default: all of them"
+      })
     )
   },
   report: {

@@ -20,8 +20,10 @@ import * as Schema from "effect/Schema"
 import * as Argv from "../Argv.ts"
 import { plain } from "../internal/color.ts"
 import { messageOf } from "../internal/messageOf.ts"
+import type { TaskSpec } from "../Spec.ts"
 import { errorFields, Failure, nextOf } from "../terminal/Failure.ts"
 import { Answer, Color } from "../terminal/Form.ts"
+import { helpPage } from "./helpPage.ts"
 
 const name = "deployer"
 
@@ -130,6 +132,8 @@ export interface Options {
   readonly version: string
   /** Whether the text on stdout may have colours. */
   readonly color: boolean
+  /** The width of the terminal for help. Undefined if there is none. */
+  readonly columns?: number | undefined
   /** Default: the program's own end. */
   readonly ending?: Ending
 }
@@ -137,7 +141,7 @@ export interface Options {
 /** The command tree, and its description for `Argv`. */
 export interface Tree<Name extends string, R, E, A> {
   readonly command: Command.Command<Name, R, E, A>
-  readonly spec: Argv.TaskSpec
+  readonly spec: TaskSpec
 }
 
 /** Holds back the last answer of a program. Writes it after the program ends, or a failure in its place. */
@@ -162,30 +166,8 @@ const withDocument =
       )
     )
 
-const noise = /^\s*(A user-defined piece of text|A true or false value|An integer|This setting is optional)\.$/
-
-/** Help without sentences that only repeat its usage line. */
-const tidy = (help: string): string => {
-  const isNoise = (line: string | undefined) => line !== undefined && noise.test(plain(line))
-  const lines = help.split("\n")
-  return lines
-    .filter((line, index) => !isNoise(line) && !(plain(line).trim() === "" && isNoise(lines[index - 1])))
-    .join("\n")
-}
-
 // The parser prints each usage error and also fails with it. Only the failure is reported.
-const parserConsole = (base: Console.Console, color: boolean): Console.Console => ({
-  ...base,
-  log: (...args) => {
-    const text = tidy(args.join(" ")).trimEnd()
-    return base.log(color ? text : plain(text))
-  },
-  error: () => Effect.void
-})
-
-const footer = HelpDoc.p(
-  "Values are given as key=value, --key=value or --key value; flags as key or --key. Every task understands --help and json (one JSON document on standard output); --version, --completions bash|zsh|fish and --log-level LEVEL go anywhere."
-)
+const parserConsole = (base: Console.Console): Console.Console => ({ ...base, error: () => Effect.void })
 
 /** Runs a command tree on the arguments after the program's name. Log lines go to stderr: stdout is for results. */
 export const run =
@@ -196,9 +178,14 @@ export const run =
       // No other output belongs beside the document.
       const handlers = isAsked ? { ...base, log: base.error, info: base.error, debug: base.error } : base
       return Effect.flatMap(Argv.normalize(spec)(argv), (tokens) => {
+        const [first, ...others] = tokens
+        if (first === "--help") return base.log(helpPage(spec, others, options)?.trimEnd() ?? "")
+        if (first === "--version") return base.log(options.version)
         const quiet = Command.transformHandler(command, (handler) => Effect.withConsole(handler, handlers))
-        return Command.run(quiet, { name, version: options.version, executable: name, footer })([name, name, ...tokens])
-      }).pipe(Effect.withConsole(parserConsole(base, options.color)), isAsked ? withDocument(base, options) : identity)
+        return Command.run(quiet, { name, version: options.version })([name, name, ...tokens]).pipe(
+          Effect.withConsole(parserConsole(base))
+        )
+      }).pipe(isAsked ? withDocument(base, options) : identity)
     }).pipe(
       Effect.provideService(Color, options.color),
       Effect.provide(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false })),

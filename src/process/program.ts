@@ -7,7 +7,6 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Argv from "../Argv.ts"
 import * as Cli from "../Cli.ts"
 import { hasColor } from "../internal/color.ts"
@@ -20,19 +19,17 @@ import { type Given, runMain } from "./runMain.ts"
 
 /** Runs the arguments after the program's name and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
-  const command = Command.provide(Cli.tree.command, ({ log, root, verbose }) =>
+  const command = Command.provide(Cli.tree.command, ({ globals: { log, root, verbose } }) =>
     // Help needs none of these.
     Layer.unwrapEffect(
       Effect.map(
         Effect.promise(() => import("../Live.ts")),
         (live) => {
           keepHeapSmall()
-          const terminal = Reporter.onTerminal({ verbose })
-          const reporter = Option.match(log, {
-            onNone: () => terminal,
-            onSome: (file) => Layer.provide(LogFile.layer({ file, argv, version }), terminal)
-          })
-          return live.layer({ root: Option.getOrUndefined(root) }, reporter)
+          const terminal = Reporter.onTerminal({ verbose: verbose !== undefined })
+          const reporter =
+            log === undefined ? terminal : Layer.provide(LogFile.layer({ file: log, argv, version }), terminal)
+          return live.layer({ root }, reporter)
         }
       )
     )
@@ -40,10 +37,13 @@ export const main = (argv: ReadonlyArray<string>): void => {
   const color = hasColor(process.stdout, process.env)
   const program = ({ ending, write }: Given) =>
     Console.consoleWith((base) =>
-      Effect.withConsole(Main.run({ ...Cli.tree, command }, { version, color, ending })(argv), {
-        ...base,
-        log: (...words) => Effect.sync(() => write(`${words.join(" ")}\n`))
-      })
+      Effect.withConsole(
+        Main.run({ ...Cli.tree, command }, { version, color, columns: process.stdout.columns, ending })(argv),
+        {
+          ...base,
+          log: (...words) => Effect.sync(() => write(`${words.join(" ")}\n`))
+        }
+      )
     ).pipe(Effect.provide(NodeContext.layer))
   runMain(program, { isData: Argv.isData(Cli.tree.spec)(argv) })
 }

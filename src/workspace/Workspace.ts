@@ -4,7 +4,7 @@
 
 import { existsSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join, resolve } from "node:path"
+import { join, resolve } from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -15,9 +15,13 @@ import { commandLine, type Invocation, invocation } from "../domain/Invocation.t
 import * as files from "../internal/files.ts"
 import { sweep, temporaryName } from "../internal/leftovers.ts"
 import { once } from "../internal/once.ts"
+import { findRoot, type WorkspacePaths, workspacePaths } from "../internal/projectFolder.ts"
 import type { ConfigInput, DeployerConfig } from "./Config.ts"
 import { loadConfig, type Modules } from "./configFile.ts"
 import { decodeConfig } from "./decode.ts"
+
+/** Where the parts of a project are. */
+export { findRoot, type WorkspacePaths, workspacePaths } from "../internal/projectFolder.ts"
 
 /** No project root was found. */
 export class WorkspaceNotFound extends Schema.TaggedError<WorkspaceNotFound>()("WorkspaceNotFound", {
@@ -63,17 +67,6 @@ export class WorkspaceError extends Schema.TaggedError<WorkspaceError>()("Worksp
   override get message(): string {
     return `Could not ${this.operation}: ${this.detail}`
   }
-}
-
-/** Absolute paths of the workspace's parts. */
-export interface WorkspacePaths {
-  /** The project root: the folder that holds `deployer/`. */
-  readonly root: string
-  readonly configFile: string
-  /** The SQLite file. */
-  readonly database: string
-  readonly releaseStore: string
-  readonly temp: string
 }
 
 /** Finds the workspace and loads its config, each once, at its first use. */
@@ -143,24 +136,6 @@ const workingDirectory = (): string => {
     return process.env["PWD"] ?? "/"
   }
 }
-
-const configNames = ["deployer_config.ts", "deployer_config.mts", "deployer_config.js", "deployer_config.mjs"]
-
-/** The paths of a project root's workspace, whether it exists or not. */
-export const workspacePaths = (root: string): WorkspacePaths => {
-  const configs = configNames.map((name) => join(root, "deployer", "config", name))
-  return {
-    root,
-    configFile: configs.find((file) => existsSync(file)) ?? join(root, "deployer", "config", "deployer_config.ts"),
-    database: join(root, "deployer", "config", "deployer_store.db"),
-    releaseStore: join(root, "deployer", "release_store"),
-    temp: join(root, "deployer", "temp")
-  }
-}
-
-/** The nearest folder, this one or one above it, that holds a workspace. */
-export const findRoot = (from: string): string | undefined =>
-  existsSync(join(from, "deployer", "config")) ? from : from === dirname(from) ? undefined : findRoot(dirname(from))
 
 const pathsAt = (searched: string, root: string | undefined, named: boolean) =>
   Effect.suspend(() =>

@@ -3,15 +3,15 @@ import { Ajv2020 } from "ajv/dist/2020.js"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type * as Argv from "../../src/Argv.ts"
 import * as Cli from "../../src/Cli.ts"
 import { conversations, jsonSchema, reports } from "../../src/Cli.ts"
+import type { TaskSpec } from "../../src/Spec.ts"
 import { Failure } from "../../src/terminal/Failure.ts"
 import { Workspace } from "../../src/workspace/Workspace.ts"
 import { currentRef, hostNamed, prodPath, projectFolder, type Ran, run, usualConfig, world } from "../kit/world.ts"
 
 /** Every task of the command line by its name there: `build`, `manage`, `manage info`. */
-const tasksOf = ({ tasks }: Argv.TaskSpec, above = ""): ReadonlyArray<string> =>
+const tasksOf = ({ tasks }: TaskSpec, above = ""): ReadonlyArray<string> =>
   tasks.flatMap((task) => [`${above}${task.name}`, ...tasksOf(task, `${above}${task.name} `)])
 
 const tasks = tasksOf(Cli.tree.spec)
@@ -246,6 +246,10 @@ const cases: Readonly<
   validate: {
     well: { ValidateReport: { line: "validate" } },
     badly: { UnknownTarget: { line: "validate target=prd", status: 2 } }
+  },
+  completions: {
+    well: { CompletionScript: { line: "completions zsh" } },
+    badly: { UsageError: { line: "completions csh", status: 2 } }
   },
   schema: {
     well: { "": { line: "schema" } },

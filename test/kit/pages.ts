@@ -97,7 +97,8 @@ export const commandsOf = (page: string): ReadonlyArray<CommandLine> => blocksOf
 /** The words of a command line for the shell, command by command if it is a pipeline. Enough for what pages show. */
 export const wordsOf = (line: string): ReadonlyArray<ReadonlyArray<string>> => {
   const commands: Array<Array<string>> = [[]]
-  for (const word of line.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []) {
+  const withoutFile = line.replace(/ > \S+$/, "")
+  for (const word of withoutFile.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []) {
     if (word === "|") commands.push([])
     else commands.at(-1)?.push(word.replace(/"([^"]*)"|'([^']*)'/g, "$1$2"))
   }

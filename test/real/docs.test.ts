@@ -222,14 +222,48 @@ const settings: Readonly<Record<string, Setting>> = {
 
   "docs/reference/commands.md": (site) =>
     Effect.gen(function* () {
-      yield* two(site)
-      return [
-        { line: "deployer apply plan=plan.json", before: site.good("deploy target=prod plan save=plan.json") },
+      const { configure, good, here } = site
+      const agreed = [[/\[(Yn|yN)\]$/m, "y"]] as const
+      const saved = (release: number) => good(`deploy target=prod release=${release} plan save=plan.json`)
+      const live = (release: number) => good(`deploy target=prod release=${release} yes`)
+      const both = Effect.zipRight(live(2), live(1))
+      const lock = "lock target=prod reason=maintenance"
+      const steps: ReadonlyArray<Step> = [
+        {
+          line: "deployer init",
+          before: Effect.sync(() => fs.rmSync(path.join(here.root, "deployer"), { recursive: true }))
+        },
+        {
+          line: "deployer build target=prod",
+          before: Effect.suspend(() => {
+            configure()
+            here.write(".env.prod", "PORT=4000")
+            return two(site)
+          })
+        },
+        { line: "deployer deploy target=prod", typed: agreed },
+        { line: "deployer apply plan=plan.json", before: saved(1) },
+        { line: "deployer apply plan=plan.json wait=10m", before: saved(2) },
+        {
+          line: "deployer completions fish > ~/.config/fish/completions/deployer.fish",
+          before: Effect.sync(() => fs.mkdirSync(path.join(here.home, ".config/fish/completions"), { recursive: true }))
+        },
+        { line: "deployer ssh target=prod", typed: [[/^[#$]$/m, "exit"]] },
+        { line: "deployer ssh --target prod", typed: [[/^[#$]$/m, "exit"]] },
+        {
+          line: 'deployer lock target=prod reason="no deployments before Monday"',
+          before: good("unlock target=prod yes")
+        },
+        { line: "deployer unlock target=prod", typed: agreed },
+        { line: "deployer unlock target=prod yes", before: good(lock) },
         { line: "deployer manage target=prod", typed: [[/^prod>$/m, "q"]] },
-        { line: "deployer manage delete ref=3F2A", typed: [[/\[yN\]$/m, "y"]] },
-        { line: "deployer unlock target=prod", typed: [[/\[(Yn|yN)\]$/m, "y"]] },
-        { line: "deployer ssh target=prod", typed: [[/^[#$]$/m, "exit"]] }
+        { line: "deployer manage prune my_app", typed: [[/\[(Yn|yN)\]$/m, "n"]], status: 1 },
+        { line: "deployer manage delete 3", typed: agreed },
+        { line: "deployer manage delete 844C target=prod", before: both, typed: agreed },
+        { line: "deployer manage ln 844C target=prod", before: both },
+        { line: "deployer manage ln 844C target=prod wait=5m", before: live(1) }
       ]
+      return steps
     })
 }
 

@@ -36,7 +36,7 @@ describe("start", () => {
             return heavy.filter((name) => loaded.some((module) => module.includes(`/node_modules/${name}/`)))
           }
         )
-      for (const args of [["--version"], ["--help"], ["build", "--help"], ["completions=bash"]]) {
+      for (const args of [["--version"], ["--help"], ["build", "--help"], ["completions", "bash"]]) {
         assert.deepStrictEqual(yield* loadedBy(...args), [], args.join(" "))
       }
       // The measurement can see them.
@@ -110,11 +110,15 @@ describe("start", () => {
       if (seen.has(file)) return 0
       seen.add(file)
       const text = fs.readFileSync(file, "utf8")
-      const imports = [...text.matchAll(/(?:from|import)"(\.[^"]+)"/g)].map(([, name = ""]) => name)
+      const quick = /import\("(\.\/chunks\/quick-[^"]+)"\)/g
+      const imports = [...text.matchAll(/(?:from|import)"(\.[^"]+)"/g), ...text.matchAll(quick)].map(
+        ([, name = ""]) => name
+      )
       return imports.reduce((sum, name) => sum + read(path.join(path.dirname(file), name)), text.length)
     }
     // The whole of Effect's runtime, of the parser and of the commands is some 1.2 MB.
     assert.isAtMost(read(binary), 64_000, [...seen].join(", "))
+    assert.isTrue([...seen].some((file) => file.includes("/quick-")))
   })
 
   it("Version and help take at most twice as long as Node itself.", () => {

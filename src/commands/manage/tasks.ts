@@ -37,16 +37,23 @@ import { ReleaseInfo, releaseInfoView, StoreInfo, storeInfoView } from "./store.
 
 const ref = word({
   name: "ref",
+  placeholder: "R",
+  completes: "ref",
   description: "an id, a ref, or the beginning of one (at least four digits); in the store also a name"
 })
-const name = word({ name: "name", description: "the name of the releases; on a host by default the target's" })
+const name = word({
+  name: "name",
+  completes: "name",
+  description: "the name of the releases; on a host by default the target's"
+})
 
 const required = (what: string, word: string | undefined): Effect.Effect<string, manage.WordMissing> =>
   word === undefined ? new manage.WordMissing({ what }) : Effect.succeed(word)
 
 const info = task("info", {
+  group: "manager",
   description: "Lists releases, or shows one release in full.",
-  examples: ["deployer manage info all", "deployer manage info 3F2A target=prod"],
+  examples: ["deployer manage info all", "deployer manage info 844C target=prod"],
   options: {
     target: optionalTarget,
     ref,
@@ -61,7 +68,9 @@ const info = task("info", {
         "a number of releases"
       )
     ),
-    name: optional(value({ name: "name", description: "lists only the releases of the store with this name" }))
+    name: optional(
+      value({ name: "name", completes: "name", description: "lists only the releases of the store with this name" })
+    )
   },
   report: {
     schema: Schema.Union(StoreInfo, ReleaseInfo, HostInfo, HostReleaseInfo),
@@ -99,8 +108,9 @@ const info = task("info", {
 const removal = { schema: Removal, view: removalView }
 
 const prune = task("prune", {
+  group: "manager",
   description: "Removes old releases: all but the latest and, on a host, the current and pinned ones.",
-  examples: ["deployer manage prune target=prod yes"],
+  examples: ["deployer manage prune my_app", "deployer manage prune target=prod yes"],
   options: { target: optionalTarget, name, wait, yes },
   report: removal,
   run: ({ name, target }) =>
@@ -112,51 +122,56 @@ const prune = task("prune", {
 })
 
 const deletion = task("delete", {
+  group: "manager",
   description: "Removes one release, but on a host never the current one.",
-  examples: ["deployer manage delete ref=3F2A"],
+  examples: ["deployer manage delete 3", "deployer manage delete 844C target=prod"],
   options: { target: optionalTarget, ref, wait, yes },
   report: removal,
   run: ({ ref, target }) =>
     Effect.gen(function* () {
-      const wanted = yield* required("a ref, as in: deployer manage delete ref=3F2A", ref)
+      const wanted = yield* required("a ref, as in: deployer manage delete ref=844C", ref)
       return target === undefined ? yield* manage.deleteFromStore(wanted) : yield* manage.deleteFromHost(target, wanted)
     })
 })
 
 const link = task("ln", {
+  group: "manager",
   description: "Makes another release on a host current. Only switches the link, and restarts nothing.",
-  examples: ["deployer manage ln ref=3F2A target=prod"],
+  examples: ["deployer manage ln 844C target=prod", "deployer manage ln 844C target=prod wait=5m"],
   options: { target, ref, wait },
   report: { schema: Linked, view: linkedView },
   run: ({ ref, target }) =>
-    Effect.flatMap(required("a ref, as in: deployer manage ln ref=3F2A target=prod", ref), (ref) =>
+    Effect.flatMap(required("a ref, as in: deployer manage ln ref=844C target=prod", ref), (ref) =>
       manage.link(target, ref)
     )
 })
 
 const pinning = (verb: "pin" | "unpin", run: typeof manage.pin, description: string) =>
   task(verb, {
+    group: "manager",
     description,
-    examples: [`deployer manage ${verb} ref=3F2A target=prod`],
+    examples: [`deployer manage ${verb} 844C target=prod`, `deployer manage ${verb} 844C target=prod wait=5m`],
     options: { target, ref, wait },
     report: { schema: Pinned, view: pinnedView },
     run: ({ ref, target }) =>
-      Effect.flatMap(required(`a ref, as in: deployer manage ${verb} ref=3F2A target=prod`, ref), (ref) =>
+      Effect.flatMap(required(`a ref, as in: deployer manage ${verb} ref=844C target=prod`, ref), (ref) =>
         run(target, ref)
       )
   })
 
 const adopt = task("adopt", {
+  group: "manager",
   description: "Turns a directory in the place of the link current into a release.",
-  examples: ["deployer manage adopt target=prod"],
+  examples: ["deployer manage adopt target=prod", "deployer manage adopt target=prod yes"],
   options: { target, wait, yes },
   report: { schema: Adopted, view: adoptedView },
   run: ({ target }) => manage.adopt(target)
 })
 
 const integrity = task("integrity", {
+  group: "manager",
   description: "Checks the link current and the files of every release on a host.",
-  examples: ["deployer manage integrity deep target=prod"],
+  examples: ["deployer manage integrity target=prod", "deployer manage integrity deep target=prod"],
   options: {
     target,
     deep: flag({
@@ -192,8 +207,9 @@ const tasks: ReadonlyArray<Task<FailureOf<Verb>, ServicesOf<Verb>>> = verbs
 
 /** The command: interactive, or one verb at a time. */
 export const manageTask = talk("manage", {
-  description: "Manages the releases in the store or on a host, interactively or one verb at a time.",
-  examples: ["deployer manage target=prod"],
+  group: "manager",
+  description: "Manages the releases in the store or on a host. Asks for commands, or runs one verb.",
+  examples: ["deployer manage target=prod", "deployer manage info"],
   options: { target: optionalTarget },
   instead: "name one of its verbs, as in: deployer manage info json",
   run: ({ target }) => manage.manage(target),
