@@ -5,6 +5,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Layer from "effect/Layer"
 import { DockerBuilder } from "./build/DockerBuilder.ts"
 import * as AnyHost from "./host/AnyHost.ts"
+import { indexed } from "./store/completionIndex.ts"
 import { ReleaseStore } from "./store/ReleaseStore.ts"
 import { Prompt } from "./terminal/Prompt.ts"
 import { Reporter } from "./terminal/Reporter.ts"
@@ -46,8 +47,17 @@ export const layer = <E = never>(
 export const layerSilent = (options: ProjectOptions = {}) =>
   services(options).pipe(Layer.provideMerge(Prompt.yes.pipe(Layer.provide(Prompt.never))))
 
-const services = ({ root }: ProjectOptions) =>
+/** The same for the command line, which also keeps the project's index for completion. */
+export const layerIndexed = <E>({ root }: ProjectOptions, reporter: Layer.Layer<Reporter, E>) =>
+  Layer.provideMerge(
+    servicesIn(indexed(Workspace.layer({ root, modules }))).pipe(Layer.provideMerge(Prompt.layer)),
+    reporter
+  )
+
+const services = ({ root }: ProjectOptions) => servicesIn(Workspace.layer({ root, modules }))
+
+const servicesIn = (workspace: Layer.Layer<Workspace>) =>
   Layer.mergeAll(AnyHost.layer, ReleaseStore.layer, DockerBuilder.layer).pipe(
-    Layer.provideMerge(Workspace.layer({ root, modules })),
+    Layer.provideMerge(workspace),
     Layer.provideMerge(platform)
   )

@@ -1,6 +1,6 @@
 /**
- * The description of the command line as plain data, made from the list of commands: what `Argv` parses, what help shows, and what shells
- * complete. It loads nothing, so that help and completion start fast.
+ * The description of the command line as plain data, made from the list of commands. The parser, help and completion read it. It loads
+ * nothing, so that help and completion start fast.
  */
 
 /** Where the values of an option come from: the project, the file system, or a fixed list. */
@@ -42,7 +42,7 @@ export interface TaskSpec {
   readonly tasks: ReadonlyArray<TaskSpec>
   /** The number of bare words it takes. */
   readonly words: number
-  /** What the words after all others are, if it takes any number of them. */
+  /** The words after all others, if it takes any number of them. */
   readonly rest?: { readonly name: string; readonly description: string }
   /** The first sentence is its line in a list of tasks. */
   readonly description?: string

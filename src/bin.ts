@@ -30,6 +30,10 @@ if (tooOld !== undefined) {
   process.exitCode = 1
 } else if (argv.length === 1 && /^-{0,2}version$/.test(argv[0] ?? "")) {
   print("version", `${version}\n`)
+} else if (argv[0] === "complete" && argv[3] === "--") {
+  import("./process/completer.ts").then(({ completed }) =>
+    process.stdout.write(completed(argv.slice(1), process.argv[1] ?? ""))
+  )
 } else if (mayBeQuick) {
   import("./process/quick.ts").then(({ quickAnswer }) => {
     const color = hasColor(process.stdout, process.env)

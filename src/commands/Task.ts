@@ -31,7 +31,7 @@ export interface TaskOption<A> {
   readonly alias?: string
   /** The value if the option is named without one. If undefined, that is a mistake. */
   readonly bare?: string
-  /** What a shell completes its value with. */
+  /** The source of the values that a shell offers. */
   readonly completes?: Completes
   readonly isRequired: boolean
   /** Reads the given text: undefined if the option was not given, an empty text for a flag. Fails with a sentence. */
@@ -215,7 +215,7 @@ export interface Task<E, R> {
   readonly main: (given: Given) => Effect.Effect<void, E, R>
 }
 
-/** What help says about a task. */
+/** The texts of a task in help. */
 export interface Help {
   readonly group: Group
   /** The first sentence is its line in the list of commands. */

@@ -1,5 +1,5 @@
 /**
- * What makes a shell complete deployer's command lines: each script calls `deployer complete SHELL`, which prints the candidates.
+ * The scripts that let shells complete deployer's command lines. Each calls `deployer complete SHELL`, which prints the candidates.
  */
 
 /** The shells that complete. */
@@ -8,7 +8,7 @@ export const shells = ["bash", "zsh", "fish"] as const
 /** A shell that completes. */
 export type Shell = (typeof shells)[number]
 
-// Bash replaces only what follows the last "=" or ":" of a word, and has a list of these characters in COMP_WORDBREAKS.
+// Bash replaces only the text after the last "=" or ":" of a word, and has a list of these characters in COMP_WORDBREAKS.
 const bash = `# Completes deployer in bash. Add this line to ~/.bashrc:
 #   eval "$(deployer completions bash)"
 _deployer() {

@@ -38,7 +38,7 @@ const usageParts = (task: TaskSpec): ReadonlyArray<string> => [
 /** The line of a task with all its options. */
 export const usageLine = (path: string, task: TaskSpec): string => [path, ...usageParts(task)].join(" ")
 
-/** What an option means. */
+/** The description of an option. */
 export const meaning = ({ description = "", isWord = false, name }: OptionSpec): string =>
   isWord ? `${description} (the key ${name}= can be omitted)` : description
 

@@ -29,7 +29,7 @@ export const main = (argv: ReadonlyArray<string>): void => {
           const terminal = Reporter.onTerminal({ verbose: verbose !== undefined })
           const reporter =
             log === undefined ? terminal : Layer.provide(LogFile.layer({ file: log, argv, version }), terminal)
-          return live.layer({ root }, reporter)
+          return live.layerIndexed({ root }, reporter)
         }
       )
     )

@@ -17,6 +17,8 @@ process.on("exit", () => {
 
 const heavy = ["better-sqlite3", "jiti", "ssh2"] as const
 
+const compiledIn = (cache: string) => fs.readdirSync(cache).filter((name) => name.endsWith(".mjs"))
+
 const median = (values: ReadonlyArray<number>) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
@@ -50,7 +52,7 @@ describe("start", () => {
       const here = yield* project()
       here.configure({ prod: { host: "local" } })
       const cache = path.join(here.home, ".cache/effect-deployer")
-      const compiled = () => fs.readdirSync(cache).map((name) => fs.readFileSync(path.join(cache, name), "utf8"))
+      const compiled = () => compiledIn(cache).map((name) => fs.readFileSync(path.join(cache, name), "utf8"))
       yield* here.good("manage", "info")
       assert.strictEqual(fs.statSync(cache).mode & 0o777, 0o700)
       const first = compiled()
@@ -74,7 +76,7 @@ describe("start", () => {
       yield* here.good("manage", "info")
       // Nothing is there yet, and the target is named in what is said about it.
       const status = Effect.map(here.run(["status", "target=prod"]), ({ stderr }) => stderr)
-      const [name = ""] = fs.readdirSync(cache)
+      const [name = ""] = compiledIn(cache)
       const file = path.join(cache, name)
       const text = fs.readFileSync(file, "utf8")
       fs.writeFileSync(file, text.replace('"prod"', '"poisoned"'))
@@ -104,30 +106,36 @@ describe("start", () => {
     })
   )
 
-  it("Help reads no more than its own pages.", () => {
+  it.each(["quick", "completer"])("Help and completion load neither Effect nor the commands: %s.", (part) => {
     const seen = new Set<string>()
     const read = (file: string): number => {
       if (seen.has(file)) return 0
       seen.add(file)
       const text = fs.readFileSync(file, "utf8")
-      const quick = /import\("(\.\/chunks\/quick-[^"]+)"\)/g
-      const imports = [...text.matchAll(/(?:from|import)"(\.[^"]+)"/g), ...text.matchAll(quick)].map(
+      const own = new RegExp(`import\\("(\\./chunks/${part}-[^"]+)"\\)`, "g")
+      const imports = [...text.matchAll(/(?:from|import)"(\.[^"]+)"/g), ...text.matchAll(own)].map(
         ([, name = ""]) => name
       )
       return imports.reduce((sum, name) => sum + read(path.join(path.dirname(file), name)), text.length)
     }
     // The whole of Effect's runtime, of the parser and of the commands is some 1.2 MB.
     assert.isAtMost(read(binary), 64_000, [...seen].join(", "))
-    assert.isTrue([...seen].some((file) => file.includes("/quick-")))
+    assert.isTrue([...seen].some((file) => file.includes(`/${part}-`)))
   })
 
-  it("Version and help take at most twice as long as Node itself.", () => {
+  it("Version, help and completion take at most twice as long as Node itself.", () => {
     const millis = (...args: ReadonlyArray<string>) => {
       const began = performance.now()
       assert.strictEqual(spawnSync(process.execPath, args).status, 0)
       return performance.now() - began
     }
-    const asked = [["--version"], ["--help"], ["manage", "info", "--help"]]
+    const asked = [
+      ["--version"],
+      ["--help"],
+      ["manage", "info", "--help"],
+      ["completions", "bash"],
+      ["complete", "bash", "=:", "--", "deployer deploy target="]
+    ]
     // Side by side, so that other work on the machine meets all of them.
     const rounds = Array.from({ length: 15 }, () => {
       const bare = millis("-e", "0")

@@ -129,7 +129,7 @@ const deletion = task("delete", {
   report: removal,
   run: ({ ref, target }) =>
     Effect.gen(function* () {
-      const wanted = yield* required("a ref, as in: deployer manage delete ref=844C", ref)
+      const wanted = yield* required("a ref, as in: deployer manage delete ref=3F2A", ref)
       return target === undefined ? yield* manage.deleteFromStore(wanted) : yield* manage.deleteFromHost(target, wanted)
     })
 })
@@ -141,7 +141,7 @@ const link = task("ln", {
   options: { target, ref, wait },
   report: { schema: Linked, view: linkedView },
   run: ({ ref, target }) =>
-    Effect.flatMap(required("a ref, as in: deployer manage ln ref=844C target=prod", ref), (ref) =>
+    Effect.flatMap(required("a ref, as in: deployer manage ln ref=3F2A target=prod", ref), (ref) =>
       manage.link(target, ref)
     )
 })
@@ -154,7 +154,7 @@ const pinning = (verb: "pin" | "unpin", run: typeof manage.pin, description: str
     options: { target, ref, wait },
     report: { schema: Pinned, view: pinnedView },
     run: ({ ref, target }) =>
-      Effect.flatMap(required(`a ref, as in: deployer manage ${verb} ref=844C target=prod`, ref), (ref) =>
+      Effect.flatMap(required(`a ref, as in: deployer manage ${verb} ref=3F2A target=prod`, ref), (ref) =>
         run(target, ref)
       )
   })
