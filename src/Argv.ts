@@ -59,6 +59,19 @@ const taskName = (path: ReadonlyArray<TaskSpec>): string => commandLine(path.len
 
 const seeHelp = (path: ReadonlyArray<TaskSpec>): string => `See ${commandLine(path)} --help`
 
+/** The mistake in a line that has an option of no task at all. */
+const unknownOption = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError | undefined => {
+  const known = [...builtIns, ...allOptions(root)]
+  const [key] = tokens.flatMap((token) => {
+    const pair = isBare(token) ? undefined : readPair(token)
+    return pair === undefined || lookup(known, pair) !== undefined ? [] : [pair.key]
+  })
+  const names = [...root.options, ...builtIns, ...root.tasks].map(({ name }) => name)
+  return key === undefined
+    ? undefined
+    : usage(`${quoted(root.name)} does not know ${quoted(key)}. ${didYouMean(key, names)}${seeHelp([root])}`)
+}
+
 /** The named task, as the path to it from the root, and the words that do not name it. */
 interface Located {
   readonly path: readonly [TaskSpec, ...ReadonlyArray<TaskSpec>]
@@ -91,10 +104,12 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
       const names = task.tasks.map((child) => child.name)
       const below = task.tasks.filter(({ tasks }) => tasks.some(({ name }) => fold(name) === fold(token)))
       const meant = below.map(({ name }) => quoted(`${name} ${token}`)).join(" or ")
+      const odd = rest.filter((word) => word.startsWith("-"))
       return Either.left(
-        usage(
-          `There is no task ${quoted(token)}. ${meant === "" ? didYouMean(token, names) : `Did you mean ${meant}? `}The tasks of ${commandLine(path)}: ${names.join(", ")}`
-        )
+        unknownOption(root, odd) ??
+          usage(
+            `There is no task ${quoted(token)}. ${meant === "" ? didYouMean(token, names) : `Did you mean ${meant}? `}The tasks of ${commandLine(path)}: ${names.join(", ")}`
+          )
       )
     }
   }
@@ -214,6 +229,8 @@ const nameTask = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError => 
   const owners = root.tasks.filter(({ options }) =>
     options.some(({ name }) => word !== undefined && fold(name) === fold(word))
   )
+  const odd = unknownOption(root, tokens)
+  if (odd !== undefined) return odd
   return usage(
     word === undefined || owners.length === 0
       ? `Name a task: ${root.tasks.map((task) => task.name).join(", ")}. See ${root.name} --help`
@@ -267,7 +284,7 @@ export const normalize =
       const [extra] = said.words.slice(task.words)
       const options = path.flatMap((task) => task.options)
       const isMissing = (option: OptionSpec) =>
-        option.required && !said.values.has(option) && !(option.isWord === true && said.words.length > 0)
+        option.required && !said.values.has(option) && !(option.isWord === true && said.words.length + after.length > 0)
       const missing = options.filter(isMissing)
       const error =
         task === root

@@ -209,6 +209,19 @@ describe("Argv", () => {
     }
   })
 
+  it("A line without a task names an option that no task has.", () => {
+    for (const [line, key] of [
+      ["--wizard", "wizard"],
+      ["wizard=1", "wizard"],
+      ["--log-level trace build", "log-level"],
+      ["-v", "v"]
+    ] as const) {
+      assert.include(left(...line.split(" ")), `"deployer" does not know "${key}". `, line)
+    }
+    assert.include(left("--completions", "bash"), '"deployer" does not know "completions". Did you mean "completions"?')
+    assert.include(left("--target", "x", "biuld"), 'There is no task "biuld"')
+  })
+
   it("A required word can be given with its key or without it.", () => {
     for (const line of ["completions bash", "completions shell=bash", "completions --shell bash"]) {
       assert.match(right(...line.split(" ")).join(" "), /^completions (--shell|--) bash$/)

@@ -54,6 +54,8 @@ describe("a candidate", () => {
     assert.deepStrictEqual(words("help manage pi"), ["pin"])
   })
 
+  const globals = ["root=", "json", "verbose", "log="]
+
   it("A table of lines has these candidates and no others.", () => {
     const table: Readonly<Record<string, ReadonlyArray<string>>> = {
       "deploy t": ["target="],
@@ -84,8 +86,8 @@ describe("a candidate", () => {
       "manage ln 3F2A target=p": ["target=prod"],
       "manage target=prod inf": ["info"],
       "history ref=8": ["ref=844C2010"],
-      "completions ": ["bash", "zsh", "fish", "shell=", "root=", "json"],
-      "completions bash ": ["shell=", "root=", "json"],
+      "completions ": ["bash", "zsh", "fish", "shell=", ...globals],
+      "completions bash ": globals,
       "deploy root=nowhere target=": [],
       "deploy --root nowhere target=": [],
       "deploy root=other target=p": ["target=prod"],
@@ -107,7 +109,7 @@ describe("a candidate", () => {
   })
 
   it("A dash offers options alone, and also help and version.", () => {
-    assert.deepStrictEqual(words("-"), ["--root=", "--json", "--help", "--version"])
+    assert.deepStrictEqual(words("-"), ["--root=", "--json", "--verbose", "--log=", "--help", "--version"])
     some("deploy -", "--target=", "--yes", "--help")
     none("deploy ", "help", "version")
     none("manage -", "info")

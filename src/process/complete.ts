@@ -161,10 +161,12 @@ const beginnings = (line: Line, typed: string, around: Surroundings): ReadonlyAr
   const { given, options, task, words } = line
   const isWithDash = typed.startsWith("-")
   const tasks = words > 0 || isWithDash ? [] : task.tasks.map((child) => ({ word: child.name, about: summary(child) }))
-  const wordOption = task.options.filter(({ isWord }) => isWord === true)[words]
+  const byPlace = task.options.filter(({ isWord }) => isWord === true)
+  const wordOption = byPlace[words]
   const bareValues =
     wordOption === undefined || given.has(wordOption) || isWithDash ? [] : values(wordOption, typed, line, around)
-  const keys = options.filter((option) => !given.has(option) && (isWithDash || !builtIns.includes(option)))
+  const taken = new Set([...given.keys(), ...byPlace.slice(0, words)])
+  const keys = options.filter((option) => !taken.has(option) && (isWithDash || !builtIns.includes(option)))
   return [...tasks, ...bareValues, ...keys.flatMap((option) => optionWords(option, typed))].filter(({ word }) =>
     word.startsWith(typed)
   )
