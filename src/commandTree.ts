@@ -119,21 +119,21 @@ const globals: ReadonlyArray<TaskOption<unknown>> = [
       name: "root",
       placeholder: "DIR",
       completes: "folder",
-      description: "the project root; default: the nearest folder upwards with deployer/config"
+      description: "the project root; default: the nearest folder with deployer/config"
     })
   ),
   // `Main` handles this flag, so that a wrong line is answered in the same form.
-  flag({ name: dataOption, description: "writes one JSON document to standard output, even if the command fails" }),
+  flag({ name: dataOption, description: "writes one JSON document to standard output, also for a failure" }),
   flag({
     name: "verbose",
-    description: "shows each step on the host with its time and size, and the reason of each choice"
+    description: "shows each step on the host with its time, its size and its reason"
   }),
   optional(
     value({
       name: "log",
       placeholder: "FILE",
       completes: "file",
-      description: "appends everything that happens to this file, with times and without secrets"
+      description: "appends all that happens to this file, with times, without secrets"
     })
   )
 ]

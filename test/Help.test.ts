@@ -29,7 +29,7 @@ describe("a page of help", () => {
       for (const [name] of [["", spec] as const, ...tasks]) {
         const lines = page(name, columns).split("\n")
         assert.isAtMost(Math.max(...lines.map((line) => line.length)), columns, name)
-        assert.isBelow(lines.length, name === "" ? 48 : 40, name)
+        assert.isBelow(lines.length, name === "" ? 44 : 40, name)
         assert.notInclude(lines.join("\n"), "\u00a0")
       }
     }

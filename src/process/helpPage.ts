@@ -1,7 +1,6 @@
 /**
  * Help, drawn from the description of the command line: one page for the program and one for each command, wrapped to the terminal.
  */
-import wrapAnsi from "wrap-ansi"
 import { builtIns, fold, type OptionSpec, summary, type TaskSpec } from "../Spec.ts"
 
 /** How to draw a page. */
@@ -47,10 +46,19 @@ interface Sheet {
   readonly heading: (text: string) => string
 }
 
+/** The text in lines of at most `width` letters. Its words have no colours and no wide letters, so nothing slow must measure them. */
+const filled = (text: string, width: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(word)
+  }
+  return lines
+}
+
 const wrapped = ({ width }: Sheet, text: string, indent: number, hang = indent): ReadonlyArray<string> =>
-  wrapAnsi(text, width - hang)
-    .split("\n")
-    .map((line, index) => `${" ".repeat(index === 0 ? indent : hang)}${line}`)
+  filled(text, width - hang).map((line, index) => `${" ".repeat(index === 0 ? indent : hang)}${line}`)
 
 const breakable = /(?<=\S) (?=\S)/g
 const noBreak = "\u00a0"
