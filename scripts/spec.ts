@@ -1,4 +1,4 @@
 /** Writes the description of the command line as JSON, for the binary. */
-import * as Cli from "../src/Cli.ts"
+import { tree } from "../src/tree.ts"
 
-process.stdout.write(JSON.stringify(Cli.tree.spec))
+process.stdout.write(JSON.stringify(tree.spec))

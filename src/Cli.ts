@@ -21,9 +21,7 @@ import { rollbackTask } from "./commands/rollback.ts"
 import { type DocumentSchema, type Listed, named, schemaOf, schemaTask } from "./commands/schema.ts"
 import { sshTask } from "./commands/ssh.ts"
 import { statusTask } from "./commands/status.ts"
-import type { FailureOf, ServicesOf } from "./commands/Task.ts"
 import { validateTask } from "./commands/validate.ts"
-import { treeOf } from "./commandTree.ts"
 
 /** All commands. */
 export const tasks = [
@@ -49,11 +47,6 @@ export const tasks = [
   unlockTask,
   manageTask
 ] as const
-
-type AnyTask = (typeof tasks)[number]
-
-/** The command line. */
-export const tree = treeOf<FailureOf<AnyTask>, ServicesOf<AnyTask>>(tasks)
 
 /** The schema of each command's report, by the command's name (`manage info`), except for conversations. */
 export const reports: Readonly<Record<string, Schema.Schema.All>> = Object.fromEntries(

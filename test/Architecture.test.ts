@@ -82,14 +82,25 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Spec.ts": [],
   "Argv.ts": ["internal", "Spec.ts", "UsageError.ts"],
   "commandTree.ts": ["commands", "Argv.ts", "Spec.ts", "UsageError.ts"],
-  "Cli.ts": ["commands", "commandTree.ts"],
+  "Cli.ts": ["commands"],
+  "tree.ts": ["commands", "Cli.ts", "commandTree.ts"],
   "Live.ts": ["internal", "terminal", ...services, "library.ts", "host.ts", "store.ts", "testing.ts"],
   "host.ts": ["domain", "host"],
   "store.ts": ["store"],
   "testing.ts": ["terminal", ...services, "Live.ts"],
   "library.ts": ["commands", "deployment", "domain", "terminal", ...services, "Cli.ts", "store.ts"],
   "index.ts": ["Live.ts", "library.ts"],
-  process: ["domain", "internal", "terminal", "Argv.ts", "Cli.ts", "Live.ts", "Spec.ts", "UsageError.ts", "Version.ts"],
+  process: [
+    "domain",
+    "internal",
+    "terminal",
+    "Argv.ts",
+    "Live.ts",
+    "Spec.ts",
+    "tree.ts",
+    "UsageError.ts",
+    "Version.ts"
+  ],
   "bin.ts": ["process", "internal/color.ts", "Version.ts"]
 }
 /** Types need no code: these may name the parts above them. */

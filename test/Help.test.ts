@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as Argv from "../src/Argv.ts"
-import { tree } from "../src/Cli.ts"
 import { plain } from "../src/internal/color.ts"
 import { helpPage } from "../src/process/helpPage.ts"
 import { quickAnswer } from "../src/process/quick.ts"
 import { summary, type TaskSpec } from "../src/Spec.ts"
+import { tree } from "../src/tree.ts"
 import { wordsOf } from "./kit/pages.ts"
 
 const { spec } = tree

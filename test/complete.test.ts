@@ -2,12 +2,12 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { tree } from "../src/Cli.ts"
 import { workspacePaths } from "../src/internal/projectFolder.ts"
 import { type ProjectIndex, projectState, readIndex, writeIndex } from "../src/internal/projectIndex.ts"
 import { complete } from "../src/process/complete.ts"
 import { bashWords, completed } from "../src/process/completer.ts"
 import type { Completes, TaskSpec } from "../src/Spec.ts"
+import { tree } from "../src/tree.ts"
 
 const hour = 3_600_000
 const now = 1_800_000_000_000

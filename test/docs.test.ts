@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import ts from "typescript"
 import * as Argv from "../src/Argv.ts"
-import { tree } from "../src/Cli.ts"
+import { tree } from "../src/tree.ts"
 import {
   blocksOf,
   commandsOf,

@@ -1,7 +1,8 @@
 /** The page of the commands, from their description. */
-import { tree } from "../../src/Cli.ts"
+
 import { meaning, spelled, usageLine } from "../../src/process/helpPage.ts"
 import type { TaskSpec } from "../../src/Spec.ts"
+import { tree } from "../../src/tree.ts"
 import { cell } from "./sources.ts"
 
 const table = (rows: ReadonlyArray<readonly [string, string]>): ReadonlyArray<string> =>

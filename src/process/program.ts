@@ -8,9 +8,9 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Argv from "../Argv.ts"
-import * as Cli from "../Cli.ts"
 import { hasColor } from "../internal/color.ts"
 import { Reporter } from "../terminal/Reporter.ts"
+import { tree } from "../tree.ts"
 import { version } from "../Version.ts"
 import { keepHeapSmall } from "./heap.ts"
 import * as LogFile from "./logFile.ts"
@@ -19,7 +19,7 @@ import { type Given, runMain } from "./runMain.ts"
 
 /** Runs the arguments after the program's name and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
-  const command = Command.provide(Cli.tree.command, ({ globals: { log, root, verbose } }) =>
+  const command = Command.provide(tree.command, ({ globals: { log, root, verbose } }) =>
     // Help needs none of these.
     Layer.unwrapEffect(
       Effect.map(
@@ -38,12 +38,12 @@ export const main = (argv: ReadonlyArray<string>): void => {
   const program = ({ ending, write }: Given) =>
     Console.consoleWith((base) =>
       Effect.withConsole(
-        Main.run({ ...Cli.tree, command }, { version, color, columns: process.stdout.columns, ending })(argv),
+        Main.run({ ...tree, command }, { version, color, columns: process.stdout.columns, ending })(argv),
         {
           ...base,
           log: (...words) => Effect.sync(() => write(`${words.join(" ")}\n`))
         }
       )
     ).pipe(Effect.provide(NodeContext.layer))
-  runMain(program, { isData: Argv.isData(Cli.tree.spec)(argv) })
+  runMain(program, { isData: Argv.isData(tree.spec)(argv) })
 }

@@ -3,10 +3,10 @@ import { Ajv2020 } from "ajv/dist/2020.js"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Cli from "../../src/Cli.ts"
 import { conversations, jsonSchema, reports } from "../../src/Cli.ts"
 import type { TaskSpec } from "../../src/Spec.ts"
 import { Failure } from "../../src/terminal/Failure.ts"
+import { tree } from "../../src/tree.ts"
 import { Workspace } from "../../src/workspace/Workspace.ts"
 import { currentRef, hostNamed, prodPath, projectFolder, type Ran, run, usualConfig, world } from "../kit/world.ts"
 
@@ -14,7 +14,7 @@ import { currentRef, hostNamed, prodPath, projectFolder, type Ran, run, usualCon
 const tasksOf = ({ tasks }: TaskSpec, above = ""): ReadonlyArray<string> =>
   tasks.flatMap((task) => [`${above}${task.name}`, ...tasksOf(task, `${above}${task.name} `)])
 
-const tasks = tasksOf(Cli.tree.spec)
+const tasks = tasksOf(tree.spec)
 
 /** Two releases in the store, the older one live on the host. */
 const deployed = Effect.gen(function* () {

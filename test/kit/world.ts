@@ -16,13 +16,13 @@ import * as Layer from "effect/Layer"
 import { docker } from "../../src/build/Artifact.ts"
 import { DockerBuilder, type MemoryImage } from "../../src/build/DockerBuilder.ts"
 import type { MemoryFile } from "../../src/build/MemoryFile.ts"
-import * as Cli from "../../src/Cli.ts"
 import * as MemoryHost from "../../src/host/MemoryHost.ts"
 import { Operator } from "../../src/host/Operator.ts"
 import * as Main from "../../src/process/main.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { Prompt, Script } from "../../src/terminal/Prompt.ts"
 import { Reporter } from "../../src/terminal/Reporter.ts"
+import { tree } from "../../src/tree.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
 import { Workspace, workspacePaths } from "../../src/workspace/Workspace.ts"
 import { unsigned, untimed } from "./words.ts"
@@ -116,7 +116,7 @@ export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyAr
       color: false,
       columns: () => 80
     })
-    const exit = yield* Main.run(Cli.tree, { version: "0.0.0", color: false })(argv).pipe(
+    const exit = yield* Main.run(tree, { version: "0.0.0", color: false })(argv).pipe(
       Effect.withConsole(captured),
       Effect.provide(reporter),
       Effect.provideService(Prompt, prompt),

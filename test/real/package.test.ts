@@ -11,7 +11,10 @@ const root = path.resolve(import.meta.dirname, "../..")
 const ours = path.join(root, "node_modules")
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-package-"))
 const sources = path.join(temporary, "sources")
+/** A project that uses the library. */
 const project = path.join(temporary, "project")
+/** A project that has only the command line. */
+const alone = path.join(temporary, "alone")
 
 const succeed = (cwd: string, command: string, ...args: ReadonlyArray<string>): Promise<string> =>
   new Promise((resolve, reject) => {
@@ -32,12 +35,88 @@ const Packed = Schema.parseJson(
     Schema.Struct({ filename: Schema.String, files: Schema.Array(Schema.Struct({ path: Schema.String })) })
   )
 )
+const Names = Schema.optional(Schema.Record({ key: Schema.String, value: Schema.String }))
+const decodeNeeds = Schema.decodeUnknownSync(
+  Schema.Struct({
+    dependencies: Names,
+    optionalDependencies: Names,
+    peerDependencies: Names,
+    peerDependenciesMeta: Schema.optional(
+      Schema.Record({ key: Schema.String, value: Schema.Struct({ optional: Schema.optional(Schema.Boolean) }) })
+    )
+  })
+)
 const Lock = Schema.parseJson(
   Schema.Struct({
     packages: Schema.Record({ key: Schema.String, value: Schema.Record({ key: Schema.String, value: Schema.Unknown }) })
   })
 )
 const { packages } = Schema.decodeSync(Lock)(fs.readFileSync(path.join(root, "package-lock.json"), "utf8"))
+
+/** The places in the lock of a package and of everything that it needs, from the point of view of a place. */
+const neededBy = (name: string, from = "", seen = new Set<string>()): ReadonlySet<string> => {
+  const folders = [`${from}/node_modules/${name}`, `node_modules/${name}`].map((place) => place.replace(/^\//, ""))
+  const place = folders.find((place) => place in packages)
+  if (place === undefined || seen.has(place)) return seen
+  seen.add(place)
+  const {
+    dependencies,
+    optionalDependencies,
+    peerDependencies,
+    peerDependenciesMeta = {}
+  } = decodeNeeds(packages[place])
+  const isNeeded = (peer: string) => peerDependenciesMeta[peer]?.optional !== true
+  const names = [dependencies, optionalDependencies].flatMap((all) => Object.keys(all ?? {}))
+  for (const needed of [...names, ...Object.keys(peerDependencies ?? {}).filter(isNeeded)])
+    neededBy(needed, place, seen)
+  return seen
+}
+
+/** Installs the package in a project of its own, beside packages that the user names. All have the versions locked here. */
+const install = async (folder: string, tarball: string, beside: ReadonlyArray<string>) => {
+  const { "": own = {} } = packages
+  const { devDependencies: _, ...published } = own
+  const versions = Object.fromEntries(
+    beside.map((name) => [name, String(packages[`node_modules/${name}`]?.["version"])])
+  )
+  const dependencies = { "effect-deployer": `file:${tarball}`, ...versions }
+  const needs = decodeNeeds(own)
+  const named = [...Object.keys(needs.dependencies ?? {}), ...Object.keys(needs.optionalDependencies ?? {}), ...beside]
+  const places = new Set(named.flatMap((name) => [...neededBy(name)]))
+  const productive = ([place, settings]: readonly [string, Readonly<Record<string, unknown>>]) => {
+    const { dev: _, ...rest } = settings
+    return places.has(place) ? [[place, rest] as const] : []
+  }
+  fs.mkdirSync(folder)
+  fs.writeFileSync(
+    path.join(folder, "package.json"),
+    JSON.stringify({ name: "project", private: true, type: "module", dependencies })
+  )
+  fs.writeFileSync(
+    path.join(folder, "package-lock.json"),
+    JSON.stringify({
+      name: "project",
+      lockfileVersion: 3,
+      requires: true,
+      packages: {
+        "": { name: "project", dependencies },
+        "node_modules/effect-deployer": { ...published, resolved: dependencies["effect-deployer"] },
+        ...Object.fromEntries(Object.entries(packages).flatMap(productive))
+      }
+    })
+  )
+  await succeed(folder, "npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
+  // Without scripts nothing was compiled; what was compiled for us fits.
+  const compiled = "better-sqlite3/build/Release"
+  fs.cpSync(path.join(ours, compiled), path.join(folder, "node_modules", compiled), { recursive: true })
+}
+
+/** The bytes of all files below a folder. */
+const sizeOf = (folder: string): number =>
+  fs
+    .readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + fs.statSync(path.join(entry.parentPath ?? entry.path, entry.name)).size, 0)
 
 let files: ReadonlyArray<string> = []
 
@@ -53,32 +132,9 @@ beforeAll(async () => {
   const [{ files: packed, filename }] = Schema.decodeSync(Packed)(said.slice(said.indexOf("[")))
   files = packed.map((file) => file.path)
 
-  // The very versions that are locked here: what is newer in the registry is not this test's business.
-  const { "": own = {}, ...others } = packages
-  const { devDependencies: _, ...published } = own
-  const dependencies = { "effect-deployer": `file:${path.join(sources, filename)}` }
-  write({
-    "package.json": JSON.stringify({ name: "project", private: true, type: "module", dependencies }),
-    "package-lock.json": JSON.stringify({
-      name: "project",
-      lockfileVersion: 3,
-      requires: true,
-      packages: {
-        "": { name: "project", dependencies },
-        "node_modules/effect-deployer": { ...published, resolved: dependencies["effect-deployer"] },
-        ...Object.fromEntries(Object.entries(others).filter(([, { dev }]) => dev !== true))
-      }
-    })
-  })
-  await succeed(project, "npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
-  // Without scripts nothing was compiled; what was compiled for us fits.
-  fs.cpSync(
-    path.join(ours, "better-sqlite3/build/Release"),
-    path.join(project, "node_modules/better-sqlite3/build/Release"),
-    {
-      recursive: true
-    }
-  )
+  const tarball = path.join(sources, filename)
+  await install(project, tarball, ["effect", "@effect/platform-node"])
+  await install(alone, tarball, [])
 })
 
 afterAll(() => fs.rmSync(temporary, { recursive: true, force: true }))
@@ -310,7 +366,30 @@ describe("a program that depends on the package", () => {
 
 describe("the installed binary", () => {
   const deployer = (...args: ReadonlyArray<string>) =>
-    succeed(project, path.join("node_modules", ".bin", "deployer"), ...args)
+    succeed(alone, path.join("node_modules", ".bin", "deployer"), ...args)
+
+  it("The command line alone needs no Effect, and at most 60 MB.", () => {
+    const modules = path.join(alone, "node_modules")
+    assert.deepStrictEqual(
+      ["effect", "@effect"].filter((name) => fs.existsSync(path.join(modules, name))),
+      []
+    )
+    assert.isAtMost(sizeOf(modules), 60_000_000)
+  })
+
+  it("The package refuses another major version of Effect.", async () => {
+    const other = path.join(temporary, "other")
+    fs.mkdirSync(path.join(other, "effect"), { recursive: true })
+    fs.writeFileSync(path.join(other, "effect/package.json"), JSON.stringify({ name: "effect", version: "4.1.0" }))
+    const tarball = fs.readdirSync(sources).find((name) => name.endsWith(".tgz")) ?? assert.fail("no tarball")
+    const dependencies = { effect: "file:effect", "effect-deployer": `file:${path.join(sources, tarball)}` }
+    fs.writeFileSync(path.join(other, "package.json"), JSON.stringify({ name: "other", private: true, dependencies }))
+    const refused = await succeed(other, "npm", "install", "--dry-run", "--prefer-offline", "--ignore-scripts").then(
+      () => assert.fail("npm installed it"),
+      String
+    )
+    assert.match(refused, /ERESOLVE[\s\S]*peerOptional effect@"\^3/)
+  })
 
   it("The installed binary shows its version and its help.", async () => {
     assert.strictEqual(await deployer("--version"), `${version}\n`)
@@ -318,14 +397,17 @@ describe("the installed binary", () => {
   })
 
   it("The installed binary builds and deploys.", async () => {
-    write({
-      "deployer/config/deployer_config.ts": `import { Effect } from "effect"
+    const config = path.join(alone, "deployer/config/deployer_config.ts")
+    fs.mkdirSync(path.dirname(config), { recursive: true })
+    fs.writeFileSync(
+      config,
+      `import { Effect } from "effect"
 import { config, fromFiles } from "effect-deployer"
 export default config({
   targets: { prod: { host: "local", name: "my_app", path: ${JSON.stringify(path.join(temporary, "host"))} } },
   builders: { prod: () => Effect.succeed(fromFiles({ VERSION: "1" })) }
 })`
-    })
+    )
     assert.include(await deployer("build_and_deploy", "target=prod"), "is live")
     assert.strictEqual(fs.readFileSync(path.join(temporary, "host/releases/current/my_app/VERSION"), "utf8"), "1")
   })
