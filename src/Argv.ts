@@ -238,6 +238,24 @@ const nameTask = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError => 
   )
 }
 
+/** Required keys are missing: the known targets if only that is missing, otherwise an example. */
+const missingKeys = (
+  path: Located["path"],
+  missing: ReadonlyArray<OptionSpec>,
+  targets: () => ReadonlyArray<string>
+): UsageError => {
+  const keys = missing.map(({ name }) => `${name}=…`).join(" and ")
+  const [known, ...others] = missing.every(({ name }) => name === "target") ? targets() : []
+  const [example] = path.at(-1)?.examples ?? []
+  const hint =
+    known !== undefined
+      ? `: ${others.length === 0 ? "the only target is " : ""}${[known, ...others].join(", ")}. `
+      : example === undefined
+        ? ". "
+        : `, as in: ${example}. `
+  return usage(`${quoted(taskName(path))} needs ${keys}${hint}${seeHelp(path)}`)
+}
+
 /** Words that other tools use, and the words for them here. */
 const synonyms: ReadonlyMap<string, string> = new Map([
   ["dry-run", "plan"],
@@ -262,10 +280,10 @@ const spell = (
 
 /**
  * Rewrites the arguments after the program's name. Applying it twice changes nothing more. A wrong line gives a `UsageError` with one
- * sentence: an unknown task or key, a key without its value, or a missing required key.
+ * sentence: an unknown task or key, a key without its value, or a missing required key. `targets`: the known targets, for that sentence.
  */
 export const normalize =
-  (root: TaskSpec) =>
+  (root: TaskSpec, targets: () => ReadonlyArray<string> = () => []) =>
   (argv: ReadonlyArray<string>): Either.Either<ReadonlyArray<string>, UsageError> => {
     const end = argv.indexOf("--")
     const before = end === -1 ? argv : argv.slice(0, end)
@@ -293,9 +311,7 @@ export const normalize =
             (extra !== undefined
               ? extraWord(located, extra, said)
               : missing.length > 0
-                ? usage(
-                    `${quoted(taskName(path))} needs ${missing.map(({ name }) => `${name}=…`).join(" and ")}. ${seeHelp(path)}`
-                  )
+                ? missingKeys(path, missing, targets)
                 : undefined))
       if (error !== undefined) return Either.left(error)
       const spelled = path.flatMap((owner, depth) => [

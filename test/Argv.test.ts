@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Argv from "../src/Argv.ts"
 import { asWord, flag, type Given, optional, type Task, type TaskOption, value, word } from "../src/commands/Task.ts"
 import { treeOf } from "../src/commandTree.ts"
+import { tree as deployer } from "../src/tree.ts"
 import { UsageError } from "../src/UsageError.ts"
 
 const target = value({ name: "target", description: "" })
@@ -228,6 +229,23 @@ describe("Argv", () => {
     }
     assert.strictEqual(left("completions"), '"completions" needs shell=…. See deployer completions --help')
     assert.include(left("completions", "bash", "zsh"), '"completions" does not know what to do with "zsh"')
+  })
+
+  it("A missing target is named with the known targets, or else with an example.", () => {
+    const said = (targets: ReadonlyArray<string>, ...argv: ReadonlyArray<string>) =>
+      Either.match(Argv.normalize(deployer.spec, () => targets)(argv), {
+        onLeft: ({ message }) => message,
+        onRight: () => assert.fail("it was accepted")
+      })
+    assert.strictEqual(
+      said(["prod", "staging"], "status"),
+      '"status" needs target=…: prod, staging. See deployer status --help'
+    )
+    assert.strictEqual(
+      said(["prod"], "status"),
+      '"status" needs target=…: the only target is prod. See deployer status --help'
+    )
+    assert.match(said(["prod"], "lock"), /needs target=… and reason=…, as in: deployer lock target=prod reason=/)
   })
 
   it("One sentence explains each mistake on a command line.", () => {

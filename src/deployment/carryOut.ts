@@ -4,7 +4,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { HostRelease, recordOf, Unfinished } from "../domain/HostState.ts"
-import type { DeployPlan, Step } from "../domain/Plan.ts"
+import { type DeployPlan, releaseLabel, type Step } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -19,8 +19,13 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
   const until = lives < 0 ? steps.length : lives
   let record = recordOf(release, state, yield* DateTime.now)
   const before = steps.slice(0, until)
+  const { current } = state
+  const isLive = current._tag === "Linked" ? `${shortRef(current.ref)} is still current` : "nothing was switched"
+  const interrupted = Reporter.warn(
+    `Interrupted before the switch: ${isLive} on ${session.address}, and the next deploy of ${releaseLabel(release)} continues there`
+  )
   for (const [index, step] of before.entries()) {
-    yield* carryOutStep(session, plan, wish, record, step)
+    yield* carryOutStep(session, plan, wish, record, step).pipe(Effect.onInterrupt(() => interrupted))
     if (step._tag === "Run" && before[index + 1]?._tag !== "Run") {
       record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
     }

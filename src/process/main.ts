@@ -134,6 +134,8 @@ export interface Options {
   readonly color: boolean
   /** The width of the terminal for help. Undefined if there is none. */
   readonly columns?: number | undefined
+  /** The targets of the project, as far as they are known without its config. */
+  readonly targets?: () => ReadonlyArray<string>
   /** Default: the program's own end. */
   readonly ending?: Ending
 }
@@ -177,7 +179,7 @@ export const run =
       const isAsked = Argv.isData(spec)(argv)
       // No other output belongs beside the document.
       const handlers = isAsked ? { ...base, log: base.error, info: base.error, debug: base.error } : base
-      return Effect.flatMap(Argv.normalize(spec)(argv), (tokens) => {
+      return Effect.flatMap(Argv.normalize(spec, options.targets)(argv), (tokens) => {
         const [first, ...others] = tokens
         if (first === "--help") return base.log(helpPage(spec, others, options)?.trimEnd() ?? "")
         if (first === "--version") return base.log(options.version)

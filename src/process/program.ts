@@ -9,6 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Argv from "../Argv.ts"
 import { hasColor } from "../internal/color.ts"
+import { findRoot } from "../internal/projectFolder.ts"
+import { readIndex } from "../internal/projectIndex.ts"
 import { Reporter } from "../terminal/Reporter.ts"
 import { tree } from "../tree.ts"
 import { version } from "../Version.ts"
@@ -34,11 +36,15 @@ export const main = (argv: ReadonlyArray<string>): void => {
       )
     )
   )
+  const targets = () => {
+    const folder = findRoot(process.cwd())
+    return (folder === undefined ? undefined : readIndex({ root: folder }))?.targets.map(({ key }) => key) ?? []
+  }
   const color = hasColor(process.stdout, process.env)
   const program = ({ ending, write }: Given) =>
     Console.consoleWith((base) =>
       Effect.withConsole(
-        Main.run({ ...tree, command }, { version, color, columns: process.stdout.columns, ending })(argv),
+        Main.run({ ...tree, command }, { version, color, columns: process.stdout.columns, targets, ending })(argv),
         {
           ...base,
           log: (...words) => Effect.sync(() => write(`${words.join(" ")}\n`))

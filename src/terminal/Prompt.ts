@@ -38,7 +38,7 @@ export type PromptFailure = PromptUnavailable | PromptAborted
 /** A question for yes or no. */
 export interface Confirm {
   readonly message: string
-  /** The meaning of Enter, shown as `[Yn]` or `[yN]`. */
+  /** The meaning of Enter, shown as `[Y/n]` or `[y/N]`. */
   readonly initial: boolean
   /** Whether `yes` on the command line answers it. */
   readonly safe: boolean
@@ -190,7 +190,7 @@ const make = (keyboard: Keyboard) =>
 
     const confirm = (question: Confirm): Effect.Effect<boolean, PromptFailure> =>
       Effect.flatMap(
-        read(question.message, `${question.message} ${question.initial ? "[Yn]" : "[yN]"} `, question),
+        read(question.message, `${question.message} ${question.initial ? "[Y/n]" : "[y/N]"} `, question),
         (text) => {
           const answer = readConfirm(text.trim(), question.initial)
           return answer === undefined

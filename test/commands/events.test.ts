@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import {
   build,
   buildAndDeploy,
@@ -95,6 +97,25 @@ describe("the steps of commands as events", () => {
         [true, first.built.release.ref]
       ])
       assert.deepStrictEqual(steps((yield* events).slice(before)).slice(-2), ["restart", "health"])
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
+  it.live("An interruption before the switch says which release is still current.", () =>
+    Effect.gen(function* () {
+      const { host } = yield* MemoryHost.MemoryHosts
+      const { built } = yield* buildAndDeploy({ target: "prod" })
+      const second = yield* build({ target: "prod" })
+      const reached = yield* Deferred.make<void>()
+      host("app1").beforeStep = (step) =>
+        step === "stage" ? Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never) : Effect.void
+      const deploying = yield* Effect.fork(deploy({ target: "prod", release: second.release.ref }))
+      yield* Deferred.await(reached)
+      yield* Fiber.interrupt(deploying)
+      const warnings = (yield* events).flatMap((event) => (event._tag === "Warning" ? [event.message] : []))
+      const [live, next] = [built.release.ref, second.release.ref].map((ref) => ref.slice(0, 8))
+      assert.deepStrictEqual(warnings, [
+        `Interrupted before the switch: ${live} is still current on app1, and the next deploy of shop ${next} continues there`
+      ])
     }).pipe(Effect.provide(layerMemory(settings)))
   )
 

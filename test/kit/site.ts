@@ -152,8 +152,8 @@ export const site: Effect.Effect<Site, never, Scope.Scope> = Effect.gen(function
       yield* screen.type(`clear; . ${script}`)
       const waitFor = (shown: RegExp) => Effect.orDie(Effect.retry(screen.waitFor(shown), { times: 1 }))
       const questions = (command.shown ?? []).flatMap((text) => {
-        const [, answer] = /\[(?:Yn|yN)\](.*)$/.exec(text) ?? []
-        return answer === undefined ? [] : [[/\[(?:Yn|yN)\]$/m, answer.trim()] as const]
+        const [, answer] = /\[(?:Y\/n|y\/N)\](.*)$/.exec(text) ?? []
+        return answer === undefined ? [] : [[/\[(?:Y\/n|y\/N)\]$/m, answer.trim()] as const]
       })
       for (const [shown, text] of [...questions, ...(step?.typed ?? [])]) {
         yield* waitFor(shown)

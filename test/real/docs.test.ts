@@ -223,7 +223,7 @@ const settings: Readonly<Record<string, Setting>> = {
   "docs/reference/commands.md": (site) =>
     Effect.gen(function* () {
       const { configure, good, here } = site
-      const agreed = [[/\[(Yn|yN)\]$/m, "y"]] as const
+      const agreed = [[/\[(Y\/n|y\/N)\]$/m, "y"]] as const
       const saved = (release: number) => good(`deploy target=prod release=${release} plan save=plan.json`)
       const live = (release: number) => good(`deploy target=prod release=${release} yes`)
       const both = Effect.zipRight(live(2), live(1))
@@ -257,7 +257,7 @@ const settings: Readonly<Record<string, Setting>> = {
         { line: "deployer unlock target=prod", typed: agreed },
         { line: "deployer unlock target=prod yes", before: good(lock) },
         { line: "deployer manage target=prod", typed: [[/^prod>$/m, "q"]] },
-        { line: "deployer manage prune my_app", typed: [[/\[(Yn|yN)\]$/m, "n"]], status: 1 },
+        { line: "deployer manage prune my_app", typed: [[/\[(Y\/n|y\/N)\]$/m, "n"]], status: 1 },
         { line: "deployer manage delete 3", typed: agreed },
         { line: "deployer manage delete 844C target=prod", before: both, typed: agreed },
         { line: "deployer manage ln 844C target=prod", before: both },

@@ -151,7 +151,7 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
       const typing = answers.map((answer) => {
         const keys = [...answer].map((key) => `\\u${key.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
         const enter = answer === ctrlC || answer === ctrlD ? "" : "\\r"
-        return `expect -re {(\\[Yn\\]|\\[yN\\]|abort:|Passphrase:|>|READY) (\\x1b\\[[0-9]+G)?$} {} timeout {puts STUCK; exit 1}\n${options.slowly === true ? "send -s" : "send"} "${keys}${enter}"`
+        return `expect -re {(\\[Y/n\\]|\\[y/N\\]|abort:|Passphrase:|>|READY) (\\x1b\\[[0-9]+G)?$} {} timeout {puts STUCK; exit 1}\n${options.slowly === true ? "send -s" : "send"} "${keys}${enter}"`
       })
       const script = [
         "set timeout 8",
