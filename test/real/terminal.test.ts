@@ -108,7 +108,7 @@ suite(titled("a terminal", absent), () => {
         yield* screen.waitFor(/prod> prune nobody\s*$/)
         yield* screen.press("C-c")
         yield* screen.type("integrity deep")
-        yield* screen.waitFor(/: whole\n[\s\S]*: whole\n/)
+        yield* screen.waitFor(/: ✓ whole\n[\s\S]*: ✓ whole\n/)
         yield* screen.type(`prune ${here.name}`)
         yield* screen.waitFor(/free .*\? \[y\/N\]$/m)
         yield* screen.type("y")
