@@ -46,7 +46,7 @@ export class JournalEntry extends Schema.Class<JournalEntry>("JournalEntry")({
   event: JournalEvent,
   /** By the clock of the machine that caused the event. The order of the lines decides, not the time. */
   at: Schema.DateTimeUtc,
-  /** `user@machine`. */
+  /** `user@machine`; in a CI job `person (user@machine)`. */
   by: VisibleText,
   /** The CI job that caused the event. */
   job: Schema.optional(VisibleText),
