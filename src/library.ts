@@ -150,6 +150,7 @@ export {
   HostUnfit,
   HostUnreachable,
   KeyUnusable,
+  KeyVariableUnusable,
   LockHeld,
   LockLost,
   NotOnHost,

@@ -7,6 +7,7 @@ import { healthLabel } from "../deployment/health.ts"
 import { address, deadManSeconds, Hook, hookCommands, type Target } from "../domain/Target.ts"
 import * as files from "../internal/files.ts"
 import { homeFolder } from "../internal/homeFolder.ts"
+import { variable } from "../internal/process.ts"
 import { fields } from "../terminal/Table.ts"
 import { type DeployerConfig, findBuilder, findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -24,6 +25,8 @@ export class ValidTarget extends Schema.Class<ValidTarget>("ValidTarget")({
   builder: Schema.String,
   /** Its private key file, absolute. If undefined, the keys of the agent, of ssh_config and of `~/.ssh` are used. */
   sshKey: Schema.optional(Schema.String),
+  /** The variable that holds its private key. */
+  sshKeyVariable: Schema.optional(Schema.String),
   /** The commands of each hook that is set. */
   hooks: Schema.Record({ key: Hook, value: Schema.Array(Schema.String) }).pipe(Schema.partial),
   /** The health check, in words. */
@@ -67,6 +70,8 @@ const understood = Effect.fnUntraced(function* (config: DeployerConfig, target: 
         ? `${homeFolder()}${key.slice(1)}`
         : `${root}/${key}`
   const lacksKey = sshKey !== undefined && Option.isNone(yield* Effect.orElseSucceed(files.sizeOf(sshKey), Option.none))
+  const { sshKeyVariable } = target
+  const lacksVariable = sshKeyVariable !== undefined && ((yield* variable(sshKeyVariable)) ?? "") === ""
   const deadMan = deadManSeconds(target)
   const commands = Object.fromEntries(
     hooks.flatMap((hook) => {
@@ -81,13 +86,19 @@ const understood = Effect.fnUntraced(function* (config: DeployerConfig, target: 
     name: target.name,
     builder: target.builder ?? target.key,
     ...(sshKey === undefined ? {} : { sshKey }),
+    ...(sshKeyVariable === undefined ? {} : { sshKeyVariable }),
     hooks: commands,
     ...(target.health === undefined ? {} : { health: healthLabel(target.health) }),
     ...(deadMan === undefined ? {} : { deadMan }),
     ...(target.keep === undefined ? {} : { keep: target.keep }),
     faults: [
       ...Either.match(builder, { onLeft: ({ message }) => [message], onRight: () => [] }),
-      ...(lacksKey ? [`Target "${target.key}" needs the key ${sshKey}, which does not exist`] : [])
+      ...(lacksKey ? [`Target "${target.key}" needs the key ${sshKey}, which does not exist`] : []),
+      ...(lacksVariable
+        ? [
+            `Target "${target.key}" needs its private key in the variable ${sshKeyVariable}, which is not set or is empty`
+          ]
+        : [])
     ]
   })
 })
@@ -109,13 +120,25 @@ export type ValidateError = Effect.Effect.Error<ReturnType<typeof validate>>
 /** The services that `validate` needs. */
 export type ValidateServices = Effect.Effect.Context<ReturnType<typeof validate>>
 
-const targetView = ({ address, builder, deadMan, health, hooks, keep, key, name, path, sshKey }: ValidTarget): string =>
+const targetView = ({
+  address,
+  builder,
+  deadMan,
+  health,
+  hooks,
+  keep,
+  key,
+  name,
+  path,
+  sshKey,
+  sshKeyVariable
+}: ValidTarget): string =>
   fields([
     ["target", key],
     ["host", `${address}:${path}`],
     ["name", name],
     ["builder", builder],
-    ["key", sshKey],
+    ["key", sshKeyVariable === undefined ? sshKey : `in the variable ${sshKeyVariable}`],
     ...Object.entries(hooks).map(([hook, commands = []]): readonly [string, string] => [hook, commands.join("; ")]),
     ["health", health],
     ["deadMan", deadMan === undefined ? undefined : `${deadMan} s`],

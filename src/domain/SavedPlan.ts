@@ -14,7 +14,7 @@ import { type Target, TargetSettings } from "./Target.ts"
 export type AnyPlan = DeployPlan | RollbackPlan
 
 /** The settings that a plan is based on: all except those for building and for this machine's login. */
-const Settings = Schema.encodedSchema(TargetSettings.omit("tags", "builder", "sshKey"))
+const Settings = Schema.encodedSchema(TargetSettings.omit("tags", "builder", "sshKey", "sshKeyVariable"))
 
 /** A plan with all data needed to tell whether it still applies. */
 export class SavedPlan extends Schema.TaggedClass<SavedPlan>()("SavedPlan", {

@@ -157,6 +157,17 @@ const targetFields = {
   ),
   /** A private key file; `~` and paths relative to the project root are allowed. Default: the agent, then the usual keys in `~/.ssh`. */
   sshKey: Schema.optional(oneLine("a path")),
+  /**
+   * The name of the environment variable that holds the text of the private key, for CI. The key is never written to a file. Cannot be used with
+   * `sshKey`.
+   */
+  sshKeyVariable: Schema.optional(
+    Schema.String.pipe(
+      Schema.pattern(/^[A-Za-z_][A-Za-z0-9_]*$/, {
+        message: () => "must be the name of an environment variable, such as DEPLOY_KEY, and not the key itself"
+      })
+    )
+  ),
   /** Added to each release built for this target. */
   tags: Schema.optionalWith(Schema.Array(Tag), { default: () => [] }),
   /** A key of `builders`. Default: the builder with the target's key. */

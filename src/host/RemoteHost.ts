@@ -62,14 +62,20 @@ export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("Host
   /** The host's name in that file: `host`, `[host]:port`, or its `HostKeyAlias`. */
   knownAs: Schema.String,
   /** The fingerprint in the target's `hostKey`. */
-  pinned: Schema.optional(Schema.String)
+  pinned: Schema.optional(Schema.String),
+  /** Whether it is a jump host, which `hostKey` of the target is not about. */
+  isJumpHost: Schema.optional(Schema.Boolean)
 }) {
   readonly exitStatus = 1
   override get message(): string {
     const shown = `${this.keyType} ${this.fingerprint}`
     switch (this.reason) {
       case "unknown":
-        return `The key of ${this.address} (${shown}) is not in ${this.file}: compare it with the host's, then connect once from a terminal, or add it with ssh-keyscan`
+        return `The key of ${this.address} (${shown}) is not in ${this.file}: compare it with the host's, then connect once from a terminal, ${
+          this.isJumpHost === true
+            ? "or add it with ssh-keyscan"
+            : `add it with ssh-keyscan, or set hostKey: "${this.fingerprint}" in the target`
+        }`
       case "changed":
         return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled , or somebody intercepts the connection. If you know why, remove the old key: ssh-keygen -f '${this.file}' -R '${this.knownAs}'`
       case "revoked":
@@ -109,6 +115,25 @@ export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable"
         return `${this.file} is not a private key that can be used: name the private key, not the .pub file next to it`
       case "wrong-passphrase":
         return `The passphrase does not open the private key ${this.file}`
+    }
+  }
+}
+
+/** The private key in a variable cannot be used. */
+export class KeyVariableUnusable extends Schema.TaggedError<KeyVariableUnusable>()("KeyVariableUnusable", {
+  /** The name of the variable. */
+  variable: Schema.String,
+  reason: Schema.Literal("missing", "not-a-key", "wrong-passphrase")
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    switch (this.reason) {
+      case "missing":
+        return `The variable ${this.variable}, which "sshKeyVariable" of the target names, is not set or is empty: set it to the text of a private key`
+      case "not-a-key":
+        return `The variable ${this.variable} does not hold a private key that can be used: it must hold the whole text of the key file, from its BEGIN line to its END line, and not the path or the public key`
+      case "wrong-passphrase":
+        return `The passphrase does not open the private key in the variable ${this.variable}`
     }
   }
 }
@@ -233,7 +258,13 @@ export class CommandTimeout extends Schema.TaggedError<CommandTimeout>()("Comman
 }
 
 /** No connection could be made. */
-export type ConnectFailure = HostUnreachable | HostKeyRejected | AuthenticationFailed | KeyUnusable | PromptFailure
+export type ConnectFailure =
+  | HostUnreachable
+  | HostKeyRejected
+  | AuthenticationFailed
+  | KeyUnusable
+  | KeyVariableUnusable
+  | PromptFailure
 
 /** The failures that any step on a connected host may have. */
 export type StepFailure = HostUnreachable | HostStepFailed | HostReplyInvalid | CommandTimeout | LockLost

@@ -147,7 +147,13 @@ const crossMistakes = (input: object): ReadonlyArray<string> => {
     const mistakes = Predicate.isFunction(value) && Predicate.hasProperty(value, "mistakes") ? value.mistakes : []
     return Array.isArray(mistakes) ? mistakes.map((line) => `${inWords(["builders", builder])}.${String(line)}`) : []
   })
-  return [...groups, ...builders]
+  const keys = entriesOf(input, "targets")
+    .filter(
+      ([, target]) =>
+        Predicate.isRecord(target) && target["sshKey"] !== undefined && target["sshKeyVariable"] !== undefined
+    )
+    .map(([target]) => `${inWords(["targets", target])}: sets sshKey and sshKeyVariable: remove one of them`)
+  return [...groups, ...keys, ...builders]
 }
 
 const decode = ParseResult.decodeUnknownEither(ConfigSchema, { errors: "all", onExcessProperty: "error" })

@@ -13,7 +13,8 @@ import {
   type ConnectFailure,
   HostKeyRejected,
   HostUnreachable,
-  KeyUnusable
+  KeyUnusable,
+  KeyVariableUnusable
 } from "../../src/host/RemoteHost.ts"
 import { ReleaseStore } from "../../src/store/ReleaseStore.ts"
 import { ctrlC, PromptAborted, PromptUnavailable } from "../../src/terminal/Prompt.ts"
@@ -1251,6 +1252,9 @@ describe("deploy", () => {
         new AuthenticationFailed({ address, tried: [] }),
         ...(["missing", "unreadable", "not-a-key", "wrong-passphrase"] as const).map(
           (reason) => new KeyUnusable({ file: "/home/me/.ssh/id", reason })
+        ),
+        ...(["missing", "not-a-key", "wrong-passphrase"] as const).map(
+          (reason) => new KeyVariableUnusable({ variable: "DEPLOY_KEY", reason })
         ),
         new PromptUnavailable({ question: "Passphrase:", hint: "use the agent" }),
         new PromptAborted()

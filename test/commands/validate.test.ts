@@ -52,6 +52,28 @@ describe("validate", () => {
     })
   )
 
+  it.scoped("Validate names the variable of a private key, and fails if it is not set.", () =>
+    Effect.gen(function* () {
+      const root = yield* projectFolder
+      const name = "DEPLOYER_TEST_KEY"
+      const config = { targets: { prod: { ...target, sshKeyVariable: name } }, builders: { prod: builder } }
+      yield* Effect.gen(function* () {
+        const missing = yield* run("validate")
+        assert.strictEqual(missing.status, 2)
+        assert.include(
+          missing.stderr,
+          `Target "prod" needs its private key in the variable ${name}, which is not set or is empty`
+        )
+        process.env[name] = "a secret"
+        yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env[name]))
+        const there = yield* run("validate")
+        assert.strictEqual(there.status, 0, there.stderr)
+        assert.match(there.stdout, new RegExp(`key +in the variable ${name}\n`))
+        assert.notInclude(there.stdout, "a secret")
+      }).pipe(Effect.provide(world({ config, root })))
+    })
+  )
+
   it.scoped("Validate fails if a builder or a key file is missing, and names each.", () =>
     Effect.gen(function* () {
       const root = yield* projectFolder

@@ -155,8 +155,8 @@ const settings = (more: Partial<Context.Tag.Service<typeof SshSettings>> = {}) =
   ...more
 })
 
-const placeOf = (host: string) =>
-  findPlace({ host }).pipe(Effect.provideService(SshSettings, settings()), Effect.provide(NodeFileSystem.layer))
+const placeOf = (host: string, run = settings()) =>
+  findPlace({ host }).pipe(Effect.provideService(SshSettings, run), Effect.provide(NodeFileSystem.layer))
 
 describe("the files of ssh_config", () => {
   it.effect("Files that ssh_config includes are read, and their blocks end with them.", () =>
@@ -197,8 +197,9 @@ describe("the files of ssh_config", () => {
       const said: Array<string> = []
       const emit: Reporter["Type"]["emit"] = (event) =>
         Effect.sync(() => void (event._tag === "Warning" && said.push(event.message)))
+      const run = settings()
       for (const host of ["web", "db", "web"]) {
-        assert.strictEqual((yield* Effect.provideService(placeOf(host), Reporter, { emit })).port, 22)
+        assert.strictEqual((yield* Effect.provideService(placeOf(host, run), Reporter, { emit })).port, 22)
       }
       assert.deepStrictEqual(said, [
         `"Match exec true" in ${folder}/.ssh/config is not understood: what follows it is left out`

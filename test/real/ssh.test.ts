@@ -1,12 +1,24 @@
 import { execFileSync, spawn } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it, layer } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,6 +35,7 @@ import { SshSettings } from "../../src/host/transport/ssh/SshSettings.ts"
 import { connect } from "../../src/host/transport/ssh/SshTransport.ts"
 import type { Exec } from "../../src/host/transport/Transport.ts"
 import { Prompt, PromptUnavailable } from "../../src/terminal/Prompt.ts"
+import { Reported, Reporter } from "../../src/terminal/Reporter.ts"
 import { listen } from "../kit/listen.ts"
 import { proxy } from "../kit/proxy.ts"
 import { freePort, makeKey, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
@@ -576,6 +589,7 @@ suite(titled("SSH", missingSshd), () => {
         const error = yield* Effect.flip(connectTo(host))
         assert.strictEqual(error._tag === "HostKeyRejected" && error.reason, "unknown")
         assert.match(error.message, /ssh-ed25519 SHA256:[A-Za-z0-9+/]{43}\)/)
+        assert.match(error.message, /, or set hostKey: "SHA256:[A-Za-z0-9+/]{43}" in the target$/)
         assert.isFalse(existsSync(host.knownHosts))
       })
     )
@@ -745,6 +759,71 @@ suite(titled("SSH", missingSshd), () => {
           assert.strictEqual(error._tag === "KeyUnusable" && error.reason, reason)
         }
       })
+    )
+
+    it.scoped("A private key may be the text in a variable, however that lost or changed its line ends.", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const key = readFileSync(host.keyFile, "utf8")
+        const withKey = (text: string | undefined, terminal = scripted()) =>
+          connectWithout(host, {}, terminal, { user: host.user, sshKeyVariable: "DEPLOY_KEY" }).pipe(
+            Effect.withConfigProvider(ConfigProvider.fromMap(new Map(text === undefined ? [] : [["DEPLOY_KEY", text]])))
+          )
+        const before = readdirSync(host.folder, { recursive: true })
+        for (const text of [
+          key,
+          key.trimEnd(),
+          `\n ${key}\n\n`,
+          key.replaceAll("\n", "\r\n"),
+          key.replaceAll("\n", "\\n"),
+          key.replaceAll("\n", "\\r\\n").replace(/(\\r\\n)$/, "")
+        ]) {
+          yield* withKey(text)
+        }
+        for (const text of [undefined, ""]) {
+          const missing = yield* Effect.flip(withKey(text))
+          assert.strictEqual(missing._tag === "KeyVariableUnusable" && missing.reason, "missing")
+          assert.match(missing.message, /^The variable DEPLOY_KEY, .* is not set or is empty/)
+        }
+        for (const text of [host.keyFile, readFileSync(`${host.keyFile}.pub`, "utf8"), key.slice(0, -80)]) {
+          const garbage = yield* Effect.flip(withKey(text))
+          assert.strictEqual(garbage._tag === "KeyVariableUnusable" && garbage.reason, "not-a-key")
+          assert.notInclude(JSON.stringify(garbage), text.slice(0, 20))
+        }
+        const locked = makeKey(join(host.folder, "locked-text"), { passphrase: "open sesame" })
+        const stranger = readFileSync(makeKey(join(host.folder, "stranger-text")), "utf8")
+        const denied = yield* Effect.flip(withKey(stranger))
+        assert.deepStrictEqual(denied._tag === "AuthenticationFailed" && denied.tried, ["the variable DEPLOY_KEY"])
+        host.authorize(readFileSync(`${locked}.pub`, "utf8"))
+        const user = scripted("wrong", "open sesame")
+        yield* withKey(readFileSync(locked, "utf8"), user)
+        assert.deepStrictEqual(user.asked, [
+          "Passphrase of the variable DEPLOY_KEY",
+          "That does not open the variable DEPLOY_KEY. Passphrase"
+        ])
+        const nobody = yield* Effect.flip(withKey(readFileSync(locked, "utf8")))
+        assert.include(nobody.message, "set the variable to a key without a passphrase")
+        const added = ["locked-text", "stranger-text"].flatMap((name) => [name, `${name}.pub`])
+        assert.sameMembers(readdirSync(host.folder, { recursive: true }), [...before, ...added])
+      })
+    )
+
+    it.scoped("A private key that others can use is used with a warning, which comes once.", () =>
+      Effect.gen(function* () {
+        const host = yield* Host
+        const exposed = join(host.folder, "exposed")
+        copyFileSync(host.keyFile, exposed)
+        chmodSync(exposed, 0o644)
+        const settings = settingsFor(host)
+        yield* connectTo(host, { sshKey: exposed }, settings)
+        yield* connectTo(host, { sshKey: exposed }, settings)
+        yield* connectTo(host, {}, settings)
+        const events = yield* Effect.flatMap(Reported, ({ events }) => events)
+        const warnings = events.flatMap((event) => (event._tag === "Warning" ? [event.message] : []))
+        assert.deepStrictEqual(warnings, [
+          `Others can use the private key ${exposed} (mode 0644), and ssh would refuse it: take it away from them with chmod 600 ${exposed}`
+        ])
+      }).pipe(Effect.provide(Reporter.collect))
     )
 
     it.scoped("A private key is found below the home and below the project.", () =>
@@ -988,7 +1067,8 @@ suite(titled("Ways through other hosts", missingSshd), () => {
       const [one, , web] = yield* hosts
       const config = `${block("web", web, "  ProxyJump one\n")}${block("one", one)}`
       const refused = yield* Effect.flip(connectWith(config, [web], web))
-      assert.deepInclude(refused, { _tag: "HostKeyRejected", reason: "unknown", address: "one" })
+      assert.deepInclude(refused, { _tag: "HostKeyRejected", reason: "unknown", address: "one", isJumpHost: true })
+      assert.notInclude(refused.message, "hostKey")
       const terminal = scripted(true)
       yield* connectWith(config, [web], { ...web, terminal })
       assert.lengthOf(terminal.asked, 1)

@@ -214,6 +214,17 @@ describe("targets with one path", () => {
     assert.isTrue(refused({ sharesPath: true }))
   })
 
+  it("A target names its private key by a file or by a variable, not by both.", () => {
+    assert.deepStrictEqual(target({ sshKeyVariable: "DEPLOY_KEY" }), [])
+    assert.deepStrictEqual(target({ sshKey: "id", sshKeyVariable: "DEPLOY_KEY" }), [
+      "targets.prod: sets sshKey and sshKeyVariable: remove one of them"
+    ])
+    assert.match(
+      target({ sshKeyVariable: "$DEPLOY_KEY" }).join(),
+      /^targets\.prod\.sshKeyVariable: must be the name of/
+    )
+  })
+
   it("A config is accepted if two targets have different places, or if both share their path.", () => {
     assert.isFalse(refused({ path: "/srv/other" }))
     assert.isFalse(refused({ port: 2222 }))

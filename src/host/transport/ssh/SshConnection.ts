@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { counted } from "../../../domain/Quantity.ts"
@@ -19,13 +20,14 @@ import {
   type ConnectFailure,
   HostKeyRejected,
   HostUnreachable,
-  KeyUnusable
+  KeyUnusable,
+  KeyVariableUnusable
 } from "../../RemoteHost.ts"
 import { openAgent, openKey } from "./identities.ts"
 import * as KnownHosts from "./KnownHosts.ts"
 import { type PublicKey, publicHalf, publicKeyOfLine } from "./keys.ts"
 import { type Asked, lastHop } from "./SshConfig.ts"
-import { findPlace, isMissing, type Place, readIfThere } from "./SshPlace.ts"
+import { findPlace, isMissing, type NamedKey, type Place, readIfThere, warnOnce } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
 import * as Ssh from "./ssh2.ts"
 
@@ -33,10 +35,11 @@ import * as Ssh from "./ssh2.ts"
 export interface Login {
   /** `user@host:port`, for sentences. */
   readonly address: string
-  /** `sshKey`: a private key file, absolute or with `~`. */
-  readonly asked: Asked & { readonly sshKey?: string | undefined }
+  readonly asked: Asked & { readonly key?: NamedKey | undefined }
   /** The fingerprint of the only key that the host may have, as `SHA256:…`. If set, known_hosts is not consulted. */
   readonly hostKey?: string | undefined
+  /** Whether the connection only leads to another host. */
+  readonly isJumpHost?: boolean
   /** Counted from the first packet, without the time of questions. If undefined, the timeout of ssh_config, or 15 seconds. */
   readonly timeout: Duration.Duration | undefined
 }
@@ -105,7 +108,7 @@ const findWay = (
       if (hop === undefined) return blocked(`"${proxy.hosts}" names no jump host`)
       if (hops >= maxHops) return blocked(`it leads over ${maxHops} jump hosts and on, in a circle`)
       const at = addressOf(hop)
-      return connectTo({ address: at, asked: hop, timeout: login.timeout }, hops + 1).pipe(
+      return connectTo({ address: at, asked: hop, timeout: login.timeout, isJumpHost: true }, hops + 1).pipe(
         Effect.map((jump) =>
           Effect.catchTag(jump.forward({ host, port }), "ForwardRefused", ({ detail }) =>
             Effect.fail(
@@ -131,7 +134,7 @@ interface Identity {
 
 /** A private key that needs a passphrase. */
 interface LockedKey {
-  readonly file: string
+  readonly key: NamedKey
   readonly content: Redacted.Redacted<string>
 }
 
@@ -141,7 +144,7 @@ interface Identities {
   readonly named: boolean
 }
 
-const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAgent }: Place) =>
+const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keys, named, wholeAgent }: Place) =>
   Effect.gen(function* () {
     const agent =
       agentSocket === undefined ? undefined : yield* Effect.orElseSucceed(openAgent(ssh2, agentSocket), () => undefined)
@@ -149,8 +152,8 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
     const locked: Array<LockedKey> = []
     /** Keys of the agent that belong to a locked file. */
     const own: Array<PublicKey> = []
-    for (const file of keyFiles) {
-      const key = yield* readKey(ssh2, file).pipe(
+    for (const each of keys) {
+      const key = yield* readKey(ssh2, each).pipe(
         // Files that the target does not name are often missing.
         Effect.catchTag("KeyUnusable", (unusable) => (named ? unusable : Effect.succeed(undefined)))
       )
@@ -162,48 +165,70 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keyFiles, named, wholeAge
       const passphrase = (yield* SshSettings).remembered.passphrases.get(Redacted.value(key.content))
       const opened = passphrase && openKey(ssh2, key.content, passphrase)
       if (opened?._tag === "Opened") {
-        ready.push({ label: file, method: { _tag: "Key", key: opened.key } })
+        ready.push({ label: label(each), method: { _tag: "Key", key: opened.key } })
         continue
       }
       const half = yield* publicPart(key)
       const held = agent?.keys.find((other) => other.blob === half?.blob)
       if (agent === undefined || held === undefined) locked.push(key)
       else if (wholeAgent) own.push(held)
-      else ready.push({ label: `${file} in ssh-agent`, method: agent.only([held]) })
+      else ready.push({ label: `${label(each)} in ssh-agent`, method: agent.only([held]) })
     }
     if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
       // A host gives up after a few keys, so the likely ones come first.
-      const keys = [...own, ...agent.keys.filter((key) => !own.includes(key))]
-      ready.unshift({ label: `ssh-agent with ${counted(keys.length, "key")}`, method: agent.only(keys) })
+      const held = [...own, ...agent.keys.filter((key) => !own.includes(key))]
+      ready.unshift({ label: `ssh-agent with ${counted(held.length, "key")}`, method: agent.only(held) })
     }
     return { ready, locked, named } satisfies Identities
   })
 
-const readKey = (ssh2: Ssh.Ssh2, file: string) =>
+/** A key in a sentence. */
+const label = (key: NamedKey): string => (key._tag === "File" ? key.file : `the variable ${key.variable}`)
+
+const unusable = (key: NamedKey, reason: "not-a-key" | "wrong-passphrase") =>
+  key._tag === "File"
+    ? new KeyUnusable({ file: key.file, reason })
+    : new KeyVariableUnusable({ variable: key.variable, reason })
+
+const readKey = (ssh2: Ssh.Ssh2, key: NamedKey) =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    const content = yield* fs.readFileString(file).pipe(
-      Effect.map(Redacted.make),
-      Effect.mapError((error) => new KeyUnusable({ file, reason: isMissing(error) ? "missing" : "unreadable" }))
-    )
+    const content = key._tag === "File" ? yield* readKeyFile(key.file) : key.content
     const opened = openKey(ssh2, content)
     switch (opened._tag) {
       case "Opened":
-        return { _tag: "Ready", identity: { label: file, method: { _tag: "Key", key: opened.key } } } as const
+        return { _tag: "Ready", identity: { label: label(key), method: { _tag: "Key", key: opened.key } } } as const
       case "Locked":
-        return { _tag: "Locked", file, content } as const
+        return { _tag: "Locked", key, content } as const
       case "NotAKey":
-        return yield* new KeyUnusable({ file, reason: "not-a-key" })
+        return yield* unusable(key, "not-a-key")
     }
   })
+
+/** Whether others can read a file of ours, as ssh asks. */
+const isExposed = ({ mode, uid }: FileSystem.File.Info): boolean =>
+  (mode & 0o077) !== 0 && Option.contains(uid, process.getuid?.())
+
+const readKeyFile = (file: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const content = yield* fs.readFileString(file)
+    const info = yield* fs.stat(file)
+    if (isExposed(info)) {
+      const mode = (info.mode & 0o777).toString(8).padStart(4, "0")
+      yield* warnOnce(
+        `Others can use the private key ${file} (mode ${mode}), and ssh would refuse it: take it away from them with chmod 600 ${file}`
+      )
+    }
+    return Redacted.make(content)
+  }).pipe(Effect.mapError((error) => new KeyUnusable({ file, reason: isMissing(error) ? "missing" : "unreadable" })))
 
 /** The public half of a locked key, from the file or the `.pub` file beside it. Undefined if neither shows it. */
 const publicPart = (key: LockedKey) =>
   Effect.gen(function* () {
     const half = publicHalf(Redacted.value(key.content))
-    if (half !== undefined) return half
+    if (half !== undefined || key.key._tag === "Variable") return half
     const fs = yield* FileSystem.FileSystem
-    return yield* fs.readFileString(`${key.file}.pub`).pipe(
+    return yield* fs.readFileString(`${key.key.file}.pub`).pipe(
       Effect.map(publicKeyOfLine),
       Effect.orElseSucceed(() => undefined)
     )
@@ -223,10 +248,10 @@ const unlockAndDial = (
         Effect.catchTag("PromptUnavailable", (unavailable) => (named ? unavailable : Effect.succeed(undefined)))
       )
       if (unlocked === undefined) {
-        tried.push(`not ${key.file}, which needs its passphrase or ssh-agent`)
+        tried.push(`not ${label(key.key)}, which needs its passphrase or ssh-agent`)
         continue
       }
-      tried.push(key.file)
+      tried.push(label(key.key))
       const connection = yield* Effect.catchTag(dial([unlocked]), "Denied", () => Effect.succeed(undefined))
       if (connection !== undefined) return connection
     }
@@ -236,9 +261,13 @@ const unlockAndDial = (
 const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.Method, ConnectFailure, Prompt> =>
   Effect.gen(function* () {
     const prompt = yield* Prompt
+    const name = label(key.key)
     const passphrase = yield* prompt.secret({
-      message: attempt === 1 ? `Passphrase of ${key.file}` : `That does not open ${key.file}. Passphrase`,
-      hint: `unlock the key beforehand with "ssh-add ${key.file}", so that ssh-agent answers for it`
+      message: attempt === 1 ? `Passphrase of ${name}` : `That does not open ${name}. Passphrase`,
+      hint:
+        key.key._tag === "File"
+          ? `unlock the key beforehand with "ssh-add ${name}", so that ssh-agent answers for it`
+          : "set the variable to a key without a passphrase"
     })
     const opened = openKey(ssh2, key.content, passphrase)
     if (opened._tag === "Opened") {
@@ -248,7 +277,7 @@ const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.
     }
     return yield* attempt < 3
       ? unlock(ssh2, key, attempt + 1)
-      : new KeyUnusable({ file: key.file, reason: opened._tag === "Locked" ? "wrong-passphrase" : "not-a-key" })
+      : unusable(key.key, opened._tag === "Locked" ? "wrong-passphrase" : "not-a-key")
   })
 
 // Connecting
@@ -260,7 +289,12 @@ type Dial = (
 /** Opens the stream of a connection, once for each attempt. */
 type Open = Effect.Effect<Duplex, Ssh.Disconnected, Scope.Scope>
 
-const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, place: Place, open: Open): Dial => {
+const makeDial = (
+  ssh2: Ssh.Ssh2,
+  { address, hostKey: pinned, isJumpHost = false, timeout }: Login,
+  place: Place,
+  open: Open
+): Dial => {
   const { host, port } = place.knownAs
   const files = [...place.knownHostsFiles, ...place.globalKnownHostsFiles]
   const wait = timeout ?? Duration.seconds(place.connectTimeout ?? 15)
@@ -324,7 +358,8 @@ const makeDial = (ssh2: Ssh.Ssh2, { address, hostKey: pinned, timeout }: Login, 
       fingerprint: KnownHosts.fingerprint(key),
       file,
       knownAs: KnownHosts.hostName(host, port),
-      ...(pinned === undefined ? {} : { pinned })
+      ...(pinned === undefined ? {} : { pinned }),
+      ...(isJumpHost ? { isJumpHost } : {})
     })
 
   /** A host has a key of each type, and any of them may be the pinned one. */

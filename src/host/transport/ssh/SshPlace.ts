@@ -5,6 +5,7 @@ import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import { warn } from "../../../terminal/Reporter.ts"
 import * as SshConfig from "./SshConfig.ts"
 import { SshSettings } from "./SshSettings.ts"
@@ -23,8 +24,8 @@ export interface Place {
   readonly agentSocket: string | undefined
   /** Whether the agent may offer keys that are in none of the files. */
   readonly wholeAgent: boolean
-  /** Private keys, as absolute paths. */
-  readonly keyFiles: ReadonlyArray<string>
+  /** Private keys. The paths of files are absolute. */
+  readonly keys: ReadonlyArray<NamedKey>
   /** Whether the target names its key. If so, the key must be usable, and a question about it is expected. */
   readonly named: boolean
   /** Seconds. Undefined if the files do not set it. */
@@ -35,22 +36,30 @@ export interface Place {
   readonly proxy: SshConfig.Proxy | undefined
 }
 
-/** The warnings given so far: one run connects many times. */
-const warned = new Set<string>()
+/** A private key that a target names: a file (an absolute path or one with `~`), or the text in a variable. */
+export type NamedKey =
+  | { readonly _tag: "File"; readonly file: string }
+  | { readonly _tag: "Variable"; readonly variable: string; readonly content: Redacted.Redacted<string> }
 
-/** Resolves a host with the files and the environment. `sshKey` is an absolute path or one with `~`. */
+/** Warns, but only once: one run connects many times. */
+export const warnOnce = (text: string): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { warnings } = (yield* SshSettings).remembered
+    if (warnings.has(text)) return
+    warnings.add(text)
+    yield* warn(text)
+  })
+
+/** Resolves a host with the files and the environment. */
 export const findPlace = (
-  asked: SshConfig.Asked & { readonly sshKey?: string | undefined }
+  asked: SshConfig.Asked & { readonly key?: NamedKey | undefined }
 ): Effect.Effect<Place, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const settings = yield* SshSettings
     const { agentSocket, homeDir } = settings
     const config = SshConfig.lookup(yield* readConfigs, asked, settings)
     for (const line of config.ignored) {
-      const seen = `${settings.configFile}: ${line}`
-      if (warned.has(seen)) continue
-      warned.add(seen)
-      yield* warn(`"${line}" in ${settings.configFile} is not understood: what follows it is left out`)
+      yield* warnOnce(`"${line}" in ${settings.configFile} is not understood: what follows it is left out`)
     }
     const { hostKeyAlias, hostName, identityAgent = "SSH_AUTH_SOCK", identityFiles, port = 22 } = config
     const relative = (path: string) => (path.startsWith("/") ? path : `${homeDir}/${path}`)
@@ -70,14 +79,16 @@ export const findPlace = (
           : identityAgent.toLowerCase() === "none"
             ? undefined
             : relative(identityAgent),
-      wholeAgent: asked.sshKey === undefined && !config.identitiesOnly,
-      keyFiles:
-        asked.sshKey !== undefined
-          ? [SshConfig.underHome(asked.sshKey, homeDir)]
-          : identityFiles.length > 0
-            ? configured
-            : usual,
-      named: asked.sshKey !== undefined,
+      wholeAgent: asked.key === undefined && !config.identitiesOnly,
+      keys:
+        asked.key === undefined
+          ? (identityFiles.length > 0 ? configured : usual).map((file) => ({ _tag: "File", file }))
+          : [
+              asked.key._tag === "File"
+                ? { _tag: "File", file: SshConfig.underHome(asked.key.file, homeDir) }
+                : asked.key
+            ],
+      named: asked.key !== undefined,
       connectTimeout: config.connectTimeout,
       // Without signs of life, a dead connection would stay unnoticed. So 0 means the default here.
       keepAlive: config.aliveInterval ? config.aliveInterval * 1000 : Duration.toMillis(settings.keepAlive),

@@ -14,10 +14,12 @@ export interface Remembered {
   readonly passphrases: Map<string, Redacted.Redacted<string>>
   /** Accepted lines of known_hosts, including those that could not be written. */
   readonly hostKeys: Set<string>
+  /** Warnings that were shown, because each is needed only once. */
+  readonly warnings: Set<string>
 }
 
 /** Makes an empty memory. */
-export const makeRemembered = (): Remembered => ({ passphrases: new Map(), hostKeys: new Set() })
+export const makeRemembered = (): Remembered => ({ passphrases: new Map(), hostKeys: new Set(), warnings: new Set() })
 
 /** The SSH settings of the user's environment. */
 export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshSettings", {

@@ -2,18 +2,22 @@
  * The transport to a host with an sshd: commands, connections and shells over one authenticated connection.
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { address as addressOf, type Target } from "../../../domain/Target.ts"
 import { rawTerminal } from "../../../internal/rawTerminal.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import { type Prompt, type PromptFailure, PromptUnavailable } from "../../../terminal/Prompt.ts"
-import type { ConnectFailure, HostUnreachable } from "../../RemoteHost.ts"
+import { type ConnectFailure, type HostUnreachable, KeyVariableUnusable } from "../../RemoteHost.ts"
 import { DialFailed, type Endpoint } from "../Endpoint.ts"
 import type { Transport } from "../Transport.ts"
 import { commandLine } from "./commandLine.ts"
 import { type CommandContext, run } from "./commands.ts"
+import { keyText } from "./keys.ts"
 import { connectTo, unreachable } from "./SshConnection.ts"
+import type { NamedKey } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
 import type * as Ssh from "./ssh2.ts"
 import { makeStarter } from "./waitingShells.ts"
@@ -30,12 +34,12 @@ export const connect = (
   root: string
 ): Effect.Effect<Transport, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const { host, hostKey, port, sshKey, timeouts, user } = target
+    const { host, hostKey, port, timeouts, user } = target
     const address = addressOf(target)
-    const key = sshKey === undefined || /^[/~]/.test(sshKey) ? sshKey : `${root}/${sshKey}`
+    const key = yield* namedKey(target, root)
     const connection = yield* connectTo({
       address,
-      asked: { host, port, user, sshKey: key },
+      asked: { host, port, user, key },
       hostKey,
       timeout: timeouts.connect
     })
@@ -49,6 +53,28 @@ export const connect = (
     }
     return transport
   }).pipe(Effect.withSpan("SshTransport.connect", { attributes: { target: target.key } }))
+
+/** The private key that a target names, if any. */
+const namedKey = (
+  { sshKey, sshKeyVariable }: Target,
+  root: string
+): Effect.Effect<NamedKey | undefined, ConnectFailure> => {
+  if (sshKey !== undefined) {
+    return Effect.succeed({ _tag: "File", file: /^[/~]/.test(sshKey) ? sshKey : `${root}/${sshKey}` })
+  }
+  if (sshKeyVariable === undefined) return Effect.succeed(undefined)
+  // By default, Config reads the environment.
+  return Config.redacted(Config.nonEmptyString(sshKeyVariable)).pipe(
+    Effect.mapBoth({
+      onFailure: () => new KeyVariableUnusable({ variable: sshKeyVariable, reason: "missing" }),
+      onSuccess: (text) => ({
+        _tag: "Variable",
+        variable: sshKeyVariable,
+        content: Redacted.make(keyText(Redacted.value(text)))
+      })
+    })
+  )
+}
 
 /** Connects the terminal with a shell that begins in a directory. */
 const shell = (

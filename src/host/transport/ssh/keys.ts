@@ -42,6 +42,15 @@ export const publicKeyOfLine = (line: string): PublicKey | undefined => {
   return blob === undefined ? undefined : publicKeyOf(Buffer.from(blob, "base64"))
 }
 
+/**
+ * The text of a private key in a variable as it is in a file: such a text may have lost its last line end, have those of Windows, or have them
+ * written as `\\n`.
+ */
+export const keyText = (text: string): string => {
+  const lines = text.includes("\n") ? text : text.replaceAll(/(?:\\r)?\\n/g, "\n")
+  return `${lines.replaceAll(/\r\n?/g, "\n").trim()}\n`
+}
+
 /** The public half that an OpenSSH private key file holds in the clear, even when the rest is encrypted. */
 export const publicHalf = (privateKeyFile: string): PublicKey | undefined => {
   const match = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END OPENSSH PRIVATE KEY-----/.exec(privateKeyFile)
