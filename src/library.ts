@@ -57,15 +57,19 @@ export {
   ReleaseIsCurrent
 } from "./commands/manage/host.ts"
 export { Pinned } from "./commands/manage/pin.ts"
+export { ReleaseFileInvalid } from "./commands/manage/releaseFile.ts"
 export { Removal } from "./commands/manage/removal.ts"
 export { ScriptStopped } from "./commands/manage/repl.ts"
 export { NameNotFound, ReleaseInfo, StoreInfo } from "./commands/manage/store.ts"
+export { Exported, Imported, ReleaseFileExists, ReleaseNotExported } from "./commands/manage/transfer.ts"
 export {
   adopt,
   deleteFromHost,
   deleteFromStore,
+  exportRelease,
   hostInfo,
   hostReleaseInfo,
+  importRelease,
   integrity,
   link,
   manage,

@@ -66,7 +66,7 @@ export const extraFile = (
     const fs = yield* FileSystem.FileSystem
     const base = (yield* Path.Path).basename(file)
     const refuse = (detail: string) => new ExtraFileInvalid({ file, detail })
-    if (base === name || reservedNames.includes(base) || hasControl(base)) {
+    if (base === name || isReserved(base) || hasControl(base)) {
       return yield* refuse("its name is taken in a release; rename it")
     }
     const info = yield* Effect.mapError(fs.stat(file), (error) =>
@@ -89,6 +89,9 @@ const reservedNames: ReadonlyArray<string> = [
   "begin",
   "end"
 ].map((name) => `.deployer_${name}`)
+
+/** Whether a name beside the release's folder is deployer's own. */
+export const isReserved = (name: string): boolean => reservedNames.includes(name)
 
 /**
  * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root. Times and

@@ -31,7 +31,7 @@ export interface TarballWriter {
  * Writes to `out`. Times after `newest`, in Unix seconds, become `newest`. All methods that take an entry throw `ArtifactInvalid` if its time fits in
  * no header.
  */
-export const tarballWriter = (out: Blocks, newest: number): TarballWriter => {
+export const tarballWriter = (out: Pick<Blocks, "write">, newest: number): TarballWriter => {
   const manifest = entryList()
   const programs = programsSeen()
   let open: { readonly path: string; readonly mode: number; readonly size: number } | undefined

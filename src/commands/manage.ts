@@ -17,6 +17,7 @@ export {
   prune as pruneStore,
   usualCount
 } from "./manage/store.ts"
+export { exportRelease, importRelease } from "./manage/transfer.ts"
 
 /** Connects to a target for one verb. */
 const on =

@@ -121,6 +121,8 @@ export class ReleaseStore extends Context.Tag("deployer/ReleaseStore")<
     readonly prove: (release: Release) => Effect.Effect<void, TarballDamaged | TarballMissing | StoreFailure>
     /** The contents of the tarball. */
     readonly manifest: (release: Release) => Effect.Effect<Manifest, StoreFailure>
+    /** How the tarball is divided. Undefined if that is unknown. */
+    readonly members: (release: Release) => Effect.Effect<Members | undefined, StoreFailure>
     /** Removes entries and tarballs. If a name loses its `latest` release, its newest remaining one becomes latest. */
     readonly remove: (releases: ReadonlyArray<Release>) => Effect.Effect<void, StoreFailure>
     /**
@@ -198,6 +200,7 @@ const lazily = (open: Effect.Effect<Store, StoreFailure, Scope.Scope>): Effect.E
       file: (release, path) => Stream.unwrap(Effect.map(store, (store) => store.file(release, path))),
       prove: (release) => use((store) => store.prove(release)),
       manifest: (release) => use((store) => store.manifest(release)),
+      members: (release) => use((store) => store.members(release)),
       remove: (releases) => use((store) => store.remove(releases)),
       count: (query) => use((store) => store.count(query)),
       names: use((store) => store.names),

@@ -42,6 +42,9 @@ export const select = (tarball: Opened, selection: Selection): Stream.Stream<Uin
 export const entriesSize = (manifest: Manifest, paths: ReadonlySet<string>): number =>
   layoutOf(manifest, ({ path }) => paths.has(path)).ranges.reduce((total, [begin, end]) => total + end - begin, 0)
 
+/** Bytes of the whole tar. */
+export const tarSize = (manifest: Manifest): number => layoutOf(manifest, () => false).size
+
 /** A range of a tar's bytes, without the byte at `end`. */
 type Range = readonly [begin: number, end: number]
 

@@ -17,7 +17,10 @@ import type { Stock } from "./Stock.ts"
 import { TarballsError } from "./Tarballs.ts"
 
 /** The operations of the store that read a release. */
-export type Reading = Pick<Context.Tag.Service<ReleaseStore>, "content" | "entries" | "file" | "manifest" | "prove">
+export type Reading = Pick<
+  Context.Tag.Service<ReleaseStore>,
+  "content" | "entries" | "file" | "manifest" | "members" | "prove"
+>
 
 /** The tarball of a release. Clears the entry if it is gone. */
 const opened = (stock: Stock, release: Release, offset: number) =>
@@ -100,6 +103,7 @@ export const reading = (stock: Stock, during: During): Reading => {
           ? Effect.succeed((entry) => entry.path === first)
           : new TarballsError({ detail: `it holds no file ${JSON.stringify(path)}` })
       }),
+    members: (release) => during(`read how ${release.fileName} is divided`)(entries.members(release.id)),
     manifest: (release) =>
       manifestOf(release).pipe(during(`read the manifest of ${release.name} (${shortRef(release.ref)})`))
   }

@@ -37,6 +37,14 @@ const planned = (line: string) =>
     assert.strictEqual(ran.status, 0, ran.stderr)
   })
 
+/** The second release, in a file. */
+const exported = Effect.gen(function* () {
+  yield* deployed
+  const { root } = yield* (yield* Workspace).paths
+  const ran = yield* run(`manage export release=2 file=${root}/my_app.release`)
+  assert.strictEqual(ran.status, 0, ran.stderr)
+})
+
 const broken = Effect.gen(function* () {
   yield* both
   const host = yield* hostNamed()
@@ -129,6 +137,18 @@ const cases: Readonly<
       HostReleaseInfo: { before: deployed, line: "manage info target=prod ref=REF" }
     },
     badly: { ReleaseNotFound: { line: "manage info 7", status: 2 } }
+  },
+  "manage export": {
+    well: { Exported: { before: deployed, line: "manage export release=latest file=ROOT/my_app.release" } },
+    badly: {
+      ReleaseNotFound: { line: "manage export release=7 file=ROOT/my_app.release", status: 2 },
+      ReleaseFileExists: { before: exported, line: "manage export release=1 file=ROOT/my_app.release", status: 2 },
+      ReleaseNotExported: { before: deployed, line: "manage export release=1 file=ROOT/no/file", status: 1 }
+    }
+  },
+  "manage import": {
+    well: { Imported: { before: exported, line: "manage import file=ROOT/my_app.release" } },
+    badly: { ReleaseFileInvalid: { line: "manage import file=ROOT/no", status: 2 } }
   },
   "manage prune": {
     well: { Removal: { before: both, line: "manage prune my_app target=prod yes" } },

@@ -39,7 +39,7 @@ describe("manage", () => {
         assert.match(ran.stdout, /^Id +Name/)
         assert.match(
           ran.stdout,
-          / {2}prune name +removes .*\n {2}delete ref .*\n {2}connect target .*\n {2}h .*\n {2}q /
+          / {2}prune name +removes .*\n {2}delete ref .*\n {2}export ref file .*\n {2}import file .*\n {2}connect target .*\n {2}h .*\n {2}q /
         )
         assert.strictEqual(ran.stderr, "")
       }
@@ -309,7 +309,7 @@ describe("manage", () => {
       > = [
         [
           "",
-          ["info ", "prune ", "delete ", "connect ", "h", "q"],
+          ["info ", "prune ", "delete ", "export ", "import ", "connect ", "h", "q"],
           [
             ...["info ", "ln ", "prune ", "delete ", "pin ", "unpin ", "integrity ", "repair", "adopt", "status"],
             ...["history ", "deploy ", "rollback ", "doctor", "local", "h", "q"]

@@ -39,6 +39,7 @@ import { pinnedView } from "./pin.ts"
 import { removalView } from "./removal.ts"
 import * as store from "./store.ts"
 import { releaseInfoView, storeInfoView } from "./store.ts"
+import { exportedView, exportRelease, importedView, importRelease, type TransferFailure } from "./transfer.ts"
 
 /** The manager's next state after a line. */
 type Next =
@@ -57,6 +58,7 @@ type VerbFailure =
   | ConfigInvalid
   | ReleaseNotFound
   | store.NameNotFound
+  | TransferFailure
   | ReleaseAmbiguous
   | StepFailure
   | HostUnfit
@@ -81,7 +83,7 @@ type VerbServices = DeployServices | DoctorServices | Terminal.Terminal
 interface Verb {
   readonly name: string
   /** The label of its argument in the help, and the source of its completions. */
-  readonly argument?: { readonly label: string; readonly required: boolean; readonly candidates: keyof Candidates }
+  readonly argument?: { readonly label: string; readonly required: boolean; readonly candidates?: keyof Candidates }
   readonly summary: string
   readonly run: (argument: string) => Effect.Effect<Next, VerbFailure, VerbServices>
 }
@@ -270,7 +272,7 @@ const complete = (side: Side, candidates: Candidates, typed: string): ReadonlyAr
       .map(({ argument, name }) => (argument === undefined ? name : `${name} `))
   }
   const [verb, ...more] = findVerbs(side.verbs, word)
-  if (verb?.argument === undefined || more.length > 0) return []
+  if (verb?.argument?.candidates === undefined || more.length > 0) return []
   return candidates[verb.argument.candidates]
     .filter((candidate) => candidate.toLowerCase().startsWith(argument.toLowerCase()))
     .map((candidate) => `${verb.name} ${candidate}`)
@@ -318,6 +320,23 @@ const local = (() => {
       argument: { label: "ref", required: true, candidates: "refs" },
       summary: "removes one release",
       run: (ref) => Effect.flatMap(store.deleteOne(ref), (report) => print(removalView(report)))
+    },
+    {
+      name: "export",
+      argument: { label: "ref file", required: true, candidates: "refs" },
+      summary: "writes one release to a file, for another store",
+      run: (words) => {
+        const [, release, file] = /^(\S+)\s+(\S.*)$/.exec(words) ?? []
+        return release === undefined || file === undefined
+          ? complain("export needs a ref and a file")
+          : Effect.flatMap(exportRelease({ release, file }), (report) => print(exportedView(report)))
+      }
+    },
+    {
+      name: "import",
+      argument: { label: "file", required: true },
+      summary: "adds the release of an exported file",
+      run: (file) => Effect.flatMap(importRelease({ file }), (report) => print(importedView(report)))
     },
     {
       name: "connect",

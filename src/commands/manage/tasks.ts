@@ -34,6 +34,7 @@ import {
 import { Pinned, pinnedView } from "./pin.ts"
 import { Removal, removalView } from "./removal.ts"
 import { ReleaseInfo, releaseInfoView, StoreInfo, storeInfoView } from "./store.ts"
+import { Exported, exportedView, Imported, importedView } from "./transfer.ts"
 
 const ref = word({
   name: "ref",
@@ -191,6 +192,29 @@ const integrity = task("integrity", {
   check: failUnlessIntact
 })
 
+const exporting = task("export", {
+  description: "Writes a release of the store to a file, for the store of another machine or CI job.",
+  examples: ["deployer manage export release=latest file=my_app.release"],
+  options: {
+    release: value({
+      name: "release",
+      placeholder: "R",
+      description: "an id, a ref (its first four digits are enough if they are unique), a name, or latest"
+    }),
+    file: value({ name: "file", placeholder: "FILE", description: "the file to write; another file is not replaced" })
+  },
+  report: { schema: Exported, view: exportedView },
+  run: manage.exportRelease
+})
+
+const importing = task("import", {
+  description: "Adds the release of an exported file to the store, after proving all of it.",
+  examples: ["deployer manage import file=my_app.release"],
+  options: { file: value({ name: "file", placeholder: "FILE", description: "a file that manage export wrote" }) },
+  report: { schema: Imported, view: importedView },
+  run: manage.importRelease
+})
+
 const verbs = [
   info,
   prune,
@@ -199,7 +223,9 @@ const verbs = [
   pinning("pin", manage.pin, "Pins a release on a host, so that nothing prunes it."),
   pinning("unpin", manage.unpin, "Unpins a release on a host, so that it can be pruned again."),
   adopt,
-  integrity
+  integrity,
+  exporting,
+  importing
 ] as const
 
 type Verb = (typeof verbs)[number]
