@@ -776,7 +776,9 @@ suite(titled("SSH", missingSshd), () => {
           `\n ${key}\n\n`,
           key.replaceAll("\n", "\r\n"),
           key.replaceAll("\n", "\\n"),
-          key.replaceAll("\n", "\\r\\n").replace(/(\\r\\n)$/, "")
+          key.replaceAll("\n", "\\r\\n").replace(/(\\r\\n)$/, ""),
+          `${key.trimEnd().replaceAll("\n", "\\n")}\n`,
+          Buffer.from(key).toString("base64")
         ]) {
           yield* withKey(text)
         }

@@ -44,10 +44,11 @@ export const publicKeyOfLine = (line: string): PublicKey | undefined => {
 
 /**
  * The text of a private key in a variable as it is in a file: such a text may have lost its last line end, have those of Windows, or have them
- * written as `\\n`.
+ * written as `\n`. It may also be in base64, because some CI systems can hide only words.
  */
 export const keyText = (text: string): string => {
-  const lines = text.includes("\n") ? text : text.replaceAll(/(?:\\r)?\\n/g, "\n")
+  const plain = /^[A-Za-z0-9+/=\s]+$/.test(text) ? Buffer.from(text, "base64").toString("utf8") : text
+  const lines = plain.trim().includes("\n") ? plain : plain.replaceAll(/(?:\\r)?\\n/g, "\n")
   return `${lines.replaceAll(/\r\n?/g, "\n").trim()}\n`
 }
 
