@@ -40,6 +40,7 @@ import {
   PlatformDiffers,
   ReleasePathMissing
 } from "./DockerErrors.ts"
+import { parseDockerfile } from "./dockerfile.ts"
 import { keepOutWorkspace } from "./ignoreFiles.ts"
 import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
@@ -184,9 +185,11 @@ const buildImage = (
     const { engine, dockerfile } = build
     const quiet = build.args.some(isQuiet)
     const idFile = `${build.temp}/${id}.image`
+    const declared = yield* declaredArguments(fs, dockerfile)
+    const own = Object.entries({ deployer_name: build.name, deployer_ts: String(build.timestamp) })
     const { env, exposed, words } = buildArguments({
-      deployer_name: build.name,
-      deployer_ts: String(build.timestamp),
+      // Docker warns of arguments that no Dockerfile asked for.
+      ...Object.fromEntries(own.filter(([name]) => declared?.has(name) !== false)),
       ...build.buildArgs
     })
     if (exposed.length > 0) {
@@ -233,6 +236,14 @@ const buildImage = (
   }).pipe(
     Effect.scoped,
     Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error)))
+  )
+
+/** The arguments that a Dockerfile declares. Undefined if that cannot be told: then it may use any. */
+const declaredArguments = (fs: FileSystem.FileSystem, dockerfile: string) =>
+  fs.readFileString(dockerfile).pipe(
+    Effect.flatMap(parseDockerfile),
+    Effect.map(({ declared }) => declared),
+    Effect.orElseSucceed(() => undefined)
   )
 
 /** The last chunks, as few as hold this many bytes. */

@@ -70,6 +70,7 @@ describe("DockerBuilder.layer", () => {
   it.scopedLive("The Docker builder hands build arguments to the engine through its environment.", () =>
     Effect.gen(function* () {
       const engine = yield* scriptedEngine('[ "$1" = build ] && env > "$folder/env"')
+      fs.writeFileSync(engine.build.dockerfile, "ARG deployer_name\nFROM scratch\nARG A deployer_ts\n")
       yield* engine.use(build({ ...engine.build, buildArgs: { TOKEN: "s3cr3t value", HTTP_PROXY: "http://other" } }))
       const command = engine.calls().find((line) => line.startsWith("[build]")) ?? ""
       assert.include(command, "[--build-arg][TOKEN][--build-arg][HTTP_PROXY=http://other]")
@@ -83,6 +84,25 @@ describe("DockerBuilder.layer", () => {
         engine.warnings()[0] ?? "",
         /can see the value of the build argument HTTP_PROXY while the engine runs/
       )
+    })
+  )
+
+  it.scopedLive("The Docker builder passes its own arguments only if the Dockerfile declares them, or may do so.", () =>
+    Effect.gen(function* () {
+      const engine = yield* scriptedEngine("")
+      for (const [text, passed] of [
+        ["FROM scratch\nARG deployer_ts=0\n", "[--build-arg][deployer_ts][--build-arg][OTHER]"],
+        ["FROM scratch\n# ARG deployer_name\n", "[--build-arg][OTHER]"],
+        [
+          "# syntax=example.com/other\nFROM scratch\n",
+          "[--build-arg][deployer_name][--build-arg][deployer_ts][--build-arg][OTHER]"
+        ]
+      ] as const) {
+        fs.writeFileSync(engine.build.dockerfile, text)
+        yield* engine.use(build({ ...engine.build, buildArgs: { OTHER: "1" } }))
+        const command = engine.calls().findLast((line) => line.startsWith("[build]")) ?? ""
+        assert.strictEqual(command.match(/(?:\[--build-arg\]\[[^\]]*\])+/)?.[0], passed)
+      }
     })
   )
 
