@@ -1,9 +1,11 @@
-/** Writes the pages of docs/reference/ from the sources. `--check` fails if a page is not what would be written. */
+/** Writes the pages of docs/reference/ and the types for editors from the sources. `--check` fails if one is not what would be written. */
 import * as fs from "node:fs"
+import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import { jsonSchema } from "../src/Cli.ts"
 import { commandsPage } from "./reference/commands.ts"
 import { configurationPage } from "./reference/configuration.ts"
+import { editorTypesModule } from "./reference/editorTypes.ts"
 import { failuresPage } from "./reference/failures.ts"
 import { jsonPage } from "./reference/json.ts"
 
@@ -15,7 +17,8 @@ const pages = {
   "commands.md": commandsPage(),
   "configuration.md": configurationPage(),
   "failures.md": failuresPage(),
-  "json.md": jsonPage($defs)
+  "json.md": jsonPage($defs),
+  "../../src/workspace/editorTypes.generated.ts": editorTypesModule()
 }
 
 fs.mkdirSync(folder, { recursive: true })
@@ -23,7 +26,7 @@ for (const [name, text] of Object.entries(pages)) {
   const file = new URL(name, folder)
   if (process.argv[2] !== "--check") fs.writeFileSync(file, text)
   else if (!fs.existsSync(file) || fs.readFileSync(file, "utf8") !== text) {
-    console.error(`docs/reference/${name} is not what the sources say: npm run reference`)
+    console.error(`${path.join("docs/reference", name)} is not what the sources say: npm run reference`)
     process.exitCode = 1
   }
 }

@@ -226,6 +226,7 @@ export {
   UnknownBuilder,
   UnknownTarget
 } from "./workspace/Config.ts"
+export { type DaemonOptions, daemon } from "./workspace/daemon.ts"
 export { decodeConfig } from "./workspace/decode.ts"
 
 // The domain

@@ -6,15 +6,15 @@ import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { typed } from "../domain/Invocation.ts"
-import { ReleaseName } from "../domain/Release.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
+import { editorTypes } from "../workspace/editorTypes.generated.ts"
+import { projectFacts } from "../workspace/projectFacts.ts"
 import { configTemplate, ignoredByDocker, ignoredByGit, withLines } from "../workspace/template.ts"
 import { findRoot, Workspace, WorkspaceError, workspacePaths } from "../workspace/Workspace.ts"
 import { Declined } from "./Declined.ts"
@@ -26,7 +26,7 @@ export class AlreadyInitialised extends Schema.TaggedError<AlreadyInitialised>()
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `There is a config already: ${this.configFile}. You can use it: ${typed("build", { target: "T" })} creates the missing folders. To start from scratch, releases included, run ${typed("init", { force_init: true })}`
+    return `This project is set up already (${this.configFile}), and nothing needs to be made: go on with ${typed("validate")} or ${typed("build", { target: "T" })}. Only to discard the config and all releases, run ${typed("init", { force_init: true })}`
   }
 }
 
@@ -38,6 +38,8 @@ export class InitReport extends Schema.TaggedClass<InitReport>()("InitReport", {
   configFile: Schema.String,
   /** Paths created or changed, relative to the root. Folders end with `/`. */
   made: Schema.Array(Schema.String),
+  /** What the project's own files told, a clause each: `mix.exs: Elixir, the name my_app`. */
+  found: Schema.Array(Schema.String),
   /** The path to which `force_init` moved the old config, relative to the root. */
   kept: Schema.optional(Schema.String)
 }) {}
@@ -58,11 +60,25 @@ const stored = Effect.fnUntraced(function* (folder: string) {
   return { count: names.length, size: sizes.reduce((total, { size }) => total + Number(size), 0) }
 })
 
-const named = (folder: string): string =>
-  Option.getOrElse(
-    Option.liftPredicate(folder.replace(/[^A-Za-z0-9._-]+/g, "_").replace(/^[.-]+/, ""), Schema.is(ReleaseName)),
-    () => "my_app"
-  )
+const typesName = "deployer/config/deployer-env.d.ts"
+
+/**
+ * Writes the types of a config for editors, unless the project has installed the real ones. An existing config need not name them, so only a file that
+ * is there is renewed beside it. Returns whether it was written.
+ */
+const writeTypes = Effect.fnUntraced(function* (root: string, { isNew }: { readonly isNew: boolean }) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const file = path.join(root, typesName)
+  const there = yield* fs.exists(file)
+  if (isNew ? yield* fs.exists(path.join(root, "node_modules/effect-deployer")) : !there) return false
+  if (there && (yield* fs.readFileString(file)) === editorTypes) return false
+  yield* fs.writeFileString(file, editorTypes)
+  return true
+})
+
+/** Files of elixir_deployer. */
+const predecessors = ["deployer_config.ex", "deployer_dets"]
 
 /**
  * Creates `deployer/` in the workspace's home. Refuses if there is a config. `forceInit` starts from scratch: it asks before releases are
@@ -77,6 +93,9 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
   const shown = (file: string) => path.relative(root, file)
 
   const initialised = yield* worded(fs.exists(paths.configFile))
+  if (initialised && options.forceInit !== true && (yield* worded(writeTypes(root, { isNew: false })))) {
+    yield* Reporter.note(`Wrote ${typesName} for this version of deployer`)
+  }
   if (initialised && options.forceInit !== true) return yield* new AlreadyInitialised({ configFile: paths.configFile })
   if (!(yield* worded(fs.exists(root)))) {
     return yield* new WorkspaceError({ operation: "make the workspace", detail: `there is no folder ${root}` })
@@ -110,6 +129,14 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
     )
   }
 
+  const facts = yield* projectFacts(root)
+  const old = yield* worded(
+    Effect.filter(
+      ["", "deployer", "config"].flatMap((folder) => predecessors.map((name) => path.join(folder, name))),
+      (file) => fs.exists(path.join(root, file))
+    )
+  )
+
   const folder = (each: string, mode: number) =>
     Effect.gen(function* () {
       if (yield* fs.exists(each)) return
@@ -135,13 +162,26 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
     Effect.gen(function* () {
       yield* ignoring(path.join(root, "deployer", ".gitignore"), ignoredByGit)
       yield* ignoring(path.join(root, ".dockerignore"), ignoredByDocker)
+      if (yield* writeTypes(root, { isNew: true })) made.push(typesName)
       const unfinished = `${configFile}.new`
-      yield* fs.writeFileString(unfinished, configTemplate(named(path.basename(root))))
+      yield* fs.writeFileString(unfinished, configTemplate(facts, yield* fs.exists(path.join(root, typesName))))
       yield* fs.rename(unfinished, configFile)
       made.push(shown(configFile))
     })
   )
-  return InitReport.make({ root, configFile, made, ...(kept === undefined ? {} : { kept: shown(kept) }) })
+  return InitReport.make({
+    root,
+    configFile,
+    made,
+    found: [
+      ...facts.found,
+      ...old.map(
+        (file) =>
+          `${file}: of elixir_deployer; copy its settings into the new config, and let ${typed("manage adopt", { target: "prod" })} take over what runs on the host`
+      )
+    ],
+    ...(kept === undefined ? {} : { kept: shown(kept) })
+  })
 })
 
 /** The files that `init` created. */
@@ -149,9 +189,10 @@ export const initView =
   (report: InitReport): View =>
   () =>
     [
+      ...report.found.map((clause) => `found ${clause}`),
       ...report.made.map((path) => `made ${path}`),
       ...(report.kept === undefined ? [] : [`kept the former config as ${report.kept}`]),
-      `Now fill in host, user, name and path in ${report.configFile}, then: deployer build target=prod`
+      `Now fill in host, user and path in ${report.configFile}, then: deployer build target=prod`
     ].join("\n")
 
 /** The command. */

@@ -1,12 +1,78 @@
 /**
  * The files that `init` creates.
  */
+import type { ProjectFacts } from "./projectFacts.ts"
 
-/** A valid config for a release of this name. */
-export const configTemplate = (name: string): string => `// What deployer builds and where it goes.
-// deployer provides the modules "effect-deployer" and "effect" when it loads this file. For types in the editor:
-// npm i -D effect-deployer
-import { config, docker } from "effect-deployer"
+const quoted = (text: string): string => JSON.stringify(text)
+
+/** The lines about the application's own commands. */
+const running = ({ language, name, program }: ProjectFacts): string =>
+  language === "Elixir"
+    ? `      // What start, stop and restart run in the current release; for "mix release" these are the defaults. If restart is set here,
+      // each deployment runs it after the switch.
+      // start: "bin/${name} daemon",
+      // stop: "bin/${name} stop",
+      // restart: "bin/${name} restart",`
+    : `      // What start, stop and restart run in the current release. If restart is set, each deployment runs it after the switch.
+      // With systemd ("deployer unit target=prod" prints the unit):
+      // start: "sudo systemctl start ${name}",
+      // stop: "sudo systemctl stop ${name}",
+      // restart: "sudo systemctl restart ${name}",
+      // Without a service manager, a process with a pid file and a log:
+      // ...daemon({ command: ${quoted(program ?? "./my_program")} }),`
+
+const dockerBuilder = (path: string, isElixir: boolean): string => `docker({
+      // The path in the image: a folder, or one file. If the folder holds one named like the release, that one is the release.
+      releasePath: ${quoted(path)},
+      // dockerfile: "Dockerfile",
+      // context: ".",
+      // args: ["--pull"],
+      // buildArgs: { ${isElixir ? 'MIX_ENV: "prod"' : 'STAGE: "prod"'} },
+      // engine: "podman",
+    })`
+
+const commandBuilder = ({
+  releasePath,
+  run
+}: {
+  readonly run: string
+  readonly releasePath: string
+}): string => `command({
+      run: ${quoted(run)},
+      // A folder, or one file. If the folder holds one named like the release, that one is the release.
+      releasePath: ${quoted(releasePath)},
+    })`
+
+const builder = ({ build, imagePath, language }: ProjectFacts): string => {
+  const isElixir = language === "Elixir"
+  if (imagePath !== undefined) {
+    return `    // Builds an image and takes the release out of it. The Dockerfile may declare the build arguments deployer_name and deployer_ts.
+    prod: ${dockerBuilder(imagePath, isElixir)},
+
+    // Without a container:
+    // prod: ${commandBuilder(build ?? { run: "make release", releasePath: "build/release" }).replaceAll("\n", "\n    // ")},`
+  }
+  if (build !== undefined) {
+    return `    // Runs a command in the project and takes the release from a folder, or one file.
+    prod: ${commandBuilder(build)},
+
+    // In a container, if you write a Dockerfile:
+    // prod: ${dockerBuilder("/app", isElixir).replaceAll("\n", "\n    // ")},`
+  }
+  return `    // Builds an image with your Dockerfile and takes the release out of it.
+    prod: ${dockerBuilder("/app", isElixir)},
+
+    // Without a container:
+    // prod: ${commandBuilder({ run: "make release", releasePath: "build/release" }).replaceAll("\n", "\n    // ")},`
+}
+
+/** A valid config for a project. `hasTypes`: whether its types for editors lie beside it. */
+export const configTemplate = (
+  facts: ProjectFacts,
+  hasTypes: boolean
+): string => `// What deployer builds and where it goes.
+// deployer provides the module "effect-deployer" when it loads this file.${hasTypes ? '\n/// <reference path="./deployer-env.d.ts" />' : ""}
+import { command, config, daemon, docker } from "effect-deployer"
 
 export default config({
   targets: {
@@ -20,9 +86,9 @@ export default config({
       // sshKey: "~/.ssh/id_ed25519", // default: the ssh-agent, then the usual keys in ~/.ssh
 
       // The name of the release.
-      name: "${name}",
+      name: ${quoted(facts.name)},
       // The folder on the host, made by the first deployment: absolute, or relative to the login folder.
-      path: "${name}",
+      path: ${quoted(facts.name)},
 
       // Added to each release built for this target, in addition to "latest".
       // tags: ["production"],
@@ -31,14 +97,10 @@ export default config({
       // afterUnpack: ["bin/migrate"],
       // afterSwitch: "bin/notify",
 
-      // What start, stop and restart run in the current release; these are the defaults. If restart is set here, each deployment
-      // runs it after the switch.
-      // start: "bin/${name} daemon",
-      // stop: "bin/${name} stop",
-      // restart: "bin/${name} restart",
+${running(facts)}
 
       // How to check that a release is healthy: http, command or tcp. If it is not, the host goes back to the previous release.
-      // health: { http: "http://127.0.0.1:4000/health", timeout: "60 seconds", interval: "1 second", successes: 2 },
+      // health: { http: "http://127.0.0.1:${facts.port ?? 4000}/health", timeout: "60 seconds", interval: "1 second", successes: 2 },
       // Unless the deployment is confirmed over a new connection within this time, the host goes back by itself.
       // deadMan: "2 minutes",
 
@@ -52,24 +114,9 @@ export default config({
     },
   },
 
-  // Targets by one name.
-  groups: {
-    // all: ["prod"],
-  },
-
   builders: {
-    // Builds an image and takes the release out of it. The Dockerfile gets the build arguments deployer_name and deployer_ts.
-    prod: docker({
-      // The directory in the image; if it holds a directory named like the release, that one is the release.
-      releasePath: "/app/_build/prod/rel",
-      // dockerfile: "Dockerfile",
-      // context: ".",
-      // args: ["--pull"],
-      // buildArgs: { MIX_ENV: "prod" },
-      // engine: "podman",
-    }),
+${builder(facts)}
 
-    // Without a container: command({ run: "make release", releasePath: "build/release" }),
     // A builder of your own: any function from the build context to an Effect of a release.
   },
 })

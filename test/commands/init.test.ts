@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process"
 import {
   existsSync,
   mkdirSync,
@@ -9,7 +10,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -55,6 +56,28 @@ const inProject = <A, E>(root: string, effect: Effect.Effect<A, E, ReleaseStore 
   Effect.provide(effect, Layer.provideMerge(ReleaseStore.layer, Workspace.layer({ modules, cwd: root })))
 
 const config = "deployer/config/deployer_config.ts"
+const types = "deployer/config/deployer-env.d.ts"
+
+/** What the compiler of TypeScript says about a config in a folder that has nothing else. */
+const compiled = (root: string) => {
+  const tsc = join(import.meta.dirname, "../../node_modules/typescript/bin/tsc")
+  const { status, stdout } = spawnSync(process.execPath, [tsc, "--noEmit", "--strict", config], {
+    cwd: root,
+    encoding: "utf8"
+  })
+  return { status, stdout }
+}
+
+/** A project with these files. */
+const projectOf = (files: Readonly<Record<string, string>>) =>
+  Effect.map(folder, (parent) => {
+    const root = join(parent, "folder")
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(root, name)), { recursive: true })
+      writeFileSync(join(root, name), text)
+    }
+    return root
+  })
 
 describe("init", () => {
   it.scoped("Init makes the whole workspace, with a config that is valid as it stands.", () =>
@@ -68,6 +91,7 @@ describe("init", () => {
         ".dockerignore",
         "deployer/.gitignore",
         "deployer/config/",
+        types,
         config,
         "deployer/config/deployer_store.db",
         "deployer/release_store/",
@@ -75,6 +99,7 @@ describe("init", () => {
       ])
       for (const made of report.made) assert.isTrue(existsSync(join(root, made)), made)
       assert.deepStrictEqual(readdirSync(join(root, "deployer/config")).toSorted(), [
+        "deployer-env.d.ts",
         "deployer_config.ts",
         "deployer_store.db"
       ])
@@ -96,8 +121,133 @@ describe("init", () => {
       writeFileSync(join(root, config), "mine")
       const error = yield* Effect.flip(run(root))
       assert.strictEqual(error._tag, "AlreadyInitialised")
-      assert.include(error.message, "force_init")
+      assert.match(
+        error.message,
+        /^This project is set up already \(.*\), .*: go on with deployer validate or deployer build target=T\. Only to discard .* force_init$/
+      )
       assert.strictEqual(readFileSync(join(root, config), "utf8"), "mine")
+    })
+  )
+
+  it.scoped("Init renews the types for editors beside a config that has them, and makes no others.", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      yield* run(root)
+      const text = readFileSync(join(root, types), "utf8")
+      writeFileSync(join(root, types), "old")
+      yield* Effect.flip(run(root))
+      assert.strictEqual(readFileSync(join(root, types), "utf8"), text)
+      rmSync(join(root, types))
+      yield* Effect.flip(run(root))
+      assert.isFalse(existsSync(join(root, types)))
+    })
+  )
+
+  it.scoped("Init leaves the types to a project that has installed the package.", () =>
+    Effect.gen(function* () {
+      const root = yield* projectOf({ "node_modules/effect-deployer/package.json": "{}" })
+      yield* run(root)
+      assert.isFalse(existsSync(join(root, types)))
+      assert.notInclude(readFileSync(join(root, config), "utf8"), "<reference")
+    })
+  )
+
+  it.scoped("An editor without node_modules knows the config, and finds a wrong key in it.", () =>
+    Effect.gen(function* () {
+      for (const files of [{ Dockerfile: "FROM a\nWORKDIR /srv\n" }, { "go.mod": "module example.com/hello\n" }]) {
+        const root = yield* projectOf(files)
+        yield* run(root)
+        assert.deepStrictEqual(compiled(root), { status: 0, stdout: "" })
+        const text = readFileSync(join(root, config), "utf8")
+        writeFileSync(join(root, config), text.replace("keep: 5", "kep: 5"))
+        const wrong = compiled(root)
+        assert.notStrictEqual(wrong.status, 0)
+        assert.match(wrong.stdout, /'kep' does not exist in type 'Target'/)
+        writeFileSync(
+          join(root, config),
+          text.replace("keep: 5", '...daemon({ command: "./x" }), health: { tcp: "80" }')
+        )
+        assert.match(compiled(root).stdout, /^[^\n]*Type 'string' is not assignable to type 'number'\.\n$/)
+      }
+    })
+  )
+
+  it.scoped("Init fills in what the files of the project tell, says what it found, and the config is valid.", () =>
+    Effect.gen(function* () {
+      for (const [files, found, ...texts] of [
+        [
+          {
+            "mix.exs": "def project do\n [\n app: :shop,\n",
+            "package.json": "{}",
+            Dockerfile: "FROM e AS b\nRUN mix release\nFROM d\nWORKDIR /app\nCOPY --from=b /x ./\n"
+          },
+          ["mix.exs: Elixir, the name shop", "Dockerfile: the release is probably /app in its image"],
+          'name: "shop"',
+          "prod: docker({\n      // ",
+          'releasePath: "/app"',
+          '// start: "bin/shop daemon"'
+        ],
+        [
+          { "mix.exs": "app: :shop", Dockerfile: "FROM e\nWORKDIR /src\nRUN mix deps.get && mix release\n" },
+          ["mix.exs: Elixir, the name shop", "Dockerfile: the release is probably /src/_build/prod/rel in its image"],
+          'releasePath: "/src/_build/prod/rel"'
+        ],
+        [
+          {
+            "package.json": '{"name":"@acme/web","scripts":{"start":"node dist/main.js"}}',
+            "package-lock.json": "",
+            Dockerfile: "FROM node\nWORKDIR /web\nEXPOSE 3000\n"
+          },
+          ["package.json: Node, the name web", "Dockerfile: the release is probably /web in its image"],
+          'name: "web"',
+          'releasePath: "/web"',
+          '// ...daemon({ command: "node dist/main.js" })',
+          "http://127.0.0.1:3000/health",
+          "&& npm ci --omit=dev"
+        ],
+        [
+          { "go.mod": "module example.com/me/hello/v2\n\ngo 1.22\n" },
+          ["go.mod: Go, the name hello"],
+          'run: "CGO_ENABLED=0 go build -o deployer/temp/release/hello ."',
+          'releasePath: "deployer/temp/release/hello"',
+          '// ...daemon({ command: "./hello" })'
+        ],
+        [
+          { "Cargo.toml": '[workspace]\nname = "no"\n[package]\nversion = "1"\nname = "tool"\n' },
+          ["Cargo.toml: Rust, the name tool"],
+          'releasePath: "target/release/tool"'
+        ],
+        [{ Gemfile: "" }, ["Gemfile: Ruby"], 'name: "folder"', "bundle install"],
+        [{ "package.json": "{ broken" }, ["package.json: Node"], "npm install --omit=dev", 'command: "node server.js"'],
+        [{ Dockerfile: "FROM scratch\n" }, ["Dockerfile: set releasePath to the path of the release in its image"]],
+        [{ "README.md": "" }, [], 'releasePath: "/app"']
+      ] as const) {
+        const root = yield* projectOf(files)
+        const report = yield* run(root)
+        assert.deepStrictEqual(report.found, found)
+        const text = readFileSync(join(root, config), "utf8")
+        for (const part of texts) assert.include(text, part)
+        assert.notInclude(text, "groups")
+        if (!("mix.exs" in files)) assert.notMatch(text, /bin\/\w+ daemon|_build|MIX_ENV/)
+        const { builders, targets } = yield* inProject(
+          root,
+          Effect.flatMap(Workspace, (workspace) => workspace.config)
+        )
+        assert.isUndefined(builders["prod"]?.mistakes)
+        assert.isDefined(targets["prod"])
+      }
+    })
+  )
+
+  it.scoped("Init mentions the files of elixir_deployer beside it.", () =>
+    Effect.gen(function* () {
+      const root = yield* projectOf({ "deployer/deployer_config.ex": "", deployer_dets: "" })
+      const { found } = yield* run(root)
+      assert.lengthOf(found, 2)
+      assert.match(
+        found[1] ?? "",
+        /^deployer\/deployer_config\.ex: of elixir_deployer; .* deployer manage adopt target=prod/
+      )
     })
   )
 

@@ -189,7 +189,7 @@ const world = Layer.scoped(
 
     assertFailed(yield* here.deployer("build", "target=gnu"), 2, /run "deployer init"/)
     const init = yield* here.good("init")
-    assert.match(init, /^made deployer\/config\/\n[\s\S]*Now fill in host, user, name and path/)
+    assert.match(init, /^found Dockerfile: .*\nmade deployer\/config\/\n[\s\S]*Now fill in host, user and path/)
     assert.include(fs.readFileSync(path.join(here.root, ".dockerignore"), "utf8"), "deployer")
     assertFailed(yield* here.deployer("init"), 2, /force_init/)
     here.configure({

@@ -1,0 +1,34 @@
+/**
+ * Start, stop and restart of a plain process, for hosts without a service manager.
+ */
+
+/** A process to keep running. */
+export interface DaemonOptions {
+  /** The command that runs the application in the foreground, for `sh`. It runs in the release's folder. */
+  readonly command: string
+  /** How many seconds it may take to end before it is killed. Default: 10. */
+  readonly stopSeconds?: number
+}
+
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
+
+/**
+ * Commands for a target that keep a process running: `...daemon({ command: "node server.js" })`. Its pid and its log are in the target's folder, as
+ * `<name>.pid` and `<name>.log`. A pid that another process has by now is told apart where there is `/proc`. `start` fails if the process ends within
+ * a second. Nothing starts it again after a crash or a reboot: a service manager does.
+ */
+export const daemon = ({
+  command,
+  stopSeconds = 10
+}: DaemonOptions): { readonly start: string; readonly stop: string; readonly restart: string } => {
+  const functions = [
+    `pid_file="$DEPLOYER_PATH/$DEPLOYER_NAME.pid" log="$DEPLOYER_PATH/$DEPLOYER_NAME.log" pid= token=`,
+    // The time of its start; a name in parentheses comes before it.
+    `born() { sed "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d " " -f 20; }`,
+    `runs() { read -r pid token <"$pid_file" && kill -0 "$pid" && { [ -z "$token" ] || [ "$token" = "$(born "$pid")" ]; }; } 2>/dev/null`,
+    `pause() { sleep 0.1 2>/dev/null || { sleep 1; tries=$((tries - 9)); }; }`,
+    `stop() { if runs; then kill "$pid"; tries=${Math.ceil(stopSeconds * 10)}; while [ "$tries" -gt 0 ] && runs; do pause; tries=$((tries - 1)); done; if runs; then kill -9 "$pid"; fi; fi; rm -f "$pid_file"; }`,
+    `start() { if runs; then return; fi; nohup sh -c ${quoted(`exec ${command}`)} >>"$log" 2>&1 </dev/null & pid=$!; echo "$pid $(born "$pid")" >"$pid_file"; sleep 1; runs || { echo "it ended at once; the end of $log:"; tail -n 20 "$log"; rm -f "$pid_file"; exit 1; } >&2; }`
+  ].join("; ")
+  return { start: `${functions}; start`, stop: `${functions}; stop`, restart: `${functions}; stop; start` }
+}
