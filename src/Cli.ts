@@ -21,6 +21,7 @@ import { rollbackTask } from "./commands/rollback.ts"
 import { type DocumentSchema, type Listed, named, schemaOf, schemaTask } from "./commands/schema.ts"
 import { sshTask } from "./commands/ssh.ts"
 import { statusTask } from "./commands/status.ts"
+import { unitTask } from "./commands/unit.ts"
 import { validateTask } from "./commands/validate.ts"
 
 /** All commands. */
@@ -43,6 +44,7 @@ export const tasks = [
   startTask,
   stopTask,
   restartTask,
+  unitTask,
   lockTask,
   unlockTask,
   manageTask

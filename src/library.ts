@@ -109,6 +109,7 @@ export {
   type StatusServices,
   status
 } from "./commands/status.ts"
+export { UnitCommandMissing, UnitReport, unit } from "./commands/unit.ts"
 export {
   ConfigUnusable,
   type ValidateError,

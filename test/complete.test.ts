@@ -146,7 +146,7 @@ describe("a candidate", () => {
       ),
       ...task.tasks.flatMap(withoutSource)
     ]
-    assert.deepStrictEqual(withoutSource(tree.spec), ["history last", "lock reason", "info limit"])
+    assert.deepStrictEqual(withoutSource(tree.spec), ["history last", "unit command", "lock reason", "info limit"])
   })
 })
 

@@ -1,10 +1,12 @@
 /**
  * `start`, `stop` and `restart`: commands of the target that do not change the deployed releases.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { locked } from "../deployment/locking.ts"
-import { type Action, actionCommand } from "../domain/Target.ts"
+import { typed } from "../domain/Invocation.ts"
+import { type Action, actionCommand, shownCommand } from "../domain/Target.ts"
 import type { View } from "../terminal/Answer.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { captureOutput, outputFields } from "./captureOutput.ts"
@@ -23,7 +25,7 @@ export class ActionFailed extends Schema.TaggedError<ActionFailed>()("ActionFail
     return this.status
   }
   override get message(): string {
-    return `"${this.command}" (${this.action}) ended with status ${this.status} on ${this.address}; if it said why, that is above`
+    return `"${shownCommand(this.command)}" (${this.action}) ended with status ${this.status} on ${this.address}; if it said why, that is above`
   }
 }
 
@@ -35,6 +37,26 @@ export class ActionReport extends Schema.TaggedClass<ActionReport>()("ActionRepo
   ...outputFields
 }) {}
 
+/** How long a start or a restart may take before it looks like a program that never returns. */
+const patience = Duration.seconds(10)
+
+/** Says what may be wrong while a command does not return. */
+const hinting =
+  (target: string, action: Action) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.raceFirst(
+      self,
+      Effect.zipRight(
+        Effect.delay(
+          Reporter.warn(
+            `${action} has not returned for ${Duration.toSeconds(patience)} seconds. It must start the application in the background, and then return: ${typed("unit", { target })} prints a unit for systemd, and daemon({ command: "…" }) in the config keeps a plain process. Ctrl-C leaves the command running on the host`
+          ),
+          patience
+        ),
+        Effect.never
+      )
+    )
+
 /** Runs the target's own command for an action in the current release's folder. Its output is the result. */
 export const runAction = Effect.fn("runAction")(function* (options: {
   readonly target: string
@@ -43,8 +65,11 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   const session = yield* connect(options.target)
   const command = actionCommand(session.target, options.action)
   const { address } = session
-  const [{ status }, output] = yield* Reporter.note(`Running ${options.action} on ${address}: ${command}`).pipe(
+  const [{ status }, output] = yield* Reporter.note(
+    `Running ${options.action} on ${address}: ${shownCommand(command)}`
+  ).pipe(
     Effect.zipRight(session.run(command, { name: session.target.name, isResult: true })),
+    options.action === "stop" ? (self) => self : hinting(options.target, options.action),
     captureOutput,
     locked(session, options.action)
   )

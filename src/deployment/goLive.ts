@@ -15,7 +15,7 @@ import { commandLine, type Invocation, invocation, typed } from "../domain/Invoc
 import { standing } from "../domain/Journal.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
-import { type Health, Hook } from "../domain/Target.ts"
+import { type Health, Hook, shownCommand } from "../domain/Target.ts"
 import { type HostSession, HostStepFailed, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -158,7 +158,7 @@ export const runHook = Effect.fnUntraced(function* (
 ) {
   const isCurrent = hook !== "afterUnpack"
 
-  yield* Reporter.note(`Running ${hook}: ${command}`)
+  yield* Reporter.note(`Running ${hook}: ${shownCommand(command)}`)
   const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name, isCurrent, ownsFiles })
   if (status === 0) return
   return yield* new HookFailed({

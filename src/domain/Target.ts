@@ -222,6 +222,13 @@ export const actions = ["start", "stop", "restart"] as const
 /** One of the actions of a target's application. */
 export type Action = (typeof actions)[number]
 
+/** The longest command that a sentence holds in full. */
+const longestShown = 200
+
+/** A command in a sentence. */
+export const shownCommand = (command: string): string =>
+  command.length <= longestShown ? command : `${command.slice(0, longestShown)}…`
+
 const elixirVerb = { start: "daemon", stop: "stop", restart: "restart" } as const
 
 /** The target's own command for an action, or the default of an Elixir release. It runs in the current release's folder. */

@@ -4,13 +4,28 @@
 
 /** A process to keep running. */
 export interface DaemonOptions {
-  /** The command that runs the application in the foreground, for `sh`. It runs in the release's folder. */
+  /**
+   * The command that runs the application in the foreground, for `sh`, in the release's folder: `PORT=4000 node server.js`. At the end of a list
+   * of commands, write `exec` before the application, because only one process is stopped.
+   */
   readonly command: string
   /** How many seconds it may take to end before it is killed. Default: 10. */
   readonly stopSeconds?: number
 }
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
+
+/** The line for `sh -c`, in which the shell gives its place to a single program. In a list of commands it cannot. */
+export const shellLine = (command: string): string => {
+  const words = command.replaceAll(/'[^']*'|"(?:[^"\\$`]|\\.)*"/g, "quoted")
+  if (/[;&|<>()`{}\n]/.test(words)) return command
+  if (/^\w+=/.test(words)) return `exec env ${command}`
+  return /^[\w./~-]+(\s|$)/.test(words) ? `exec ${command}` : command
+}
+
+/** The command that a text of `daemon` keeps running. Undefined if it is another text. */
+export const daemonCommand = (text: string): string | undefined =>
+  /^: daemon '((?:[^']|'\\'')*)'; /.exec(text)?.[1]?.replaceAll("'\\''", "'")
 
 /**
  * Commands for a target that keep a process running: `...daemon({ command: "node server.js" })`. Its pid and its log are in the target's folder, as
@@ -22,13 +37,15 @@ export const daemon = ({
   stopSeconds = 10
 }: DaemonOptions): { readonly start: string; readonly stop: string; readonly restart: string } => {
   const functions = [
+    // Says what this is where only the beginning is shown.
+    `: daemon ${quoted(command)}`,
     `pid_file="$DEPLOYER_PATH/$DEPLOYER_NAME.pid" log="$DEPLOYER_PATH/$DEPLOYER_NAME.log" pid= token=`,
     // The time of its start; a name in parentheses comes before it.
     `born() { sed "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d " " -f 20; }`,
     `runs() { read -r pid token <"$pid_file" && kill -0 "$pid" && { [ -z "$token" ] || [ "$token" = "$(born "$pid")" ]; }; } 2>/dev/null`,
     `pause() { sleep 0.1 2>/dev/null || { sleep 1; tries=$((tries - 9)); }; }`,
     `stop() { if runs; then kill "$pid"; tries=${Math.ceil(stopSeconds * 10)}; while [ "$tries" -gt 0 ] && runs; do pause; tries=$((tries - 1)); done; if runs; then kill -9 "$pid"; fi; fi; rm -f "$pid_file"; }`,
-    `start() { if runs; then return; fi; nohup sh -c ${quoted(`exec ${command}`)} >>"$log" 2>&1 </dev/null & pid=$!; echo "$pid $(born "$pid")" >"$pid_file"; sleep 1; runs || { echo "it ended at once; the end of $log:"; tail -n 20 "$log"; rm -f "$pid_file"; exit 1; } >&2; }`
+    `start() { if runs; then return; fi; nohup sh -c ${quoted(shellLine(command))} >>"$log" 2>&1 </dev/null & pid=$!; echo "$pid $(born "$pid")" >"$pid_file"; sleep 1; runs || { echo "it ended at once; the end of $log:"; tail -n 20 "$log"; rm -f "$pid_file"; exit 1; } >&2; }`
   ].join("; ")
   return { start: `${functions}; start`, stop: `${functions}; stop`, restart: `${functions}; stop; start` }
 }

@@ -1,10 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import { runAction } from "../../src/commands/actions.ts"
 import { HostUnreachable, RemoteHost } from "../../src/host/RemoteHost.ts"
+import { Prompt } from "../../src/terminal/Prompt.ts"
+import { Reported, Reporter } from "../../src/terminal/Reporter.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
 import { hostRelease, refOf } from "../kit/samples.ts"
 import { hostNamed, prodHost, prodPath, run, usualConfig, world } from "../kit/world.ts"
+
+const warnings = Effect.map(
+  Effect.flatMap(Reported, ({ events }) => events),
+  (events) => events.flatMap((event) => (event._tag === "Warning" ? [event.message] : []))
+)
 
 /** A host with one release, which is current. */
 const live = Effect.gen(function* () {
@@ -17,6 +27,30 @@ const live = Effect.gen(function* () {
 const release = `${prodPath}/releases/deployer_${refOf("A")}`
 
 describe("start, stop and restart", () => {
+  it.scoped("A start that does not return is explained after ten seconds, and a stop is not.", () =>
+    Effect.gen(function* () {
+      const host = yield* live
+      host.beforeStep = (step) => (step === "run" ? Effect.never : Effect.void)
+      for (const [action, count] of [
+        ["start", 1],
+        ["stop", 0]
+      ] as const) {
+        yield* Effect.gen(function* () {
+          const running = yield* Effect.fork(runAction({ target: "prod", action }))
+          yield* TestClock.adjust("9 seconds")
+          assert.lengthOf(yield* warnings, 0)
+          yield* TestClock.adjust("2 seconds")
+          const said = yield* warnings
+          assert.lengthOf(said, count)
+          for (const sentence of said) {
+            assert.match(sentence, /^start has not returned for 10 seconds\..* deployer unit target=prod prints a unit/)
+          }
+          yield* Fiber.interrupt(running)
+        }).pipe(Effect.provide(Reporter.collect))
+      }
+    }).pipe(Effect.provide(world()), Effect.provide(Prompt.layerScripted([])))
+  )
+
   it.scoped("Start, stop and restart run an Elixir release's own commands in the current release's folder.", () =>
     Effect.gen(function* () {
       const host = yield* live

@@ -263,6 +263,10 @@ const cases: Readonly<
     well: { ExecReport: { before: deployed, line: "exec target=prod uptime" } },
     badly: { ExecFailed: { before: failing, line: "exec target=prod uptime", status: 7 } }
   },
+  unit: {
+    well: { UnitReport: { line: "unit target=prod" } },
+    badly: { UnknownTarget: { line: "unit target=prd", status: 2 } }
+  },
   validate: {
     well: { ValidateReport: { line: "validate" } },
     badly: { UnknownTarget: { line: "validate target=prd", status: 2 } }

@@ -193,24 +193,42 @@ const integrity = task("integrity", {
 })
 
 const exporting = task("export", {
+  group: "manager",
   description: "Writes a release of the store to a file, for the store of another machine or CI job.",
-  examples: ["deployer manage export release=latest file=my_app.release"],
+  examples: [
+    "deployer manage export release=latest file=my_app.release",
+    "deployer manage export release=3F2A file=release.tar"
+  ],
   options: {
     release: value({
       name: "release",
       placeholder: "R",
+      completes: "release",
       description: "an id, a ref (its first four digits are enough if they are unique), a name, or latest"
     }),
-    file: value({ name: "file", placeholder: "FILE", description: "the file to write; another file is not replaced" })
+    file: value({
+      name: "file",
+      placeholder: "FILE",
+      completes: "file",
+      description: "the file to write; another file is not replaced"
+    })
   },
   report: { schema: Exported, view: exportedView },
   run: manage.exportRelease
 })
 
 const importing = task("import", {
+  group: "manager",
   description: "Adds the release of an exported file to the store, after proving all of it.",
-  examples: ["deployer manage import file=my_app.release"],
-  options: { file: value({ name: "file", placeholder: "FILE", description: "a file that manage export wrote" }) },
+  examples: ["deployer manage import file=my_app.release", "deployer manage import file=release.tar json"],
+  options: {
+    file: value({
+      name: "file",
+      placeholder: "FILE",
+      completes: "file",
+      description: "a file that manage export wrote"
+    })
+  },
   report: { schema: Imported, view: importedView },
   run: manage.importRelease
 })

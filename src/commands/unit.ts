@@ -1,0 +1,158 @@
+/**
+ * `unit`: prints a systemd unit for a target's application, and installs nothing.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { typed } from "../domain/Invocation.ts"
+import { localHost, type Target } from "../domain/Target.ts"
+import { ReleaseStore } from "../store/ReleaseStore.ts"
+import { findTarget } from "../workspace/Config.ts"
+import { daemonCommand, shellLine } from "../workspace/daemon.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import { flag, optional, target, task, value } from "./Task.ts"
+
+/** The target's `start` starts a service, so it is no program for a unit. */
+export class UnitCommandMissing extends Schema.TaggedError<UnitCommandMissing>()("UnitCommandMissing", {
+  /** The target's key. */
+  target: Schema.String,
+  start: Schema.String
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `The start command of "${this.target}" (${this.start}) starts a service: name the program that the unit runs, as in ${typed("unit", { target: this.target, command: "node server.js" })}`
+  }
+}
+
+/** A systemd unit. */
+export class UnitReport extends Schema.TaggedClass<UnitReport>()("UnitReport", {
+  /** The target's key. */
+  target: Schema.String,
+  /** `user`: a unit of the login's own, without root. */
+  kind: Schema.Literal("system", "user"),
+  /** The file on the host, with `~` for a user unit. */
+  file: Schema.String,
+  /** The text of the unit, with the steps of its installation as comments. */
+  text: Schema.String
+}) {}
+
+/** The text of a command in a unit: systemd replaces `%` and `$`. */
+const inUnit = (command: string): string =>
+  `"${command.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("%", "%%").replaceAll("$", "$$$$")}"`
+
+/** The target's folder as systemd takes it. */
+const baseOf = ({ path, user }: Target, isUser: boolean): string => {
+  const escaped = path.replaceAll("%", "%%").replace(/(?<=.)\/+$/, "")
+  if (escaped.startsWith("/")) return escaped
+  return `${isUser ? "%h" : user === undefined || user === "root" ? "/root" : `/home/${user}`}/${escaped.replace(/^(~|\.)\//, "")}`
+}
+
+/** Files that `env_file_name` put beside the release. */
+const environmentFiles = Effect.fnUntraced(function* (target: Target) {
+  const store = yield* ReleaseStore
+  const newest = yield* store.newest(target.name, () => true)
+  if (Option.isNone(newest)) return []
+  return (yield* store.manifest(newest.value)).flatMap(({ _tag, path }) =>
+    _tag === "File" && /^[^/]*env[^/]*$/i.test(path) ? [path] : []
+  )
+})
+
+const steps = (name: string, user: string, isUser: boolean): ReadonlyArray<string> => {
+  const systemctl = isUser ? "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user" : "sudo systemctl"
+  const settings = ["start", "stop", "restart"].map((verb) => `     ${verb}: "${systemctl} ${verb} ${name}",`)
+  const verbs = ["start", "stop", "restart"].map((verb) => `/usr/bin/systemctl ${verb} ${name}`)
+  return isUser
+    ? [
+        `1. On the host, as ${user}, write this to ~/.config/systemd/user/${name}.service.`,
+        `2. systemctl --user daemon-reload && systemctl --user enable ${name}`,
+        "3. So that it runs without a login, and after a reboot, once as root:",
+        `     loginctl enable-linger ${user}`,
+        "4. In the target of deployer_config.ts:",
+        ...settings
+      ]
+    : [
+        `1. On the host, as root, write this to /etc/systemd/system/${name}.service.`,
+        `2. systemctl daemon-reload && systemctl enable ${name}`,
+        ...(user === "root"
+          ? []
+          : [
+              `3. So that ${user} may restart it, in a file made with visudo -f /etc/sudoers.d/${name.replaceAll(".", "_")}:`,
+              `     ${user} ALL=(root) NOPASSWD: ${verbs.join(", ")}`
+            ]),
+        `${user === "root" ? 3 : 4}. In the target of deployer_config.ts:`,
+        ...(user === "root" ? settings.map((line) => line.replace("sudo ", "")) : settings)
+      ]
+}
+
+/** Makes a unit for the application of a target. Contacts no host. */
+export const unit = Effect.fn("unit")(function* (options: {
+  readonly target: string
+  /** Whether it is a unit of the login's own. Default: one of the system. */
+  readonly user?: boolean | undefined
+  /** The program in the foreground. Default: the target's `start`, or `bin/<name> start` of an Elixir release. */
+  readonly command?: string | undefined
+}) {
+  const target = yield* findTarget(yield* (yield* Workspace).config, options.target)
+  const { name, start } = target
+  const isUser = options.user === true
+  const command = options.command ?? (start === undefined ? `bin/${name} start` : (daemonCommand(start) ?? start))
+  if (options.command === undefined && /\b(systemctl|service|rc-service|sv|s6-svc|supervisorctl)\b/.test(command)) {
+    return yield* new UnitCommandMissing({ target: target.key, start: command })
+  }
+  const user = target.user ?? (target.host === localHost ? "root" : "deploy")
+  const current = `${baseOf(target, isUser)}/releases/current`
+  const environment = yield* environmentFiles(target)
+  const text = [
+    `# The application ${name} of target ${target.key}, printed by: ${typed("unit", { target: target.key, user: isUser, command: options.command })}`,
+    ...steps(name, user, isUser).map((line) => `# ${line}`),
+    "",
+    "[Unit]",
+    `Description=${name.replaceAll("%", "%%")}`,
+    ...(isUser ? [] : ["After=network-online.target", "Wants=network-online.target"]),
+    // A rollback restarts it twice within seconds.
+    "StartLimitIntervalSec=0",
+    "",
+    "[Service]",
+    ...(isUser || user === "root" ? [] : [`User=${user}`]),
+    `WorkingDirectory=${current}/${name}`,
+    ...environment.map((file) => `EnvironmentFile=${current}/${file.replaceAll("%", "%%")}`),
+    `ExecStart=/bin/sh -c ${inUnit(shellLine(command))}`,
+    "Restart=always",
+    "RestartSec=1",
+    "",
+    "[Install]",
+    `WantedBy=${isUser ? "default.target" : "multi-user.target"}`
+  ].join("\n")
+  return UnitReport.make({
+    target: target.key,
+    kind: isUser ? "user" : "system",
+    file: isUser ? `~/.config/systemd/user/${name}.service` : `/etc/systemd/system/${name}.service`,
+    text
+  })
+})
+
+/** The command. */
+export const unitTask = task("unit", {
+  group: "operate",
+  description: "Prints a systemd unit for the application.",
+  examples: ["deployer unit target=prod", 'deployer unit target=prod user command="node server.js"'],
+  options: {
+    target,
+    user: flag({ name: "user", description: "a unit of the login's own, which needs no root" }),
+    command: optional(
+      value({
+        name: "command",
+        placeholder: "COMMAND",
+        description: "the program in the foreground; default: the target's start command"
+      })
+    )
+  },
+  report: {
+    schema: UnitReport,
+    view:
+      ({ text }) =>
+      () =>
+        text
+  },
+  run: unit
+})
