@@ -32,7 +32,7 @@ const common = {
   target: "node20.11",
   absWorkingDir: root,
   // Native code, and packages that are loaded only when they are needed.
-  external: ["ssh2", "jiti"],
+  external: ["ssh2", "jiti", "dockerfile-ast"],
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: "none",

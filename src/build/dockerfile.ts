@@ -2,6 +2,7 @@
  * What a Dockerfile says about itself, without building it.
  */
 import type { Dockerfile, Instruction } from "dockerfile-ast"
+import type { UnknownException } from "effect/Cause"
 import * as Effect from "effect/Effect"
 
 /** The parts of a Dockerfile that deployer uses. */
@@ -20,23 +21,25 @@ export interface DockerfileFacts {
   readonly port: number | undefined
 }
 
-const load = Effect.promise(() => import("dockerfile-ast"))
+const load = Effect.tryPromise(() => import("dockerfile-ast"))
 
 /** Reads the text of a Dockerfile. Whatever is wrong with it is left for the engine to say. */
-export const parseDockerfile = (text: string): Effect.Effect<DockerfileFacts> =>
-  Effect.map(load, ({ DockerfileParser }) => {
-    const dockerfile = DockerfileParser.parse(text.replace(/^\uFEFF/, ""))
-    const stages = stagesOf(dockerfile)
-    const last = stages.at(-1)
-    return {
-      declared: hasOwnSyntax(text) ? undefined : new Set(dockerfile.getARGs().flatMap(namesOf)),
-      workdir: last === undefined ? undefined : workdirOf(stages, last),
-      lastStage: linesOf(last, "RUN"),
-      copiedTo: copiedTo(dockerfile),
-      program: programOf(last),
-      port: portOf(last)
-    }
-  })
+export const parseDockerfile = (text: string): Effect.Effect<DockerfileFacts, UnknownException> =>
+  Effect.flatMap(load, ({ DockerfileParser }) =>
+    Effect.try(() => {
+      const dockerfile = DockerfileParser.parse(text.replace(/^\uFEFF/, ""))
+      const stages = stagesOf(dockerfile)
+      const last = stages.at(-1)
+      return {
+        declared: hasOwnSyntax(text) ? undefined : new Set(dockerfile.getARGs().flatMap(namesOf)),
+        workdir: last === undefined ? undefined : workdirOf(stages, last),
+        lastStage: linesOf(last, "RUN"),
+        copiedTo: copiedTo(dockerfile),
+        program: programOf(last),
+        port: portOf(last)
+      }
+    })
+  )
 
 /** `# syntax=`: an image that reads the file, and may read it in its own way. */
 const hasOwnSyntax = (text: string): boolean =>

@@ -156,9 +156,10 @@ export const projectFacts = Effect.fn("projectFacts")(function* (root: string) {
   }
 
   const dockerfile = yield* read("Dockerfile")
-  const image = dockerfile === undefined ? undefined : yield* parseDockerfile(dockerfile)
+  const image =
+    dockerfile === undefined ? undefined : yield* Effect.orElseSucceed(parseDockerfile(dockerfile), () => undefined)
   const inImage = image && pathInImage(image, language)
-  if (image !== undefined) {
+  if (dockerfile !== undefined) {
     found.push(
       inImage === undefined
         ? "Dockerfile: set releasePath to the path of the release in its image"
@@ -168,7 +169,7 @@ export const projectFacts = Effect.fn("projectFacts")(function* (root: string) {
   return {
     name: described?.name ?? folder,
     language,
-    imagePath: image === undefined ? undefined : (inImage ?? usualPath(language)),
+    imagePath: dockerfile === undefined ? undefined : (inImage ?? usualPath(language)),
     build: described?.build,
     program: language === "Elixir" ? undefined : (described?.program ?? image?.program?.join(" ")),
     port: image?.port,
