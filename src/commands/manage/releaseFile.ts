@@ -85,6 +85,7 @@ export const openReleaseFile = Effect.fn("openReleaseFile")(function* (file: str
   const first = yield* entryAt(0, recordName)
   if (first.size > longestRecord) return yield* invalid("its record is too long")
   const text = yield* worded(at(headerSize, first.size))
+  if (text.length < first.size) return yield* invalid("it was cut, so copy it again")
   const record = yield* Effect.mapError(decodeRecord(new TextDecoder().decode(text)), (error) =>
     invalid(`its record is not valid (${firstMistake(error)})`)
   )
