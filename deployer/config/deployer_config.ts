@@ -1,26 +1,21 @@
-// The project's own workspace. `npm run demo` runs it: in a container where an engine answers, over SSH where sshd can be
-// started, and without either where not. The demo says which and sets the DEMO_ variables.
+// The config that `npm run demo` shows and uses. The demo sets the DEMO_ variables: it says which builder and which host it found.
 import { command, config, docker } from "effect-deployer"
 
-const { DEMO_BUILDER = "plain", DEMO_KEY, DEMO_PATH = "~/deployer_demo", DEMO_PORT, DEMO_USER } = process.env
-
-const here = { host: "local" }
-const overSsh = { host: "127.0.0.1", port: Number(DEMO_PORT), user: DEMO_USER, sshKey: DEMO_KEY }
+const { DEMO_BUILDER = "plain", DEMO_HOST = "local", DEMO_PATH = "deployer_demo", DEMO_PORT = "4000" } = process.env
 
 export default config({
   targets: {
     demo: {
-      ...(DEMO_PORT === undefined ? here : overSsh),
+      host: DEMO_HOST,
       name: "demo",
       path: DEMO_PATH,
       builder: DEMO_BUILDER,
-      tags: ["demo"],
-      afterUnpack: "bin/demo version",
-      start: "bin/demo daemon"
+      restart: `bin/demo restart ${DEMO_PORT}`,
+      health: { http: `http://127.0.0.1:${DEMO_PORT}/health`, timeout: "3 seconds", interval: "250 millis" }
     }
   },
   builders: {
-    docker: docker({ dockerfile: "Dockerfile", releasePath: "/release" }),
-    plain: command({ run: "mkdir -p build && cp -R bin VERSION build/", releasePath: "build" })
+    docker: docker({ args: ["--quiet"], releasePath: "/release" }),
+    plain: command({ run: "mkdir -p build && cp -R bin server.js data VERSION build/", releasePath: "build" })
   }
 })

@@ -68,6 +68,14 @@ export const removeBuilt = (name: string, marker: string): void => {
   for (const id of leftoversOf(marker)) docker("rmi", "--force", id)
 }
 
+/** Removes the containers and images with a label, its name in the layer cache too. */
+export const removeLabelled = (label: string): void => {
+  const filter = ["--quiet", "--no-trunc", "--filter", `label=${label}`]
+  const ids = (text: string) => new Set(text.split("\n").filter((id) => id !== ""))
+  for (const id of ids(docker("ps", "--all", ...filter))) docker("rm", "--force", id)
+  for (const id of ids(docker("images", ...filter))) docker("rmi", "--force", id)
+}
+
 /** How the image is to be. */
 export interface ContextOptions {
   /** The release's name; images for its layer cache are removed by it. */

@@ -176,7 +176,9 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
     write(["PerSourcePenalties no"])
     if (spawnSync(program, ["-t", "-f", config], { stdio: "ignore" }).status !== 0) write([])
     const child = spawn("sh", ["-c", guard, "guard", folder, program, "-D", "-e", "-f", config], {
-      stdio: ["pipe", "ignore", "pipe"]
+      stdio: ["pipe", "ignore", "pipe"],
+      // Ctrl-C on a terminal would end the guard alone, and sshd would stay.
+      detached: true
     })
     let log = ""
     child.stderr.on("data", (chunk) => {
