@@ -8,6 +8,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { homedir, tmpdir } from "node:os"
 import { basename, delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { stripVTControlCharacters } from "node:util"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { runMain } from "../src/process/runMain.ts"
@@ -22,6 +23,8 @@ const bin = join(here, "dist/bin.js")
 const size = 30_000_000
 /** Bytes per second of the link to the host. */
 const rate = 10_000_000
+
+const hasTerminal = process.stdout.isTTY && process.stderr.isTTY
 
 class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly message: string }> {}
 
@@ -96,6 +99,7 @@ const prepare = Effect.gen(function* () {
     // The user's own keys and known hosts are not touched.
     HOME: home,
     PATH: [dirname(process.execPath), process.env["PATH"] ?? ""].join(delimiter),
+    ...(hasTerminal ? { FORCE_COLOR: "1" } : {}),
     DOCKER_CONFIG: process.env["DOCKER_CONFIG"] ?? join(homedir(), ".docker"),
     DEMO_BUILDER: engine ? "docker" : "plain",
     DEMO_HOST: typeof found === "string" ? "local" : "demo-host",
@@ -127,7 +131,7 @@ const printer = (shows: Shows) => {
     rest = lines.pop() ?? ""
     for (const line of lines) {
       const text = line.replace(/^\d{4}-\d\d-\d\dT[\d:]+Z /, "")
-      if (shows(text)) process.stdout.write(`${text}\n`)
+      if (shows(stripVTControlCharacters(text))) process.stdout.write(`${text}\n`)
     }
   }
 }
@@ -156,8 +160,6 @@ const run = (args: ReadonlyArray<string>, { print, ...options }: RunOptions) =>
       clearTimeout(timer)
     })
   })
-
-const hasTerminal = process.stdout.isTTY && process.stderr.isTTY
 
 const demo = Effect.gen(function* () {
   const { engine, env, found, project } = yield* prepare
