@@ -141,6 +141,20 @@ suite(titled("SSH", missingSshd), () => {
       })
     )
 
+    it.scoped(
+      "Details tell the endpoint, where its key is looked up, the offered keys and the agreed algorithms.",
+      () =>
+        Effect.gen(function* () {
+          const host = yield* Host
+          yield* connectTo(host)
+          const events = yield* Effect.flatMap(Reported, ({ events }) => events)
+          const said = events.flatMap((event) => (event._tag === "Detail" ? [event.message] : [])).join("\n")
+          assert.include(said, `is ${host.user} at 127.0.0.1 port ${host.port}; its key must be an entry of `)
+          assert.include(said, `is offered ${host.keyFile}`)
+          assert.match(said, /^ssh: \S+ is logged in, with curve25519-sha256\S*, ssh-ed25519, \S+$/m)
+        }).pipe(Effect.provide(Layer.fresh(Reporter.collect)))
+    )
+
     it.scoped("A command over SSH begins in the login directory.", () =>
       Effect.gen(function* () {
         const host = yield* Host

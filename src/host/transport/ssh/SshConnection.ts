@@ -14,7 +14,7 @@ import { counted } from "../../../domain/Quantity.ts"
 import { address as addressOf } from "../../../domain/Target.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import { Prompt } from "../../../terminal/Prompt.ts"
-import { warn } from "../../../terminal/Reporter.ts"
+import { detail, warn } from "../../../terminal/Reporter.ts"
 import {
   AuthenticationFailed,
   type ConnectFailure,
@@ -54,14 +54,33 @@ export const connectTo = (
 ): Effect.Effect<Ssh.Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const place = yield* findPlace(login.asked)
+    yield* detail(`ssh: ${wayText(login, place)}`)
     const open = yield* openAhead(yield* findWay(login, place, hops))
     const ssh2 = yield* Ssh.load
     const identities = yield* findIdentities(ssh2, place)
+    yield* detail(`ssh: ${login.address} is offered ${offerText(identities)}`)
     const dial = makeDial(ssh2, login, place, open)
     return yield* dial(identities.ready.map((identity) => identity.method)).pipe(
       Effect.catchTag("Denied", () => unlockAndDial(ssh2, identities, login.address, dial))
     )
   })
+
+/** The endpoint of a connection, the way to it, and where its key is looked up. */
+const wayText = (
+  { address, hostKey }: Login,
+  { globalKnownHostsFiles, host, knownAs, knownHostsFiles, port, proxy, user }: Place
+) => {
+  const way = proxy === undefined ? "" : proxy._tag === "Jump" ? ` over ${proxy.hosts}` : " through a ProxyCommand"
+  const files = [...knownHostsFiles, ...globalKnownHostsFiles].join(", ")
+  const key = hostKey ?? `an entry of ${KnownHosts.hostName(knownAs.host, knownAs.port)} in ${files}`
+  return `${address} is ${user} at ${host} port ${port}${way}; its key must be ${key}`
+}
+
+const offerText = ({ locked, ready }: Identities): string => {
+  const offered = ready.map((identity) => identity.label)
+  const waiting = locked.map(({ key }) => `${label(key)} if none of them fits, which needs its passphrase`)
+  return offered.length + waiting.length === 0 ? "no key" : [...offered, ...waiting].join(", ")
+}
 
 // Ways to the host
 

@@ -19,6 +19,7 @@ import type {
 import { homeFolder } from "../../../internal/homeFolder.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import * as Tcp from "../../../internal/tcp.ts"
+import { detail } from "../../../terminal/Reporter.ts"
 import { type PublicKey, publicKeyOf } from "./keys.ts"
 
 /** Loads the ssh2 package. It is slow to load, so this happens only for a connection. */
@@ -212,7 +213,10 @@ export const dial = (
       }),
       (client) => Effect.sync(() => client.end())
     )
+    const agreed: Array<string> = []
+    client.on("handshake", ({ cs, kex, serverHostKey }) => agreed.push(`${kex}, ${serverHostKey}, ${cs.cipher}`))
     yield* handshake(client, socket, options, gone)
+    yield* detail(`ssh: ${options.user} is logged in, with ${agreed[0]}`)
     yield* Effect.forkScoped(watch(socket, options, gone))
     const lost = Deferred.await(gone)
     return {
