@@ -58,7 +58,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.match(
       one.stdout,
       new RegExp(
-        `^${name} ${first.short} \\(id ${first.id}\\) is live at .+:${literal(base)}, deployed in .*\n {4}built .*\n$`
+        `^${name} ${first.short} \\(id ${first.id}\\) is live at .+:${literal(base)}, deployed in .*\n {4}built .*\n {4}connect .*\n$`
       )
     )
     assert.match(one.stderr, /First contact: made .* with config\/ and releases\//)
