@@ -108,7 +108,7 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
       return Either.left(
         unknownOption(root, odd) ??
           usage(
-            `There is no task ${quoted(token)}. ${meant === "" ? didYouMean(token, names) : `Did you mean ${meant}? `}The tasks of ${commandLine(path)}: ${names.join(", ")}`
+            `There is no command ${quoted(token)}. ${meant === "" ? didYouMean(token, names) : `Did you mean ${meant}? `}See ${commandLine(path)} --help`
           )
       )
     }
@@ -233,8 +233,8 @@ const nameTask = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError => 
   if (odd !== undefined) return odd
   return usage(
     word === undefined || owners.length === 0
-      ? `Name a task: ${root.tasks.map((task) => task.name).join(", ")}. See ${root.name} --help`
-      : `${quoted(word)} is no task, but an option of ${owners.map(({ name }) => name).join(", ")}, as in: ${root.name} ${owners[0]?.name} … ${word}`
+      ? `Name a command: see ${root.name} --help`
+      : `${quoted(word)} is no command, but an option of ${owners.map(({ name }) => name).join(", ")}, as in: ${root.name} ${owners[0]?.name} … ${word}`
   )
 }
 

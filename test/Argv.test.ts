@@ -220,7 +220,7 @@ describe("Argv", () => {
       assert.include(left(...line.split(" ")), `"deployer" does not know "${key}". `, line)
     }
     assert.include(left("--completions", "bash"), '"deployer" does not know "completions". Did you mean "completions"?')
-    assert.include(left("--target", "x", "biuld"), 'There is no task "biuld"')
+    assert.include(left("--target", "x", "biuld"), 'There is no command "biuld"')
   })
 
   it("A required word can be given with its key or without it.", () => {
@@ -249,7 +249,7 @@ describe("Argv", () => {
   })
 
   it("One sentence explains each mistake on a command line.", () => {
-    assert.include(left("biuld", "target=x"), 'There is no task "biuld". Did you mean "build"?')
+    assert.include(left("biuld", "target=x"), 'There is no command "biuld". Did you mean "build"?')
     assert.include(left("manage", "prne"), 'Did you mean "prune"?')
     assert.include(left("build", "traget=prod"), '"build" does not know "traget". Did you mean "target=prod"?')
     assert.include(left("build", "target=x", "--yess"), 'Did you mean "yes"?')
@@ -267,11 +267,11 @@ describe("Argv", () => {
     assert.include(left("build", "prod"), 'Did you mean "target=prod"?')
     assert.include(left("init", "prod"), '"prod"')
     assert.include(left("build", "---target=x"), "target=")
-    assert.include(left("target=x"), "Name a task")
-    assert.include(left("prune", "target=x"), 'There is no task "prune". Did you mean "manage prune"?')
+    assert.include(left("target=x"), "Name a command")
+    assert.include(left("prune", "target=x"), 'There is no command "prune". Did you mean "manage prune"?')
     assert.include(
       left("tag", "target=x"),
-      '"tag" is no task, but an option of build_and_deploy, as in: deployer build_and_deploy … tag'
+      '"tag" is no command, but an option of build_and_deploy, as in: deployer build_and_deploy … tag'
     )
     assert.notInclude(left("build", "target=x", "nonsense"), "target=nonsense")
     assert.strictEqual(new UsageError({ message: "" }).exitStatus, 2)

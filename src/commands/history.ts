@@ -120,7 +120,7 @@ export const historyView =
 /** The command. */
 export const historyTask = task("history", {
   group: "look",
-  description: "Shows who did what on a target, when, and with which result.",
+  description: "Shows the history of a target, newest first.",
   examples: ["deployer history target=prod last=10", "deployer history 844C target=prod"],
   options: {
     target,

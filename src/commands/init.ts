@@ -192,7 +192,8 @@ export const initView =
       ...report.found.map((clause) => `found ${clause}`),
       ...report.made.map((path) => `made ${path}`),
       ...(report.kept === undefined ? [] : [`kept the former config as ${report.kept}`]),
-      `Now fill in host, user and path in ${report.configFile}, then: deployer build target=prod`
+      `Now fill in host, user and path in ${report.configFile}, then: deployer build target=prod`,
+      "Commit deployer/ and .dockerignore: deployer/.gitignore leaves out the files of this machine"
     ].join("\n")
 
 /** The command. */

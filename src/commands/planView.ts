@@ -6,6 +6,7 @@ import { releaseLabel, unfinishedOthers } from "../domain/Plan.ts"
 import { provenance } from "../domain/Provenance.ts"
 import { shortRef } from "../domain/Release.ts"
 import type { SavedPlan } from "../domain/SavedPlan.ts"
+import { shownCommand } from "../domain/Target.ts"
 import type { StepTime } from "../domain/Work.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, duration } from "../terminal/format.ts"
@@ -34,7 +35,7 @@ const stepLines = (step: Step, { release, state }: DeployPlan | RollbackPlan): s
         ? "verify that every file of it is there"
         : "verify every file of it that is there, and send it again if one differs"
     case "Run":
-      return `run ${step.hook}: ${step.command}`
+      return `run ${step.hook}: ${shownCommand(step.command)}`
     case "Record":
       return "record it as the latest of its name"
     case "Arm":
@@ -104,7 +105,7 @@ const stepReason = (step: Step, { release }: DeployPlan): ReadonlyArray<string> 
       return step.stream === "whole"
         ? [`upload: the whole tarball, because no release on the host makes a smaller upload`]
         : [
-            `upload: ${counted(step.sent, "file")} (${bytes(step.size)}), because ${counted(step.taken, "file")} are on the host already; the whole tarball has ${bytes(release.size)}`
+            `upload: ${counted(step.sent, "file")} (${bytes(step.size)}), because the host has ${counted(step.taken, "file")} already; the whole tarball has ${bytes(release.size)}`
           ]
     case "Prune":
       return [`prune: the target keeps ${counted(step.keep, "healthy release")} of ${step.name}`]

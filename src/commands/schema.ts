@@ -47,7 +47,7 @@ export const schemaOf = (tasks: ReadonlyArray<Listed>): Effect.Effect<DocumentSc
 export const schemaTask = (tasks: () => ReadonlyArray<Listed>) =>
   task("schema", {
     group: "look",
-    description: "Shows the JSON Schema of what commands write with json.",
+    description: "Shows the JSON Schema of the documents that json writes.",
     examples: ["deployer schema", "deployer schema > deployer.schema.json"],
     options: {},
     report: { schema: DocumentSchema, view: (schema) => () => JSON.stringify(schema, null, 2) },

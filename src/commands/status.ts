@@ -146,7 +146,7 @@ export const failUnlessGood = ({
   const advice = [
     ...broken.map(() => "retry" as const),
     ...drift.map(({ advice }) => advice),
-    ...ill.map(() => "deploy" as const)
+    ...ill.flatMap(() => ["restart", "deploy"] as const)
   ]
   // A rollback has nothing to go to.
   const possible = advice.map((word) => (word === "deploy" && report.previous === undefined ? "redeploy" : word))

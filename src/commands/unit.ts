@@ -12,15 +12,19 @@ import { daemonCommand, shellLine } from "../workspace/daemon.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { flag, optional, target, task, value } from "./Task.ts"
 
-/** The target's `start` starts a service, so it is no program for a unit. */
+/** The target names no program for a unit: its `start` starts a service, or it has none, and its release is not an Elixir release. */
 export class UnitCommandMissing extends Schema.TaggedError<UnitCommandMissing>()("UnitCommandMissing", {
   /** The target's key. */
   target: Schema.String,
-  start: Schema.String
+  start: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 2
   override get message(): string {
-    return `The start command of "${this.target}" (${this.start}) starts a service: name the program that the unit runs, as in ${typed("unit", { target: this.target, command: "node server.js" })}`
+    const found =
+      this.start === undefined
+        ? `"${this.target}" has no start command, and its release has no program of its name in bin/`
+        : `The start command of "${this.target}" (${this.start}) starts a service`
+    return `${found}: name the program that the unit runs, as in ${typed("unit", { target: this.target, command: "node server.js" })}`
   }
 }
 
@@ -47,15 +51,16 @@ const baseOf = ({ path, user }: Target, isUser: boolean): string => {
   return `${isUser ? "%h" : user === undefined || user === "root" ? "/root" : `/home/${user}`}/${escaped.replace(/^(~|\.)\//, "")}`
 }
 
-/** Files that `env_file_name` put beside the release. */
-const environmentFiles = Effect.fnUntraced(function* (target: Target) {
+/** The files of the newest release. Undefined if nothing was built yet. */
+const filesOf = Effect.fnUntraced(function* (target: Target) {
   const store = yield* ReleaseStore
   const newest = yield* store.newest(target.name, () => true)
-  if (Option.isNone(newest)) return []
-  return (yield* store.manifest(newest.value)).flatMap(({ _tag, path }) =>
-    _tag === "File" && /^[^/]*env[^/]*$/i.test(path) ? [path] : []
-  )
+  if (Option.isNone(newest)) return undefined
+  return (yield* store.manifest(newest.value)).flatMap(({ _tag, path }) => (_tag === "File" ? [path] : []))
 })
+
+/** Whether it is a file that `env_file_name` put beside the release. */
+const isEnvironment = (path: string): boolean => /^[^/]*env[^/]*$/i.test(path)
 
 const steps = (name: string, user: string, isUser: boolean): ReadonlyArray<string> => {
   const systemctl = isUser ? "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user" : "sudo systemctl"
@@ -95,15 +100,24 @@ export const unit = Effect.fn("unit")(function* (options: {
   const target = yield* findTarget(yield* (yield* Workspace).config, options.target)
   const { name, start } = target
   const isUser = options.user === true
+  const files = yield* filesOf(target)
+  const hasProgram = files === undefined || files.includes(`${name}/bin/${name}`)
+  if (options.command === undefined && start === undefined && !hasProgram) {
+    return yield* new UnitCommandMissing({ target: target.key })
+  }
   const command = options.command ?? (start === undefined ? `bin/${name} start` : (daemonCommand(start) ?? start))
   if (options.command === undefined && /\b(systemctl|service|rc-service|sv|s6-svc|supervisorctl)\b/.test(command)) {
     return yield* new UnitCommandMissing({ target: target.key, start: command })
   }
+  const isGuessed = target.user === undefined || (!isUser && !target.path.startsWith("/"))
   const user = target.user ?? (target.host === localHost ? "root" : "deploy")
   const current = `${baseOf(target, isUser)}/releases/current`
-  const environment = yield* environmentFiles(target)
+  const environment = files?.filter(isEnvironment) ?? []
   const text = [
     `# The application ${name} of target ${target.key}, printed by: ${typed("unit", { target: target.key, user: isUser, command: options.command })}`,
+    ...(isGuessed
+      ? ["# The config names no user or no absolute path: check the login and the folders below, which are a guess."]
+      : []),
     ...steps(name, user, isUser).map((line) => `# ${line}`),
     "",
     "[Unit]",

@@ -4,7 +4,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { healthLabel } from "../deployment/health.ts"
-import { address, deadManSeconds, Hook, hookCommands, type Target } from "../domain/Target.ts"
+import { address, deadManSeconds, Hook, hookCommands, shownCommand, type Target } from "../domain/Target.ts"
 import * as files from "../internal/files.ts"
 import { homeFolder } from "../internal/homeFolder.ts"
 import { variable } from "../internal/process.ts"
@@ -139,7 +139,10 @@ const targetView = ({
     ["name", name],
     ["builder", builder],
     ["key", sshKeyVariable === undefined ? sshKey : `in the variable ${sshKeyVariable}`],
-    ...Object.entries(hooks).map(([hook, commands = []]): readonly [string, string] => [hook, commands.join("; ")]),
+    ...Object.entries(hooks).map(([hook, commands = []]): readonly [string, string] => [
+      hook,
+      commands.map(shownCommand).join("; ")
+    ]),
     ["health", health],
     ["deadMan", deadMan === undefined ? undefined : `${deadMan} s`],
     ["keep", keep === undefined ? undefined : String(keep)]

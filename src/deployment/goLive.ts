@@ -42,7 +42,7 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
     return `the ${this.hook} command "${shortened(this.command)}" ended with status ${this.status}`
   }
   override get message(): string {
-    const failure = `The ${this.hook} command "${this.command}" of ${this.release} ended with status ${this.status} on ${this.address}`
+    const failure = `The ${this.hook} command "${shownCommand(this.command)}" of ${this.release} ended with status ${this.status} on ${this.address}`
     if (this.hook === "afterUnpack") {
       return `${failure}: nothing was switched, and the release ${this.stays === true ? "stays there" : "was removed there again"}`
     }
@@ -76,7 +76,7 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
         ? `went back: ${this.back} is live again on ${this.address}`
         : this.stays === true
           ? `there is nothing to go back to, so it is still current on ${this.address}`
-          : `there was nothing to go back to, so nothing is current on ${this.address} now`
+          : `there was nothing to go back to, so nothing is current on ${this.address} now, and its processes may still run`
     const marked =
       this.isMarked === false ? "" : `${this.release} is marked as failed, and its files stay on the host. See `
     return `${this.reason}; ${now}. ${marked}${commandLine(this.next[0])}`

@@ -47,6 +47,7 @@ export class Drift extends Schema.Class<Drift>("Drift")({
     "move",
     "deploy",
     "redeploy",
+    "restart",
     "retry",
     "restore",
     "remove"
@@ -68,6 +69,8 @@ export const remedyCommands = (advice: Drift["advice"], target: string): Readonl
     case "move":
     case "redeploy":
       return []
+    case "restart":
+      return [invocation("restart", { target })]
     case "deploy":
       return [invocation("rollback", { target })]
     case "remove":
@@ -109,6 +112,8 @@ export const remedy = (advice: Drift["advice"], target: string): string => {
       return "move current away, and deploy again"
     case "redeploy":
       return "deploy again: there is no release to go back to"
+    case "restart":
+      return `restart it with ${first}`
     case "deploy":
       return `deploy again, or go back with ${first}`
     case "remove":

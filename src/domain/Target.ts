@@ -223,7 +223,7 @@ export const actions = ["start", "stop", "restart"] as const
 export type Action = (typeof actions)[number]
 
 /** The longest command that a sentence holds in full. */
-const longestShown = 200
+const longestShown = 100
 
 /** A command in a sentence. */
 export const shownCommand = (command: string): string =>

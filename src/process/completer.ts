@@ -24,7 +24,10 @@ const rebuild = (program: string, root: string): void => {
   })
 }
 
-/** The index of the project, made anew if the project was changed since. If that fails, the old one, until the next change. */
+/**
+ * The index of the project, made anew if the project was changed since. If that fails, the old one, until the next change. Undefined if no command
+ * has run in the project yet: a config is code, and Tab must not be the first to run it.
+ */
 const projectIndex = (program: string, given: string | undefined): ProjectIndex | undefined => {
   const root = given === undefined ? findRoot(process.cwd()) : resolve(given)
   if (root === undefined) return undefined
@@ -32,11 +35,12 @@ const projectIndex = (program: string, given: string | undefined): ProjectIndex 
   const { config, database } = projectState(paths)
   const isFresh = (index: ProjectIndex | undefined) => index?.config === config && index.database === database
   const old = readIndex(paths)
-  if (isFresh(old) || old?.failed === `${config} ${database}`) return old
+  if (old === undefined) return undefined
+  if (isFresh(old) || old.failed === `${config} ${database}`) return old
   rebuild(program, root)
   const made = readIndex(paths)
   if (isFresh(made)) return made
-  writeIndex(paths, { ...(old ?? emptyIndex), failed: `${config} ${database}` })
+  writeIndex(paths, { ...old, failed: `${config} ${database}` })
   return old
 }
 

@@ -6,7 +6,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as AST from "effect/SchemaAST"
-import { Health, TargetSettings, Timeouts } from "../domain/Target.ts"
+import { Health, localHost, TargetSettings, Timeouts } from "../domain/Target.ts"
 import { suggest } from "../internal/suggest.ts"
 import { ConfigSchema, type DeployerConfig } from "./Config.ts"
 
@@ -181,9 +181,19 @@ const decodeParts = (input: unknown): Either.Either<DeployerConfig, ReadonlyArra
     ...crossMistakes(input)
   ]
   if (Either.isLeft(decoded) || mistakes.length > 0) return Either.left([...new Set(mistakes)])
-  const shared = sharedPaths(decoded.right)
-  return shared.length > 0 ? Either.left(shared) : Either.right(decoded.right)
+  const wrong = [...sharedPaths(decoded.right), ...usersOfThisMachine(decoded.right)]
+  return wrong.length > 0 ? Either.left(wrong) : Either.right(decoded.right)
 }
+
+/** There is no login to this machine, so a user would have no effect. */
+const usersOfThisMachine = ({ targets }: DeployerConfig): ReadonlyArray<string> =>
+  Object.entries(targets).flatMap(([key, { host, user }]) =>
+    host === localHost && user !== undefined
+      ? [
+          `${inWords(["targets", key, "user"])}: has no effect with host "${localHost}", which is this machine: remove it`
+        ]
+      : []
+  )
 
 /** Targets with one host and path, which would take each other's releases for their own, unless both say so. */
 const sharedPaths = ({ targets }: DeployerConfig): ReadonlyArray<string> => {

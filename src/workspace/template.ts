@@ -8,12 +8,12 @@ const quoted = (text: string): string => JSON.stringify(text)
 /** The lines about the application's own commands. */
 const running = ({ language, name, program }: ProjectFacts): string =>
   language === "Elixir"
-    ? `      // What start, stop and restart run in the current release; for "mix release" these are the defaults. If restart is set here,
+    ? `      // The commands for start, stop and restart, run in the current release; for "mix release" these are the defaults. If restart is set here,
       // each deployment runs it after the switch.
       // start: "bin/${name} daemon",
       // stop: "bin/${name} stop",
       // restart: "bin/${name} restart",`
-    : `      // What start, stop and restart run in the current release. If restart is set, each deployment runs it after the switch.
+    : `      // The commands for start, stop and restart, run in the current release. If restart is set, each deployment runs it after the switch.
       // With systemd ("deployer unit target=prod" prints the unit):
       // start: "sudo systemctl start ${name}",
       // stop: "sudo systemctl stop ${name}",
@@ -53,7 +53,7 @@ const builder = ({ build, imagePath, language }: ProjectFacts): string => {
     // prod: ${commandBuilder(build ?? { run: "make release", releasePath: "build/release" }).replaceAll("\n", "\n    // ")},`
   }
   if (build !== undefined) {
-    return `    // Runs a command in the project and takes the release from a folder, or one file.
+    return `    // Runs a command in the project and takes the release from a folder, or one file. git archive takes the files of the last commit.
     prod: ${commandBuilder(build)},
 
     // In a container, if you write a Dockerfile:
@@ -70,7 +70,7 @@ const builder = ({ build, imagePath, language }: ProjectFacts): string => {
 export const configTemplate = (
   facts: ProjectFacts,
   hasTypes: boolean
-): string => `// What deployer builds and where it goes.
+): string => `// The releases that deployer builds, and their hosts.
 // deployer provides the module "effect-deployer" when it loads this file.${hasTypes ? '\n/// <reference path="./deployer-env.d.ts" />' : ""}
 import { command, config, daemon, docker } from "effect-deployer"
 

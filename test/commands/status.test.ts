@@ -42,7 +42,7 @@ describe("status", () => {
       assert.match(ill.signed, /^health +✗ unhealthy .*503/m)
       assert.match(
         ill.stderr,
-        /1 thing is wrong on deploy@host\.test \(GET .*503.*\): deploy again: there is no release to go back to$/m
+        /1 thing is wrong on deploy@host\.test \(GET .*503.*\): restart it with deployer restart target=prod; deploy again: there is no release to go back to$/m
       )
     }).pipe(
       Effect.provide(

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds and deploys each new commit of the branch that is checked out here. Copy it to the root of a clone, and call it from cron:
+# Builds and deploys each new commit of the branch that is checked out here. Commit it to the root of the project, and call it in a clone from cron:
 #   */5 * * * * /home/ci/my_app/deploy.sh >>/home/ci/deploy.log 2>&1
 # cron has a short PATH: set it in the crontab, so that node, docker and deployer are found.
 set -eu

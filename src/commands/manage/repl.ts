@@ -371,7 +371,7 @@ const commandVerbs = (target: string): ReadonlyArray<Verb> => [
   {
     name: "history",
     argument: { label: "ref", required: false, candidates: "refs" },
-    summary: "who did what, when, and with which result; or all of it about one release",
+    summary: "the history of the host; or all of it about one release",
     run: (ref) =>
       Effect.flatMap(history({ target, ...(ref === "" ? {} : { ref }) }), (report) => print(historyView(report)))
   },

@@ -219,7 +219,7 @@ const exporting = task("export", {
 
 const importing = task("import", {
   group: "manager",
-  description: "Adds the release of an exported file to the store, after proving all of it.",
+  description: "Adds the release of an exported file to the store, after checking all of it.",
   examples: ["deployer manage import file=my_app.release", "deployer manage import file=release.tar json"],
   options: {
     file: value({

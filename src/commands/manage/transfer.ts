@@ -156,7 +156,7 @@ export const exportedView =
   () =>
     known === true
       ? `${sized(release)} is in ${file} already`
-      : `Exported ${sized(release)} as ${file}: elsewhere, ${typed("manage import", { file })} adds it to the store`
+      : `Exported ${sized(release)} as ${file}; to add it to another store: ${typed("manage import", { file })}`
 
 /** Which release was imported. */
 export const importedView =

@@ -16,7 +16,7 @@ export default config({
       stop: "bin/service stop",
       restart: `PORT=${port} bin/service restart`,
 
-      // The host itself sends this request. If no good answer comes in time, the release before is live again.
+      // The host itself sends this request. If no good answer comes in time, the previous release is live again.
       health: { http: `http://127.0.0.1:${port}/health`, timeout: "10 seconds" },
       keep: 3
     }

@@ -17,7 +17,7 @@ export default config({
       builder: "site",
 
       // No restart: the web server follows the link with each request.
-      // The host itself sends this request. If no good answer comes in time, the release before is live again.
+      // The host itself sends this request. If no good answer comes in time, the previous release is live again.
       health: { http: `http://127.0.0.1:${port}/index.html`, timeout: "10 seconds" },
       keep: 3
     }
