@@ -3,7 +3,9 @@
  */
 
 /** Names of variables that hold secrets. Names of files and sockets are none. */
-const secretName = /SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|DEPLOY_?KEY|SSH_?KEY/i
+const secretName =
+  /SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|_PASS$|_PWD$|(?:API|ACCESS|PRIVATE|DEPLOY|SSH|MASTER|ENCRYPTION|SIGNING)_?KEY/i
+const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----/
 const fileName = /(FILE|PATH|SOCK)$/i
 
 /** Shorter values are too likely to be part of ordinary words. */
@@ -16,7 +18,7 @@ const secretsOf = (env: Readonly<Record<string, string | undefined>>): ReadonlyA
   [
     ...new Set(
       Object.entries(env)
-        .filter(([name]) => secretName.test(name) && !fileName.test(name))
+        .filter(([name, value = ""]) => (secretName.test(name) && !fileName.test(name)) || privateKey.test(value))
         .flatMap(([, value = ""]) => value.split(/\r?\n/))
         .map((line) => line.trim())
         .filter((line) => line.length >= leastLength)
@@ -28,10 +30,10 @@ const told: ReadonlyArray<readonly [RegExp, string]> = [
   [/(\w:\/\/)[^\s/?#@]+@/g, `$1${mark}@`],
   [/(authorization\s*:\s*)(?:(basic|bearer|token)\s+)?[^\s"']+/gi, `$1${mark}`],
   [
-    /((?:^|[\s"'?&;-])[\w-]*(?:password|passwd|passphrase|secret|token|api[_-]?key)\s*[=:]\s*)[^\s"'&;]+/gi,
+    /((?:^|[\s"'{,?&;-])[\w-]*(?:password|passwd|passphrase|secret|token|(?:api|access|private|master)[_-]?key|_pass|_pwd)["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s"'&;]+)/gi,
     `$1${mark}`
   ],
-  [/(--(?:password|passwd|passphrase|secret|token|api-key)\s+)[^\s"']+/gi, `$1${mark}`]
+  [/(--(?:password|passwd|passphrase|secret|token|api-key)\s+)(?:"[^"]*"|'[^']*'|[^\s"']+)/gi, `$1${mark}`]
 ]
 
 /** Replaces the secrets of an environment, and values that a text itself calls a secret. */

@@ -7,7 +7,12 @@ const env = {
   DEPLOY_KEY: "-----BEGIN KEY-----\nb3BlbnNzaC1rZXk\n-----END KEY-----\n",
   SSH_KEY_FILE: "/home/me/.ssh/id",
   API_TOKEN: "short",
-  HOME: "/home/me"
+  HOME: "/home/me",
+  PROD_PEM: "-----BEGIN OPENSSH PRIVATE KEY-----\nYWFhYWFhYWE\n-----END OPENSSH PRIVATE KEY-----",
+  DB_PASS: "hunter-one",
+  MYSQL_PWD: "hunter-two",
+  RAILS_MASTER_KEY: "hunter-three",
+  OLDPWD: "/home/me/old"
 }
 
 describe("redactor", () => {
@@ -20,6 +25,12 @@ describe("redactor", () => {
     ["curl -H 'Authorization: Bearer abc.def'", "curl -H 'Authorization: ***'"],
     ["login --password hunter2 --user me", "login --password *** --user me"],
     ["MY_SECRET=abc run", "MY_SECRET=*** run"],
+    ["YWFhYWFhYWE", "***"],
+    ["hunter-one, hunter-two, hunter-three", "***, ***, ***"],
+    ['{"password":"two words"}', '{"password":***}'],
+    [`PASSWORD="two words" DB_PASS='two words' run`, "PASSWORD=*** DB_PASS=*** run"],
+    ["login --password 'two words' --user me", "login --password *** --user me"],
+    ["AWS_SECRET_ACCESS_KEY=abc run", "AWS_SECRET_ACCESS_KEY=*** run"],
     ["GET http://h/health?token=abc&x=1", "GET http://h/health?token=***&x=1"]
   ]
   for (const [text, expected] of cases) {
@@ -27,7 +38,7 @@ describe("redactor", () => {
   }
 
   it("Other text stays as it is.", () => {
-    const text = "Running restart in /home/me with /home/me/.ssh/id: short, the token bucket is full"
+    const text = "Running restart in /home/me/old with /home/me/.ssh/id: short, the token bucket is full"
     assert.strictEqual(redact(text), text)
   })
 })
