@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -66,6 +67,15 @@ describe("the log of a run", () => {
       const file = path.join(yield* folder, "missing", "log")
       const error = yield* Effect.flip(Effect.provide(Effect.die("it ran"), LogFile.layer({ ...run, file })))
       assert.match(error.message, /^The log file .* cannot be written: ENOENT/)
+    })
+  )
+
+  it.scoped("A named pipe is refused as a log, because opening it could block the process.", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* folder, "pipe")
+      execFileSync("mkfifo", [file])
+      const error = yield* Effect.flip(Effect.provide(Effect.die("it ran"), LogFile.layer({ ...run, file })))
+      assert.match(error.message, /cannot be written: it is a named pipe, not a file$/)
     })
   )
 })

@@ -27,6 +27,12 @@ export interface Log {
 const unwritable = (file: string, error: unknown) =>
   new UsageError({ message: `The log file ${file} cannot be written: ${messageOf(error) ?? "no reason was given"}` })
 
+/** A pipe that nobody reads would block the process, signals included, so it is refused. */
+const opened = (file: string): number => {
+  if (fs.statSync(file, { throwIfNoEntry: false })?.isFIFO() === true) throw new Error("it is a named pipe, not a file")
+  return fs.openSync(file, "a", 0o600)
+}
+
 /** Writes each event to the log file before it goes on to the reporter beneath. Others may not read the file. */
 export const layer = ({ argv, file, version }: Log): Layer.Layer<Reporter, UsageError> =>
   Layer.scoped(
@@ -35,7 +41,7 @@ export const layer = ({ argv, file, version }: Log): Layer.Layer<Reporter, Usage
       const below = yield* Reporter
       const redact = redactor(process.env)
       const descriptor = yield* Effect.acquireRelease(
-        Effect.try({ try: () => fs.openSync(file, "a", 0o600), catch: (error) => unwritable(file, error) }),
+        Effect.try({ try: () => opened(file), catch: (error) => unwritable(file, error) }),
         (descriptor) => Effect.sync(() => fs.closeSync(descriptor))
       )
       const decoder = new TextDecoder()
