@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import { typed } from "../domain/Invocation.ts"
 import { localHost, type Target } from "../domain/Target.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
+import { UsageError } from "../UsageError.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { daemonCommand, shellLine } from "../workspace/daemon.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -43,6 +44,15 @@ export class UnitReport extends Schema.TaggedClass<UnitReport>()("UnitReport", {
 /** The text of a command in a unit: systemd replaces `%` and `$`. */
 const inUnit = (command: string): string =>
   `"${command.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("%", "%%").replaceAll("$", "$$$$")}"`
+
+/** A line break would end the setting, or the comment, in which the command stands. */
+const oneLine = (command: string) =>
+  /\p{Cc}/u.test(command)
+    ? new UsageError({
+        message:
+          "The command of a unit must be one line without control characters: put a list of commands into a script"
+      })
+    : Effect.void
 
 /** The target's folder as systemd takes it. */
 const baseOf = ({ path, user }: Target, isUser: boolean): string => {
@@ -106,6 +116,7 @@ export const unit = Effect.fn("unit")(function* (options: {
     return yield* new UnitCommandMissing({ target: target.key })
   }
   const command = options.command ?? (start === undefined ? `bin/${name} start` : (daemonCommand(start) ?? start))
+  yield* oneLine(command)
   if (options.command === undefined && /\b(systemctl|service|rc-service|sv|s6-svc|supervisorctl)\b/.test(command)) {
     return yield* new UnitCommandMissing({ target: target.key, start: command })
   }

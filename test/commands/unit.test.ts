@@ -45,6 +45,15 @@ const printed = (line: string, more: object) =>
   }).pipe(Effect.provide(withTarget(more)))
 
 describe("unit", () => {
+  it.scoped("A command with a line break is refused, because it would add settings to the unit.", () =>
+    Effect.gen(function* () {
+      const ran = yield* run(["unit", "target=prod", "command=x\nUser=root"])
+      assert.strictEqual(ran.status, 2)
+      assert.include(ran.stderr, "must be one line")
+      assert.strictEqual(ran.stdout, "")
+    }).pipe(Effect.provide(withTarget({})))
+  )
+
   it.scoped("A unit of the system runs the start command in the current release, and says how to install it.", () =>
     Effect.gen(function* () {
       const text = yield* printed("unit target=prod", { start: "node server.js" })
