@@ -213,7 +213,10 @@ export const removeAll = (path: string): Effect.Effect<void, FileError> =>
 const syncFolder = (path: string): Effect.Effect<void> =>
   Effect.ignore(Effect.scoped(Effect.flatMap(opened(path, "r"), (folder) => attempt(path, () => folder.sync()))))
 
-const opened = (path: string, flags: "r" | "wx" | "a"): Effect.Effect<FileHandle, FileError, Scope.Scope> =>
+/** Opens without waiting for the writer of a named pipe: that would block the process, signals included. */
+const toRead = constants.O_RDONLY | constants.O_NONBLOCK
+
+const opened = (path: string, flags: "r" | "wx" | "a" | number): Effect.Effect<FileHandle, FileError, Scope.Scope> =>
   Effect.acquireRelease(
     attempt(path, () => open(path, flags, 0o600)),
     (file) => Effect.ignore(attempt(path, () => file.close()))
@@ -315,7 +318,7 @@ export const readFrom = (
   path: string,
   offset: number
 ): Effect.Effect<Option.Option<Readable>, FileError, Scope.Scope> =>
-  opened(path, "r").pipe(
+  opened(path, toRead).pipe(
     Effect.flatMap((file) =>
       Effect.map(
         attempt(path, () => file.stat()),

@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { attempt, move, writeText } from "../../src/internal/files.ts"
+import * as Option from "effect/Option"
+import { attempt, move, readFrom, writeText } from "../../src/internal/files.ts"
 
 const folderIn = (parent: string) =>
   Effect.acquireRelease(
@@ -77,5 +79,14 @@ describe("files", () => {
         assert.strictEqual(error.code, "ENOENT")
         assert.deepStrictEqual(readdirSync(there), ["b"])
       })
+  )
+
+  it.scoped("A named pipe that nobody writes opens at once, and is empty.", () =>
+    Effect.gen(function* () {
+      const file = join(yield* folderIn(tmpdir()), "pipe")
+      execFileSync("mkfifo", [file])
+      const found = yield* readFrom(file, 0)
+      assert.strictEqual(Option.getOrThrow(found).size, 0)
+    })
   )
 })
