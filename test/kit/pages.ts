@@ -133,6 +133,11 @@ export const substitutes: ReadonlyArray<Substitute> = [
     instead: `grep -q '"better-sqlite3": ' package.json`
   },
   {
+    line: "npm install effect-deployer effect@3 @effect/platform-node@0.108",
+    why: published,
+    instead: `grep -q '"effect": "^3' package.json && grep -q '"@effect/platform-node": "^0.108' package.json`
+  },
+  {
     line: "npm ci",
     why: "it would replace the modules of the tests that run",
     instead: "npm ci --dry-run --offline --ignore-scripts --no-audit --no-fund"

@@ -141,7 +141,7 @@ suite(titled("bad input", missingSshd), () => {
         "Init does not replace a config that is there already.",
         "init",
         2,
-        /^deployer: There is a config already: \/.*deployer_config\.ts\. .*force_init$/
+        /^deployer: This project is set up already \(\/.*deployer_config\.ts\), .*force_init$/
       )
     })
 

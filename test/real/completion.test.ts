@@ -166,8 +166,6 @@ describe.skipIf(missing !== undefined)(titled("completion in shells", missing), 
         const { here } = yield* prepared
         here.configure({ other: { host: "app3.example.com" } })
         assert.deepStrictEqual(wordsFor(here, "status", "target="), ["target=other"])
-        for (const file of indexesOf(here)) fs.rmSync(file)
-        assert.deepStrictEqual(wordsFor(here, "status", "target="), ["target=other"])
         const counter = path.join(here.folder, "loaded")
         const slow = `require("node:fs").appendFileSync(${JSON.stringify(counter)}, "x"); while (true) {}`
         here.write("deployer/config/deployer_config.ts", slow)
@@ -178,6 +176,20 @@ describe.skipIf(missing !== undefined)(titled("completion in shells", missing), 
         assert.deepStrictEqual(wordsFor(here, "status", "target="), ["target=other"])
         assert.strictEqual(fs.readFileSync(counter, "utf8"), "x")
       })
+  )
+
+  it.scopedLive("Completion never runs the config of a project in which no command has run.", () =>
+    Effect.gen(function* () {
+      const { here } = yield* prepared
+      for (const file of indexesOf(here)) fs.rmSync(file)
+      const ran = path.join(here.folder, "ran")
+      here.write("deployer/config/deployer_config.ts", `require("node:fs").writeFileSync(${JSON.stringify(ran)}, "")`)
+      assert.deepStrictEqual(wordsFor(here, "status", "target="), [])
+      assert.isFalse(fs.existsSync(ran))
+      here.configure({ other: { host: "app3.example.com" } })
+      yield* here.deployer("validate")
+      assert.deepStrictEqual(wordsFor(here, "status", "target="), ["target=other"])
+    })
   )
 
   it.scopedLive("Completion answers without a project, a home or a config that loads, and makes nothing.", () =>
