@@ -51,14 +51,16 @@ const fresh = (
     if (old !== undefined && old.config === config && old.database === now.database && old.failed === undefined)
       return undefined
     const isMade = !now.database.startsWith(noFile)
-    const releases = isMade
-      ? yield* Effect.flatMap(ReleaseStore, (store) => store.list({ limit: most })).pipe(
-          // The command's own store is closed by now.
-          Effect.provide(Layer.provide(ReleaseStore.layer, Layer.succeed(Workspace, workspace)))
-        )
-      : []
+    const list = Effect.flatMap(ReleaseStore, (store) => store.list({ limit: most })).pipe(
+      // The command's own store is closed by now.
+      Effect.provide(Layer.provide(ReleaseStore.layer, Layer.succeed(Workspace, workspace)))
+    )
+    const first = isMade ? yield* list : []
+    // The first look may note in the database that its tarballs are there. A second one changes nothing.
+    const { database } = projectState(paths)
+    const releases = database === now.database ? first : yield* list
     const { groups, targets } = parts
-    return { ...now, config, targets, groups, releases: releases.map(ofRelease) }
+    return { database, config, targets, groups, releases: releases.map(ofRelease) }
   }).pipe(Effect.catchAllCause(() => Effect.succeed(undefined)))
 
 interface Loaded {
