@@ -25,9 +25,11 @@ export const main = (argv: ReadonlyArray<string>): void => {
     // Help needs none of these.
     Layer.unwrapEffect(
       Effect.map(
-        Effect.promise(() => import("../Live.ts")),
-        (live) => {
+        Effect.promise(() => {
           keepHeapSmall()
+          return import("../Live.ts")
+        }),
+        (live) => {
           const terminal = Reporter.onTerminal({ verbose: verbose !== undefined })
           const reporter =
             log === undefined ? terminal : Layer.provide(LogFile.layer({ file: log, argv, version }), terminal)
