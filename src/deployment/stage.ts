@@ -142,10 +142,15 @@ const sendDifferences = Effect.fnUntraced(function* (
   const store = yield* ReleaseStore
   const total = entriesSize(manifest, less.sent)
   const label = `uploading the changes of ${releaseLabel(release)} to ${session.target.key}`
-  const entries = store.entries(release, less.sent).pipe(Reporter.transfer(label, { start: 0, total }))
+  const entriesAfter = (from: number) =>
+    store
+      .entries(release, less.sent)
+      .pipe(Reporter.transfer(label, { start: Math.min(from, total), total, isWhole: true }))
   let went = 0
   // The host already starts its part while the old files are read.
-  const patched = Stream.unwrap(Effect.map(basesOf(store, less), (bases) => patching(bases)(entries))).pipe(
+  const patched = Stream.unwrap(
+    Effect.map(basesOf(store, less), (bases) => patching(bases)(entriesAfter(step.from)))
+  ).pipe(
     Stream.tap(({ length }) =>
       Effect.sync(() => {
         went += length
@@ -154,7 +159,7 @@ const sendDifferences = Effect.fnUntraced(function* (
   )
   const how = { hardLinks: step.hardLinks, zstd }
   const plain = (from: number, differences: Differences) =>
-    Effect.as(send(from, { _tag: "Differences", differences, ...how, content: entries }), false)
+    Effect.as(send(from, { _tag: "Differences", differences, ...how, content: entriesAfter(from) }), false)
   const isPatched =
     less.patches.size === 0
       ? yield* plain(step.from, less)

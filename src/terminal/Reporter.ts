@@ -140,18 +140,22 @@ export const timed = <A, E, R>(
     )
   })
 
-/** Reports the bytes that pass through a stream, from `start` on, under one label. */
+/**
+ * Reports the bytes that pass through a stream under one label. The first `start` bytes were there before; `isWhole`: the stream holds them too,
+ * and they are not reported. Default: it begins after them.
+ */
 export const transfer =
-  (label: string, options: { readonly total?: number; readonly start?: number } = {}) =>
+  (label: string, options: { readonly total?: number; readonly start?: number; readonly isWhole?: boolean } = {}) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
     Stream.unwrap(
       Effect.zipWith(Reporter, Here, (reporter, { place }) => {
-        const { start = 0 } = options
+        const { isWhole = false, start = 0 } = options
         const total = options.total === undefined ? {} : { total: options.total }
-        let done = start
+        let done = isWhole ? 0 : start
         return bytes.pipe(
           Stream.tap((chunk) => {
             done += chunk.length
+            if (done <= start) return Effect.void
             return reporter.emit({ ...place, _tag: "Progress", label, done, start, ...total })
           }),
           Stream.ensuringWith((exit) =>

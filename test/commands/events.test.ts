@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -28,6 +29,10 @@ const settings = config({
   },
   builders: { prod: () => Effect.sync(() => fromFiles({ "bin/shop": `version ${version++}` })) }
 })
+
+/** Most of a release is the same each time, and a part of it is new. */
+const large = () =>
+  Effect.sync(() => fromFiles({ same: "same\n".repeat(50_000), other: randomBytes(100_000).toString("hex") }))
 
 const events = Effect.flatMap(Reported, ({ events }) => events)
 const steps = (events: ReadonlyArray<ReporterEvent>) =>
@@ -117,6 +122,25 @@ describe("the steps of commands as events", () => {
         `Interrupted before the switch: ${live} is still current on app1, and the next deploy of shop ${next} continues there`
       ])
     }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
+  it.live("A resumed upload of changes counts only from the bytes that were there.", () =>
+    Effect.gen(function* () {
+      const { host } = yield* MemoryHost.MemoryHosts
+      yield* buildAndDeploy({ target: "prod" })
+      const second = yield* build({ target: "prod" })
+      const prod = { target: "prod", release: second.release.ref }
+      host("app1").cutUploadAfter = 30_000
+      yield* Effect.flip(deploy(prod))
+      const before = (yield* events).length
+      yield* deploy(prod)
+      const progress = (yield* events).slice(before).filter((event) => event._tag === "Progress")
+      assert.isAbove(progress.length, 0)
+      for (const { done, start = 0 } of progress) {
+        assert.isAbove(start, 0)
+        assert.isAbove(done, start)
+      }
+    }).pipe(Effect.provide(layerMemory({ ...settings, builders: { prod: large } })))
   )
 
   it.live("A rollback reports its steps and their times.", () =>

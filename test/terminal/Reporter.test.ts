@@ -104,6 +104,20 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("Bytes that were there count for nothing, whether the stream begins after them or holds them.", () =>
+    Effect.gen(function* () {
+      const chunks = (...texts: ReadonlyArray<string>) => Stream.fromIterable(texts.map(bytes))
+      const after = { start: 4, total: 6 }
+      yield* chunks("ef").pipe(Reporter.transfer("after", after), Stream.runDrain)
+      yield* chunks("ab", "cd", "ef").pipe(Reporter.transfer("whole", { ...after, isWhole: true }), Stream.runDrain)
+      const events = yield* Effect.flatMap(Reporter.Reported, ({ events }) => events)
+      assert.deepStrictEqual(
+        events.filter(({ _tag }) => _tag === "Progress"),
+        ["after", "whole"].map((label) => ({ _tag: "Progress" as const, label, done: 6, start: 4, total: 6 }))
+      )
+    }).pipe(Effect.provide(Layer.fresh(Reporter.Reporter.collect)))
+  )
+
   it.effect("The reporter takes the rate from the last seconds.", () => {
     const { layer, lines } = screen({ columns: () => 200 })
     return Effect.gen(function* () {
