@@ -35,6 +35,7 @@ const common = {
   external: ["ssh2", "jiti", "dockerfile-ast"],
   minifyWhitespace: true,
   minifySyntax: true,
+  minifyIdentifiers: true,
   legalComments: "none",
   logLevel: "error",
   // Some dependencies are CommonJS inside and ask for Node's own modules with `require`.

@@ -5,6 +5,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Layer from "effect/Layer"
 import { DockerBuilder } from "./build/DockerBuilder.ts"
 import * as AnyHost from "./host/AnyHost.ts"
+import * as library from "./library.ts"
 import { indexed } from "./store/completionIndex.ts"
 import { ReleaseStore } from "./store/ReleaseStore.ts"
 import { Prompt } from "./terminal/Prompt.ts"
@@ -18,8 +19,7 @@ export const platform: Layer.Layer<NodeContext.NodeContext> = NodeContext.layer
 /** The modules of this package that a config may import. */
 export const modules: Modules = {
   // Not the index, which exports this module: imports have no circles.
-  "effect-deployer": () =>
-    import("./library.ts").then((library) => ({ ...library, Deployer: { layer, layerSilent, modules, platform } })),
+  "effect-deployer": () => Promise.resolve({ ...library, Deployer: { layer, layerSilent, modules, platform } }),
   "effect-deployer/host": () => import("./host.ts"),
   "effect-deployer/store": () => import("./store.ts"),
   "effect-deployer/testing": () => import("./testing.ts")

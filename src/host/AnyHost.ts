@@ -10,10 +10,8 @@ import { containerOf, localHost } from "../domain/Target.ts"
 import type { Prompt } from "../terminal/Prompt.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { RemoteHost } from "./RemoteHost.ts"
-import { makeSession } from "./session.ts"
-import * as ContainerTransport from "./transport/ContainerTransport.ts"
-import * as LocalTransport from "./transport/LocalTransport.ts"
-import * as SshTransport from "./transport/ssh/SshTransport.ts"
+
+const load = Effect.promise(() => import("./connecting.ts"))
 
 /** Needs the workspace for key files that are named relative to the project root, and the prompt for unknown host keys and passphrases. */
 export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSystem.FileSystem> = Layer.effect(
@@ -25,16 +23,15 @@ export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSyst
     return {
       connect: (target) => {
         const container = containerOf(target.host)
-        const transport =
-          target.host === localHost
-            ? Effect.succeed(LocalTransport.make(target))
-            : container !== undefined
-              ? ContainerTransport.connect(target, container)
-              : Effect.flatMap(root, (root) => SshTransport.connect(target, root))
-        return transport.pipe(
-          Effect.map((transport) => makeSession(target, transport)),
-          Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope))
-        )
+        return Effect.flatMap(load, ({ ContainerTransport, LocalTransport, makeSession, SshTransport }) => {
+          const transport =
+            target.host === localHost
+              ? Effect.succeed(LocalTransport.make(target))
+              : container !== undefined
+                ? ContainerTransport.connect(target, container)
+                : Effect.flatMap(root, (root) => SshTransport.connect(target, root))
+          return Effect.map(transport, (transport) => makeSession(target, transport))
+        }).pipe(Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope)))
       }
     }
   })

@@ -2,7 +2,7 @@
  * The tar format as one pass over chunks: reading with backpressure left to the caller, and writing of headers.
  */
 import { Buffer } from "node:buffer"
-import { Header, type HeaderData } from "tar"
+import { Header, type HeaderData } from "tar/header"
 
 const blockSize = 512
 

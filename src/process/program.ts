@@ -11,6 +11,7 @@ import * as Argv from "../Argv.ts"
 import { hasColor } from "../internal/color.ts"
 import { findRoot } from "../internal/projectFolder.ts"
 import { readIndex } from "../internal/projectIndex.ts"
+import { layerIndexed } from "../Live.ts"
 import { Reporter } from "../terminal/Reporter.ts"
 import { tree } from "../tree.ts"
 import { version } from "../Version.ts"
@@ -22,20 +23,14 @@ import { type Given, runMain } from "./runMain.ts"
 /** Runs the arguments after the program's name and ends the process. */
 export const main = (argv: ReadonlyArray<string>): void => {
   const command = Command.provide(tree.command, ({ globals: { log, root, verbose } }) =>
-    // Help needs none of these.
     Layer.unwrapEffect(
-      Effect.map(
-        Effect.promise(() => {
-          keepHeapSmall()
-          return import("../Live.ts")
-        }),
-        (live) => {
-          const terminal = Reporter.onTerminal({ verbose: verbose !== undefined })
-          const reporter =
-            log === undefined ? terminal : Layer.provide(LogFile.layer({ file: log, argv, version }), terminal)
-          return live.layerIndexed({ root }, reporter)
-        }
-      )
+      Effect.sync(() => {
+        keepHeapSmall()
+        const terminal = Reporter.onTerminal({ verbose: verbose !== undefined })
+        const reporter =
+          log === undefined ? terminal : Layer.provide(LogFile.layer({ file: log, argv, version }), terminal)
+        return layerIndexed({ root }, reporter)
+      })
     )
   )
   const targets = () => {

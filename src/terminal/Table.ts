@@ -1,8 +1,8 @@
 /**
  * Tables of text that fit the terminal.
  */
-import widthOf from "string-width"
-import wrapAnsi from "wrap-ansi"
+import widthOf from "fast-string-width"
+import { wrapAnsi } from "fast-wrap-ansi"
 
 /** A table to draw. */
 export interface Table {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import stringWidth from "string-width"
+import stringWidth from "fast-string-width"
 import { table, truncate } from "../../src/terminal/Table.ts"
 
 const head = ["Id", "Name", "Path"]
