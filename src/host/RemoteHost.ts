@@ -23,7 +23,17 @@ import type { PromptFailure } from "../terminal/Prompt.ts"
 export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("HostUnreachable", {
   /** As `address` in the domain words it. */
   address: Schema.String,
-  reason: Schema.Literal("unknown-name", "refused", "timeout", "silent", "lost", "protocol", "proxy", "container"),
+  reason: Schema.Literal(
+    "unknown-name",
+    "refused",
+    "timeout",
+    "silent",
+    "shell",
+    "lost",
+    "protocol",
+    "proxy",
+    "container"
+  ),
   detail: Schema.String
 }) {
   readonly exitStatus = 1
@@ -37,6 +47,8 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
         return `${this.address} did not answer in time (${this.detail}): check the network, or raise "timeouts" of the target`
       case "silent":
         return `The login shell on ${this.address} starts no command (${this.detail}): something in its startup files waits, such as a read or another shell in ~/.bashrc or ~/.profile. They must not wait without a terminal: to test this, run the command true there with ssh`
+      case "shell":
+        return `The login shell on ${this.address} starts no command (${this.detail}): deployer needs a login that may run sh. Change its shell (sudo chsh -s /bin/sh), the ForceCommand of sshd or the command= of its key, or set "user" to another login`
       case "lost":
         return `The connection to ${this.address} was lost (${this.detail}): the next deploy resumes from the state of the host`
       case "protocol":

@@ -5,7 +5,6 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -23,8 +22,10 @@ import {
   KeyUnusable,
   KeyVariableUnusable
 } from "../../RemoteHost.ts"
+import * as Connection from "./Connection.ts"
 import { openAgent, openKey } from "./identities.ts"
 import * as KnownHosts from "./KnownHosts.ts"
+import { keepOnSuccess } from "./keepOnSuccess.ts"
 import { type PublicKey, publicHalf, publicKeyOfLine } from "./keys.ts"
 import { type Asked, lastHop } from "./SshConfig.ts"
 import { findPlace, isMissing, type NamedKey, type Place, readIfThere, warnOnce } from "./SshPlace.ts"
@@ -51,7 +52,7 @@ export interface Login {
 export const connectTo = (
   login: Login,
   hops = 0
-): Effect.Effect<Ssh.Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
+): Effect.Effect<Connection.Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const place = yield* findPlace(login.asked)
     yield* detail(`ssh: ${wayText(login, place)}`)
@@ -131,7 +132,10 @@ const findWay = (
         Effect.map((jump) =>
           Effect.catchTag(jump.forward({ host, port }), "ForwardRefused", ({ detail }) =>
             Effect.fail(
-              new Ssh.Disconnected({ reason: "proxy", detail: `${at} does not connect to ${host}:${port}: ${detail}` })
+              new Connection.Disconnected({
+                reason: "proxy",
+                detail: `${at} does not connect to ${host}:${port}: ${detail}`
+              })
             )
           )
         )
@@ -259,7 +263,7 @@ const unlockAndDial = (
   { locked, named, ready }: Identities,
   address: string,
   dial: Dial
-): Effect.Effect<Ssh.Connection, ConnectFailure, Prompt | FileSystem.FileSystem | Scope.Scope> =>
+): Effect.Effect<Connection.Connection, ConnectFailure, Prompt | FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
     const tried = ready.map((identity) => identity.label)
     for (const key of locked) {
@@ -303,10 +307,10 @@ const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.
 
 type Dial = (
   methods: ReadonlyArray<Ssh.Method>
-) => Effect.Effect<Ssh.Connection, ConnectFailure | Ssh.Denied, Prompt | FileSystem.FileSystem | Scope.Scope>
+) => Effect.Effect<Connection.Connection, ConnectFailure | Ssh.Denied, Prompt | FileSystem.FileSystem | Scope.Scope>
 
 /** Opens the stream of a connection, once for each attempt. */
-type Open = Effect.Effect<Duplex, Ssh.Disconnected, Scope.Scope>
+type Open = Effect.Effect<Duplex, Connection.Disconnected, Scope.Scope>
 
 const makeDial = (
   ssh2: Ssh.Ssh2,
@@ -346,7 +350,7 @@ const makeDial = (
         Effect.timeoutFail({
           duration: wait,
           onTimeout: () =>
-            new Ssh.Disconnected({ reason: "timeout", detail: `no connection within ${Duration.format(wait)}` })
+            new Connection.Disconnected({ reason: "timeout", detail: `no connection within ${Duration.format(wait)}` })
         }),
         Effect.catchTags({
           Disconnected: unreachable(address),
@@ -428,21 +432,8 @@ const makeDial = (
   return pinned === undefined ? dialKnown : (methods) => dialPinned(methods, [])
 }
 
-/** Closes the resources of a failed attempt at once, and leaves those of a successful one to the caller's scope. */
-const keepOnSuccess = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const outer = yield* Effect.scope
-      const inner = yield* Scope.fork(outer, outer.strategy)
-      return yield* restore(self).pipe(
-        Scope.extend(inner),
-        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(inner, exit)))
-      )
-    })
-  )
-
 /** The failure of a connection to `address`. */
-export const unreachable = (address: string) => (error: Ssh.Disconnected) =>
+export const unreachable = (address: string) => (error: Connection.Disconnected) =>
   new HostUnreachable({ address, reason: error.reason, detail: error.detail })
 
 /** Appends a line. If that is impossible, warns, and the key is trusted for this run only. */

@@ -3,27 +3,30 @@
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { address as addressOf, type Target } from "../../../domain/Target.ts"
+import { messageOf } from "../../../internal/messageOf.ts"
 import { rawTerminal } from "../../../internal/rawTerminal.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import { type Prompt, type PromptFailure, PromptUnavailable } from "../../../terminal/Prompt.ts"
 import { type ConnectFailure, type HostUnreachable, KeyVariableUnusable } from "../../RemoteHost.ts"
 import { DialFailed, type Endpoint } from "../Endpoint.ts"
 import type { Transport } from "../Transport.ts"
+import * as Connection from "./Connection.ts"
 import { commandLine } from "./commandLine.ts"
 import { type CommandContext, run } from "./commands.ts"
 import { keyText } from "./keys.ts"
 import { connectTo, unreachable } from "./SshConnection.ts"
 import type { NamedKey } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
-import type * as Ssh from "./ssh2.ts"
+import { makeSessions, type Sessions } from "./sessions.ts"
 import { makeStarter } from "./waitingShells.ts"
 
 /** By default, sshd allows ten sessions on a connection, and counts each a little longer than it lasts. */
-const sessions = 5
+const sideBySide = 5
 
 /**
  * Connects to a target's host; the connection is closed with the scope. `root` is the project root, the base of a relative `sshKey`. All settings
@@ -37,22 +40,31 @@ export const connect = (
     const { host, hostKey, port, timeouts, user } = target
     const address = addressOf(target)
     const key = yield* namedKey(target, root)
-    const connection = yield* connectTo({
-      address,
-      asked: { host, port, user, key },
-      hostKey,
-      timeout: timeouts.connect
-    })
+    const login = { address, asked: { host, port, user, key }, hostKey, timeout: timeouts.connect }
+    const services = yield* Effect.context<Prompt | FileSystem.FileSystem>()
+    const again = connectTo(login).pipe(
+      Effect.mapError(furtherFailure),
+      Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope))
+    )
+    const sessions = yield* makeSessions(address, yield* connectTo(login), again)
     const { firstAnswer } = yield* SshSettings
-    const context: CommandContext = { address, start: yield* makeStarter(connection), timeouts, firstAnswer }
-    const semaphore = yield* Effect.makeSemaphore(sessions)
+    const context: CommandContext = { address, start: yield* makeStarter(sessions), timeouts, firstAnswer }
+    const semaphore = yield* Effect.makeSemaphore(sideBySide)
     const transport: Transport = {
       exec: (exec) => semaphore.withPermits(1)(run(context, exec)),
-      dial: (to, use) => dial(address, connection, to, use),
-      shell: (cwd) => shell(address, connection, cwd)
+      dial: (to, use) => dial(address, sessions, to, use),
+      shell: (cwd) => shell(address, sessions, cwd)
     }
     return transport
   }).pipe(Effect.withSpan("SshTransport.connect", { attributes: { target: target.key } }))
+
+/** Why a further connection to the same host failed. */
+const furtherFailure = (failure: ConnectFailure): Connection.Disconnected => {
+  const detail = `a further connection failed: ${messageOf(failure)}`
+  return failure._tag === "HostUnreachable" && failure.reason !== "container"
+    ? new Connection.Disconnected({ reason: failure.reason, detail: failure.detail })
+    : new Connection.Disconnected({ reason: "protocol", detail })
+}
 
 /** The private key that a target names, if any. */
 const namedKey = (
@@ -79,7 +91,7 @@ const namedKey = (
 /** Connects the terminal with a shell that begins in a directory. */
 const shell = (
   address: string,
-  connection: Ssh.Connection,
+  sessions: Sessions,
   cwd: string
 ): Effect.Effect<number, HostUnreachable | PromptFailure> =>
   Effect.gen(function* () {
@@ -92,7 +104,7 @@ const shell = (
     }
     const { columns, rows } = terminal.size()
     let pause = () => {}
-    const session = yield* connection.start({
+    const session = yield* sessions.start({
       command: commandLine(shellScript, [cwd]),
       pty: { term: terminal.kind, rows, cols: columns },
       onData: (chunk) => {
@@ -109,26 +121,24 @@ const shell = (
     return yield* session.ended
   }).pipe(Effect.scoped, Effect.catchTag("Disconnected", unreachable(address)))
 
-const shellScript = `dir=$1
-case $dir in
-  "~") dir=$HOME ;;
-  "~/"*) dir=$HOME/\${dir#??} ;;
-  /*) ;;
-  *) dir=$HOME/$dir ;;
-esac
-cd "$dir" 2>/dev/null || echo "$dir is not there; this is $PWD" >&2
-exec "\${SHELL:-sh}" -l`
+/** The login shell reads it, so it is one line without single quotes. */
+const shellScript = [
+  `dir=$1; case $dir in "~") dir=$HOME;; "~/"*) dir=$HOME/\${dir#??};; /*) ;; *) dir=$HOME/$dir;; esac;`,
+  'cd "$dir" 2>/dev/null || echo "$dir is not there; this is $PWD" >&2;',
+  'case $SHELL in "") exec sh -l;; *elvish) exec "$SHELL";; *) exec "$SHELL" -l;; esac'
+].join(" ")
 
 /** Opens a TCP connection from the host, for as long as it is used. */
 const dial = <A, E>(
   address: string,
-  connection: Ssh.Connection,
+  sessions: Sessions,
   to: Endpoint,
   use: (stream: Duplex) => Effect.Effect<A, E>
 ): Effect.Effect<A, E | DialFailed | HostUnreachable> => {
   const fail = unreachable(address)
-  return connection.forward(to).pipe(
-    Effect.mapError((error) =>
+  return Effect.gen(function* () {
+    const connection = yield* Effect.mapError(sessions.alive, fail)
+    const stream = yield* Effect.mapError(connection.forward(to), (error) =>
       error._tag === "Disconnected"
         ? fail(error)
         : new DialFailed({
@@ -136,8 +146,7 @@ const dial = <A, E>(
             reason: error.prohibited ? "prohibited" : /refused/i.test(error.detail) ? "refused" : "unreachable",
             detail: error.detail
           })
-    ),
-    Effect.flatMap((stream) => Effect.raceFirst(use(stream), Effect.mapError(connection.gone, fail))),
-    Effect.scoped
-  )
+    )
+    return yield* Effect.raceFirst(use(stream), Effect.mapError(connection.gone, fail))
+  }).pipe(Effect.scoped)
 }

@@ -3,8 +3,9 @@ import { createPrivateKey } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { BaseAgent, IdentityCallback, ParsedKey, SignCallback, SigningRequestOptions } from "ssh2"
+import { Disconnected } from "./Connection.ts"
 import { type PublicKey, publicKeyOf } from "./keys.ts"
-import { Disconnected, detailOf, type Method, type Ssh2 } from "./ssh2.ts"
+import { detailOf, type Method, type Ssh2 } from "./ssh2.ts"
 
 /** The result of reading a private key. */
 export type OpenedKey =

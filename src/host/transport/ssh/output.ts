@@ -9,7 +9,7 @@ import * as Mailbox from "effect/Mailbox"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Exec, ExecResult } from "../Transport.ts"
-import * as Ssh from "./ssh2.ts"
+import * as Connection from "./Connection.ts"
 
 /** Bytes. A host that sends more is broken. */
 const stdoutLimit = 64 * 1024 * 1024
@@ -20,45 +20,48 @@ const pending = 1024 * 1024
 
 /** The destination of a command's output. */
 export interface Output {
-  readonly listener: Pick<Ssh.SessionOptions, "onData" | "patience">
-  readonly attach: (session: Ssh.Session) => void
+  readonly listener: Pick<Connection.SessionOptions, "onData" | "patience">
+  readonly attach: (session: Connection.Session) => void
   /** Fails if there is too much output; never succeeds. */
-  readonly overflow: Effect.Effect<never, Ssh.Disconnected>
+  readonly overflow: Effect.Effect<never, Connection.Disconnected>
   /** Run this once the command has ended. */
   readonly result: Effect.Effect<Pick<ExecResult, "stdout" | "stderr">>
 }
 
 /** Collects the output. Too much of it is a failure of the connection. */
-export const collect: Effect.Effect<Output> = Effect.map(Deferred.make<never, Ssh.Disconnected>(), (overflow) => {
-  const stdout: Array<Uint8Array> = []
-  let size = 0
-  let stderr = Buffer.alloc(0)
-  return {
-    listener: {
-      onData: (chunk, from) => {
-        if (from === "stderr") {
-          stderr = Buffer.concat([stderr, chunk]).subarray(-stderrLimit)
-          return
+export const collect: Effect.Effect<Output> = Effect.map(
+  Deferred.make<never, Connection.Disconnected>(),
+  (overflow) => {
+    const stdout: Array<Uint8Array> = []
+    let size = 0
+    let stderr = Buffer.alloc(0)
+    return {
+      listener: {
+        onData: (chunk, from) => {
+          if (from === "stderr") {
+            stderr = Buffer.concat([stderr, chunk]).subarray(-stderrLimit)
+            return
+          }
+          size += chunk.length
+          if (size <= stdoutLimit) return stdout.push(chunk)
+          stdout.length = 0
+          const detail = `it answered with more than ${stdoutLimit} bytes`
+          Deferred.unsafeDone(overflow, Effect.fail(new Connection.Disconnected({ reason: "protocol", detail })))
         }
-        size += chunk.length
-        if (size <= stdoutLimit) return stdout.push(chunk)
-        stdout.length = 0
-        const detail = `it answered with more than ${stdoutLimit} bytes`
-        Deferred.unsafeDone(overflow, Effect.fail(new Ssh.Disconnected({ reason: "protocol", detail })))
-      }
-    },
-    attach: () => {},
-    overflow: Deferred.await(overflow),
-    result: Effect.sync(() => ({ stdout: Buffer.concat(stdout).toString(), stderr: stderr.toString() }))
+      },
+      attach: () => {},
+      overflow: Deferred.await(overflow),
+      result: Effect.sync(() => ({ stdout: Buffer.concat(stdout).toString(), stderr: stderr.toString() }))
+    }
   }
-})
+)
 
 /** Hands the output on as it comes. A slow reader makes the host pause. */
 export const deliver = (onOutput: Exec<never>["onOutput"] & {}): Effect.Effect<Output, never, Scope.Scope> =>
   Effect.gen(function* () {
     const mailbox = yield* Mailbox.make<readonly [chunk: Uint8Array, from: "stdout" | "stderr"]>()
     let waiting = 0
-    let session: Ssh.Session | undefined
+    let session: Connection.Session | undefined
     const reader = yield* Mailbox.toStream(mailbox).pipe(
       Stream.runForEach(([chunk, from]) =>
         Effect.zipRight(

@@ -13,13 +13,20 @@ import type {
   Client,
   ClientChannel,
   ParsedKey,
-  PseudoTtyOptions,
   ServerHostKeyAlgorithm
 } from "ssh2"
 import { homeFolder } from "../../../internal/homeFolder.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import * as Tcp from "../../../internal/tcp.ts"
 import { detail } from "../../../terminal/Reporter.ts"
+import {
+  type Connection,
+  Disconnected,
+  ForwardRefused,
+  NotStarted,
+  type Session,
+  type SessionOptions
+} from "./Connection.ts"
 import { type PublicKey, publicKeyOf } from "./keys.ts"
 
 /** Loads the ssh2 package. It is slow to load, so this happens only for a connection. */
@@ -49,12 +56,6 @@ export const environment = () => ({
   variable: (name: string): string | undefined => process.env[name]
 })
 
-/** No connection could be made, or it is gone. */
-export class Disconnected extends Data.TaggedError("Disconnected")<{
-  readonly reason: "unknown-name" | "refused" | "timeout" | "silent" | "lost" | "protocol" | "proxy"
-  readonly detail: string
-}> {}
-
 /** The host showed a key that was not accepted. */
 export class HostKeyRefused extends Data.TaggedError("HostKeyRefused")<{ readonly key: PublicKey }> {}
 
@@ -80,59 +81,6 @@ export interface Dial {
   /** Milliseconds between two signs of life, and how many of them may be missing before the connection counts as lost. */
   readonly keepAlive: number
   readonly keepAliveCount: number
-}
-
-/** A command to start on a host, and its listener. */
-export interface SessionOptions {
-  /** For the login shell. */
-  readonly command: string
-  /** If set, the command gets a terminal. */
-  readonly pty?: PseudoTtyOptions
-  /**
-   * How long the output may be silent once the exit status has come, in milliseconds. Five times that is the limit for the whole rest of the output.
-   * Undefined: until the output ends. A program left behind in the background may hold the output open, or write to it, until it ends. Read once the
-   * exit status has come.
-   */
-  readonly patience?: number | undefined
-  /** How often a host without a free session is asked again. Undefined: for more than a second. */
-  readonly retries?: number
-  /** Called with each chunk as it comes. */
-  readonly onData: (chunk: Uint8Array, from: "stdout" | "stderr") => void
-}
-
-/** A running command. */
-export interface Session {
-  /** Its exit status, once it has ended and all its output has been passed on; 128+n after the signal n. */
-  readonly ended: Effect.Effect<number, Disconnected>
-  /** Succeeds when the next chunk may be written. Never succeeds if the command has ended. */
-  readonly write: (chunk: Uint8Array) => Effect.Effect<void>
-  /** Closes the command's standard input. */
-  readonly endInput: () => void
-  /** Writes at once, even if earlier bytes still wait: for keystrokes. */
-  readonly type: (chunk: Uint8Array) => void
-  readonly resize: (size: { readonly rows: number; readonly columns: number }) => void
-  /** Stops and restarts the output; the host is told to wait. */
-  readonly pause: () => void
-  readonly resume: () => void
-}
-
-/** The host did not forward a connection: it must not (`prohibited`), or it could not. */
-export class ForwardRefused extends Data.TaggedError("ForwardRefused")<{
-  readonly prohibited: boolean
-  readonly detail: string
-}> {}
-
-/** An authenticated connection. */
-export interface Connection {
-  /** Fails when the connection is gone; never succeeds. */
-  readonly gone: Effect.Effect<never, Disconnected>
-  /** Starts a command. If the scope closes before the command has ended, the command is asked to end. */
-  readonly start: (options: SessionOptions) => Effect.Effect<Session, Disconnected, Scope.Scope>
-  /** Opens a TCP connection from the host to an endpoint. It is closed with the scope. */
-  readonly forward: (to: {
-    readonly host: string
-    readonly port: number
-  }) => Effect.Effect<Duplex, Disconnected | ForwardRefused, Scope.Scope>
 }
 
 // GCM is fastest if the processor supports it, and nearly every processor does.
@@ -378,9 +326,6 @@ const watch = (
     socket.destroy()
   })
 
-/** The host has no free session at the moment: sshd still counts those that have just ended. Nothing was started. */
-class Busy extends Data.TaggedError("Busy")<{ readonly failure: Disconnected }> {}
-
 const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Disconnected>, options: SessionOptions) =>
   Effect.gen(function* () {
     const ended = yield* Deferred.make<number>()
@@ -395,12 +340,12 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
           if (slot.channel !== undefined) abandon(slot.channel)
         })
     )
-    const channel = yield* Effect.async<ClientChannel, Disconnected | Busy>((resume) => {
+    const channel = yield* Effect.async<ClientChannel, Disconnected | NotStarted>((resume) => {
       const opened = (error: Error | undefined, channel: ClientChannel) => {
         if (error !== undefined) {
           const detail = `it did not start a command: ${detailOf(error)}`
           const failure = new Disconnected({ reason: "protocol", detail })
-          return resume(Effect.fail(/open failure/i.test(error.message) ? new Busy({ failure }) : failure))
+          return resume(/open failure/i.test(error.message) ? new NotStarted({ isCrowded: true, failure }) : failure)
         }
         // The caller has gone away while the host was answering.
         if (slot.closed) return abandon(channel)
@@ -412,16 +357,17 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
       try {
         client.exec(options.command, options.pty === undefined ? {} : { pty: options.pty }, opened)
       } catch (error) {
-        resume(Effect.fail(new Disconnected({ reason: "lost", detail: detailOf(error) })))
+        const failure = new Disconnected({ reason: "lost", detail: detailOf(error) })
+        resume(new NotStarted({ isCrowded: false, failure }))
       }
     }).pipe(
+      // sshd still counts the sessions that have just ended.
       Effect.retry({
-        while: (failure) => failure._tag === "Busy",
+        while: (failure) => failure._tag === "NotStarted" && failure.isCrowded,
         times: options.retries ?? 6,
         schedule: Schedule.exponential(20)
       }),
-      Effect.catchTag("Busy", ({ failure }) => failure),
-      Effect.raceFirst(gone)
+      Effect.raceFirst(Effect.mapError(gone, (failure) => new NotStarted({ isCrowded: false, failure })))
     )
 
     const session: Session = {

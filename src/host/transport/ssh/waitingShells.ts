@@ -2,54 +2,73 @@
  * Shells that wait on the host for the next commands.
  */
 import { Buffer } from "node:buffer"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import { commandLine } from "./commandLine.ts"
-import type * as Ssh from "./ssh2.ts"
-
-/** Starts a command, which ends with the scope. */
-export type Starter = (options: Ssh.SessionOptions) => Effect.Effect<Ssh.Session, Ssh.Disconnected, Scope.Scope>
+import * as Reply from "../../protocol/reply.ts"
+import * as Connection from "./Connection.ts"
+import type { Sessions } from "./sessions.ts"
 
 /** The line that ends a command for a waiting shell. */
 const go = "deployer go"
 
-/** Reads a command from its standard input, possibly several lines long, and becomes that command. The rest of the input is the command's. */
-export const waitingScript = `text=
-nl="
-"
-while IFS= read -r line; do
-  [ "$line" = "${go}" ] && eval "$text"
-  text=$text$line$nl
-done`
+/** The line with which a waiting shell begins: the login shell has started it. */
+export const ready = "deployer ready"
+
+/**
+ * Has any login shell replace itself with an `sh` that reads a command from its standard input, possibly several lines long, and becomes that
+ * command. The rest of the input is the command's. All shells read this line alike, csh, fish and nushell too: it is one line, and inside the single quotes
+ * there is no quote, no backslash and no exclamation mark.
+ */
+export const waitingLine = [
+  `exec sh -c 'echo "${ready}"; deployer_n=$(echo; echo _); deployer_n=\${deployer_n%_}; deployer_t=;`,
+  `while IFS= read -r deployer_l; do if [ "$deployer_l" = "${go}" ]; then eval "$deployer_t"; exit; fi;`,
+  "deployer_t=$deployer_t$deployer_l$deployer_n; done'"
+].join(" ")
+
+/** A command as a waiting shell reads it. */
+const forWaiting = (command: string): Buffer => Buffer.from(`${command}\n${go}\n`)
+
+type Listener = Connection.SessionOptions["onData"]
 
 /** A shell on the host that waits for a command. */
 interface Waiting {
-  readonly session: Ssh.Session
+  readonly session: Connection.Session
   /** Whether it is still running. */
   readonly isReady: Effect.Effect<boolean>
   /** Passes its output to the listener of a command from now on. */
-  readonly hand: (to: Ssh.SessionOptions) => void
-  readonly close: Effect.Effect<void>
+  readonly hand: (to: Connection.SessionOptions) => void
+  /** Succeeds once the login shell has started it. Fails if the login shell ends before. */
+  readonly begun: Effect.Effect<void, Connection.Disconnected>
+  /** The last words of the login shell before that. */
+  readonly greeting: () => string
 }
 
-const waitingShell = (connection: Ssh.Connection): Effect.Effect<Waiting, Ssh.Disconnected> =>
+/** A command that was started. */
+export interface Started extends Pick<Waiting, "session" | "begun" | "greeting"> {}
+
+/** Starts a command, which ends with the scope. */
+export type Start = (options: Connection.SessionOptions) => Effect.Effect<Started, Connection.Disconnected, Scope.Scope>
+
+const waitingShell = <E>(
+  start: (options: Connection.SessionOptions) => Effect.Effect<Connection.Session, E, Scope.Scope>,
+  more: Pick<Connection.SessionOptions, "retries"> = {}
+): Effect.Effect<Waiting, E, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Scope.make()
-    const early: Array<Parameters<Ssh.SessionOptions["onData"]>> = []
-    let owner: Ssh.SessionOptions | undefined
-    const session = yield* connection
-      .start({
-        command: commandLine(waitingScript, []),
-        retries: 0,
-        get patience() {
-          return owner?.patience
-        },
-        onData: (...chunk) => (owner === undefined ? early.push(chunk) : owner.onData(...chunk))
-      })
-      .pipe(Scope.extend(scope))
+    const greeting = yield* makeGreeting
+    const early: Array<Parameters<Listener>> = []
+    let owner: Connection.SessionOptions | undefined
+    const session = yield* start({
+      ...more,
+      command: waitingLine,
+      get patience() {
+        return owner?.patience
+      },
+      onData: greeting.before((...chunk) => (owner === undefined ? early.push(chunk) : owner.onData(...chunk)))
+    })
     return {
       session,
       isReady: Effect.match(Effect.timeoutOption(session.ended, 0), {
@@ -60,9 +79,58 @@ const waitingShell = (connection: Ssh.Connection): Effect.Effect<Waiting, Ssh.Di
         owner = to
         for (const chunk of early) to.onData(...chunk)
       },
-      close: Scope.close(scope, Exit.void)
+      greeting: greeting.words,
+      begun: Effect.raceFirst(
+        greeting.over,
+        Effect.flatMap(session.ended, (status) => Effect.fail(greeting.instead(status)))
+      )
     }
   })
+
+/** The greatest output of a login shell that is kept for a sentence, in characters. */
+const maxGreeting = 1000
+
+/** The output of a login shell up to the line `ready`, which is kept from the command's. */
+const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
+  const mark = `${ready}\n`
+  let isOver = false
+  // As latin1, a byte is a character.
+  let stdout = ""
+  let stderr = ""
+  const before =
+    (pass: Listener): Listener =>
+    (chunk, from) => {
+      if (isOver) return pass(chunk, from)
+      const text = Buffer.from(chunk).toString("latin1")
+      if (from === "stderr") {
+        stderr = `${stderr}${text}`.slice(-maxGreeting)
+        return pass(chunk, from)
+      }
+      stdout += text
+      const at = stdout.indexOf(mark)
+      if (at < 0) {
+        stdout = stdout.slice(-maxGreeting)
+        return
+      }
+      isOver = true
+      Deferred.unsafeDone(over, Effect.void)
+      const rest = stdout.slice(at + mark.length)
+      if (rest !== "") pass(Buffer.from(rest, "latin1"), from)
+    }
+  const words = () => Reply.clean(Buffer.from(stderr.trim() || stdout.trim(), "latin1").toString())
+  const instead = (status: number) => {
+    const said = words()
+    const detail = `it ended with exit status ${status}${said === "" ? " and no word" : `: ${said}`}`
+    return new Connection.Disconnected({ reason: "shell", detail })
+  }
+  return { before, over: Deferred.await(over), words, instead }
+})
+
+/** A shell that was started ahead. */
+interface Ahead {
+  readonly shell: Waiting
+  readonly close: Effect.Effect<void>
+}
 
 /** The number of shells that wait or are being started: one is always ready, even if each step ends after a single round trip. */
 const ahead = 2
@@ -71,23 +139,27 @@ const ahead = 2
  * Starts commands. Starting a shell takes two round trips, so the next shells are started ahead, while one works, and wait. If a host has no session
  * left for them, commands do without.
  */
-export const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, never, Scope.Scope> =>
+export const makeStarter = (sessions: Sessions): Effect.Effect<Start, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
-    const next: Array<Fiber.Fiber<Waiting | undefined>> = []
+    const next: Array<Fiber.Fiber<Ahead | undefined>> = []
     let isCrowded = false
-    const shell = Effect.matchEffect(waitingShell(connection), {
-      onFailure: () =>
+    const shell = Effect.gen(function* () {
+      const own = yield* Scope.make()
+      const shell = yield* Scope.extend(waitingShell(sessions.startAhead, { retries: 0 }), own)
+      return { shell, close: Scope.close(own, Exit.void) }
+    }).pipe(
+      Effect.catchAll(() =>
         Effect.sync(() => {
           isCrowded = true
           return undefined
-        }),
-      onSuccess: Effect.succeed
-    })
+        })
+      )
+    )
     const prepare = Effect.gen(function* () {
       while (!isCrowded && next.length < ahead) next.push(yield* Effect.forkIn(shell, scope))
     })
-    const close = (shell: Waiting | undefined) => shell?.close ?? Effect.void
+    const close = (waiting: Ahead | undefined) => waiting?.close ?? Effect.void
     yield* Effect.addFinalizer(() =>
       Effect.forEach(
         next,
@@ -101,23 +173,25 @@ export const makeStarter = (connection: Ssh.Connection): Effect.Effect<Starter, 
       Effect.gen(function* () {
         for (let first = next.shift(); first !== undefined; first = next.shift()) {
           const started = Effect.flatten(Fiber.await(first))
-          const shell = yield* restore(started).pipe(
+          const waiting = yield* restore(started).pipe(
             Effect.onInterrupt(() => Effect.forkIn(Effect.flatMap(started, close), scope))
           )
-          if (shell === undefined) continue
-          yield* Effect.addFinalizer(() => close(shell))
-          return shell
+          if (waiting === undefined) continue
+          yield* Effect.addFinalizer(() => waiting.close)
+          return waiting.shell
         }
         return undefined
       })
     )
     return (options) =>
       Effect.gen(function* () {
-        const taken = options.pty === undefined ? yield* take : undefined
+        const taken = yield* take
         yield* prepare
-        if (taken === undefined || !(yield* taken.isReady)) return yield* connection.start(options)
-        taken.hand(options)
-        yield* taken.session.write(Buffer.from(`${options.command}\n${go}\n`))
-        return taken.session
+        const isReady = taken !== undefined && (yield* taken.isReady)
+        const { begun, greeting, hand, session } = isReady ? taken : yield* waitingShell(sessions.start)
+        hand(options)
+        // A login shell that ends at once reads nothing.
+        yield* Effect.raceFirst(session.write(forWaiting(options.command)), Effect.exit(session.ended))
+        return { session, begun, greeting }
       })
   })

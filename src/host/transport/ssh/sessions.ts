@@ -1,0 +1,155 @@
+/**
+ * Sessions on hosts that allow only a few on each connection: because of sshd's `MaxSessions`, or because the server is a small one.
+ */
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import { detail } from "../../../terminal/Reporter.ts"
+import * as Connection from "./Connection.ts"
+import { keepOnSuccess } from "./keepOnSuccess.ts"
+
+/** Starts a command, which ends with the scope. */
+export type Starter = (
+  options: Connection.SessionOptions
+) => Effect.Effect<Connection.Session, Connection.Disconnected, Scope.Scope>
+
+/** As many sessions as a caller needs. */
+export interface Sessions {
+  readonly start: Starter
+  /** Starts a command only if a connection has room for it. */
+  readonly startAhead: (
+    options: Connection.SessionOptions
+  ) => Effect.Effect<Connection.Session, Connection.Disconnected | Connection.NotStarted, Scope.Scope>
+  /** A connection that is not gone, as far as is known. */
+  readonly alive: Effect.Effect<Connection.Connection, Connection.Disconnected>
+}
+
+/** One of the connections to a host. */
+interface Member {
+  readonly connection: Connection.Connection
+  /** The sessions that are open or being opened. */
+  open: number
+  /** Whether a session was ever opened. */
+  isProven: boolean
+  /** Whether the host refused a further session, and none has ended since. */
+  isFull: boolean
+}
+
+const noRoom = new Connection.NotStarted({
+  isCrowded: true,
+  failure: new Connection.Disconnected({ reason: "protocol", detail: "no connection has room for a session" })
+})
+
+/**
+ * Starts commands on the first connection as long as it has room, and then on further ones, which `again` opens. A connection that ends while it has no
+ * session was ended by the host on purpose if it has refused sessions before: such servers do that.
+ */
+export const makeSessions = (
+  address: string,
+  first: Connection.Connection,
+  again: Effect.Effect<Connection.Connection, Connection.Disconnected, Scope.Scope>
+): Effect.Effect<Sessions, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const single = yield* Effect.makeSemaphore(1)
+    const memberOf = (connection: Connection.Connection): Member => ({
+      connection,
+      open: 0,
+      isProven: false,
+      isFull: false
+    })
+    let members: ReadonlyArray<Member> = [memberOf(first)]
+    /** The number of sessions that the host allows on a connection, as far as is known. */
+    let room = Number.POSITIVE_INFINITY
+    /** Whether the host has refused a session. Only then may it also end connections on purpose. */
+    let isSparing = false
+
+    const join = Effect.gen(function* () {
+      const why = members.length === 0 ? "has ended the connection" : "allows no further session on this connection"
+      yield* detail(`ssh: ${address} ${why}, so another one is opened`)
+      const member = memberOf(yield* Scope.extend(again, scope))
+      members = [...members, member]
+      return member
+    })
+
+    const withRoom = () => members.find(({ isFull, open }) => !isFull && open < room)
+
+    /** Occupies a place for a session until the scope ends. */
+    const occupy = (member: Member) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          member.open += 1
+        }),
+        () =>
+          Effect.sync(() => {
+            member.open -= 1
+            member.isFull = false
+          })
+      )
+
+    const place = single.withPermits(1)(
+      Effect.gen(function* () {
+        const member = withRoom() ?? (yield* join)
+        yield* occupy(member)
+        return member
+      })
+    )
+
+    /** Whether another connection may have room. */
+    const learn = (member: Member, { isCrowded }: Connection.NotStarted): boolean => {
+      const others = member.open - 1
+      if (isCrowded) {
+        isSparing = true
+        member.isFull = true
+        if (others > 0) room = Math.min(room, others)
+        return member.isProven || others > 0
+      }
+      const isOnPurpose = isSparing && member.isProven && others === 0
+      if (isOnPurpose) members = members.filter((other) => other !== member)
+      return isOnPurpose
+    }
+
+    const startOn = (member: Member, options: Connection.SessionOptions) =>
+      Effect.tap(member.connection.start(options), () => {
+        member.isProven = true
+      })
+
+    const start = (
+      options: Connection.SessionOptions
+    ): Effect.Effect<Connection.Session, Connection.Disconnected, Scope.Scope> =>
+      Effect.gen(function* () {
+        const member = yield* place
+        return yield* Effect.mapError(startOn(member, options), (error) =>
+          error._tag === "NotStarted" && learn(member, error) ? ("elsewhere" as const) : error
+        )
+      }).pipe(
+        keepOnSuccess,
+        Effect.catchAll((error) => {
+          if (error === "elsewhere") return start(options)
+          return Effect.fail(error._tag === "NotStarted" ? error.failure : error)
+        })
+      )
+
+    const startAhead: Sessions["startAhead"] = (options) =>
+      Effect.gen(function* () {
+        const member = withRoom()
+        if (member === undefined) return yield* noRoom
+        yield* occupy(member)
+        return yield* Effect.tapError(startOn(member, options), (error) =>
+          Effect.sync(() => error._tag === "NotStarted" && learn(member, error))
+        )
+      }).pipe(keepOnSuccess)
+
+    const alive = Effect.gen(function* () {
+      if (!isSparing) return first
+      for (const { connection } of members) {
+        const isGone = yield* Effect.match(Effect.timeoutOption(connection.gone, 0), {
+          onFailure: () => true,
+          onSuccess: () => false
+        })
+        if (!isGone) return connection
+      }
+      return (yield* single.withPermits(1)(join)).connection
+    })
+
+    return { start, startAhead, alive }
+  })

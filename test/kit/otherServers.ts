@@ -1,0 +1,128 @@
+/**
+ * Other SSH servers than OpenSSH's, as the current user on a free loopback port. Only root can run these tests: both servers read the authorized
+ * keys from the real home of the user, over which a folder is mounted that nobody else sees.
+ */
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import * as fs from "node:fs"
+import { createServer, type Socket } from "node:net"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { freePort, makeKey, missing, type Sshd } from "./sshd.ts"
+
+/** Why tests with these servers cannot run here; undefined if they can, and in CI, where a missing part must fail. */
+export const missingServers: string | undefined =
+  missing("dropbear", "dropbearkey", "tinysshd", "tinysshd-makekey", "unshare") ??
+  (process.getuid?.() === 0 || process.env["CI"] === "true" ? undefined : "this user is not root")
+
+/** The words that run a program with `folder` in place of the user's `.ssh`. */
+const withKeys = (folder: string, words: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const real = path.join(os.userInfo().homedir, ".ssh")
+  fs.mkdirSync(real, { recursive: true, mode: 0o700 })
+  const script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+  return ["unshare", "--mount", "sh", "-c", script, "sh", folder, real, ...words]
+}
+
+interface Files {
+  readonly folder: string
+  readonly keyFile: string
+  readonly keys: string
+}
+
+const files: Effect.Effect<Files, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-server-"))
+    const keys = path.join(folder, "keys")
+    fs.mkdirSync(keys, { mode: 0o700 })
+    fs.mkdirSync(path.join(folder, "home"))
+    const keyFile = makeKey(path.join(folder, "id_test"))
+    fs.copyFileSync(`${keyFile}.pub`, path.join(keys, "authorized_keys"))
+    return { folder, keyFile, keys }
+  }),
+  ({ folder }) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
+)
+
+const hostOf = ({ folder, keyFile, keys }: Files, port: number, hostKey: string, log: () => string): Sshd => {
+  const knownHosts = path.join(folder, "known_hosts")
+  fs.writeFileSync(knownHosts, `[127.0.0.1]:${port} ${hostKey}\n`)
+  return {
+    host: "127.0.0.1",
+    port,
+    user: os.userInfo().username,
+    keyFile,
+    knownHosts,
+    hostKey,
+    home: path.join(folder, "home"),
+    folder,
+    log,
+    authorize: (publicKey) => fs.appendFileSync(path.join(keys, "authorized_keys"), `${publicKey.trim()}\n`),
+    stop: Effect.void
+  }
+}
+
+/** Dropbear, which ends a connection at a command of more than 9,000 bytes. */
+export const dropbear: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(function* () {
+  const here = yield* files
+  const key = path.join(here.folder, "host_key")
+  const shown = execFileSync("dropbearkey", ["-t", "ed25519", "-f", key], { encoding: "utf8" })
+  const hostKey = /^(ssh-ed25519 \S+)/m.exec(shown)?.[1] ?? ""
+  const port = yield* Effect.promise(freePort)
+  let log = ""
+  yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = ["dropbear", "-F", "-E", "-p", `127.0.0.1:${port}`, "-r", key, "-P", path.join(here.folder, "pid")]
+      const [program = "", ...words] = withKeys(here.keys, server)
+      const child = spawn(program, words, { stdio: ["ignore", "ignore", "pipe"] })
+      const ready = new Promise<void>((resolve) => {
+        child.stderr.on("data", (chunk) => {
+          log += String(chunk)
+          if (/Not backgrounding/.test(log)) resolve()
+        })
+        child.on("exit", () => resolve())
+      })
+      await ready
+      return child
+    }),
+    (child) =>
+      Effect.promise(async () => {
+        if (child.exitCode !== null) return
+        child.kill("SIGKILL")
+        await once(child, "exit")
+      })
+  )
+  return hostOf(here, port, hostKey, () => log)
+})
+
+/** tinysshd, which has one session on each connection and forwards nothing. A process of its own serves each connection. */
+export const tinysshd: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(function* () {
+  const here = yield* files
+  const keyFolder = path.join(here.folder, "host_keys")
+  spawnSync("tinysshd-makekey", [keyFolder])
+  const shown = spawnSync("tinysshd-printkey", [keyFolder], { encoding: "utf8" }).stdout
+  const hostKey = /(ssh-ed25519 \S+)/.exec(shown)?.[1] ?? ""
+  const port = yield* Effect.promise(freePort)
+  let log = ""
+  const [program = "", ...words] = withKeys(here.keys, ["tinysshd", "-v", "-l", keyFolder])
+  const serve = (socket: Socket) => {
+    const child = spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] })
+    for (const stream of [socket, child.stdin, child.stdout]) stream.on("error", () => {})
+    child.stderr.on("data", (chunk) => {
+      log += String(chunk)
+    })
+    socket.pipe(child.stdin)
+    child.stdout.pipe(socket)
+    child.on("exit", () => socket.end())
+    socket.on("close", () => child.kill("SIGTERM"))
+  }
+  yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = createServer(serve).listen(port, "127.0.0.1")
+      await once(server, "listening")
+      return server
+    }),
+    (server) => Effect.sync(() => server.close())
+  )
+  return hostOf(here, port, hostKey, () => log)
+})

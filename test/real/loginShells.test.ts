@@ -1,0 +1,166 @@
+/** Login shells and SSH servers of all kinds. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { makeSession } from "../../src/host/session.ts"
+import { SshSettings } from "../../src/host/transport/ssh/SshSettings.ts"
+import { connect } from "../../src/host/transport/ssh/SshTransport.ts"
+import { Prompt } from "../../src/terminal/Prompt.ts"
+import { dropbear, missingServers, tinysshd } from "../kit/otherServers.ts"
+import { project, reach } from "../kit/project.ts"
+import { target } from "../kit/samples.ts"
+import { missing, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
+import { emptyFolder } from "../kit/userland.ts"
+
+const connected = (host: Sshd, settings: Partial<ReturnType<typeof settingsFor>> = {}) => {
+  const to = target({ host: host.host, port: host.port, user: host.user, sshKey: host.keyFile, path: "app" })
+  return Effect.map(
+    Effect.provide(
+      connect(to, host.folder),
+      Layer.mergeAll(
+        NodeFileSystem.layer,
+        Prompt.layerScripted([]),
+        Layer.succeed(SshSettings, { ...settingsFor(host), ...settings })
+      )
+    ),
+    (transport) => ({ transport, session: makeSession(to, transport) })
+  )
+}
+
+const shells = ["/bin/bash", "/bin/csh", "/bin/tcsh", "fish", "zsh", "elvish", "rc", "mksh", "yash", "xonsh"]
+
+const pathOf = (shell: string) =>
+  shell.startsWith("/") ? shell : ["/usr/bin", "/bin"].map((folder) => path.join(folder, shell)).find(fs.existsSync)
+
+describe("login shells", () => {
+  for (const shell of shells) {
+    const absent = missingSshd ?? missing(path.basename(shell))
+    const scoped = absent === undefined ? it.scopedLive : it.scopedLive.skip
+    scoped(
+      titled(
+        `Scripts get their words and their input unchanged if the login shell is ${path.basename(shell)}.`,
+        absent
+      ),
+      () =>
+        Effect.gen(function* () {
+          const { transport } = yield* connected(yield* sshd({ shell: pathOf(shell) ?? shell }))
+          const words = ["a b", "it's", '"', "$HOME", "`id`", "!x !!", "\\", "a\nb", "%s", "*", "~", "(x)", "ä", ""]
+          const answer = yield* transport.exec({
+            doing: "say",
+            script: 'for word; do printf "<%s>" "$word"; done; cat; echo; echo error >&2; exit 3',
+            args: words,
+            stdin: Stream.make(Buffer.from("deployer go\nwhat it reads\n")),
+            wait: "command"
+          })
+          assert.strictEqual(
+            answer.stdout,
+            `${words.map((word) => `<${word}>`).join("")}deployer go\nwhat it reads\n\n`
+          )
+          assert.include(answer.stderr, "error\n")
+          assert.strictEqual(answer.exitCode, 3)
+        }),
+      60_000
+    )
+  }
+})
+
+/** Login shells that start no command, and what is said of them. */
+const useless = [
+  { name: "nologin", text: "exec /usr/sbin/nologin", said: "This account is currently not available." },
+  { name: "a restricted shell", text: 'exec rbash "$@"', said: "restricted" },
+  { name: "a shell that ends at once", text: "exit 0", said: "exit status 0 and no word" },
+  { name: "a shell for git alone", text: "echo only git >&2; exit 128", said: "exit status 128: only git" }
+]
+
+/** Login shells with habits, which do not matter. */
+const odd = [
+  { name: "greets", text: "echo welcome; echo hello >&2" },
+  { name: "changes the directory", text: "cd /" },
+  { name: "sets noclobber, nounset and errexit", text: "set -Cue; set -o allexport" }
+]
+
+describe("a login shell", () => {
+  const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
+  const shellWith = (text: string) =>
+    Effect.map(emptyFolder("login"), (folder) => {
+      const shell = path.join(folder, "shell")
+      fs.writeFileSync(shell, `#!/bin/sh\n${text}\n`, { mode: 0o755 })
+      return shell
+    })
+
+  for (const { name, said, text } of useless) {
+    scoped(titled(`With ${name} as the login shell, the failure says so at once.`, missingSshd), () =>
+      Effect.gen(function* () {
+        const { session } = yield* connected(yield* sshd({ shell: yield* shellWith(text) }))
+        const error = yield* Effect.flip(session.inspect).pipe(Effect.timeout("10 seconds"))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "shell")
+        assert.include(error.message, "deployer needs a login that may run sh")
+        assert.include(error.message, said)
+      })
+    )
+  }
+
+  for (const { name, text } of odd) {
+    scoped(titled(`A login shell that ${name} does not matter.`, missingSshd), () =>
+      Effect.gen(function* () {
+        const shell = yield* shellWith(`${text}\nexec sh "$@"`)
+        const { transport } = yield* connected(yield* sshd({ shell }))
+        const exec = {
+          doing: "say",
+          script: 'file=$(mktemp); echo "$1" >"$file"; cat "$file"; rm "$file"; echo $-; no=$nothing',
+          args: ["word"],
+          wait: "command"
+        } as const
+        const first = yield* transport.exec(exec)
+        const { stdout } = yield* transport.exec(exec)
+        assert.strictEqual(first.stdout, stdout)
+        assert.match(stdout, /^word\n[a-z]*\n$/)
+        assert.strictEqual(first.exitCode, 0)
+      })
+    )
+  }
+})
+
+/** Everything that people do with a host. */
+const life = (host: Sshd) =>
+  Effect.gen(function* () {
+    const here = yield* project()
+    here.knowHost(host)
+    here.configure({ prod: { ...reach(host), path: path.join(host.home, "app"), builder: "plain" } })
+    yield* here.good("doctor", "target=prod")
+    for (const version of ["1.0", "2.0", "3.0"]) {
+      here.version(version)
+      yield* here.good("build", "target=prod")
+      yield* here.good("deploy", "target=prod", "yes")
+    }
+    yield* here.good("rollback", "target=prod")
+    yield* here.good("lock", "target=prod", "reason=holiday")
+    yield* here.good("unlock", "target=prod", "yes")
+    yield* here.good("status", "target=prod")
+    yield* here.good("manage", "integrity", "target=prod", "deep")
+    yield* here.good("manage", "prune", "target=prod", `name=${here.name}`, "yes")
+    yield* here.good("repair", "target=prod", "yes")
+    yield* here.good("history", "target=prod")
+  })
+
+describe("SSH servers", () => {
+  const servers = missingServers === undefined ? it.scopedLive : it.scopedLive.skip
+  servers(titled("With Dropbear every command works.", missingServers), () => Effect.flatMap(dropbear, life), 120_000)
+
+  servers(
+    titled("With tinysshd, which has one session a connection, every command works.", missingServers),
+    () => Effect.flatMap(tinysshd, life),
+    120_000
+  )
+
+  const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
+  scoped(
+    titled("With an sshd that allows one session a connection every command works.", missingSshd),
+    () => Effect.flatMap(sshd({ config: ["MaxSessions 1"] }), life),
+    120_000
+  )
+})
