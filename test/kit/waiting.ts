@@ -6,14 +6,9 @@ import { ready, waitingLine } from "../../src/host/transport/ssh/waitingShells.t
 import { quote } from "../../src/host/transport/Transport.ts"
 
 /** The beginning of such a shell: after it, `$2` is a command with something to do. */
-export const waitForCommand = `waiting=${quote(waitingLine)} text= nl="
-"
+export const waitForCommand = `waiting=${quote(waitingLine)}
 if [ "$2" = "$waiting" ]; then
   echo ${quote(ready)}
-  while :; do
-    IFS= read -r line || exit 0
-    [ "$line" = "deployer go" ] && break
-    text=$text$line$nl
-  done
-  set -- -c "\${text%"$nl"}"
+  read -r line || exit 0
+  set -- -c "$(printf %s "$line" | LC_ALL=C tr "\\1" "\\n")"
 fi`

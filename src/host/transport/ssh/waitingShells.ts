@@ -12,25 +12,21 @@ import * as Reply from "../../protocol/reply.ts"
 import * as Connection from "./Connection.ts"
 import type { Sessions } from "./sessions.ts"
 
-/** The line that ends a command for a waiting shell. */
-const go = "deployer go"
-
 /** The line with which a waiting shell begins: the login shell has started it. */
-export const ready = "deployer ready"
+export const ready = "deployer-sh"
+
+/** Stands for a line break in a command, which is one line for a waiting shell. */
+const lineBreak = "\u0001"
 
 /**
- * Has any login shell replace itself with an `sh` that reads a command from its standard input, possibly several lines long, and becomes that
- * command. The rest of the input is the command's. All shells read this line alike, csh, fish and nushell too: it is one line, and inside the single quotes
- * there is no quote, no backslash and no exclamation mark.
+ * Has any login shell replace itself with an `sh` that reads a command from its standard input, in one line, and becomes that command. The rest of the
+ * input is the command's. All shells read this alike, csh, fish and nushell too: it is one line, and inside the single quotes there is no quote, no
+ * exclamation mark, and no backslash before another one.
  */
-export const waitingLine = [
-  `exec sh -c 'echo "${ready}"; deployer_n=$(echo; echo _); deployer_n=\${deployer_n%_}; deployer_t=;`,
-  `while IFS= read -r deployer_l; do if [ "$deployer_l" = "${go}" ]; then eval "$deployer_t"; exit; fi;`,
-  "deployer_t=$deployer_t$deployer_l$deployer_n; done'"
-].join(" ")
+export const waitingLine = `exec sh -c 'echo ${ready};read -r _l;eval "$(printf %s "$_l"|LC_ALL=C tr "\\1" "\\n")"'`
 
 /** A command as a waiting shell reads it. */
-const forWaiting = (command: string): Buffer => Buffer.from(`${command}\n${go}\n`)
+const forWaiting = (command: string): Buffer => Buffer.from(`${command.replaceAll("\n", lineBreak)}\n`)
 
 type Listener = Connection.SessionOptions["onData"]
 
