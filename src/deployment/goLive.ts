@@ -61,6 +61,8 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   back: Schema.optional(Schema.String),
   /** Whether the release was current before and still is, because there was nothing to go back to. Default: no. */
   stays: Schema.optional(Schema.Boolean),
+  /** Whether the target's stop command stopped the failed release. Undefined if it did not run. */
+  stopped: Schema.optional(Schema.Boolean),
   /** Whether the release is marked as failed. Default: yes. */
   isMarked: Schema.optional(Schema.Boolean),
   /** The reason, as a sentence. */
@@ -70,13 +72,26 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   get next(): readonly [Invocation] {
     return [invocation("history", { target: this.target })]
   }
+  /** What became of a first release, which has nothing to go back to. */
+  private get gone(): string {
+    const nothing = `there was nothing to go back to, so nothing is current on ${this.address} now`
+    const ssh = typed("ssh", { target: this.target })
+    switch (this.stopped) {
+      case true:
+        return `${nothing}, and it was stopped`
+      case false:
+        return `${nothing}. Its stop command failed, so its processes may still run: end them there with ${ssh}`
+      case undefined:
+        return `${nothing}. Its processes may still run: end them there with ${ssh}, and set stop in the config, so that deployer does it`
+    }
+  }
   override get message(): string {
     const now =
       this.back !== undefined
         ? `went back: ${this.back} is live again on ${this.address}`
         : this.stays === true
           ? `there is nothing to go back to, so it is still current on ${this.address}`
-          : `there was nothing to go back to, so nothing is current on ${this.address} now, and its processes may still run`
+          : this.gone
     const marked =
       this.isMarked === false ? "" : `${this.release} is marked as failed, and its files stay on the host. See `
     return `${this.reason}; ${now}. ${marked}${commandLine(this.next[0])}`
@@ -409,6 +424,23 @@ const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release:
   )
 })
 
+/**
+ * Stops a failed first release with the target's own command while it is still current, because `deployer stop` has no release afterwards.
+ * Returns whether that succeeded, or undefined if the target has no such command.
+ */
+const stopFirst = Effect.fnUntraced(function* (session: HostSession, release: Named) {
+  const { stop } = session.target
+  if (stop === undefined) return undefined
+  yield* Reporter.note(`There is nothing to go back to. Stopping ${releaseLabel(release)}: ${shownCommand(stop)}`)
+  const failure = yield* session.run(stop, { ref: release.ref, name: release.name }).pipe(
+    Effect.map(({ status }) => (status === 0 ? undefined : `it ended with status ${status}`)),
+    Effect.catchIf(isFault, ({ message }) => Effect.succeed(message))
+  )
+  if (failure === undefined) return true
+  yield* Reporter.warn(`The stop command "${shownCommand(stop)}" of ${releaseLabel(release)} failed: ${failure}`)
+  return false
+})
+
 const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live, fault: Fault) {
   const { release, state } = planned
   const failed = (live: Live) => ({
@@ -419,12 +451,14 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     ...backLabel(live)
   })
   const stays = planned.back === undefined && isCurrent(state, release)
-  yield* Reporter.warn(stays ? fault.message : `${fault.message}: going back`)
+  const isFirst = planned.back === undefined && !stays && linkBefore(state) === undefined
+  yield* Reporter.warn(stays || isFirst ? fault.message : `${fault.message}: going back`)
   const live = yield* Effect.mapError(
     withBackOfNow(session, planned),
     (error) => new RollbackFailed({ ...failed(planned), failure: error.message })
   )
   const { back } = live
+  let stopped: boolean | undefined
   const unhealthy = yield* entry("unhealthy", release, { detail: journaled(fault) })
   const returned = Effect.gen(function* () {
     if (back === undefined) {
@@ -433,6 +467,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
         return standing(state.journal, release.ref) === "healthy" ? undefined : yield* session.note([unhealthy])
       }
       const restore = linkBefore(state)
+      if (restore === undefined) stopped = yield* stopFirst(session, release)
       const detail =
         restore === undefined ? "there was nothing to go back to" : `the link to ${restore} was put back`.slice(0, 1000)
       const unlinked = yield* entry("unlinked", release, { detail })
@@ -452,5 +487,9 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
   })
   yield* Effect.mapError(returned, (error) => new RollbackFailed({ ...failed(live), failure: error.message }))
   const isMarked = back !== undefined || !stays || standing(state.journal, release.ref) !== "healthy"
-  return yield* new RolledBack({ ...failed(live), ...(isMarked ? {} : { isMarked }) })
+  return yield* new RolledBack({
+    ...failed(live),
+    ...(stopped === undefined ? {} : { stopped }),
+    ...(isMarked ? {} : { isMarked })
+  })
 })

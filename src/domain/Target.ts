@@ -178,7 +178,7 @@ const targetFields = {
   afterSwitch: Schema.optional(Commands),
   /** Starts the application. Default: `bin/<name> daemon`. */
   start: Schema.optional(oneLine("a command")),
-  /** Stops the application. Default: `bin/<name> stop`. */
+  /** Stops the application. If set, a first release that fails is stopped with it. Default: `bin/<name> stop`, which only `deployer stop` runs. */
   stop: Schema.optional(oneLine("a command")),
   /** Restarts the application. If set, each deployment runs it after `afterSwitch`. Default: `bin/<name> restart`, which only `deployer restart` runs. */
   restart: Schema.optional(oneLine("a command")),

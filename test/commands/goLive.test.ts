@@ -207,13 +207,65 @@ describe("after the switch", () => {
       host.onRun = failing(ref, "ping")
       const ran = yield* timely("deploy target=prod yes")
       assert.strictEqual(ran.status, 5)
-      assert.include(ran.stderr, "there was nothing to go back to, so nothing is current on deploy@host.test now")
+      assert.include(
+        ran.stderr,
+        "there was nothing to go back to, so nothing is current on deploy@host.test now. Its processes may still run: end them there with deployer ssh target=prod, and set stop in the config, so that deployer does it."
+      )
       assert.isUndefined(currentRef(host))
       assert.deepStrictEqual(events(host).slice(-2), [
         ["unhealthy", ref],
         ["unlinked", ref]
       ])
     }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  for (const { exitCode, said, what } of [
+    { what: "stops it with the stop command of the target", exitCode: 0, said: /now, and it was stopped\. my_app/ },
+    {
+      what: "says that it may still run if its stop command fails",
+      exitCode: 3,
+      said: /Its stop command failed, so its processes may still run: end them there with deployer ssh target=prod\./
+    }
+  ] as const) {
+    it.scoped(`If the first release fails, deploy ${what}.`, () =>
+      Effect.gen(function* () {
+        const { ref } = yield* built
+        const host = yield* hostNamed()
+        const linked: Array<boolean> = []
+        host.onRun = ({ command }) => {
+          if (command === "bin/stop") linked.push(currentRef(host) === ref)
+          return { exitCode: command === "bin/stop" ? exitCode : command.includes("ping") ? 7 : 0 }
+        }
+        const ran = yield* timely("deploy target=prod yes")
+        assert.strictEqual(ran.status, 5)
+        assert.match(ran.stderr, said)
+        assert.deepStrictEqual(commands(host).at(-1), ["bin/stop", ref])
+        assert.deepStrictEqual(linked, [true])
+        assert.isUndefined(currentRef(host))
+      }).pipe(
+        Effect.provide(
+          world({ config: withTarget({ health: { command: "ping", timeout: "3 seconds" }, stop: "bin/stop" }) })
+        )
+      )
+    )
+  }
+
+  it.scoped("If a later release fails, deploy does not stop it, because the restart of the previous one does.", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = failing(bad.ref, "ping")
+      assert.strictEqual((yield* timely(`deploy target=prod release=${bad.id}`)).status, 5)
+      assert.notDeepInclude(commands(host), ["bin/stop", bad.ref])
+    }).pipe(
+      Effect.provide(
+        world({
+          config: withTarget({ restart: "again", health: { command: "ping", timeout: "3 seconds" }, stop: "bin/stop" })
+        })
+      )
+    )
   )
 
   it.scoped("If a release fails, deploy puts back the foreign link that was current before.", () =>
