@@ -88,7 +88,7 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   override get message(): string {
     const now =
       this.back !== undefined
-        ? `went back: ${this.back} is live again on ${this.address}`
+        ? `it went back to ${this.back}, which is live again`
         : this.stays === true
           ? `there is nothing to go back to, so it is still current on ${this.address}`
           : this.gone

@@ -31,7 +31,7 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
     const check = this.check.startsWith('"')
       ? `"${shortened(this.check.slice(1, -1))}"`
       : this.check.replace(/^(GET \w+:\/\/)[^/?#]*@/, "$1").replace(/[?#].*$/s, "")
-    const [detail] = this.detail.replace(/(\w:\/\/)[^/?#\s]*@/, "$1").split(/: |\?/)
+    const [detail] = this.detail.replace(/(\w:\/\/)[^/?#\s]*@/, "$1").split(/, "|: |\?/)
     return `it was not healthy within ${this.waited} (${check}): ${detail}`
   }
   override get message(): string {
@@ -69,7 +69,7 @@ export const attempt = (
       name: release.name,
       isQuiet: true
     })
-    return { ok: status === 0, detail: `status ${status}${output === "" ? "" : `: ${output}`}` }
+    return { ok: status === 0, detail: `it ended with status ${status}${output === "" ? "" : `, "${output}"`}` }
   }).pipe(
     Effect.timeoutOption(time),
     Effect.map(Option.getOrElse(() => ({ ok: false, detail: `no answer within ${Duration.format(time)}` })))

@@ -315,7 +315,7 @@ export type Probe =
 /** The result of a probe. */
 export interface Probed {
   readonly ok: boolean
-  /** A short sentence: `503 from http://127.0.0.1:4000/health: starting`. */
+  /** A short sentence that does not repeat the probe: `it answered 503, "starting"`. */
   readonly detail: string
 }
 

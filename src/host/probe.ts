@@ -25,7 +25,7 @@ export const runProbe = (
     Effect.timeoutTo({
       duration: timeout,
       onSuccess: (probed) => probed,
-      onTimeout: () => bad(`no answer from ${nameOf(probe)} within ${Duration.format(timeout)}`)
+      onTimeout: () => bad(`no answer within ${Duration.format(timeout)}`)
     })
   )
 }
@@ -36,12 +36,6 @@ const bad = (detail: string): Probed => ({ ok: false, detail })
 const itself = "localhost"
 
 const where = ({ host, port }: Endpoint) => (host === itself ? `port ${port}` : `port ${port} of ${host}`)
-
-const nameOf = (probe: Probe): string =>
-  probe._tag === "Tcp" ? where({ host: itself, ...probe }) : URL.canParse(probe.url) ? shown(new URL(probe.url)) : "it"
-
-/** The URL without the parts that may be secret. */
-const shown = (url: URL): string => `${url.origin}${url.pathname}`
 
 const undialled = (address: string, { detail, reason, to }: DialFailed): string => {
   switch (reason) {
@@ -55,9 +49,7 @@ const undialled = (address: string, { detail, reason, to }: DialFailed): string 
 }
 
 const tcp = (transport: Transport, { host = itself, port }: Partial<Endpoint> & { readonly port: number }) =>
-  transport.dial({ host, port }, () =>
-    Effect.succeed<Probed>({ ok: true, detail: `${where({ host, port })} takes connections` })
-  )
+  transport.dial({ host, port }, () => Effect.succeed<Probed>({ ok: true, detail: "it takes connections" }))
 
 const http = (transport: Transport, text: string) => {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -74,10 +66,10 @@ const http = (transport: Transport, text: string) => {
           const said = clean(body, maxBody)
           return {
             ok: isHealthy(status),
-            detail: `${status} from ${shown(url)}${said === "" ? "" : `: ${said}`}`
+            detail: `it answered ${status}${said === "" ? "" : `, "${said}"`}`
           }
         },
-        onFailure: ({ detail }) => bad(`no answer from ${shown(url)}: ${clean(detail)}`)
+        onFailure: ({ detail }) => bad(`no answer (${clean(detail)})`)
       })
     )
   )

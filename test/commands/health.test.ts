@@ -12,21 +12,21 @@ describe("an unhealthy release in the journal", () => {
     [
       "The journal keeps only the first word and the status of a failed check command.",
       '"bin/check --token=secret"',
-      "status 7: secret output",
-      '("bin/check …"): status 7'
+      'it ended with status 7, "secret output"',
+      '("bin/check …"): it ended with status 7'
     ],
     ["The journal keeps a check command of one word unchanged.", '"bin/check"', "status 7", '("bin/check"): status 7'],
     [
       "The journal keeps a checked URL without its query, and the answer without its text.",
       "GET http://127.0.0.1:4000/health?token=secret",
-      "503 from http://127.0.0.1:4000/health?token=secret: secret text",
-      "(GET http://127.0.0.1:4000/health): 503 from http://127.0.0.1:4000/health"
+      'it answered 503, "secret text"',
+      "(GET http://127.0.0.1:4000/health): it answered 503"
     ],
     [
       "The journal keeps a checked URL without its user name and password.",
       "GET http://name:secret@127.0.0.1:4000/health",
-      "503 from http://name:secret@127.0.0.1:4000/health",
-      "(GET http://127.0.0.1:4000/health): 503 from http://127.0.0.1:4000/health"
+      "it answered 503",
+      "(GET http://127.0.0.1:4000/health): it answered 503"
     ],
     [
       "The journal keeps no word of a check command that begins with a value.",

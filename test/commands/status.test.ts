@@ -25,7 +25,7 @@ describe("status", () => {
       assert.match(ran.stdout, new RegExp(`^live +my_app ${one.ref.slice(0, 8)}, since .* UTC$`, "m"))
       assert.match(ran.stdout, /^previous +nothing to roll back to$/m)
       assert.match(ran.signed, /^health +✓ healthy \(.*\nfiles +✓ all there\ndrift +✓ none\n$/ms)
-      assert.match(ran.stdout, /^health +healthy \(GET http:\/\/127\.0\.0\.1:4000\/\): 200/m)
+      assert.match(ran.stdout, /^health +healthy \(GET http:\/\/127\.0\.0\.1:4000\/\): it answered 200/m)
       assert.match(ran.stdout, /^lock +nobody holds it\ndisk +1\.0 GB free\nfiles +all there\ndrift +none\n$/m)
       const version = `${prodPath}/releases/current/my_app/version`
       const before = host.files.read(version) ?? ""

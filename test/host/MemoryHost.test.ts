@@ -157,7 +157,7 @@ describe("MemoryHost", () => {
           asked.push(`${host} ${port} ${request.split("\r\n")[0]}`)
           return httpAnswer(503, "no")
         }
-      assert.strictEqual(yield* probe, `503 from ${url}: no`)
+      assert.strictEqual(yield* probe, 'it answered 503, "no"')
       assert.deepStrictEqual(asked, ["127.0.0.1 4000 GET /health HTTP/1.1"])
       host.onDial = () => "prohibited"
       assert.include(yield* probe, "deploy@host.test does not let anybody connect")
@@ -167,7 +167,7 @@ describe("MemoryHost", () => {
       host.onDial = () => () => undefined
       const silent = yield* Effect.fork(probe)
       yield* TestClock.adjust("5 seconds")
-      assert.strictEqual(yield* Fiber.join(silent), `no answer from ${url} within 5s`)
+      assert.strictEqual(yield* Fiber.join(silent), "no answer within 5s")
       host.loseAfterSteps = 0
       assert.deepInclude(yield* Effect.flip(probe), { _tag: "HostUnreachable", reason: "lost" })
       assert.deepStrictEqual(host.steps, ["probe", "probe", "probe", "probe", "probe"])

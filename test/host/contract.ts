@@ -1748,17 +1748,17 @@ export const contract = (
           Effect.gen(function* () {
             for (const status of [200, 204, 302, 399]) {
               const url = http(yield* place.listen(httpAnswer(status)))
-              assert.deepStrictEqual(yield* session.probe(url, wait), { ok: true, detail: `${status} from ${url.url}` })
+              assert.deepStrictEqual(yield* session.probe(url, wait), { ok: true, detail: `it answered ${status}` })
             }
             for (const status of [400, 404, 500, 503]) {
               const url = http(yield* place.listen(httpAnswer(status, "starting\n\u001b[2J still")))
               assert.deepStrictEqual(yield* session.probe(url, wait), {
                 ok: false,
-                detail: `${status} from ${url.url}: starting [2J still`
+                detail: `it answered ${status}, "starting [2J still"`
               })
             }
             const long = http(yield* place.listen(httpAnswer(500, "x".repeat(100_000))))
-            assert.lengthOf((yield* session.probe(long, wait)).detail, `500 from ${long.url}: `.length + 1000)
+            assert.lengthOf((yield* session.probe(long, wait)).detail, `it answered 500, ""`.length + 1000)
             assert.strictEqual(
               yield* session
                 .probe(http(yield* place.listen(httpAnswer(200)), "/"), wait)
@@ -1772,10 +1772,7 @@ export const contract = (
         Effect.gen(function* () {
           const port = yield* place.listen(httpAnswer(500))
           const url = `http://me:secret@127.0.0.1:${port}/health?token=secret`
-          assert.strictEqual(
-            (yield* session.probe({ _tag: "Http", url }, wait)).detail,
-            `500 from http://127.0.0.1:${port}/health`
-          )
+          assert.strictEqual((yield* session.probe({ _tag: "Http", url }, wait)).detail, "it answered 500")
         })
       )
 
@@ -1791,13 +1788,13 @@ export const contract = (
             const mute = http(yield* place.listen())
             assert.deepStrictEqual(yield* session.probe(mute, Duration.millis(300)), {
               ok: false,
-              detail: `no answer from ${mute.url} within 300ms`
+              detail: "no answer within 300ms"
             })
             for (const answer of ["", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 2"]) {
               const other = http(yield* place.listen(answer))
               const probed = yield* session.probe(other, wait)
               assert.isFalse(probed.ok)
-              assert.include(probed.detail, `no answer from ${other.url}: `)
+              assert.include(probed.detail, "no answer (")
             }
           })
       )
@@ -1807,11 +1804,11 @@ export const contract = (
           const port = yield* place.listen()
           assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port, host: "127.0.0.1" }, wait), {
             ok: true,
-            detail: `port ${port} of 127.0.0.1 takes connections`
+            detail: "it takes connections"
           })
           assert.deepStrictEqual(yield* session.probe({ _tag: "Tcp", port }, wait), {
             ok: true,
-            detail: `port ${port} takes connections`
+            detail: "it takes connections"
           })
         })
       )

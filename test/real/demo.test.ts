@@ -89,7 +89,7 @@ describe("npm run demo", { timeout: 240_000 }, () => {
         /^deployer: The connection to demo-host was lost/m,
         /^Resuming the upload after \d+ MB of 30 MB$/m,
         / is live at demo-host/,
-        /^deployer: .* was not healthy .* went back: .* is live again/m,
+        /^deployer: .* was not healthy .* it went back to .*, which is live again/m,
         /^live .*\nhealth +healthy/m,
         "$ deployer rollback target=demo",
         / is live again at demo-host/,

@@ -68,7 +68,7 @@ const deployEach = (example: Example, versions: Versions, onLive: (ref: string) 
     const last = stderr.trimEnd().split("\n").at(-1) ?? ""
     assert.match(last, /^deployer: hello_\w+ \w{8} was not healthy on \w+@\w+\.example\.com within /)
     assert.match(last, versions.why)
-    assert.include(last, `went back: ${name} ${second} is live again`)
+    assert.include(last, `it went back to ${name} ${second}, which is live again`)
     assert.strictEqual(live().ref, second)
     assert.include(yield* get(versions.path), versions.hello.replace("Hello", "Hello again"))
   })
@@ -79,7 +79,7 @@ const deployService = (example: Example, versions: Omit<Versions, "path" | "why"
     const pidOf = () => Number(fs.readFileSync(path.join(example.base, pidFile), "utf8"))
     const pidFile = `${example.name}.pid`
     const pids: Array<number> = []
-    yield* deployEach(example, { path: "/", why: /: 50[03] from http/, ...versions }, (said) => {
+    yield* deployEach(example, { path: "/", why: /: it answered 50[03]/, ...versions }, (said) => {
       assert.include(said, `PORT=${example.port} bin/service restart`)
       assert.isTrue(runs(pidOf()))
       pids.push(pidOf())
@@ -162,7 +162,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
           hello: "<h1>Hello from a static site</h1>",
           again: { file, from: "<h1>Hello", to: "<h1>Hello again" },
           ill: { file, from: "", to: undefined },
-          why: /: 404 from http/
+          why: /: it answered 404/
         })
         assert.deepStrictEqual(site.live().files, ["index.html", "style.css"])
       }).pipe(Effect.scoped)
@@ -252,7 +252,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
           assert.strictEqual((yield* post(secret)).status, 202)
           const second = yield* progress
           assert.strictEqual(second.last.type, "Failed", second.text)
-          assert.include(second.last.data.message, `went back: hello_hook ${app.live().ref} is live again`)
+          assert.include(second.last.data.message, `it went back to hello_hook ${app.live().ref}, which is live again`)
           assert.strictEqual(app.live().ref, first.last.data.release.slice(0, 8))
 
           // Its own end interrupts a deployment, and the stream says so.

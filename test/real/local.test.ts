@@ -1147,7 +1147,7 @@ describe("probes over TLS", () => {
       const secure = { _tag: "Http", url: `https://localhost:${port}/` } as const
       assert.deepStrictEqual(yield* session.probe(secure, Duration.seconds(5)), {
         ok: false,
-        detail: `no answer from ${secure.url}: self-signed certificate`
+        detail: "no answer (self-signed certificate)"
       })
       const plain = { _tag: "Http", url: `http://localhost:${port}/` } as const
       assert.isFalse((yield* session.probe(plain, Duration.seconds(5))).ok)
