@@ -14,7 +14,7 @@ import { stage, verify, type Wish } from "./stage.ts"
 
 /** Carries out all steps of a plan, under a lock. */
 export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
-  const { back, goesBack, release, state, steps } = plan
+  const { back, goesBack, release, state, steps, stop } = plan
   const lives = steps.findIndex(isLiveStep)
   const until = lives < 0 ? steps.length : lives
   let record = recordOf(release, state, yield* DateTime.now)
@@ -40,6 +40,7 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
     steps: steps.filter(isLiveStep),
     goesBack,
     back,
+    stop,
     event: "switched",
     unlocks
   })

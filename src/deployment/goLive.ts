@@ -150,6 +150,8 @@ export interface Live {
   /** Whether the host goes back if a step after the switch fails, and the release that becomes current again then. */
   readonly goesBack: boolean
   readonly back?: HostRelease | undefined
+  /** The command that stops the release if there is nothing to go back to. */
+  readonly stop?: string | undefined
   /** The journal event of the switch. */
   readonly event: "switched" | "rolledBack"
   /** Whether to release the lock once the release is live and healthy, because no step follows. */
@@ -428,8 +430,7 @@ const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release:
  * Stops a failed first release with the target's own command while it is still current, because `deployer stop` has no release afterwards.
  * Returns whether that succeeded, or undefined if the target has no such command.
  */
-const stopFirst = Effect.fnUntraced(function* (session: HostSession, release: Named) {
-  const { stop } = session.target
+const stopFirst = Effect.fnUntraced(function* (session: HostSession, { release, stop }: Live) {
   if (stop === undefined) return undefined
   yield* Reporter.note(`There is nothing to go back to. Stopping ${releaseLabel(release)}: ${shownCommand(stop)}`)
   const failure = yield* session.run(stop, { ref: release.ref, name: release.name }).pipe(
@@ -467,7 +468,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
         return standing(state.journal, release.ref) === "healthy" ? undefined : yield* session.note([unhealthy])
       }
       const restore = linkBefore(state)
-      if (restore === undefined) stopped = yield* stopFirst(session, release)
+      if (restore === undefined) stopped = yield* stopFirst(session, live)
       const detail =
         restore === undefined ? "there was nothing to go back to" : `the link to ${restore} was put back`.slice(0, 1000)
       const unlinked = yield* entry("unlinked", release, { detail })

@@ -10,6 +10,7 @@ import {
   HostState,
   isLatestOnHost,
   lineOf,
+  linkBefore,
   recordOf,
   StreamName,
   Unfinished,
@@ -89,7 +90,9 @@ export const WayBack = {
   /** Whether the host goes back then: the target has `restart` or `health`. */
   goesBack: Schema.Boolean,
   /** The release that it goes back to. Undefined if there is none: then it goes back to the link that was there, or to none. */
-  back: Schema.optional(HostRelease)
+  back: Schema.optional(HostRelease),
+  /** The target's command that stops the release if there is nothing to go back to, not even a link. */
+  stop: Schema.optional(Schema.String)
 }
 
 /** The steps of a deployment, and the state that they are based on. */
@@ -265,7 +268,6 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
   const refused =
     otherRelease(state, present, release) ??
     checks(state, needsOf(state, wanted)).find(({ unfit }) => unfit !== undefined)?.unfit
-  const back = wayBack(state, release.ref)
   return refused === undefined
     ? Either.right(
         DeployPlan.make({
@@ -275,11 +277,20 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
           state,
           outcome: isNew || isAgain ? "deploy" : switches ? "relink" : unfinished ? "finish" : "nothing",
           steps,
-          goesBack: goesBack(target),
-          ...(back === undefined ? {} : { back })
+          ...backFrom(state, target, release)
         })
       )
     : Either.left(refused)
+}
+
+const backFrom = (state: HostState, target: Target, { ref }: { readonly ref: string }) => {
+  const back = wayBack(state, ref)
+  const isFirst = back === undefined && linkBefore(state) === undefined
+  return {
+    goesBack: goesBack(target),
+    ...(back === undefined ? {} : { back }),
+    ...(isFirst && goesBack(target) && target.stop !== undefined ? { stop: target.stop } : {})
+  }
 }
 
 /** A ref is an MD5, so two tarballs may share it: both sides also know the SHA-256. */
@@ -300,7 +311,6 @@ export const planRollback = (
 ): Either.Either<RollbackPlan, Unfit> => {
   const switches = isToSwitch(state, release.ref)
   const isDone = !switches && isSettled(state.journal, release.ref) && !isUnhealthy(state, release)
-  const back = wayBack(state, release.ref)
   const refused = checks(state).find(({ unfit }) => unfit !== undefined)?.unfit
   return refused === undefined
     ? Either.right(
@@ -315,8 +325,7 @@ export const planRollback = (
                 ...(switches ? [{ _tag: "Verify" as const, depth: "paths" as const, trustsUnreadable: true }] : []),
                 ...liveSteps(state, target, { switches, records: false })
               ],
-          goesBack: goesBack(target),
-          ...(back === undefined ? {} : { back })
+          ...backFrom(state, target, release)
         })
       )
     : Either.left(refused)
