@@ -119,7 +119,7 @@ export {
   validate
 } from "./commands/validate.ts"
 export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/goLive.ts"
-export { Unhealthy } from "./deployment/health.ts"
+export { LiveUnhealthy, Unhealthy } from "./deployment/health.ts"
 export { LockWait } from "./deployment/locking.ts"
 /** A release on a host is not whole. */
 export { ReleaseNotWhole } from "./deployment/onHost.ts"

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import { carryOut, carryOutStep } from "../deployment/carryOut.ts"
+import { checkOnce, LiveUnhealthy } from "../deployment/health.ts"
 import { takeLock } from "../deployment/locking.ts"
 import { connectTo, finishAdoptions, orUnfit } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
@@ -149,7 +150,7 @@ const deployNow = Effect.fnUntraced(function* <E, R, E2, R2, E3 = never>(
       const wish = { release, manifest, origins, removeUnfinished: false, again }
       const before = yield* makePlan(session, seen, wish)
       if (agree !== undefined) yield* agree(before)
-      if (before.steps.length === 0) return before
+      if (before.steps.length === 0) return yield* failUnlessHealthy(session, before)
       const first = before.steps.filter(({ _tag }) => _tag === "Prepare")
       const record = recordOf(release, seen, yield* DateTime.now)
       for (const step of first) yield* carryOutStep(session, before, wish, record, step)
@@ -166,13 +167,22 @@ const deployNow = Effect.fnUntraced(function* <E, R, E2, R2, E3 = never>(
         )
       }
       yield* carryOut(session, plan, wish).pipe(Reporter.about({ release, steps }))
-      return whole
+      return whole.outcome === "nothing" ? yield* failUnlessHealthy(session, whole) : whole
     })
   )
   return { plan, millis: Duration.toMillis(elapsed) }
 })
 
 // What to do
+
+/** The next deployment is the moment when somebody notices that the application is down, although nothing is to be deployed. */
+const failUnlessHealthy = Effect.fnUntraced(function* (session: HostSession, plan: DeployPlan) {
+  const { address, target } = session
+  if (target.health === undefined) return plan
+  const { check, detail, ok } = yield* checkOnce(session, plan.release, target.health)
+  if (ok) return plan
+  return yield* new LiveUnhealthy({ target: target.key, address, release: releaseLabel(plan.release), check, detail })
+})
 
 const askAboutUnfinished = Effect.fn("askAboutUnfinished")(function* (
   session: HostSession,

@@ -2,11 +2,9 @@
  * `status`: the live release of a target's host, its health, and the host's faults.
  */
 
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { attempt, healthLabel } from "../deployment/health.ts"
-import type { Named } from "../deployment/journal.ts"
+import { Checked, checkOnce } from "../deployment/health.ts"
 import { inspectDeployed, warnUnreadable } from "../deployment/onHost.ts"
 import { Drift, drift, nameDrift, remedy, remedyCommands } from "../domain/Drift.ts"
 import { DeadMan, HostRelease, type HostState, previousRelease } from "../domain/HostState.ts"
@@ -15,7 +13,6 @@ import { lastLink, Standing, standing } from "../domain/Journal.ts"
 import { Lock, lockOwner, lockState } from "../domain/Lock.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
-import type { HostSession } from "../host/RemoteHost.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
 import { sign } from "../terminal/signs.ts"
@@ -42,15 +39,7 @@ export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusRepo
   /** The release that a rollback goes to. */
   previous: Schema.optional(HostRelease),
   /** One attempt of the target's check. Undefined if it has none, or if nothing is live. */
-  health: Schema.optional(
-    Schema.Struct({
-      /** In words. */
-      check: Schema.String,
-      ok: Schema.Boolean,
-      /** The answer to the check. */
-      detail: Schema.String
-    })
-  ),
+  health: Schema.optional(Checked),
   /** The holder of the target's lock. */
   lock: Schema.optional(Lock),
   /** Free bytes. */
@@ -90,7 +79,8 @@ export const status = Effect.fn("status")(function* (options: { readonly target:
   const state = yield* inspectDeployed(session)
   const live = state.currentRelease
   const previous = previousRelease(state)
-  const health = live === undefined ? undefined : yield* healthOf(session, live)
+  const check = session.target.health
+  const health = live === undefined || check === undefined ? undefined : yield* checkOnce(session, live, check)
   const verdicts = live === undefined ? [] : yield* session.verify([live.ref], "paths")
   yield* warnUnreadable(session, live === undefined ? [] : [live], verdicts)
   return StatusReport.make({
@@ -121,17 +111,6 @@ const liveOf = ({ journal }: HostState, release: HostRelease) => {
     since: link?.release?.ref === release.ref ? link.at : release.deployedAt
   }
 }
-
-/** A host that cannot be checked counts as not healthy, and the report is still made. */
-const healthOf = Effect.fnUntraced(function* (session: HostSession, live: Named) {
-  const { health } = session.target
-  if (health === undefined) return undefined
-  const time = Duration.min(health.timeout, Duration.seconds(10))
-  const { detail, ok } = yield* attempt(session, live, health, time).pipe(
-    Effect.catchTag("HostStepFailed", ({ message }) => Effect.succeed({ ok: false, detail: message }))
-  )
-  return { check: healthLabel(health), ok, detail }
-})
 
 /** Fails if there is a fault: for scripts, which check the exit status. */
 export const failUnlessGood = ({

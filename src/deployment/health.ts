@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import type { Health } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
@@ -40,6 +41,28 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   }
 }
 
+/** There was nothing to deploy, and the release that is live is not healthy. */
+export class LiveUnhealthy extends Schema.TaggedError<LiveUnhealthy>()("LiveUnhealthy", {
+  /** The target's key. */
+  target: Schema.String,
+  address: Schema.String,
+  release: Schema.String,
+  /** The check in words. */
+  check: Schema.String,
+  /** The answer to the check. */
+  detail: Schema.String
+}) {
+  readonly exitStatus = 1
+  get next(): readonly [Invocation, Invocation] {
+    const { target } = this
+    return [invocation("start", { target }), invocation("restart", { target })]
+  }
+  override get message(): string {
+    const [start, restart] = this.next
+    return `There is nothing to deploy, because ${this.release} is live on ${this.address} already, but it is not healthy (${this.check}: ${this.detail}): start it with ${commandLine(start)}, or restart it with ${commandLine(restart)}`
+  }
+}
+
 /** A command in a form that others may read: its first word, unless that contains a value (`TOKEN=…`) or a quote. */
 export const shortened = (command: string): string => {
   const [program = "", ...more] = command.trim().split(/\s/)
@@ -55,12 +78,7 @@ export const healthLabel = ({ command, http, tcp }: Health): string =>
 const attemptTime = Duration.seconds(10)
 
 /** One attempt: whether it succeeded, and the answer. */
-export const attempt = (
-  session: HostSession,
-  release: Named,
-  { command, http, tcp }: Health,
-  time: Duration.Duration
-) =>
+const attempt = (session: HostSession, release: Named, { command, http, tcp }: Health, time: Duration.Duration) =>
   Effect.gen(function* () {
     if (http !== undefined) return yield* session.probe({ _tag: "Http", url: http }, time)
     if (tcp !== undefined) return yield* session.probe({ _tag: "Tcp", port: tcp }, time)
@@ -74,6 +92,24 @@ export const attempt = (
     Effect.timeoutOption(time),
     Effect.map(Option.getOrElse(() => ({ ok: false, detail: `no answer within ${Duration.format(time)}` })))
   )
+
+/** The result of one attempt. */
+export const Checked = Schema.Struct({
+  /** The check in words. */
+  check: Schema.String,
+  ok: Schema.Boolean,
+  /** The answer to the check. */
+  detail: Schema.String
+})
+
+/** Checks the live release once. A host that cannot be checked counts as not healthy. */
+export const checkOnce = Effect.fnUntraced(function* (session: HostSession, live: Named, health: Health) {
+  const time = Duration.min(health.timeout, attemptTime)
+  const { detail, ok } = yield* attempt(session, live, health, time).pipe(
+    Effect.catchTag("HostStepFailed", ({ message }) => Effect.succeed({ ok: false, detail: message }))
+  )
+  return Checked.make({ check: healthLabel(health), ok, detail })
+})
 
 /** Checks a release until enough successes in a row. Fails with `Unhealthy` when its time is up. */
 export const awaitHealthy = Effect.fn("awaitHealthy")(function* (session: HostSession, release: Named, health: Health) {

@@ -388,6 +388,42 @@ describe("after the switch", () => {
   )
 })
 
+describe("a deployment with nothing to do", () => {
+  const down = { exitCode: 7, output: "no pid file\n" }
+  const live = Effect.gen(function* () {
+    yield* built
+    yield* timely("deploy target=prod yes")
+    const host = yield* hostNamed()
+    host.commands.length = 0
+    return host
+  })
+
+  it.scoped("If nothing is to be deployed, deploy checks the health once, and fails if the application is down.", () =>
+    Effect.gen(function* () {
+      const host = yield* live
+      const well = yield* timely("deploy target=prod yes")
+      assert.deepStrictEqual([well.status, host.commands.length], [0, 1], well.stderr)
+      assert.match(well.stdout, /nothing to do/)
+      host.onRun = () => down
+      const ran = yield* timely("deploy target=prod yes")
+      assert.strictEqual(ran.status, 1)
+      assert.strictEqual(ran.stdout, "")
+      assert.match(
+        ran.stderr,
+        /There is nothing to deploy, because my_app \w{8} is live on deploy@host\.test already, but it is not healthy \("ping": it ended with status 7, "no pid file"\): start it with deployer start target=prod, or restart it with deployer restart target=prod$/m
+      )
+    }).pipe(Effect.provide(world({ config: withTarget({ health: { command: "ping", successes: 1 } }) })))
+  )
+
+  it.scoped("If nothing is to be deployed to a target without health, deploy runs nothing on the host.", () =>
+    Effect.gen(function* () {
+      const host = yield* live
+      assert.match((yield* timely("deploy target=prod yes")).stdout, /nothing to do/)
+      assert.lengthOf(host.commands, 0)
+    }).pipe(Effect.provide(world({ config: withTarget({ restart: "again" }) })))
+  )
+})
+
 describe("keep", () => {
   it.scoped(
     "The keep setting spares that many healthy releases, and the previous, the pinned and the last failed one.",
