@@ -30,7 +30,7 @@ import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { chooseRelease, confirmRetry, findCandidates, planRelease } from "./chooseRelease.ts"
 import { Declined } from "./Declined.ts"
-import { planReasons, savedPlanView, stepTimes } from "./planView.ts"
+import { planReasons, runsOnLine, savedPlanView, stepTimes } from "./planView.ts"
 import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
 
 /** What to deploy, and to which target. */
@@ -224,9 +224,9 @@ export const deployView =
     const where = `${plan.address}:${plan.state.path}`
     switch (plan.outcome) {
       case "deploy":
-        return `${release} is live at ${where}, deployed in ${duration(millis)}\n    ${provenance(plan.release)}\n${times}`
+        return `${release} is live at ${where}, deployed in ${duration(millis)}\n    ${provenance(plan.release)}\n${times}${runsOnLine(plan)}`
       case "relink":
-        return `${release} was on the host already and is live again at ${where}\n${times}`
+        return `${release} was on the host already and is live again at ${where}\n${times}${runsOnLine(plan)}`
       case "finish":
         return `${release} was current at ${where} already, and the steps after the switch are done now\n${times}`
       case "nothing":

@@ -75,6 +75,12 @@ export const savedPlanView =
     ].join("\n")
   }
 
+/** Says that a program that runs does not notice the switch. Empty if it does. */
+export const runsOnLine = ({ runsOn }: DeployPlan | RollbackPlan): string =>
+  runsOn === undefined
+    ? ""
+    : `\n    no restart is configured, so a running program continues with ${releaseLabel(runsOn)} until it is restarted`
+
 /** The times of steps, indented below the line that they belong to. */
 export const stepTimes =
   (steps: ReadonlyArray<StepTime>): View =>

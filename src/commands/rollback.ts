@@ -25,7 +25,7 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { sign } from "../terminal/signs.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
-import { savedPlanView, stepTimes } from "./planView.ts"
+import { runsOnLine, savedPlanView, stepTimes } from "./planView.ts"
 import { optional, planned, planning, savePlanned, target, task, value, wait, yes } from "./Task.ts"
 
 /** There is no release to go back to. */
@@ -166,7 +166,7 @@ export const rollbackView =
     const where = `${plan.address}:${plan.state.path}`
     return plan.steps.length === 0
       ? `${sign.good} ${releaseLabel(plan.release)} is live at ${where} already: nothing to do`
-      : `${sign.good} ${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}\n${stepTimes(steps)(columns)}`
+      : `${sign.good} ${releaseLabel(plan.release)} is live again at ${where}, in ${duration(millis)}\n${stepTimes(steps)(columns)}${runsOnLine(plan)}`
   }
 
 /** The command. */

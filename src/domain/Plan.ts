@@ -95,6 +95,9 @@ export const WayBack = {
   stop: Schema.optional(Schema.String)
 }
 
+/** The replaced release with which a running program continues, because the target has no command that restarts it. */
+const runsOn = Schema.optional(HostRelease)
+
 /** The steps of a deployment, and the state that they are based on. */
 export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
   target: Schema.String,
@@ -109,6 +112,7 @@ export class DeployPlan extends Schema.TaggedClass<DeployPlan>()("DeployPlan", {
    */
   outcome: Schema.Literal("deploy", "relink", "finish", "nothing"),
   steps: Schema.Array(Step),
+  runsOn,
   ...WayBack
 }) {}
 
@@ -121,6 +125,7 @@ export class RollbackPlan extends Schema.TaggedClass<RollbackPlan>()("RollbackPl
   /** The host's state that the plan is based on. */
   state: HostState,
   steps: Schema.Array(Step),
+  runsOn,
   ...WayBack
 }) {}
 
@@ -277,10 +282,28 @@ export const plan = (state: HostState, wanted: Wanted): Either.Either<DeployPlan
           state,
           outcome: isNew || isAgain ? "deploy" : switches ? "relink" : unfinished ? "finish" : "nothing",
           steps,
+          ...continuing(state, target, release),
           ...backFrom(state, target, release)
         })
       )
     : Either.left(refused)
+}
+
+/**
+ * A target that names a program (`health`, `start` or `stop`) is told about the missing restart each time. Any other one may hold a static site, so
+ * it is told once, at the first replacement.
+ */
+const continuing = (state: HostState, target: Target, { ref }: { readonly ref: string }) => {
+  const { afterSwitch, health, restart, start, stop } = target
+  const { currentRelease } = state
+  const hasProgram = [health, start, stop].some((setting) => setting !== undefined)
+  return currentRelease === undefined ||
+    currentRelease.ref === ref ||
+    restart !== undefined ||
+    afterSwitch !== undefined ||
+    (!hasProgram && lineOf(state).length > 1)
+    ? {}
+    : { runsOn: currentRelease }
 }
 
 const backFrom = (state: HostState, target: Target, { ref }: { readonly ref: string }) => {
@@ -325,6 +348,7 @@ export const planRollback = (
                 ...(switches ? [{ _tag: "Verify" as const, depth: "paths" as const, trustsUnreadable: true }] : []),
                 ...liveSteps(state, target, { switches, records: false })
               ],
+          ...continuing(state, target, release),
           ...backFrom(state, target, release)
         })
       )

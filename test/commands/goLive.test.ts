@@ -388,6 +388,48 @@ describe("after the switch", () => {
   )
 })
 
+describe("a target without restart", () => {
+  const line =
+    /^ {4}no restart is configured, so a running program continues with my_app (\w{8}) until it is restarted$/m
+  const deployments = Effect.gen(function* () {
+    const releases = [yield* built, yield* built, yield* built]
+    const told: Array<string | undefined> = []
+    for (const { id } of releases) {
+      const ran = yield* timely(`deploy target=prod release=${id}`)
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      told.push(line.exec(ran.stdout)?.[1])
+    }
+    const back = yield* timely("rollback target=prod")
+    assert.strictEqual(back.status, 0, back.stderr)
+    told.push(line.exec(back.stdout)?.[1])
+    return { told, refs: releases.map(({ ref }) => ref.slice(0, 8)) }
+  })
+
+  it.scoped(
+    "If a program is configured without restart, each replacement says that it continues with the old release.",
+    () =>
+      Effect.gen(function* () {
+        const { refs, told } = yield* deployments
+        assert.deepStrictEqual(told, [undefined, refs[0], refs[1], refs[2]])
+      }).pipe(Effect.provide(world({ config: withTarget({ start: "run" }) })))
+  )
+
+  it.scoped("If the target may be a static site, only the first replacement says that nothing is restarted.", () =>
+    Effect.gen(function* () {
+      const { refs, told } = yield* deployments
+      assert.deepStrictEqual(told, [undefined, refs[0], undefined, undefined])
+    }).pipe(Effect.provide(world()))
+  )
+
+  for (const setting of ["restart", "afterSwitch"] as const) {
+    it.scoped(`If ${setting} is configured, no replacement says that nothing is restarted.`, () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual((yield* deployments).told, [undefined, undefined, undefined, undefined])
+      }).pipe(Effect.provide(world({ config: withTarget({ [setting]: "again", start: "run" }) })))
+    )
+  }
+})
+
 describe("a deployment with nothing to do", () => {
   const down = { exitCode: 7, output: "no pid file\n" }
   const live = Effect.gen(function* () {
