@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -19,6 +20,7 @@ import { type Health, Hook, shownCommand } from "../domain/Target.ts"
 import { type HostSession, HostStepFailed, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
+import { daemonCommand, daemonLog } from "../workspace/daemon.ts"
 import { awaitHealthy, healthLabel, shortened, type Unhealthy } from "./health.ts"
 import { entry, type Named } from "./journal.ts"
 
@@ -190,9 +192,24 @@ export const runHook = Effect.fnUntraced(function* (
   })
 })
 
-const check = Effect.fnUntraced(function* (session: HostSession, release: Named, health: Health) {
+/** The log of the application, if the restart is one of `daemon`. */
+const logOf = ({ state, steps }: Pick<Live, "state" | "steps">, { name }: Named): string | undefined =>
+  steps.some((step) => step._tag === "Run" && step.hook === "restart" && daemonCommand(step.command) !== undefined)
+    ? `${state.path}/${name}.log`
+    : undefined
+
+/** Shows why a release may be unhealthy. The failure to report is that it is. */
+const showLog = Effect.fnUntraced(function* (session: HostSession, release: Named, log: string) {
+  yield* Reporter.note(`The end of what ${releaseLabel(release)} has written to ${log} since its start:`)
+  const ran = yield* Effect.either(session.run(daemonLog, { ref: release.ref, name: release.name }))
+  if (Either.isLeft(ran) || ran.right.status !== 0) yield* Reporter.note("(nothing)")
+})
+
+const check = Effect.fnUntraced(function* (session: HostSession, release: Named, health: Health, log?: string) {
   yield* Reporter.note(`Checking the health of ${releaseLabel(release)}: ${healthLabel(health)}`)
-  const attempts = yield* awaitHealthy(session, release, health)
+  const attempts = yield* awaitHealthy(session, release, health, log).pipe(
+    Effect.tapErrorTag("Unhealthy", () => (log === undefined ? Effect.void : showLog(session, release, log)))
+  )
   yield* Reporter.note(`${releaseLabel(release)} is healthy (${counted(attempts, "attempt")})`)
 })
 
@@ -206,11 +223,12 @@ const isFault = (error: HookFailed | Unhealthy | StepFailure): error is Fault =>
 const prove = Effect.fnUntraced(function* (
   session: HostSession,
   release: Named,
-  { goesBack, steps }: Pick<Live, "goesBack" | "steps">
+  live: Pick<Live, "goesBack" | "state" | "steps">
 ) {
+  const { goesBack, steps } = live
   for (const step of steps) {
     if (step._tag === "Run") yield* Reporter.during(step)(runHook(session, release, step, { goesBack }))
-    if (step._tag === "Check") yield* Reporter.during(step)(check(session, release, step.health))
+    if (step._tag === "Check") yield* Reporter.during(step)(check(session, release, step.health, logOf(live, release)))
   }
 })
 

@@ -24,7 +24,9 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   /** In words. */
   waited: Schema.String,
   /** The result of the last failed attempt. */
-  detail: Schema.String
+  detail: Schema.String,
+  /** The log of the application on the host, if deployer started it. */
+  log: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 1
   /** For the journal: without secrets that a command, a query or an answer may contain. */
@@ -37,7 +39,8 @@ export class Unhealthy extends Schema.TaggedError<Unhealthy>()("Unhealthy", {
   }
   override get message(): string {
     const tries = `${counted(this.attempts, "attempt")}`
-    return `${this.release} was not healthy on ${this.address} within ${this.waited} (${this.check}, ${tries}): ${this.detail}`
+    const log = this.log === undefined ? "" : ` (its log is ${this.log})`
+    return `${this.release} was not healthy on ${this.address} within ${this.waited} (${this.check}, ${tries}): ${this.detail}${log}`
   }
 }
 
@@ -111,8 +114,13 @@ export const checkOnce = Effect.fnUntraced(function* (session: HostSession, live
   return Checked.make({ check: healthLabel(health), ok, detail })
 })
 
-/** Checks a release until enough successes in a row. Fails with `Unhealthy` when its time is up. */
-export const awaitHealthy = Effect.fn("awaitHealthy")(function* (session: HostSession, release: Named, health: Health) {
+/** Checks a release until enough successes in a row. Fails with `Unhealthy`, which names the log, when its time is up. */
+export const awaitHealthy = Effect.fn("awaitHealthy")(function* (
+  session: HostSession,
+  release: Named,
+  health: Health,
+  log?: string
+) {
   const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(health.timeout)
   let attempts = 0
   let inARow = 0
@@ -137,6 +145,7 @@ export const awaitHealthy = Effect.fn("awaitHealthy")(function* (session: HostSe
     check: healthLabel(health),
     attempts,
     waited: Duration.format(health.timeout),
-    detail: partly ?? detail ?? "no answer in that time"
+    detail: partly ?? detail ?? "no answer in that time",
+    ...(log === undefined ? {} : { log })
   })
 })

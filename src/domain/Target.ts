@@ -225,9 +225,11 @@ export type Action = (typeof actions)[number]
 /** The longest command that a sentence holds in full. */
 const longestShown = 100
 
-/** A command in a sentence. */
-export const shownCommand = (command: string): string =>
-  command.length <= longestShown ? command : `${command.slice(0, longestShown)}…`
+/** A command in a sentence. Of a command of `daemon`, it is the user's own part. */
+export const shownCommand = (command: string): string => {
+  const shown = /^: (daemon '(?:[^']|'\\'')*'); /.exec(command)?.[1] ?? command
+  return shown.length <= longestShown ? shown : `${shown.slice(0, longestShown)}…`
+}
 
 const elixirVerb = { start: "daemon", stop: "stop", restart: "restart" } as const
 

@@ -27,6 +27,22 @@ export const shellLine = (command: string): string => {
 export const daemonCommand = (text: string): string | undefined =>
   /^: daemon '((?:[^']|'\\'')*)'; /.exec(text)?.[1]?.replaceAll("'\\''", "'")
 
+const logLines = 20
+
+/** Shell functions for the log: `size` is its bytes, and `since` is the end of what was written after that many bytes, without control characters. */
+const logFunctions = [
+  `log="$DEPLOYER_PATH/$DEPLOYER_NAME.log"`,
+  `size() { [ ! -f "$log" ] && echo 0 || wc -c <"$log"; }`,
+  // A log that is shorter than before was emptied.
+  `since() { [ "$(size)" -ge "$1" ] && set -- $(($1 + 1)) || set -- 1; tail -c "+$1" "$log" | tail -n ${logLines} | tail -c 4000 | LC_ALL=C tr -d "\\000-\\010\\013-\\037\\177"; }`
+]
+
+/** Prints the end of what the running process has written to its log since its start. Ends with status 1 if that is nothing. */
+export const daemonLog = [
+  ...logFunctions,
+  `{ read -r pid token from <"$DEPLOYER_PATH/$DEPLOYER_NAME.pid"; } 2>/dev/null && since "\${from:-0}" | grep "" || exit 1`
+].join("; ")
+
 /**
  * Commands for a target that keep a process running: `...daemon({ command: "node server.js" })`. Its pid and its log are in the target's folder, as
  * `<name>.pid` and `<name>.log`. A pid that another process has by now is told apart where there is `/proc`. `start` fails if the process ends within
@@ -39,13 +55,14 @@ export const daemon = ({
   const functions = [
     // Says what this is where only the beginning is shown.
     `: daemon ${quoted(command)}`,
-    `pid_file="$DEPLOYER_PATH/$DEPLOYER_NAME.pid" log="$DEPLOYER_PATH/$DEPLOYER_NAME.log" pid= token=`,
+    `pid_file="$DEPLOYER_PATH/$DEPLOYER_NAME.pid" pid= token= from=`,
+    ...logFunctions,
     // The time of its start; a name in parentheses comes before it.
     `born() { sed "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d " " -f 20; }`,
-    `runs() { read -r pid token <"$pid_file" && kill -0 "$pid" && { [ -z "$token" ] || [ "$token" = "$(born "$pid")" ]; }; } 2>/dev/null`,
+    `runs() { read -r pid token from <"$pid_file" && kill -0 "$pid" && { [ "\${token:--}" = - ] || [ "$token" = "$(born "$pid")" ]; }; } 2>/dev/null`,
     `pause() { sleep 0.1 2>/dev/null || { sleep 1; tries=$((tries - 9)); }; }`,
     `stop() { if runs; then kill "$pid"; tries=${Math.ceil(stopSeconds * 10)}; while [ "$tries" -gt 0 ] && runs; do pause; tries=$((tries - 1)); done; if runs; then kill -9 "$pid"; fi; fi; rm -f "$pid_file"; }`,
-    `start() { if runs; then return; fi; nohup sh -c ${quoted(shellLine(command))} >>"$log" 2>&1 </dev/null & pid=$!; echo "$pid $(born "$pid")" >"$pid_file"; sleep 1; runs || { echo "it ended at once; the end of $log:"; tail -n 20 "$log"; rm -f "$pid_file"; exit 1; } >&2; }`
+    `start() { if runs; then return; fi; from=$(($(size))); nohup sh -c ${quoted(shellLine(command))} >>"$log" 2>&1 </dev/null & pid=$! token=$(born "$pid"); echo "$pid \${token:--} $from" >"$pid_file"; sleep 1; runs || { echo "it ended at once; what it wrote to $log:"; since "$from"; rm -f "$pid_file"; exit 1; } >&2; }`
   ].join("; ")
   return { start: `${functions}; start`, stop: `${functions}; stop`, restart: `${functions}; stop; start` }
 }

@@ -8,6 +8,7 @@ import type { Release } from "../../src/domain/Release.ts"
 import { httpAnswer, type MemoryCommand, type MemoryHost, type MemoryResult } from "../../src/host/MemoryHost.ts"
 import { HostUnreachable, RemoteHost } from "../../src/host/RemoteHost.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { daemon, daemonLog } from "../../src/workspace/daemon.ts"
 import { journalEntry, target } from "../kit/samples.ts"
 import { built, currentRef, hostNamed, prodHost, prodPath, type Ran, run, usualConfig, world } from "../kit/world.ts"
 
@@ -156,6 +157,33 @@ describe("after the switch", () => {
 
   const overHttp = (timeout: string) =>
     world({ config: withTarget({ health: { http: "http://127.0.0.1:4000/health", timeout, interval: "1 second" } }) })
+
+  it.scoped("If a plain process is unhealthy, deploy shows what it wrote since its start, and names its log.", () =>
+    Effect.gen(function* () {
+      const good = yield* built
+      const bad = yield* built
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = ({ command, ref }) =>
+        command === daemonLog
+          ? { output: `the port is taken\nby ${ref === bad.ref ? "the new one" : "the old one"}\n` }
+          : { exitCode: command === "ping" && ref === bad.ref ? 7 : 0 }
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 5)
+      assert.match(
+        ran.stderr,
+        /The end of what my_app \w{8} has written to \/srv\/my_app\/my_app\.log since its start:\nthe port is taken\nby the new one\n/
+      )
+      assert.include(ran.stderr, "Running restart: daemon 'server'\n")
+      assert.include(ran.stderr, "status 7 (its log is /srv/my_app/my_app.log); it went back to")
+    }).pipe(
+      Effect.provide(
+        world({
+          config: withTarget({ ...daemon({ command: "server" }), health: { command: "ping", timeout: "3 seconds" } })
+        })
+      )
+    )
+  )
 
   it.scoped("A health attempt cut short by the timeout does not hide the result of the previous attempt.", () =>
     Effect.gen(function* () {

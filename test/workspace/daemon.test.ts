@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { daemon, daemonCommand } from "../../src/workspace/daemon.ts"
+import { daemon, daemonCommand, daemonLog } from "../../src/workspace/daemon.ts"
 import { runs } from "../kit/project.ts"
 
 const folder = Effect.acquireRelease(
@@ -27,13 +27,13 @@ describe("daemon", () => {
   for (const [program = "", ...words] of shells) {
     const inFolder = (root: string) => (line: string) => {
       const began = performance.now()
-      const { status, stderr } = spawnSync(program, [...words, "-c", line], {
+      const { status, stderr, stdout } = spawnSync(program, [...words, "-c", line], {
         cwd: root,
         env: { PATH: process.env["PATH"], DEPLOYER_PATH: root, DEPLOYER_NAME: "my_app" },
         encoding: "utf8",
         timeout: 30_000
       })
-      return { status, stderr, millis: performance.now() - began }
+      return { status, stderr, stdout, millis: performance.now() - began }
     }
     const pidIn = (root: string) => Number.parseInt(fs.readFileSync(path.join(root, "my_app.pid"), "utf8"), 10)
 
@@ -82,9 +82,33 @@ describe("daemon", () => {
           assert.isFalse(runs(pid))
           const failed = sh(daemon({ command: "A=no; echo $A luck; false" }).start)
           assert.strictEqual(failed.status, 1)
-          assert.match(failed.stderr, /^it ended at once; the end of \S+my_app\.log:\n(.*\n)*no luck\n$/)
+          assert.match(failed.stderr, /^it ended at once; what it wrote to \S+my_app\.log:\nno luck\n$/)
+          // Not what it wrote the last time.
+          const other = sh(daemon({ command: "echo bad luck; false" }).start)
+          assert.match(other.stderr, /my_app\.log:\nbad luck\n$/)
         }),
       30_000
+    )
+
+    it.scopedLive(`With ${program}, the log since the start is its last lines, also after the log was emptied.`, () =>
+      Effect.gen(function* () {
+        const root = yield* folder
+        const sh = inFolder(root)
+        const log = path.join(root, "my_app.log")
+        fs.writeFileSync(log, "this is old\n")
+        const { start, stop } = daemon({
+          command: "i=0; while [ $i -lt 30 ]; do echo $i; i=$((i + 1)); done; exec sleep 60"
+        })
+        assert.deepInclude(sh(start), { status: 0, stderr: "" })
+        const lines = Array.from({ length: 20 }, (_, index) => `${index + 10}\n`).join("")
+        assert.deepInclude(sh(daemonLog), { status: 0, stdout: lines })
+        fs.writeFileSync(log, "4\u001b[J\tü\r\n")
+        assert.deepInclude(sh(daemonLog), { status: 0, stdout: "4[J\tü\n" })
+        fs.writeFileSync(log, "")
+        assert.deepInclude(sh(daemonLog), { status: 1, stdout: "" })
+        assert.strictEqual(sh(stop).status, 0)
+        assert.strictEqual(sh(daemonLog).status, 1)
+      })
     )
 
     it.scopedLive(`With ${program}, a process that got the pid of an earlier one is left alone.`, () =>
