@@ -104,9 +104,21 @@ const DockerSettings = Schema.Struct({
 /** The options of `docker`. */
 export type DockerOptions = typeof DockerSettings.Encoded
 
+const shownDocker = ({ args, buildArgs, context, dockerfile, engine, releasePath }: typeof DockerSettings.Type) => ({
+  dockerfile,
+  ...(context === "." ? {} : { context }),
+  ...(engine === undefined ? {} : { engine }),
+  // The values of build arguments may be secrets.
+  ...(args.length === 0
+    ? {}
+    : { args: args.map((word) => word.replace(/^((?:--build-arg=)?\w+=).*$/s, "$1…")).join(" ") }),
+  ...(Object.keys(buildArgs).length === 0 ? {} : { buildArgs: Object.keys(buildArgs).join(", ") }),
+  releasePath
+})
+
 /** Builds an image with a container engine and takes the release out of it. */
 export const docker = (options: DockerOptions = {}): Builder =>
-  builder("docker", DockerSettings, options, (settings) =>
+  builder("docker", DockerSettings, options, shownDocker, (settings) =>
     Effect.fnUntraced(function* (context: BuildContext) {
       const path = yield* Path.Path
       const engines = yield* DockerBuilder
@@ -145,9 +157,15 @@ const CommandSettings = Schema.Struct({
 /** The options of `command`. */
 export type CommandOptions = typeof CommandSettings.Encoded
 
+const shownCommand = ({ cwd, releasePath, run }: typeof CommandSettings.Type) => ({
+  run,
+  ...(cwd === "." ? {} : { cwd }),
+  releasePath
+})
+
 /** Runs a command on this machine and takes the release from a directory: for projects without Docker. */
 export const command = (options: CommandOptions): Builder =>
-  builder("command", CommandSettings, options, (settings) =>
+  builder("command", CommandSettings, options, shownCommand, (settings) =>
     Effect.fnUntraced(function* (context: BuildContext) {
       const path = yield* Path.Path
       const cwd = path.resolve(context.root, settings.cwd)
@@ -201,13 +219,15 @@ const builder = <A extends Required<Pick<Builder, "preBuild" | "postBuild">>, I>
   name: string,
   schema: Schema.Schema<A, I>,
   options: I,
+  shown: (settings: A) => Readonly<Record<string, string>>,
   make: (settings: A) => Builder
 ): Builder =>
   Either.match(Schema.decodeUnknownEither(schema, { errors: "all", onExcessProperty: "error" })(options), {
     onRight: (settings) =>
       Object.assign((context: BuildContext) => make(settings)(context), {
         preBuild: settings.preBuild,
-        postBuild: settings.postBuild
+        postBuild: settings.postBuild,
+        settings: shown(settings)
       }),
     onLeft: (error) => {
       const mistakes = ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => {

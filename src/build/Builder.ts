@@ -92,6 +92,8 @@ export interface Builder {
   readonly postBuild?: ReadonlyArray<PostBuildHook>
   /** The mistakes in its options, a line each (`dockerfile: must be …`). When called, it fails with them. */
   readonly mistakes?: ReadonlyArray<string>
+  /** Its settings by name, for `validate`. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 /** A builder with invalid options was called. */

@@ -33,7 +33,7 @@ export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>
   /** The target's key. */
   target: Schema.String,
   address: Schema.String,
-  /** The complete releases on the host, current or not. */
+  /** The complete releases on the host. The current one and those that failed are marked, with the reason. */
   known: Schema.Array(Schema.String)
 }) {
   readonly exitStatus = 1
@@ -41,8 +41,10 @@ export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>
     return [invocation("rollback", { target: this.target, to: "REF" })]
   }
   override get message(): string {
-    const known = this.known.length === 0 ? "it has no releases" : `it has ${this.known.join(", ")}`
-    return `There is no previous healthy release on ${this.address} (${known}): name one with ${commandLine(this.next[0])}, or deploy one`
+    const { address, known, next } = this
+    return known.length === 0
+      ? `There is no previous healthy release on ${address}, and no other one: deploy one`
+      : `There is no previous healthy release on ${address}. It has ${known.join(", ")}. Name one with ${commandLine(next[0])}, or deploy one`
   }
 }
 
@@ -141,10 +143,22 @@ const choose = Effect.fnUntraced(function* (session: HostSession, state: HostSta
     (yield* new NothingToRollBackTo({
       target: session.target.key,
       address: session.address,
-      known: inOrder(state).map(releaseLabel)
+      known: inOrder(state).map(marked(state))
     }))
   )
 })
+
+/** A release with the reason why no rollback goes to it. */
+const marked =
+  ({ currentRelease, journal }: HostState) =>
+  (release: HostRelease): string => {
+    const failure = failureOf(journal, release.ref)
+    const marks = [
+      ...(currentRelease?.ref === release.ref ? ["current"] : []),
+      ...(failure === undefined ? [] : [`failed: ${failure.detail ?? "no reason was recorded"}`])
+    ]
+    return `${releaseLabel(release)}${marks.length === 0 ? "" : ` (${marks.join("; ")})`}`
+  }
 
 /** Asks for confirmation if the named release failed here before. */
 const confirmFailed = Effect.fnUntraced(function* (session: HostSession, state: HostState, release: HostRelease) {

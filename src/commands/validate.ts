@@ -3,11 +3,21 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import type { Builder } from "../build/Builder.ts"
 import { healthLabel } from "../deployment/health.ts"
-import { address, deadManSeconds, Hook, hookCommands, shownCommand, type Target } from "../domain/Target.ts"
+import {
+  actionCommand,
+  address,
+  deadManSeconds,
+  Hook,
+  hookCommands,
+  shownCommand,
+  type Target
+} from "../domain/Target.ts"
 import * as files from "../internal/files.ts"
 import { homeFolder } from "../internal/homeFolder.ts"
 import { variable } from "../internal/process.ts"
+import { counted } from "../terminal/format.ts"
 import { fields } from "../terminal/Table.ts"
 import { type DeployerConfig, findBuilder, findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -23,10 +33,17 @@ export class ValidTarget extends Schema.Class<ValidTarget>("ValidTarget")({
   name: Schema.String,
   /** The key of its builder. */
   builder: Schema.String,
+  /** The settings of its builder by name, of `docker` and `command`. */
+  build: Schema.Record({ key: Schema.String, value: Schema.String }),
   /** Its private key file, absolute. If undefined, the keys of the agent, of ssh_config and of `~/.ssh` are used. */
   sshKey: Schema.optional(Schema.String),
   /** The variable that holds its private key. */
   sshKeyVariable: Schema.optional(Schema.String),
+  /** Added to each release built for it. */
+  tags: Schema.Array(Schema.String),
+  /** The commands that start and stop the application. */
+  start: Schema.String,
+  stop: Schema.String,
   /** The commands of each hook that is set. */
   hooks: Schema.Record({ key: Hook, value: Schema.Array(Schema.String) }).pipe(Schema.partial),
   /** The health check, in words. */
@@ -60,6 +77,12 @@ export class ConfigUnusable extends Schema.TaggedError<ConfigUnusable>()("Config
 
 const hooks: ReadonlyArray<typeof Hook.Type> = Hook.literals
 
+const shownBuilder = ({ postBuild = [], preBuild = [], settings = {} }: Builder): Readonly<Record<string, string>> => ({
+  ...settings,
+  ...(preBuild.length === 0 ? {} : { preBuild: counted(preBuild.length, "function") }),
+  ...(postBuild.length === 0 ? {} : { postBuild: counted(postBuild.length, "function") })
+})
+
 const understood = Effect.fnUntraced(function* (config: DeployerConfig, target: Target, root: string) {
   const builder = findBuilder(config, target)
   const key = target.sshKey
@@ -85,6 +108,10 @@ const understood = Effect.fnUntraced(function* (config: DeployerConfig, target: 
     path: target.path,
     name: target.name,
     builder: target.builder ?? target.key,
+    build: Either.match(builder, { onLeft: () => ({}), onRight: shownBuilder }),
+    tags: target.tags,
+    start: actionCommand(target, "start"),
+    stop: actionCommand(target, "stop"),
     ...(sshKey === undefined ? {} : { sshKey }),
     ...(sshKeyVariable === undefined ? {} : { sshKeyVariable }),
     hooks: commands,
@@ -122,6 +149,7 @@ export type ValidateServices = Effect.Effect.Context<ReturnType<typeof validate>
 
 const targetView = ({
   address,
+  build,
   builder,
   deadMan,
   health,
@@ -131,21 +159,29 @@ const targetView = ({
   name,
   path,
   sshKey,
-  sshKeyVariable
+  sshKeyVariable,
+  start,
+  stop,
+  tags
 }: ValidTarget): string =>
   fields([
     ["target", key],
     ["host", `${address}:${path}`],
     ["name", name],
+    ["tags", tags.length === 0 ? undefined : tags.join(", ")],
     ["builder", builder],
+    ...Object.entries(build).map(([name, value]): readonly [string, string] => [`  ${name}`, value]),
     ["key", sshKeyVariable === undefined ? sshKey : `in the variable ${sshKeyVariable}`],
     ...Object.entries(hooks).map(([hook, commands = []]): readonly [string, string] => [
       hook,
       commands.map(shownCommand).join("; ")
     ]),
-    ["health", health],
+    ["start", shownCommand(start)],
+    ["stop", shownCommand(stop)],
+    ["restart", hooks.restart === undefined ? "not set: deployments restart nothing" : undefined],
+    ["health", health ?? "not checked"],
     ["deadMan", deadMan === undefined ? undefined : `${deadMan} s`],
-    ["keep", keep === undefined ? undefined : String(keep)]
+    ["keep", keep === undefined ? "all releases" : counted(keep, "healthy release")]
   ])
 
 /** The command. */

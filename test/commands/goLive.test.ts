@@ -591,7 +591,11 @@ describe("rollback", () => {
       assert.strictEqual(currentRef(host), a.ref)
       const none = yield* timely("rollback target=prod")
       assert.strictEqual(none.status, 1)
-      assert.include(none.stderr, "name one with deployer rollback target=prod to=REF")
+      assert.include(
+        none.stderr,
+        `There is no previous healthy release on deploy@host.test. It has my_app ${a.ref.slice(0, 8)} (current), my_app `
+      )
+      assert.include(none.stderr, "Name one with deployer rollback target=prod to=REF")
       yield* timely(`rollback target=prod to=${c.id}`)
       assert.strictEqual(currentRef(host), c.ref)
       assert.match((yield* timely(`rollback target=prod to=${c.ref}`)).stdout, /nothing to do/)
@@ -640,6 +644,22 @@ describe("rollback", () => {
         /^There is no entry about FFFF in the journal of /
       )
       assert.strictEqual((yield* timely("history nobody target=prod")).status, 2)
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("If there is no way back, rollback lists the current and the failed releases as such.", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      const good = yield* built
+      const bad = yield* built
+      yield* timely(`deploy target=prod release=${good.id}`)
+      host.onRun = failing(bad.ref, "ping")
+      yield* timely(`deploy target=prod release=${bad.id}`)
+      const ran = yield* timely("rollback target=prod")
+      assert.strictEqual(ran.status, 1)
+      const [current, failed] = [good, bad].map(({ ref }) => `my_app ${ref.slice(0, 8)}`)
+      const reason = 'failed: it was not healthy within 20s ("bin/my_app …"): it ended with status 7'
+      assert.include(ran.stderr, `It has ${current} (current), ${failed} (${reason}). Name one`)
     }).pipe(Effect.provide(world({ config: checked })))
   )
 

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { command, docker } from "../../src/build/Artifact.ts"
 import { hostNamed, projectFolder, run, usualConfig, world } from "../kit/world.ts"
 
 const target = { host: "web1", user: "deploy", name: "my_app", path: "app" }
@@ -31,25 +32,66 @@ describe("validate", () => {
         const [file = "", first = "", second = ""] = all.stdout.split("\n\n")
         assert.match(file, /deployer_config\.ts$/)
         assert.deepStrictEqual(
-          first.split("\n").map((line) => line.replace(/ +/, " ")),
+          first.split("\n").map((line) => line.replace(/ +(?=\S)/g, " ")),
           [
             "target prod",
             "host deploy@web1:app",
             "name my_app",
             "builder app",
+            " dockerfile Dockerfile",
+            " releasePath /app/_build/prod/rel",
             `key ${root}/id`,
             "afterSwitch a; b",
             "restart restart",
+            "start bin/my_app daemon",
+            "stop bin/my_app stop",
             "health port 80",
-            "keep 3"
+            "keep 3 healthy releases"
           ]
         )
         assert.include(second, "other")
+        assert.match(
+          second,
+          /^restart +not set: deployments restart nothing\nhealth +not checked\nkeep +all releases$/m
+        )
         const one = yield* run("validate target=other")
-        assert.notInclude(one.stdout, "prod")
+        assert.notMatch(one.stdout, /^target +prod$/m)
         assert.strictEqual((yield* hostNamed("web1")).connections, 0)
       }).pipe(Effect.provide(world({ config, root })))
     })
+  )
+
+  it.scoped(
+    "Validate shows the settings of a command builder, the build hooks, and no value of a build argument.",
+    () =>
+      Effect.gen(function* () {
+        const hooked = { preBuild: [() => Effect.void] }
+        const plain = command({ run: "make", releasePath: "out", cwd: "app", ...hooked })
+        const image = docker({
+          dockerfile: "prod.Dockerfile",
+          buildArgs: { KEY: "hidden" },
+          args: ["--build-arg", "B=hidden", "--pull"]
+        })
+        const config = {
+          targets: {
+            one: { ...target, path: "/one", builder: "plain", tags: ["a", "b"] },
+            two: { ...target, path: "/two", builder: "image" }
+          },
+          builders: { plain, image }
+        }
+        yield* Effect.gen(function* () {
+          const { stdout } = yield* run("validate")
+          assert.match(
+            stdout,
+            /^tags +a, b\nbuilder +plain\n {2}run +make\n {2}cwd +app\n {2}releasePath +out\n {2}preBuild +1 function$/m
+          )
+          assert.match(
+            stdout,
+            /^ {2}dockerfile +prod\.Dockerfile\n {2}args +--build-arg B=… --pull\n {2}buildArgs +KEY\n {2}releasePath +\/app/m
+          )
+          assert.notInclude(stdout, "hidden")
+        }).pipe(Effect.provide(world({ config })))
+      })
   )
 
   it.scoped("Validate names the variable of a private key, and fails if it is not set.", () =>
