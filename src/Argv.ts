@@ -213,7 +213,9 @@ const extraWord = ({ path, task }: Located, word: string, { values }: Read): Usa
     word,
     options.map((option) => option.name)
   )
-  const key = task.options.find((option) => option.kind === "value" && option.required && !values.has(option))?.name
+  const key = task.options.find(
+    (option) => option.kind === "value" && option.required && option.isWord !== true && !values.has(option)
+  )?.name
   const hint = meant !== undefined ? quoted(meant) : key !== undefined ? quoted(`${key}=${word}`) : undefined
   return usage(
     `${quoted(taskName(path))} does not know what to do with ${quoted(word)}. ${hint === undefined ? "" : `Did you mean ${hint}? `}${seeHelp(path)}`

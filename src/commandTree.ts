@@ -92,7 +92,7 @@ const merged = ({
   for (const [name, word] of Object.entries(words)) {
     if (word !== undefined && options[name] !== undefined) {
       return new UsageError({
-        message: `"${word}" is not a word of this task, which has "${options[name]}" already`
+        message: `"${word}" is not a word of this command, which has "${options[name]}" already`
       })
     }
   }

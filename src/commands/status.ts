@@ -48,7 +48,7 @@ export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusRepo
   armed: Schema.optional(DeadMan),
   /** Differences between the live release and its manifest, one line each. No file is read. */
   faults: Schema.Array(Schema.String),
-  /** Contradictions between journal, link, trees and manifests. */
+  /** Drift: contradictions between journal, link, trees and manifests. */
   drift: Schema.Array(Drift)
 }) {}
 

@@ -1,5 +1,5 @@
 /**
- * Contradictions between the journal, the link and the folders of a host, and unfinished work. Pure.
+ * Drift: contradictions between the journal, the link and the folders of a host, and unfinished work. Pure.
  */
 
 import * as Schema from "effect/Schema"

@@ -1,5 +1,5 @@
 /** Single functions of the host's scripts, from tables of what tools print, under each shell. */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -437,3 +437,33 @@ for (const shell of shells) {
     })
   })
 }
+
+describe("a user's command", () => {
+  const script = fs.readFileSync(path.join(scripts, "run.sh"), "utf8")
+  const last = script.slice(script.indexOf("exec sh -c '"))
+
+  for (const [program = "", ...flags] of shells) {
+    const ran = (command: string) => {
+      const text = `exec 3<&0 </dev/null\n${last.replace("exec sh -c", `exec ${[program, ...flags].join(" ")}`)}`
+      const { status, stderr, stdout } = spawnSync(program, [...flags, text], { input: command, encoding: "utf8" })
+      return { status, stdout, stderr }
+    }
+
+    it(`With ${program}, a message about a command has only the user's own words.`, () => {
+      const { status, stderr } = ran("nosuch a")
+      assert.strictEqual(status, 127)
+      assert.match(stderr, /nosuch: .*not found\n$/)
+      assert.notMatch(stderr, /eval|deployer|environment/)
+    })
+
+    it(`With ${program}, a command is run as it is, and its status is passed on.`, () => {
+      assert.deepStrictEqual(ran("echo hi # }; cat; exit 4"), { status: 0, stdout: "hi\n", stderr: "" })
+      assert.deepStrictEqual(ran("exit 4"), { status: 4, stdout: "", stderr: "" })
+      assert.deepStrictEqual(ran("echo a; false"), { status: 1, stdout: "a\n", stderr: "" })
+      for (const nothing of ["", "# nothing"])
+        assert.deepStrictEqual(ran(nothing), { status: 0, stdout: "", stderr: "" })
+      assert.deepInclude(ran("cat <<E\n$((1 + 1))\nE"), { status: 0, stdout: "2\n" })
+      assert.notStrictEqual(ran("if x").status, 0)
+    })
+  }
+})

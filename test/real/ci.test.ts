@@ -169,7 +169,7 @@ describe("the pipeline for GitHub Actions", () => {
             for (const step of steps(job, name)) {
               if (failed && step["if"] !== "always()") continue
               const words = isTree(step["with"]) ? step["with"] : {}
-              const file = path.join(runner.folder, "release.tar")
+              const file = path.join(runner.folder, "my_app.release")
               if (/^actions\/upload/.test(String(step["uses"]))) {
                 artifacts.set(String(words["name"]), fs.readFileSync(path.join(runner.folder, String(words["path"]))))
               }
@@ -259,7 +259,7 @@ describe("the pipeline for GitLab", () => {
         for (const name of ["build", "deploy"]) {
           const job = gitlabJob(name)
           const runner = clone()
-          if (release !== undefined) fs.writeFileSync(path.join(runner.folder, "release.tar"), release)
+          if (release !== undefined) fs.writeFileSync(path.join(runner.folder, "my_app.release"), release)
           const env = {
             ...{ CI: "true", CI_JOB_URL: "https://gitlab.com/acme/shop/-/jobs/9", GITLAB_USER_LOGIN: "carol" },
             DEPLOY_KEY: Buffer.from(key).toString("base64")

@@ -197,7 +197,7 @@ const exporting = task("export", {
   description: "Writes a release of the store to a file, for the store of another machine or CI job.",
   examples: [
     "deployer manage export release=latest file=my_app.release",
-    "deployer manage export release=3F2A file=release.tar"
+    "deployer manage export release=3F2A file=my_app.release"
   ],
   options: {
     release: value({
@@ -220,7 +220,7 @@ const exporting = task("export", {
 const importing = task("import", {
   group: "manager",
   description: "Adds the release of an exported file to the store, after checking all of it.",
-  examples: ["deployer manage import file=my_app.release", "deployer manage import file=release.tar json"],
+  examples: ["deployer manage import file=my_app.release", "deployer manage import file=my_app.release json"],
   options: {
     file: value({
       name: "file",

@@ -37,5 +37,9 @@ if [ "$expect" = own ]; then
 fi
 enter_release "$folder" "$name"
 say "deployer end"
+# In the messages of some shells, `eval` would stand before the user's own words. In a function, bash would name the environment.
 # shellcheck disable=SC2016 # The inner shell expands it.
-exec sh -c 'command=$(cat <&3); exec 3<&-; eval "$command"'
+exec sh -c 'command=$(cat <&3); exec 3<&-
+[ -z "$BASH_VERSION" ] || { eval "$command"; exit; }
+eval "deployer_command() { :; $command
+}" && deployer_command'
