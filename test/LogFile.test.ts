@@ -62,6 +62,21 @@ describe("the log of a run", () => {
     })
   )
 
+  it.scoped("A log file that others could read is narrowed, and warns if that is not possible.", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* folder, "log")
+      fs.writeFileSync(file, "before\n", { mode: 0o644 })
+      fs.chmodSync(file, 0o644)
+      yield* Effect.void.pipe(Effect.provide(LogFile.layer({ ...run, file })))
+      assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600)
+      const events = Effect.flatMap(Reporter.Reported, ({ events }) => events).pipe(
+        Effect.provide(LogFile.layer({ ...run, file: "/dev/null" })),
+        Effect.provide(Layer.fresh(Reporter.Reporter.collect))
+      )
+      assert.deepStrictEqual(yield* events, [])
+    })
+  )
+
   it.scoped("A log file that cannot be written is refused before anything is done.", () =>
     Effect.gen(function* () {
       const file = path.join(yield* folder, "missing", "log")

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import { type DirectoryUnreadable, directoryTar, fileTar } from "../internal/directory.ts"
 import { platform } from "../internal/machine.ts"
 import { run, variable } from "../internal/process.ts"
+import { hide, isSecret } from "../internal/redact.ts"
 import { knownWords } from "../internal/suggest.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import {
@@ -122,6 +123,7 @@ export const docker = (options: DockerOptions = {}): Builder =>
     Effect.fnUntraced(function* (context: BuildContext) {
       const path = yield* Path.Path
       const engines = yield* DockerBuilder
+      yield* hide(Object.entries(settings.buildArgs).flatMap(([name, value]) => (isSecret(name, value) ? [value] : [])))
       const engine = settings.engine ?? ((yield* variable("DEPLOYER_ENGINE")) || "docker")
       // Leftovers of killed builds would only accumulate.
       yield* engines.sweep(engine)

@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { plain } from "../internal/color.ts"
 import { messageOf } from "../internal/messageOf.ts"
-import { redactor } from "../internal/redact.ts"
+import { redactor, Secrets } from "../internal/redact.ts"
 import { eventText } from "../terminal/Event.ts"
 import { Reporter } from "../terminal/Reporter.ts"
 import { UsageError } from "../UsageError.ts"
@@ -33,17 +33,33 @@ const opened = (file: string): number => {
   return fs.openSync(file, "a", 0o600)
 }
 
+/** Whether only this user can read an open file, after an attempt to make it so. A device has no content of its own. */
+const isPrivate = (descriptor: number): boolean => {
+  const stat = fs.fstatSync(descriptor)
+  if (!stat.isFile() || (stat.mode & 0o077) === 0) return true
+  try {
+    fs.fchmodSync(descriptor, 0o600)
+    // Some file systems accept the change without making it.
+    return (fs.fstatSync(descriptor).mode & 0o077) === 0
+  } catch {
+    return false
+  }
+}
+
 /** Writes each event to the log file before it goes on to the reporter beneath. Others may not read the file. */
 export const layer = ({ argv, file, version }: Log): Layer.Layer<Reporter, UsageError> =>
   Layer.scoped(
     Reporter,
     Effect.gen(function* () {
       const below = yield* Reporter
-      const redact = redactor(process.env)
+      const redact = redactor(process.env, yield* Secrets)
       const descriptor = yield* Effect.acquireRelease(
         Effect.try({ try: () => opened(file), catch: (error) => unwritable(file, error) }),
         (descriptor) => Effect.sync(() => fs.closeSync(descriptor))
       )
+      if (!isPrivate(descriptor)) {
+        yield* below.emit({ _tag: "Warning", message: `Other users can read the log file ${file}: chmod 600 ${file}` })
+      }
       const decoder = new TextDecoder()
       let partial = ""
       let isBroken = false

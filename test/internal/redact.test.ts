@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { redactor } from "../../src/internal/redact.ts"
+import * as Effect from "effect/Effect"
+import { hide, redactor, Secrets } from "../../src/internal/redact.ts"
 
 const env = {
   GITHUB_TOKEN: "ghp_0123456789",
@@ -12,6 +13,10 @@ const env = {
   DB_PASS: "hunter-one",
   MYSQL_PWD: "hunter-two",
   RAILS_MASTER_KEY: "hunter-three",
+  STRIPE_KEY: "hunter-four",
+  AWS_CREDENTIALS: "hunter-five",
+  GOOGLE_APPLICATION_CREDENTIALS: "/home/me/google.json",
+  CACHE_KEY: "linux-node20",
   OLDPWD: "/home/me/old"
 }
 
@@ -26,7 +31,15 @@ describe("redactor", () => {
     ["login --password hunter2 --user me", "login --password *** --user me"],
     ["MY_SECRET=abc run", "MY_SECRET=*** run"],
     ["YWFhYWFhYWE", "***"],
-    ["hunter-one, hunter-two, hunter-three", "***, ***, ***"],
+    ["hunter-one, hunter-two, hunter-three, hunter-four, hunter-five", "***, ***, ***, ***, ***"],
+    ["postgres://me:p@ss@word@db.example.com:5432/x", "postgres://***@db.example.com:5432/x"],
+    ["curl -u me:secret https://h/x", "curl -u *** https://h/x"],
+    ["curl -s --user 'me:two words' https://h/x", "curl -s --user *** https://h/x"],
+    ["sshpass -p 'two words' ssh h", "sshpass -p *** ssh h"],
+    ["STRIPE_KEY=sk_live_1 run", "STRIPE_KEY=*** run"],
+    ['DB_CREDENTIALS="me:two words" run', "DB_CREDENTIALS=*** run"],
+    ['PASSWORD="a \\"quoted\\" word" run', "PASSWORD=*** run"],
+    ["PASSWORD='two words that do not end", "PASSWORD=***"],
     ['{"password":"two words"}', '{"password":***}'],
     [`PASSWORD="two words" DB_PASS='two words' run`, "PASSWORD=*** DB_PASS=*** run"],
     ["login --password 'two words' --user me", "login --password *** --user me"],
@@ -37,8 +50,22 @@ describe("redactor", () => {
     it(`The log has no secret of ${JSON.stringify(text)}.`, () => assert.strictEqual(redact(text), expected))
   }
 
+  it("A secret that is found later is hidden from then on, line by line.", () => {
+    const found = new Set<string>()
+    const redact = redactor({}, found)
+    assert.strictEqual(redact("first line"), "first line")
+    Effect.runSync(Effect.provideService(hide(["first line\n  second line\n\nshort"]), Secrets, found))
+    assert.strictEqual(redact("first line, second line, short"), "***, ***, short")
+  })
+
   it("Other text stays as it is.", () => {
-    const text = "Running restart in /home/me/old with /home/me/.ssh/id: short, the token bucket is full"
-    assert.strictEqual(redact(text), text)
+    for (const text of [
+      "Running restart in /home/me/old with /home/me/.ssh/id: short, the token bucket is full",
+      "linux-node20 and /home/me/google.json, host_key: SHA256:abc",
+      "docker run -u 1000:1000 me@example.com",
+      "see https://example.com/@me"
+    ]) {
+      assert.strictEqual(redact(text), text)
+    }
   })
 })

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import { address as addressOf, type Target } from "../../../domain/Target.ts"
 import { messageOf } from "../../../internal/messageOf.ts"
 import { rawTerminal } from "../../../internal/rawTerminal.ts"
+import { hide } from "../../../internal/redact.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import { type Prompt, type PromptFailure, PromptUnavailable } from "../../../terminal/Prompt.ts"
 import { type ConnectFailure, type HostUnreachable, KeyVariableUnusable } from "../../RemoteHost.ts"
@@ -77,6 +78,7 @@ const namedKey = (
   if (sshKeyVariable === undefined) return Effect.succeed(undefined)
   // By default, Config reads the environment.
   return Config.redacted(Config.nonEmptyString(sshKeyVariable)).pipe(
+    Effect.tap((text) => hide([Redacted.value(text)])),
     Effect.mapBoth({
       onFailure: () => new KeyVariableUnusable({ variable: sshKeyVariable, reason: "missing" }),
       onSuccess: (text) => ({
