@@ -2,6 +2,7 @@
  * `build_and_deploy`: builds a release and deploys exactly that one.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import { lookAhead } from "../deployment/lookAhead.ts"
 import { answer } from "../terminal/Answer.ts"
@@ -28,10 +29,13 @@ export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
   // The look goes on while the engine builds, and ends the build if the deployment would be refused.
-  const built = yield* Effect.raceFirst(build(options), Effect.zipRight(lookAhead(target), Effect.never))
+  const looking = yield* Effect.forkScoped(lookAhead(target))
+  const built = yield* Effect.raceFirst(build(options), Effect.zipRight(Fiber.join(looking), Effect.never))
   yield* onBuilt(built)
+  // The user may just be typing a passphrase: the deployment would ask for it again.
+  yield* Fiber.join(looking)
   return BuildAndDeployReport.make({ built, deployed: yield* deployRelease(target, built.release) })
-})
+}, Effect.scoped)
 
 /** The failures of `buildAndDeploy`. */
 export type BuildAndDeployError = Effect.Effect.Error<ReturnType<typeof buildAndDeploy>>

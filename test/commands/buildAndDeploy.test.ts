@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
 import { fromFiles } from "../../src/build/Artifact.ts"
 import type { MemoryImage } from "../../src/build/DockerBuilder.ts"
 import { HostUnreachable } from "../../src/host/RemoteHost.ts"
@@ -112,6 +114,27 @@ describe("build_and_deploy", () => {
         assert.strictEqual(ran.status, 1)
         assert.match(ran.stderr, /^deployer: \/srv\/my_app on deploy@host\.test .*\n$/)
       }).pipe(Effect.provide(endless))
+    )
+
+    it.scoped("If the build ends first, the look is not interrupted, because a passphrase may be being typed.", () =>
+      Effect.gen(function* () {
+        const host = yield* hostNamed()
+        const seen: Array<string> = []
+        host.beforeStep = (step) =>
+          step !== "inspect" || seen.length > 0
+            ? Effect.sync(() => void seen.push(step))
+            : Effect.sync(() => void seen.push("looks")).pipe(
+                Effect.zipRight(Effect.sleep("1 minute")),
+                Effect.zipRight(Effect.sync(() => void seen.push("looked"))),
+                Effect.onInterrupt(() => Effect.sync(() => void seen.push("interrupted")))
+              )
+        const running = yield* Effect.fork(run("build_and_deploy target=prod"))
+        while (seen.length === 0 || (yield* stored).length === 0) yield* Effect.promise(() => new Promise(setImmediate))
+        yield* TestClock.adjust("1 minute")
+        const ran = yield* Fiber.join(running)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.deepStrictEqual(seen.slice(0, 3), ["looks", "looked", "inspect"])
+      }).pipe(Effect.provide(world()))
     )
 
     it.scoped("A lock that somebody keeps on purpose ends the build.", () => {
