@@ -54,6 +54,24 @@ describe("a candidate", () => {
     assert.deepStrictEqual(words("help manage pi"), ["pin"])
   })
 
+  it("Names with a line break or another control character are no candidates.", () => {
+    const odd = {
+      ...around,
+      project: () => ({
+        ...index,
+        targets: ["prod", "pro\nd2", "pr\u001b[2J", "pr\to", "p\u009b1m", "p\u2028x"].map((key) => ({
+          key,
+          address: "h",
+          name: "a"
+        }))
+      }),
+      paths: () => ["a", "a\nb", "a\rb"]
+    }
+    const words = (...line: ReadonlyArray<string>) => complete(tree.spec, line, odd).map(({ word }) => word)
+    assert.deepStrictEqual(words("status", "target="), ["target=prod"])
+    assert.deepStrictEqual(words("apply", "plan="), ["plan=a"])
+  })
+
   const globals = ["root=", "json", "verbose", "log="]
 
   it("A table of lines has these candidates and no others.", () => {

@@ -29,7 +29,8 @@ _deployer() {
   local -a open closed before
   before=("\${(@Q)words[2,CURRENT-1]}")
   while IFS=$'\\t' read -r value about; do
-    about=\${value//:/\\\\:}\${about:+:$about}
+    # In a description, a backslash stands before a colon or a backslash of the value.
+    about=\${\${value//\\\\/\\\\\\\\}//:/\\\\:}\${about:+:$about}
     if [[ $value == *[=/] ]]; then open+=("$about"); else closed+=("$about"); fi
   done < <("\${words[1]/#\\~\\//$HOME/}" complete zsh "" -- "\${before[@]}" "\${(Q)PREFIX}" 2>/dev/null </dev/null)
   _describe -V deployer closed

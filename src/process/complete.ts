@@ -172,8 +172,20 @@ const beginnings = (line: Line, typed: string, around: Surroundings): ReadonlyAr
   )
 }
 
-/** The candidates for the last word, which may be empty, after the others. The program's name is not among them. */
+/** A shell reads a candidate as a line, and would show control characters to the terminal. */
+const isOnOneLine = ({ word }: Candidate): boolean => !/[\p{Cc}\u2028\u2029]/u.test(word)
+
+/**
+ * The candidates for the last word, which may be empty, after the others. The program's name is not among them. Words with a line break or
+ * another control character are left out.
+ */
 export const complete = (
+  root: TaskSpec,
+  words: ReadonlyArray<string>,
+  around: Surroundings
+): ReadonlyArray<Candidate> => candidatesFor(root, words, around).filter(isOnOneLine)
+
+const candidatesFor = (
   root: TaskSpec,
   words: ReadonlyArray<string>,
   around: Surroundings

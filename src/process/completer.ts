@@ -99,7 +99,7 @@ const answers = ([shell, breaks = "", , ...given]: ReadonlyArray<string>, progra
   })
   return shell === "bash"
     ? forBash(candidates, words.at(-1) ?? "", breaks)
-    : candidates.map(({ about, word }) => `${word}\t${about.replace(/\s+/g, " ")}`)
+    : candidates.map(({ about, word }) => `${word}\t${about.replace(/[\s\p{Cc}]+/gu, " ")}`)
 }
 
 /** The candidates as the script of the shell reads them, one a line. `program` is the file that runs deployer. */

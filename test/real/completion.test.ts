@@ -11,6 +11,25 @@ import { terminal } from "../kit/terminal.ts"
 
 const missing = missingProgram("tmux", "bash", "zsh", "fish")
 
+/** Names of files that mean something to shells. */
+const oddNames = [
+  "a b",
+  "it's",
+  'b"q"',
+  "d$HOME",
+  "e:f",
+  "g[1]",
+  "h*",
+  "v;j&k",
+  "l\\m",
+  "n`o`",
+  "p(q)",
+  "r#s",
+  "t~",
+  "u{v,w}",
+  "x!"
+]
+
 /** A project with two targets and two releases. `deployer` is on the search path. */
 const prepared = Effect.gen(function* () {
   const here = yield* project()
@@ -33,6 +52,7 @@ const prepared = Effect.gen(function* () {
     refs.push(String(release.ref).slice(0, 8))
   }
   here.write("plans/my plan.json", "{}")
+  for (const name of oddNames) here.write(`odd/${name}`, "{}")
   return { here, programs, refs }
 })
 
@@ -117,6 +137,34 @@ describe.skipIf(missing !== undefined)(titled("completion in shells", missing), 
           yield* screen.waitFor(/release=1 .*my_app, [0-9A-F]{8}, built .*, production/)
         }
       })
+    )
+  }
+
+  for (const name of ["bash", "zsh", "fish"] as const) {
+    it.scopedLive(
+      `Tab quotes names with blanks, quotes and other signs in ${name}, so that deployer gets them as they are.`,
+      () =>
+        Effect.gen(function* () {
+          const { here, programs } = yield* prepared
+          const told = path.join(here.folder, "told")
+          const screen = yield* open(name, here, programs)
+          const program = path.join(programs, "deployer")
+          const script = `[ "$1" = complete ] || { printf "%s\\n" "$@" >'${told}.new'; mv '${told}.new' '${told}'; exit; }`
+          const real = fs.readFileSync(program, "utf8")
+          fs.writeFileSync(program, real.replace("\n", `\n${script}\n`), { mode: 0o755 })
+          const run = Effect.gen(function* () {
+            yield* screen.press("Enter")
+            for (let tries = 0; tries < 100 && !fs.existsSync(told); tries++) yield* Effect.sleep("50 millis")
+            const words = fs.readFileSync(told, "utf8").trimEnd().split("\n")
+            fs.rmSync(told)
+            return words
+          })
+          for (const odd of oddNames) {
+            yield* screen.press(`deployer apply plan=odd/${odd[0]}`, "Tab")
+            yield* Effect.sleep("700 millis")
+            assert.deepStrictEqual(yield* run, ["apply", `plan=odd/${odd}`], odd)
+          }
+        })
     )
   }
 
