@@ -209,6 +209,26 @@ suite(titled("a terminal", absent), () => {
       })
     )
 
+    it.scoped("A long step has one moving line with its number and its seconds, which leaves nothing behind.", () =>
+      Effect.gen(function* () {
+        const { here, host } = yield* World
+        const restart = "echo begins; sleep 3; echo restarted"
+        here.configure({ prod: { ...reach(host), path: unused("steps"), builder: "plain", restart } })
+        const screen = yield* open(here)
+        const moving = /^[-\\|/] restart \(\d of \d\) {2}(\d) s$/m
+        yield* screen.type("$D deploy target=prod release=1; echo status $?")
+        yield* screen.waitFor(/^begins\n[-\\|/] restart \(\d of \d\) {2}1 s$/m)
+        // It moves, and it is drawn anew after a change of the width.
+        yield* screen.resize(60, 30)
+        yield* screen.waitFor(/^[-\\|/] restart \(\d of \d\) {2}2 s$/m)
+        yield* screen.waitFor("status 0")
+        const shown = screen.shown()
+        assert.match(shown, /^begins\nrestarted\n/m)
+        assert.notMatch(shown, moving)
+        assert.isAbove(new Set(screen.raw().match(/[-\\|/] restart \(/g)).size, 3)
+      })
+    )
+
     it.scoped("A table is cut to the width of the terminal, and a reader that leaves early is no error.", () =>
       Effect.gen(function* () {
         const { here, host } = yield* World
