@@ -741,7 +741,7 @@ describe("manage without a word that it needs", () => {
         const before = yield* Effect.map(hostNamed(), ({ files }) => files.below("/"))
         const ran = yield* run(`manage ${verb}`)
         assert.strictEqual(ran.status, 2, verb)
-        assert.include(ran.stderr, `"${word}" is not a word of this task`)
+        assert.include(ran.stderr, `"${word}" is not a word of this command`)
         assert.deepStrictEqual(yield* Effect.map(hostNamed(), ({ files }) => files.below("/")), before)
       }
       for (const verb of ["ln AAAA", "integrity"]) {

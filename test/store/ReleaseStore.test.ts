@@ -2,6 +2,7 @@ import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -616,22 +617,37 @@ describe("ReleaseStore in files", () => {
   )
 })
 
-const bundle = fileURLToPath(
-  new URL(`../../node_modules/.cache/deployer-test/store-${process.pid}.mjs`, import.meta.url)
-)
+/** Outside this clone, which other users may not be able to enter. */
+const bundles = mkdtempSync(join(tmpdir(), "deployer-bundle-"))
+const bundle = join(bundles, "child.mjs")
 
-beforeAll(() =>
-  esbuild.build({
+beforeAll(async () => {
+  chmodSync(bundles, 0o755)
+  await esbuild.build({
     entryPoints: [fileURLToPath(new URL("child.ts", import.meta.url))],
     outfile: bundle,
     bundle: true,
-    packages: "external",
+    external: ["ssh2", "jiti", "better-sqlite3"],
     platform: "node",
     format: "esm",
-    target: "node20"
+    target: "node20",
+    banner: {
+      js: 'import { createRequire as $createRequire } from "node:module"; const require = $createRequire(import.meta.url)'
+    }
   })
-)
-afterAll(() => rmSync(bundle, { force: true }))
+  // A native module cannot be bundled.
+  for (const part of [
+    "better-sqlite3/package.json",
+    "better-sqlite3/lib",
+    "better-sqlite3/build/Release/better_sqlite3.node",
+    "bindings",
+    "file-uri-to-path"
+  ]) {
+    const from = fileURLToPath(new URL(`../../node_modules/${part}`, import.meta.url))
+    cpSync(from, join(bundles, "node_modules", part), { recursive: true })
+  }
+})
+afterAll(() => rmSync(bundles, { recursive: true, force: true }))
 
 const child = (
   paths: WorkspacePaths,
