@@ -14,7 +14,8 @@ const read = (file) => readFileSync(new URL(file, folder), "utf8")
 
 /** A line that travels, without what is for readers; nothing for any other. */
 const bare = (line) => {
-  const text = line.trimStart()
+  // No blank is needed before the end of a case's branch.
+  const text = line.trimStart().replace(/ ;;$/, ";;")
   return text === "" || /^#( |!|$)/.test(text) ? [] : [text]
 }
 
