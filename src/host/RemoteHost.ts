@@ -89,11 +89,11 @@ export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("Host
             : `add it with ssh-keyscan, or set hostKey: "${this.fingerprint}" in the target`
         }`
       case "changed":
-        return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled , or somebody intercepts the connection. If you know why, remove the old key: ssh-keygen -f '${this.file}' -R '${this.knownAs}'`
+        return `The key of ${this.address} (${shown}) is not the one in ${this.file}: the host was reinstalled, or somebody intercepts the connection. If you know why, remove the old key: ssh-keygen -f '${this.file}' -R '${this.knownAs}'`
       case "revoked":
         return `The key of ${this.address} (${shown}) is marked as revoked in ${this.file}`
       case "pinned":
-        return `The key of ${this.address} (${shown}) is not the one in "hostKey" of the target (${this.pinned ?? "none"}): the host was reinstalled , or somebody intercepts the connection. If you know why, change "hostKey"`
+        return `The key of ${this.address} (${shown}) is not the one in "hostKey" of the target (${this.pinned ?? "none"}): the host was reinstalled, or somebody intercepts the connection. If you know why, change "hostKey"`
     }
   }
 }
@@ -102,10 +102,19 @@ export class HostKeyRejected extends Schema.TaggedError<HostKeyRejected>()("Host
 export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", {
   address: Schema.String,
   /** The identities offered, in words: key files and the agent. */
-  tried: Schema.Array(Schema.String)
+  tried: Schema.Array(Schema.String),
+  /** The methods of SSH with which the host lets somebody in, if no key can do that: `password`, `keyboard-interactive`. */
+  methods: Schema.optional(Schema.Array(Schema.String)),
+  /** Whether the host accepted a key and requires one of these methods as well. */
+  isPartial: Schema.optional(Schema.Boolean)
 }) {
   readonly exitStatus = 1
   override get message(): string {
+    const methods = this.methods?.join(" or ") ?? ""
+    if (this.isPartial === true)
+      return `${this.address} accepted the key and also requires ${methods}, which deployer does not do: allow this login with a key alone (AuthenticationMethods in its sshd_config)`
+    if (methods !== "")
+      return `${this.address} accepts no keys at all, only ${methods}: allow keys (PubkeyAuthentication in its sshd_config), or set "user" to another login`
     const tried = this.tried.length === 0 ? "there was no key to offer" : `offered: ${this.tried.join(", ")}`
     return `${this.address} accepted none of your keys (${tried}): set "sshKey" of the target, or add the key to the agent or to the host's authorized_keys`
   }
@@ -114,7 +123,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
 /** A private key file cannot be used. */
 export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable", {
   file: Schema.String,
-  reason: Schema.Literal("missing", "unreadable", "not-a-key", "wrong-passphrase")
+  reason: Schema.Literal("missing", "unreadable", "not-a-key", "public", "putty", "wrong-passphrase")
 }) {
   readonly exitStatus = 2
   override get message(): string {
@@ -124,7 +133,11 @@ export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable"
       case "unreadable":
         return `The private key ${this.file} cannot be read: check its permissions`
       case "not-a-key":
-        return `${this.file} is not a private key that can be used: name the private key, not the .pub file next to it`
+        return `${this.file} is not a private key that can be used: name a private key of type Ed25519, ECDSA or RSA`
+      case "public":
+        return `${this.file} is a public key, and ssh-agent does not hold its private key: name the private key, or add it to the agent with ssh-add`
+      case "putty":
+        return `${this.file} is a key in a format of PuTTY that cannot be read: convert it with puttygen ${this.file} -O private-openssh -o FILE`
       case "wrong-passphrase":
         return `The passphrase does not open the private key ${this.file}`
     }
@@ -135,7 +148,7 @@ export class KeyUnusable extends Schema.TaggedError<KeyUnusable>()("KeyUnusable"
 export class KeyVariableUnusable extends Schema.TaggedError<KeyVariableUnusable>()("KeyVariableUnusable", {
   /** The name of the variable. */
   variable: Schema.String,
-  reason: Schema.Literal("missing", "not-a-key", "wrong-passphrase")
+  reason: Schema.Literal("missing", "not-a-key", "putty", "wrong-passphrase")
 }) {
   readonly exitStatus = 2
   override get message(): string {
@@ -144,6 +157,8 @@ export class KeyVariableUnusable extends Schema.TaggedError<KeyVariableUnusable>
         return `The variable ${this.variable}, which "sshKeyVariable" of the target names, is not set or is empty: set it to the text of a private key`
       case "not-a-key":
         return `The variable ${this.variable} does not hold a private key that can be used: it must hold the whole text of the key file, from its BEGIN line to its END line, and not the path or the public key`
+      case "putty":
+        return `The variable ${this.variable} holds a key in a format of PuTTY that cannot be read: convert it with puttygen KEY -O private-openssh`
       case "wrong-passphrase":
         return `The passphrase does not open the private key in the variable ${this.variable}`
     }

@@ -66,9 +66,22 @@ describe("SshConfig", () => {
       aliveInterval: undefined,
       aliveCountMax: undefined,
       proxy: undefined,
+      allowsOldRsa: false,
+      unfollowed: [],
       ignored: []
     })
     assert.deepStrictEqual(lookup("Host\nPort\n= =\nPort none\n\u0000", "web"), nothing)
+  })
+
+  it("SshConfig names the settings that deployer does not follow, as far as they are in use.", () => {
+    const { allowsOldRsa, unfollowed } = lookup(
+      "Host web\nKnownHostsCommand /bin/keys %H\nCanonicalizeHostname no\nCertificateFile ~/.ssh/id-cert.pub\nAddressFamily any\nHostKeyAlgorithms +ssh-rsa",
+      "web"
+    )
+    assert.deepStrictEqual(unfollowed, ["CertificateFile ~/.ssh/id-cert.pub", "KnownHostsCommand /bin/keys"])
+    assert.isTrue(allowsOldRsa)
+    for (const list of ["rsa-sha2-256", "-ssh-rsa", "ssh-ed25519"])
+      assert.isFalse(lookup(`HostKeyAlgorithms ${list}`, "web").allowsOldRsa)
   })
 
   it("SshConfig takes the first value of a setting, and all identity files.", () => {
@@ -144,6 +157,7 @@ const write = (files: Readonly<Record<string, string>>) => {
 const settings = (more: Partial<Context.Tag.Service<typeof SshSettings>> = {}) => ({
   ...asker,
   homeDir: folder,
+  workingDir: join(folder, "project"),
   configFile: join(folder, ".ssh/config"),
   globalConfigFile: join(folder, "ssh_config"),
   agentSocket: undefined,

@@ -165,7 +165,8 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       "PasswordAuthentication no",
       "KbdInteractiveAuthentication no",
       `AuthorizedKeysFile ${authorizedKeys}`,
-      "MaxStartups 100:30:100",
+      // Of this setting, sshd takes the last value.
+      ...(options.config?.some((line) => line.startsWith("MaxStartups")) ? [] : ["MaxStartups 100:30:100"]),
       `LogLevel ${options.logLevel ?? "VERBOSE"}`,
       // The user's real shell runs the forced command: it must not read the user's own start-up files.
       `SetEnv HOME=${home}`,
@@ -289,6 +290,7 @@ const answers = async (port: number, lives: () => boolean): Promise<boolean> => 
 /** The environment of somebody whose home holds nothing, who has no agent, and who knows the host. */
 export const settingsFor = (host: Sshd): Context.Tag.Service<typeof SshSettings> => ({
   homeDir: join(host.folder, "nobody"),
+  workingDir: join(host.folder, "nobody"),
   userName: host.user,
   machine: "laptop.test",
   variable: () => undefined,

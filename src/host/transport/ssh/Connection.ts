@@ -10,6 +10,8 @@ import type { Duplex } from "../../../internal/tcp.ts"
 export class Disconnected extends Data.TaggedError("Disconnected")<{
   readonly reason: "unknown-name" | "refused" | "timeout" | "silent" | "shell" | "lost" | "protocol" | "proxy"
   readonly detail: string
+  /** Whether the host ended the connection before it said anything, as a busy sshd does (`MaxStartups`). */
+  readonly isBusy?: boolean
 }> {}
 
 /** The command was not started, or nothing is known of it yet. `isCrowded`: the host allows no further session on this connection; else the connection was gone before. */

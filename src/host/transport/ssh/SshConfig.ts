@@ -94,6 +94,10 @@ export interface HostConfig {
   readonly aliveInterval: number | undefined
   readonly aliveCountMax: number | undefined
   readonly proxy: Proxy | undefined
+  /** Whether the host may prove itself with RSA and SHA-1, as only old ones do. */
+  readonly allowsOldRsa: boolean
+  /** The settings that the user would miss, as written: those that deployer does not follow. */
+  readonly unfollowed: ReadonlyArray<string>
   /** The `Match` lines whose conditions are not understood, as written. Their blocks are skipped. */
   readonly ignored: ReadonlyArray<string>
 }
@@ -265,9 +269,30 @@ const configOf = (found: Found): HostConfig => {
     aliveInterval: secondsOf(first(found, "serveraliveinterval")),
     aliveCountMax: numberOf(first(found, "serveralivecountmax")),
     proxy: proxyOf(proxy, near),
+    allowsOldRsa: values.get("hostkeyalgorithms")?.some((list) => /(^|[+^,])ssh-rsa(,|$)/.test(list)) === true,
+    unfollowed: [...missed].flatMap(([keyword, name]) => {
+      const value = first(found, keyword)
+      return value === undefined || /^(no|none|any|false)$/i.test(value) ? [] : [`${name} ${value}`]
+    }),
     ignored: [...ignored]
   }
 }
+
+/** Without them, another connection is made, or none. Lists of algorithms are not among them: many systems set those for all hosts. */
+const missed: ReadonlyMap<string, string> = new Map(
+  [
+    "AddressFamily",
+    "BindAddress",
+    "BindInterface",
+    "CanonicalizeHostname",
+    "CertificateFile",
+    "HostbasedAuthentication",
+    "KnownHostsCommand",
+    "PKCS11Provider",
+    "ProxyUseFdpass",
+    "RevokedHostKeys"
+  ].map((name) => [name.toLowerCase(), name])
+)
 
 const isNone = (text: string) => text.toLowerCase() === "none"
 

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { counted } from "../../../domain/Quantity.ts"
 import { address as addressOf } from "../../../domain/Target.ts"
@@ -23,7 +24,7 @@ import {
   KeyVariableUnusable
 } from "../../RemoteHost.ts"
 import * as Connection from "./Connection.ts"
-import { openAgent, openKey } from "./identities.ts"
+import { type OpenedKey, openAgent, openKey } from "./identities.ts"
 import * as KnownHosts from "./KnownHosts.ts"
 import { keepOnSuccess } from "./keepOnSuccess.ts"
 import { type PublicKey, publicHalf, publicKeyOfLine } from "./keys.ts"
@@ -62,7 +63,7 @@ export const connectTo = (
     yield* detail(`ssh: ${login.address} is offered ${offerText(identities)}`)
     const dial = makeDial(ssh2, login, place, open)
     return yield* dial(identities.ready.map((identity) => identity.method)).pipe(
-      Effect.catchTag("Denied", () => unlockAndDial(ssh2, identities, login.address, dial))
+      Effect.catchTag("Denied", (denied) => unlockAndDial(ssh2, identities, login.address, dial, denied))
     )
   })
 
@@ -173,7 +174,7 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keys, named, wholeAgent }
       agentSocket === undefined ? undefined : yield* Effect.orElseSucceed(openAgent(ssh2, agentSocket), () => undefined)
     const ready: Array<Identity> = []
     const locked: Array<LockedKey> = []
-    /** Keys of the agent that belong to a locked file. */
+    /** Keys of the agent that a file names. */
     const own: Array<PublicKey> = []
     for (const each of keys) {
       const key = yield* readKey(ssh2, each).pipe(
@@ -183,6 +184,14 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keys, named, wholeAgent }
       if (key === undefined) continue
       if (key._tag === "Ready") {
         ready.push(key.identity)
+        continue
+      }
+      if (key._tag === "Public") {
+        const held = agent?.keys.find((other) => other.blob === key.half.blob)
+        if (held !== undefined && wholeAgent) own.push(held)
+        else if (agent !== undefined && held !== undefined)
+          ready.push({ label: `${label(each)} in ssh-agent`, method: agent.only([held]) })
+        else if (named && each._tag === "File") return yield* new KeyUnusable({ file: each.file, reason: "public" })
         continue
       }
       const passphrase = (yield* SshSettings).remembered.passphrases.get(Redacted.value(key.content))
@@ -208,13 +217,15 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keys, named, wholeAgent }
 /** A key in a sentence. */
 const label = (key: NamedKey): string => (key._tag === "File" ? key.file : `the variable ${key.variable}`)
 
-const unusable = (key: NamedKey, reason: "not-a-key" | "wrong-passphrase") =>
+const unusable = (key: NamedKey, reason: "not-a-key" | "putty" | "wrong-passphrase") =>
   key._tag === "File"
     ? new KeyUnusable({ file: key.file, reason })
     : new KeyVariableUnusable({ variable: key.variable, reason })
 
 const readKey = (ssh2: Ssh.Ssh2, key: NamedKey) =>
   Effect.gen(function* () {
+    const half = key._tag === "File" ? yield* publicFile(key.file) : undefined
+    if (half !== undefined) return { _tag: "Public", half } as const
     const content = key._tag === "File" ? yield* readKeyFile(key.file) : key.content
     const opened = openKey(ssh2, content)
     switch (opened._tag) {
@@ -222,10 +233,20 @@ const readKey = (ssh2: Ssh.Ssh2, key: NamedKey) =>
         return { _tag: "Ready", identity: { label: label(key), method: { _tag: "Key", key: opened.key } } } as const
       case "Locked":
         return { _tag: "Locked", key, content } as const
+      case "PuttyOnly":
+        return yield* unusable(key, "putty")
       case "NotAKey":
         return yield* unusable(key, "not-a-key")
     }
   })
+
+/** The key of a public key file, or of the `.pub` file beside a private key that is missing. It names a key of the agent. */
+const publicFile = (file: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* Effect.orElse(fs.readFileString(file), () => fs.readFileString(`${file}.pub`))
+    return publicKeyOfLine(text)
+  }).pipe(Effect.orElseSucceed(() => undefined))
 
 /** Whether others can read a file of ours, as ssh asks. */
 const isExposed = ({ mode, uid }: FileSystem.File.Info): boolean =>
@@ -262,11 +283,13 @@ const unlockAndDial = (
   ssh2: Ssh.Ssh2,
   { locked, named, ready }: Identities,
   address: string,
-  dial: Dial
+  dial: Dial,
+  first: Ssh.Denied
 ): Effect.Effect<Connection.Connection, ConnectFailure, Prompt | FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
     const tried = ready.map((identity) => identity.label)
-    for (const key of locked) {
+    let denied = first
+    for (const key of denied.isPartial ? [] : locked) {
       const unlocked = yield* unlock(ssh2, key).pipe(
         Effect.catchTag("PromptUnavailable", (unavailable) => (named ? unavailable : Effect.succeed(undefined)))
       )
@@ -275,11 +298,23 @@ const unlockAndDial = (
         continue
       }
       tried.push(label(key.key))
-      const connection = yield* Effect.catchTag(dial([unlocked]), "Denied", () => Effect.succeed(undefined))
+      const connection = yield* Effect.catchTag(dial([unlocked]), "Denied", (again) => {
+        denied = again
+        return Effect.succeed(undefined)
+      })
       if (connection !== undefined) return connection
     }
-    return yield* new AuthenticationFailed({ address, tried })
+    const { isPartial, offered } = denied
+    return yield* new AuthenticationFailed({
+      address,
+      tried,
+      ...(isPartial ? { isPartial } : {}),
+      ...(offered.length > 0 && !offered.includes("publickey") ? { methods: offered } : {})
+    })
   })
+
+const reasonOf = ({ _tag }: OpenedKey) =>
+  _tag === "Locked" ? "wrong-passphrase" : _tag === "PuttyOnly" ? "putty" : "not-a-key"
 
 const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.Method, ConnectFailure, Prompt> =>
   Effect.gen(function* () {
@@ -298,9 +333,7 @@ const unlock = (ssh2: Ssh.Ssh2, key: LockedKey, attempt = 1): Effect.Effect<Ssh.
       remembered.passphrases.set(Redacted.value(key.content), passphrase)
       return { _tag: "Key", key: opened.key }
     }
-    return yield* attempt < 3
-      ? unlock(ssh2, key, attempt + 1)
-      : unusable(key.key, opened._tag === "Locked" ? "wrong-passphrase" : "not-a-key")
+    return yield* attempt < 3 ? unlock(ssh2, key, attempt + 1) : unusable(key.key, reasonOf(opened))
   })
 
 // Connecting
@@ -311,6 +344,12 @@ type Dial = (
 
 /** Opens the stream of a connection, once for each attempt. */
 type Open = Effect.Effect<Duplex, Connection.Disconnected, Scope.Scope>
+
+/** A busy sshd turns away some connections at random (`MaxStartups`), so that those that try again must not do so at the same moment. */
+const nextTry = Schedule.exponential(300, 1.5).pipe(
+  Schedule.jitteredWith({ min: 0.3, max: 1.7 }),
+  Schedule.intersect(Schedule.recurs(7))
+)
 
 const makeDial = (
   ssh2: Ssh.Ssh2,
@@ -338,15 +377,19 @@ const makeDial = (
       return yield* Ssh.dial(ssh2, {
         open,
         user: place.user,
-        hostKeyAlgorithms: KnownHosts.preferredAlgorithms(entries, host, port).filter(
-          (name) => !others.some((key) => KnownHosts.proves(name, key))
-        ),
+        hostKeyAlgorithms: [
+          ...KnownHosts.preferredAlgorithms(entries, host, port).filter(
+            (name) => !others.some((key) => KnownHosts.proves(name, key))
+          ),
+          ...(place.allowsOldRsa ? ["ssh-rsa" as const] : [])
+        ],
         accepts: (key) => judge(key) === "known",
         methods: [...methods, { _tag: "None" }],
         keepAlive: place.keepAlive,
         keepAliveCount: place.keepAliveCount
       }).pipe(
         keepOnSuccess,
+        Effect.retry({ while: (error) => error._tag === "Disconnected" && error.isBusy === true, schedule: nextTry }),
         Effect.timeoutFail({
           duration: wait,
           onTimeout: () =>

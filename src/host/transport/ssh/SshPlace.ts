@@ -21,6 +21,7 @@ export interface Place {
   readonly knownHostsFiles: ReadonlyArray<string>
   readonly globalKnownHostsFiles: ReadonlyArray<string>
   readonly unknownKeys: SshConfig.HostConfig["unknownKeys"]
+  readonly allowsOldRsa: boolean
   readonly agentSocket: string | undefined
   /** Whether the agent may offer keys that are in none of the files. */
   readonly wholeAgent: boolean
@@ -56,13 +57,17 @@ export const findPlace = (
 ): Effect.Effect<Place, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const settings = yield* SshSettings
-    const { agentSocket, homeDir } = settings
+    const { agentSocket, homeDir, workingDir } = settings
     const config = SshConfig.lookup(yield* readConfigs, asked, settings)
     for (const line of config.ignored) {
       yield* warnOnce(`"${line}" in ${settings.configFile} is not understood: what follows it is left out`)
     }
+    for (const setting of config.unfollowed) {
+      yield* warnOnce(`ssh_config sets "${setting}" for ${asked.host}, which deployer does not follow`)
+    }
     const { hostKeyAlias, hostName, identityAgent = "SSH_AUTH_SOCK", identityFiles, port = 22 } = config
-    const relative = (path: string) => (path.startsWith("/") ? path : `${homeDir}/${path}`)
+    // As with ssh.
+    const relative = (path: string) => (path.startsWith("/") ? path : `${workingDir}/${path}`)
     const usual = ["id_ed25519", "id_ecdsa", "id_rsa"].map((name) => `${homeDir}/.ssh/${name}`)
     const configured = identityFiles.filter((file) => file.toLowerCase() !== "none").map(relative)
     return {
@@ -73,6 +78,7 @@ export const findPlace = (
       knownHostsFiles: (config.userKnownHostsFiles ?? [settings.knownHostsFile]).map(relative),
       globalKnownHostsFiles: config.globalKnownHostsFiles ?? settings.globalKnownHostsFiles,
       unknownKeys: config.unknownKeys,
+      allowsOldRsa: config.allowsOldRsa,
       agentSocket:
         identityAgent === "SSH_AUTH_SOCK"
           ? agentSocket

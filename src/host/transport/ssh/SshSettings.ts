@@ -24,10 +24,12 @@ export const makeRemembered = (): Remembered => ({ passphrases: new Map(), hostK
 /** The SSH settings of the user's environment. */
 export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshSettings", {
   defaultValue: () => {
-    const { agentSocket, homeDir, machine, userName, variable } = environment()
+    const { agentSocket, homeDir, machine, userName, variable, workingDir } = environment()
     return {
       /** The meaning of `~`, and the folder of `.ssh`. */
       homeDir,
+      /** The folder of relative paths in ssh_config. */
+      workingDir,
       /** The login for targets that name no user. */
       userName,
       /** The name of this machine. */

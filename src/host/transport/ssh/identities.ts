@@ -1,10 +1,10 @@
 /** Private keys and agents, as ssh2 uses them. */
-import { createPrivateKey } from "node:crypto"
+import { createPrivateKey, type KeyObject } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { BaseAgent, IdentityCallback, ParsedKey, SignCallback, SigningRequestOptions } from "ssh2"
 import { Disconnected } from "./Connection.ts"
-import { type PublicKey, publicKeyOf } from "./keys.ts"
+import { ed25519File, type PublicKey, publicKeyOf } from "./keys.ts"
 import { detailOf, type Method, type Ssh2 } from "./ssh2.ts"
 
 /** The result of reading a private key. */
@@ -12,6 +12,8 @@ export type OpenedKey =
   | { readonly _tag: "Opened"; readonly key: Redacted.Redacted<ParsedKey> }
   | { readonly _tag: "Locked" }
   | { readonly _tag: "NotAKey" }
+  /** A file of PuTTY's in a version that ssh2 does not read. */
+  | { readonly _tag: "PuttyOnly" }
 
 /** Reads a private key in OpenSSH's, PEM or PuTTY's format. With a wrong passphrase it stays locked. */
 export const openKey = (
@@ -19,12 +21,21 @@ export const openKey = (
   text: Redacted.Redacted<string>,
   passphrase?: Redacted.Redacted<string>
 ): OpenedKey => {
-  const content = Redacted.value(text)
+  // OpenSSL writes the parameters of the curve in front of the key, which names the curve itself.
+  const content = Redacted.value(text).replace(/-----BEGIN EC PARAMETERS-----[^-]*-----END EC PARAMETERS-----\s*/, "")
   const secret = passphrase === undefined ? undefined : Redacted.value(passphrase)
   const pkcs8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/.exec(content)
-  const pem = pkcs8 === null ? content : fromPkcs8(content, pkcs8[1] !== undefined, secret)
-  if (typeof pem !== "string") return pem
-  const parsed = ssh2.utils.parseKey(pem, pkcs8 === null ? secret : undefined)
+  if (pkcs8 !== null) return fromPkcs8(ssh2, content, pkcs8[1] !== undefined, secret)
+  const opened = parseKey(ssh2, content, secret)
+  if (opened._tag !== "NotAKey") return opened
+  // Some programs write PKCS#8 between the lines of the older format.
+  const relabelled = content.replaceAll(/(-----(?:BEGIN|END)) (?:EC|RSA) PRIVATE KEY-----/g, "$1 PRIVATE KEY-----")
+  if (relabelled !== content) return fromPkcs8(ssh2, relabelled, false, secret)
+  return /^PuTTY-User-Key-File-/.test(content) ? { _tag: "PuttyOnly" } : opened
+}
+
+const parseKey = (ssh2: Ssh2, content: string, secret: string | undefined): OpenedKey => {
+  const parsed = ssh2.utils.parseKey(content, secret)
   // Some formats hold several keys, of which the first counts.
   const key = Array.isArray(parsed) ? parsed[0] : parsed
   if (key instanceof Error) {
@@ -34,20 +45,31 @@ export const openKey = (
 }
 
 /** Converts OpenSSL's own format, which ssh2 does not read, to one that it does. */
-const fromPkcs8 = (content: string, encrypted: boolean, passphrase: string | undefined): string | OpenedKey => {
+const fromPkcs8 = (ssh2: Ssh2, content: string, encrypted: boolean, passphrase: string | undefined): OpenedKey => {
   if (encrypted && passphrase === undefined) return { _tag: "Locked" }
   try {
     const key = createPrivateKey(encrypted ? { key: content, passphrase: passphrase ?? "" } : content)
-    switch (key.asymmetricKeyType) {
-      case "rsa":
-        return key.export({ type: "pkcs1", format: "pem" }).toString()
-      case "ec":
-        return key.export({ type: "sec1", format: "pem" }).toString()
-      default:
-        return { _tag: "NotAKey" }
-    }
+    const converted = inKnownFormat(key)
+    return converted === undefined ? { _tag: "NotAKey" } : parseKey(ssh2, converted, undefined)
   } catch {
     return encrypted ? { _tag: "Locked" } : { _tag: "NotAKey" }
+  }
+}
+
+const inKnownFormat = (key: KeyObject): string | undefined => {
+  switch (key.asymmetricKeyType) {
+    case "rsa":
+      return key.export({ type: "pkcs1", format: "pem" }).toString()
+    case "ec":
+      return key.export({ type: "sec1", format: "pem" }).toString()
+    case "ed25519": {
+      const { d, x } = key.export({ format: "jwk" })
+      return d === undefined || x === undefined
+        ? undefined
+        : ed25519File(Buffer.from(x, "base64url"), Buffer.from(d, "base64url"))
+    }
+    default:
+      return undefined
   }
 }
 

@@ -36,10 +36,37 @@ export const isHashOf = (hashed: string, name: string): boolean => {
   return wanted.length === found.length && timingSafeEqual(wanted, found)
 }
 
-/** Reads one line of a `.pub` file. */
+/** Reads a `.pub` file. Undefined for any other text. */
 export const publicKeyOfLine = (line: string): PublicKey | undefined => {
-  const [, blob] = line.trim().split(/\s+/)
-  return blob === undefined ? undefined : publicKeyOf(Buffer.from(blob, "base64"))
+  const [type, blob] = line.trim().split(/\s+/)
+  const key = blob === undefined ? undefined : publicKeyOf(Buffer.from(blob, "base64"))
+  return key?.type === type ? key : undefined
+}
+
+const lengthOf = (bytes: Uint8Array): Buffer => {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(bytes.length)
+  return length
+}
+
+const withLengths = (...fields: ReadonlyArray<Uint8Array | string>): Buffer =>
+  Buffer.concat(fields.map((field) => Buffer.from(field)).flatMap((field) => [lengthOf(field), field]))
+
+/** An Ed25519 key as an OpenSSH private key file without a passphrase (PROTOCOL.key of OpenSSH), from its public and its secret 32 bytes. */
+export const ed25519File = (publicPart: Uint8Array, secretPart: Uint8Array): string => {
+  const type = "ssh-ed25519"
+  const check = Buffer.alloc(8)
+  const secret = Buffer.concat([check, withLengths(type, publicPart, Buffer.concat([secretPart, publicPart]), "")])
+  const padding = Buffer.from(Array.from({ length: (8 - (secret.length % 8)) % 8 }, (_, index) => index + 1))
+  const count = Buffer.from([0, 0, 0, 1])
+  const file = Buffer.concat([
+    Buffer.from("openssh-key-v1\0"),
+    withLengths("none", "none", ""),
+    count,
+    withLengths(withLengths(type, publicPart), Buffer.concat([secret, padding]))
+  ])
+  const lines = file.toString("base64").replaceAll(/.{70}/g, "$&\n")
+  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines}\n-----END OPENSSH PRIVATE KEY-----\n`
 }
 
 /**

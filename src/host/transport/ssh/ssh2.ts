@@ -12,6 +12,7 @@ import type {
   CipherAlgorithm,
   Client,
   ClientChannel,
+  MacAlgorithm,
   ParsedKey,
   ServerHostKeyAlgorithm
 } from "ssh2"
@@ -50,6 +51,7 @@ const nameOfUser = () => {
 /** The SSH settings in this process's environment. */
 export const environment = () => ({
   homeDir: homeFolder(),
+  workingDir: process.cwd(),
   agentSocket: process.env["SSH_AUTH_SOCK"] === "" ? undefined : process.env["SSH_AUTH_SOCK"],
   userName: nameOfUser(),
   machine: hostname(),
@@ -59,8 +61,15 @@ export const environment = () => ({
 /** The host showed a key that was not accepted. */
 export class HostKeyRefused extends Data.TaggedError("HostKeyRefused")<{ readonly key: PublicKey }> {}
 
-/** The host accepted none of the ways to authenticate; `untried` are those that it gave us no chance to try. */
-export class Denied extends Data.TaggedError("Denied")<{ readonly untried: ReadonlyArray<Method> }> {}
+/** The host accepted none of the ways to authenticate. */
+export class Denied extends Data.TaggedError("Denied")<{
+  /** Those that it gave us no chance to try. */
+  readonly untried: ReadonlyArray<Method>
+  /** The methods that it offers, as it last named them. Empty if it named none. */
+  readonly offered: ReadonlyArray<string>
+  /** Whether it accepted a key and requires one of these methods as well. */
+  readonly isPartial: boolean
+}> {}
 
 /** A way to authenticate. */
 export type Method =
@@ -92,6 +101,15 @@ const ciphers: Array<CipherAlgorithm> = [
   "aes256-ctr"
 ]
 
+// Hosts that know a variant with SHA-1 know one of these. They are needed only beside the counter modes.
+const macs: Array<MacAlgorithm> = [
+  "hmac-sha2-256-etm@openssh.com",
+  "hmac-sha2-512-etm@openssh.com",
+  "hmac-sha2-256",
+  "hmac-sha2-512",
+  "hmac-sha1"
+]
+
 const names = new Map<string, Disconnected["reason"]>([
   ["ENOTFOUND", "unknown-name"],
   ["EAI_AGAIN", "unknown-name"],
@@ -111,6 +129,23 @@ const names = new Map<string, Disconnected["reason"]>([
 
 const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : ""
+
+/** What to do if the host and ssh2 have nothing in common. */
+const uncommon: ReadonlyArray<readonly [words: RegExp, detail: string]> = [
+  [
+    /no matching key exchange/i,
+    "it offers no key exchange that deployer knows: allow curve25519-sha256 in KexAlgorithms of its sshd_config"
+  ],
+  [
+    /no matching host key/i,
+    "it has no host key that deployer takes: make one of type Ed25519, or, if the host is old, set HostKeyAlgorithms +ssh-rsa for it in ~/.ssh/config"
+  ],
+  [
+    /no matching .*cipher/i,
+    "it offers no cipher that deployer knows: allow aes256-gcm@openssh.com or aes256-ctr in Ciphers of its sshd_config"
+  ],
+  [/no matching .*mac/i, "it offers no MAC that deployer knows: allow hmac-sha2-256 in MACs of its sshd_config"]
+]
 
 /** The reason of a failure, in one line. */
 export const detailOf = (error: unknown): string => {
@@ -177,6 +212,10 @@ export const dial = (
 const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred.Deferred<never, Disconnected>) =>
   Effect.async<void, Disconnected | HostKeyRefused | Denied>((resume) => {
     let phase: "key" | "authentication" | "open" = "key"
+    let offered: ReadonlyArray<string> = []
+    let isPartial = false
+    let isGreeted = false
+    const denied = (untried: ReadonlyArray<Method>) => new Denied({ untried, offered, isPartial })
     let refused: PublicKey | undefined
     const fail = (failure: Disconnected | HostKeyRefused | Denied) => {
       if (phase !== "open") return resume(Effect.fail(failure))
@@ -190,13 +229,18 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
       // One key or the agent failing is no reason to give up: the next method follows.
       const level = levelOf(error)
       if (phase === "authentication" && (level === "agent" || level === "client-authentication")) return
-      const detail = detailOf(error)
+      const words = detailOf(error)
+      const detail = uncommon.find(([pattern]) => pattern.test(words))?.[1] ?? words
       if (phase === "authentication" && /authentication failures/i.test(detail)) {
-        return fail(new Denied({ untried: left }))
+        return fail(denied(left))
       }
       const known = names.get(codeOf(error))
-      fail(new Disconnected({ reason: phase === "open" ? "lost" : (known ?? "protocol"), detail }))
+      const isBusy = !isGreeted && (known === "lost" || /closed the connection|before handshake/i.test(detail))
+      fail(new Disconnected({ reason: phase === "open" ? "lost" : (known ?? "protocol"), detail, isBusy }))
     }
+    client.on("handshake", () => {
+      isGreeted = true
+    })
     client.on("error", lost)
     client.on("end", () => lost(new Error("the host closed the connection")))
     client.on("close", () => lost(new Error("the connection was closed")))
@@ -206,10 +250,16 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
     })
 
     const left = [...options.methods]
-    const authHandler: AuthHandlerMiddleware = (_left, _partial, next) => {
+    const authHandler: AuthHandlerMiddleware = (
+      methods: ReadonlyArray<string> | null,
+      partial: boolean | null,
+      next
+    ) => {
       phase = "authentication"
+      offered = methods ?? offered
+      isPartial ||= partial === true
       const method = left.shift()
-      if (method === undefined) return fail(new Denied({ untried: [] }))
+      if (method === undefined) return fail(denied([]))
       const username = options.user
       switch (method._tag) {
         case "Agent":
@@ -231,7 +281,7 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
         if (!accepted) refused = key
         return accepted
       },
-      algorithms: { cipher: ciphers, serverHostKey: [...options.hostKeyAlgorithms], compress: ["none"] },
+      algorithms: { cipher: ciphers, hmac: macs, serverHostKey: [...options.hostKeyAlgorithms], compress: ["none"] },
       readyTimeout: 0,
       keepaliveInterval: options.keepAlive,
       // The watch below decides: on a slow line an answer may be late behind megabytes that do arrive.

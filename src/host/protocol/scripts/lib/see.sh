@@ -11,7 +11,7 @@ look
 say "path $base"
 say "base $state $where"
 [ -d "$releases" ] && where=$releases
-user=$(id -un 2>/dev/null) && say "user $(flat "$user")"
+user=$(id -un 2>/dev/null) && say "user $user"
 clock=$(date +%s 2>/dev/null) && say "clock $clock"
 row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
 nodes=$(df -Pi "$where" 2>/dev/null)
@@ -24,15 +24,12 @@ mount_of "$where"
 for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
   [ ! -e "$loader" ] || say "loader $(flat "$loader")"
 done
-say "machine $(flat "$(uname -m)")"
+say "machine $(uname -m)"
 ! has awk || ! has xargs || say "can differences"
 ! has zstd || say "can zstd"
 for tool in tar gzip; do has "$tool" || say "lacks $tool"; done
 has sha256sum || has shasum || has openssl || say "lacks sha256"
-if ! cd "$releases" 2>/dev/null; then
-  say "current absent"
-  return 0
-fi
+cd "$releases" 2>/dev/null || { say "current absent"; return 0; }
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
   [ -e current ] || say dangling
