@@ -15,7 +15,7 @@ const read = (file) => readFileSync(new URL(file, folder), "utf8")
 /** A line that travels, without what is for readers; nothing for any other. */
 const bare = (line) => {
   // No blank is needed before the end of a case's branch.
-  const text = line.trimStart().replace(/ ;;$/, ";;")
+  const text = line.trimStart()
   return text === "" || /^#( |!|$)/.test(text) ? [] : [text]
 }
 
@@ -51,7 +51,8 @@ const embedded = (file) =>
   )
     .split("\n")
     .flatMap(bare)
-    .map((line) => `${line}\n`)
+    // A blank before the end of a case means nothing.
+    .map((line) => `${line.replaceAll(/ ;;( (?=esac\b))?/g, ";;")}\n`)
     .join("")
 
 /** The names of a script's arguments after the path, and whether refs follow. */

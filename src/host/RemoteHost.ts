@@ -466,8 +466,11 @@ export interface HostSession {
   readonly adopt: (adoption: Adoption, record: HostRelease, entries?: Entries) => Effect.Effect<void, StepFailure>
   /** Finishes an interrupted adoption, or forgets it if nothing was moved yet. */
   readonly finishAdoption: (ref: string) => Effect.Effect<void, StepFailure>
-  /** Removes releases with all their files. Fails for the current release, and for one that the host may go back to: these stay. */
-  readonly remove: (refs: ReadonlyArray<string>, entries?: Entries, last?: Last) => Effect.Effect<void, StepFailure>
+  /**
+   * Removes releases with all their files. Fails for the current release, and for one that the host may go back to: these stay. Returns the bytes of
+   * files that this login may not remove, which are left aside.
+   */
+  readonly remove: (refs: ReadonlyArray<string>, entries?: Entries, last?: Last) => Effect.Effect<number, StepFailure>
   /** Removes the remains of an unfinished deployment. Fails for a folder that `current` leads to, which stays. */
   readonly discard: (unfinished: Unfinished) => Effect.Effect<void, StepFailure>
   /**

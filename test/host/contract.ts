@@ -88,11 +88,13 @@ export const stage = (
   {
     entries = [],
     from = 0,
+    replaces = false,
     to = tarball.length
-  }: { readonly from?: number; readonly to?: number; readonly entries?: Entries } = {}
+  }: { readonly from?: number; readonly to?: number; readonly entries?: Entries; readonly replaces?: boolean } = {}
 ) =>
   session.stage({
     ref,
+    replaces,
     manifest,
     from,
     note: "begun by tester at noon",
@@ -1657,6 +1659,23 @@ export const contract = (
               assert.strictEqual(files.readLink(`${releases}/current`), `deployer_${two.ref}`)
               untouched("after repair")
             }).pipe(Effect.provide(services))
+          })
+      )
+    })
+
+    part("folders with names of ours", () => {
+      at(
+        "A folder that only has the name of an upload or of an adoption is neither, stays, and is named if it is in the way.",
+        ({ files, releases, session }) =>
+          Effect.gen(function* () {
+            yield* session.prepare
+            const theirs = [`${releases}/.staging_${two.ref}/photo`, `${releases}/.adopting_${two.ref}/photo`]
+            for (const path of theirs) files.write(path, "theirs")
+            assert.deepStrictEqual((yield* session.inspect).unfinished, [])
+            const upload = Unfinished.make({ ref: two.ref, kind: "upload", received: 0 })
+            for (const step of [stage(session, two), session.discard(upload), session.finishAdoption(two.ref)])
+              assert.include((yield* Effect.flip(step)).message, "deployer did not make")
+            for (const path of theirs) assert.strictEqual(files.read(path), "theirs")
           })
       )
     })

@@ -464,6 +464,68 @@ describe("a user's command", () => {
         assert.deepStrictEqual(ran(nothing), { status: 0, stdout: "", stderr: "" })
       assert.deepInclude(ran("cat <<E\n$((1 + 1))\nE"), { status: 0, stdout: "2\n" })
       assert.notStrictEqual(ran("if x").status, 0)
+describe("names and contents of leftovers", () => {
+  const ref = "0123456789ABCDEF0123456789ABCDEF"
+  for (const shell of shells) {
+    it(`${shell[0]}: What was moved aside has the name of a release or an upload, and process ids.`, () => {
+      const names = {
+        [`.trash_${ref}_7`]: "ours",
+        [`.trash_${ref}_4194303`]: "ours",
+        [`/srv/my_app/releases/.trash_${ref}_7`]: "ours",
+        [`.trash_${ref}_7_.12`]: "ours",
+        [`.trash_${ref}_7_.12.notes`]: "ours",
+        [`.trash_${ref}_7_`]: "ours",
+        ".trash_*": "theirs",
+        ".trash_": "theirs",
+        ".trash": "theirs",
+        [`.trash_${ref}`]: "theirs",
+        [`.trash_${ref}_`]: "theirs",
+        [`.trash_${ref}_backup`]: "theirs",
+        [`.trash_${ref}_7_backup`]: "theirs",
+        [`.trash_${ref}_7.bak`]: "theirs",
+        [`.trash_${ref.toLowerCase()}_7`]: "theirs",
+        [`.trash_${ref}0_7`]: "theirs"
+      }
+      const text = 'for name; do if is_trash_name "$name"; then say ours; else say theirs; fi; done'
+      assert.deepStrictEqual(
+        sh(shell, ["files"], text, ...Object.keys(names))
+          .split("\n")
+          .map((said, index) => [Object.keys(names)[index], said]),
+        Object.entries(names)
+      )
+    })
+
+    it(`${shell[0]}: A folder counts as a leftover only if it holds nothing else than leftovers do.`, () => {
+      const folder = fs.mkdtempSync("/tmp/deployer-leftover-")
+      const verdict = (...paths: ReadonlyArray<string>) => {
+        fs.rmSync(folder, { recursive: true })
+        fs.mkdirSync(folder)
+        for (const file of paths) {
+          const at = path.join(folder, file)
+          fs.mkdirSync(file.endsWith("/") ? at : path.dirname(at), { recursive: true })
+          if (!file.endsWith("/")) fs.writeFileSync(path.join(folder, file), "")
+        }
+        const kinds = ["is_begun", "is_remnant"]
+        const text = kinds.map((kind) => `if ${kind} "$1"; then say ${kind}; fi`).join("\n")
+        return sh(shell, ["files"], text, folder)
+          .split("\n")
+          .filter((word) => word !== "")
+      }
+      try {
+        assert.deepStrictEqual(verdict(), ["is_begun", "is_remnant"])
+        const upload = ["note", "stream", "release.tar", "release.tar.gz.77", "tree.7/my_app/x", "tree.7.notes/lot.1"]
+        assert.deepStrictEqual(verdict(...upload), ["is_begun", "is_remnant"])
+        assert.deepStrictEqual(verdict("manifest", "record", "entries", "a", "b"), ["is_begun"])
+        assert.deepStrictEqual(verdict(".deployer_manifest", ".deployer_pieces/1", "my_app/bin/x"), ["is_remnant"])
+        assert.deepStrictEqual(verdict("my_app/"), ["is_remnant"])
+        assert.deepStrictEqual(verdict("my_app/", "other/"), [])
+        assert.deepStrictEqual(verdict("photo"), [])
+        assert.deepStrictEqual(verdict("note", "photo"), [])
+        assert.deepStrictEqual(verdict("my\nnote"), [])
+        assert.deepStrictEqual(verdict(".hidden"), [])
+      } finally {
+        fs.rmSync(folder, { recursive: true })
+      }
     })
   }
 })

@@ -69,10 +69,14 @@ const more = ["sleep", "sort", "tr", "uname", "wc", "env", "id"]
 
 /** A PATH with this machine's own tools, but for some. `shell` is what `sh` is. */
 export const own = (
-  options: { readonly without?: ReadonlyArray<string>; readonly shell?: string } = {}
+  options: {
+    readonly without?: ReadonlyArray<string>
+    readonly besides?: ReadonlyArray<string>
+    readonly shell?: string
+  } = {}
 ): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(folder, (path) => {
-    for (const tool of [...basic, ...more, ...needed]) {
+    for (const tool of [...basic, ...more, ...needed, ...(options.besides ?? [])]) {
       const program = which(tool === "sh" ? (options.shell ?? "sh") : tool)
       if (program !== undefined && options.without?.includes(tool) !== true) symlinkSync(program, join(path, tool))
     }

@@ -35,6 +35,7 @@ import * as LocalTransport from "../../src/host/transport/LocalTransport.ts"
 import { entryAbout, put, stage } from "../host/contract.ts"
 import { type CutAndResumed, completing, cutAndResumed } from "../kit/cutAndResumed.ts"
 import { bind, disk, missingMount } from "../kit/mount.ts"
+import * as nobody from "../kit/nobody.ts"
 import { noiseText } from "../kit/noise.ts"
 import { hostileNames, oddSample, type Packed, packed, sample } from "../kit/packed.ts"
 import { hostRelease, refOf, target as sampleTarget } from "../kit/samples.ts"
@@ -63,20 +64,10 @@ const needs = (...programs: ReadonlyArray<string>) => {
   }
 }
 
-// Permissions do not bind root, so that the scripts run as somebody else where the tests run as root.
-const isRoot = process.getuid?.() === 0
+const { isRoot } = nobody
 const asNobody = {
   ...needs(...(isRoot ? ["setpriv"] : [])),
-  /** From now on the `sh` of these programs is run by somebody who is not root, with this home. */
-  become: (programs: string, home: string) => {
-    // Temporary folders are their owner's alone.
-    for (const folder of [home, join(home, ".."), programs]) chmodSync(folder, 0o755)
-    if (!isRoot) return
-    const sh = userland.which("sh") ?? "/bin/sh"
-    const change = `exec ${userland.which("setpriv")} --reuid=65534 --regid=65534 --clear-groups`
-    rmSync(join(programs, "sh"), { force: true })
-    writeFileSync(join(programs, "sh"), `#!${sh}\n${change} ${sh} "$@"\n`, { mode: 0o755 })
-  }
+  become: nobody.become
 }
 
 const odd = oddSample()

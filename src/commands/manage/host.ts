@@ -416,13 +416,12 @@ const removeFromHost = Effect.fnUntraced(function* (
     releases: releases.map(({ createdAt, name, ref }) => ({ name, ref, bytes: usage.get(ref) ?? 0, createdAt }))
   })
   yield* askToRemove(removal)
-  if (releases.length > 0) {
-    yield* session.remove(
-      releases.map(({ ref }) => ref),
-      yield* entries("removed", named)
-    )
-  }
-  return removal
+  if (releases.length === 0) return removal
+  const left = yield* session.remove(
+    releases.map(({ ref }) => ref),
+    yield* entries("removed", named)
+  )
+  return left === 0 ? removal : Removal.make({ ...removal, left })
 })
 
 const isCurrent = (state: HostState, release: HostRelease): boolean => state.currentRelease?.ref === release.ref

@@ -24,11 +24,14 @@ export class Removal extends Schema.TaggedClass<Removal>()("Removal", {
       bytes: Schema.NonNegativeInt,
       createdAt: Schema.optional(Schema.DateTimeUtc)
     })
-  )
+  ),
+  /** The bytes of files that the login may not remove. Undefined if there are none. */
+  left: Schema.optional(Schema.NonNegativeInt)
 }) {
   /** The space that the whole removal frees. */
   get bytes(): number {
-    return this.releases.reduce((total, release) => total + release.bytes, 0)
+    const total = this.releases.reduce((total, release) => total + release.bytes, 0)
+    return Math.max(0, total - (this.left ?? 0))
   }
 }
 

@@ -99,6 +99,14 @@ export const realDirectory = ({ files }: MemoryHost, path: string): boolean => f
 /** Whether a path is a file, and no link. */
 export const realFile = ({ files }: MemoryHost, path: string): boolean => files.node(path)?._tag === "File"
 
+/** Whether a path is free, or an upload or an adoption of deployer's. */
+export const isBegun = (host: MemoryHost, path: string): boolean =>
+  host.files.node(path) === undefined ||
+  (realDirectory(host, path) &&
+    host.files
+      .names(path)
+      .every((name) => /^(?:note$|stream$|release\.tar|tree|manifest$|record$|entries$|[ab]$)/.test(name)))
+
 /** The directory that holds a path. */
 export const parent = (path: string): string => path.slice(0, path.lastIndexOf("/")) || "/"
 

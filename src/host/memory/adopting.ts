@@ -1,6 +1,6 @@
 /** Adoptions on a host in memory, with the same folders and files as on a real host. */
 
-import { type Answer, note, realDirectory, sha256 } from "./Place.ts"
+import { type Answer, isBegun, note, realDirectory, sha256 } from "./Place.ts"
 
 /** Lists the files of the directory in the place of `current`, as a manifest. */
 export const survey: Answer<"survey"> = (question) => {
@@ -28,7 +28,9 @@ export const survey: Answer<"survey"> = (question) => {
   const manifest = new TextEncoder().encode(`${[...lines, `end ${lines.length}`].join("\n")}\n`)
   const digest = sha256(manifest)
   const ref = digest.slice(0, 32).toUpperCase()
-  files.remove(`${releases}/.adopting_${ref}`)
+  const mark = `${releases}/.adopting_${ref}`
+  if (!isBegun(host, mark)) return [`fail deployer did not make ${mark}: move it away`]
+  files.remove(mark)
   files.write(`${releases}/.adopting_${ref}/manifest`, manifest)
   const contents = entries.flatMap(([, node]) => (node._tag === "File" ? [node.content.length] : []))
   const bytes = contents.reduce((total, length) => total + length, 0)
@@ -44,6 +46,7 @@ export const adopt: Answer<"adopt"> = (question) => {
   const folder = `${releases}/deployer_${ref}`
   const current = `${releases}/current`
   if (!realDirectory(host, mark)) return [`fail there is nothing of an adoption of ${ref}: begin anew`]
+  if (!isBegun(host, mark)) return [`fail deployer did not make ${mark}: move it away`]
   const isBare = () => {
     if (realDirectory(host, folder) && files.names(folder).length === 0) files.remove(folder)
     return files.node(folder) === undefined

@@ -37,6 +37,8 @@ export const handlers: { readonly [Name in StepName]: Handler<Name> } = {
   survey: within(survey),
   adopt: within(adopt),
   remove: within(remove),
+  // A host in memory has one user.
+  clear: within(() => []),
   discard: within(discard),
   verify: within(verify),
   usage: within(usage),

@@ -1,6 +1,16 @@
 /** The steps that look at a host in memory. */
 
-import { type Answer, isDirectory, namedRefs, type Place, parent, realDirectory, realFile, refsIn } from "./Place.ts"
+import {
+  type Answer,
+  isBegun,
+  isDirectory,
+  namedRefs,
+  type Place,
+  parent,
+  realDirectory,
+  realFile,
+  refsIn
+} from "./Place.ts"
 import { switches } from "./switching.ts"
 
 const baseState = ({ base, host }: Place): readonly [base: string, where: string] => {
@@ -93,14 +103,17 @@ export const see = (question: Place): ReadonlyArray<string> => {
         ? `release ${ref} ${text.slice(0, -1)}`
         : `damaged ${ref} it is not one line`
     }),
-    ...refsIn(question, ".staging_").map((ref) => {
+    ...refsIn(question, ".staging_").flatMap((ref) => {
       const stage = `${releases}/.staging_${ref}`
+      if (!isBegun(host, stage)) return []
       const stream = firstLine(host.files.read(`${stage}/stream`)) || "-"
       const suffix = stream === "-" || stream === "whole" ? ".gz" : ""
       const received = host.files.bytes(`${stage}/release.tar${suffix}`)?.length ?? 0
       return `upload ${ref} ${received} ${stream} ${firstLine(host.files.read(`${stage}/note`))}`
     }),
-    ...refsIn(question, ".adopting_").map((ref) => `adopting ${ref}`)
+    ...refsIn(question, ".adopting_")
+      .filter((ref) => isBegun(host, `${releases}/.adopting_${ref}`))
+      .map((ref) => `adopting ${ref}`)
   ]
 }
 

@@ -8,7 +8,7 @@ import { listedFiles, withoutAltered } from "../protocol/manifestText.ts"
 import type { HostUnreachable } from "../RemoteHost.ts"
 import { alteredIn, check } from "./checking.ts"
 import type { MemoryHost } from "./MemoryHost.ts"
-import { type Answer, absent, isCurrent, note, type Place, type Question, sha256 } from "./Place.ts"
+import { type Answer, absent, isBegun, isCurrent, note, type Place, type Question, sha256 } from "./Place.ts"
 
 const isOurs = ({ files }: MemoryHost, folder: string): boolean =>
   files.node(folder) === undefined ||
@@ -40,6 +40,7 @@ export const stage = <E>(
       files.remove(folder)
     }
     const staging = `${releases}/.staging_${ref}`
+    if (!isBegun(host, staging)) return [`fail ${staging} is there, and deployer did not make it: move it away`]
     const part = `${staging}/release.tar${origin === "" ? ".gz" : ""}`
     files.makeDirectory(staging)
     files.remove(`${staging}/tree`)
@@ -192,7 +193,9 @@ export const discard: Answer<"discard"> = (question) => {
   const { args, host, releases } = question
   const { kind, ref } = args
   if (kind === "upload") {
-    host.files.remove(`${releases}/.staging_${ref}`)
+    const staging = `${releases}/.staging_${ref}`
+    if (!isBegun(host, staging)) return [`fail deployer did not make ${staging}: move it away`]
+    host.files.remove(staging)
     return []
   }
   const folder = `${releases}/deployer_${ref}`

@@ -67,6 +67,8 @@ export const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
 
 /** Files of another user that the login may not remove. */
 export interface Stuck {
+  /** Of all files that are left in the folder. */
+  readonly bytes: number
   readonly owner: string
   /** Absolute, of the folder that holds them. */
   readonly path: string
@@ -79,18 +81,24 @@ export interface Remarks {
   /** Whether the host has no `sync`, so that its latest writes may not be on the disk yet. */
   readonly isUnsynced: boolean
   readonly stuck: ReadonlyArray<Stuck>
+  /** Absolute paths with names of ours that deployer did not make. */
+  readonly strangers: ReadonlyArray<string>
 }
 
 /** Takes the remarks out of an answer. */
 export const remarks = (stdout: string): { readonly stdout: string; readonly remarks: Remarks } => {
   const [, why] = /^unnoted (.*)$/m.exec(stdout) ?? []
-  const stuck = [...stdout.matchAll(/^stuck (\S+) (.+)$/gm)].map(([, owner = "", path = ""]) => ({
-    owner: clean(owner, 64),
-    path: clean(path, 4096)
-  }))
+  const stuck = [...stdout.matchAll(/^stuck (\d{1,15}) (\S+) (.+)$/gm)].map(
+    ([, kibibytes = "", owner = "", path = ""]) => ({
+      bytes: Number(kibibytes) * 1024,
+      owner: clean(owner, 64),
+      path: clean(path, 4096)
+    })
+  )
+  const strangers = [...stdout.matchAll(/^stranger (.+)$/gm)].map(([, path = ""]) => clean(path, 4096))
   return {
-    stdout: stdout.replaceAll(/^(?:unnoted|stuck) .*\n|^(?:unsynced|alive)\n/gm, ""),
-    remarks: { unnoted: why && clean(why), isUnsynced: /^unsynced$/m.test(stdout), stuck }
+    stdout: stdout.replaceAll(/^(?:unnoted|stuck|stranger) .*\n|^(?:unsynced|alive)\n/gm, ""),
+    remarks: { unnoted: why && clean(why), isUnsynced: /^unsynced$/m.test(stdout), stuck, strangers }
   }
 }
 

@@ -8,7 +8,17 @@ import type { Lock } from "../../domain/Lock.ts"
 import { answer, clean, type Decoded, invalid, type Line, lines, unexpected, withRef } from "./answer.ts"
 import { type Between, kibibytes, lockOf, type Seen, stateOf } from "./inspection.ts"
 
-export { answer, clean, type Decoded, type Fault, type Remarks, remarks, replyBegin, replyEnd } from "./answer.ts"
+export {
+  answer,
+  clean,
+  type Decoded,
+  type Fault,
+  type Remarks,
+  remarks,
+  replyBegin,
+  replyEnd,
+  type Stuck
+} from "./answer.ts"
 export { chronicle, history } from "./chronicle.ts"
 export { type Between, type Seen, state } from "./inspection.ts"
 
@@ -180,3 +190,16 @@ export const usages =
       }
       return used
     })
+
+/** The folders that a target's `removeWith` left, by their names, with the bytes that they take. */
+export const left = (stdout: string): Decoded<ReadonlyMap<string, number>> =>
+  Either.gen(function* () {
+    const left = new Map<string, number>()
+    for (const line of yield* lines(stdout)) {
+      const [, size = "", name = ""] = /^(\d{1,15}) (\S+)$/.exec(line.rest) ?? []
+      const bytes = kibibytes(size)
+      if (line.word !== "left" || bytes === undefined) return yield* unexpected(line)
+      left.set(name, bytes)
+    }
+    return left
+  })

@@ -9,6 +9,7 @@ export const steps = {
   adopt: step(scripts.adopt, Reply.done),
   alterations: step(scripts.alterations, Reply.alterations),
   arm: step(scripts.arm, Reply.arming),
+  clear: step(scripts.clear, Reply.left),
   compact: step(scripts.compact, Reply.chronicle),
   confirm: step(scripts.confirm, Reply.confirmation),
   deactivate: step(scripts.deactivate, Reply.fitness),

@@ -65,13 +65,15 @@ interface Held {
   fence: number
   /** Whether a step has given the lock back already. */
   isGivenBack: boolean
+  /** The folders with files that could not be removed. */
+  readonly stuck: Array<Reply.Stuck>
 }
 
 /** Asks one host over one transport. Its members are the words in which the steps of a session are written. */
 export const makeAsking = (target: Target, transport: Transport) => {
   const address = addressOf(target)
   const path = loginPath(target.path)
-  const held: Held = { fence: 0, isGivenBack: false }
+  const held: Held = { fence: 0, isGivenBack: false, stuck: [] }
 
   const stepFailed = (doing: string, detail: string) =>
     new HostStepFailed({ address, step: doing, detail: detail === "" ? "the host gave no reason" : detail })
@@ -95,7 +97,14 @@ export const makeAsking = (target: Target, transport: Transport) => {
     return Effect.fail(new HostReplyInvalid({ address, what, detail: fault.detail }))
   }
 
-  const tellRemarks = (remarks: Reply.Remarks) => Effect.forEach(warnings(address, remarks), warn, { discard: true })
+  const tellRemarks = (remarks: Reply.Remarks) =>
+    Effect.gen(function* () {
+      const stuck = yield* cleared(target, remarks.stuck, (names, stdin) =>
+        ask(steps.clear, { doing: "remove files of another user", args: {}, refs: names, stdin, wait: "transfer" })
+      )
+      held.stuck.push(...stuck)
+      yield* Effect.forEach(warnings(target, { ...remarks, stuck }), warn, { discard: true })
+    })
 
   /** Runs a step that needs no lock. */
   const ask = <const S extends Script, A, E = never>(
@@ -177,7 +186,33 @@ export const makeAsking = (target: Target, transport: Transport) => {
 /** Asks one host over one transport. */
 export type Asking = ReturnType<typeof makeAsking>
 
-const warnings = (address: string, { isUnsynced, stuck, unnoted }: Reply.Remarks): ReadonlyArray<string> => [
+/** The folders that are still there after the target's command was run for them. */
+const cleared = (
+  { removeWith }: Target,
+  stuck: ReadonlyArray<Reply.Stuck>,
+  clear: (
+    names: ReadonlyArray<string>,
+    command: Stream.Stream<Uint8Array>
+  ) => Effect.Effect<ReadonlyMap<string, number>, StepFailure>
+): Effect.Effect<ReadonlyArray<Reply.Stuck>> => {
+  if (removeWith === undefined || stuck.length === 0) return Effect.succeed(stuck)
+  const nameOf = ({ path }: Reply.Stuck) => path.slice(path.lastIndexOf("/") + 1)
+  return clear(stuck.map(nameOf), Stream.make(new TextEncoder().encode(removeWith))).pipe(
+    Effect.map((left) =>
+      stuck.flatMap((folder) => {
+        const bytes = left.get(nameOf(folder))
+        return bytes === undefined ? [] : { ...folder, bytes }
+      })
+    ),
+    Effect.catchAll(() => Effect.succeed(stuck))
+  )
+}
+
+const warnings = (
+  target: Target,
+  { isUnsynced, strangers, stuck, unnoted }: Reply.Remarks,
+  address = addressOf(target)
+): ReadonlyArray<string> => [
   ...(unnoted === undefined
     ? []
     : [`The journal on ${address} could not be written (${unnoted}): this operation will be missing there`]),
@@ -186,6 +221,14 @@ const warnings = (address: string, { isUnsynced, stuck, unnoted }: Reply.Remarks
     : []),
   ...stuck.map(
     ({ owner, path }) =>
-      `Files of ${owner} are left in ${path} on ${address}, and this login may not remove them. Nothing else needs them: remove them there with sudo rm -rf ${quote(path)}, or set "removeWith" of the target (for example "sudo rm -rf")`
+      `Files of ${owner} are left in ${path} on ${address}, and this login may not remove them. Nothing else needs them: remove them there with sudo rm -rf ${quote(path)}${
+        target.removeWith === undefined
+          ? ', or set "removeWith" of the target (for example "sudo rm -rf")'
+          : `: "removeWith" of the target did not remove them`
+      }`
+  ),
+  ...strangers.map(
+    (path) =>
+      `${path} on ${address} has a name that deployer uses for unfinished work, but deployer did not make it: it stays. Rename it, so that it is never in the way`
   )
 ]

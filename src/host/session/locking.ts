@@ -24,8 +24,11 @@ const maxLook = 64 * 1024 * 1024
 export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" | "unlock"> => {
   const { address, ask, held, path, settle, stepFailed, target, tellRemarks, transport, unfit } = asking
 
-  const details = (lock: LockDetails) =>
-    Effect.mapError(Schema.encode(LockDetailsJson)(lock), (error) => stepFailed("take the lock", error.message))
+  const argsFor = (lock: LockDetails, kind: "taken" | "held", entries: Parameters<typeof journalLines>[0]) =>
+    Effect.mapBoth(Schema.encode(LockDetailsJson)(lock), {
+      onFailure: (error) => stepFailed("take the lock", error.message),
+      onSuccess: (claim) => ({ claim, stale: String(staleAfterSeconds), kind, entries: journalLines(entries) })
+    })
 
   const granted = (
     answer: Reply.Locking
@@ -45,17 +48,20 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
   const lock: HostSession["lock"] = Effect.fn("RemoteHost.lock")(function* (mine, entries) {
     const doing = "take the lock"
     const { decode, script } = steps.lock
-    const args = {
-      claim: yield* details(mine),
-      stale: String(staleAfterSeconds),
-      kind: "taken",
-      entries: journalLines(entries)
-    }
-    const answered = yield* Deferred.make<Reply.Locking, StepFailure>()
+    const args = yield* argsFor(mine, "taken", entries)
+    const answered = yield* Deferred.make<readonly [Reply.Locking, Reply.Remarks], StepFailure>()
     const over = yield* Deferred.make<void>()
     const clock = yield* Effect.clock
     const asked = clock.unsafeCurrentTimeMillis()
     const said = { stdout: "", stderr: "" }
+    const heard = (answer: string, exitCode: number, between?: Reply.Between) => {
+      const { remarks, stdout } = Reply.remarks(answer)
+      const decoded = decode(stdout, { refs: [], between })
+      return Effect.map(
+        settle(doing, { exitCode, stderr: said.stderr }, decoded),
+        (locking) => [locking, remarks] as const
+      )
+    }
     const decoder = new TextDecoder()
     const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
       Effect.suspend(() => {
@@ -68,13 +74,8 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
         said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-maxLook)
         const end = said.stdout.indexOf(`\n${Reply.replyEnd}\n`, before)
         if (end < 0) return Effect.void
-        const { remarks, stdout } = Reply.remarks(said.stdout.slice(0, end + Reply.replyEnd.length + 2))
         const between = { asked, answered: clock.unsafeCurrentTimeMillis() }
-        const decoded = decode(stdout, { refs: [], between })
-        return Effect.zipRight(
-          tellRemarks(remarks),
-          Deferred.complete(answered, settle(doing, { exitCode: 0, stderr: said.stderr }, decoded))
-        )
+        return Deferred.complete(answered, heard(said.stdout.slice(0, end + Reply.replyEnd.length + 2), 0, between))
       })
     const signs = Stream.repeatEffectOption(
       Effect.raceFirst(
@@ -93,9 +94,7 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
         wait: "transfer"
       })
       .pipe(
-        Effect.flatMap(({ exitCode }) =>
-          settle(doing, { exitCode, stderr: said.stderr }, decode(said.stdout, { refs: [], between: undefined }))
-        ),
+        Effect.flatMap(({ exitCode }) => heard(said.stdout, exitCode)),
         Effect.exit,
         Effect.tap((exit) => Deferred.done(answered, exit)),
         Effect.forkScoped
@@ -116,21 +115,18 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
         onTimeout: () => new CommandTimeout({ address, command: doing, waited: Duration.format(limit) })
       })
     )
-    const { seen, token } = yield* Effect.flatMap(answer, granted)
+    const [locking, remarks] = yield* answer
+    const { seen, token } = yield* granted(locking)
     held.fence = token
     held.isGivenBack = false
+    yield* tellRemarks(remarks)
     return yield* wholeState(asking, seen ?? (yield* stepFailed(doing, "the host did not report its state")))
   })
 
   return {
     lock,
     hold: Effect.fn("RemoteHost.hold")(function* (mine, entries) {
-      const args = {
-        claim: yield* details(mine),
-        stale: String(staleAfterSeconds),
-        kind: "held",
-        entries: journalLines(entries)
-      }
+      const args = yield* argsFor(mine, "held", entries)
       yield* Effect.flatMap(ask(steps.lock, { doing: "leave a lock", args }), granted)
     }),
     unlock: Effect.fn("RemoteHost.unlock")(({ token }, entries) =>

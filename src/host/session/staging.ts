@@ -12,6 +12,7 @@ export const makeStaging = ({
   address,
   ask,
   change,
+  held,
   recordLine,
   stepFailed,
   target,
@@ -56,23 +57,25 @@ export const makeStaging = ({
     const doing = "record the release"
     yield* change(steps.record, { doing, args: { ref: release.ref, record: yield* recordLine(doing, release) } })
   }),
-  remove: Effect.fn("RemoteHost.remove")((refs, entries = [], { unlocks } = {}) =>
-    inLots(refs, (lot, isLast) =>
+  remove: Effect.fn("RemoteHost.remove")(function* (refs, entries = [], { unlocks } = {}) {
+    const before = held.stuck.length
+    yield* inLots(refs, (lot, isLast) =>
       change(steps.remove, {
         doing: "remove releases",
-        args: { remover: target.removeWith ?? "" },
+        args: {},
         refs: lot,
         entries: entries.filter(
           ({ release }) => release === undefined || lot.includes(release.ref) || (isLast && !refs.includes(release.ref))
         ),
         unlocks: unlocks === true && isLast
       })
-    ).pipe(Effect.asVoid)
-  ),
+    )
+    return held.stuck.slice(before).reduce((total, { bytes }) => total + bytes, 0)
+  }),
   discard: Effect.fn("RemoteHost.discard")(({ ref, kind }) =>
     change(steps.discard, {
       doing: "remove an unfinished deployment",
-      args: { ref, kind, remover: target.removeWith ?? "" }
+      args: { ref, kind }
     })
   )
 })

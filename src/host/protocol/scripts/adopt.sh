@@ -11,6 +11,7 @@
 ref=$2 layout=$3 name=$4 record=$5
 mark=.adopting_$ref folder=deployer_$ref link=.current.$$
 real_dir "$mark" || fail "there is nothing of an adoption of $ref: begin anew"
+is_begun "$mark" || fail "deployer did not make $releases/$mark: move it away"
 bare() { rmdir "$folder" 2>/dev/null; [ ! -e "$folder" ] && [ ! -L "$folder" ]; }
 forget() { left=$(rm -f "$link" 2>&1 && wipe "$mark" 2>&1) || fail "$left"; }
 flag=-T

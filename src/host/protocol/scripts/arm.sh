@@ -17,7 +17,9 @@ command=$(cat)
 ref=$2 back=$3 seconds=$4 name=$5 restore=$6
 disarm ""
 id=$fence.$$
-rm -f "$base"/config/confirmed.*
+for old in "$base"/config/confirmed.*; do
+  case "${old##*/confirmed.}" in *[!0-9.]*) ;; *) rm -f "$old" ;; esac
+done
 deadline=$(($(date +%s) + seconds))
 err=$({ say "$ref ${back:--} $deadline $restore" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
 # A shell starts background processes with some signals ignored, and cannot undo that without help. The command comes

@@ -1,5 +1,4 @@
-# Removes the remains of an unfinished deployment of `ref`. `kind` is `upload`, `release` or `damaged`. `remover` is the
-# command for files that this login may not remove, or empty.
+# Removes the remains of an unfinished deployment of `ref`. `kind` is `upload`, `release` or `damaged`.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -7,9 +6,10 @@
 . ./lib/current.sh
 . ./lib/discard.sh
 . ./lib/releases.sh
-ref=$2 kind=$3 remover=$4
+ref=$2 kind=$3
 if [ "$kind" = upload ]; then
-  if [ -e ".staging_$ref" ]; then
+  if [ -e ".staging_$ref" ] || [ -L ".staging_$ref" ]; then
+    real_dir ".staging_$ref" && is_begun ".staging_$ref" || fail "deployer did not make $releases/.staging_$ref: move it away"
     err=$(mv ".staging_$ref" ".trash_${ref}_$$" 2>&1) || fail "$err"
     wipe_aside ".trash_${ref}_$$"
   fi

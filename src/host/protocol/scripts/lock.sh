@@ -10,6 +10,7 @@
 . ./lib/journal.sh
 . ./lib/files.sh
 . ./lib/see.sh
+. ./lib/aside.sh
 claim=$2 stale=$3 kind=$4 entries=$5
 before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
@@ -65,10 +66,30 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
 # Removes the files that an earlier holder of the lock would rename or link, so that it cannot complete its change.
-# Other people's files stay, whatever their names: ours end in a process id.
+# Other people's files stay, whatever their names: ours end in a process id, and begin as such files do. What has such a
+# name, but is not ours, is reported once.
 is_left() { number "${1##*.}" && n=${1##*.} && [ "${#n}" -le 7 ]; }
-for left in "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.*; do
-  if is_left "$left" && real_file "$left"; then rm -f "$left"; fi
+is_draft() {
+  real_file "$1" || return 1
+  # A crash may have left NUL bytes.
+  line=$(tr -d "\000" < "$1" | sed -n "1,2p")
+  [ -n "$line" ] || return 0
+  case "${1##*/} $line" in
+    .lock.*" taken "* | .lock.*" held "* | .lock.*" free "* | .removing.*" {\"event\":\"removed\""* | removing" {\"event\":\"removed\""*) ;;
+    .beat.*) case "$line" in *[!0-9a-f\ -]*) return 1 ;; esac ;;
+    .armed.* | .disarmed.*) is_ref "${line%% *}" ;;
+    *) return 1 ;;
+  esac
+}
+stranger() {
+  path=${1#"$base"/}
+  case "$nl$(cat "$base/config/.foreign" 2>/dev/null)$nl" in *"$nl$path$nl"*) return ;; esac
+  say "stranger $(flat "$1")"
+  say "$path" 2>/dev/null >> "$base/config/.foreign"
+}
+for left in "$base"/config/.lock.* "$base"/config/.beat.* "$base"/config/.removing.* "$base"/config/.armed.* "$base"/config/.disarmed.*; do
+  is_left "$left" && [ -e "$left" ] || continue
+  if is_draft "$left"; then rm -f "$left"; else stranger "$left"; fi
 done
 for left in "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer_*/.deployer_altered.*; do
   folder=${left%/*}
@@ -81,20 +102,33 @@ for link in "$releases"/.current.*; do
   fi
 done
 for old in "$releases"/.replaced_*; do
-  name=${old##*.replaced_}
-  ref=${name%%_*}
-  is_ref "$ref" && number "${name#*_}" && real_dir "$old" && is_ours "$old" || continue
-  if [ -e "$releases/deployer_$ref" ]; then mv "$old" "$releases/.trash_$name"; else mv "$old" "$releases/deployer_$ref"; fi 2>/dev/null
+  id=${old##*.replaced_}
+  is_trash_name ".trash_$id" && real_dir "$old" || continue
+  folder=$releases/deployer_${id%%_*}
+  if [ -e "$folder" ] && is_remnant "$old"; then mv "$old" "$releases/.trash_$id"
+  elif [ ! -e "$folder" ] && is_ours "$old"; then mv "$old" "$folder"
+  else stranger "$old"
+  fi 2>/dev/null
 done
-is_survey() { is_left "$1" && [ -z "$(find "$1" ! -path "$1" ! -name manifest ! -name list ! -name sorted ! -name sums ! -name err)" ]; }
-for trash in "$releases"/.trash_* "$releases"/.adopting.*; do
-  if real_dir "$trash" && { is_trash "$trash" || is_survey "$trash"; }; then
-    wipe "$trash" 2>/dev/null || case "$trash" in */.trash_*) mv "$trash" "$releases/.stuck_${trash##*/.trash_}" 2>/dev/null ;; esac
+# shellcheck disable=SC2012
+is_survey() { [ -z "$(ls -A "$1" | sed "/^manifest$/d;/^list$/d;/^sorted$/d;/^sums$/d;/^err$/d")" ]; }
+for trash in "$releases"/.trash_*; do
+  is_trash_name "$trash" && [ -e "$trash" ] || continue
+  if is_trash "$trash"; then wipe "$trash" 2>/dev/null || [ -z "$(odd_in "$trash")" ] || set_aside "$trash"
+  else stranger "$trash"
   fi
+done
+for trash in "$releases"/.adopting.*; do
+  is_left "$trash" && [ -e "$trash" ] || continue
+  if real_dir "$trash" && is_survey "$trash"; then wipe "$trash" 2>/dev/null; else stranger "$trash"; fi
+done
+for folder in "$releases"/.staging_* "$releases"/.adopting_*; do
+  is_ref "${folder##*_}" && [ -e "$folder" ] || continue
+  real_dir "$folder" && is_begun "$folder" || stranger "$folder"
 done
 [ "$kind $before" = "taken free" ] || note
 # After an interrupted removal: journals the releases that are gone. The others stay.
-if [ -s "$base/config/removing" ]; then
+if [ -s "$base/config/removing" ] && is_draft "$base/config/removing"; then
   entries=$(only_gone < "$base/config/removing")
   note
   rm -f "$base/config/removing"

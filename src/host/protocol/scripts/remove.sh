@@ -1,6 +1,5 @@
-# Removes complete releases. `remover` is the command for files that this login may not remove, or empty; the refs
-# follow. The entries are saved before anything is removed. If this is interrupted, the next lock journals the releases
-# that are gone.
+# Removes complete releases, whose refs follow. The entries are saved before anything is removed. If this is interrupted,
+# the next lock journals the releases that are gone.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -8,8 +7,7 @@
 . ./lib/current.sh
 . ./lib/discard.sh
 . ./lib/releases.sh
-remover=$2
-shift 2
+shift
 for ref; do
   is_current "$ref" && fail "deployer_$ref is current"
   for armed in "$base"/config/armed.*; do
@@ -29,7 +27,7 @@ for ref; do
   fi
 done
 for trash in .trash_*; do
-  if [ -e "$trash" ] && is_trash "$trash"; then wipe_aside "$trash"; fi
+  if is_trash "$trash"; then wipe_aside "$trash"; fi
 done
 [ -z "$used" ] || entries=$(printf "%s\n" "$entries" | only_gone)
 note

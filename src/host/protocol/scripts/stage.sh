@@ -15,6 +15,7 @@
 . ./lib/check.sh
 . ./lib/assemble.sh
 . ./lib/sync.sh
+. ./lib/aside.sh
 . ./lib/releases.sh
 ref=$2 keep=$3 size=$4 stream=$5 note=$6 wanted=$7 origin=$8 hard=$9 edits=${10} packing=${11} replaces=${12}
 stage=.staging_$ref
@@ -58,6 +59,9 @@ not_mounted() {
   fail "$point is mounted in $folder, which the release is to replace: unmount it first"
 }
 not_mounted
+if [ -e "$stage" ] || [ -L "$stage" ]; then
+  real_dir "$stage" && is_begun "$stage" || fail "$releases/$stage is there, and deployer did not make it: move it away"
+fi
 for old in "$stage"/tree*; do
   [ -e "$old" ] || [ -L "$old" ] || continue
   trash=.trash_${ref}_$$_${old##*tree}
@@ -172,5 +176,6 @@ err=$(mv "$tree" "$folder" 2>&1) || { mv "$trash" "$folder" 2>/dev/null; fail "$
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
 note
 wipe_surely "$stage" 2>/dev/null
-wipe "$trash" 2>/dev/null
+# From here on the lock removes it.
+if [ -e "$trash" ] && mv "$trash" ".trash_${ref}_$$"; then wipe_aside ".trash_${ref}_$$"; fi 2>/dev/null
 finish

@@ -64,6 +64,10 @@ digest=$(sum "$new/manifest")
 ref=$(printf "%.32s" "$digest" | tr "a-f" "A-F")
 is_ref "$ref" || abort "the manifest of current could not be hashed"
 guard
+there=.adopting_$ref
+if [ -e "$there" ] || [ -L "$there" ]; then
+  real_dir "$there" && is_begun "$there" || abort "deployer did not make $releases/$there: move it away"
+fi
 err=$(rm -f "$new/list" "$new/sorted" "$new/sums" "$new/err" 2>&1 && wipe ".adopting_$ref" 2>&1 && mv "$new" ".adopting_$ref" 2>&1) ||
   abort "$err"
 say "adoption $ref $digest $layout $((files)) $bytes"

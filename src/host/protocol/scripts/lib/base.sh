@@ -1,15 +1,16 @@
 # Sets `state` to the state of the base, and `where` to the path that decided it.
 
 usable() { [ -w "$1" ] && [ -x "$1" ]; }
+refuse() { state=not-$1 where=$d; }
 look() {
   where=$base
   if [ -d "$base" ]; then
     state=ready
     for d in "$base/config" "$base/releases"; do
       if [ -d "$d" ]; then
-        usable "$d" || { state=not-writable; where=$d; return 0; }
+        usable "$d" || { refuse writable; return 0; }
       elif [ -e "$d" ] || [ -L "$d" ]; then
-        state=not-a-directory; where=$d; return 0
+        refuse a-directory; return 0
       else
         state=incomplete
       fi
@@ -17,7 +18,7 @@ look() {
     [ "$state" = ready ] || usable "$base" || state=not-writable
     # The journal belongs to another login, so nothing could be journaled.
     d=$base/config/journal
-    [ ! -e "$d" ] || [ -w "$d" ] || { state=not-writable; where=$d; }
+    [ ! -e "$d" ] || [ -w "$d" ] || refuse writable
     return 0
   fi
   while [ ! -e "$where" ] && [ ! -L "$where" ]; do

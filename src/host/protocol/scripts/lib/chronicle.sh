@@ -4,7 +4,7 @@
 # journal; if the rest is long, it prints `long` instead.
 
 digest() {
-  { sha256sum || openssl dgst -sha256 -r || shasum -a 256; } 2>/dev/null | { read -r sum rest && printf "%s" "$sum"; }
+  { sha256sum || openssl dgst -sha256 -r || shasum -a 256; } 2>/dev/null | { read -r sum _ && printf "%s" "$sum"; }
 }
 end_digest() { tail -c +"$(($1 > 4096 ? $1 - 4095 : 1))" "$log" | head -c "$(($1 > 4096 ? 4096 : $1))" | digest; }
 # A crash may leave NUL bytes, which tools read in different ways.

@@ -15,7 +15,28 @@ is_ref() {
   [ "${#1}" -eq 32 ] || return 1
   case "$1" in *[!0-9A-F]*) return 1 ;; esac
 }
-is_trash() { trash_ref=${1##*.trash_} && is_ref "${trash_ref%%_*}"; }
+# Somebody may have given a folder a name of ours. It is ours if it holds nothing else than ours do. Of a folder that was
+# moved aside, or what is left of it, that is also one directory.
+# shellcheck disable=SC2012 # A name with a line break is none of ours in any case.
+is_begun() { [ -z "$(ls -A "$1" | sed "/^note$/d;/^stream$/d;/^release.tar/d;/^tree/d;/^manifest$/d;/^record$/d;/^entries$/d;/^[ab]$/d")" ]; }
+is_remnant() {
+  # shellcheck disable=SC2012
+  rest=$(ls -A "$1" 2>/dev/null | sed "/^[.]deployer_/d;/^note$/d;/^stream$/d;/^release[.]tar/d;/^tree/d
+/^receiving$/d;/^said$/d;/^lot[.][0-9]*$/d;/^lines$/d;/^files$/d;/^proved$/d;/^rest$/d")
+  case "$rest" in *"$nl"*) return 1 ;; esac
+  [ -z "$rest" ] || real_dir "$1/$rest"
+}
+# After the ref comes a process id. For an upload's tree, that of the tree follows, and a word.
+is_trash_name() {
+  rest=${1##*.trash_}
+  is_ref "${rest%%_*}" || return 1
+  rest=${rest#????????????????????????????????_}
+  rest=${rest%.notes}
+  case "${rest%%_*}" in "" | *[!0-9]*) return 1 ;; esac
+  case "$rest" in *_*) rest=${rest#*_} && rest=${rest#.} ;; esac
+  case "$rest" in *[!0-9]*) return 1 ;; esac
+}
+is_trash() { is_trash_name "$1" && real_dir "$1" && is_remnant "$1"; }
 # Each of our releases has a manifest before it gets its name.
 is_ours() {
   if real_dir "$1"; then [ -e "$1/.deployer_manifest" ] || [ -e "$1/.deployer_release.json" ]

@@ -3,7 +3,7 @@
 
 # A path of /proc/mounts, which writes blanks and the like as a backslash and three digits. printf wants a zero before
 # them: in `\0401` it would take all four digits for one character, and not a blank and a 1.
-unescaped() { printf "%b" "$(say "$1" | sed "s/\\\\/\\\\0/g")"; }
+unescaped() { printf "%b" "$(say "$1" | sed "s/[\\]/&0/g")"; }
 mount_of() {
   point= mounted=
   [ -r /proc/mounts ] && inside=$(cd -P "$1" 2>/dev/null && pwd -P) || return 0

@@ -14,11 +14,11 @@ say ""
 say "deployer begin"
 case "$1" in
   /*) base=$1 ;;
-  *) [ -n "${HOME:-}" ] || fail "the login has no home: write the path out"
+  *) [ -n "$HOME" ] || fail "the login has no home: write the path out"
      # shellcheck disable=SC2088 # Here it is a text.
      case "$1" in "~/"*) base=${HOME%/}/${1#"~/"} ;; *) base=${HOME%/}/$1 ;; esac ;;
 esac
-case "$base" in *"$nl"*) fail "the home has a line break in its name" ;; esac
+case "$base" in *"$nl"*) fail "the name of the home has a line break" ;; esac
 # shellcheck disable=SC2034 # Nearly all scripts read it.
 releases=$base/releases
 # A folder with the setgid bit is a team's.

@@ -12,7 +12,7 @@ say "path $base"
 say "base $state $where"
 [ -d "$releases" ] && where=$releases
 user=$(id -un 2>/dev/null) && say "user $user"
-clock=$(date +%s 2>/dev/null) && say "clock $clock"
+clock=$(date +%s) && say "clock $clock"
 row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
 nodes=$(df -Pi "$where" 2>/dev/null)
 # Some file systems make inodes on demand, and count none. Some systems print other columns.
@@ -47,7 +47,7 @@ for armed in "$base"/config/armed.*; do
   say "armed ${armed##*/armed.} $ref $back $((deadline - clock)) $restore"
 done
 tell_journal
-big=$(find . -maxdepth 2 -name .deployer_release.json -size +128 2>/dev/null)
+big=$(find . -maxdepth 2 -name ".deployer_r*" -size +128 2>/dev/null)
 for folder in deployer_*; do
   ref=${folder#deployer_}
   is_ref "$ref" || continue
@@ -55,10 +55,9 @@ for folder in deployer_*; do
   file=$folder/.deployer_release.json
   if [ ! -e "$file" ] && [ ! -L "$file" ]; then
     # A folder without a manifest is somebody else's. A folder that is being adopted is not an unfinished deployment.
-    if [ -d ".adopting_$ref" ]; then :
-    elif [ -e "$folder/.deployer_manifest" ]; then say "unrecorded $ref"
-    else say "foreign $ref"
-    fi
+    file=unrecorded
+    [ -e "$folder/.deployer_manifest" ] || file=foreign
+    [ -d ".adopting_$ref" ] || say "$file $ref"
     continue
   fi
   case "$nl$big$nl" in *"$nl./$file$nl"*) bad "too large"; continue ;; esac
@@ -69,18 +68,15 @@ for folder in deployer_*; do
   else bad "not one line"
   fi
 done
-for folder in .staging_*; do
-  ref=${folder#.staging_}
-  is_ref "$ref" && real_dir "$folder" || continue
+for folder in .staging_* .adopting_*; do
+  ref=${folder#*_}
+  is_ref "$ref" && real_dir "$folder" && is_begun "$folder" || continue
+  case "$folder" in .a*) say "adopting $ref"; continue ;; esac
   received=0
   note=$(first "$folder/note") stream=$(first "$folder/stream")
   part=$folder/release.tar
   case "$stream" in "" | whole) part=$part.gz ;; esac
   real_file "$part" && [ -r "$part" ] && received=$(size_of "$part")
   say "upload $ref $received ${stream:--} $note"
-done
-for folder in .adopting_*; do
-  ref=${folder#.adopting_}
-  is_ref "$ref" && real_dir "$folder" && say "adopting $ref"
 done
 }

@@ -1,0 +1,23 @@
+# `wipe_aside` removes a folder that was moved aside. If it holds files that this login may not remove (those of another
+# user), `set_aside` reports them once, and gives the folder another name, so that it costs later steps no time. `clear`
+# may remove it then.
+
+odd_in() { find "$1" ! -user "$(id -u)" 2>/dev/null | sed -n 1p; }
+kibibytes() {
+  used=$(du -sk "$1" 2>/dev/null)
+  used=${used%%[!0-9]*}
+  printf "%s" "${used:-0}"
+}
+set_aside() {
+  rest=${1##*/}
+  aside=$releases/.stuck_${rest#.*_}
+  mv "$1" "$aside" 2>/dev/null || aside=$releases/$rest
+  odd=$(odd_in "$aside")
+  say "stuck $(kibibytes "$aside") $(flat "$(owner_of "${odd:-$aside}") $aside")"
+}
+wipe_aside() {
+  wipe "$1" 2>/dev/null && return 0
+  # An earlier step, whose connection is gone, may still write there.
+  [ -n "$(odd_in "$1")" ] || { wipe_surely "$1" 2>/dev/null && return 0; }
+  set_aside "$1"
+}
