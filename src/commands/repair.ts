@@ -215,6 +215,7 @@ const goBack = Effect.fnUntraced(function* (
       entries: [unhealthy, yield* entry("unlinked", from, { detail })]
     })
   }
+  yield* failUnlessWhole(session, to)
   yield* session.note([unhealthy])
   yield* goLive(session, { release: to, state, steps, goesBack, back, event: "rolledBack", unlocks: false })
 })

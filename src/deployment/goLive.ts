@@ -11,9 +11,9 @@ import * as Either from "effect/Either"
 import { identity } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import { type HostRelease, type HostState, linkBefore, wayBack } from "../domain/HostState.ts"
+import { type HostRelease, type HostState, linkBefore, previousRelease, wayBack } from "../domain/HostState.ts"
 import { commandLine, type Invocation, invocation, typed } from "../domain/Invocation.ts"
-import { standing } from "../domain/Journal.ts"
+import { lastLink, standing } from "../domain/Journal.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import { type Health, Hook, shownCommand } from "../domain/Target.ts"
@@ -240,7 +240,7 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
   const { event, record, release, state, steps, unlocks } = live
   const armed = steps.find((step) => step._tag === "Arm")
   const switches = steps.find((step) => step._tag === "Switch")
-  const deadMan = armed === undefined ? undefined : yield* Reporter.during(armed)(armForUs(session, live, armed))
+  const deadMan = armed === undefined ? undefined : yield* Reporter.during(armed)(armWhole(session, live, armed))
   if (switches !== undefined) {
     const from = state.current._tag === "Linked" ? { from: state.current.ref } : {}
     const healthy = switches.settles ? [yield* entry("healthy", release)] : []
@@ -261,7 +261,10 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
     Effect.catchIf(isFault, (fault) =>
       live.goesBack
         ? goBack(session, live, fault)
-        : Effect.zipRight(noteFailed(session, release, fault), Effect.fail<Fault | RolledBack | RollbackFailed>(fault))
+        : Effect.zipRight(
+            noteFailed(session, release, fault, { live: release.ref }),
+            Effect.fail<Fault | RolledBack | RollbackFailed>(fault)
+          )
     ),
     Effect.tapErrorCause(warnUnsettled(session, live, "is"))
   )
@@ -317,6 +320,12 @@ const arm = Effect.fnUntraced(function* (
   return { id, end: (yield* Clock.currentTimeMillis) + seconds * 1000 }
 })
 
+/** The host must not go back by itself to a release that lacks files. */
+const armWhole = Effect.fnUntraced(function* (session: HostSession, live: Live, step: Arm) {
+  const back = yield* wholeBack(session, live.state, live.back)
+  return yield* armForUs(session, { ...live, back }, step)
+})
+
 /**
  * Arming replaces an armed dead-man's switch of somebody else. If that one has acted in the meantime, ours gets another release to go back
  * to.
@@ -332,12 +341,10 @@ const armForUs = Effect.fnUntraced(function* (session: HostSession, live: Live, 
  * determined again, after only our switch can be armed.
  */
 const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, StepFailure> =>
-  live.state.armed === undefined
-    ? Effect.succeed(live)
-    : Effect.map(session.inspect, (state) => ({
-        ...live,
-        back: wayBack(state, live.release.ref) ?? stillThere(state, live)
-      }))
+  live.state.armed === undefined ? Effect.succeed(live) : Effect.map(session.inspect, (state) => backOfNow(state, live))
+
+const backOfNow = (now: HostState, live: Live): Live =>
+  live.state.armed === undefined ? live : { ...live, back: wayBack(now, live.release.ref) ?? stillThere(now, live) }
 
 /** The planned release to go back to, unless it is gone or failed since. */
 const stillThere = ({ journal, releases }: HostState, { back }: Live): HostRelease | undefined =>
@@ -429,20 +436,49 @@ const journaled = (fault: Fault): string => {
 }
 
 /** Writes down why a deployment failed that does not go back. Its failure is the one to report, whatever the journal says. */
-export const noteFailed = (session: HostSession, release: Named, fault: Fault) =>
+export const noteFailed = (
+  session: HostSession,
+  release: Named,
+  fault: Fault,
+  last: Parameters<HostSession["note"]>[1] = {}
+) =>
   Effect.ignore(
-    Effect.flatMap(entry("failed", release, { detail: journaled(fault) }), (failed) => session.note([failed]))
+    Effect.flatMap(entry("failed", release, { detail: journaled(fault) }), (failed) => session.note([failed], last))
   )
 
-/** This release was live before, and is better than the failed one, but the user should know that it is not whole. */
-const warnNotWhole = Effect.fnUntraced(function* (session: HostSession, release: HostRelease) {
-  const verdicts = yield* session.verify([release.ref], "paths")
-  const faults = verdicts.flatMap(({ faults }) => faults)
-  if (faults.length === 0) return
-  yield* Reporter.warn(
-    `${releaseLabel(release)} on ${session.address} is not whole (${faults.slice(0, 3).join(", ")}): repair it with ${typed("deploy", { target: session.target.key, release: shortRef(release.ref), retry: true })}`
-  )
-})
+/** The release to go back to: the planned one, or the nearest before it that is whole. Undefined if there is none. */
+const wholeBack = (
+  session: HostSession,
+  state: HostState,
+  back: HostRelease | undefined
+): Effect.Effect<HostRelease | undefined, StepFailure> =>
+  Effect.gen(function* () {
+    if (back === undefined) return undefined
+    const verdicts = yield* session.verify([back.ref], "paths")
+    const faults = verdicts.flatMap(({ faults }) => faults)
+    if (faults.length === 0) return back
+    yield* Reporter.warn(
+      `${releaseLabel(back)} on ${session.address} is not whole (${faults.slice(0, 3).join(", ")}), so the host does not go back to it: repair it with ${typed("deploy", { target: session.target.key, release: shortRef(back.ref), retry: true })}`
+    )
+    return yield* wholeBack(session, state, previousRelease(state, back.ref))
+  })
+
+/** Whether a release is no longer current, though the host did not go back from it by itself. */
+const isReplaced = (state: HostState, release: Named): boolean => {
+  if (isCurrent(state, release)) return false
+  const last = lastLink(state.journal)
+  return last?.event === "rolledBack"
+    ? last.from !== release.ref
+    : last?.event !== "unlinked" || last.release?.ref !== release.ref
+}
+
+/** The failure if somebody made another release current meanwhile: nobody knows which release the check was about. */
+const replaced = (session: HostSession, release: Named, fault: Fault) =>
+  new HostStepFailed({
+    address: session.address,
+    step: `judge ${releaseLabel(release)}`,
+    detail: `deployer_${release.ref} is not current any more: somebody made another release current. Nothing was changed or journaled. ${fault.message}`
+  })
 
 /**
  * Stops a failed first release with the target's own command while it is still current, because `deployer stop` has no release afterwards.
@@ -469,20 +505,22 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     reason: fault.message,
     ...backLabel(live)
   })
-  const stays = planned.back === undefined && isCurrent(state, release)
-  const isFirst = planned.back === undefined && !stays && linkBefore(state) === undefined
+  const orFailed = <A, E extends { readonly message: string }>(effect: Effect.Effect<A, E>, live: Live) =>
+    Effect.mapError(effect, (error) => new RollbackFailed({ ...failed(live), failure: error.message }))
+  const now = yield* orFailed(session.inspect, planned)
+  if (isReplaced(now, release)) return yield* replaced(session, release, fault)
+  const chosen = backOfNow(now, planned)
+  const back = yield* orFailed(wholeBack(session, now, chosen.back), planned)
+  const stays = back === undefined && (chosen.back !== undefined || isCurrent(state, release))
+  const live: Live = { ...chosen, back }
+  const isFirst = back === undefined && !stays && linkBefore(state) === undefined
   yield* Reporter.warn(stays || isFirst ? fault.message : `${fault.message}: going back`)
-  const live = yield* Effect.mapError(
-    withBackOfNow(session, planned),
-    (error) => new RollbackFailed({ ...failed(planned), failure: error.message })
-  )
-  const { back } = live
   let stopped: boolean | undefined
   const unhealthy = yield* entry("unhealthy", release, { detail: journaled(fault) })
   const returned = Effect.gen(function* () {
     if (back === undefined) {
-      // It was current before, and there is nothing better. A release that was once healthy is not marked for a failure of today.
-      if (isCurrent(state, release)) {
+      // There is nothing better. A release that was once healthy is not marked for a failure of today.
+      if (stays) {
         return standing(state.journal, release.ref) === "healthy" ? undefined : yield* session.note([unhealthy])
       }
       const restore = linkBefore(state)
@@ -499,7 +537,6 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
     const wasWell = standing(state.journal, release.ref) === "healthy"
     const returned = yield* entry("rolledBack", back, { from: release.ref })
     yield* session.activate(back.ref, { entries: wasWell ? [returned] : [unhealthy, returned] })
-    yield* warnNotWhole(session, back)
     yield* prove(session, back, planned).pipe(Reporter.about({ release: back, steps: [] }))
     if (wasWell) yield* session.note([unhealthy])
     yield* noteHealthy(session, back, { unlocks: true, wasChecked: isChecked(planned) })
@@ -509,6 +546,7 @@ const goBack = Effect.fnUntraced(function* (session: HostSession, planned: Live,
   return yield* new RolledBack({
     ...failed(live),
     ...(stopped === undefined ? {} : { stopped }),
+    ...(stays ? { back: undefined, stays } : {}),
     ...(isMarked ? {} : { isMarked })
   })
 })

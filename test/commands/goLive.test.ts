@@ -137,6 +137,93 @@ describe("after the switch", () => {
     )
   }
 
+  for (const word of ["reload", "restart", "ping"]) {
+    it.scoped(`If somebody makes another release current before "${word}" fails, neither release is judged.`, () =>
+      Effect.gen(function* () {
+        const good = yield* built
+        const bad = yield* built
+        const host = yield* hostNamed()
+        yield* timely(`deploy target=prod release=${good.id}`)
+        const before = events(host)
+        host.onRun = ({ command, ref }) => {
+          if (ref !== bad.ref || !command.includes(word)) return {}
+          host.files.link(`${prodPath}/releases/current`, `deployer_${good.ref}`)
+          return { exitCode: 7, output: "no luck\n" }
+        }
+        const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+        assert.strictEqual(ran.status, 1, ran.stderr)
+        assert.include(
+          ran.stderr,
+          `Could not judge my_app ${bad.ref.slice(0, 8)} on deploy@host.test: deployer_${bad.ref} is not current any more: somebody made another release current. Nothing was changed or journaled.`
+        )
+        assert.deepStrictEqual(events(host).slice(before.length), [
+          ["staged", bad.ref],
+          ["switched", bad.ref]
+        ])
+        assert.strictEqual(currentRef(host), good.ref)
+      }).pipe(Effect.provide(world({ config: checked })))
+    )
+  }
+
+  it.scoped("A deployment that fails goes back to the nearest release before it that is whole.", () =>
+    Effect.gen(function* () {
+      const [first, gutted, bad] = [yield* built, yield* built, yield* built]
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${first.id}`)
+      yield* timely(`deploy target=prod release=${gutted.id}`)
+      host.files.write(`${prodPath}/releases/deployer_${gutted.ref}/my_app/version`, "")
+      host.onRun = failing(bad.ref, "ping")
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.match(
+        ran.stderr,
+        /is not whole \(changed my_app\/version\), so the host does not go back to it: repair it with deployer deploy target=prod release=[0-9A-F]{8} retry/
+      )
+      assert.include(ran.stderr, `went back: my_app ${first.ref.slice(0, 8)} is live again`)
+      assert.strictEqual(currentRef(host), first.ref)
+      assert.deepStrictEqual(events(host).slice(-3), [
+        ["unhealthy", bad.ref],
+        ["rolledBack", first.ref],
+        ["healthy", first.ref]
+      ])
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("A deployment that fails stays current if no release before it is whole.", () =>
+    Effect.gen(function* () {
+      const [gutted, bad] = [yield* built, yield* built]
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${gutted.id}`)
+      host.files.remove(`${prodPath}/releases/deployer_${gutted.ref}/my_app`)
+      host.onRun = failing(bad.ref, "ping")
+      const ran = yield* timely(`deploy target=prod release=${bad.id}`)
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.include(ran.stderr, "is not whole (missing my_app")
+      assert.match(ran.stderr, /there is nothing to go back to, so it is still current on deploy@host\.test/)
+      assert.strictEqual(currentRef(host), bad.ref)
+      assert.deepStrictEqual(events(host).at(-1), ["unhealthy", bad.ref])
+    }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scoped("A dead-man's switch does not go back to a release that lacks files.", () =>
+    Effect.gen(function* () {
+      const [first, gutted, next] = [yield* built, yield* built, yield* built]
+      const host = yield* hostNamed()
+      yield* timely(`deploy target=prod release=${first.id}`)
+      yield* timely(`deploy target=prod release=${gutted.id}`)
+      host.files.remove(`${prodPath}/releases/deployer_${gutted.ref}/my_app`)
+      let armed = ""
+      host.onRun = () => {
+        const [name = ""] = host.files.names(`${prodPath}/config`).filter((name) => name.startsWith("armed."))
+        armed = host.files.read(`${prodPath}/config/${name}`) ?? ""
+        return {}
+      }
+      const ran = yield* timely(`deploy target=prod release=${next.id}`)
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(armed, `${next.ref} ${first.ref} `)
+    }).pipe(Effect.provide(world({ config: withTarget({ afterSwitch: "reload", deadMan: "30 seconds" }) })))
+  )
+
   for (const [what, word] of [
     ["an afterSwitch command", "reload"],
     ["the restart", "restart"]

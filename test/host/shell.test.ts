@@ -464,6 +464,10 @@ describe("a user's command", () => {
         assert.deepStrictEqual(ran(nothing), { status: 0, stdout: "", stderr: "" })
       assert.deepInclude(ran("cat <<E\n$((1 + 1))\nE"), { status: 0, stdout: "2\n" })
       assert.notStrictEqual(ran("if x").status, 0)
+    })
+  }
+})
+
 describe("names and contents of leftovers", () => {
   const ref = "0123456789ABCDEF0123456789ABCDEF"
   for (const shell of shells) {
