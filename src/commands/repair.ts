@@ -11,7 +11,7 @@ import { locked } from "../deployment/locking.ts"
 import { failUnlessWhole, inspectDeployed } from "../deployment/onHost.ts"
 import { Drift, drift, remedy, remedyCommands } from "../domain/Drift.ts"
 import { HostState, linkBefore } from "../domain/HostState.ts"
-import type { Invocation } from "../domain/Invocation.ts"
+import { commandLine, type Invocation } from "../domain/Invocation.ts"
 import type { JournalEntry } from "../domain/Journal.ts"
 import type { Release } from "../domain/Release.ts"
 import { planRepair, RepairPlan, type RepairStep, repairStepText } from "../domain/Repair.ts"
@@ -43,12 +43,13 @@ export class RepairIncomplete extends Schema.TaggedError<RepairIncomplete>()("Re
 }) {
   readonly exitStatus = 1
   get next(): ReadonlyArray<Invocation> {
-    return [...new Set(this.left.map(({ advice }) => advice))].flatMap((advice) => remedyCommands(advice, this.target))
+    const commands = this.left.flatMap((one) => remedyCommands(one, this.target))
+    return [...new Map(commands.map((command) => [commandLine(command), command])).values()]
   }
   override get message(): string {
     const { address, left, target } = this
     const count = counted(left.length, "thing is", "things are")
-    const remedies = [...new Set(left.map(({ advice }) => remedy(advice, target)))]
+    const remedies = [...new Set(left.map((one) => remedy(one, target)))]
     return `${count} left on ${address} for you to decide (${left.map(({ found }) => found).join("; ")}): ${remedies.join("; ")}`
   }
 }

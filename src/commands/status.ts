@@ -12,7 +12,7 @@ import type { Invocation } from "../domain/Invocation.ts"
 import { lastLink, Standing, standing } from "../domain/Journal.ts"
 import { Lock, lockOwner, lockState } from "../domain/Lock.ts"
 import { releaseLabel } from "../domain/Plan.ts"
-import { shortRef } from "../domain/Release.ts"
+import { Ref, shortRef } from "../domain/Release.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
 import { sign } from "../terminal/signs.ts"
@@ -60,16 +60,18 @@ export class StatusBad extends Schema.TaggedError<StatusBad>()("StatusBad", {
   /** The faults, in words. */
   faults: Schema.Array(Schema.String),
   /** The advice for them. */
-  advice: Schema.Array(Drift.fields.advice)
+  advice: Schema.Array(Drift.fields.advice),
+  /** The live release, which the advice may be about. Undefined if there is none. */
+  live: Schema.optional(Ref)
 }) {
   readonly exitStatus = 1
   get next(): ReadonlyArray<Invocation> {
-    return this.advice.flatMap((advice) => remedyCommands(advice, this.target))
+    return this.advice.flatMap((advice) => remedyCommands({ advice, ref: this.live }, this.target))
   }
   override get message(): string {
-    const { address, advice, faults, target } = this
+    const { address, faults, live, target } = this
     const count = counted(faults.length, "thing is", "things are")
-    return `${count} wrong on ${address} (${faults.join("; ")}): ${advice.map((word) => remedy(word, target)).join("; ")}`
+    return `${count} wrong on ${address} (${faults.join("; ")}): ${this.advice.map((advice) => remedy({ advice, ref: live }, target)).join("; ")}`
   }
 }
 
@@ -130,7 +132,16 @@ export const failUnlessGood = ({
   // A rollback has nothing to go to.
   const possible = advice.map((word) => (word === "deploy" && report.previous === undefined ? "redeploy" : word))
   const faults = [...broken, ...ill, ...drift.map(({ found }) => found)]
-  return faults.length === 0 ? Effect.void : new StatusBad({ target, address, faults, advice: [...new Set(possible)] })
+  const live = report.live?.release.ref
+  return faults.length === 0
+    ? Effect.void
+    : new StatusBad({
+        target,
+        address,
+        faults,
+        advice: [...new Set(possible)],
+        ...(live === undefined ? {} : { live })
+      })
 }
 
 /** Whether it is healthy now is in a line of its own. */

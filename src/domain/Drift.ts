@@ -54,9 +54,12 @@ export class Drift extends Schema.Class<Drift>("Drift")({
   )
 }) {}
 
+/** An advice, and the release that it is about. */
+export type Advice = Pick<Drift, "advice" | "ref">
+
 /** The commands that an advice is about; `target` is a key. */
-export const remedyCommands = (advice: Drift["advice"], target: string): ReadonlyArray<Invocation> => {
-  const retry = invocation("deploy", { target, release: "REF", retry: true })
+export const remedyCommands = ({ advice, ref }: Advice, target: string): ReadonlyArray<Invocation> => {
+  const retry = invocation("deploy", { target, release: ref === undefined ? "REF" : shortRef(ref), retry: true })
   const remove = invocation("manage integrity", { fix: true, target })
   switch (advice) {
     case "repair":
@@ -97,9 +100,9 @@ export const nameDrift = (
       ])
 
 /** The advice in words; `target` is a key. */
-export const remedy = (advice: Drift["advice"], target: string): string => {
-  const [first = "", second = ""] = remedyCommands(advice, target).map(commandLine)
-  switch (advice) {
+export const remedy = (about: Advice, target: string): string => {
+  const [first = "", second = ""] = remedyCommands(about, target).map(commandLine)
+  switch (about.advice) {
     case "repair":
       return `repair it with ${first}`
     case "finish":

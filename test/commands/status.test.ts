@@ -33,7 +33,9 @@ describe("status", () => {
       const broken = yield* run("status target=prod")
       assert.match(
         broken.stderr,
-        /1 thing is wrong on .* \(the live release: missing my_app\/version\): repair its files with deployer deploy target=prod release=REF retry/
+        new RegExp(
+          `1 thing is wrong on .* \\(the live release: missing my_app/version\\): repair its files with deployer deploy target=prod release=${one.ref.slice(0, 8)} retry`
+        )
       )
       host.files.write(version, before)
       host.onDial = () => () => httpAnswer(503, "starting")

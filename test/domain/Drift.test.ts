@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { drift } from "../../src/domain/Drift.ts"
+import { drift, remedy } from "../../src/domain/Drift.ts"
 import { DeadMan, type HostState, Unfinished } from "../../src/domain/HostState.ts"
 import type { JournalEvent } from "../../src/domain/Journal.ts"
 import { Lock } from "../../src/domain/Lock.ts"
@@ -82,5 +82,13 @@ describe("drift", () => {
     assert.deepStrictEqual(kinds({ unfinished, journal: live.slice(0, 3), lock }), [])
     const dead = Lock.make({ token: 3, idleSeconds: 200 })
     assert.deepStrictEqual(kinds({ unfinished, lock: dead }), ["unfinished C", "unfinished D"])
+  })
+})
+
+describe("remedy", () => {
+  it("An advice to deploy a release again names that release.", () => {
+    const ref = "2455F895".padEnd(32, "0")
+    for (const advice of ["restore", "retry"] as const)
+      assert.include(remedy({ advice, ref }, "prod"), "deployer deploy target=prod release=2455F895 retry")
   })
 })
