@@ -190,6 +190,25 @@ describe("hosts that are not fit", () => {
     }).pipe(Effect.scoped)
   )
 
+  const mounting = missingMount === undefined ? it.live : it.live.skip
+  mounting("A host whose disk is mounted read-only since its deployments gives that as the reason.", () =>
+    Effect.gen(function* () {
+      const { home, session } = yield* local(undefined)
+      const folder = join(home, "app")
+      yield* session.prepare
+      yield* bind(folder, folder, "ro")
+      const details = LockDetails.make({
+        by: "tester@laptop",
+        reason: "rollback",
+        since: DateTime.unsafeMake(0),
+        nonce: "n-1",
+        held: false
+      })
+      const refused = yield* Effect.flip(Effect.scoped(session.lock(details)))
+      assert.deepInclude(refused, { _tag: "HostUnfit", reason: "read-only" })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("A host says that its disk is full during an upload.", () =>
     Effect.gen(function* () {
       if (statSync("/dev/full", { throwIfNoEntry: false }) === undefined) assert.fail("there is no /dev/full")

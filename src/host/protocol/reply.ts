@@ -26,7 +26,7 @@ export { type Between, type Seen, state } from "./inspection.ts"
 export const done = (stdout: string): Decoded<void> =>
   Either.flatMap(lines(stdout), ([line]) => (line === undefined ? Either.right(undefined) : unexpected(line)))
 
-const UnfitReason = Schema.Literal("not-a-directory", "not-writable", "current-occupied")
+const UnfitReason = Schema.Literal("not-a-directory", "not-writable", "read-only", "current-occupied")
 
 /** The reason why a path cannot be used. */
 export interface Unfitness {

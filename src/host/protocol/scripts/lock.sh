@@ -41,7 +41,13 @@ while :; do
     tries=$((tries + 30))
     [ "$tries" -ge 100 ] || continue
     look
-    case "$state" in not-*) say "unfit $state $where"; finish ;; esac
+    case "$state" in
+      not-*)
+        mount_of "$where"
+        case "$mounted" in *" ro "*) state=read-only ;; esac
+        say "unfit $state $where"
+        finish ;;
+    esac
     if row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -lt 64 ]; then err="no space is left on the disk, not even for a lock ($err)"; fi
     fail "$err"
   fi
