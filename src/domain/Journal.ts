@@ -59,6 +59,18 @@ export class JournalEntry extends Schema.Class<JournalEntry>("JournalEntry")({
   wasChecked: Schema.optional(Schema.Boolean).pipe(Schema.fromKey("was_checked"))
 }) {}
 
+/**
+ * The number of unreadable lines that nobody knows of, from that of the lines before. A repair names the unreadable lines that it found.
+ * So a line that was damaged later is noticed, even if a repair follows it.
+ */
+export const tornAfter = (torn: number, told: ReadonlyArray<JournalEntry | undefined>): number =>
+  told.reduce((count, entry) => {
+    if (entry === undefined) return count + 1
+    if (entry.event !== "repaired") return count
+    const [, known = "0"] = /([0-9]+) lines? of the journal cannot be read/.exec(entry.detail ?? "") ?? []
+    return Math.max(0, count - Number(known))
+  }, torn)
+
 /** The most lines that `history` shows. */
 export const historyLimit = 500
 

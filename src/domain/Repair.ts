@@ -115,7 +115,17 @@ export const planRepair = (seen: HostState, known: Known): RepairPlan => {
     address: address(known.target),
     path: seen.path,
     found,
-    steps: isIdle ? [] : [...first, noted("repaired", undefined, found.map((one) => one.found).join("; ")), ...last],
+    steps: isIdle
+      ? []
+      : [
+          ...first,
+          noted(
+            "repaired",
+            undefined,
+            [...of("torn"), ...found.filter(({ kind }) => kind !== "torn")].map((one) => one.found).join("; ")
+          ),
+          ...last
+        ],
     left: [...link.left, ...back.left, ...unhealthy, ...live.left, ...journal.left, ...lost.left]
   })
 }

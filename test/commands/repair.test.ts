@@ -169,6 +169,23 @@ describe("repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
+  it.scoped("A line of the journal that is damaged later is noticed, even if a repair follows it.", () =>
+    Effect.gen(function* () {
+      const host = yield* three
+      const journal = `${prodPath}/config/journal`
+      host.files.write(journal, `garbage\n${host.files.read(journal)}`)
+      yield* run("repair target=prod yes")
+      host.files.remove(`${releases}/current`)
+      yield* run("repair target=prod yes")
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+      const [garbage = "", first = "", ...rest] = (host.files.read(journal) ?? "").split("\n")
+      host.files.write(journal, [garbage, first.replace("event", "\0\0\0\0"), ...rest].join("\n"))
+      assert.include((yield* run("status target=prod")).stderr, "1 line of the journal cannot be read")
+      yield* run("repair target=prod yes")
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+    }).pipe(Effect.provide(world()))
+  )
+
   it.scoped("Repair does not make a release current if it lacks files.", () =>
     Effect.gen(function* () {
       const host = yield* three

@@ -33,7 +33,13 @@ const entry = fc
   .tuple(
     fc.constantFrom(...JournalEvent.literals),
     fc.constantFrom(...refs),
-    fc.option(odd, { nil: undefined }),
+    fc.option(
+      fc.oneof(
+        odd,
+        fc.constantFrom("1 line of the journal cannot be read", "no link; 3 lines of the journal cannot be read; x")
+      ),
+      { nil: undefined }
+    ),
     fc.option(fc.constantFrom(...refs), { nil: undefined }),
     odd
   )
@@ -84,10 +90,17 @@ export const journals = fc.array(
 export const facts = (lines: ReadonlyArray<string>) => {
   const told = lines.map((line) => parseEntry(line.replaceAll("\u0000", "?")))
   const entries = told.filter((entry) => entry !== undefined)
-  const repaired = told.findLastIndex((entry) => entry?.event === "repaired")
+  let torn = 0
+  for (const entry of told) {
+    if (entry === undefined) torn++
+    else if (entry.event === "repaired") {
+      const [known = "0"] = entry.detail?.match(/\d+(?= lines? of the journal cannot be read)/) ?? []
+      torn = Math.max(0, torn - Number(known))
+    }
+  }
   return {
     journal: decisive(entries),
     line: lineage(entries),
-    torn: told.slice(repaired + 1).filter((entry) => entry === undefined).length
+    torn
   }
 }

@@ -3,7 +3,7 @@
  */
 import * as Either from "effect/Either"
 import type { HostState } from "../../domain/HostState.ts"
-import { decisive, type JournalEntry, lineage, parseEntry } from "../../domain/Journal.ts"
+import { decisive, type JournalEntry, lineage, parseEntry, tornAfter } from "../../domain/Journal.ts"
 import { answer, type Decoded, invalid, type Line, lines, unexpected } from "./answer.ts"
 
 /** The decisive content of the journal. */
@@ -27,13 +27,11 @@ export const chronicleOf = (read: ReadonlyArray<Line>): Decoded<Chronicle> =>
       return yield* invalid(answer, "the facts of its journal are not what was selected")
     const told = toldIn(read)
     const entries = told.filter((entry) => entry !== undefined)
-    const repaired = told.findLastIndex((entry) => entry?.event === "repaired")
-    const torn = told.slice(repaired + 1).filter((entry) => entry === undefined)
     const first = lines[0]?.split(" ").slice(1) ?? []
     return {
       journal: decisive([...before, ...entries]),
       line: lineage(entries, first),
-      torn: torn.length + (repaired < 0 ? Number(counts[0] ?? 0) : 0)
+      torn: tornAfter(Number(counts[0] ?? 0), told)
     }
   })
 

@@ -20,7 +20,13 @@ function release_of(text, at) {
 function entry(text, event, ref) {
   seq++
   event = event_of(text)
-  if (event == "repaired") torn = 0
+  if (event == "repaired" && index(text, ",\"detail\":\"")) {
+    known_lines = substr(text, index(text, ",\"detail\":\""))
+    if (match(known_lines, /[0-9]+ lines? of the journal cannot be read/)) {
+      torn -= substr(known_lines, RSTART) + 0
+      if (torn < 0) torn = 0
+    }
+  }
   ref = release_of(text)
   if (ref != "") ref = substr(ref, index(ref, "\",\"ref\":\"") + 9, 32)
   if (event ~ /^(switched|linked|adopted|rolledBack|unlinked)$/) {
