@@ -176,6 +176,21 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
     "A release that lacks files cannot become live by rollback or ln, and the message says how to mend it."
   ],
   [
+    "The release to go back to lacks files",
+    "test/commands/goLive.test.ts",
+    "A deployment that fails goes back to the nearest release before it that is whole."
+  ],
+  [
+    "Somebody makes another release current before",
+    "test/commands/goLive.test.ts",
+    "If somebody makes another release current before"
+  ],
+  [
+    "A line in the middle of the journal is damaged",
+    "test/commands/repair.test.ts",
+    "A line of the journal that is damaged later is noticed, even if a repair follows it."
+  ],
+  [
     "A dependency of the releases is down",
     "test/commands/repair.test.ts",
     "Repair does not go further back while a dependency is down, and blames no healthy release."
