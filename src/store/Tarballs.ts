@@ -51,8 +51,11 @@ export class Tarballs extends Context.Tag("deployer/Tarballs")<
     /** The reverse of `place`. */
     readonly takeBack: (path: string, fileName: string) => Effect.Effect<void, TarballsError>
     readonly has: (fileName: string) => Effect.Effect<boolean, TarballsError>
-    /** Fails if this is not the place of the earlier tarballs, such as a mount point without its disk: then their state is unknown. */
-    readonly reachable: Effect.Effect<void, TarballsError>
+    /**
+     * Fails if this is not the place of the store's tarballs, such as a mount point without its disk: then their state is unknown. Tarballs that the
+     * store does not know prove nothing.
+     */
+    readonly reachable: (known: ReadonlySet<string>) => Effect.Effect<void, TarballsError>
     /** All file names in the place, ours or not. */
     readonly names: Effect.Effect<ReadonlySet<string>, TarballsError>
     /** None if there is no such tarball. Once it is open, its removal does not disturb the reading. */
@@ -105,10 +108,9 @@ const inFolders = (folders: {
   const names = worded(
     Effect.map(files.namesIn(folders.releaseStore), (names) => new Set(names.filter((name) => name !== mark)))
   )
-  /** Distinguishes the folder from an empty one in its place. */
-  const marked = Effect.tap(names, (names) =>
-    [...names].some((name) => name.endsWith(".tar.gz")) ? Effect.ignore(files.makeFile(kept(mark))) : Effect.void
-  )
+  /** Distinguishes the folder from another one in its place, which may hold tarballs of somebody else. */
+  const marked = (isKnown: (fileName: string) => boolean) =>
+    Effect.tap(names, (names) => ([...names].some(isKnown) ? Effect.ignore(files.makeFile(kept(mark))) : Effect.void))
   const placed = Effect.map(temporaryName(placing), kept)
   const dropUnfinished = (hasEntry: (fileName: string) => boolean) =>
     Effect.flatMap(abandoned(folders.releaseStore, `${placing}-`), (names) =>
@@ -148,13 +150,15 @@ const inFolders = (folders: {
       ),
     takeBack: (path, fileName) => worded(files.move(kept(fileName), path, `${path}.back`)),
     has: (fileName) => worded(Effect.map(files.sizeOf(kept(fileName)), Option.isSome)),
-    reachable: Effect.gen(function* () {
-      const all = yield* marked
-      if ([...all].some((name) => name.endsWith(".tar.gz"))) return
+    reachable: Effect.fnUntraced(function* (known) {
+      const all = yield* marked((name) => known.has(name))
+      if ([...all].some((name) => known.has(name))) return
       if (Option.isSome(yield* worded(files.sizeOf(kept(mark))))) return
       const found = (yield* worded(files.leadsNowhere(folders.releaseStore)))
         ? "leads to a folder that is not there"
-        : "is empty or not there"
+        : [...all].some((name) => name.endsWith(".tar.gz"))
+          ? "holds none of the store's tarballs"
+          : "is empty or not there"
       return yield* new TarballsError({
         detail: `${folders.releaseStore} ${found}, and the store knows tarballs that belong there: bring it back (is its disk mounted?). If they are gone for good, make the folder with an empty file ${mark} in it, and their entries are cleared`
       })
@@ -183,7 +187,7 @@ const inFolders = (folders: {
     sweepKept: (hasEntry) =>
       sweep(folders.releaseStore, `${incoming}-`).pipe(
         Effect.zipRight(worded(dropUnfinished(hasEntry))),
-        Effect.zipRight(marked)
+        Effect.zipRight(marked(hasEntry))
       )
   }
 }
@@ -235,7 +239,7 @@ const inMemory = (): Context.Tag.Service<Tarballs> => {
     place: (path, fileName) => Effect.as(transferred(received, path, kept, fileName), Effect.void),
     takeBack: (path, fileName) => transferred(kept, fileName, received, path),
     has: (fileName) => Effect.sync(() => kept.has(fileName)),
-    reachable: Effect.void,
+    reachable: () => Effect.void,
     names: Effect.sync(() => new Set(kept.keys())),
     open: (fileName, offset) =>
       Effect.sync(() =>

@@ -46,7 +46,8 @@ export const add = (stock: Stock, parcel: Parcel, draft: ReleaseDraft) =>
       .exclusively(
         Effect.gen(function* () {
           // Add only to the folder that holds the earlier tarballs: in any other place, those would count as missing.
-          if ((yield* entries.count({})) > 0) yield* tarballs.reachable
+          const known = new Set((yield* entries.fileNames).map(({ fileName }) => fileName))
+          if (known.size > 0) yield* tarballs.reachable(known)
           const same = yield* entries.withRef(parcel.ref)
           if (Option.isSome(same)) {
             if (same.value.name !== name) {

@@ -21,7 +21,11 @@ export const gone = ({ tarballs }: Stock, releases: ReadonlyArray<Release>) =>
 
 /** Removes entries without a tarball. Fails first if the folder is unreachable: a missing disk would otherwise cost all entries. */
 const forget = ({ entries, tarballs }: Stock, lost: ReadonlyArray<Release>) =>
-  lost.length === 0 ? Effect.void : Effect.zipRight(tarballs.reachable, entries.remove(lost))
+  lost.length === 0
+    ? Effect.void
+    : Effect.flatMap(entries.fileNames, (known) =>
+        Effect.zipRight(tarballs.reachable(new Set(known.map(({ fileName }) => fileName))), entries.remove(lost))
+      )
 
 /** Clears entries, unless another process cleared them or restored their tarballs. Returns the entries it cleared. */
 export const clear = (stock: Stock, releases: ReadonlyArray<Release>) => {

@@ -192,6 +192,13 @@ describe("ReleaseStore in files", () => {
               assert.match(error.message, /release_store is empty or not there, and .*: bring it back .*mounted/)
             }
           }
+          // A tarball that the store does not know proves nothing.
+          writeFileSync(`${paths.releaseStore}/other-1.tar.gz`, "")
+          for (const use of [Effect.asVoid(list), Effect.asVoid(check), Effect.asVoid(find)])
+            assert.match(
+              (yield* Effect.flip(using(paths, use))).message,
+              /release_store holds none of the store's tarballs/
+            )
           // Nor does a build fill another folder.
           rmSync(paths.releaseStore, { recursive: true })
           const built = yield* Effect.flip(using(paths, store("2", draft("a"))))
