@@ -179,7 +179,7 @@ describe("after the switch", () => {
         ran.stderr,
         /is not whole \(changed my_app\/version\), so the host does not go back to it: repair it with deployer deploy target=prod release=[0-9A-F]{8} retry/
       )
-      assert.include(ran.stderr, `went back: my_app ${first.ref.slice(0, 8)} is live again`)
+      assert.include(ran.stderr, `it went back to my_app ${first.ref.slice(0, 8)}, which is live again`)
       assert.strictEqual(currentRef(host), first.ref)
       assert.deepStrictEqual(events(host).slice(-3), [
         ["unhealthy", bad.ref],

@@ -30,10 +30,10 @@ clock() {
 }
 # shellcheck disable=SC2034 # lock.sh reads ahead.
 idle() {
-  beat= beat_up= beat_boot=
-  IFS=" " read -r beat beat_up beat_boot 2>/dev/null < "$base/config/beat.$token"
+  beat= beat_up= beat_id=
+  IFS=" " read -r beat beat_up beat_id 2>/dev/null < "$base/config/beat.$token"
   clock
-  if [ -n "$boot" ] && [ "$boot" = "$beat_boot" ] && number "$beat_up"; then since=$((up - beat_up))
+  if [ -n "$boot" ] && [ "$boot" = "$beat_id" ] && number "$beat_up"; then since=$((up - beat_up))
   elif number "$beat"; then since=$((now - beat))
   else since=$now
   fi

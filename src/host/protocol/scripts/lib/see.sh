@@ -4,7 +4,8 @@
 . ./lib/disks.sh
 . ./lib/mounts.sh
 . ./lib/chronicle.sh
-first() { line=; real_file "$1" && [ -r "$1" ] && IFS= read -r line < "$1"; printf "%s" "$line"; }
+readable() { real_file "$1" && [ -r "$1" ]; }
+first() { line=; readable "$1" && IFS= read -r line < "$1"; printf "%s" "$line"; }
 bad() { say "damaged $ref it is $1"; }
 see() {
 look
@@ -61,7 +62,7 @@ for folder in deployer_*; do
     continue
   fi
   case "$nl$big$nl" in *"$nl./$file$nl"*) bad "too large"; continue ;; esac
-  real_file "$file" && [ -r "$file" ] || { bad "unreadable"; continue; }
+  readable "$file" || { bad "unreadable"; continue; }
   record= more=
   if { IFS= read -r record && ! IFS= read -r more && [ -z "$more" ]; } < "$file"; then say "release $ref $record"
   elif [ -z "$record" ]; then bad "empty"
@@ -76,7 +77,7 @@ for folder in .staging_* .adopting_*; do
   note=$(first "$folder/note") stream=$(first "$folder/stream")
   part=$folder/release.tar
   case "$stream" in "" | whole) part=$part.gz ;; esac
-  real_file "$part" && [ -r "$part" ] && received=$(size_of "$part")
+  readable "$part" && received=$(size_of "$part")
   say "upload $ref $received ${stream:--} $note"
 done
 }
