@@ -765,7 +765,7 @@ suite(titled("SSH", missingSshd), () => {
         writeFileSync(garbage, "no key\n")
         for (const [sshKey, reason] of [
           [join(host.folder, "nowhere"), "missing"],
-          [`${host.keyFile}.pub`, "not-a-key"],
+          [`${host.keyFile}.pub`, "public"],
           [garbage, "not-a-key"],
           [host.folder, "unreadable"]
         ] as const) {

@@ -25,8 +25,12 @@ const lineBreak = "\u0001"
  */
 export const waitingLine = `exec sh -c 'echo ${ready};read -r _l;eval "$(printf %s "$_l"|LC_ALL=C tr "\\1" "\\n")"'`
 
+/** The character itself, in a word that {@link quote} has put between single quotes. */
+const escaped = `'"$(printf "\\001")"'`
+
 /** A command as a waiting shell reads it. */
-const forWaiting = (command: string): Buffer => Buffer.from(`${command.replaceAll("\n", lineBreak)}\n`)
+const forWaiting = (command: string): Buffer =>
+  Buffer.from(`${command.replaceAll(lineBreak, escaped).replaceAll("\n", lineBreak)}\n`)
 
 type Listener = Connection.SessionOptions["onData"]
 
