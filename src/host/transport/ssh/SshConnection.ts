@@ -345,6 +345,20 @@ type Dial = (
 /** Opens the stream of a connection, once for each attempt. */
 type Open = Effect.Effect<Duplex, Connection.Disconnected, Scope.Scope>
 
+/** Asks whether the unknown key of a host may be trusted, unless the SSH config says so. */
+const trusts = (address: string, { unknownKeys }: Place, key: KnownHosts.PublicKey) =>
+  Effect.gen(function* () {
+    if (unknownKeys !== "ask") return unknownKeys === "accept"
+    const prompt = yield* Prompt
+    return yield* prompt
+      .confirm({
+        message: `The key of ${address} is not known: ${KnownHosts.describe(key)}. Trust it from now on?`,
+        initial: false,
+        safe: false
+      })
+      .pipe(Effect.catchTag("PromptUnavailable", () => Effect.succeed(false)))
+  })
+
 /** A busy sshd turns away some connections at random (`MaxStartups`), so that those that try again must not do so at the same moment. */
 const nextTry = Schedule.exponential(300, 1.5).pipe(
   Schedule.jitteredWith({ min: 0.3, max: 1.7 }),
@@ -447,7 +461,7 @@ const makeDial = (
     Effect.catchTag(attempt(methods), "Refused", ({ file, key, verdict }) =>
       Effect.gen(function* () {
         if (verdict === "changed" || verdict === "revoked") return yield* rejected(key, verdict, file)
-        if (!(yield* trusts(key))) return yield* rejected(key, "unknown", file)
+        if (!(yield* trusts(address, place, key))) return yield* rejected(key, "unknown", file)
         ;(yield* SshSettings).remembered.hostKeys.add(KnownHosts.line(host, port, key))
         const [mine] = place.knownHostsFiles
         if (mine !== undefined) yield* remember(mine, KnownHosts.line(host, port, key))
@@ -458,19 +472,6 @@ const makeDial = (
         )
       })
     )
-
-  const trusts = (key: KnownHosts.PublicKey) =>
-    Effect.gen(function* () {
-      if (place.unknownKeys !== "ask") return place.unknownKeys === "accept"
-      const prompt = yield* Prompt
-      return yield* prompt
-        .confirm({
-          message: `The key of ${address} is not known: ${KnownHosts.describe(key)}. Trust it from now on?`,
-          initial: false,
-          safe: false
-        })
-        .pipe(Effect.catchTag("PromptUnavailable", () => Effect.succeed(false)))
-    })
 
   return pinned === undefined ? dialKnown : (methods) => dialPinned(methods, [])
 }
