@@ -122,7 +122,7 @@ export const verify = Effect.fn("verify")(function* (
     ])
     .filter((fault) => !fault.endsWith(" .deployer_release.json"))
   if (faults.length === 0) {
-    return yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were there`)
+    return yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were already there`)
   }
   yield* Reporter.warn(
     `${releaseLabel(release)} on ${session.address} has changed since it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`

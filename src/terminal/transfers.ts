@@ -105,6 +105,6 @@ export const lastLine = (label: string, { began, done, first, total }: Transfer,
   if (!ok) return `${label}: stopped after ${bytes(done)}${total === undefined ? "" : ` of ${bytes(total)}`}`
   const millis = now - began
   const speed = millis > 0 && done > first ? `, ${rate(((done - first) / millis) * 1000)}` : ""
-  const resumed = first > 0 ? `, after ${bytes(first)} that were there` : ""
+  const resumed = first > 0 ? `, after ${bytes(first)} that were already there` : ""
   return `${label}: ${bytes(done - first)} in ${duration(millis)}${speed}${resumed}`
 }

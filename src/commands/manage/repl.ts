@@ -97,10 +97,27 @@ interface Candidates {
   readonly flags: ReadonlyArray<string>
 }
 
+/** The verbs that only the other side has, and how to get there. */
+interface Elsewhere {
+  readonly names: ReadonlyArray<string>
+  readonly way: string
+}
+
+const onlyOnHost: Elsewhere = {
+  names: "ln pin unpin integrity repair adopt status history deploy rollback doctor local".split(" "),
+  way: "connect to a host first, with connect TARGET"
+}
+
+const onlyInStore: Elsewhere = {
+  names: ["export", "import", "connect"],
+  way: "return to the local store first, with local"
+}
+
 /** One side of the manager: the local store, or a host. */
 interface Side {
   readonly prompt: string
   readonly verbs: ReadonlyArray<Verb>
+  readonly elsewhere: Elsewhere
   readonly candidates: Effect.Effect<Candidates, VerbFailure, VerbServices>
 }
 
@@ -207,6 +224,9 @@ const runLine = (side: Side, line: string): Effect.Effect<Next, PromptUnavailabl
   const argument = rest.join(" ")
   if (word === "") return Effect.succeed(stay)
   const [verb, ...more] = findVerbs(side.verbs, word)
+  if (verb === undefined && side.elsewhere.names.includes(word)) {
+    return complain(`"${word}" does not work here: ${side.elsewhere.way}`)
+  }
   if (verb === undefined) {
     const meant = suggest(
       word,
@@ -355,7 +375,7 @@ const local = (() => {
       targets: Object.keys(config.targets)
     }
   })
-  return makeSide("deployer> ", verbs, candidates)
+  return makeSide("deployer> ", verbs, candidates, onlyOnHost)
 })()
 
 /** The verbs of a host that are commands of their own. Each makes its own connection. */
@@ -484,15 +504,20 @@ const remote = (session: HostSession) => {
       flags: ["-f", "deep", "deep -f"]
     }
   })
-  return makeSide(`${session.target.key}> `, verbs, candidates)
+  return makeSide(`${session.target.key}> `, verbs, candidates, onlyInStore)
 }
 
 /** A side, including the verbs that both sides have. */
-function makeSide(prompt: string, verbs: ReadonlyArray<Verb>, candidates: Side["candidates"]): Side {
+function makeSide(
+  prompt: string,
+  verbs: ReadonlyArray<Verb>,
+  candidates: Side["candidates"],
+  elsewhere: Elsewhere
+): Side {
   const all: ReadonlyArray<Verb> = [
     ...verbs,
     { name: "h", summary: "lists the verbs", run: () => print(() => help({ verbs: all })) },
     quit
   ]
-  return { prompt, verbs: all, candidates }
+  return { prompt, verbs: all, elsewhere, candidates }
 }
