@@ -2,7 +2,7 @@
  * Other userlands on this machine: directories of symlinks for `PATH`.
  */
 import { execFileSync } from "node:child_process"
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs"
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -82,6 +82,13 @@ export const own = (
     }
     return path
   })
+
+/** Puts shell commands before a program of such a PATH, for instance to refuse some options. */
+export const precede = (path: string, program: string, commands: string): void => {
+  const file = join(path, program)
+  rmSync(file, { force: true })
+  writeFileSync(file, `#!${which("sh")}\n${commands}\nexec ${which(program)} "$@"\n`, { mode: 0o755 })
+}
 
 /** A new, empty directory that is gone with the scope. */
 export const emptyFolder = (name: string): Effect.Effect<string, never, Scope.Scope> =>

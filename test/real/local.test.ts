@@ -139,27 +139,54 @@ describe("other tools and shells", () => {
     )
   }
 
-  it.live("A host without mv -T and readlink adopts and switches.", () =>
-    Effect.gen(function* () {
-      const { env, home, session } = yield* local(userland.own({ without: ["readlink"] }))
-      const mv = join(env.PATH ?? "", "mv")
-      unlinkSync(mv)
-      writeFileSync(mv, `#!/bin/sh\ncase "$1" in -*T*|-*h*) exit 1 ;; esac\nexec ${userland.which("mv")} "$@"\n`, {
-        mode: 0o755
-      })
-      const [one, two] = [sample("1"), sample("2")]
-      yield* session.prepare
-      yield* adopts(session, join(home, "app/releases"))
-      yield* put(session, one)
-      yield* put(session, two, 2)
-      yield* session.activate(one.ref)
-      yield* session.activate(two.ref)
-      assert.strictEqual((yield* session.inspect).currentRelease?.ref, two.ref)
-      unlinkSync(join(env.PATH ?? "", "perl"))
-      assert.strictEqual((yield* Effect.flip(session.activate(one.ref)))._tag, "HostStepFailed")
-      assert.strictEqual((yield* session.inspect).currentRelease?.ref, two.ref)
-    }).pipe(Effect.scoped)
-  )
+  /** What comes before this machine's `mv`, and whether that alone can rename a link over a link. */
+  const movers = [
+    ["BusyBox 1.30", `case "$1" in -*[Th]*) echo "mv: invalid option -- 'T'" >&2; exit 1 ;; esac`, true],
+    [
+      "toybox 0.8.9",
+      `case "$1" in -*T*) [ ! -d "$3" ] || { echo "mv: '$3' is a directory" >&2; exit 1; } ;; esac`,
+      true
+    ],
+    [
+      "uutils 0.0.30",
+      [
+        'case "$1" in -*h*) echo "Usage: mv [OPTION]... [-T] SOURCE DEST"; exit 0 ;; esac',
+        "for to; do :; done",
+        'case "$to" in .) to=./current; [ -e "$2" ] || { echo "mv: cannot stat \'$2\'" >&2; exit 1; } ;; esac',
+        'case "$to" in *current) [ ! -L "$to" ] || { echo "mv: cannot move: Not a directory" >&2; exit 1; } ;; esac'
+      ].join("\n"),
+      false
+    ]
+  ] as const
+  for (const [tool, first, isEnough] of movers) {
+    it.live(`A host without readlink, with mv as in ${tool}, adopts and switches.`, () =>
+      Effect.gen(function* () {
+        const { env, home, session } = yield* local(userland.own({ without: ["readlink"] }))
+        userland.precede(env.PATH ?? "", "mv", first)
+        const [one, two] = [sample("1"), sample("2")]
+        const releases = join(home, "app/releases")
+        yield* session.prepare
+        yield* adopts(session, releases)
+        yield* put(session, one)
+        yield* put(session, two, 2)
+        yield* session.activate(one.ref)
+        yield* session.activate(two.ref)
+        assert.strictEqual((yield* session.inspect).currentRelease?.ref, two.ref)
+        unlinkSync(join(env.PATH ?? "", "perl"))
+        if (isEnough) yield* session.activate(one.ref)
+        else {
+          const failure = yield* Effect.flip(session.activate(one.ref))
+          assert.strictEqual(failure._tag, "HostStepFailed")
+          assert.include(failure.message, "neither mv nor perl renamed the link: mv: cannot move: Not a directory")
+        }
+        assert.strictEqual((yield* session.inspect).currentRelease?.ref, (isEnough ? one : two).ref)
+        assert.deepStrictEqual(
+          readdirSync(releases).filter((name) => /^\.(current|trash)/.test(name)),
+          []
+        )
+      }).pipe(Effect.scoped)
+    )
+  }
 })
 
 describe("hosts that are not fit", () => {

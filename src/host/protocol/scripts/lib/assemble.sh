@@ -61,9 +61,9 @@ begin_tree() {
   done
   origin=deployer_$1 parents="-p --reflink=auto --parents" most=250
   # BusyBox would make a directory again that was moved away meanwhile. There tar enters it first, in lots small enough
-  # for one tar.
-  case "$(cp --help 2>&1)" in *BusyBox*) parents= most=100 ;; esac
-  [ -z "$2" ] || parents="-pl --parents"
+  # for one tar. Old versions make no directories for hard links, and no lists of names for tar.
+  case "${2:+hard} $(cp --help 2>&1)" in hard*BusyBox*--parents*) ;; *BusyBox*) parents= most=100 ;; esac
+  [ -z "$2" ] || [ -z "$parents" ] || parents="-pl --parents"
   # The copy makes directories, with their modes, before the received files get into them: a read-only one would refuse
   # these.
   odd=$(find "$origin" -type d ! -perm -0300 | sed -n 1p)

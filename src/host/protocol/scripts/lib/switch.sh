@@ -2,15 +2,23 @@
 # the file of a dead-man's switch decides. If that was the host, `disarm` waits until it has gone back.
 
 switch_to() {
+  failed=
   err=$(ln -s "$1" "$2" 2>&1) || fail "$err"
   # The next holder of the lock removes the links of earlier ones. So after this check the rename fails, or was in time.
   [ "$fence" -eq 0 ] || { top; [ "$token" -eq "$fence" ] && [ "$state" = taken ]; } || { rm -f "$2"; say "fenced"; finish; }
-  if ! err=$(mv -fT "$2" current 2>&1); then
-    if [ -L current ]; then
-      mv -fh "$2" current 2>/dev/null || perl -e "rename shift, shift or exit 1" "$2" current 2>/dev/null
-    else
-      err=$(mv -f "$2" current 2>&1)
-    fi || { rm -f "$2"; fail "$err"; }
+  err=$(mv -fT "$2" current 2>&1)
+  # Only the link tells whether it was renamed: some mv programs print their help instead, and report success. Without
+  # an option, mv renames a link over a link that has the same name in another folder. The next holder of the lock
+  # removes this folder too.
+  if [ -L "$2" ]; then
+    aside=.trash_${ref}_$$_switch
+    mkdir "$aside" 2>/dev/null && mv -f "$2" "$aside/current" 2>/dev/null && {
+      mv -f "$aside/current" . 2>/dev/null
+      [ ! -L "$aside/current" ] || perl -e "rename shift, shift or exit 1" "$aside/current" current 2>/dev/null
+    }
+    [ ! -L "$2" ] && [ ! -L "$aside/current" ] || failed=yes
+    rm -rf "$2" "$aside"
+    [ -z "$failed" ] || fail "neither mv nor perl renamed the link: ${err%%"$nl"*}"
   fi
   [ "$(link_of current)" = "$1" ] || fail "the link leads to $(link_of current) now"
 }
