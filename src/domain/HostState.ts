@@ -92,7 +92,7 @@ export const Base = Schema.Literal("absent", "ready", "incomplete", "not-a-direc
 export type Base = typeof Base.Type
 
 /** The tools that every deployment needs. */
-export const HostTool = Schema.Literal("tar", "gzip", "sha256")
+export const HostTool = Schema.Literal("tar", "gzip", "dd", "tr", "sha256")
 
 /** How the file system below the path is mounted. */
 export const Mount = Schema.Struct({

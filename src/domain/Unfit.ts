@@ -40,7 +40,7 @@ export const Unfit = Schema.Struct(unfitFields)
 /** An obstacle to a deployment. */
 export type Unfit = typeof Unfit.Type
 
-const packages = { tar: "tar", gzip: "gzip", sha256: "coreutils" } as const
+const packages = { tar: "tar", gzip: "gzip", dd: "coreutils", tr: "coreutils", sha256: "coreutils" } as const
 
 const list = (words: ReadonlyArray<string> = []): string => words.join(" and ")
 
@@ -94,7 +94,7 @@ export const unfitText = (
             ))
       }
     case "missing-tools": {
-      const names = tools.map((tool) => packages[tool]).join(" ")
+      const names = [...new Set(tools.map((tool) => packages[tool]))].join(" ")
       return {
         found: `${at?.address ?? "The host"} lacks ${list(tools.map((tool) => (tool === "sha256" ? "sha256sum, shasum or openssl" : tool)))}`,
         advice: `install it there (apt-get install ${names}, apk add ${names} or dnf install ${names}) and deploy again`

@@ -65,7 +65,7 @@ const basic = [
   "sed",
   "tee"
 ]
-const more = ["sleep", "sort", "tr", "uname", "wc", "env", "id"]
+const more = ["sleep", "sort", "tail", "tr", "uname", "wc", "env", "id"]
 
 /** A PATH with this machine's own tools, but for some. `shell` is what `sh` is. */
 export const own = (

@@ -189,6 +189,65 @@ describe("other tools and shells", () => {
   }
 })
 
+describe("modes that the umask would narrow", () => {
+  const wide = (version: string) => [
+    dir("my_app"),
+    file("my_app/version", version),
+    file("my_app/big", noiseText(50_000, 1)),
+    dir("my_app/private", 0o700),
+    file("my_app/private/key", "k", 0o600),
+    dir("my_app/group", 0o775),
+    file("my_app/group/file", noiseText(2000, 2), 0o664),
+    dir("my_app/all", 0o777),
+    file("my_app/all/program", "#!/bin/sh\n", 0o777)
+  ]
+  const { because, live } = needs("busybox", ...(isRoot ? ["setpriv"] : []))
+  for (const awk of ["awk", "no awk"]) {
+    live(`With BusyBox and ${awk}, the files of a user who is not root arrive with their modes${because}.`, () =>
+      Effect.gen(function* () {
+        const { env, home, session } = yield* local(userland.busybox(awk === "awk" ? [] : ["awk"]))
+        // With this machine's sh, because the one of BusyBox finds its applets without a PATH.
+        asNobody.become(env.PATH ?? "", home)
+        if (isRoot) chownSync(home, 65534, 65534)
+        const [one, two] = [packed(wide("1")), packed(wide("2"))]
+        yield* session.prepare
+        yield* put(session, one)
+        yield* session.activate(one.ref)
+        const { takesDifferences } = yield* session.inspect
+        assert.strictEqual(takesDifferences, awk === "awk")
+        const origin = yield* session.origin(one.ref)
+        const found = differences(two.manifest, origin === undefined ? [] : [origin])
+        if (found === undefined) return assert.fail("there are no differences")
+        if (!takesDifferences) yield* stage(session, two)
+        else
+          yield* session.stage({
+            ref: two.ref,
+            manifest: two.manifest,
+            from: 0,
+            note: "n",
+            shipment: {
+              _tag: "Differences",
+              differences: found,
+              hardLinks: false,
+              content: Stream.make(tarOf(two.tree.filter(({ path }) => found.sent.has(path))).subarray(0, -1024))
+            }
+          })
+        yield* session.record(Object.assign(two.record, { serial: 2 }))
+        yield* session.activate(two.ref)
+        const modeOf = (path: string) => lstatSync(path).mode & 0o7777
+        for (const release of [one, two])
+          for (const { kind, mode, path } of release.tree)
+            if (kind === "file" || kind === "dir")
+              assert.strictEqual(modeOf(join(home, "app/releases", `deployer_${release.ref}`, path)), mode, path)
+        assert.deepStrictEqual(yield* session.verify([one.ref, two.ref]), [
+          { ref: one.ref, faults: [] },
+          { ref: two.ref, faults: [] }
+        ])
+      }).pipe(Effect.scoped)
+    )
+  }
+})
+
 describe("hosts that are not fit", () => {
   it.live("A host without tar, gzip and a SHA-256 program says which tools it lacks.", () =>
     Effect.gen(function* () {
@@ -197,6 +256,13 @@ describe("hosts that are not fit", () => {
       assert.deepStrictEqual((yield* session.inspect).missingTools, ["tar", "gzip", "sha256"])
       yield* session.prepare
       assert.include((yield* Effect.flip(stage(session, odd))).message, "none of sha256sum, shasum and openssl")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("A host without dd and tr says so at the first look.", () =>
+    Effect.gen(function* () {
+      const { session } = yield* local(userland.own({ without: ["dd", "tr"] }))
+      assert.deepStrictEqual((yield* session.inspect).missingTools, ["dd", "tr"])
     }).pipe(Effect.scoped)
   )
 

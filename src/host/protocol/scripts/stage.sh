@@ -136,6 +136,8 @@ fi
 [ -z "$origin" ] || said=$(cat "$notes/said"; complete_tree "$hard" 2>&1)
 find_unproved
 if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$wanted" ]; then
+  # Without awk, no check sees modes.
+  has awk || ! has xargs || put_modes "$tree" .deployer_manifest
   faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
   if [ -n "$faults" ] && has awk && has xargs; then
     put_modes "$tree" .deployer_manifest

@@ -123,23 +123,14 @@ odd_ones() {
     [ ! -L "$link" ] || [ "$(link_of "$link")" = "${text#to }" ] || say "$link"
   done
 }
-# Some tar programs do not set a mode that they assume the file already has, although a default access list has changed
-# it.
+# Some tar programs do not set a mode that they assume the file already has, although a default access list or the umask
+# has changed it.
 put_modes() (
   cd "$1" || exit 0
-  of_mode() {
-    awk -v kind="$1" -v wanted="$2" '
-      text { text = 0; next }
-      /^mode / { now = $2; next }
-      /^link / { text = 1; next }
-      now != wanted || /^end / { next }
-      /^dir / { if (kind == "dir") print substr($0, 5); next }
-      kind == "file" && substr($0, 65, 2) == "  " { print substr($0, 67) }
-    ' "$3"
-  }
+  of_mode() { sed -n "/^mode $1\$/,/^mode /s/^$2//p" "$3"; }
   modes=$(sed -n "s/^mode \([0-7]*\)$/\1/p" "$2" | sort -u)
-  for mode in $modes; do of_mode file "$mode" "$2" | each chmod "$mode"; done
-  for mode in $modes; do of_mode dir "$mode" "$2" | sort -r | each chmod "$mode"; done
+  for mode in $modes; do of_mode "$mode" "[0-9a-f]\{64\}  " "$2" | each chmod "$mode"; done
+  for mode in $modes; do of_mode "$mode" "dir " "$2" | sort -r | each chmod "$mode"; done
 )
 check() (
   cd "$1" || { say "missing ."; exit 0; }

@@ -28,7 +28,7 @@ done
 say "machine $(uname -m)"
 ! has awk || ! has xargs || say "can differences"
 ! has zstd || say "can zstd"
-for tool in tar gzip; do has "$tool" || say "lacks $tool"; done
+for tool in tar gzip dd tr; do has "$tool" || say "lacks $tool"; done
 has sha256sum || has shasum || has openssl || say "lacks sha256"
 cd "$releases" 2>/dev/null || { say "current absent"; return 0; }
 if [ -L current ]; then
