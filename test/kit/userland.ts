@@ -44,6 +44,19 @@ export const busybox = (without: ReadonlyArray<string> = []): Effect.Effect<stri
     return path
   })
 
+/** Why tests with toybox cannot run here, in the same way. */
+export const missingToybox: string | undefined =
+  which("toybox") !== undefined || process.env["CI"] === "true" ? undefined : "toybox not installed"
+
+/** A PATH with toybox's programs, and the few from this machine that it lacks. */
+export const toybox: Effect.Effect<string, never, Scope.Scope> = Effect.map(folder, (path) => {
+  const program = which("toybox") ?? "/usr/bin/toybox"
+  for (const name of execFileSync(program, { encoding: "utf8" }).split(/\s+/))
+    if (name !== "") symlinkSync(program, join(path, name))
+  for (const name of ["sh", "gzip", "dd", "tr", "awk"]) symlinkSync(which(name) ?? `/bin/${name}`, join(path, name))
+  return path
+})
+
 /** What the scripts may use on a host, beside the shell's own words. */
 const needed = ["tar", "gzip", "sha256sum", "shasum", "openssl", "perl"]
 const basic = [
