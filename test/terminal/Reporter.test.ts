@@ -100,7 +100,10 @@ describe("Reporter on a terminal", () => {
       yield* TestClock.adjust("2 seconds")
       yield* resumed(40e6)
       yield* end()
-      assert.deepStrictEqual(lines(), ["uploading a: 7.0 MB in 2.0 s, 3.5 MB/s, after 33 MB that were already there", ""])
+      assert.deepStrictEqual(lines(), [
+        "uploading a: 7.0 MB in 2.0 s, 3.5 MB/s, after 33 MB that were already there",
+        ""
+      ])
     }).pipe(Effect.provide(layer))
   })
 

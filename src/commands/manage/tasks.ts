@@ -197,7 +197,7 @@ const exporting = task("export", {
   description: "Writes a release of the store to a file, for the store of another machine or CI job.",
   examples: [
     "deployer manage export release=latest file=my_app.release",
-    "deployer manage export release=3F2A file=my_app.release"
+    "deployer manage export release=3F2A file=previous.release"
   ],
   options: {
     release: value({
