@@ -215,8 +215,8 @@ export class Watch {
     if (!events.some((event) => event.endsWith(ref))) {
       this.broken("agreement", `${step?.name} of ${step?.process.name} switched to ${ref} and says so nowhere`)
     }
-    // If nothing is known to be healthy, what was current before serves at least.
-    const wasLive = this.lived.at(-2) === ref
+    // If nothing is known to be healthy, the release that was current before serves at least. The host may have gone back to it by itself already.
+    const wasLive = this.lived.slice(-2).includes(ref)
     if (this.lived.at(-1) !== ref) this.lived.push(ref)
     const isNamed = step?.process.named === ref && !byItself
     if (events.includes(`rolledBack ${ref}`) && !this.isHealthy(ref) && !isNamed && !wasLive) {
