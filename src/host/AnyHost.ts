@@ -11,7 +11,13 @@ import type { Prompt } from "../terminal/Prompt.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { RemoteHost } from "./RemoteHost.ts"
 
-const load = Effect.promise(() => import("./connecting.ts"))
+/** Loaded once: connections are made side by side. */
+let connecting: Promise<typeof import("./connecting.ts")> | undefined
+
+const load = Effect.promise(() => {
+  connecting ??= import("./connecting.ts")
+  return connecting
+})
 
 /** Needs the workspace for key files that are named relative to the project root, and the prompt for unknown host keys and passphrases. */
 export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSystem.FileSystem> = Layer.effect(

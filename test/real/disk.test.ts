@@ -180,7 +180,7 @@ for (const kind of local) {
               place.before(stage, () => remount(place.base, "ro"))
               const failed = yield* place.deploy(2)
               assert.strictEqual(failed.status, 1, failed.stderr)
-              assert.match(failed.stderr, /Read-only file system|cannot be written|cannot create/)
+              assert.match(failed.stderr, /Read-only file system|mounted read-only|cannot be written|cannot create/)
               place.whole("1")
               remount(place.base, "rw")
               waitAMinute(place.base)
