@@ -168,6 +168,11 @@ const targetFields = {
       })
     )
   ),
+  /**
+   * Who speaks SSH: deployer itself (`ssh2`, the quicker one), or the system's `ssh`, for keys and settings that only it knows: certificates, FIDO keys,
+   * PKCS#11, GSSAPI, `KnownHostsCommand`. Default `ssh2`.
+   */
+  ssh: Schema.optional(Schema.Literal("ssh2", "openssh")),
   /** Added to each release built for this target. */
   tags: Schema.optionalWith(Schema.Array(Tag), { default: () => [] }),
   /** A key of `builders`. Default: the builder with the target's key. */

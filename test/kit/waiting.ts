@@ -8,7 +8,7 @@ import { quote } from "../../src/host/transport/Transport.ts"
 /** The beginning of such a shell: after it, `$2` is a command with something to do. */
 export const waitForCommand = `waiting=${quote(waitingLine)}
 if [ "$2" = "$waiting" ]; then
-  echo ${quote(ready)}
+  echo ${quote(ready)} $$
   read -r line || exit 0
   set -- -c "$(printf %s "$line" | LC_ALL=C tr "\\1" "\\n")"
 fi`

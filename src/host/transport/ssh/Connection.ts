@@ -79,4 +79,11 @@ export interface Connection {
     readonly host: string
     readonly port: number
   }) => Effect.Effect<Duplex, Disconnected | ForwardRefused, Scope.Scope>
+  /**
+   * The beginning of a line that tells the exit status of a command on its standard error, if the connection itself tells it only when nobody holds the
+   * outputs open any more. The command has to write it.
+   */
+  readonly statusMark?: string
+  /** The program that connects this process's own terminal with a command, if the connection cannot do that itself. */
+  readonly terminal?: (command: string) => { readonly command: string; readonly args: ReadonlyArray<string> }
 }

@@ -14,12 +14,14 @@ import { hide } from "../../../internal/redact.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import { type Prompt, type PromptFailure, PromptUnavailable } from "../../../terminal/Prompt.ts"
 import { type ConnectFailure, type HostUnreachable, KeyVariableUnusable } from "../../RemoteHost.ts"
+import { shellBy } from "../ChildTransport.ts"
 import { DialFailed, type Endpoint } from "../Endpoint.ts"
 import type { Transport } from "../Transport.ts"
 import * as Connection from "./Connection.ts"
 import { commandLine } from "./commandLine.ts"
 import { type CommandContext, run } from "./commands.ts"
 import { keyText } from "./keys.ts"
+import * as OpenSsh from "./OpenSsh.ts"
 import { connectTo, unreachable } from "./SshConnection.ts"
 import type { NamedKey } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
@@ -43,18 +45,24 @@ export const connect = (
     const key = yield* namedKey(target, root)
     const login = { address, asked: { host, port, user, key }, hostKey, timeout: timeouts.connect }
     const services = yield* Effect.context<Prompt | FileSystem.FileSystem>()
-    const again = connectTo(login).pipe(
+    const open = target.ssh === "openssh" ? OpenSsh.connectTo(login) : connectTo(login)
+    const again = open.pipe(
       Effect.mapError(furtherFailure),
       Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope))
     )
-    const sessions = yield* makeSessions(address, yield* connectTo(login), again)
+    const sessions = yield* makeSessions(address, yield* open, again)
     const { firstAnswer } = yield* SshSettings
     const context: CommandContext = { address, start: yield* makeStarter(sessions), timeouts, firstAnswer }
     const semaphore = yield* Effect.makeSemaphore(sideBySide)
     const transport: Transport = {
       exec: (exec) => semaphore.withPermits(1)(run(context, exec)),
       dial: (to, use) => dial(address, sessions, to, use),
-      shell: (cwd) => shell(address, sessions, cwd)
+      shell: (cwd) =>
+        Effect.flatMap(Effect.mapError(sessions.alive, unreachable(address)), ({ terminal }) =>
+          terminal === undefined
+            ? shell(address, sessions, cwd)
+            : shellBy(target, Effect.succeed(terminal(commandLine(shellScript, [cwd]))))
+        )
     }
     return transport
   }).pipe(Effect.withSpan("SshTransport.connect", { attributes: { target: target.key } }))

@@ -19,6 +19,8 @@ export interface Sessions {
   readonly startAhead: (
     options: Connection.SessionOptions
   ) => Effect.Effect<Connection.Session, Connection.Disconnected | Connection.NotStarted, Scope.Scope>
+  /** See {@link Connection.Connection}. */
+  readonly statusMark: string | undefined
   /** A connection that is not gone, as far as is known. */
   readonly alive: Effect.Effect<Connection.Connection, Connection.Disconnected>
 }
@@ -151,5 +153,5 @@ export const makeSessions = (
       return (yield* single.withPermits(1)(join)).connection
     })
 
-    return { start, startAhead, alive }
+    return { start, startAhead, statusMark: first.statusMark, alive }
   })

@@ -12,7 +12,7 @@ import * as Reply from "../../protocol/reply.ts"
 import * as Connection from "./Connection.ts"
 import type { Sessions } from "./sessions.ts"
 
-/** The line with which a waiting shell begins: the login shell has started it. */
+/** The beginning of the line with which a waiting shell begins: the login shell has started it. Its process id follows. */
 export const ready = "deployer-sh"
 
 /** Stands for a line break in a command, which is one line for a waiting shell. */
@@ -23,14 +23,16 @@ const lineBreak = "\u0001"
  * input is the command's. All shells read this alike, csh, fish and nushell too: it is one line, and inside the single quotes there is no quote, no
  * exclamation mark, and no backslash before another one.
  */
-export const waitingLine = `exec sh -c 'echo ${ready};read -r _l;eval "$(printf %s "$_l"|LC_ALL=C tr "\\1" "\\n")"'`
+export const waitingLine = `exec sh -c 'echo ${ready} $$;read -r _l;eval "$(printf %s "$_l"|LC_ALL=C tr "\\1" "\\n")"'`
 
 /** The character itself, in a word that {@link quote} has put between single quotes. */
 const escaped = `'"$(printf "\\001")"'`
 
 /** A command as a waiting shell reads it. */
-const forWaiting = (command: string): Buffer =>
-  Buffer.from(`${command.replaceAll(lineBreak, escaped).replaceAll("\n", lineBreak)}\n`)
+const forWaiting = (command: string, statusMark: string | undefined): Buffer => {
+  const whole = statusMark === undefined ? command : `(${command}); echo "${statusMark} $?" >&2`
+  return Buffer.from(`${whole.replaceAll(lineBreak, escaped).replaceAll("\n", lineBreak)}\n`)
+}
 
 type Listener = Connection.SessionOptions["onData"]
 
@@ -92,7 +94,7 @@ const maxGreeting = 1000
 
 /** The output of a login shell up to the line `ready`, which is kept from the command's. */
 const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
-  const mark = `${ready}\n`
+  const mark = new RegExp(`${ready} \\d+\\n`)
   let isOver = false
   // As latin1, a byte is a character.
   let stdout = ""
@@ -107,14 +109,14 @@ const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
         return pass(chunk, from)
       }
       stdout += text
-      const at = stdout.indexOf(mark)
-      if (at < 0) {
+      const found = mark.exec(stdout)
+      if (found === null) {
         stdout = stdout.slice(-maxGreeting)
         return
       }
       isOver = true
       Deferred.unsafeDone(over, Effect.void)
-      const rest = stdout.slice(at + mark.length)
+      const rest = stdout.slice(found.index + found[0].length)
       if (rest !== "") pass(Buffer.from(rest, "latin1"), from)
     }
   const words = () => Reply.clean(Buffer.from(stderr.trim() || stdout.trim(), "latin1").toString())
@@ -191,7 +193,10 @@ export const makeStarter = (sessions: Sessions): Effect.Effect<Start, never, Sco
         const { begun, greeting, hand, session } = isReady ? taken : yield* waitingShell(sessions.start)
         hand(options)
         // A login shell that ends at once reads nothing.
-        yield* Effect.raceFirst(session.write(forWaiting(options.command)), Effect.exit(session.ended))
+        yield* Effect.raceFirst(
+          session.write(forWaiting(options.command, sessions.statusMark)),
+          Effect.exit(session.ended)
+        )
         return { session, begun, greeting }
       })
   })
