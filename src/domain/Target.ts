@@ -158,8 +158,8 @@ const targetFields = {
   /** A private key file; `~` and paths relative to the project root are allowed. Default: the agent, then the usual keys in `~/.ssh`. */
   sshKey: Schema.optional(oneLine("a path")),
   /**
-   * The name of the environment variable that holds the text of the private key, for CI. The key is never written to a file. Cannot be used with
-   * `sshKey`.
+   * The name of the environment variable that holds the text of the private key, for CI. The key is never written to a file, except with `ssh: "openssh"`:
+   * then a file that only this user can read holds it until the login has succeeded. Cannot be used with `sshKey`.
    */
   sshKeyVariable: Schema.optional(
     Schema.String.pipe(

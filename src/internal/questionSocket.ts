@@ -39,6 +39,10 @@ export const listen = (folder: string, ask: (question: Question) => void): Effec
             ask({ text, answer: (answer) => connection.end(answer === undefined ? "" : `=${answer}`) })
           )
         })
+        // The path of a socket has at most some hundred characters.
+        server.on("error", ({ message }) =>
+          resume(Effect.dieMessage(`${socket} cannot be opened (${message}): set TMPDIR to a shorter path`))
+        )
         server.listen(socket, () => resume(Effect.succeed(server)))
       }),
       (server) => Effect.sync(() => server.close())

@@ -1,9 +1,11 @@
 /** Connections through the system's own `ssh`. */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
+import { tmpdir } from "node:os"
 import * as path from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -189,6 +191,20 @@ describe("the system's ssh", () => {
       yield* running.ended
       yield* Effect.sleep(1500)
       assert.deepStrictEqual(masters(), [])
+    })
+  )
+
+  scoped(titled("The key of a variable is in no file once the login has succeeded.", absent), () =>
+    Effect.gen(function* () {
+      const host = yield* sshd()
+      const key = fs.readFileSync(host.keyFile, "utf8")
+      const { transport } = yield* Effect.withConfigProvider(
+        connected(host, { sshKey: undefined, sshKeyVariable: "DEPLOY_KEY" }),
+        ConfigProvider.fromMap(new Map([["DEPLOY_KEY", key]]))
+      )
+      assert.strictEqual((yield* transport.exec(sh("echo hello"))).stdout, "hello\n")
+      const folders = fs.readdirSync(tmpdir()).filter((name) => name.startsWith("deployer-ssh-"))
+      for (const folder of folders) assert.isFalse(fs.existsSync(path.join(tmpdir(), folder, "key")))
     })
   )
 

@@ -91,6 +91,8 @@ export const connectTo = (
       )
     )
     isOpen = true
+    // The master has it now.
+    yield* Effect.ignore(fs.remove(join(folder, "key"), { force: true }))
     yield* detail(`ssh: ${address} is logged in by the system's ssh`)
     const statusMark = `deployer-${randomBytes(6).toString("hex")}`
     const master = {
