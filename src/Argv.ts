@@ -1,9 +1,9 @@
 /**
- * The words of the command line, put into the one form that @effect/cli reads.
+ * Rewrites the words of the command line into the one form that @effect/cli reads.
  *
  * `target=prod`, `-target=prod`, `--target=prod` and `--target prod` become `--target prod`; `force_init`, `-force_init`,
- * `--force_init`, `--force-init` and `force_init=true` become `--force-init`. Which keys exist is read from the
- * list of commands, so a command declares its options once. The process does `Argv.normalize(tree.spec)(argv)` before it runs the parser.
+ * `--force_init`, `--force-init` and `force_init=true` become `--force-init`. The known keys come from the list of commands, so a command
+ * declares its options once. The process calls `Argv.normalize(tree.spec)(argv)` before it runs the parser.
  */
 
 import * as Either from "effect/Either"
@@ -11,14 +11,14 @@ import { suggest } from "./internal/suggest.ts"
 import { builtIn, builtIns, childOf, fold, isBare, lookup, type OptionSpec, readPair, type TaskSpec } from "./Spec.ts"
 import { UsageError } from "./UsageError.ts"
 
-// A token with blanks at its ends or with line breaks is a value: no option looks like that.
+// A token with line breaks, or with blanks at its ends, is a value and no option.
 const isOption = (options: ReadonlyArray<OptionSpec>, token: string): boolean => {
   const pair = /^-\S/.test(token) && /^.*\S$/.test(token) ? readPair(token) : undefined
   return pair !== undefined && lookup(options, pair) !== undefined
 }
 
 /**
- * Whether the token after an option without a value is its value. If the option can do without one, the name of an option or a task is not.
+ * Whether the token after an option is that option's value. If the option does not need a value, the name of an option or a task is not its value.
  */
 const isValue = (
   options: ReadonlyArray<OptionSpec>,
@@ -39,7 +39,7 @@ const allOptions = (task: TaskSpec): ReadonlyArray<OptionSpec> => [...task.optio
 
 const quoted = (word: string): string => `"${word}"`
 
-/** The known word that was probably meant: one that other tools call like this, or a similar one. */
+/** The known word that the user probably meant: the word for the same thing in other tools, or a similar word. */
 const meantBy = (word: string, known: ReadonlyArray<string>): string | undefined => {
   const synonym = synonyms.get(fold(word))
   return synonym !== undefined && known.includes(synonym) ? synonym : suggest(word, known)
@@ -54,12 +54,12 @@ const usage = (message: string): UsageError => new UsageError({ message })
 
 const commandLine = (path: ReadonlyArray<TaskSpec>): string => path.map((task) => task.name).join(" ")
 
-/** The task in a sentence, without the program's name, because the sentence begins with it. */
+/** The task's name in a sentence. It omits the program's name, with which the sentence begins. */
 const taskName = (path: ReadonlyArray<TaskSpec>): string => commandLine(path.length > 1 ? path.slice(1) : path)
 
 const seeHelp = (path: ReadonlyArray<TaskSpec>): string => `See ${commandLine(path)} --help`
 
-/** The mistake in a line that has an option of no task at all. */
+/** The mistake in a line with an option that no task has. Undefined if there is no such option. */
 const unknownOption = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError | undefined => {
   const known = [...builtIns, ...allOptions(root)]
   const [key] = tokens.flatMap((token) => {
@@ -72,7 +72,7 @@ const unknownOption = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageErro
     : usage(`${quoted(root.name)} does not know ${quoted(key)}. ${didYouMean(key, names)}${seeHelp([root])}`)
 }
 
-/** The named task, as the path to it from the root, and the words that do not name it. */
+/** The named task, the path to it from the root, and the words that do not belong to its name. */
 interface Located {
   readonly path: readonly [TaskSpec, ...ReadonlyArray<TaskSpec>]
   readonly task: TaskSpec
@@ -119,7 +119,7 @@ const locate = (root: TaskSpec, tokens: ReadonlyArray<string>): Either.Either<Lo
 const readFlag = (value: string): boolean | undefined =>
   /^(|true|yes|y|on|1)$/i.test(value) ? true : /^(false|no|n|off|0)$/i.test(value) ? false : undefined
 
-/** The parsed words: values by option (empty if a flag is off), bare words, and the first mistake. */
+/** The parsed words: the values by option (an empty list for a flag that is off), the bare words, and the first mistake. */
 interface Read {
   readonly values: ReadonlyMap<OptionSpec, ReadonlyArray<string>>
   readonly words: ReadonlyArray<string>
@@ -222,7 +222,7 @@ const extraWord = ({ path, task }: Located, word: string, { values }: Read): Usa
   )
 }
 
-/** No word of the line names a task. A word that is an option of some tasks says which. */
+/** The mistake in a line that names no task. If a word of the line is an option of some tasks, the message names these tasks. */
 const nameTask = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError => {
   const known = [...root.options, ...builtIns]
   const word = tokens.find(
@@ -236,11 +236,11 @@ const nameTask = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError => 
   return usage(
     word === undefined || owners.length === 0
       ? `Name a command: see ${root.name} --help`
-      : `${quoted(word)} is no command, but an option of ${owners.map(({ name }) => name).join(", ")}, as in: ${root.name} ${owners[0]?.name} … ${word}`
+      : `${quoted(word)} is not a command, but an option of ${owners.map(({ name }) => name).join(", ")}, as in: ${root.name} ${owners[0]?.name} … ${word}`
   )
 }
 
-/** Required keys are missing: the known targets if only that is missing, otherwise an example. */
+/** The mistake in a line without its required keys. The message lists the known targets if only the target is missing, or else shows an example. */
 const missingKeys = (
   path: Located["path"],
   missing: ReadonlyArray<OptionSpec>,
@@ -258,7 +258,7 @@ const missingKeys = (
   return usage(`${quoted(taskName(path))} needs ${keys}${hint}${seeHelp(path)}`)
 }
 
-/** Words that other tools use, and the words for them here. */
+/** Words that other tools use, with the words that deployer uses in their place. */
 const synonyms: ReadonlyMap<string, string> = new Map([
   ["dry-run", "plan"],
   ["dry", "plan"],
@@ -267,7 +267,7 @@ const synonyms: ReadonlyMap<string, string> = new Map([
   ["message", "reason"]
 ])
 
-// A value is joined to its key only if it would otherwise be taken for something else.
+// Joins a value to its key only if the parser would otherwise take the value for something else.
 const spell = (
   path: ReadonlyArray<TaskSpec>,
   owner: TaskSpec,
@@ -281,8 +281,8 @@ const spell = (
 }
 
 /**
- * Rewrites the arguments after the program's name. Applying it twice changes nothing more. A wrong line gives a `UsageError` with one
- * sentence: an unknown task or key, a key without its value, or a missing required key. `targets`: the known targets, for that sentence.
+ * Rewrites the arguments after the program's name. A second call on the result changes nothing. A wrong line gives a `UsageError` of one
+ * sentence: an unknown task or key, a key without its value, or a missing required key. `targets` are the known targets, for that sentence.
  */
 export const normalize =
   (root: TaskSpec, targets: () => ReadonlyArray<string> = () => []) =>

@@ -274,7 +274,7 @@ describe("Argv", () => {
     assert.include(left("prune", "target=x"), 'There is no command "prune". Did you mean "manage prune"?')
     assert.include(
       left("tag", "target=x"),
-      '"tag" is no command, but an option of build_and_deploy, as in: deployer build_and_deploy … tag'
+      '"tag" is not a command, but an option of build_and_deploy, as in: deployer build_and_deploy … tag'
     )
     assert.notInclude(left("build", "target=x", "nonsense"), "target=nonsense")
     assert.strictEqual(new UsageError({ message: "" }).exitStatus, 2)

@@ -27,7 +27,7 @@ import {
 import { DockerBuilder } from "./DockerBuilder.ts"
 import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
-/** The contents of a directory on this machine, ordered by name. Fails while it is read. */
+/** The contents of a directory on this machine, ordered by name. The tree fails with `BuildFailed` if a file cannot be read. */
 export const fromDirectory = (directory: string): Artifact => onThisMachine(directoryTar(directory))
 
 const onThisMachine = (tree: Stream.Stream<Uint8Array, DirectoryUnreadable>): Artifact => ({
@@ -39,8 +39,8 @@ const onThisMachine = (tree: Stream.Stream<Uint8Array, DirectoryUnreadable>): Ar
 })
 
 /**
- * Files in memory, by path in the release (a path that ends in `/` is a directory): for builders that generate their release, and for
- * tests.
+ * The given files as a release, by path in the release. A path that ends in `/` is a directory. For tests, and for builders that generate
+ * their release.
  */
 export const fromFiles = (files: Readonly<Record<string, MemoryFile>>): Artifact => ({
   tree: Stream.unwrap(
@@ -51,10 +51,10 @@ export const fromFiles = (files: Readonly<Record<string, MemoryFile>>): Artifact
   metadata: {}
 })
 
-const Text = Schema.String.annotations({ message: () => "must be a text" })
+const Text = Schema.String.annotations({ message: () => "must be a string" })
 
 const Word = Text.pipe(
-  Schema.pattern(/^[^\p{Cc}]+$/u, { message: () => "must be a text that is not empty and has no control characters" })
+  Schema.pattern(/^[^\p{Cc}]+$/u, { message: () => "must be a string that is not empty and has no control characters" })
 )
 
 const isFunction = (input: unknown): boolean => typeof input === "function"
@@ -62,12 +62,12 @@ const isFunction = (input: unknown): boolean => typeof input === "function"
 const hookMessage = () => "must be a function from the build context to an Effect"
 
 const hooks = {
-  /** Run before the build. If one returns a context, that replaces the previous context. */
+  /** Hooks to run before the build. If a hook returns a context, that context replaces the previous one. */
   preBuild: Schema.optionalWith(
     Schema.Array(Schema.declare((input): input is PreBuildHook => isFunction(input), { message: hookMessage })),
     { exact: true, default: () => [] }
   ),
-  /** Run on the finished tarball before it is stored. */
+  /** Hooks to run on the finished tarball, before it is stored. */
   postBuild: Schema.optionalWith(
     Schema.Array(Schema.declare((input): input is PostBuildHook => isFunction(input), { message: hookMessage })),
     { exact: true, default: () => [] }
@@ -80,22 +80,23 @@ const absolute = Word.pipe(
 
 const EngineWord = Text.pipe(
   Schema.filter((word) =>
-    /^--iidfile(=|$)/.test(word) ? "must not be --iidfile: deployer finds the image by a file of its own" : undefined
+    /^--iidfile(=|$)/.test(word) ? "must not be --iidfile: deployer sets it to find the image" : undefined
   )
 )
 
 const DockerSettings = Schema.Struct({
   ...hooks,
-  /** Relative to the project root. */
+  /** The path of the Dockerfile, relative to the project root. */
   dockerfile: Schema.optionalWith(Word, { exact: true, default: () => "Dockerfile" }),
   /** The folder whose files the Dockerfile can copy, relative to the project root. */
   context: Schema.optionalWith(Word, { exact: true, default: () => "." }),
   /** Additional words for `docker build`, each one argument. */
   args: Schema.optionalWith(Schema.Array(EngineWord), { exact: true, default: () => [] }),
-  /** In addition to `deployer_name` and `deployer_ts`. */
+  /** Values of build arguments by name, in addition to `deployer_name` and `deployer_ts`. */
   buildArgs: Schema.optionalWith(Schema.Record({ key: Word, value: Text }), { exact: true, default: () => ({}) }),
   /**
-   * The release's path in the image: a file, or a directory. If the directory holds one named like the release, that one is the release.
+   * The release's path in the image: a file or a directory. If the directory holds an entry with the release's name, that entry is the
+   * release.
    */
   releasePath: Schema.optionalWith(absolute, { exact: true, default: () => "/app/_build/prod/rel" }),
   /** `docker`, `podman` or the path of a compatible program. Default: the value of `DEPLOYER_ENGINE`, or `docker`. */
@@ -109,7 +110,7 @@ const shownDocker = ({ args, buildArgs, context, dockerfile, engine, releasePath
   dockerfile,
   ...(context === "." ? {} : { context }),
   ...(engine === undefined ? {} : { engine }),
-  // The values of build arguments may be secrets.
+  // The value of a build argument may be a secret, so it is not shown.
   ...(args.length === 0
     ? {}
     : { args: args.map((word) => word.replace(/^((?:--build-arg=)?\w+=).*$/s, "$1…")).join(" ") }),
@@ -145,11 +146,11 @@ export const docker = (options: DockerOptions = {}): Builder =>
 
 const CommandSettings = Schema.Struct({
   ...hooks,
-  /** Runs by `sh -c` with `deployer_name` and `deployer_ts` in its environment. */
+  /** The command line, for `sh -c`. Its environment has `deployer_name` and `deployer_ts`. */
   run: Word,
   /**
-   * The path of the finished release, relative to the project root: a file, or a directory. If the directory holds one named like the
-   * release, that one is the release.
+   * The path of the finished release, relative to the project root: a file or a directory. If the directory holds a directory with the
+   * release's name, that one is the release.
    */
   releasePath: Word,
   /** The working directory, relative to the project root. */
@@ -165,7 +166,7 @@ const shownCommand = ({ cwd, releasePath, run }: typeof CommandSettings.Type) =>
   releasePath
 })
 
-/** Runs a command on this machine and takes the release from a directory: for projects without Docker. */
+/** Runs a command on this machine, and takes the release from the path where the command leaves it. For projects without Docker. */
 export const command = (options: CommandOptions): Builder =>
   builder("command", CommandSettings, options, shownCommand, (settings) =>
     Effect.fnUntraced(function* (context: BuildContext) {
@@ -179,7 +180,7 @@ export const command = (options: CommandOptions): Builder =>
       if (type === "Directory") return fromDirectory(given)
       if (type === "File") return onThisMachine(fileTar(given))
       return yield* new BuildFailed({
-        message: `There is no directory or file ${given} to take the release from after "${settings.run}": set "releasePath" in the builder to where it leaves the release`
+        message: `There is no directory or file ${given} to take the release from, although "${settings.run}" succeeded: set "releasePath" in the builder to the path of the release`
       })
     })
   )
@@ -216,7 +217,7 @@ const shell = (line: string, cwd: string, env: Readonly<Record<string, string>>)
 const notStarted = (line: string, cwd: string, cause: Error) =>
   new BuildFailed({ message: `The build command "${line}" could not be run in ${cwd}: ${cause.message}`, cause })
 
-/** Configs are modules: a mistake thrown while one is loaded would hide all others. */
+/** Keeps the mistakes for later instead of throwing: a config is a module, and an error while it loads would hide all other mistakes. */
 const builder = <A extends Required<Pick<Builder, "preBuild" | "postBuild">>, I>(
   name: string,
   schema: Schema.Schema<A, I>,

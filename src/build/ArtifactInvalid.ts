@@ -2,7 +2,7 @@ import * as Schema from "effect/Schema"
 
 /** The artifact of a builder cannot become a release. */
 export class ArtifactInvalid extends Schema.TaggedError<ArtifactInvalid>()("ArtifactInvalid", {
-  /** The finding and the remedy, one sentence. */
+  /** The problem and its remedy, as one sentence. */
   reason: Schema.String
 }) {
   readonly exitStatus = 1
@@ -11,8 +11,8 @@ export class ArtifactInvalid extends Schema.TaggedError<ArtifactInvalid>()("Arti
   }
 }
 
-/** The error for a reason: the finding and the remedy, one sentence. */
+/** Makes the error. `reason` is the problem and its remedy, as one sentence. */
 export const invalid = (reason: string): ArtifactInvalid => new ArtifactInvalid({ reason })
 
-/** A path in the words of a reason: quoted, and its control characters escaped. */
+/** A path as it appears in a reason: quoted, with its control characters escaped. */
 export const show = (path: string): string => JSON.stringify(path)

@@ -23,15 +23,15 @@ export interface BuildContext {
   readonly timestamp: number
   /** The project root, absolute. */
   readonly root: string
-  /** An empty folder for this build only, absolute. It is removed however the build ends. */
+  /** An empty folder for this build only, absolute. The folder is removed when the build ends, even if it fails. */
   readonly temp: string
 }
 
 /** A builder's result: a tree of files. */
 export interface Artifact {
   /**
-   * An uncompressed tar stream. Its entries are relative to the release's own folder: `./bin/my_app`, not `./my_app/bin/my_app`. It is read
-   * once.
+   * An uncompressed tar stream. Its entries are relative to the release's own folder: `./bin/my_app`, not `./my_app/bin/my_app`. The stream
+   * is read once.
    */
   readonly tree: Stream.Stream<Uint8Array, BuildFailed>
   readonly metadata: Pick<Metadata, "image" | "platform">
@@ -58,7 +58,7 @@ export type BuilderServices =
   | Path.Path
   | Scope.Scope
 
-/** A post-build hook's information about the finished tarball. */
+/** The facts about the finished tarball that a post-build hook gets. */
 export interface Packed {
   /** Absolute path of the finished tarball, still in `temp/`. */
   readonly tarball: string
@@ -68,12 +68,12 @@ export interface Packed {
   readonly size: number
 }
 
-/** Runs before the builder. If it returns a context, that replaces the current one. */
+/** A hook that runs before the builder. If the hook returns a context, that context replaces the current one. */
 export type PreBuildHook = (context: BuildContext) => Effect.Effect<BuildContext | void, unknown, BuilderServices>
 
 /**
- * Runs on the finished tarball, before it is stored: a failure leaves the store unchanged. If it returns a context, that context's tags are
- * stored.
+ * A hook that runs on the finished tarball, before it is stored. If the hook fails, the store stays unchanged. If the hook returns a context,
+ * that context's tags are stored.
  */
 export type PostBuildHook = (
   context: BuildContext,
@@ -81,18 +81,18 @@ export type PostBuildHook = (
 ) => Effect.Effect<BuildContext | void, unknown, BuilderServices>
 
 /**
- * A builder in the config: a function, perhaps with hooks attached (`Object.assign(build, { preBuild: [hook] })`; `docker` and `command`
- * take them as options). Its scope stays open until the tarball is stored, so finalizers are the place to clean up.
+ * A builder in the config: a function, which may have hooks attached (`Object.assign(build, { preBuild: [hook] })`; `docker` and `command`
+ * take hooks as options). The builder's scope stays open until the tarball is stored, so a builder cleans up in finalizers.
  */
 export interface Builder {
   (context: BuildContext): Effect.Effect<Artifact, unknown, BuilderServices>
-  /** Run one after another before the builder. */
+  /** Hooks that run one after another before the builder. */
   readonly preBuild?: ReadonlyArray<PreBuildHook>
-  /** Run one after another on the finished tarball. */
+  /** Hooks that run one after another on the finished tarball. */
   readonly postBuild?: ReadonlyArray<PostBuildHook>
-  /** The mistakes in its options, a line each (`dockerfile: must be …`). When called, it fails with them. */
+  /** The mistakes in the builder's options, one line each (`dockerfile: must be …`). A builder with mistakes fails with them when it is called. */
   readonly mistakes?: ReadonlyArray<string>
-  /** Its settings by name, for `validate`. */
+  /** The builder's settings by name, for `validate`. */
   readonly settings?: Readonly<Record<string, string>>
 }
 

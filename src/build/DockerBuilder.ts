@@ -46,9 +46,9 @@ import { type MemoryFile, tarOf } from "./MemoryFile.ts"
 
 /** One image to build and the directory to take out of it. */
 export interface DockerBuild {
-  /** Name of the release; the build argument `deployer_name`. */
+  /** The name of the release, and the value of the build argument `deployer_name`. */
   readonly name: string
-  /** Unix seconds; the build argument `deployer_ts`. */
+  /** The start of the build in Unix seconds, and the value of the build argument `deployer_ts`. */
   readonly timestamp: number
   /** Absolute path of the build context. */
   readonly context: string
@@ -58,18 +58,18 @@ export interface DockerBuild {
   readonly args: ReadonlyArray<string>
   readonly buildArgs: Readonly<Record<string, string>>
   /**
-   * Absolute path in the image. If it is a file, that file is the release. If it is a directory that holds one named like the release, that
-   * one is the release. Otherwise the whole directory is.
+   * Absolute path in the image. If it is a file, that file is the release. If it is a directory that holds an entry with the release's name,
+   * that entry is the release. Otherwise the whole directory is the release.
    */
   readonly releasePath: string
   /** `docker`, `podman` or the path of a compatible program. */
   readonly engine: string
   /** A folder for the build's own small files. */
   readonly temp: string
-  /** Absolute path of deployer's workspace. If given, a build is refused if its context holds the workspace. */
+  /** Absolute path of deployer's workspace. A build whose context holds this folder is refused. Undefined: no such check. */
   readonly workspace?: string
   /**
-   * The engine's working directory, so that relative paths in `args` belong to the project root. Absolute; default: the working directory.
+   * The engine's working directory, absolute. Relative paths in `args` start there. Default: the working directory of this process.
    */
   readonly cwd?: string
 }
@@ -77,18 +77,19 @@ export interface DockerBuild {
 export * from "./DockerErrors.ts"
 
 /**
- * The outcome of an in-memory build: files by absolute path (a path that ends in `/` is a directory), a failed build, or any other failure.
+ * The outcome of an in-memory build: the image's files by absolute path, a failed build, or any other failure. A path that ends in `/` is a
+ * directory.
  */
 export type MemoryImage =
   | { readonly files: Readonly<Record<string, MemoryFile>> }
   | { readonly status: number; readonly output: string }
   | DockerBuilderError
 
-/** Shows the actions of an in-memory engine. */
+/** A record of the actions of an in-memory engine. */
 export class DockerMemory extends Context.Tag("deployer/DockerMemory")<
   DockerMemory,
   {
-    /** Oldest first, including failed ones. */
+    /** The builds so far, oldest first, including failed ones. */
     readonly builds: Effect.Effect<ReadonlyArray<DockerBuild>>
     /** The number of builds not released yet. With 0, nothing is left behind. */
     readonly open: Effect.Effect<number>
@@ -107,8 +108,8 @@ export class DockerBuilder extends Context.Tag("deployer/DockerBuilder")<
      */
     readonly build: (build: DockerBuild) => Effect.Effect<Artifact, DockerBuilderError, Scope.Scope>
     /**
-     * Removes containers and images left behind by killed builds of this machine, and returns their number. Fails only if the engine does
-     * not answer: a build with a hanging engine would never end. Without an engine there is nothing to remove.
+     * Removes the containers and images that killed builds on this machine left behind, and returns their number. Fails only if the engine
+     * does not answer, because a build with such an engine would never end. Returns 0 if there is no engine.
      */
     readonly sweep: (engine: string) => Effect.Effect<number, EngineUnavailable>
   }
@@ -119,19 +120,19 @@ export class DockerBuilder extends Context.Tag("deployer/DockerBuilder")<
     Effect.map(FileSystem.FileSystem, (fs) => live(fs))
   )
 
-  /** Images by absolute path of the Dockerfile, or by a function; other Dockerfiles are missing. */
+  /** An engine in memory. Its images are given by the absolute path of their Dockerfile, or by a function. All other Dockerfiles are missing. */
   static readonly layerMemory = (
     images: Readonly<Record<string, MemoryImage>> | ((build: DockerBuild) => MemoryImage | undefined)
   ): Layer.Layer<DockerBuilder | DockerMemory> => Layer.unwrapEffect(Effect.sync(() => inMemory(images)))
 }
 
-/** A label of images. A container that the user starts from such an image inherits the label, so it does not identify our containers. */
+/** The label of our images. A container that a user starts from such an image inherits this label, so our containers have a label of their own. */
 const imageLabel = "deployer.build"
 
-/** A label of containers. */
+/** The label of our containers. */
 const containerLabel = "deployer.container"
 
-/** Images that only keep layers for the next build, one for each stage. */
+/** The repository of the images that only keep layers for the next build, one image for each stage. */
 const cacheRepository = "deployer-cache"
 
 const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => ({
@@ -170,7 +171,10 @@ const live = (fs: FileSystem.FileSystem): Context.Tag.Service<DockerBuilder> => 
 
 const isGood = (reply: Reply) => reply.status === 0
 
-/** The output is shown only if the build fails. podman and Docker's classic builder report their layers in the output only. */
+/**
+ * Whether a word asks for a quiet build. The engine does not get this word: podman and Docker's classic builder report their layers only in
+ * their output. So deployer reads the output, and shows it only if the build fails.
+ */
 const isQuiet = (word: string) => /^(?:-q|--quiet(?:=(?:1|true))?)$/.test(word)
 
 /** Bytes of output kept for a quiet build that fails. */
@@ -188,7 +192,7 @@ const buildImage = (
     const declared = yield* declaredArguments(fs, dockerfile)
     const own = Object.entries({ deployer_name: build.name, deployer_ts: String(build.timestamp) })
     const { env, exposed, words } = buildArguments({
-      // Docker warns of arguments that no Dockerfile asked for.
+      // Docker warns about arguments that the Dockerfile does not declare.
       ...Object.fromEntries(own.filter(([name]) => declared?.has(name) !== false)),
       ...build.buildArgs
     })
@@ -238,7 +242,7 @@ const buildImage = (
     Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error)))
   )
 
-/** The arguments that a Dockerfile declares. Undefined if that cannot be told: then it may use any. */
+/** The arguments that a Dockerfile declares. Undefined if they are unknown: then the Dockerfile may use any argument. */
 const declaredArguments = (fs: FileSystem.FileSystem, dockerfile: string) =>
   fs.readFileString(dockerfile).pipe(
     Effect.flatMap(parseDockerfile),
@@ -246,7 +250,7 @@ const declaredArguments = (fs: FileSystem.FileSystem, dockerfile: string) =>
     Effect.orElseSucceed(() => undefined)
   )
 
-/** The last chunks, as few as hold this many bytes. */
+/** The shortest run of chunks from the end that holds at least `bytes`. */
 const lastBytes = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
   let size = chunks.reduce((total, chunk) => total + chunk.length, 0)
   return chunks.filter((chunk) => {
@@ -256,7 +260,7 @@ const lastBytes = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyAr
   })
 }
 
-/** True even if podman is called docker. Asks the program, not the engine. */
+/** Whether the program is podman, even under the name docker. Asks the program alone, so no engine has to answer. */
 const isPodman = (engine: string): Effect.Effect<boolean, EngineUnavailable> =>
   ask(engine, ["--version"]).pipe(
     Effect.map(({ stdout }) => /^podman/i.test(stdout)),
@@ -265,7 +269,7 @@ const isPodman = (engine: string): Effect.Effect<boolean, EngineUnavailable> =>
 
 const platformAsked = (args: ReadonlyArray<string>): string | undefined => optionOf(args, "--platform")
 
-/** As `os/architecture`. Undefined if the engine does not know the image by this id. */
+/** The platform of an image, as `os/architecture`. Undefined if the engine does not know the image by this id. */
 const platformOf = (engine: string, image: string): Effect.Effect<string | undefined> =>
   ask(engine, ["image", "inspect", ...["--format", "{{.Os}}/{{.Architecture}}"], image]).pipe(
     Effect.map((reply) => (isGood(reply) ? reply.stdout.trim() : undefined)),
@@ -279,11 +283,11 @@ const createContainer = (
   Effect.gen(function* () {
     const { engine } = build
     const container = `deployer-${id}`
-    // Registered before it is created: the engine may create it although its answer never arrives.
+    // Registered before the container is created, because the engine may create it although its answer never arrives.
     yield* Effect.addFinalizer(() => bounded(engine, ask(engine, ["rm", "--force", "--volumes", container])))
-    // A volume at the release's path would hide the image's files there.
+    // A volume at the release's path would hide the image's files in that path.
     const volumes = podman ? ["--image-volume=ignore"] : []
-    // The command never runs, but an image without one needs it. The image keeps its own platform.
+    // The command never runs, but an image that has none needs one. Without the variable, the container gets the image's own platform.
     const create = (image: string) =>
       ask(
         engine,
@@ -299,7 +303,7 @@ const createContainer = (
       )
     const created = yield* create(image)
     if (created.status === 0) return { container, image }
-    // Some image stores do not know the id that their builder gives, but they know the label.
+    // Some image stores do not know an image by the id that the builder reports, but they know the label.
     const labelled = (yield* labelledImages(engine, `${imageLabel}=${id}`)).filter((other) => other !== image)
     for (const other of labelled) if ((yield* create(other)).status === 0) return { container, image: other }
     yield* mustAnswer(engine)
@@ -325,7 +329,7 @@ const copyOut = (build: DockerBuild, container: string) =>
     return yield* new ReleasePathMissing({ releasePath, detail: all.detail })
   }).pipe(Effect.catchIf(isPlatformError, (error) => Effect.fail(unavailable(build.engine, error))))
 
-/** Only the first bytes show whether the engine finds a directory. */
+/** Starts a copy, and waits for its first bytes: only they show whether the engine finds the path. */
 const copy = (engine: string, from: string) =>
   Effect.gen(function* () {
     const child = yield* run({ command: engine, args: ["cp", from, "-"] })
@@ -367,7 +371,7 @@ const copy = (engine: string, from: string) =>
 const plainFile = (start: Uint8Array): string | undefined =>
   start[156] === 0x30 ? new TextDecoder().decode(start.subarray(0, 100)).split("\0")[0] : undefined
 
-/** If the engine still answers, it was not the reason. */
+/** Fails if the engine no longer answers. If it answers, the failure at hand has another reason. */
 const mustAnswer = (engine: string): Effect.Effect<void, EngineUnavailable | PlatformError> =>
   Effect.flatMap(
     Effect.timeoutOption(ask(engine, ["version"]), patience),
@@ -388,10 +392,10 @@ const unavailable = (engine: string, error: PlatformError): EngineUnavailable =>
         : error.message
   })
 
-/** The time limit for one clean-up step of an engine, and for any answer from it. */
+/** The time limit for a clean-up step of an engine, and for its answer to `version`. */
 const patience = Duration.seconds(10)
 
-/** For finalizers: they must end, whatever the engine does. A later build sweeps the leftovers. */
+/** Limits the time of a finalizer, which must end even if the engine hangs. A later build sweeps the leftovers. */
 const bounded = <A, E>(engine: string, cleanUp: Effect.Effect<A, E>): Effect.Effect<void> =>
   cleanUp.pipe(
     Effect.interruptible,
@@ -408,8 +412,8 @@ const bounded = <A, E>(engine: string, cleanUp: Effect.Effect<A, E>): Effect.Eff
 
 /**
  * Removes the build's image. Docker's classic builder and podman keep their layer cache as images without a name, which vanish together
- * with the last image that needs them. So the end of each stage gets a name, which replaces the name from the previous build. The name
- * contains the day, because a project folder that is gone (a CI checkout, a worktree) never builds again.
+ * with the last image that needs them. So the last image of each stage gets a name, which replaces the name from the previous build. The name
+ * contains the day, so that any build can remove old names: a deleted project folder (a CI checkout, a worktree) never builds again.
  */
 const removeImage = (build: DockerBuild, id: string, stages: StageReader, built: Ref.Ref<boolean>) =>
   bounded(
@@ -418,16 +422,16 @@ const removeImage = (build: DockerBuild, id: string, stages: StageReader, built:
       const { engine } = build
       const key = `${build.name.slice(0, 90)}.${digest(`${build.dockerfile} ${build.context}`)}.`
       const now = yield* DateTime.now
-      // At most 128 characters.
+      // A tag has at most 128 characters.
       const kept = stages.ends().map((image) => ({ image, tag: `${key}${dayOf(now)}.${image.slice(0, 12)}` }))
       yield* Effect.forEach(kept, ({ image, tag }) => ask(engine, ["tag", image, `${cacheRepository}:${tag}`]), {
         concurrency: 4
       })
-      // By label: a build may have been interrupted between the image and its id. If the Dockerfile has labels of its own, podman also puts
-      // ours on its cache, which is then removed too.
+      // The images are found by label, because a build may be interrupted before it writes the image's id. If the Dockerfile has labels of its
+      // own, podman also labels its cache images, and they are removed too.
       const images = yield* labelledImages(engine, `${imageLabel}=${id}`)
       yield* removeUntagged(engine, images, () => Effect.succeed(true))
-      // After a failure the previous build's layers are still useful for the next one.
+      // After a failed build, the previous build's layers are still useful for the next one.
       if (kept.length === 0 || !(yield* Ref.get(built))) return
       const tags = yield* ask(engine, ["images", "--format", "{{.Tag}}", cacheRepository])
       const since = dayOf(DateTime.subtractDuration(now, cacheLifetime))
@@ -442,7 +446,7 @@ const removeImage = (build: DockerBuild, id: string, stages: StageReader, built:
 /** How long the layer cache of a project stays after its last build. */
 const cacheLifetime = Duration.days(30)
 
-/** `20261127`, in UTC. */
+/** The day in UTC, as in `20261127`. */
 const dayOf = (time: DateTime.Utc): string => DateTime.formatIsoDateUtc(time).replaceAll("-", "")
 
 const labelledImages = (engine: string, label: string) =>
@@ -450,7 +454,7 @@ const labelledImages = (engine: string, label: string) =>
 
 const uniqueLines = (reply: Reply): ReadonlyArray<string> => [...new Set(linesOf(reply.stdout))]
 
-/** Images that got a name belong to the user. Returns the number of removed images. */
+/** Removes those images that have no name, and returns their number. An image that got a name belongs to the user. */
 const removeUntagged = (
   engine: string,
   images: ReadonlyArray<string>,
@@ -466,7 +470,7 @@ const removeUntagged = (
     return removable.length
   })
 
-/** The words that the format prints for each thing. */
+/** The words that the format prints for each image or container. */
 const inspect = (engine: string, command: ReadonlyArray<string>, ids: ReadonlyArray<string>) =>
   ids.length === 0
     ? Effect.succeed([])
@@ -475,7 +479,7 @@ const inspect = (engine: string, command: ReadonlyArray<string>, ids: ReadonlyAr
 const sweep = (engine: string) =>
   Effect.gen(function* () {
     const filter = ["--filter", `label=${containerLabel}`]
-    // In parallel: with an engine on another machine, each of them is a login there.
+    // In parallel, because each request to an engine on another machine is a login there.
     const [listed, images] = yield* Effect.all(
       [ask(engine, ["ps", "--all", "--quiet", "--no-trunc", ...filter]), labelledImages(engine, imageLabel)],
       { concurrency: 2 }

@@ -43,7 +43,7 @@ export class ReleasePathMissing extends Schema.TaggedError<ReleasePathMissing>()
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `The image has no directory or file ${this.releasePath} to take the release from (${this.detail}): set "releasePath" in the builder to where the Dockerfile leaves it`
+    return `The image has no directory or file ${this.releasePath} to take the release from (${this.detail}): set "releasePath" in the builder to the path of the release in the image`
   }
 }
 
@@ -72,8 +72,8 @@ export class PlatformDiffers extends Schema.TaggedError<PlatformDiffers>()("Plat
   readonly exitStatus = 1
   override get message(): string {
     return this.found === undefined
-      ? `The engine is asked for the platforms ${this.wanted}, and a release is for one: name one in "args" of the builder, and write a builder for each of the others`
-      : `The engine was asked for the platform ${this.wanted}, and the image is for ${this.found}; nothing was stored. Use BuildKit, which builds for other platforms, or a base image of that platform`
+      ? `The builder asks the engine for the platforms ${this.wanted}, but a release is for one platform: name one in "args" of the builder, and write a builder for each of the others`
+      : `The builder asked the engine for the platform ${this.wanted}, but the image is for ${this.found}; nothing was stored. Use BuildKit, which builds for other platforms, or a base image for ${this.wanted}`
   }
 }
 

@@ -11,7 +11,8 @@ export type MemoryFile =
   | { readonly symlink: string }
 
 /**
- * Tar entries in order, and the end of the archive. Paths are relative; a path that ends in `/` is a directory. `mtime` is in Unix seconds.
+ * The files as tar entries in the given order, and the end of the archive. Paths are relative; a path that ends in `/` is a directory.
+ * `mtime` is in Unix seconds.
  */
 export const tarOf = (
   files: ReadonlyArray<readonly [path: string, file: MemoryFile]>,

@@ -1,5 +1,5 @@
 /**
- * Packs a release: from a builder's tar stream to the `.tar.gz` that is stored, in one pass and bounded memory.
+ * Packs a release: turns a builder's tar stream into the `.tar.gz` that is stored, in one pass and in bounded memory.
  */
 
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -23,7 +23,7 @@ import { type TarballWriter, tarballWriter } from "./TarballWriter.ts"
 /** The extra file of a release does not exist, cannot be read or has a name that is taken. */
 export class ExtraFileInvalid extends Schema.TaggedError<ExtraFileInvalid>()("ExtraFileInvalid", {
   file: Schema.String,
-  /** The finding. */
+  /** The problem. */
   detail: Schema.String
 }) {
   readonly exitStatus = 2
@@ -32,9 +32,9 @@ export class ExtraFileInvalid extends Schema.TaggedError<ExtraFileInvalid>()("Ex
   }
 }
 
-/** A file for the tarball's root, beside the release's folder. */
+/** A file that is added to the tarball's root, beside the release's folder. */
 export interface ExtraFile {
-  /** Its name in the tarball. */
+  /** The file's name in the tarball. */
   readonly path: string
   /** The path to read it from. */
   readonly file: string
@@ -45,15 +45,15 @@ export interface Packing<E, R> {
   /** The gzip stream. Equal trees give equal bytes. */
   readonly content: Stream.Stream<Uint8Array, E | ArtifactInvalid, R>
   /**
-   * The packed entries in the order of the tarball, after `content` has ended; a defect before. Its entries are created while they are
-   * read: the objects of a large release would take more memory than packing it does.
+   * The packed entries in the order of the tarball. Reading this before `content` has ended is a defect. Each entry is created when it is
+   * read, because the objects of a large release would take more memory than packing does.
    */
   readonly manifest: Effect.Effect<Iterable<ManifestEntry>>
-  /** How it is divided into members. Also a defect before the end of `content`. */
+  /** The gzip members of the tarball. Reading this before `content` has ended is a defect. */
   readonly members: Effect.Effect<Members>
-  /** The platforms of its programs. Also a defect before the end of `content`. */
+  /** The platforms of the release's programs. Reading this before `content` has ended is a defect. */
   readonly binaries: Effect.Effect<Binaries>
-  /** Sentences about properties that the release could not keep. Also a defect before the end of `content`. */
+  /** Sentences about properties that the release could not keep. Reading this before `content` has ended is a defect. */
   readonly remarks: Effect.Effect<ReadonlyArray<string>>
 }
 
@@ -67,7 +67,7 @@ export const extraFile = (
     const base = (yield* Path.Path).basename(file)
     const refuse = (detail: string) => new ExtraFileInvalid({ file, detail })
     if (base === name || isReserved(base) || hasControl(base)) {
-      return yield* refuse("its name is taken in a release; rename it")
+      return yield* refuse("its name is taken in every release; rename it")
     }
     const info = yield* Effect.mapError(fs.stat(file), (error) =>
       refuse(error._tag === "SystemError" && error.reason === "NotFound" ? "it does not exist" : error.message)
@@ -77,7 +77,7 @@ export const extraFile = (
     return { path: base, file }
   })
 
-/** Names beside the release's folder on a host, temporary or permanent. */
+/** The names that deployer uses beside the release's folder on a host, temporary and permanent ones. */
 const reservedNames: ReadonlyArray<string> = [
   "release.json",
   "manifest",
@@ -94,17 +94,17 @@ const reservedNames: ReadonlyArray<string> = [
 export const isReserved = (name: string): boolean => reservedNames.includes(name)
 
 /**
- * Packs the tree as `<name>/…`, with the extra files (readable by the owner only) beside it. Everything belongs to root. Times and
- * permissions stay, but special bits are removed (see `remarks`): with the deploying login as owner they would mean something else. The
- * owner may always read, and write in directories, so that any host can unpack, verify and remove the release. Entries keep their order:
- * sorting them would take a second copy.
+ * Packs the tree as `<name>/…`, with the extra files beside it, which only their owner can read. Everything belongs to root. Times and
+ * permissions stay, but special bits are removed (see `remarks`), because on the host they would act for the login that deploys. The owner
+ * can always read files and write in directories, so that any host can unpack, verify and remove the release. Entries keep their order,
+ * because sorting them would take a second copy.
  */
 export const pack = <E, R>(
   tree: Stream.Stream<Uint8Array, E, R>,
   options: {
     readonly name: string
     readonly extraFiles?: ReadonlyArray<ExtraFile>
-    /** The gzip level, from 1 to 9. Default: 5, with less than 2 % more bytes than 6, in two thirds of the time. */
+    /** The gzip level, from 1 to 9. Default: 5, which makes less than 2 % more bytes than 6 and takes two thirds of the time. */
     readonly level?: number
     /** Unix seconds. Later times are set to this time. */
     readonly newest?: number | undefined
@@ -158,7 +158,7 @@ export const pack = <E, R>(
   )
   const packed = Effect.suspend(() =>
     done === undefined
-      ? Effect.dieMessage("What was packed was asked for before the tarball was complete")
+      ? Effect.dieMessage("The facts about a tarball were read before its content had ended")
       : Effect.succeed(done)
   )
   return {
@@ -177,7 +177,7 @@ const asInvalid = (error: unknown): Effect.Effect<never, ArtifactInvalid> => {
   return Effect.die(error)
 }
 
-/** The action for each piece of the file, in order. */
+/** Returns the actions that add the file, one for each piece, in order. */
 const extraPieces = (
   extra: ExtraFile,
   writer: TarballWriter

@@ -10,16 +10,16 @@ import { sha256Sum } from "../internal/machine.ts"
 import { paddingOf, type TarEntry, type TarVisitor, tarHeader } from "../internal/tar.ts"
 import { invalid, show } from "./ArtifactInvalid.ts"
 
-/** Takes entries in the order of the tarball. Paths are those in the tarball, modes are permission bits, and times are Unix seconds. */
+/** Takes entries in the order of the tarball. Paths start at the tarball's root, modes are permission bits, and times are Unix seconds. */
 export interface TarballWriter {
   readonly directory: (path: string, mode: number, mtime: number) => void
   readonly symlink: (path: string, to: string, mtime: number) => void
   readonly hardlink: (path: string, to: string, mode: number, mtime: number) => void
   /** `size` is in bytes. */
   readonly fileBegins: (file: Pick<TarEntry, "path" | "mode" | "mtime" | "size">) => void
-  /** A piece of the file that has begun. */
+  /** Adds a piece to the file that has begun. */
   readonly data: TarVisitor["data"]
-  /** Does nothing if no file has begun. */
+  /** Ends the file that has begun. Does nothing if no file has begun. */
   readonly end: TarVisitor["end"]
   /** The entries so far. */
   readonly manifest: Iterable<ManifestEntry>
@@ -28,8 +28,8 @@ export interface TarballWriter {
 }
 
 /**
- * Writes to `out`. Times after `newest`, in Unix seconds, become `newest`. All methods that take an entry throw `ArtifactInvalid` if its time fits in
- * no header.
+ * Makes a writer to `out`. Times after `newest`, in Unix seconds, become `newest`. A method that takes an entry throws `ArtifactInvalid` if the
+ * entry's time fits in no header.
  */
 export const tarballWriter = (out: Pick<Blocks, "write">, newest: number): TarballWriter => {
   const manifest = entryList()
@@ -41,7 +41,7 @@ export const tarballWriter = (out: Pick<Blocks, "write">, newest: number): Tarba
     const mtime = Math.min(entry.mtime, newest)
     if (mtime > latestTime) {
       throw invalid(
-        `${show(entry.path)} has a date after the year 2242, which not every host accepts: set another one with touch`
+        `${show(entry.path)} has a date after the year 2242, which not every host accepts: set another date with touch`
       )
     }
     out.write(tarHeader({ ...entry, mtime }))
@@ -84,7 +84,7 @@ export const tarballWriter = (out: Pick<Blocks, "write">, newest: number): Tarba
   }
 }
 
-/** Recognizes programs by the first bytes of files that come in pieces. */
+/** Recognizes programs by the first bytes of their files. A file arrives in pieces. */
 const programsSeen = () => {
   const machines = new Set<string>()
   const interpreters = new Set<string>()
@@ -110,5 +110,5 @@ const programsSeen = () => {
   }
 }
 
-/** Unix seconds: the latest time that the plain header of every tar can hold. */
+/** The latest time that a plain tar header can hold, in Unix seconds. */
 const latestTime = 0o77777777777

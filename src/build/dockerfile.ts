@@ -1,5 +1,5 @@
 /**
- * What a Dockerfile says about itself, without building it.
+ * Reads facts from a Dockerfile without building it.
  */
 import type { Dockerfile, Instruction } from "dockerfile-ast"
 import type { UnknownException } from "effect/Cause"
@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 
 /** The parts of a Dockerfile that deployer uses. */
 export interface DockerfileFacts {
-  /** The names of its build arguments. Undefined if another program than Docker's own reads it. */
+  /** The names of its build arguments. Undefined if `# syntax=` names a program that is not Docker's own. */
   readonly declared: ReadonlySet<string> | undefined
   /** The working directory of the image, absolute. Undefined if it is not set, or depends on a variable. */
   readonly workdir: string | undefined
@@ -15,15 +15,15 @@ export interface DockerfileFacts {
   readonly lastStage: ReadonlyArray<string>
   /** The absolute destination of the last file or folder that comes from another stage. */
   readonly copiedTo: string | undefined
-  /** The program that the image runs, in words. Undefined if it is not set, or is a line for a shell. */
+  /** The program that the image runs, as a list of words. Undefined if it is not set, or if it is a line for a shell. */
   readonly program: ReadonlyArray<string> | undefined
-  /** The first port that it exposes. */
+  /** The first port that the last stage exposes. */
   readonly port: number | undefined
 }
 
 const load = Effect.tryPromise(() => import("dockerfile-ast"))
 
-/** Reads the text of a Dockerfile. Whatever is wrong with it is left for the engine to say. */
+/** Reads the text of a Dockerfile. Reports no mistakes in it, because the engine does. */
 export const parseDockerfile = (text: string): Effect.Effect<DockerfileFacts, UnknownException> =>
   Effect.flatMap(load, ({ DockerfileParser }) =>
     Effect.try(() => {
@@ -41,11 +41,11 @@ export const parseDockerfile = (text: string): Effect.Effect<DockerfileFacts, Un
     })
   )
 
-/** `# syntax=`: an image that reads the file, and may read it in its own way. */
+/** Whether `# syntax=` names an image that is not Docker's own. Such an image may read the file in its own way. */
 const hasOwnSyntax = (text: string): boolean =>
   /^#\s*syntax\s*=(?!\s*(docker\.io\/)?docker\/dockerfile[:@\s])/im.test(text.split(/^\s*[^#\s]/m)[0] ?? "")
 
-/** Several arguments in a row are not among the properties if the first one has no value. */
+/** The names in an `ARG`. It may name several arguments, of which `getProperties` has only the first if that one has no value. */
 const namesOf = (arg: ReturnType<Dockerfile["getARGs"]>[number]): ReadonlyArray<string> => [
   ...arg.getProperties().map((property) => property.getName()),
   ...words(arg).flatMap((word) => /^(\w+)(?==|$)/.exec(word)?.[1] ?? [])
@@ -103,7 +103,7 @@ const copiedTo = (dockerfile: Dockerfile): string | undefined => {
   return withoutEnd(copies.at(-1))
 }
 
-/** The form with brackets only, because a line for a shell may be anything. */
+/** The program in the form with brackets. The other form is a line for a shell, which may do anything. */
 const programOf = (stage: Stage | undefined): ReadonlyArray<string> | undefined => {
   const listed = (keyword: string) => {
     const line = instructions(stage, keyword).at(-1)?.getRawArgumentsContent() ?? ""

@@ -7,8 +7,8 @@ import { run } from "../internal/process.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 
 /**
- * The commit of the project root, and whether anything below it differs from that commit. Empty if there is no git, no repository or no
- * commit. Also empty, with a warning, if git fails for another reason, such as a repository of another user.
+ * The commit of the project root, and whether anything below the root differs from that commit. Empty if there is no git, no repository or
+ * no commit. Also empty, with a warning, if git fails for another reason, for instance because another user owns the repository.
  */
 export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit" | "dirty">> =>
   Effect.gen(function* () {
@@ -25,21 +25,21 @@ export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit"
     Effect.orElseSucceed(() => ({}))
   )
 
-/** Why a repository with a commit cannot be read; undefined if there is no such repository. */
+/** The reason why git cannot read a repository. Undefined if there is no repository, or no commit in it. */
 const reasonOf = (root: string, said: string): string | undefined => {
   if (/not a git repository|Needed a single revision|cannot change to/.test(said)) return undefined
   if (/dubious ownership/.test(said))
-    return `the repository belongs to another user and git does not trust it: git config --global --add safe.directory ${root}`
+    return `the repository belongs to another user and git does not trust it: run git config --global --add safe.directory ${root}`
   return `git failed: ${said.trim().split("\n")[0]}`
 }
 
-/** A work tree on a slow disk must not delay a build for a remark. */
+/** The time limit for git. The commit is only a remark, so a slow disk must not delay the build for it. */
 const patience = Duration.seconds(20)
 
 /** git ended with a status other than 0. */
 class GitFailed extends Data.TaggedError("GitFailed")<{ readonly said: string }> {}
 
-/** In a git hook these name a repository, which may be another one. */
+/** Removes the variables that a git hook sets, because they may name another repository. */
 const elsewhere = Object.fromEntries(
   [
     "GIT_DIR",

@@ -1,5 +1,5 @@
 /**
- * Whether a build context holds the workspace: then its store would get into the release.
+ * Checks that a build context does not hold the workspace, whose store would get into the release.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
@@ -9,7 +9,7 @@ import { ask, optionOf } from "../internal/engine.ts"
 import { ignoring } from "../internal/ignoreFile.ts"
 import { variable } from "../internal/process.ts"
 
-/** The build context holds the workspace, and no ignore file that the engine reads keeps it out. */
+/** The build context holds the workspace, and the ignore file that the engine reads does not exclude it. */
 export class WorkspaceInContext extends Schema.TaggedError<WorkspaceInContext>()("WorkspaceInContext", {
   engine: Schema.String,
   /** Absolute path of the context. */
@@ -18,20 +18,20 @@ export class WorkspaceInContext extends Schema.TaggedError<WorkspaceInContext>()
   ignoreFile: Schema.String,
   /** Whether that file exists. */
   exists: Schema.Boolean,
-  /** The line that keeps the workspace out. Undefined if the context lies inside the workspace. */
+  /** The line that excludes the workspace. Undefined if the context is inside the workspace. */
   line: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 2
   override get message(): string {
     const found = `The build context ${this.context} holds deployer's own workspace, so every release could hold the config and all earlier releases`
-    if (this.line === undefined) return `${found}: set "context" in the builder to a folder outside of deployer/`
+    if (this.line === undefined) return `${found}: set "context" in the builder to a folder outside deployer/`
     return this.exists
       ? `${found}: add the line "${this.line}" at the end of ${this.ignoreFile}, which "${this.engine}" reads for this build`
       : `${found}: write the file ${this.ignoreFile} with the line "${this.line}"`
   }
 }
 
-/** The request that decides which ignore file an engine reads. */
+/** The properties of a build that decide which ignore file an engine reads. */
 interface Asked {
   readonly engine: string
   readonly context: string
@@ -77,7 +77,7 @@ export const keepOutWorkspace = (
       })
     const verdicts = yield* Effect.forEach(Object.keys(readers).filter(isReader), verdictOf)
     if (verdicts.every(({ keepsOut }) => keepsOut)) return
-    // The engine is asked only if the answer depends on it.
+    // The engine is asked only if the result depends on its answer.
     const used = verdicts.some(({ keepsOut }) => keepsOut) ? yield* readersOf(asked.engine) : ["buildKit" as const]
     const leaking = verdicts.find(({ keepsOut, reader }) => !keepsOut && used.some((one) => one === reader))
     if (leaking === undefined) return
@@ -92,7 +92,7 @@ export const keepOutWorkspace = (
 
 const isReader = (name: string): name is Reader => Object.hasOwn(readers, name)
 
-/** Parts of the workspace that must not get into a release, each with one of its possible names. */
+/** The parts of the workspace that must not get into a release, each with one of its possible names. */
 const parts = [
   "config/deployer_config.ts",
   "config/deployer_store.db",
@@ -100,7 +100,7 @@ const parts = [
   "temp/scratch-0/my_app"
 ]
 
-/** Paths of the workspace's parts relative to the context. Undefined if none of them lies in it. */
+/** The paths of the workspace's parts, relative to the context. Undefined if the context holds none of them. */
 const pathIn = (fs: FileSystem.FileSystem, context: string, workspace: string) =>
   Effect.map(
     Effect.option(Effect.all([fs.realPath(context), fs.realPath(workspace)])),
@@ -126,7 +126,7 @@ const readersOf = (engine: string): Effect.Effect<ReadonlyArray<Reader>, Platfor
     if (major === undefined) return ["classic", "buildKit", "podman"]
     const wanted = yield* variable("DOCKER_BUILDKIT")
     if (wanted !== undefined && wanted !== "") return /^(0|f|false)$/i.test(wanted) ? ["classic"] : ["buildKit"]
-    // From version 23 on BuildKit builds, if its plugin is installed.
+    // From version 23 on, Docker builds with BuildKit if the plugin for it is installed.
     const { status } = yield* ask(engine, ["buildx", "version"])
     if (status !== 0) return Number(major) < 23 ? ["classic", "buildKit"] : ["classic"]
     return Number(major) < 23 ? ["classic", "buildKit"] : ["buildKit"]

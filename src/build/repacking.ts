@@ -1,5 +1,5 @@
 /**
- * Proves that a tarball from elsewhere is one that deployer packed.
+ * Proves that a tarball from another machine is one that deployer packed.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -16,16 +16,16 @@ import { tarballWriter } from "./TarballWriter.ts"
 export interface Repacked {
   readonly manifest: Iterable<ManifestEntry>
   readonly binaries: Binaries
-  /** Bytes of the tar. */
+  /** The size of the tar, in bytes. */
   readonly size: number
 }
 
-/** More paths than this would only fill the memory. */
+/** The maximum number of paths. A tar with more of them would fill the memory. */
 const mostEntries = 2_000_000
 
 /**
- * Reads a tar and writes it again as a release of this name, with all the checks that the tree of a builder must pass. Fails unless that gives the
- * same bytes: then it holds nothing but what its manifest says, and every tar program reads it alike.
+ * Reads a tar and writes it again as a release of this name, with all the checks that the tree of a builder must pass. Fails unless the result has the
+ * same bytes. Equal bytes prove that the tar holds only the entries of its manifest, and that every tar program reads it alike.
  */
 export const repack = <E, R>(
   tar: Stream.Stream<Uint8Array, E, R>,
@@ -54,7 +54,7 @@ export const repack = <E, R>(
     }
 
     const beside = new Set<string>()
-    /** Only a plain file, as `env_file_name` adds it, may be there. */
+    /** Throws unless the entry beside the release's folder is a plain file, as `env_file_name` adds it. */
     const checkBeside = ({ path, type }: TarEntry) => {
       if (
         type !== "File" ||
@@ -97,7 +97,7 @@ export const repack = <E, R>(
     )
   })
 
-/** The path below the release's folder. Undefined if it is not there. */
+/** The path, relative to the release's folder. Undefined if the path is not in that folder. */
 const pathWithin = (name: string, path: string): string | undefined =>
   path === name || path === `${name}/` ? "" : path.startsWith(`${name}/`) ? path.slice(name.length + 1) : undefined
 

@@ -1,27 +1,27 @@
 /**
- * From a builder's tree to the tree of a release: checks each entry, and then the tree as a whole.
+ * Turns a builder's tree into the tree of a release. Checks each entry, and then the tree as a whole.
  */
 import { counted } from "../domain/Quantity.ts"
 import type { TarEntry, TarVisitor } from "../internal/tar.ts"
 import { invalid, show } from "./ArtifactInvalid.ts"
 import type { TarballWriter } from "./TarballWriter.ts"
 
-/** Takes the builder's entries. All but `remarks` throw `ArtifactInvalid`. */
+/** Takes the builder's entries. All its functions but `remarks` may throw `ArtifactInvalid`. */
 export interface Rewriting {
   readonly visitor: TarVisitor
-  /** Call this after the tree: it runs the checks that need all of it. */
+  /** Runs the checks that need the whole tree. Call this after the last entry. */
   readonly finish: () => void
   /** Sentences about properties that the release could not keep. */
   readonly remarks: () => ReadonlyArray<string>
 }
 
-/** Passes the tree on to the writer as `<name>/…`. Special bits are removed, and parents that are left out are added. */
+/** Passes the tree on to the writer as `<name>/…`. Removes special bits, and adds the missing parents of an entry. */
 export const rewrite = (name: string, writer: TarballWriter): Rewriting => {
   /** The kind of each path in the release. The release's own folder is "". */
   const seen = new Map<string, "Directory" | "File" | "Symlink">()
   /** The target of each symbolic link. */
   const links = new Map<string, string>()
-  /** For second names of files: their first name. */
+  /** The first name of a file, by its other names. */
   const originals = new Map<string, string>()
   const special = specialBits()
   let hasFiles = false
@@ -33,7 +33,7 @@ export const rewrite = (name: string, writer: TarballWriter): Rewriting => {
     writer.directory(inTarball(path), mode, mtime)
   }
 
-  /** Some archives leave out directories that follow from the paths. */
+  /** Adds the parent directories of a path, which some archives leave out. */
   const addParents = (path: string, mtime: number) => {
     for (const parent of parentsOf(path)) {
       const there = seen.get(parent)
@@ -55,7 +55,7 @@ export const rewrite = (name: string, writer: TarballWriter): Rewriting => {
     writer.symlink(inTarball(path), to, mtime)
   }
 
-  /** A second name of a symbolic link is another symbolic link. */
+  /** Adds a hard link. A hard link to a symbolic link becomes a symbolic link. */
   const addHardlink = (path: string, { mode, mtime, to }: TarEntry) => {
     const target = pathInRelease(to)
     const leadsTo = links.get(target)
@@ -89,7 +89,7 @@ export const rewrite = (name: string, writer: TarballWriter): Rewriting => {
         return addFile(path, found)
       case "Symlink": {
         if (found.to === "" || hasControl(found.to))
-          throw invalid(`the link ${show(path)} leads nowhere that can be named`)
+          throw invalid(`the link ${show(path)} has no usable target: make it again, or remove it`)
         if (found.to.startsWith("/")) throw leadsOut(path, found.to)
         return addSymlink(path, found.to, found.mtime)
       }
@@ -97,7 +97,7 @@ export const rewrite = (name: string, writer: TarballWriter): Rewriting => {
         return addHardlink(path, found)
       case "Sparse":
         throw invalid(
-          `${show(path)} is stored as a sparse file, which not every host can unpack: make the archive without that (GNU tar: without --sparse)`
+          `${show(path)} is stored as a sparse file, which not every host can unpack: make the archive without sparse files (GNU tar: without --sparse)`
         )
       case "Other":
         throw invalid(
@@ -112,7 +112,7 @@ export const rewrite = (name: string, writer: TarballWriter): Rewriting => {
       for (const [path, to] of links) if (leaves(links, path, to)) throw leadsOut(path, to)
       if (!hasFiles) {
         throw invalid(
-          "it is empty, there is not a single file in it: see whether the build leaves its files in the directory that the builder takes (releasePath)"
+          "it is empty, there is not a single file in it: check that the build leaves its files in the directory that the builder takes (releasePath)"
         )
       }
     },
@@ -134,12 +134,12 @@ const specialBits = () => {
       count === 0
         ? []
         : [
-            `Setuid, setgid and sticky bits are not part of a release, and ${counted(count, "path loses", "paths lose")} them (first: ${first}): on the host everything belongs to the login that deploys. Set them there if they are needed, for instance in afterUnpack`
+            `Setuid, setgid and sticky bits are not part of a release, and ${counted(count, "path loses", "paths lose")} them (first: ${first}): on the host, everything belongs to the login that deploys. If the application needs these bits, set them on the host, for instance in afterUnpack`
           ]
   }
 }
 
-/** The tarballs, the database and the config of a workspace, anywhere in the release, also of a copy under another name. */
+/** Refuses the tarballs, the database and the config of a workspace anywhere in the release, even if the workspace has another name. */
 const ownStore =
   /(^|\/)(deployer\/release_store\/[^/]+\.tar\.gz|release_store\/\.deployer_store|config\/deployer_(store\.db(-wal|-shm)?|config\.m?[jt]s))$/
 
@@ -155,13 +155,13 @@ const twice = (path: string) => invalid(`it holds ${show(path)} twice`)
 
 const leadsOut = (path: string, to: string) =>
   invalid(
-    `the link ${show(path)} leads out of the release, to ${show(to)}: copy what it leads to into the release, or remove it`
+    `the link ${show(path)} leads out of the release, to ${show(to)}: replace it with a copy of that file or directory, or remove it`
   )
 
 /** Whether a name has a control character or a line end of Unicode. */
 export const hasControl = (text: string): boolean => /[\p{Cc}\u2028\u2029]/u.test(text)
 
-/** Without `./` and without doubled or trailing slashes. "" is the release's own folder. */
+/** The path without `./` and without doubled or trailing slashes. "" is the release's own folder. */
 const pathInRelease = (path: string): string => {
   if (hasControl(path)) throw invalid(`it holds a name with a line end or another control character: ${show(path)}`)
   if (path.includes("\uFFFD")) throw invalid(`it holds a name that is not UTF-8: ${show(path)}`)
@@ -171,19 +171,19 @@ const pathInRelease = (path: string): string => {
   return words.join("/")
 }
 
-/** The outermost first, including the release's own folder. */
+/** The folders above a path, the outermost first, including the release's own folder. */
 const parentsOf = (path: string): ReadonlyArray<string> => {
   if (path === "") return []
   const words = path.split("/")
   return words.map((_, index) => words.slice(0, index).join("/"))
 }
 
-/** Every system treats more links than this in a row as a loop. */
+/** The maximum number of links in a row. Every system takes a longer chain for a loop. */
 const maxLinks = 40
 
 /**
- * Whether following the link leaves the release at any step. Other links on the way are followed too, because `..` goes to the parent of
- * their destination.
+ * Whether the way of a link leaves the release at any step. Follows other links on the way too, because `..` after a link is the parent of that
+ * link's target.
  */
 const leaves = (links: ReadonlyMap<string, string>, path: string, to: string): boolean => {
   const at = path.split("/").slice(0, -1)

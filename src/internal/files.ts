@@ -1,5 +1,5 @@
 /**
- * File operations, with errors that tell a person how to fix them.
+ * File operations, with errors that tell people how to fix the problem.
  */
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
@@ -31,7 +31,7 @@ import * as Stream from "effect/Stream"
 
 /** A file operation failed. */
 export class FileError extends Data.TaggedError("FileError")<{
-  /** The problem and its place, one sentence without a full stop. */
+  /** The problem and the path, as one sentence without a full stop. */
   readonly detail: string
   /** The system's code, for instance `ENOENT`. */
   readonly code: string | undefined
@@ -66,7 +66,7 @@ const explain = (path: string, cause: unknown): Effect.Effect<FileError> => {
     case "EPERM":
       return detail(`no permission for ${path}`)
     case "EROFS":
-      return detail(`${path} lies on a read-only file system`)
+      return detail(`${path} is on a read-only file system`)
     case "ENOENT":
       return detail(`${path} does not exist`)
     case "ENOTDIR":
@@ -79,7 +79,7 @@ const explain = (path: string, cause: unknown): Effect.Effect<FileError> => {
   }
 }
 
-/** Runs a file operation. It is not interruptible, so that nothing is still running while a finalizer works. */
+/** Runs a file operation. The operation is not interruptible, so that it has ended before a finalizer runs. */
 export const attempt = <A>(path: string, run: () => Promise<A>): Effect.Effect<A, FileError> =>
   Effect.uninterruptible(
     Effect.catchAll(Effect.tryPromise({ try: run, catch: (cause) => ({ cause }) }), ({ cause }) =>
@@ -107,27 +107,27 @@ export const writeText = (path: string, text: string): Effect.Effect<void, FileE
     yield* writeAll(path, file, Buffer.from(text))
   }).pipe(Effect.scoped)
 
-/** Makes a folder and those above it. New ones are for the owner alone. */
+/** Makes a folder and the missing folders above it. Only their owner can use the new folders. */
 export const makeFolder = (path: string): Effect.Effect<void, FileError> =>
   Effect.asVoid(attempt(path, () => mkdir(path, { recursive: true, mode: 0o700 }))).pipe(
-    // Node says that the folder does not exist if the one above cannot be written.
+    // If the folder above cannot be written, Node reports that the new folder does not exist.
     Effect.tapError(({ code }) =>
       code === "ENOENT" ? attempt(dirname(path), () => access(nearest(path), constants.W_OK)) : Effect.void
     )
   )
 
-/** The folder itself or the first one above it that exists. */
+/** The folder itself, or the nearest folder above it that exists. */
 const nearest = (folder: string): string =>
   existsSync(folder) || folder === dirname(folder) ? folder : nearest(dirname(folder))
 
-/** Whether files cannot be made in a folder that exists. */
+/** Whether this process may not make files in a folder. */
 export const isReadOnly = (folder: string): Effect.Effect<boolean> =>
   attempt(folder, () => access(folder, constants.W_OK)).pipe(
     Effect.as(false),
     Effect.catchAll(({ code }) => Effect.succeed(code === "EROFS" || code === "EACCES"))
   )
 
-/** Copies the existing ones of these files into a new temporary folder for the owner alone, which is removed with the scope. Returns the folder. */
+/** Copies files into a new temporary folder for the owner alone, and returns that folder. Skips missing files. The scope removes the folder. */
 export const copied = (paths: ReadonlyArray<string>): Effect.Effect<string, FileError, Scope.Scope> =>
   Effect.gen(function* () {
     const above = tmpdir()
@@ -152,8 +152,8 @@ export const makeFile = (path: string): Effect.Effect<void, FileError> =>
   )
 
 /**
- * Takes a file or folder away from everybody but its owner. Returns whether others could use it before. A path that belongs to somebody else, is
- * missing, or cannot change its mode stays as it is.
+ * Removes the permissions of everybody but the owner from a file or folder. Returns whether others had any before. A path that is missing, belongs
+ * to somebody else, or cannot change its mode stays as it is.
  */
 export const makePrivate = (path: string): Effect.Effect<boolean, FileError> =>
   Effect.gen(function* () {
@@ -168,7 +168,7 @@ export const makePrivate = (path: string): Effect.Effect<boolean, FileError> =>
     )
   )
 
-/** The names in a folder. Empty if it does not exist. */
+/** The names in a folder. Empty if the folder does not exist. */
 export const namesIn = (path: string): Effect.Effect<ReadonlyArray<string>, FileError> =>
   absentAs<ReadonlyArray<string>>([])(attempt(path, () => readdir(path)))
 
@@ -190,7 +190,7 @@ export const stampOf = (
     )
   )
 
-/** The bytes of a regular file. None if it does not exist. */
+/** The size of a file in bytes. None if the file does not exist. */
 export const sizeOf = (path: string): Effect.Effect<Option.Option<number>, FileError> =>
   absentAs(Option.none<number>())(
     Effect.map(
@@ -205,15 +205,15 @@ export const leadsNowhere = (path: string): Effect.Effect<boolean, FileError> =>
     found?.isSymbolicLink() === true ? Effect.map(sizeOf(path), Option.isNone) : Effect.succeed(false)
   )
 
-/** Removes a file or a whole folder. Does nothing if it does not exist. */
+/** Removes a file or a whole folder. Does nothing if the path does not exist. */
 export const removeAll = (path: string): Effect.Effect<void, FileError> =>
   attempt(path, () => rm(path, { recursive: true, force: true }))
 
-// Not every system can open a folder. Without this, only a power cut in the next seconds can undo a rename.
+// Ignores failures, because not every system can open a folder. Without this sync, only a power cut in the next seconds can undo a rename.
 const syncFolder = (path: string): Effect.Effect<void> =>
   Effect.ignore(Effect.scoped(Effect.flatMap(opened(path, "r"), (folder) => attempt(path, () => folder.sync()))))
 
-/** Opens without waiting for the writer of a named pipe: that would block the process, signals included. */
+/** Flags to open a file for reading. Waiting for the writer of a named pipe would block the process and its signal handlers. */
 const toRead = constants.O_RDONLY | constants.O_NONBLOCK
 
 const opened = (path: string, flags: "r" | "wx" | "a" | number): Effect.Effect<FileHandle, FileError, Scope.Scope> =>
@@ -222,7 +222,7 @@ const opened = (path: string, flags: "r" | "wx" | "a" | number): Effect.Effect<F
     (file) => Effect.ignore(attempt(path, () => file.close()))
   )
 
-/** Renames a file durably. Between file systems it is copied first, under `interim` beside its new place. */
+/** Renames a file durably. Between file systems, copies the file to `interim`, beside the new place, and renames the copy. */
 export const move = (from: string, to: string, interim: string): Effect.Effect<void, FileError> => {
   const across = attempt(to, () => copyFile(from, interim, constants.COPYFILE_EXCL)).pipe(
     Effect.zipRight(Effect.scoped(Effect.flatMap(opened(interim, "r"), (file) => attempt(to, () => file.sync())))),
@@ -268,7 +268,7 @@ export const hashing = () => {
   }
 }
 
-/** Writes a new file to the disk, hashing it on the way. An unfinished file is removed. */
+/** Writes a new file to the disk, and hashes its bytes on the way. Removes an unfinished file. */
 export const writeHashed = <E, R>(
   path: string,
   bytes: Stream.Stream<Uint8Array, E, R>
@@ -294,7 +294,7 @@ export interface Readable {
   readonly size: number
   /** The bytes from the requested offset on. */
   readonly bytes: Stream.Stream<Uint8Array, FileError>
-  /** `length` bytes from a position on; fewer at the end of the file. */
+  /** `length` bytes from a position on, or fewer at the end of the file. */
   readonly at: (position: number, length: number) => Effect.Effect<Uint8Array, FileError>
 }
 
@@ -313,7 +313,7 @@ const readAt = (
         : readAt(path, file, into, position, filled + bytesRead)
   )
 
-/** Opens a file, to read from byte `offset` on. None if it does not exist. */
+/** Opens a file to read from byte `offset` on. None if the file does not exist. */
 export const readFrom = (
   path: string,
   offset: number

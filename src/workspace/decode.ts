@@ -27,11 +27,11 @@ const shown = (value: unknown): string => {
   return Predicate.isObject(value) ? "an object" : String(value)
 }
 
-/** The library's kinds, such as `string` or `ReadonlyArray<string>`, in a user's words. */
+/** A type of the schema, such as `ReadonlyArray<string>`, in words that a user knows. */
 const kindOf = (ast: AST.AST): string => {
   switch (ast._tag) {
     case "StringKeyword":
-      return "a text"
+      return "a string"
     case "NumberKeyword":
       return "a number"
     case "BooleanKeyword":
@@ -62,7 +62,7 @@ const known = (path: Path): ReadonlyArray<string> => {
 interface Mistake {
   readonly path: Path
   readonly text: string
-  /** Whether the value at least had the right kind: then, of several alternatives, this one was meant. */
+  /** Whether the value has the right type. If so, the user meant this one of several alternatives. */
   readonly near: boolean
 }
 
@@ -83,7 +83,7 @@ const unexpected = (path: Path): string => {
   const parent = path.slice(0, -1)
   const keys = known(parent)
   if (keys.length === 0)
-    return "is not a usable key: letters, digits, '.', '_' and '-' are, and '.' and '-' not at the beginning"
+    return "is not a usable key: use letters, digits, '.', '_' and '-', and do not begin with '.' or '-'"
   const meant = suggest(key, keys)
   return meant === undefined
     ? `is not a known key (known: ${keys.join(", ")})`
@@ -185,7 +185,7 @@ const decodeParts = (input: unknown): Either.Either<DeployerConfig, ReadonlyArra
   return wrong.length > 0 ? Either.left(wrong) : Either.right(decoded.right)
 }
 
-/** There is no login to this machine, so a user would have no effect. */
+/** The targets on this machine that set `user`. Nobody logs in to this machine, so `user` would have no effect. */
 const usersOfThisMachine = ({ targets }: DeployerConfig): ReadonlyArray<string> =>
   Object.entries(targets).flatMap(([key, { host, user }]) =>
     host === localHost && user !== undefined
@@ -195,7 +195,7 @@ const usersOfThisMachine = ({ targets }: DeployerConfig): ReadonlyArray<string> 
       : []
   )
 
-/** Targets with one host and path, which would take each other's releases for their own, unless both say so. */
+/** The targets with the same host and path. Each would take the other's releases for its own, so both have to set `sharesPath`. */
 const sharedPaths = ({ targets }: DeployerConfig): ReadonlyArray<string> => {
   const owners = new Map<string, { readonly key: string; readonly sharesPath: boolean }>()
   return Object.entries(targets).flatMap(([key, target]) => {
@@ -206,12 +206,12 @@ const sharedPaths = ({ targets }: DeployerConfig): ReadonlyArray<string> => {
     return owner === undefined || (owner.sharesPath && sharesPath)
       ? []
       : [
-          `${inWords(["targets", key, "path"])}: is the path of target ${JSON.stringify(owner.key)} on the same host: give each its own, or set "sharesPath: true" in both`
+          `${inWords(["targets", key, "path"])}: is the path of target ${JSON.stringify(owner.key)} on the same host: give each target its own path, or set "sharesPath: true" in both`
         ]
   })
 }
 
-/** A path below the login directory is another one for another user. */
+/** The place of a target's releases. A path below the login directory is a different place for each user. */
 const placeOf = ({ host, path, port, user }: TargetSettings): string => {
   const plain = path
     .replaceAll(/\/+/g, "/")

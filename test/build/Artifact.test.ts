@@ -310,7 +310,7 @@ describe("docker", () => {
 
   it("The docker builder refuses an engine option that deployer needs for itself.", () => {
     assert.deepStrictEqual(docker({ args: ["--iidfile", "id"] }).mistakes, [
-      "args.0: must not be --iidfile: deployer finds the image by a file of its own"
+      "args.0: must not be --iidfile: deployer sets it to find the image"
     ])
   })
 
@@ -330,10 +330,10 @@ describe("docker", () => {
       assert.deepStrictEqual(made.mistakes, [
         'dockerfil: is not an option of docker (known: preBuild, postBuild, dockerfile, context, args, buildArgs, releasePath, engine; did you mean "dockerfile"?)',
         "preBuild.0: must be a function from the build context to an Effect",
-        "context: must be a text",
-        "buildArgs.A: must be a text",
+        "context: must be a string",
+        "buildArgs.A: must be a string",
         "releasePath: must be an absolute path in the image",
-        "engine: must be a text that is not empty and has no control characters"
+        "engine: must be a string that is not empty and has no control characters"
       ])
       const error = yield* Effect.flip(made(context("/project")))
       assert.match(String(error), /The options of docker\({ … }\) are not usable: dockerfil: is not an option/)
@@ -410,7 +410,7 @@ describe("sourceState", () => {
       assert.deepStrictEqual(state, {})
       assert.match(
         said.join("\n"),
-        /belongs to another user and git does not trust it: git config --global --add safe\.directory /
+        /belongs to another user and git does not trust it: run git config --global --add safe\.directory /
       )
     })
   )

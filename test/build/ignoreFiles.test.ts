@@ -169,7 +169,7 @@ describe("a build whose context holds the workspace", () => {
     [
       "A build is refused if its context is inside the workspace.",
       { files: own, context: "app/deployer" },
-      `set "context" in the builder to a folder outside of deployer/`
+      `set "context" in the builder to a folder outside deployer/`
     ],
     [
       "A build runs if its context is beside the workspace.",

@@ -60,7 +60,7 @@ describe("files", () => {
     Effect.gen(function* () {
       const words = (code: string) => Effect.map(Effect.flip(attempt("/x/y", failing(code))), ({ detail }) => detail)
       assert.strictEqual(yield* words("EACCES"), "no permission for /x/y")
-      assert.strictEqual(yield* words("EROFS"), "/x/y lies on a read-only file system")
+      assert.strictEqual(yield* words("EROFS"), "/x/y is on a read-only file system")
       assert.strictEqual(yield* words("ENOENT"), "/x/y does not exist")
       assert.strictEqual(yield* words("EIO"), "/x/y: EIO: failed")
     })

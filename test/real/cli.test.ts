@@ -403,7 +403,7 @@ suite(titled("the main job", missing), () => {
           assertFailed(
             building,
             1,
-            /Could not make a temporary folder: \S* only\/deployer\/temp lies on a read-only file system/
+            /Could not make a temporary folder: \S* only\/deployer\/temp is on a read-only file system/
           )
           const removing = yield* run("manage", "delete", "1", "yes")
           assertFailed(

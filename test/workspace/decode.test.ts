@@ -66,7 +66,7 @@ describe("decodeConfig", () => {
   })
 
   const cases: ReadonlyArray<readonly [object, string]> = [
-    [{ host: 5 }, "targets.prod.host: must be a text, found 5"],
+    [{ host: 5 }, "targets.prod.host: must be a string, found 5"],
     [{ host: "" }, 'targets.prod.host: a host must not be empty or hold control characters, found ""'],
     [{ port: "22" }, 'targets.prod.port: must be a number, found "22"'],
     [
@@ -106,8 +106,8 @@ describe("decodeConfig", () => {
       'targets.prod.host: must be a name or an address alone: write host: "web", user: "a@b", found "a@b@web"'
     ],
     [{ host: "-oProxyCommand=x" }, 'targets.prod.host: must be a name or an address alone, found "-oProxyCommand=x"'],
-    [{ afterUnpack: 5 }, "targets.prod.afterUnpack: must be a text or a list, found 5"],
-    [{ afterUnpack: ["a", 5] }, "targets.prod.afterUnpack[1]: must be a text, found 5"],
+    [{ afterUnpack: 5 }, "targets.prod.afterUnpack: must be a string or a list, found 5"],
+    [{ afterUnpack: ["a", 5] }, "targets.prod.afterUnpack[1]: must be a string, found 5"],
     [{ afterUnpack: "" }, 'targets.prod.afterUnpack: a command must not be empty or hold control characters, found ""'],
     [
       { timeouts: { connect: "soon" } },
@@ -140,7 +140,7 @@ describe("decodeConfig", () => {
 
   it("The config decoder refuses keys that cannot be typed.", () => {
     assert.deepStrictEqual(mistakes({ targets: { "my key": prod } }), [
-      `targets["my key"]: is not a usable key: letters, digits, '.', '_' and '-' are, and '.' and '-' not at the beginning`
+      `targets["my key"]: is not a usable key: use letters, digits, '.', '_' and '-', and do not begin with '.' or '-'`
     ])
   })
 
@@ -206,7 +206,7 @@ describe("targets with one path", () => {
 
   it("A config is rejected if two targets have one path on one host, however it is written.", () => {
     assert.deepStrictEqual(Either.flip(decodeConfig({ targets: { prod, other: prod } })).pipe(Either.getOrThrow), [
-      'targets.other.path: is the path of target "prod" on the same host: give each its own, or set "sharesPath: true" in both'
+      'targets.other.path: is the path of target "prod" on the same host: give each target its own path, or set "sharesPath: true" in both'
     ])
     assert.isTrue(refused({ path: `${prod.path}/` }))
     assert.isTrue(refused({ host: prod.host.toUpperCase(), port: 22 }))
