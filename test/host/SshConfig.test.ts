@@ -216,7 +216,7 @@ describe("the files of ssh_config", () => {
         assert.strictEqual((yield* Effect.provideService(placeOf(host, run), Reporter, { emit })).port, 22)
       }
       assert.deepStrictEqual(said, [
-        `"Match exec true" in ${folder}/.ssh/config is not understood: what follows it is left out`
+        `"Match exec true" in ${folder}/.ssh/config is not understood: deployer ignores the lines of its block`
       ])
     })
   )

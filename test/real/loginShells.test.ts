@@ -72,7 +72,7 @@ describe("login shells", () => {
 const useless = [
   { name: "nologin", text: "exec /usr/sbin/nologin", said: "This account is currently not available." },
   { name: "a restricted shell", text: 'exec rbash "$@"', said: "restricted" },
-  { name: "a shell that ends at once", text: "exit 0", said: "exit status 0 and no word" },
+  { name: "a shell that ends at once", text: "exit 0", said: "exit status 0 and no output" },
   { name: "a shell for git alone", text: "echo only git >&2; exit 128", said: "exit status 128: only git" }
 ]
 

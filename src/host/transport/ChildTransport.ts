@@ -1,5 +1,5 @@
 /**
- * Hosts that a program on this machine leads to: each script is run by a child process.
+ * Hosts that a program on this machine can reach. A child process runs each script.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -16,12 +16,12 @@ import type { Exec, ExecResult, Transport } from "./Transport.ts"
 /** The maximum length of the standard output, in bytes. */
 const maxStdout = 64 * 1024 * 1024
 
-/** The maximum kept of the standard error, in bytes. */
+/** The number of bytes of the standard error that are kept. */
 const maxStderr = 8 * 1024
 
 /**
- * After a child has ended, its outputs are read until they are silent for this long, or until this number of waits. A daemon left behind may hold
- * them open, or write to them, forever.
+ * After a child has ended, its outputs are read until nothing arrives for `silence`, at most `patience` times. A daemon that the child leaves behind
+ * may hold the outputs open, or write to them, forever.
  */
 const silence = Duration.millis(300)
 const patience = 30
@@ -32,7 +32,7 @@ export type Launch = (
   exec: Pick<Exec<unknown>, "stdin" | "step">
 ) => Effect.Effect<Omit<ChildProcess.Options, "stdin">>
 
-/** Runs scripts on the host of `target`, each by a child of its own. */
+/** Runs each script on the host of `target` with a child process of its own. */
 export const execBy = (target: Target, launch: Launch): Transport["exec"] => {
   const address = addressOf(target)
   const unreachable = (reason: "lost" | "protocol" | "timeout", detail: string) =>
@@ -57,7 +57,7 @@ export const execBy = (target: Target, launch: Launch): Transport["exec"] => {
         pieces += 1
         if (exec.onOutput !== undefined) return exec.onOutput(chunk, "stdout")
         received += chunk.length
-        if (received > maxStdout) return unreachable("protocol", "it sends more than 64 MiB")
+        if (received > maxStdout) return unreachable("protocol", "it sent more than 64 MiB")
         stdout.push(chunk)
         return Effect.void
       })
@@ -69,7 +69,9 @@ export const execBy = (target: Target, launch: Launch): Transport["exec"] => {
       })
       const reading = yield* Effect.all([readOut, readErr], { concurrency: 2, discard: true }).pipe(
         Effect.mapError((error) =>
-          error._tag === "HostUnreachable" ? error : unreachable("lost", `sh cannot be read: ${error.message}`)
+          error._tag === "HostUnreachable"
+            ? error
+            : unreachable("lost", `the output of sh cannot be read: ${error.message}`)
         ),
         Effect.forkScoped
       )
@@ -95,7 +97,7 @@ export const execBy = (target: Target, launch: Launch): Transport["exec"] => {
     const limit = target.timeouts.transfer
     return whileMoving(
       limit,
-      unreachable("timeout", `no byte moved for ${Duration.format(limit)}`),
+      unreachable("timeout", `no data moved for ${Duration.format(limit)}`),
       target.timeouts.command,
       exec.stdin ?? Stream.empty,
       (stdin, heard) => start({ ...exec, stdin }, heard)
@@ -103,7 +105,7 @@ export const execBy = (target: Target, launch: Launch): Transport["exec"] => {
   }
 }
 
-/** Connects the terminal with the program that `started` describes. */
+/** Runs the program that `started` describes in this terminal. */
 export const shellBy = (
   target: Target,
   started: Effect.Effect<Omit<ChildProcess.Options, "stdin">>
@@ -112,7 +114,7 @@ export const shellBy = (
     const address = addressOf(target)
     if (!(yield* ChildProcess.hasTerminal)) {
       return yield* new PromptUnavailable({
-        question: `a shell on ${address}`,
+        question: `Which commands should run on ${address}?`,
         hint: "run it from a terminal, or use start, stop and restart"
       })
     }
@@ -123,7 +125,7 @@ export const shellBy = (
     )
   })
 
-/** Fails if the stream is not pulled and nothing is heard for `limit`, or if nothing is heard for `afterEnd` after the stream's end. */
+/** Fails if for `limit` nobody pulls the stream and nothing is heard. After the stream's end, the limit is `afterEnd`. */
 const whileMoving = <A, E, E2, E3>(
   limit: Duration.Duration,
   failure: E3,

@@ -1,5 +1,5 @@
 /**
- * A running container as a host: every script is run by `docker exec` or `podman exec`.
+ * A running container as a host. `docker exec` or `podman exec` runs every script.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -11,7 +11,7 @@ import { execBy, shellBy } from "./ChildTransport.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { quote, type Transport } from "./Transport.ts"
 
-/** Fails if the engine does not answer, or if the container does not run or has no `sh` or no such user. */
+/** Makes the transport. Fails if the engine does not answer, if the container does not run, or if it has no `sh` or no such user. */
 export const connect = (target: Target, { engine, name }: Container): Effect.Effect<Transport, HostUnreachable> => {
   const unreachable = (detail: string) =>
     new HostUnreachable({ address: addressOf(target), reason: "container", detail })
@@ -21,7 +21,7 @@ export const connect = (target: Target, { engine, name }: Container): Effect.Eff
     args: ["exec", ...options, ...user, name, "sh", ...words]
   })
   const transport: Transport = {
-    // Like a login, it begins in the home directory.
+    // Like a login, a script begins in the home directory.
     exec: execBy(target, (words, { stdin, step }) => {
       const drains = engine === "podman" && stdin !== undefined && step !== "lock"
       return Effect.succeed(
@@ -55,19 +55,19 @@ export const connect = (target: Target, { engine, name }: Container): Effect.Eff
   return ask(engine, inside([], ["-c", ":"]).args).pipe(
     Effect.mapError(({ message }) => unreachable(message)),
     Effect.flatMap(({ complaint, status, stdout }) =>
-      // An unknown user is named on the standard output.
+      // The message about an unknown user is on the standard output.
       status === 0 ? Effect.succeed(transport) : unreachable(complaint || lastLine(stdout) || `it ended with ${status}`)
     )
   )
 }
 
 /**
- * podman 4.3 now and then loses all output of a program that ends before it has read its input, so the rest is read too. The input of a lock
- * has no end.
+ * Reads the rest of the input after a script. If a program ends before it has read its input, podman 4.3 sometimes loses all its output. This
+ * does not work for a lock, because its input does not end.
  */
 const drainingScript = 'cd 2>/dev/null; sh "$@"; status=$?; cat >/dev/null; exit $status'
 
-/** Says `connected` or why not in its first line. The end of either side ends the connection. */
+/** Connects to `$1` and `$2`. The first line is `connected` or the reason of the failure. The end of either side ends the connection. */
 export const dialScript = `
 if command -v bash >/dev/null; then
   exec bash -c '
@@ -81,8 +81,8 @@ if command -v bash >/dev/null; then
     wait' bash "$@"
 fi
 command -v nc >/dev/null || { echo "it has neither bash nor nc"; exit; }
-# It does not say when it is connected: a first connection that lasts, or that the other side ends, was one. No other
-# process may be left: a container's first process often waits for none.
+# nc does not report that it is connected. So a first connection shows it, if it lasts or if the other side ends it. No
+# background process may remain, because a container's first process often waits for none.
 nc "$1" "$2" </dev/null >/dev/null 2>&1 & first=$!
 sleep 0.5 2>/dev/null || sleep 1
 kill $first 2>/dev/null || wait $first || { echo "nc: connection refused"; exit; }
@@ -90,7 +90,7 @@ wait $first 2>/dev/null
 echo connected
 exec nc "$1" "$2"`
 
-/** Reads the first line of `dialScript`. */
+/** Waits for the first line of `dialScript`, and fails unless it is `connected`. */
 const connected =
   (to: Endpoint) =>
   (stream: Tcp.Duplex): Effect.Effect<void, DialFailed, Scope.Scope> =>

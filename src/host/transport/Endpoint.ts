@@ -9,10 +9,10 @@ export interface Endpoint {
   readonly port: number
 }
 
-/** The host is connected, but it could not connect to the endpoint. `prohibited`: the host does not forward connections. */
+/** The host could not connect to the endpoint. `prohibited`: the host does not forward connections. */
 export class DialFailed extends Data.TaggedError("DialFailed")<{
   readonly to: Endpoint
   readonly reason: "refused" | "unreachable" | "prohibited"
-  /** In the host's words, not cleaned. */
+  /** The host's own words, which may hold control characters. */
   readonly detail: string
 }> {}

@@ -1,5 +1,5 @@
 /**
- * This machine as a host, without SSH: the same scripts, run by a child `sh`.
+ * This machine as a host, without SSH. A child `sh` runs the same scripts.
  */
 import * as Effect from "effect/Effect"
 import type { Target } from "../../domain/Target.ts"
@@ -9,7 +9,7 @@ import { execBy, shellBy } from "./ChildTransport.ts"
 import { DialFailed } from "./Endpoint.ts"
 import type { Transport } from "./Transport.ts"
 
-/** Environment variables for scripts and commands; `undefined` removes one. */
+/** Environment variables for scripts and commands. The value `undefined` removes a variable. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Runs everything on this machine, with `env` added to the environment. */

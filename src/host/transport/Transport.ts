@@ -1,5 +1,5 @@
 /**
- * The way to a host's shell: the only difference between SSH and this machine.
+ * The way to a host's shell. Nothing else differs between SSH and this machine.
  */
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
@@ -10,41 +10,41 @@ import type { CommandTimeout, HostUnreachable } from "../RemoteHost.ts"
 import type { DialFailed, Endpoint } from "./Endpoint.ts"
 
 /**
- * Quotes one word for a POSIX shell, and for fish, to which a backslash inside single quotes may mean something. Every word
- * that reaches a host passes through here.
+ * Quotes one word for a POSIX shell, and for fish, in which a backslash inside single quotes may have a meaning. Every word
+ * that reaches a host passes through this function.
  */
 export const quote = (word: string): string => `'${word.replaceAll(/['\\]/g, (char) => `'\\${char}'`)}'`
 
 /** One run of `sh` on the host. */
 export interface Exec<E> {
-  /** The action, for errors, as in "could not …". */
+  /** The action, for errors such as "could not …". */
   readonly doing: string
-  /** The step of the protocol that this is, for a transport that answers without a shell; undefined for any other script. */
+  /** The step of the protocol, for a transport that answers without a shell. Undefined for a script that is not a step. */
   readonly step?: StepName
-  /** The text of a POSIX script; it finds `args` as `$1`, `$2` … */
+  /** The text of a POSIX script. Its arguments `$1`, `$2` … are `args`. */
   readonly script: string
   readonly args: ReadonlyArray<string>
-  /** Fed to the script's standard input. If undefined, the input is closed at once. */
+  /** The script's standard input. If undefined, the input is empty. */
   readonly stdin?: Stream.Stream<Uint8Array, E>
-  /** Called with the script's output as it comes, instead of collecting it. */
+  /** Called with the script's output as it arrives. If set, the output is not collected. */
   readonly onOutput?: (chunk: Uint8Array, from: "stdout" | "stderr") => Effect.Effect<void>
   /** `command`: the target's `timeouts.command` bounds the whole run; `transfer`: `timeouts.transfer` bounds each pause of stdin. */
   readonly wait: "command" | "transfer"
 }
 
-/** How the run ended. */
+/** The result of a run. */
 export interface ExecResult {
   readonly exitCode: number
-  /** At most 64 MiB; a host that sends more is cut off with `HostUnreachable` (`protocol`). Empty with `onOutput`. */
+  /** The standard output, at most 64 MiB. If a host sends more, the run fails with `HostUnreachable` (`protocol`). Empty with `onOutput`. */
   readonly stdout: string
-  /** The last 8 KiB. Empty with `onOutput`. */
+  /** The last 8 KiB of the standard error. Empty with `onOutput`. */
   readonly stderr: string
 }
 
 /** A connection to one host. */
 export interface Transport {
   readonly exec: <E = never>(exec: Exec<E>) => Effect.Effect<ExecResult, E | HostUnreachable | CommandTimeout>
-  /** Opens a TCP connection from the host to an endpoint, and closes it after `use`, which ends early if the host is lost. */
+  /** Opens a TCP connection from the host to an endpoint, and closes it after `use`. If the host is lost, `use` is interrupted. */
   readonly dial: <A, E>(
     to: Endpoint,
     use: (stream: Duplex) => Effect.Effect<A, E>

@@ -1,5 +1,5 @@
 /**
- * An authenticated connection to a host, whatever speaks the protocol.
+ * An authenticated connection to a host. It does not depend on the program that speaks the protocol.
  */
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
@@ -14,7 +14,10 @@ export class Disconnected extends Data.TaggedError("Disconnected")<{
   readonly isBusy?: boolean
 }> {}
 
-/** The command was not started, or nothing is known of it yet. `isCrowded`: the host allows no further session on this connection; else the connection was gone before. */
+/**
+ * The command was not started, or its start is unknown. `isCrowded`: the host allows no further session on this connection. Otherwise the connection
+ * ended first.
+ */
 export class NotStarted extends Data.TaggedError("NotStarted")<{
   readonly isCrowded: boolean
   readonly failure: Disconnected
@@ -22,47 +25,47 @@ export class NotStarted extends Data.TaggedError("NotStarted")<{
 
 /** The terminal of a command. */
 export interface Terminal {
-  /** As in `TERM`. */
+  /** The value of `TERM`. */
   readonly term: string
   readonly rows: number
   readonly cols: number
 }
 
-/** A command to start on a host, and its listener. */
+/** The options of a command to start on a host. */
 export interface SessionOptions {
-  /** For the login shell. */
+  /** The command line, which the login shell runs. */
   readonly command: string
   /** If set, the command gets a terminal. */
   readonly pty?: Terminal
   /**
-   * How long the output may be silent once the exit status has come, in milliseconds. Five times that is the limit for the whole rest of the output.
-   * Undefined: until the output ends. A program left behind in the background may hold the output open, or write to it, until it ends. Read once the
-   * exit status has come.
+   * The milliseconds without output, after the exit status has arrived, at which the output counts as ended. The limit for the whole rest of the output
+   * is five times that. Undefined: wait until the output ends. A program in the background may hold the output open, or write to it, for as long as it
+   * runs. This property is read after the exit status has arrived.
    */
   readonly patience?: number | undefined
-  /** How often a host without a free session is asked again. Undefined: for more than a second. */
+  /** The number of further requests if the host has no free session. Default: 6, which takes more than a second. */
   readonly retries?: number
-  /** Called with each chunk as it comes. */
+  /** Called with each chunk of output as it arrives. */
   readonly onData: (chunk: Uint8Array, from: "stdout" | "stderr") => void
 }
 
 /** A running command. */
 export interface Session {
-  /** Its exit status, once it has ended and all its output has been passed on; 128+n after the signal n. */
+  /** The exit status, once the command has ended and all its output has been passed on. It is 128+n after the signal n. */
   readonly ended: Effect.Effect<number, Disconnected>
   /** Succeeds when the next chunk may be written. Never succeeds if the command has ended. */
   readonly write: (chunk: Uint8Array) => Effect.Effect<void>
   /** Closes the command's standard input. */
   readonly endInput: () => void
-  /** Writes at once, even if earlier bytes still wait: for keystrokes. */
+  /** Writes keystrokes at once, without waiting for earlier bytes. */
   readonly type: (chunk: Uint8Array) => void
   readonly resize: (size: { readonly rows: number; readonly columns: number }) => void
-  /** Stops and restarts the output; the host is told to wait. */
+  /** Stops the output; the host waits until `resume`. */
   readonly pause: () => void
   readonly resume: () => void
 }
 
-/** The host did not forward a connection: it must not (`prohibited`), or it could not. */
+/** The host did not forward a connection, because its settings forbid it (`prohibited`) or because it failed. */
 export class ForwardRefused extends Data.TaggedError("ForwardRefused")<{
   readonly prohibited: boolean
   readonly detail: string
@@ -74,16 +77,16 @@ export interface Connection {
   readonly gone: Effect.Effect<never, Disconnected>
   /** Starts a command. If the scope closes before the command has ended, the command is asked to end. */
   readonly start: (options: SessionOptions) => Effect.Effect<Session, Disconnected | NotStarted, Scope.Scope>
-  /** Opens a TCP connection from the host to an endpoint. It is closed with the scope. */
+  /** Opens a TCP connection from the host to an endpoint. The scope closes it. */
   readonly forward: (to: {
     readonly host: string
     readonly port: number
   }) => Effect.Effect<Duplex, Disconnected | ForwardRefused, Scope.Scope>
   /**
-   * The beginning of a line that tells the exit status of a command on its standard error, if the connection itself tells it only when nobody holds the
-   * outputs open any more. The command has to write it.
+   * The beginning of a line with the exit status, which each command has to write to its standard error. Undefined if the connection itself reports the
+   * status in time. Otherwise it does so only after every process has closed the command's outputs.
    */
   readonly statusMark?: string
-  /** The program that connects this process's own terminal with a command, if the connection cannot do that itself. */
+  /** The program that connects the terminal of this process with a command. Undefined if the connection does that itself. */
   readonly terminal?: (command: string) => { readonly command: string; readonly args: ReadonlyArray<string> }
 }

@@ -1,5 +1,5 @@
 /**
- * The known_hosts file: the keys that a host may show. Pure; the SSH transport reads and writes the file.
+ * The known_hosts file: the keys that a host may show. These functions are pure; the SSH transport reads and writes the file.
  */
 import { matchesHost } from "./hostPattern.ts"
 import { fingerprint, isHashOf, type PublicKey, publicKeyOf } from "./keys.ts"
@@ -16,8 +16,8 @@ export interface KnownHost {
 }
 
 /**
- * The verdict of a file on a key that a host shows. `changed`: the host is known, but not with this key. A key of another type counts as changed too.
- * Otherwise an attacker in between could turn the refusal into a question by showing another type.
+ * The verdict of a file on a key that a host shows. `changed`: the host is known, but not with this key. A key of another type counts as changed too:
+ * otherwise an attacker in between could show a key of another type, and the user would get a question instead of a refusal.
  */
 export type Verdict = "known" | "unknown" | "changed" | "revoked"
 
@@ -61,7 +61,7 @@ const accepted = (entries: ReadonlyArray<KnownHost>, name: string) =>
 
 const isSame = (a: PublicKey, b: PublicKey) => a.type === b.type && a.blob === b.blob
 
-/** Judges the key that a host shows. An entry without a port counts for other ports only if its key is this one, as with `ssh`. */
+/** Judges the key that a host shows. An entry without a port counts for other ports only if it has the same key, as with `ssh`. */
 export const judge = (entries: ReadonlyArray<KnownHost>, host: string, port: number, key: PublicKey): Verdict => {
   const name = hostName(host, port)
   const bare = hostName(host, 22)
@@ -75,7 +75,7 @@ export const judge = (entries: ReadonlyArray<KnownHost>, host: string, port: num
   return accepted(entries, bare).some((entry) => isSame(entry.key, key)) ? "known" : "unknown"
 }
 
-/** The algorithms to offer: those of the host's known keys first, so that it shows one of these. */
+/** The algorithms to offer. Those of the host's known keys come first, so that the host shows a known key. */
 export const preferredAlgorithms = (
   entries: ReadonlyArray<KnownHost>,
   host: string,

@@ -1,6 +1,6 @@
 /**
- * Connections through the system's `ssh`: one authenticated master process, whose socket in a folder of ours all sessions use. Whatever the user's
- * `ssh` can do works here: certificates, FIDO keys, PKCS#11, GSSAPI, every keyword of ssh_config.
+ * Connections through the system's `ssh`. One master process authenticates, and all sessions use its socket, which is in a temporary folder. Every
+ * feature of the user's `ssh` works: certificates, FIDO keys, PKCS#11, GSSAPI, each keyword of ssh_config.
  */
 import { Buffer } from "node:buffer"
 import { randomBytes } from "node:crypto"
@@ -31,16 +31,16 @@ import {
 import type { Login } from "./SshConnection.ts"
 import { SshSettings } from "./SshSettings.ts"
 
-/** The address of the master, as `ssh` takes it. */
+/** The master process, as seen by a further `ssh`. */
 interface Master {
   readonly host: string
-  /** The words that lead a further `ssh` to the master's socket, and never to a connection of its own. */
+  /** The options that make a further `ssh` use the master's socket, and never open a connection of its own. */
   readonly words: ReadonlyArray<string>
   /** See {@link Connection}. */
   readonly statusMark: string
 }
 
-/** Connects and authenticates with the system's `ssh`. Its questions go to the prompt. The scope ends the connection. */
+/** Connects and authenticates with the system's `ssh`. The prompt asks its questions. The scope ends the connection. */
 export const connectTo = (
   login: Login
 ): Effect.Effect<Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
@@ -110,7 +110,7 @@ export const connectTo = (
     }
   })
 
-/** Ends the master with this process, however that ends: its end of the pipe closes. */
+/** Ends the master when this process ends, even if it is killed: the pipe on standard input closes then. */
 const guard = `exec 3<&0
 "$@" </dev/null 3<&- &
 master=$!
@@ -128,7 +128,7 @@ const last = (words: string): string =>
     .filter((line) => line !== "")
     .at(-1) ?? "ssh gave no reason"
 
-/** Succeeds once the master listens. The time of a question does not count. */
+/** Succeeds once the master listens on its socket. The time that a question takes does not count. */
 const opened = (socket: string, within: Duration.Duration, isAsking: () => boolean) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -148,8 +148,8 @@ const opened = (socket: string, within: Duration.Duration, isAsking: () => boole
 const text = (words: string): string => `"${words.replaceAll(/["\\]/g, "\\$&")}"`
 
 /**
- * The target's own settings, the user's and the system's config, and our defaults, in the order in which `ssh` takes the first value of each. Settings for
- * other uses of `ssh` are switched off.
+ * The target's own settings, then the user's and the system's config, then deployer's defaults: `ssh` takes the first value of each keyword. Features
+ * for other uses of `ssh` are switched off.
  */
 const configText = ({ asked, hostKey, timeout }: Login, folder: string) =>
   Effect.gen(function* () {
@@ -217,7 +217,7 @@ const answering = ({ address }: Login, folder: string) =>
         return Effect.map(prompt.confirm({ message: oneLine(text), initial: false, safe: false }), (yes) =>
           yes ? "yes" : "no"
         )
-      // A key that waits for a touch asks nothing.
+      // A key that waits for a touch needs no answer.
       if (/user presence/i.test(text)) return Effect.as(warn(oneLine(text)), "")
       const hint = "unlock the key beforehand with ssh-add, so that ssh-agent answers for it"
       return Effect.map(prompt.secret({ message: oneLine(text).replace(/:\s*$/, ""), hint }), Redacted.value)
@@ -285,7 +285,7 @@ const failureOf = ({ address, asked, hostKey, isJumpHost }: Login, words: string
 
 // Sessions
 
-/** How long the host may take to end a command that it was asked to end. */
+/** The time that the host may take to end a command on request, in milliseconds. */
 const patienceForKill = 3000
 
 const start = (
@@ -303,9 +303,9 @@ const start = (
     Effect.map((session) => ({ ...session, ended: Effect.raceFirst(session.ended, gone) }))
   )
 
-/** Passes the standard error of a command on, without the line that tells its status. */
+/** Passes the standard error of a command on, without the line that has its exit status. */
 const makeStatusReader = (mark: string, pass: (chunk: Uint8Array) => void) => {
-  // As latin1, a byte is a character.
+  // In latin1, each byte is one character.
   let held = ""
   let status: number | undefined
   const deliver = (words: string) => {
@@ -322,14 +322,14 @@ const makeStatusReader = (mark: string, pass: (chunk: Uint8Array) => void) => {
         held = ""
         return
       }
-      // The mark may have come in part.
+      // Holds back text that may be the beginning of the mark.
       const from = held.lastIndexOf(mark[0] ?? "")
       const begins =
         from >= 0 && (mark.startsWith(held.slice(from)) || held.slice(from).startsWith(mark)) ? from : held.length
       deliver(held.slice(0, begins))
       held = held.slice(begins)
     },
-    /** Nothing more comes. */
+    /** Passes the rest on, after the last chunk. */
     end: () => {
       deliver(held)
       held = ""
@@ -352,7 +352,7 @@ const startOnce = (master: Master, options: SessionOptions) =>
       isOver = true
       Deferred.unsafeDone(ended, Effect.succeed(status))
     }
-    // Somebody may hold the outputs open after the command has ended.
+    // Another process may hold the outputs open after the command has ended.
     const waitForSilence = () => {
       const status = reader.status()
       if (status === undefined || options.patience === undefined) return
@@ -393,7 +393,7 @@ const startOnce = (master: Master, options: SessionOptions) =>
                 Deferred.unsafeDone(begun, new NotStarted({ isCrowded: true, failure }))
                 over(255)
               }
-              // Either the connection is ending, which will be known in a moment, or this is the login shell's own status.
+              // Either the connection is ending, which shows in a moment, or 255 is the login shell's own status.
               else setTimeout(finish, 300)
             }
           })
@@ -430,10 +430,13 @@ const runOnly = (master: Master, line: string, within: number) =>
     return Effect.sync(child.kill)
   }).pipe(Effect.timeoutOption(within), Effect.asVoid)
 
-/** How long a host may take to say that it does not forward a connection, in milliseconds. */
+/** The time that a host may take to refuse to forward a connection, in milliseconds. */
 const patienceForRefusal = 3000
 
-/** `ssh` tells only a refusal. The host answers requests in their order, so a connection counts as open once it has run a command. */
+/**
+ * Opens a connection from the host. `ssh` reports only a refusal. The host answers requests in order, so the connection counts as open once the host has
+ * run a later command.
+ */
 const forward = (master: Master, { host, port }: { readonly host: string; readonly port: number }) =>
   Effect.gen(function* () {
     const words = ["ssh", ...master.words, "-W", `[${host}]:${port}`, "--", master.host]

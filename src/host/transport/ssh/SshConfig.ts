@@ -1,13 +1,13 @@
 /**
- * ssh_config as OpenSSH reads it: the settings of one host. Pure; SshPlace finds and reads the files.
+ * Reads the settings of one host from ssh_config, as OpenSSH does. These functions are pure; SshPlace finds and reads the files.
  */
 import { matchesHost, matchesPattern } from "./hostPattern.ts"
 
 /** One line with a setting. */
 export interface ConfigLine {
-  /** In lower case. */
+  /** The keyword, in lower case. */
   readonly keyword: string
-  /** The words after the keyword, without quotes, backslashes before blanks, and a comment. */
+  /** The words after the keyword. They have no quotes, no backslashes before blanks and no comment. */
   readonly words: ReadonlyArray<string>
   /** The text after the keyword, as written. */
   readonly text: string
@@ -15,7 +15,7 @@ export interface ConfigLine {
   readonly included: ReadonlyArray<ReadonlyArray<ConfigLine>>
 }
 
-/** Parses a file. `included` stays empty; the reader of the files fills it. */
+/** Parses a file. Leaves `included` empty, for the reader of the files to fill. */
 export const parse = (text: string): ReadonlyArray<ConfigLine> =>
   text.split("\n").flatMap((line) => {
     const [, keyword, rest] = /^\s*([^\s="#]+)(?:\s*=\s*|\s+)(\S.*?)\s*$/.exec(line) ?? []
@@ -84,25 +84,25 @@ export interface HostConfig {
   readonly identitiesOnly: boolean
   /** The host's name in known_hosts. */
   readonly hostKeyAlias: string | undefined
-  /** Empty means no files. */
+  /** The user's known_hosts files. An empty list means no files. */
   readonly userKnownHostsFiles: ReadonlyArray<string> | undefined
   readonly globalKnownHostsFiles: ReadonlyArray<string> | undefined
-  /** `accept`: without a question. A changed key is always refused. */
+  /** The treatment of an unknown host key. `accept` asks no question. A changed key is always refused. */
   readonly unknownKeys: "ask" | "refuse" | "accept"
-  /** Seconds, as all durations here. */
+  /** The time limit in seconds. All durations of this interface are in seconds. */
   readonly connectTimeout: number | undefined
   readonly aliveInterval: number | undefined
   readonly aliveCountMax: number | undefined
   readonly proxy: Proxy | undefined
-  /** Whether the host may prove itself with RSA and SHA-1, as only old ones do. */
+  /** Whether the host may prove itself with RSA and SHA-1, as only old hosts do. */
   readonly allowsOldRsa: boolean
-  /** The settings that the user would miss, as written: those that deployer does not follow. */
+  /** The settings that deployer does not follow although the user may rely on them, as written. */
   readonly unfollowed: ReadonlyArray<string>
   /** The `Match` lines whose conditions are not understood, as written. Their blocks are skipped. */
   readonly ignored: ReadonlyArray<string>
 }
 
-/** Looks up a host in files. The first value of a keyword counts; identity files add up. */
+/** Looks up a host in files. The first value of a keyword counts, but all identity files do. */
 export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: Asked, asker: Asker): HostConfig => {
   const found: Found = {
     asked,
@@ -130,7 +130,7 @@ export const lookup = (files: ReadonlyArray<ReadonlyArray<ConfigLine>>, asked: A
 
 // Reading
 
-/** The settings that apply to the host, as far as the files are read. */
+/** The settings that apply to the host, from the files read so far. */
 interface Found {
   readonly asked: Asked
   readonly asker: Asker
@@ -140,7 +140,7 @@ interface Found {
   /** `Match` lines that are not understood. */
   readonly ignored: Set<string>
   proxy: Proxy | undefined
-  /** The resolved name, in the second round. `Host` matches it then. */
+  /** The resolved name, which `Host` matches in the second round. Undefined in the first round. */
   final: string | undefined
   /** Whether a `Match final` requests the second round. */
   wantsFinal: boolean
@@ -155,7 +155,7 @@ const hostName = (found: Found): string => {
 
 const resolvedName = (found: Found): string => found.final ?? hostName(found).toLowerCase()
 
-/** `never`: the including line is inactive, so none of these lines applies. */
+/** Reads lines. `never` means that the including line is inactive, so that none of these lines applies. */
 const read = (found: Found, lines: ReadonlyArray<ConfigLine>, applies: boolean, never: boolean): void => {
   let active = applies
   for (const line of lines) {
@@ -166,7 +166,7 @@ const read = (found: Found, lines: ReadonlyArray<ConfigLine>, applies: boolean, 
   }
 }
 
-/** Takes the setting of an active line, unless an earlier one counts. */
+/** Takes the setting of an active line, unless an earlier line sets it. */
 const take = (found: Found, { keyword, text, words }: ConfigLine): void => {
   const { identities, proxy, values } = found
   if (words[0] === undefined) return
@@ -182,7 +182,7 @@ const take = (found: Found, { keyword, text, words }: ConfigLine): void => {
   } else if (!values.has(keyword)) values.set(keyword, words)
 }
 
-/** Whether a `Match` line fits the host. Also evaluated for inactive lines (`never`), which may still request the second round. */
+/** Whether a `Match` line fits the host. Evaluates inactive lines (`never`) too, because they may still request the second round. */
 const matches = (found: Found, { text }: ConfigLine, never: boolean): boolean => {
   const words = Array.from(text.matchAll(/"([^"]*)"|([^\s="]+)/g), ([, quoted, plain]) => quoted ?? plain ?? "")
   const comment = words.findIndex((word) => word.startsWith("#"))
@@ -201,7 +201,7 @@ const matches = (found: Found, { text }: ConfigLine, never: boolean): boolean =>
   return result
 }
 
-/** Whether the host fits a criterion. Takes its argument from the words that are `left`. Undefined if the criterion is not understood. */
+/** Whether the host fits a criterion. Takes the criterion's argument from the words that are `left`. Undefined for an unknown criterion. */
 const fits = (found: Found, criterion: string, left: Array<string>): boolean | undefined => {
   const { asked, asker, final } = found
   if (criterion === "all") return left.length === 0
@@ -278,7 +278,10 @@ const configOf = (found: Found): HostConfig => {
   }
 }
 
-/** Without them, another connection is made, or none. Lists of algorithms are not among them: many systems set those for all hosts. */
+/**
+ * Settings that need a warning: without them, deployer makes a different connection, or none. Lists of algorithms need no warning, because many systems
+ * set them for all hosts.
+ */
 const missed: ReadonlyMap<string, string> = new Map(
   [
     "AddressFamily",
@@ -331,7 +334,7 @@ const secondsIn = new Map([
   ["w", 604_800]
 ])
 
-/** `90`, `1m30s`. */
+/** The seconds of a duration such as `90` or `1m30s`. */
 const secondsOf = (text: string | undefined): number | undefined =>
   text !== undefined && /^(?:[0-9]{1,9}[smhdw]?)+$/i.test(text)
     ? Array.from(text.toLowerCase().matchAll(/([0-9]+)([smhdw]?)/g)).reduce(
@@ -340,16 +343,16 @@ const secondsOf = (text: string | undefined): number | undefined =>
       )
     : undefined
 
-/** One host to jump over. */
+/** A jump host. */
 export interface Hop {
   readonly host: string
   readonly user: string | undefined
   readonly port: number | undefined
-  /** The hosts before it. If undefined, the files decide. */
+  /** The jump hosts before it. If undefined, the files decide. */
   readonly jump: string | undefined
 }
 
-/** The last of the jump hosts, next to the target. Undefined if it cannot be parsed. */
+/** The last of the jump hosts, which connects to the target. Undefined if it cannot be parsed. */
 export const lastHop = (hosts: string): Hop | undefined => {
   const comma = hosts.lastIndexOf(",")
   const spec = hosts.slice(comma + 1).trim()

@@ -1,5 +1,5 @@
 /**
- * Authenticated connections: the way to a host, its key, and ours.
+ * Authenticated connections: the way to a host, the host's key, and the user's keys.
  */
 
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -35,20 +35,20 @@ import * as Ssh from "./ssh2.ts"
 
 /** The host to log in to. */
 export interface Login {
-  /** `user@host:port`, for sentences. */
+  /** `user@host:port`, for messages. */
   readonly address: string
   readonly asked: Asked & { readonly key?: NamedKey | undefined }
   /** The fingerprint of the only key that the host may have, as `SHA256:…`. If set, known_hosts is not consulted. */
   readonly hostKey?: string | undefined
   /** Whether the connection only leads to another host. */
   readonly isJumpHost?: boolean
-  /** Counted from the first packet, without the time of questions. If undefined, the timeout of ssh_config, or 15 seconds. */
+  /** The time limit from the first packet on, without the time of questions. Default: the timeout of ssh_config, or 15 seconds. */
   readonly timeout: Duration.Duration | undefined
 }
 
 /**
- * Connects and authenticates, over all the jump hosts that ssh_config names. The scope closes the whole chain. Asks about an unknown host key and for
- * the passphrase of a private key. Each question comes between two attempts to connect, so that no host times out meanwhile.
+ * Connects and authenticates, over all the jump hosts that ssh_config names. The scope closes the whole chain. Asks whether to trust an unknown host
+ * key, and asks for the passphrase of a private key. No connection is open during a question, so no host times out meanwhile.
  */
 export const connectTo = (
   login: Login,
@@ -67,7 +67,7 @@ export const connectTo = (
     )
   })
 
-/** The endpoint of a connection, the way to it, and where its key is looked up. */
+/** Describes the endpoint of a connection, the way to it, and the place of its key. */
 const wayText = (
   { address, hostKey }: Login,
   { globalKnownHostsFiles, host, knownAs, knownHostsFiles, port, proxy, user }: Place
@@ -80,13 +80,13 @@ const wayText = (
 
 const offerText = ({ locked, ready }: Identities): string => {
   const offered = ready.map((identity) => identity.label)
-  const waiting = locked.map(({ key }) => `${label(key)} if none of them fits, which needs its passphrase`)
+  const waiting = locked.map(({ key }) => `${label(key)}, which needs its passphrase, if no other key is accepted`)
   return offered.length + waiting.length === 0 ? "no key" : [...offered, ...waiting].join(", ")
 }
 
 // Ways to the host
 
-/** Opens the stream at once, in parallel with the work that follows. The first caller gets it, and it is closed with that caller's scope. */
+/** Opens the stream at once, in parallel with the work that follows. The first caller gets this stream, and that caller's scope closes it. */
 const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
   Effect.gen(function* () {
     const outer = yield* Effect.scope
@@ -104,7 +104,7 @@ const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
     })
   })
 
-/** The maximum number of jump hosts in a row. More of them are a circle. */
+/** The maximum number of jump hosts in a row. A longer chain counts as a circle. */
 const maxHops = 10
 
 const findWay = (
@@ -127,7 +127,7 @@ const findWay = (
     case "Jump": {
       const hop = lastHop(proxy.hosts)
       if (hop === undefined) return blocked(`"${proxy.hosts}" names no jump host`)
-      if (hops >= maxHops) return blocked(`it leads over ${maxHops} jump hosts and on, in a circle`)
+      if (hops >= maxHops) return blocked(`its jump hosts lead in a circle, or there are more than ${maxHops} of them`)
       const at = addressOf(hop)
       return connectTo({ address: at, asked: hop, timeout: login.timeout, isJumpHost: true }, hops + 1).pipe(
         Effect.map((jump) =>
@@ -150,7 +150,7 @@ const isPlain = (word: string): boolean => /^[^-\s'"`$\\;&<>|(){}\p{C}][^\s'"`$\
 
 // Identities
 
-/** A way to authenticate, and its name in a sentence. */
+/** A way to authenticate, and its name in messages. */
 interface Identity {
   readonly label: string
   readonly method: Ssh.Method
@@ -174,11 +174,11 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keys, named, wholeAgent }
       agentSocket === undefined ? undefined : yield* Effect.orElseSucceed(openAgent(ssh2, agentSocket), () => undefined)
     const ready: Array<Identity> = []
     const locked: Array<LockedKey> = []
-    /** Keys of the agent that a file names. */
+    /** The agent's keys that a file names. */
     const own: Array<PublicKey> = []
     for (const each of keys) {
       const key = yield* readKey(ssh2, each).pipe(
-        // Files that the target does not name are often missing.
+        // If the target does not name its key, each key file is optional.
         Effect.catchTag("KeyUnusable", (unusable) => (named ? unusable : Effect.succeed(undefined)))
       )
       if (key === undefined) continue
@@ -207,14 +207,14 @@ const findIdentities = (ssh2: Ssh.Ssh2, { agentSocket, keys, named, wholeAgent }
       else ready.push({ label: `${label(each)} in ssh-agent`, method: agent.only([held]) })
     }
     if (wholeAgent && agent !== undefined && agent.keys.length > 0) {
-      // A host gives up after a few keys, so the likely ones come first.
+      // A host gives up after a few keys, so the most likely keys come first.
       const held = [...own, ...agent.keys.filter((key) => !own.includes(key))]
       ready.unshift({ label: `ssh-agent with ${counted(held.length, "key")}`, method: agent.only(held) })
     }
     return { ready, locked, named } satisfies Identities
   })
 
-/** A key in a sentence. */
+/** The name of a key in messages. */
 const label = (key: NamedKey): string => (key._tag === "File" ? key.file : `the variable ${key.variable}`)
 
 const unusable = (key: NamedKey, reason: "not-a-key" | "putty" | "wrong-passphrase") =>
@@ -240,7 +240,7 @@ const readKey = (ssh2: Ssh.Ssh2, key: NamedKey) =>
     }
   })
 
-/** The key of a public key file, or of the `.pub` file beside a private key that is missing. It names a key of the agent. */
+/** The public key in a file, or in the `.pub` file beside a missing private key. Such a file names a key of the agent. */
 const publicFile = (file: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -248,7 +248,7 @@ const publicFile = (file: string) =>
     return publicKeyOfLine(text)
   }).pipe(Effect.orElseSucceed(() => undefined))
 
-/** Whether others can read a file of ours, as ssh asks. */
+/** Whether others can use a file of this user. `ssh` makes the same check. */
 const isExposed = ({ mode, uid }: FileSystem.File.Info): boolean =>
   (mode & 0o077) !== 0 && Option.contains(uid, process.getuid?.())
 
@@ -266,7 +266,7 @@ const readKeyFile = (file: string) =>
     return Redacted.make(content)
   }).pipe(Effect.mapError((error) => new KeyUnusable({ file, reason: isMissing(error) ? "missing" : "unreadable" })))
 
-/** The public half of a locked key, from the file or the `.pub` file beside it. Undefined if neither shows it. */
+/** The public half of a locked key, from its file or from the `.pub` file beside it. Undefined if neither has it. */
 const publicPart = (key: LockedKey) =>
   Effect.gen(function* () {
     const half = publicHalf(Redacted.value(key.content))
@@ -345,7 +345,7 @@ type Dial = (
 /** Opens the stream of a connection, once for each attempt. */
 type Open = Effect.Effect<Duplex, Connection.Disconnected, Scope.Scope>
 
-/** Asks whether the unknown key of a host may be trusted, unless the SSH config says so. */
+/** Whether to trust the unknown key of a host. Asks the user, unless the SSH config decides. */
 const trusts = (address: string, { unknownKeys }: Place, key: KnownHosts.PublicKey) =>
   Effect.gen(function* () {
     if (unknownKeys !== "ask") return unknownKeys === "accept"
@@ -359,7 +359,7 @@ const trusts = (address: string, { unknownKeys }: Place, key: KnownHosts.PublicK
       .pipe(Effect.catchTag("PromptUnavailable", () => Effect.succeed(false)))
   })
 
-/** A busy sshd turns away some connections at random (`MaxStartups`), so that those that try again must not do so at the same moment. */
+/** A busy sshd turns away some connections at random (`MaxStartups`). The pauses are random too, so that clients do not all try again at once. */
 const nextTry = Schedule.exponential(300, 1.5).pipe(
   Schedule.jitteredWith({ min: 0.3, max: 1.7 }),
   Schedule.intersect(Schedule.recurs(7))
@@ -375,7 +375,7 @@ const makeDial = (
   const files = [...place.knownHostsFiles, ...place.globalKnownHostsFiles]
   const wait = timeout ?? Duration.seconds(place.connectTimeout ?? 15)
 
-  /** `others`: keys that the host has shown although another one is pinned. The host is asked for keys of other types. */
+  /** `others` are keys that the host has shown although another key is pinned. This attempt asks the host for keys of other types. */
   const attemptOnce = (methods: ReadonlyArray<Ssh.Method>, others: ReadonlyArray<KnownHosts.PublicKey>) =>
     Effect.gen(function* () {
       const known = yield* Effect.forEach(pinned === undefined ? files : [], (file) =>
@@ -420,7 +420,7 @@ const makeDial = (
       )
     })
 
-  // A host that hangs up after a few wrong keys gets the others on a new connection.
+  // If a host ends the connection after a few wrong keys, a new connection offers the other keys.
   const attempt = (
     methods: ReadonlyArray<Ssh.Method>,
     others: ReadonlyArray<KnownHosts.PublicKey> = []
@@ -442,7 +442,7 @@ const makeDial = (
       ...(isJumpHost ? { isJumpHost } : {})
     })
 
-  /** A host has a key of each type, and any of them may be the pinned one. */
+  /** Asks for one type of key after another, because a host has a key of each type, and any of them may be the pinned one. */
   const dialPinned = (
     methods: ReadonlyArray<Ssh.Method>,
     others: ReadonlyArray<KnownHosts.PublicKey>
@@ -480,7 +480,7 @@ const makeDial = (
 export const unreachable = (address: string) => (error: Connection.Disconnected) =>
   new HostUnreachable({ address, reason: error.reason, detail: error.detail })
 
-/** Appends a line. If that is impossible, warns, and the key is trusted for this run only. */
+/** Appends a line. Warns if that is impossible; the key then counts as known for this run only. */
 const remember = (file: string, line: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem

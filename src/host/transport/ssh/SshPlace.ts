@@ -1,5 +1,5 @@
 /**
- * Resolves a host's name for SSH, with the files of ssh_config and the environment.
+ * Resolves a host's name for SSH, with the ssh_config files and the environment.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -15,9 +15,9 @@ export interface Place {
   readonly host: string
   readonly port: number
   readonly user: string
-  /** The host's name in known_hosts. The port is 22 for a `HostKeyAlias`, which stands for itself. */
+  /** The host's name in known_hosts. With a `HostKeyAlias`, the port is 22, because known_hosts has the alias without a port. */
   readonly knownAs: { readonly host: string; readonly port: number }
-  /** New keys are appended to the first one. */
+  /** The user's known_hosts files. New keys are appended to the first one. */
   readonly knownHostsFiles: ReadonlyArray<string>
   readonly globalKnownHostsFiles: ReadonlyArray<string>
   readonly unknownKeys: SshConfig.HostConfig["unknownKeys"]
@@ -29,9 +29,9 @@ export interface Place {
   readonly keys: ReadonlyArray<NamedKey>
   /** Whether the target names its key. If so, the key must be usable, and a question about it is expected. */
   readonly named: boolean
-  /** Seconds. Undefined if the files do not set it. */
+  /** The time limit in seconds. Undefined if the files do not set it. */
   readonly connectTimeout: number | undefined
-  /** Milliseconds between two signs of life, and how many may be missing. */
+  /** The time between two signs of life in milliseconds, and the number of missing ones after which the connection counts as lost. */
   readonly keepAlive: number
   readonly keepAliveCount: number
   readonly proxy: SshConfig.Proxy | undefined
@@ -42,7 +42,7 @@ export type NamedKey =
   | { readonly _tag: "File"; readonly file: string }
   | { readonly _tag: "Variable"; readonly variable: string; readonly content: Redacted.Redacted<string> }
 
-/** Warns, but only once: one run connects many times. */
+/** Warns only once, although one run connects many times. */
 export const warnOnce = (text: string): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { warnings } = (yield* SshSettings).remembered
@@ -60,13 +60,13 @@ export const findPlace = (
     const { agentSocket, homeDir, workingDir } = settings
     const config = SshConfig.lookup(yield* readConfigs, asked, settings)
     for (const line of config.ignored) {
-      yield* warnOnce(`"${line}" in ${settings.configFile} is not understood: what follows it is left out`)
+      yield* warnOnce(`"${line}" in ${settings.configFile} is not understood: deployer ignores the lines of its block`)
     }
     for (const setting of config.unfollowed) {
       yield* warnOnce(`ssh_config sets "${setting}" for ${asked.host}, which deployer does not follow`)
     }
     const { hostKeyAlias, hostName, identityAgent = "SSH_AUTH_SOCK", identityFiles, port = 22 } = config
-    // As with ssh.
+    // Relative paths start in the working directory, as with ssh.
     const relative = (path: string) => (path.startsWith("/") ? path : `${workingDir}/${path}`)
     const usual = ["id_ed25519", "id_ecdsa", "id_rsa"].map((name) => `${homeDir}/.ssh/${name}`)
     const configured = identityFiles.filter((file) => file.toLowerCase() !== "none").map(relative)
@@ -96,7 +96,7 @@ export const findPlace = (
             ],
       named: asked.key !== undefined,
       connectTimeout: config.connectTimeout,
-      // Without signs of life, a dead connection would stay unnoticed. So 0 means the default here.
+      // Without signs of life, nobody would notice a dead connection. So 0 means the default.
       keepAlive: config.aliveInterval ? config.aliveInterval * 1000 : Duration.toMillis(settings.keepAlive),
       keepAliveCount: config.aliveCountMax || 3,
       proxy: config.proxy
@@ -119,7 +119,7 @@ export const readConfigs: Effect.Effect<
   return [mine, yield* readConfig(globalConfigFile, "/etc/ssh", homeDir, [])]
 })
 
-/** `above`: the files that include this one. */
+/** Reads one file. `above` are the files that include this one. */
 const readConfig = (
   file: string,
   folder: string,
@@ -128,7 +128,7 @@ const readConfig = (
 ): Effect.Effect<ReadonlyArray<SshConfig.ConfigLine>, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     if (above.includes(file) || above.length > deepest) {
-      yield* warn(`${above.at(-1)} includes ${file}, which includes it again: that is left out`)
+      yield* warn(`${above.at(-1)} includes ${file}, which includes it again: the second time, deployer ignores it`)
       return []
     }
     const lines = SshConfig.parse(yield* readIfThere(file))
@@ -186,7 +186,7 @@ const globOf = (pattern: string): RegExp => {
   return new RegExp(`^${text}$`, "s")
 }
 
-/** The text of an optional file. Empty if the file is missing, or if it cannot be read, which is warned of. */
+/** The text of an optional file. Empty if the file is missing. Empty, with a warning, if it cannot be read. */
 export const readIfThere = (file: string): Effect.Effect<string, never, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -196,7 +196,7 @@ export const readIfThere = (file: string): Effect.Effect<string, never, FileSyst
         Effect.catchAll((error) =>
           isMissing(error)
             ? Effect.succeed("")
-            : Effect.as(warn(`${file} cannot be read and is left out: ${error.message}`), "")
+            : Effect.as(warn(`deployer ignores ${file}, because it cannot be read: ${error.message}`), "")
         )
       )
   })

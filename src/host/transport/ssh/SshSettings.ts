@@ -8,13 +8,13 @@ import { environment } from "./ssh2.ts"
 
 const globalKnownHostsFiles: ReadonlyArray<string> = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
 
-/** The user's answers so far: one run connects more than once, and asks nothing twice. */
+/** The user's answers so far. One run connects more than once, but asks nothing twice. */
 export interface Remembered {
   /** Passphrases that opened private keys, by the text of the key file. */
   readonly passphrases: Map<string, Redacted.Redacted<string>>
-  /** Accepted lines of known_hosts, including those that could not be written. */
+  /** Lines of known_hosts for the keys that the user accepted, including lines that could not be written. */
   readonly hostKeys: Set<string>
-  /** Warnings that were shown, because each is needed only once. */
+  /** Warnings that the user has seen, so that each appears only once. */
   readonly warnings: Set<string>
 }
 
@@ -26,9 +26,9 @@ export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshS
   defaultValue: () => {
     const { agentSocket, homeDir, machine, userName, variable, workingDir } = environment()
     return {
-      /** The meaning of `~`, and the folder of `.ssh`. */
+      /** The home directory, for `~` and for `.ssh`. */
       homeDir,
-      /** The folder of relative paths in ssh_config. */
+      /** The folder in which relative paths of ssh_config start. */
       workingDir,
       /** The login for targets that name no user. */
       userName,
@@ -36,19 +36,19 @@ export class SshSettings extends Context.Reference<SshSettings>()("deployer/SshS
       machine,
       /** A variable of the environment. */
       variable,
-      /** The user's ssh_config, for all settings that a target leaves open. */
+      /** The user's ssh_config, for all settings that a target does not set. */
       configFile: `${homeDir}/.ssh/config`,
-      /** The machine's ssh_config, for all settings that both leave open. */
+      /** The machine's ssh_config, for all settings that neither the target nor the user's file sets. */
       globalConfigFile: "/etc/ssh/ssh_config",
       /** The socket of ssh-agent. Undefined if there is none. */
       agentSocket,
-      /** Read, and appended to when the user accepts a key, unless the config names others. */
+      /** The user's known_hosts, unless ssh_config names other files. Keys that the user accepts are appended to it. */
       knownHostsFile: `${homeDir}/.ssh/known_hosts`,
-      /** Read only. */
+      /** The machine's known_hosts files. They are never changed. */
       globalKnownHostsFiles,
-      /** The time between two signs of life, unless the config sets another. If three in a row are missing, the connection counts as lost. */
+      /** The time between two signs of life, unless ssh_config sets it. After three missing ones in a row, the connection counts as lost. */
       keepAlive: Duration.seconds(5),
-      /** The time that a host may take to begin a script. A script answers at once, but a login shell that waits for something never starts it. */
+      /** The time that a host may take to begin a script. A login shell that waits for something never begins it. */
       firstAnswer: Duration.seconds(30),
       remembered: makeRemembered()
     }

@@ -28,12 +28,12 @@ import { SshSettings } from "./SshSettings.ts"
 import { makeSessions, type Sessions } from "./sessions.ts"
 import { makeStarter } from "./waitingShells.ts"
 
-/** By default, sshd allows ten sessions on a connection, and counts each a little longer than it lasts. */
+/** The maximum number of commands at once. By default, sshd allows ten sessions on a connection, and counts each a little longer than it lasts. */
 const sideBySide = 5
 
 /**
- * Connects to a target's host; the connection is closed with the scope. `root` is the project root, the base of a relative `sshKey`. All settings
- * that the target leaves open come from ssh_config.
+ * Connects to a target's host. The connection closes with the scope. `root` is the project root; a relative `sshKey` starts there. If the target does
+ * not set a property of the connection, ssh_config does.
  */
 export const connect = (
   target: Target,
@@ -67,7 +67,7 @@ export const connect = (
     return transport
   }).pipe(Effect.withSpan("SshTransport.connect", { attributes: { target: target.key } }))
 
-/** Why a further connection to the same host failed. */
+/** The failure of a further connection to the same host. */
 const furtherFailure = (failure: ConnectFailure): Connection.Disconnected => {
   const detail = `a further connection failed: ${messageOf(failure)}`
   return failure._tag === "HostUnreachable" && failure.reason !== "container"
@@ -84,7 +84,7 @@ const namedKey = (
     return Effect.succeed({ _tag: "File", file: /^[/~]/.test(sshKey) ? sshKey : `${root}/${sshKey}` })
   }
   if (sshKeyVariable === undefined) return Effect.succeed(undefined)
-  // By default, Config reads the environment.
+  // Config reads the environment, unless a program sets another ConfigProvider.
   return Config.redacted(Config.nonEmptyString(sshKeyVariable)).pipe(
     Effect.tap((text) => hide([Redacted.value(text)])),
     Effect.mapBoth({
@@ -108,7 +108,7 @@ const shell = (
     const terminal = yield* rawTerminal
     if (terminal === undefined) {
       return yield* new PromptUnavailable({
-        question: `What shall run on ${address}?`,
+        question: `Which commands should run on ${address}?`,
         hint: "a shell needs a terminal on standard input"
       })
     }
@@ -131,14 +131,14 @@ const shell = (
     return yield* session.ended
   }).pipe(Effect.scoped, Effect.catchTag("Disconnected", unreachable(address)))
 
-/** The login shell reads it, so it is one line without single quotes. */
+/** The script of a shell that begins in `$1`. The login shell reads this script, so it is one line without single quotes. */
 const shellScript = [
   `dir=$1; case $dir in "~") dir=$HOME;; "~/"*) dir=$HOME/\${dir#??};; /*) ;; *) dir=$HOME/$dir;; esac;`,
-  'cd "$dir" 2>/dev/null || echo "$dir is not there; this is $PWD" >&2;',
+  'cd "$dir" 2>/dev/null || echo "There is no directory $dir; this is $PWD" >&2;',
   'case $SHELL in "") exec sh -l;; *elvish) exec "$SHELL";; *) exec "$SHELL" -l;; esac'
 ].join(" ")
 
-/** Opens a TCP connection from the host, for as long as it is used. */
+/** Opens a TCP connection from the host, and closes it after its use. */
 const dial = <A, E>(
   address: string,
   sessions: Sessions,

@@ -15,7 +15,7 @@ import { collect, deliver } from "./output.ts"
 import { unreachable } from "./SshConnection.ts"
 import type { Start, Started } from "./waitingShells.ts"
 
-/** The same for all commands on a connection. */
+/** The settings that all commands on a connection share. */
 export interface CommandContext {
   /** The host, for errors. */
   readonly address: string
@@ -36,7 +36,7 @@ export const run = <E = never>(
     let lastHeard = clock.unsafeCurrentTimeMillis()
     const { onData } = output.listener
     const begin = yield* started(context, exec.wait, {
-      // A command whose input has ended can no longer be asked to end. So a command without input reads /dev/null instead.
+      // The end of the input would make it impossible to ask the command to end. So a command without input reads /dev/null.
       command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
       ...output.listener,
       onData: (chunk, from) => {
@@ -47,7 +47,7 @@ export const run = <E = never>(
     const { session } = begin
     output.attach(session)
     const ended = Effect.raceFirst(Effect.zipRight(soon(begin, context.firstAnswer), session.ended), output.overflow)
-    // The command may end without having read everything, so neither waits for the other.
+    // The command may end before it has read all its input, so its end does not wait for the input.
     const fed =
       exec.stdin === undefined ? Effect.void : feed(session, exec.stdin, context.timeouts.transfer, () => lastHeard)
     const exitCode = yield* exec.wait === "command"
@@ -63,7 +63,7 @@ export const run = <E = never>(
     Effect.catchIf((error) => error instanceof Connection.Disconnected, unreachable(context.address))
   )
 
-/** Limits a run to the time of a command. */
+/** Limits the time of a run to `timeouts.command`. */
 const bounded =
   ({ address, timeouts }: CommandContext, doing: string) =>
   <A, E, R>(self: Effect.Effect<A, E, R>) =>
@@ -72,7 +72,7 @@ const bounded =
       onTimeout: () => new CommandTimeout({ address, command: doing, waited: Duration.format(timeouts.command) })
     })
 
-/** The session of a command. A transfer limits the start on its own, because it does not limit the whole run. */
+/** Starts a command. A transfer has a limit for the start alone, because its whole run has none. */
 const started = (
   { start, timeouts: { transfer } }: CommandContext,
   wait: Exec<never>["wait"],
@@ -89,18 +89,18 @@ const started = (
           })
       })
 
-/** A login shell may wait for something, or print without end, and never start `sh`. */
+/** Fails if the login shell does not start `sh` in time. It may wait for something, or print without end. */
 const soon = ({ begun, greeting }: Started, within: Duration.Duration) =>
   Effect.timeoutFail(begun, {
     duration: within,
     onTimeout: () =>
       new Connection.Disconnected({
         reason: "silent",
-        detail: `${greeting() === "" ? "not a word" : "nothing but output of its own"} within ${Duration.format(within)}`
+        detail: `${greeting() === "" ? "no output" : "only output of its own"} within ${Duration.format(within)}`
       })
   })
 
-/** Writes the input of a command. A host that takes no data for as long as `wait` may be busy with earlier data, if it gives signs of life. */
+/** Writes the input of a command. Fails if the host takes no data for `wait`, unless it gives signs of life: it may be busy with earlier data. */
 const feed = <E>(
   session: Connection.Session,
   stdin: Stream.Stream<Uint8Array, E>,
@@ -118,7 +118,7 @@ const feed = <E>(
     )
   )
 
-/** Fails once nothing was heard for as long as `wait`, counted from `since` or later. */
+/** Fails if the host is silent for `wait`, counted from `since` or from its last sign of life. */
 const silence = (
   clock: Clock.Clock,
   wait: Duration.Duration,

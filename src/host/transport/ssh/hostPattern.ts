@@ -11,12 +11,12 @@ const toRegExp = (pattern: string): RegExp =>
     "s"
   )
 
-/** Whether a list matches `name`, case-sensitively: some pattern fits, and none that begins with `!` does. */
+/** Whether a list matches `name`: a pattern fits, and no pattern with a leading `!` does. The case of letters matters. */
 export const matchesPattern = (patterns: ReadonlyArray<string>, name: string): boolean =>
   patterns.some((pattern) => !pattern.startsWith("!") && toRegExp(pattern).test(name)) &&
   !patterns.some((pattern) => pattern.startsWith("!") && toRegExp(pattern.slice(1)).test(name))
 
-/** The same for host names: `name` is in lower case, and the patterns' case does not matter. */
+/** Whether a list matches the host name `name`, which is in lower case. The case of the patterns does not matter. */
 export const matchesHost = (patterns: ReadonlyArray<string>, name: string): boolean =>
   matchesPattern(
     patterns.map((pattern) => pattern.toLowerCase()),

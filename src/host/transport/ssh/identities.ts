@@ -1,4 +1,4 @@
-/** Private keys and agents, as ssh2 uses them. */
+/** Prepares private keys and agents for ssh2. */
 import { createPrivateKey, type KeyObject } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -12,7 +12,7 @@ export type OpenedKey =
   | { readonly _tag: "Opened"; readonly key: Redacted.Redacted<ParsedKey> }
   | { readonly _tag: "Locked" }
   | { readonly _tag: "NotAKey" }
-  /** A file of PuTTY's in a version that ssh2 does not read. */
+  /** A PuTTY file in a version that ssh2 does not read. */
   | { readonly _tag: "PuttyOnly" }
 
 /** Reads a private key in OpenSSH's, PEM or PuTTY's format. With a wrong passphrase it stays locked. */
@@ -21,14 +21,14 @@ export const openKey = (
   text: Redacted.Redacted<string>,
   passphrase?: Redacted.Redacted<string>
 ): OpenedKey => {
-  // OpenSSL writes the parameters of the curve in front of the key, which names the curve itself.
+  // Removes the parameters of the curve, which OpenSSL writes before the key. The key names the curve itself.
   const content = Redacted.value(text).replace(/-----BEGIN EC PARAMETERS-----[^-]*-----END EC PARAMETERS-----\s*/, "")
   const secret = passphrase === undefined ? undefined : Redacted.value(passphrase)
   const pkcs8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/.exec(content)
   if (pkcs8 !== null) return fromPkcs8(ssh2, content, pkcs8[1] !== undefined, secret)
   const opened = parseKey(ssh2, content, secret)
   if (opened._tag !== "NotAKey") return opened
-  // Some programs write PKCS#8 between the lines of the older format.
+  // Some programs write a PKCS#8 key between the first and last lines of the older format.
   const relabelled = content.replaceAll(/(-----(?:BEGIN|END)) (?:EC|RSA) PRIVATE KEY-----/g, "$1 PRIVATE KEY-----")
   if (relabelled !== content) return fromPkcs8(ssh2, relabelled, false, secret)
   return /^PuTTY-User-Key-File-/.test(content) ? { _tag: "PuttyOnly" } : opened
@@ -36,7 +36,7 @@ export const openKey = (
 
 const parseKey = (ssh2: Ssh2, content: string, secret: string | undefined): OpenedKey => {
   const parsed = ssh2.utils.parseKey(content, secret)
-  // Some formats hold several keys, of which the first counts.
+  // If a file holds several keys, the first one counts.
   const key = Array.isArray(parsed) ? parsed[0] : parsed
   if (key instanceof Error) {
     return secret !== undefined || /passphrase/i.test(key.message) ? { _tag: "Locked" } : { _tag: "NotAKey" }
@@ -44,7 +44,7 @@ const parseKey = (ssh2: Ssh2, content: string, secret: string | undefined): Open
   return key?.isPrivateKey() === true ? { _tag: "Opened", key: Redacted.make(key) } : { _tag: "NotAKey" }
 }
 
-/** Converts OpenSSL's own format, which ssh2 does not read, to one that it does. */
+/** Converts a key from OpenSSL's own format, which ssh2 does not read, to a format that ssh2 reads. */
 const fromPkcs8 = (ssh2: Ssh2, content: string, encrypted: boolean, passphrase: string | undefined): OpenedKey => {
   if (encrypted && passphrase === undefined) return { _tag: "Locked" }
   try {
@@ -73,7 +73,7 @@ const inKnownFormat = (key: KeyObject): string | undefined => {
   }
 }
 
-/** An agent that answers, and the keys in it. */
+/** An agent that answers, and its keys. */
 export interface Agent {
   readonly keys: ReadonlyArray<PublicKey>
   /** The agent, limited to these keys. */

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 
-/** Closes the resources of a failed attempt at once, and leaves those of a successful one to the caller's scope. */
+/** Closes the resources of a failed attempt at once. The caller's scope closes those of a successful attempt. */
 export const keepOnSuccess = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {

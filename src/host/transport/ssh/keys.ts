@@ -1,5 +1,5 @@
 /**
- * Keys as SSH writes them: fingerprints, hashed names and the parts of a private key file that are not secret.
+ * Reads and writes keys in the forms of SSH: fingerprints, hashed names and the parts of a private key file that are not secret.
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto"
 
@@ -52,7 +52,7 @@ const lengthOf = (bytes: Uint8Array): Buffer => {
 const withLengths = (...fields: ReadonlyArray<Uint8Array | string>): Buffer =>
   Buffer.concat(fields.map((field) => Buffer.from(field)).flatMap((field) => [lengthOf(field), field]))
 
-/** An Ed25519 key as an OpenSSH private key file without a passphrase (PROTOCOL.key of OpenSSH), from its public and its secret 32 bytes. */
+/** The text of an OpenSSH private key file without a passphrase (PROTOCOL.key of OpenSSH), from the 32 public and 32 secret bytes of an Ed25519 key. */
 export const ed25519File = (publicPart: Uint8Array, secretPart: Uint8Array): string => {
   const type = "ssh-ed25519"
   const check = Buffer.alloc(8)
@@ -70,8 +70,8 @@ export const ed25519File = (publicPart: Uint8Array, secretPart: Uint8Array): str
 }
 
 /**
- * The text of a private key in a variable as it is in a file: such a text may have lost its last line end, have those of Windows, or have them
- * written as `\n`. It may also be in base64, because some CI systems can hide only words.
+ * The text of a private key file, from the value of a variable. The value may lack the last line end, have the line ends of Windows, or have `\n` in
+ * place of line ends. It may also be in base64, because some CI systems can hide only values without blanks.
  */
 export const keyText = (text: string): string => {
   const plain = /^[A-Za-z0-9+/=\s]+$/.test(text) ? Buffer.from(text, "base64").toString("utf8") : text
@@ -79,7 +79,7 @@ export const keyText = (text: string): string => {
   return `${lines.replaceAll(/\r\n?/g, "\n").trim()}\n`
 }
 
-/** The public half that an OpenSSH private key file holds in the clear, even when the rest is encrypted. */
+/** The public half of an OpenSSH private key file. It is not encrypted, even if the rest of the file is. */
 export const publicHalf = (privateKeyFile: string): PublicKey | undefined => {
   const match = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END OPENSSH PRIVATE KEY-----/.exec(privateKeyFile)
   const bytes = Buffer.from(match?.[1] ?? "", "base64")

@@ -1,5 +1,5 @@
 /**
- * The output of a command: collected, or handed on.
+ * Collects the output of a command, or passes it on.
  */
 import { Buffer } from "node:buffer"
 import * as Deferred from "effect/Deferred"
@@ -11,20 +11,20 @@ import * as Stream from "effect/Stream"
 import type { Exec, ExecResult } from "../Transport.ts"
 import * as Connection from "./Connection.ts"
 
-/** Bytes. A host that sends more is broken. */
+/** The maximum length of the collected standard output, in bytes. A host that sends more is broken. */
 const stdoutLimit = 64 * 1024 * 1024
-/** Bytes. */
+/** The number of bytes of the standard error that are kept. */
 const stderrLimit = 8 * 1024
-/** Bytes of output that may wait for a slow reader before the host is told to pause. */
+/** The bytes of output that may wait for a slow reader. With more of them, the host has to pause. */
 const pending = 1024 * 1024
 
 /** The destination of a command's output. */
 export interface Output {
   readonly listener: Pick<Connection.SessionOptions, "onData" | "patience">
   readonly attach: (session: Connection.Session) => void
-  /** Fails if there is too much output; never succeeds. */
+  /** Fails if there is too much output. Never succeeds. */
   readonly overflow: Effect.Effect<never, Connection.Disconnected>
-  /** Run this once the command has ended. */
+  /** The collected output. Run this after the command has ended. */
   readonly result: Effect.Effect<Pick<ExecResult, "stdout" | "stderr">>
 }
 
@@ -56,7 +56,7 @@ export const collect: Effect.Effect<Output> = Effect.map(
   }
 )
 
-/** Hands the output on as it comes. A slow reader makes the host pause. */
+/** Passes the output on as it arrives. A slow reader makes the host pause. */
 export const deliver = (onOutput: Exec<never>["onOutput"] & {}): Effect.Effect<Output, never, Scope.Scope> =>
   Effect.gen(function* () {
     const mailbox = yield* Mailbox.make<readonly [chunk: Uint8Array, from: "stdout" | "stderr"]>()

@@ -1,5 +1,5 @@
 /**
- * Sessions on hosts that allow only a few on each connection: because of sshd's `MaxSessions`, or because the server is a small one.
+ * Sessions on hosts that allow only a few of them on each connection, because of sshd's `MaxSessions` or because the server is a small one.
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
@@ -12,7 +12,7 @@ export type Starter = (
   options: Connection.SessionOptions
 ) => Effect.Effect<Connection.Session, Connection.Disconnected, Scope.Scope>
 
-/** As many sessions as a caller needs. */
+/** Sessions on a host, as many as a caller needs. */
 export interface Sessions {
   readonly start: Starter
   /** Starts a command only if a connection has room for it. */
@@ -21,7 +21,7 @@ export interface Sessions {
   ) => Effect.Effect<Connection.Session, Connection.Disconnected | Connection.NotStarted, Scope.Scope>
   /** See {@link Connection.Connection}. */
   readonly statusMark: string | undefined
-  /** A connection that is not gone, as far as is known. */
+  /** A connection that is not known to be gone. */
   readonly alive: Effect.Effect<Connection.Connection, Connection.Disconnected>
 }
 
@@ -42,8 +42,8 @@ const noRoom = new Connection.NotStarted({
 })
 
 /**
- * Starts commands on the first connection as long as it has room, and then on further ones, which `again` opens. A connection that ends while it has no
- * session was ended by the host on purpose if it has refused sessions before: such servers do that.
+ * Starts commands on the first connection while it has room, and then on further ones, which `again` opens. Hosts that refuse sessions also end
+ * connections without a session. So if a host has refused a session, the end of such a connection is not a failure.
  */
 export const makeSessions = (
   address: string,
@@ -60,9 +60,9 @@ export const makeSessions = (
       isFull: false
     })
     let members: ReadonlyArray<Member> = [memberOf(first)]
-    /** The number of sessions that the host allows on a connection, as far as is known. */
+    /** The known limit of sessions on a connection. */
     let room = Number.POSITIVE_INFINITY
-    /** Whether the host has refused a session. Only then may it also end connections on purpose. */
+    /** Whether the host has refused a session. Only such a host may end connections on purpose. */
     let isSparing = false
 
     const join = Effect.gen(function* () {
@@ -75,7 +75,7 @@ export const makeSessions = (
 
     const withRoom = () => members.find(({ isFull, open }) => !isFull && open < room)
 
-    /** Occupies a place for a session until the scope ends. */
+    /** Occupies the place of a session until the scope ends. */
     const occupy = (member: Member) =>
       Effect.acquireRelease(
         Effect.sync(() => {
@@ -96,7 +96,7 @@ export const makeSessions = (
       })
     )
 
-    /** Whether another connection may have room. */
+    /** Learns from a refusal, and returns whether another connection may have room. */
     const learn = (member: Member, { isCrowded }: Connection.NotStarted): boolean => {
       const others = member.open - 1
       if (isCrowded) {

@@ -30,7 +30,7 @@ import {
 } from "./Connection.ts"
 import { type PublicKey, publicKeyOf } from "./keys.ts"
 
-/** Loads the ssh2 package. It is slow to load, so this happens only for a connection. */
+/** Loads the ssh2 package. Loading is slow, so only a connection does it. */
 export const load = Effect.map(
   Effect.promise(() => import("ssh2")),
   (module) => module.default
@@ -43,7 +43,7 @@ const nameOfUser = () => {
   try {
     return userInfo().username
   } catch {
-    // In a container the user may be a number without a name.
+    // In a container, the user may have a number but no name.
     return process.env["USER"] ?? "root"
   }
 }
@@ -63,11 +63,11 @@ export class HostKeyRefused extends Data.TaggedError("HostKeyRefused")<{ readonl
 
 /** The host accepted none of the ways to authenticate. */
 export class Denied extends Data.TaggedError("Denied")<{
-  /** Those that it gave us no chance to try. */
+  /** The methods that were not tried, because the host ended the connection first. */
   readonly untried: ReadonlyArray<Method>
-  /** The methods that it offers, as it last named them. Empty if it named none. */
+  /** The methods that the host last offered. Empty if it named none. */
   readonly offered: ReadonlyArray<string>
-  /** Whether it accepted a key and requires one of these methods as well. */
+  /** Whether the host accepted a key and also requires one of these methods. */
   readonly isPartial: boolean
 }> {}
 
@@ -75,19 +75,19 @@ export class Denied extends Data.TaggedError("Denied")<{
 export type Method =
   | { readonly _tag: "Key"; readonly key: Redacted.Redacted<ParsedKey> }
   | { readonly _tag: "Agent"; readonly agent: BaseAgent }
-  /** Some hosts recognize their users by the network. */
+  /** No proof at all. Some hosts recognize their users by the network. */
   | { readonly _tag: "None" }
 
 /** The settings of a connection. */
 export interface Dial {
-  /** Opens the stream to speak over; it is closed with the scope. */
+  /** Opens the stream of the connection. The stream closes with the scope. */
   readonly open: Effect.Effect<Duplex, Disconnected, Scope.Scope>
   readonly user: string
-  /** In the order of preference. */
+  /** The algorithms in the order of preference. */
   readonly hostKeyAlgorithms: ReadonlyArray<ServerHostKeyAlgorithm>
   readonly accepts: (key: PublicKey) => boolean
   readonly methods: ReadonlyArray<Method>
-  /** Milliseconds between two signs of life, and how many of them may be missing before the connection counts as lost. */
+  /** The time between two signs of life in milliseconds, and the number of missing ones after which the connection counts as lost. */
   readonly keepAlive: number
   readonly keepAliveCount: number
 }
@@ -101,7 +101,7 @@ const ciphers: Array<CipherAlgorithm> = [
   "aes256-ctr"
 ]
 
-// Hosts that know a variant with SHA-1 know one of these. They are needed only beside the counter modes.
+// A host that has another MAC with SHA-1 also has one of these. Only the counter modes need a MAC.
 const macs: Array<MacAlgorithm> = [
   "hmac-sha2-256-etm@openssh.com",
   "hmac-sha2-512-etm@openssh.com",
@@ -130,7 +130,7 @@ const names = new Map<string, Disconnected["reason"]>([
 const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : ""
 
-/** What to do if the host and ssh2 have nothing in common. */
+/** The remedies if the host and ssh2 have no algorithm in common. */
 const uncommon: ReadonlyArray<readonly [words: RegExp, detail: string]> = [
   [
     /no matching key exchange/i,
@@ -138,7 +138,7 @@ const uncommon: ReadonlyArray<readonly [words: RegExp, detail: string]> = [
   ],
   [
     /no matching host key/i,
-    "it has no host key that deployer takes: make one of type Ed25519, or, if the host is old, set HostKeyAlgorithms +ssh-rsa for it in ~/.ssh/config"
+    "it has no host key that deployer accepts: make one of type Ed25519, or, if the host is old, set HostKeyAlgorithms +ssh-rsa for it in ~/.ssh/config"
   ],
   [
     /no matching .*cipher/i,
@@ -149,10 +149,10 @@ const uncommon: ReadonlyArray<readonly [words: RegExp, detail: string]> = [
 
 /** The reason of a failure, in one line. */
 export const detailOf = (error: unknown): string => {
-  // Several addresses of one name were tried. The first error tells enough.
+  // ssh2 tried several addresses of one name. The first error is enough.
   if (error instanceof AggregateError && error.errors.length > 0) return detailOf(error.errors[0])
   const text = error instanceof Error && error.message !== "" ? error.message : codeOf(error)
-  // Some of the text is the host's own, which must not move a cursor here.
+  // Some of the text comes from the host, and must not control this terminal.
   const shown = text
     .replaceAll(/[\s\p{C}]+/gu, " ")
     .trim()
@@ -173,12 +173,12 @@ export const openSocket = (to: {
     (error) => new Disconnected({ reason: names.get(error.code) ?? "protocol", detail: error.detail })
   )
 
-/** A shell command that speaks for an sshd on its standard input and output. */
+/** The standard input and output of a shell command that leads to an sshd. */
 export const openProgram: (command: string) => Effect.Effect<Duplex, never, Scope.Scope> = Tcp.program
 
 /**
- * Connects and authenticates. Interrupting it at any moment closes the socket; so does the end of the scope. Asks no questions: an unknown host key
- * and a locked private key are failures, and the caller dials again.
+ * Connects and authenticates. An interruption at any moment closes the socket, and so does the end of the scope. Asks no questions: an unknown host
+ * key or a locked private key is a failure, after which the caller asks and dials again.
  */
 export const dial = (
   ssh2: Ssh2,
@@ -219,14 +219,14 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
     let refused: PublicKey | undefined
     const fail = (failure: Disconnected | HostKeyRefused | Denied) => {
       if (phase !== "open") return resume(Effect.fail(failure))
-      // A host may show another key when the keys of a long connection are renewed.
+      // A long connection renews its session keys, and the host may show another host key then.
       const lost =
         failure instanceof Disconnected ? failure : new Disconnected({ reason: "lost", detail: "its host key changed" })
       Deferred.unsafeDone(gone, Effect.fail(lost))
     }
     const lost = (error: unknown) => {
       if (refused !== undefined) return fail(new HostKeyRefused({ key: refused }))
-      // One key or the agent failing is no reason to give up: the next method follows.
+      // If a key or the agent fails, the next method follows.
       const level = levelOf(error)
       if (phase === "authentication" && (level === "agent" || level === "client-authentication")) return
       const words = detailOf(error)
@@ -290,7 +290,7 @@ const handshake = (client: Client, socket: Duplex, options: Dial, gone: Deferred
     hasten(client)
   })
 
-/** A request to authenticate with a key, as ssh2's protocol makes it: without `sign` it only asks whether the host would accept the key. */
+/** ssh2's request to authenticate with a key. Without `sign`, it only asks whether the host would accept the key. */
 type AuthPK = (user: string, key: unknown, algorithm?: string, sign?: Sign) => void
 type Sign = (data: Buffer, done: (signature: Buffer) => void) => void
 
@@ -302,8 +302,8 @@ const isPrivate = (key: unknown): key is ParsedKey =>
 const hashes: Readonly<Record<string, string>> = { "rsa-sha2-256": "sha256", "rsa-sha2-512": "sha512" }
 
 /**
- * Saves two round trips that ssh2 makes although the protocol does not require them. ssh2 has no option for that, so its protocol object is patched.
- * If that object looks unfamiliar, nothing is changed.
+ * Saves two round trips that ssh2 makes although the protocol does not require them. ssh2 has no option for that, so this patches its protocol object.
+ * If that object has an unknown form, it stays unchanged.
  */
 const hasten = (client: Client): void => {
   const protocol: unknown = Reflect.get(client, "_protocol")
@@ -311,7 +311,7 @@ const hasten = (client: Client): void => {
   askAtOnce(protocol)
 }
 
-/** Unlocked keys sign in their first request. ssh2 would first ask the host whether it accepts them. */
+/** Signs the very first request with an unlocked key. ssh2 would first ask the host whether it accepts the key. */
 const signAtOnce = (protocol: unknown): void => {
   if (!Predicate.hasProperty(protocol, "authPK") || !isAuthPK(protocol.authPK)) return
   const ask = protocol.authPK.bind(protocol)
@@ -319,7 +319,7 @@ const signAtOnce = (protocol: unknown): void => {
     if (sign !== undefined || !isPrivate(key)) return ask(user, key, algorithm, sign)
     ask(user, key, algorithm, (data, done) => {
       const signature = key.sign(data, algorithm === undefined ? undefined : hashes[algorithm])
-      // ssh2's own way reports the problem.
+      // The unpatched request reports the problem.
       if (signature instanceof Error) ask(user, key, algorithm)
       else done(signature)
     })
@@ -331,8 +331,8 @@ type Handler = (protocol: unknown, ...message: ReadonlyArray<unknown>) => void
 const isHandler = (value: unknown): value is Handler => typeof value === "function"
 
 /**
- * Begins authentication right after the request for it, once the host has announced its algorithms. Does not wait until the request is granted: RFC
- * 4253, section 10, requires that only if the key exchange did not prove the host's key.
+ * Begins authentication once the host has announced its algorithms, without waiting until the host grants the request for it. RFC 4253, section 10,
+ * requires that wait only if the key exchange did not prove the host's key.
  */
 const askAtOnce = (protocol: unknown): void => {
   const handlers = Predicate.hasProperty(protocol, "_handlers") ? protocol._handlers : undefined
@@ -352,7 +352,7 @@ const askAtOnce = (protocol: unknown): void => {
   }
 }
 
-/** Gives the connection up if nothing at all has come for this number of intervals, although the host was asked. */
+/** Ends the connection if the host sends nothing for `keepAliveCount` intervals, although it gets a request in each of them. */
 const watch = (
   socket: Duplex,
   { keepAlive, keepAliveCount }: Pick<Dial, "keepAlive" | "keepAliveCount">,
@@ -364,7 +364,7 @@ const watch = (
       heard = performance.now()
     })
     const patience = keepAlive * keepAliveCount
-    // Data that came while this process was busy has not been read yet.
+    // Time to read data that arrived while this process was busy.
     const grace = Math.min(patience / 20, 250)
     const left = () => heard + patience - performance.now()
     while (left() > 0) {
@@ -397,10 +397,10 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
           const failure = new Disconnected({ reason: "protocol", detail })
           return resume(/open failure/i.test(error.message) ? new NotStarted({ isCrowded: true, failure }) : failure)
         }
-        // The caller has gone away while the host was answering.
+        // The caller's scope closed while the host was answering.
         if (slot.closed) return abandon(channel)
         slot.channel = channel
-        // Listeners are added before anything else can run: exit status and data may be here already.
+        // Adds the listeners before anything else can run, because the exit status and data may have arrived already.
         listen(socket, channel, options, (code) => Deferred.unsafeDone(ended, Effect.succeed(code)))
         resume(Effect.succeed(channel))
       }
@@ -411,7 +411,7 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
         resume(new NotStarted({ isCrowded: false, failure }))
       }
     }).pipe(
-      // sshd still counts the sessions that have just ended.
+      // sshd still counts sessions that have just ended, so a refused session may succeed a moment later.
       Effect.retry({
         while: (failure) => failure._tag === "NotStarted" && failure.isCrowded,
         times: options.retries ?? 6,
@@ -430,7 +430,7 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
             channel.once("drain", go)
             return Effect.sync(() => channel.off("drain", go))
           }),
-          // ssh2 hands everything that the window allows to the socket at once, however slow the line is.
+          // ssh2 gives everything that the window allows to the socket at once, even if the line is slow.
           Effect.async<void>((resume) => {
             if (!socket.writableNeedDrain) return resume(Effect.void)
             const go = () => resume(Effect.void)
@@ -455,7 +455,7 @@ const start = (client: Client, socket: Duplex, gone: Effect.Effect<never, Discon
     return session
   })
 
-/** The reason codes of a host that does not forward connections. Other failures are described in words. */
+/** The reason codes of a host that does not forward connections. */
 const prohibitions: ReadonlySet<unknown> = new Set([1, 3])
 
 const forward = (
@@ -473,14 +473,14 @@ const forward = (
         Effect.sync(() => {
           slot.closed = true
           slot.channel?.destroy()
-          // It is closed once everything was read.
+          // The channel closes only after everything is read.
           slot.channel?.resume()
         })
     )
     return yield* Effect.async<Duplex, Disconnected | ForwardRefused>((resume) => {
       const opened = (error: Error | undefined, channel: ClientChannel) => {
         if (error !== undefined) {
-          // Without a reason, the connection itself is ending, which will be known in a moment.
+          // Without a reason, the connection itself is ending. `gone` reports that in a moment.
           if (!("reason" in error)) return
           const detail = detailOf(error).replace(/^\(SSH\) Channel open failure: /, "")
           return resume(new ForwardRefused({ prohibited: prohibitions.has(error.reason), detail }))
@@ -498,7 +498,7 @@ const forward = (
     }).pipe(Effect.raceFirst(gone))
   })
 
-/** Asks a command to end and stops listening. Does nothing if the command has ended. */
+/** Asks a command to end, and stops listening to it. Does nothing if the command has ended. */
 const abandon = (channel: ClientChannel) => {
   channel.on("error", () => {})
   channel.signal("TERM")
@@ -536,7 +536,7 @@ const listen = (
   }
   channel.on("data", receive("stdout"))
   channel.stderr.on("data", receive("stderr"))
-  // Writing to a command that has ended is not a failure: its exit status tells enough.
+  // A write to a command that has ended is not a failure, because the exit status tells the result.
   channel.on("error", () => {})
   channel.stderr.on("error", () => {})
   channel.on("exit", (code: number | null, signal?: string) => {
@@ -547,7 +547,7 @@ const listen = (
   channel.on("close", () => {
     clearTimeout(silence)
     if (exitCode !== undefined) return end(exitCode)
-    // Without an exit status, either the connection is ending, which will be known in a moment, or the host does not report one.
+    // Without an exit status, either the connection is ending, which shows in a moment, or the host does not report a status.
     setTimeout(() => {
       if (!socket.destroyed) end(255)
     }, 200)

@@ -12,20 +12,20 @@ import * as Reply from "../../protocol/reply.ts"
 import * as Connection from "./Connection.ts"
 import type { Sessions } from "./sessions.ts"
 
-/** The beginning of the line with which a waiting shell begins: the login shell has started it. Its process id follows. */
+/** The first word that a waiting shell prints. It proves that the login shell has started the waiting shell, whose process id follows. */
 export const ready = "deployer-sh"
 
-/** Stands for a line break in a command, which is one line for a waiting shell. */
+/** The character for a line break in a command. A waiting shell reads the command as one line. */
 const lineBreak = "\u0001"
 
 /**
- * Has any login shell replace itself with an `sh` that reads a command from its standard input, in one line, and becomes that command. The rest of the
- * input is the command's. All shells read this alike, csh, fish and nushell too: it is one line, and inside the single quotes there is no quote, no
- * exclamation mark, and no backslash before another one.
+ * Makes any login shell replace itself with an `sh` that reads a command, in one line, from its standard input, and becomes that command. The command
+ * gets the rest of the input. All shells read this line alike, even csh, fish and nushell: inside its single quotes there is no quote, no exclamation
+ * mark, and no backslash before another backslash.
  */
 export const waitingLine = `exec sh -c 'echo ${ready} $$;read -r _l;eval "$(printf %s "$_l"|LC_ALL=C tr "\\1" "\\n")"'`
 
-/** The character itself, in a word that {@link quote} has put between single quotes. */
+/** The code for a `lineBreak` character that is part of the command. It stands in a word that {@link quote} has put between single quotes. */
 const escaped = `'"$(printf "\\001")"'`
 
 /** A command as a waiting shell reads it. */
@@ -39,17 +39,17 @@ type Listener = Connection.SessionOptions["onData"]
 /** A shell on the host that waits for a command. */
 interface Waiting {
   readonly session: Connection.Session
-  /** Whether it is still running. */
+  /** Whether the shell is still running. */
   readonly isReady: Effect.Effect<boolean>
-  /** Passes its output to the listener of a command from now on. */
+  /** Passes the shell's output to the listener of a command from now on. */
   readonly hand: (to: Connection.SessionOptions) => void
-  /** Succeeds once the login shell has started it. Fails if the login shell ends before. */
+  /** Succeeds once the login shell has started this shell. Fails if the login shell ends first. */
   readonly begun: Effect.Effect<void, Connection.Disconnected>
-  /** The last words of the login shell before that. */
+  /** The last output of the login shell before it started this shell. */
   readonly greeting: () => string
 }
 
-/** A command that was started. */
+/** A started command. */
 export interface Started extends Pick<Waiting, "session" | "begun" | "greeting"> {}
 
 /** Starts a command, which ends with the scope. */
@@ -89,14 +89,14 @@ const waitingShell = <E>(
     }
   })
 
-/** The greatest output of a login shell that is kept for a sentence, in characters. */
+/** The maximum output of a login shell that is kept for an error message, in characters. */
 const maxGreeting = 1000
 
-/** The output of a login shell up to the line `ready`, which is kept from the command's. */
+/** Separates the output of the login shell, which ends with the line `ready`, from the output of the command. */
 const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
   const mark = new RegExp(`${ready} \\d+\\n`)
   let isOver = false
-  // As latin1, a byte is a character.
+  // In latin1, each byte is one character.
   let stdout = ""
   let stderr = ""
   const before =
@@ -122,7 +122,7 @@ const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
   const words = () => Reply.clean(Buffer.from(stderr.trim() || stdout.trim(), "latin1").toString())
   const instead = (status: number) => {
     const said = words()
-    const detail = `it ended with exit status ${status}${said === "" ? " and no word" : `: ${said}`}`
+    const detail = `it ended with exit status ${status}${said === "" ? " and no output" : `: ${said}`}`
     return new Connection.Disconnected({ reason: "shell", detail })
   }
   return { before, over: Deferred.await(over), words, instead }
@@ -134,12 +134,12 @@ interface Ahead {
   readonly close: Effect.Effect<void>
 }
 
-/** The number of shells that wait or are being started: one is always ready, even if each step ends after a single round trip. */
+/** The number of shells that wait or are being started. With two, one is ready even if each step takes only a single round trip. */
 const ahead = 2
 
 /**
- * Starts commands. Starting a shell takes two round trips, so the next shells are started ahead, while one works, and wait. If a host has no session
- * left for them, commands do without.
+ * Starts commands. Starting a shell takes two round trips, so the next shells start while a command runs, and wait. If the host has no session left
+ * for waiting shells, each command starts its own shell.
  */
 export const makeStarter = (sessions: Sessions): Effect.Effect<Start, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -170,7 +170,7 @@ export const makeStarter = (sessions: Sessions): Effect.Effect<Start, never, Sco
         { discard: true }
       )
     )
-    // A shell that is being started is ready sooner than a new one.
+    // Waits even for a shell that is still being started, because a new one would take longer.
     const take = Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         for (let first = next.shift(); first !== undefined; first = next.shift()) {
@@ -192,7 +192,7 @@ export const makeStarter = (sessions: Sessions): Effect.Effect<Start, never, Sco
         const isReady = taken !== undefined && (yield* taken.isReady)
         const { begun, greeting, hand, session } = isReady ? taken : yield* waitingShell(sessions.start)
         hand(options)
-        // A login shell that ends at once reads nothing.
+        // A login shell that ends at once reads nothing, so the write must not wait for it.
         yield* Effect.raceFirst(
           session.write(forWaiting(options.command, sessions.statusMark)),
           Effect.exit(session.ended)
