@@ -1,9 +1,9 @@
 /** Written by scripts/embed.mjs from scripts/*.sh: change those, and run `npm run embed`. */
 
 /**
- * Switches the link to the release `ref`. `kept` is the id of the dead-man's switch that stays armed, or empty. `record`
- * is written first as the release's record, unless it is empty. If that dead-man's switch fires before the link is
- * switched, it cannot guard the release, so the link is switched back.
+ * Switches the link to the release `ref`. `kept` is the id of the dead-man's switch that stays armed, or empty. If
+ * `record` is not empty, it is written first, as the release's record. If the kept switch fires before the link changes,
+ * it cannot guard the release, so the link is switched back.
  */
 export const activate = {
   name: "activate",
@@ -15,9 +15,9 @@ export const activate = {
 
 /**
  * Makes a release of the directory in the place of `current`. `ref` and `layout` come from `survey`; an empty `layout`
- * only finishes an interrupted adoption. `name` and `record` are those of the release. All files are written beside it
- * first, and the link is made. Then two renames suffice, and the next command can finish an adoption whose content was
- * moved.
+ * only finishes an interrupted adoption. `name` and `record` are those of the release. The script first writes all files
+ * beside the directory, and makes the link. Then two renames suffice. If the first rename succeeds and the second does
+ * not, the next command can finish the adoption.
  */
 export const adopt = {
   name: "adopt",
@@ -28,7 +28,7 @@ export const adopt = {
 } as const
 
 /**
- * Records the paths that commands changed in the release `ref` since it was unpacked, and prints them.
+ * Records the paths that commands have changed in the release `ref` since it was unpacked, and prints them.
  */
 export const alterations = {
   name: "alterations",
@@ -39,10 +39,10 @@ export const alterations = {
 } as const
 
 /**
- * Arms a dead-man's switch: unless it is confirmed within `seconds`, and if `ref` is current then, the host goes back by
- * itself, without a connection. It goes back to the release `back`, called `name`; if `back` is empty, to the link text
- * `restore`; if that is empty too, it removes the link. Standard input is a command to run in the release it goes back
- * to, or empty. The entries carry the beginning of 1970 as their time, which is replaced when the host goes back.
+ * Arms a dead-man's switch. If nobody confirms it within `seconds`, and `ref` is still current, the host goes back by
+ * itself, without a connection. It goes back to the release `back`, called `name`. If `back` is empty, it restores the
+ * link text `restore`; if `restore` is empty too, it removes the link. Standard input is empty, or a command to run in
+ * the release `back`. The entries have the beginning of 1970 as their time, which the host replaces when it goes back.
  */
 export const arm = {
   name: "arm",
@@ -53,9 +53,9 @@ export const arm = {
 } as const
 
 /**
- * Removes folders that were set aside, because this login may not remove files in them. Standard input is the target's
- * command for that: every user of the host could read it on a command line. The names of the folders follow. Prints the
- * folders that are still there.
+ * Removes folders that were set aside because this login may not remove files in them. The target's command for this
+ * comes from standard input, because every user of the host could read it on a command line. The names of the folders
+ * are the last arguments. Prints the folders that still exist.
  */
 export const clear = {
   name: "clear",
@@ -66,9 +66,9 @@ export const clear = {
 } as const
 
 /**
- * Selects the decisive entries of the journal, keeps them in `config/facts`, and prints them and the rest. It needs no
- * lock: the facts depend only on the beginning of the journal, which never changes. The last line may be incomplete, so
- * it is not selected yet.
+ * Selects the decisive entries of the journal, keeps them in `config/facts`, and prints them and the rest of the
+ * journal. The script needs no lock, because the facts depend only on the beginning of the journal, which never changes.
+ * The facts omit the last line, which may be incomplete.
  */
 export const compact = {
   name: "compact",
@@ -79,8 +79,8 @@ export const compact = {
 } as const
 
 /**
- * Disarms the dead-man's switch `id`, unless it has fired. Repeated calls give the same answer. The release `expect` has
- * to be current.
+ * Disarms the dead-man's switch `id`, unless it has fired. A repeated call gives the same answer. The release `expect`
+ * has to be current.
  */
 export const confirm = {
   name: "confirm",
@@ -91,7 +91,7 @@ export const confirm = {
 } as const
 
 /**
- * Removes the link, or points it at the text `restore` again.
+ * Removes the link. If `restore` is not empty, the link gets that text again instead.
  */
 export const deactivate = {
   name: "deactivate",
@@ -136,10 +136,10 @@ export const inspect = {
 
 /**
  * Takes the lock with the details `claim`, prints the host's state, and keeps the lock while standard input is open.
- * Each line of the input is a sign of life. The end of the input, or of the connection, gives the lock back. A lock
- * whose holder has been silent for `stale` seconds is taken over. `kind` is `taken`, or `held` for a lock that stays
- * until somebody unlocks it. `entries` are journaled if the lock is held or taken over. Sweeps the remains of dead
- * commands.
+ * Each line of the input is a sign of life. The end of the input, or of the connection, gives the lock back. If a
+ * holder has been silent for `stale` seconds, this script takes its lock over. `kind` is `taken`, or `held` for a lock
+ * that stays until somebody unlocks it. The journal gets `entries` if the lock is held or taken over. The script also
+ * sweeps the remains of commands that were killed.
  */
 export const lock = {
   name: "lock",
@@ -161,8 +161,8 @@ export const manifest = {
 } as const
 
 /**
- * Appends entries to the journal that belong to no other step. If `expect` is a ref, that release has to be current: nothing
- * is said of a release that somebody switched away from.
+ * Appends entries to the journal that belong to no other step. If `expect` is a ref, that release has to be current, so
+ * that the journal gets no verdict on a release after somebody has switched to another one.
  */
 export const note = {
   name: "note",
@@ -195,8 +195,8 @@ export const record = {
 } as const
 
 /**
- * Removes complete releases, whose refs follow. The entries are saved before anything is removed. If this is interrupted,
- * the next lock journals the releases that are gone.
+ * Removes complete releases; their refs are the last arguments. The entries are saved first. If this script is
+ * interrupted, the next holder of the lock adds the releases that are gone to the journal.
  */
 export const remove = {
   name: "remove",
@@ -207,11 +207,12 @@ export const remove = {
 } as const
 
 /**
- * Runs a command in the release `ref`, called `name`; an empty `ref` means the current release. Standard input is the
- * command: every user of the host could read it on a command line. `fence` is the token of the lock under which it runs, 0
- * without one. If `expect` is `current`, the release has to be current. If it is `own`, files that are hard links become
- * copies first, so that the command cannot change those of other releases. Answers first, then becomes the command: the
- * command's output follows the answer, and the exit status is the command's.
+ * Runs a command in the release `ref`, called `name`; an empty `ref` means the current release. The command comes from
+ * standard input, because every user of the host could read it on a command line. `fence` is the token of the lock under
+ * which the command runs, or 0 without a lock. If `expect` is `current`, the release has to be current. If `expect` is
+ * `own`, copies replace the release's hard links first, so that the command cannot change the files of other releases. The
+ * script answers, and then becomes the command: the command's output follows the answer, and the exit status is the
+ * command's.
  */
 export const run = {
   name: "run",
@@ -224,13 +225,13 @@ export const run = {
 /**
  * Receives a release from standard input, unpacks it as it arrives, checks it, and gives it its name.
  *
- * The first `keep` bytes of an earlier upload are kept. `size` is the total number of bytes; if it is empty, the last
- * entry of the archive is `.deployer_end`. `stream` is a word that identifies the stream. `wanted` is the SHA-256 of the
- * manifest, which is the archive's first entry.
+ * The upload continues after the first `keep` bytes of an earlier upload. `size` is the total number of bytes; if `size`
+ * is empty, the last entry of the archive is `.deployer_end`. `stream` is a word that identifies the stream. `wanted` is
+ * the SHA-256 of the manifest, which is the archive's first entry.
  *
  * If `origin` is not empty, that release supplies the files that are not sent, as hard links if `hard` is not empty.
- * `edits` are the changes of its manifest, unless they are an entry of the archive. `packing` is gzip or zstd. If
- * `replaces` is not empty, the release replaces a damaged one, even the current one.
+ * `edits` are the changes to its manifest. If `edits` is empty, they are an entry of the archive. `packing` is gzip or
+ * zstd. If `replaces` is not empty, the release replaces a damaged one, even the current one.
  */
 export const stage = {
   name: "stage",
@@ -241,9 +242,9 @@ export const stage = {
 } as const
 
 /**
- * Looks at the directory in the place of `current` and writes its manifest, as for a release called `name`. The manifest
- * waits in `.adopting_<REF>/` for `adopt`. The ref is the beginning of the manifest's SHA-256. Sockets and the like are
- * not listed.
+ * Writes the manifest of the directory in the place of `current`, as for a release called `name`. `adopt` finds the
+ * manifest in `.adopting_<REF>/`. The ref is the beginning of the manifest's SHA-256. The manifest omits sockets, pipes
+ * and devices.
  */
 export const survey = {
   name: "survey",
@@ -254,7 +255,7 @@ export const survey = {
 } as const
 
 /**
- * Frees the lock with the token `expected`, which may be somebody else's.
+ * Frees the lock with the token `expected`, even if somebody else holds it.
  */
 export const unlock = {
   name: "unlock",
@@ -265,7 +266,7 @@ export const unlock = {
 } as const
 
 /**
- * Prints the disk usage of releases. The refs follow.
+ * Prints the disk usage of releases. Their refs are the last arguments.
  */
 export const usage = {
   name: "usage",
@@ -276,8 +277,8 @@ export const usage = {
 } as const
 
 /**
- * Compares releases with their manifests. `depth` is `files`, or `paths` to hash nothing. `wanted` is the SHA-256 that the
- * manifest must have, or empty. The refs follow.
+ * Compares releases with their manifests. `depth` is `files`, or `paths` for a check without hashes. `wanted` is the
+ * SHA-256 that the manifest must have, or empty. The refs are the last arguments.
  */
 export const verify = {
   name: "verify",

@@ -1,6 +1,6 @@
-# Switches the link to the release `ref`. `kept` is the id of the dead-man's switch that stays armed, or empty. `record`
-# is written first as the release's record, unless it is empty. If that dead-man's switch fires before the link is
-# switched, it cannot guard the release, so the link is switched back.
+# Switches the link to the release `ref`. `kept` is the id of the dead-man's switch that stays armed, or empty. If
+# `record` is not empty, it is written first, as the release's record. If the kept switch fires before the link changes,
+# it cannot guard the release, so the link is switched back.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -20,7 +20,7 @@ fi
 for link in .current.*; do
   [ -L "$link" ] || continue
   case "${link#.current.}" in *[!0-9]*) continue ;; esac
-  # Ours lead to a release by its ref.
+  # deployer's own links lead to a release by its ref.
   case "$(link_of "$link")" in deployer_????????????????????????????????) ;; *) continue ;; esac
   kill -0 "${link#.current.}" 2>/dev/null || rm -f "$link"
 done
@@ -33,7 +33,7 @@ before=
 [ ! -L current ] || before=$(link_of current)
 rm -f ".current.$$"
 flush
-# Not earlier, because a release with a record counts as complete.
+# The record is written only now, because a release with a record counts as complete.
 [ -z "$record" ] || keep_record
 switch_to "$folder" ".current.$$"
 if over "$kept"; then

@@ -1,7 +1,7 @@
 # Makes a release of the directory in the place of `current`. `ref` and `layout` come from `survey`; an empty `layout`
-# only finishes an interrupted adoption. `name` and `record` are those of the release. All files are written beside it
-# first, and the link is made. Then two renames suffice, and the next command can finish an adoption whose content was
-# moved.
+# only finishes an interrupted adoption. `name` and `record` are those of the release. The script first writes all files
+# beside the directory, and makes the link. Then two renames suffice. If the first rename succeeds and the second does
+# not, the next command can finish the adoption.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -32,7 +32,7 @@ if [ -n "$layout" ]; then
   flush
   trap "" HUP INT TERM PIPE
   guard
-  # One program for both renames is faster than two. With the slash at its end, `current/` cannot be a link.
+  # One program for both renames is faster than two. The slash in `current/` makes the rename fail if it is a link.
   if perl -e "rename shift, shift or exit 1; rename shift, shift or exit 1" current/ "$content" "$link" current 2>/dev/null; then :
   elif ! err=$(mv $flag current/ "$content" 2>&1 && mv $flag "$link" current 2>&1); then
     guard

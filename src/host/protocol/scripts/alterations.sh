@@ -1,4 +1,4 @@
-# Records the paths that commands changed in the release `ref` since it was unpacked, and prints them.
+# Records the paths that commands have changed in the release `ref` since it was unpacked, and prints them.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

@@ -1,11 +1,11 @@
-# Arms a dead-man's switch: unless it is confirmed within `seconds`, and if `ref` is current then, the host goes back by
-# itself, without a connection. It goes back to the release `back`, called `name`; if `back` is empty, to the link text
-# `restore`; if that is empty too, it removes the link. Standard input is a command to run in the release it goes back
-# to, or empty. The entries carry the beginning of 1970 as their time, which is replaced when the host goes back.
+# Arms a dead-man's switch. If nobody confirms it within `seconds`, and `ref` is still current, the host goes back by
+# itself, without a connection. It goes back to the release `back`, called `name`. If `back` is empty, it restores the
+# link text `restore`; if `restore` is empty too, it removes the link. Standard input is empty, or a command to run in
+# the release `back`. The entries have the beginning of 1970 as their time, which the host replaces when it goes back.
 
 mask=$(umask)
 locale=${LC_ALL-}
-# Every user of the host could read the command on a command line while this waits, so it comes from standard input.
+# The command comes from standard input, because every user of the host could read it on a command line meanwhile.
 command=$(cat)
 . ./lib/protocol.sh
 . ./lib/fenced.sh
@@ -23,7 +23,7 @@ done
 deadline=$(($(date +%s) + seconds))
 err=$({ say "$ref ${back:--} $deadline $restore" > "$base/config/.armed.$$" && mv "$base/config/.armed.$$" "$base/config/armed.$id"; } 2>&1) || fail "$err"
 # A shell starts background processes with some signals ignored, and cannot undo that without help. The command comes
-# from standard input: off the command line here too, and without the file that some shells make of a here-document.
+# from standard input, so that it is on no command line here either. A here-document would be a file in some shells.
 start_plainly() {
   exec 3<&0 </dev/null
   run="command=\$(cat <&3); exec 3<&-; eval \"\$command\""

@@ -1,6 +1,6 @@
-# Selects the decisive entries of the journal, keeps them in `config/facts`, and prints them and the rest. It needs no
-# lock: the facts depend only on the beginning of the journal, which never changes. The last line may be incomplete, so
-# it is not selected yet.
+# Selects the decisive entries of the journal, keeps them in `config/facts`, and prints them and the rest of the
+# journal. The script needs no lock, because the facts depend only on the beginning of the journal, which never changes.
+# The facts omit the last line, which may be incomplete.
 
 . ./lib/protocol.sh
 . ./lib/environment.sh
@@ -25,14 +25,14 @@ if has awk; then
     upto=$(sed -n -e "1s/^upto //p" -e q "$new")
     upto=$((from + upto))
     real_file "$facts" || rm -rf "$facts"
-    # Like the journal, it is not for others.
+    # Like the journal, the file is not for other users.
     mask=027
     [ ! -g "$base" ] || mask=007
     (umask "$mask"; say "facts1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all") &&
       sed 1d "$new" >> "$new.all" && mv -f "$new.all" "$facts"
     sed -e 1d -e "s/^/fact /" "$new"
   else
-    # This login may only read.
+    # This login cannot write the file, so it only prints.
     selected=$(select_facts)
     upto=${selected%%"$nl"*}
     upto=$((from + ${upto#upto }))

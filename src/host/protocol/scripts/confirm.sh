@@ -1,5 +1,5 @@
-# Disarms the dead-man's switch `id`, unless it has fired. Repeated calls give the same answer. The release `expect` has
-# to be current.
+# Disarms the dead-man's switch `id`, unless it has fired. A repeated call gives the same answer. The release `expect`
+# has to be current.
 
 . ./lib/protocol.sh
 . ./lib/journal.sh

@@ -1,4 +1,4 @@
-# Removes the link, or points it at the text `restore` again.
+# Removes the link. If `restore` is not empty, the link gets that text again instead.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

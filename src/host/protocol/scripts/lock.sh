@@ -1,8 +1,8 @@
 # Takes the lock with the details `claim`, prints the host's state, and keeps the lock while standard input is open.
-# Each line of the input is a sign of life. The end of the input, or of the connection, gives the lock back. A lock
-# whose holder has been silent for `stale` seconds is taken over. `kind` is `taken`, or `held` for a lock that stays
-# until somebody unlocks it. `entries` are journaled if the lock is held or taken over. Sweeps the remains of dead
-# commands.
+# Each line of the input is a sign of life. The end of the input, or of the connection, gives the lock back. If a
+# holder has been silent for `stale` seconds, this script takes its lock over. `kind` is `taken`, or `held` for a lock
+# that stays until somebody unlocks it. The journal gets `entries` if the lock is held or taken over. The script also
+# sweeps the remains of commands that were killed.
 
 . ./lib/protocol.sh
 . ./lib/lock.sh
@@ -14,15 +14,14 @@
 claim=$2 stale=$3 kind=$4 entries=$5
 before=free
 [ -d "$base/config" ] || { say "unready"; finish; }
-# The caller may be gone before the answer. The lock must be given back then, so no signal may end this script before
-# that.
+# The caller may be gone before the answer. The script has to give the lock back then, so no signal may end it first.
 trap "" HUP PIPE
 tries=0 full=no spare=$base/config/.spare
 while :; do
   top
   [ "$state" = free ] || idle
   if [ "$state" = held ] || { [ "$state" = taken ] && [ "$since" -lt "$stale" ]; }; then
-    # The clock was set back, and the lock's holder may be dead. From now on it must give signs of life by this clock.
+    # The clock was set back, and the lock's holder may be dead. Its silence counts from now on.
     if [ "$ahead" = yes ]; then live "$token" 2>/dev/null; fi
     say "locked $token $since $details"
     finish
@@ -31,13 +30,13 @@ while :; do
   new=$base/config/.lock.$$
   if ! err=$({ live "$mine" && printf "%s %s\n" "$kind" "$claim" > "$new"; } 2>&1); then
     rm -f "$new" "$base/config/.beat.$$"
-    # On a full disk, uses a piece of the space reserved for this: commands that make space need a lock too.
+    # The disk is full. A piece of the reserved space makes room for the lock, because commands that free space need one.
     room=
     for left in 1 2 3 4 5 6 7 8; do
       if real_file "$spare/$left" && [ "$(size_of "$spare/$left")" = 8192 ] && rm -f "$spare/$left" 2>/dev/null; then room=yes; break; fi
     done
     if [ -n "$room" ]; then full=yes; continue; fi
-    # Somebody who has just taken the lock may have swept this file: try again.
+    # Another script may have taken the lock and swept this file, so the script tries again.
     tries=$((tries + 30))
     [ "$tries" -ge 100 ] || continue
     look
@@ -58,7 +57,8 @@ while :; do
     rm -f "$base/config/lock.$mine"
   else
     rm -f "$new"
-    # Not every file system has hard links. Without them, the first script makes the file, and fills it a moment later.
+    # Not every file system has hard links. Without them, the first script to make the file has the lock, and fills the
+    # file a moment later.
     if [ ! -e "$base/config/lock.$mine" ]; then
       (set -C; printf "%s %s\n" "$kind" "$claim" > "$base/config/lock.$mine") 2>/dev/null && break
       [ -e "$base/config/lock.$mine" ] || fail "$err"
@@ -71,13 +71,13 @@ for old in "$base"/config/lock.* "$base"/config/beat.*; do
   n=${old##*.}
   number "$n" && [ "$n" -lt "$mine" ] && rm -f "$old"
 done
-# Removes the files that an earlier holder of the lock would rename or link, so that it cannot complete its change.
-# Other people's files stay, whatever their names: ours end in a process id, and begin as such files do. What has such a
-# name, but is not ours, is reported once.
+# Removes the files that an earlier holder of the lock would rename or link, so that this holder cannot complete its
+# change. Other people's files stay. deployer's own files have names that end in a process id, and known content. A file
+# with such a name but other content is reported once.
 is_left() { number "${1##*.}" && n=${1##*.} && [ "${#n}" -le 7 ]; }
 is_draft() {
   real_file "$1" || return 1
-  # A crash may have left NUL bytes.
+  # A crash may have left NUL bytes in the file.
   line=$(tr -d "\000" < "$1" | sed -n "1,2p")
   [ -n "$line" ] || return 0
   case "${1##*/} $line" in
@@ -133,14 +133,14 @@ for folder in "$releases"/.staging_* "$releases"/.adopting_*; do
   real_dir "$folder" && is_begun "$folder" || stranger "$folder"
 done
 [ "$kind $before" = "taken free" ] || note
-# After an interrupted removal: journals the releases that are gone. The others stay.
+# After an interrupted removal, the journal gets the releases that are gone. The other releases stay.
 if [ -s "$base/config/removing" ] && is_draft "$base/config/removing"; then
   entries=$(only_gone < "$base/config/removing")
   note
   rm -f "$base/config/removing"
 fi
 if [ "$full" = no ] && [ ! -e "$spare/1" ] && row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ]; then
-  # Several files: a disk may also run out of inodes.
+  # The reserved space is several files, because a disk may also run out of inodes.
   for left in 1 2 3 4 5 6 7 8; do
     mkdir "$spare"
     [ -e "$spare/$left" ] || dd if=/dev/urandom of="$spare/$left" bs=8192 count=1

@@ -1,5 +1,5 @@
-# Appends entries to the journal that belong to no other step. If `expect` is a ref, that release has to be current: nothing
-# is said of a release that somebody switched away from.
+# Appends entries to the journal that belong to no other step. If `expect` is a ref, that release has to be current, so
+# that the journal gets no verdict on a release after somebody has switched to another one.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

@@ -2,7 +2,7 @@
 
 . ./lib/protocol.sh
 . ./lib/base.sh
-# A folder with the setgid bit makes a target for a team.
+# If the folder has the setgid bit, a team shares the target.
 look
 [ ! -g "$where" ] || umask 002
 err=$(mkdir -p "$base/config" "$base/releases" 2>&1)

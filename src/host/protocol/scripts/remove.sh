@@ -1,5 +1,5 @@
-# Removes complete releases, whose refs follow. The entries are saved before anything is removed. If this is interrupted,
-# the next lock journals the releases that are gone.
+# Removes complete releases; their refs are the last arguments. The entries are saved first. If this script is
+# interrupted, the next holder of the lock adds the releases that are gone to the journal.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh

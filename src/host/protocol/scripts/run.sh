@@ -1,8 +1,9 @@
-# Runs a command in the release `ref`, called `name`; an empty `ref` means the current release. Standard input is the
-# command: every user of the host could read it on a command line. `fence` is the token of the lock under which it runs, 0
-# without one. If `expect` is `current`, the release has to be current. If it is `own`, files that are hard links become
-# copies first, so that the command cannot change those of other releases. Answers first, then becomes the command: the
-# command's output follows the answer, and the exit status is the command's.
+# Runs a command in the release `ref`, called `name`; an empty `ref` means the current release. The command comes from
+# standard input, because every user of the host could read it on a command line. `fence` is the token of the lock under
+# which the command runs, or 0 without a lock. If `expect` is `current`, the release has to be current. If `expect` is
+# `own`, copies replace the release's hard links first, so that the command cannot change the files of other releases. The
+# script answers, and then becomes the command: the command's output follows the answer, and the exit status is the
+# command's.
 
 mask=$(umask)
 locale=${LC_ALL-}
@@ -37,7 +38,8 @@ if [ "$expect" = own ]; then
 fi
 enter_release "$folder" "$name"
 say "deployer end"
-# In the messages of some shells, `eval` would stand before the user's own words. In a function, bash would name the environment.
+# The command runs in a function, because the error messages of some shells would otherwise begin with `eval`. bash uses
+# `eval` alone, because in a function its messages would begin with `environment`.
 # shellcheck disable=SC2016 # The inner shell expands it.
 exec sh -c 'command=$(cat <&3); exec 3<&-
 [ -z "$BASH_VERSION" ] || { eval "$command"; exit; }

@@ -1,12 +1,12 @@
 # Receives a release from standard input, unpacks it as it arrives, checks it, and gives it its name.
 #
-# The first `keep` bytes of an earlier upload are kept. `size` is the total number of bytes; if it is empty, the last
-# entry of the archive is `.deployer_end`. `stream` is a word that identifies the stream. `wanted` is the SHA-256 of the
-# manifest, which is the archive's first entry.
+# The upload continues after the first `keep` bytes of an earlier upload. `size` is the total number of bytes; if `size`
+# is empty, the last entry of the archive is `.deployer_end`. `stream` is a word that identifies the stream. `wanted` is
+# the SHA-256 of the manifest, which is the archive's first entry.
 #
 # If `origin` is not empty, that release supplies the files that are not sent, as hard links if `hard` is not empty.
-# `edits` are the changes of its manifest, unless they are an entry of the archive. `packing` is gzip or zstd. If
-# `replaces` is not empty, the release replaces a damaged one, even the current one.
+# `edits` are the changes to its manifest. If `edits` is empty, they are an entry of the archive. `packing` is gzip or
+# zstd. If `replaces` is not empty, the release replaces a damaged one, even the current one.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -20,10 +20,11 @@
 ref=$2 keep=$3 size=$4 stream=$5 note=$6 wanted=$7 origin=$8 hard=$9 edits=${10} packing=${11} replaces=${12}
 stage=.staging_$ref
 folder=deployer_$ref
-# A stream with an `origin` is compressed again for each upload, to suit the link. So it is kept uncompressed.
+# A stream with an `origin` is compressed anew for each upload, to suit the speed of the link. So the host keeps such a
+# stream uncompressed.
 part=$stage/release.tar
 [ -n "$origin" ] || part=$part.gz
-# A program that a broken pipe ends has not failed.
+# A program has not failed if a broken pipe ends it.
 unpack() {
   { case "$1" in zstd) zstd -dcq ;; *) gzip -dc ;; esac; }
   ended=$?
@@ -41,12 +42,12 @@ receive() {
   else cat "$part" && hush && tee -a "$part"
   fi || say "failed tee" >&2
 }
-# While the kept bytes are read again, no input is taken. Signs of life keep the sender waiting.
+# While the script reads the kept bytes again, it takes no input. Signs of life tell the sender to wait.
 ticker=
 tick() { while sleep 2 >/dev/null 2>&1; do say "alive"; done; }
 hush() { [ -z "$ticker" ] || kill "$ticker" 2>/dev/null; return 0; }
 trap hush EXIT
-# An earlier step whose connection is gone may still work in its own tree, but not in this one.
+# Each step has its own tree, because an earlier step whose connection is gone may still write to its tree.
 tree=$stage/tree.$$ notes=$stage/tree.$$.notes
 is_ours "$folder" || fail "$releases/$folder is there, and deployer did not make it: move it away"
 if [ -z "$replaces" ] && { [ -e "$folder" ] || [ -L "$folder" ]; }; then
@@ -81,7 +82,8 @@ else
   real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
   have=$(size_of "$part")
   [ "$have" -ge "$keep" ] || fail "only $have of the $keep bytes to keep are there: start anew"
-  # A new file: an earlier step may still write into the old one when it notices that its connection is gone.
+  # The kept bytes go into a new file, because an earlier step may still write to the old one until it notices that its
+  # connection is gone.
   err=$({ cat "$part" > "$part.$$" && dd if=/dev/null of="$part.$$" bs=1 seek="$keep" count=0 && mv -f "$part.$$" "$part"; } 2>&1) || {
     rm -f "$part.$$"
     fail "$err"
@@ -107,7 +109,7 @@ case "$nl$why$nl" in
   *) outcome=whole ;;
 esac
 [ -n "$size" ] || [ "$outcome" = failed ] || [ -e "$tree/.deployer_end" ] || outcome=broken
-# The kept bytes may be the reason, so no upload resumes from them again.
+# The kept bytes may be the reason for the failure, so no later upload continues after them.
 [ -z "$origin" ] || [ "$keep" -eq 0 ] || [ "$outcome" != failed ] || tells_full "$said" || outcome=damaged
 [ "$outcome" = whole ] || rm -f "$notes"/lot.*
 hush
@@ -128,7 +130,7 @@ if [ "$outcome" = failed ]; then
 fi
 if [ "$outcome" != whole ]; then
   guard
-  # Without a size, the missing end may still come.
+  # If the size is unknown, a later upload may still send the missing end.
   if [ -n "$size" ] || [ "$outcome" = damaged ]; then wipe "$stage"; else wipe "$tree"; fi
   say "corrupt tarball"
   finish
@@ -136,7 +138,7 @@ fi
 [ -z "$origin" ] || said=$(cat "$notes/said"; complete_tree "$hard" 2>&1)
 find_unproved
 if [ "$(sum "$tree/.deployer_manifest" 2>/dev/null)" = "$wanted" ]; then
-  # Without awk, no check sees modes.
+  # Without awk, the check does not compare modes, so they are set first.
   has awk || ! has xargs || put_modes "$tree" .deployer_manifest
   faults=$(check "$tree" "$PWD/$tree/.deployer_manifest" "$hashed")
   if [ -n "$faults" ] && has awk && has xargs; then
@@ -147,7 +149,7 @@ else faults="changed .deployer_manifest"
 fi
 if [ -n "$faults" ]; then
   guard
-  # The host's files are as they were.
+  # The faults come from the full disk, so the upload is kept.
   if tells_full "$said"; then
     wipe "$tree"
     fail "$said"
@@ -156,19 +158,19 @@ if [ -n "$faults" ]; then
   printf "%s\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
   finish
 fi
-# The tools that make a release disagree about inheriting a folder's group.
+# Some tools give new files the group of their folder, and others do not.
 if [ -g "$base" ]; then
   chgrp -hR "$(group_of "$base")" "$tree" 2>/dev/null
-  # So every member of the group can remove the release again.
+  # Every member of the group has to be able to remove the release.
   find "$tree" -type d -perm -0010 ! -perm -0020 -print | each chmod g+w
 fi
 chmod u+rwx "$tree"
 guard
-# The folder is missing for a moment between these two renames. If this is interrupted there, the next lock renames it
-# back.
+# Between these two renames, the folder is missing for a moment. If this script is interrupted there, the next holder of
+# the lock renames the old folder back.
 trash=.replaced_${ref}_$$
 if [ -e "$folder" ] || [ -L "$folder" ]; then
-  # It may be the current release.
+  # The old folder may be the current release, so the new one has to be on the disk first.
   flush
   not_mounted
   guard
@@ -178,6 +180,6 @@ err=$(mv "$tree" "$folder" 2>&1) || { mv "$trash" "$folder" 2>/dev/null; fail "$
 [ -f "$folder/.deployer_manifest" ] || fail "$folder is not what was unpacked"
 note
 wipe_surely "$stage" 2>/dev/null
-# From here on the lock removes it.
+# If this script is interrupted after the rename, the next holder of the lock removes the folder.
 if [ -e "$trash" ] && mv "$trash" ".trash_${ref}_$$"; then wipe_aside ".trash_${ref}_$$"; fi 2>/dev/null
 finish

@@ -1,6 +1,6 @@
-# Looks at the directory in the place of `current` and writes its manifest, as for a release called `name`. The manifest
-# waits in `.adopting_<REF>/` for `adopt`. The ref is the beginning of the manifest's SHA-256. Sockets and the like are
-# not listed.
+# Writes the manifest of the directory in the place of `current`, as for a release called `name`. `adopt` finds the
+# manifest in `.adopting_<REF>/`. The ref is the beginning of the manifest's SHA-256. The manifest omits sockets, pipes
+# and devices.
 
 . ./lib/protocol.sh
 . ./lib/guarded.sh
@@ -13,7 +13,7 @@ if [ ! -d current ]; then
   say "unfit current-occupied $releases/current"
   finish
 fi
-# The name becomes part of a program for sed.
+# The name becomes part of a sed program, so it must have no special characters.
 case "$name" in "" | [.-]* | *[!A-Za-z0-9._-]*) fail "that is no name of a release" ;; esac
 new=$releases/.adopting.$$
 err=$(rm -rf "$new" 2>&1 && mkdir "$new" 2>&1) || fail "$err"
@@ -35,7 +35,7 @@ while IFS= read -r path; do
 done < "$new/sorted" >> "$new/manifest"
 listed -type f
 files=$(wc -l < "$new/sorted")
-# The tools escape names with backslashes and carriage returns in different ways.
+# SHA-256 programs escape names with backslashes and carriage returns in different ways.
 case "$summer" in
   sha256sum) find . -type f ! -path "*$bs$bs*" ! -path "*$cr*" -exec sha256sum {} + ;;
   shasum) find . -type f ! -path "*$bs$bs*" ! -path "*$cr*" -exec shasum -a 256 {} + ;;

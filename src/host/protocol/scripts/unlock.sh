@@ -1,4 +1,4 @@
-# Frees the lock with the token `expected`, which may be somebody else's.
+# Frees the lock with the token `expected`, even if somebody else holds it.
 
 . ./lib/protocol.sh
 . ./lib/lock.sh

@@ -1,4 +1,4 @@
-# Prints the disk usage of releases. The refs follow.
+# Prints the disk usage of releases. Their refs are the last arguments.
 
 . ./lib/protocol.sh
 . ./lib/environment.sh

@@ -1,5 +1,5 @@
-# Compares releases with their manifests. `depth` is `files`, or `paths` to hash nothing. `wanted` is the SHA-256 that the
-# manifest must have, or empty. The refs follow.
+# Compares releases with their manifests. `depth` is `files`, or `paths` for a check without hashes. `wanted` is the
+# SHA-256 that the manifest must have, or empty. The refs are the last arguments.
 
 . ./lib/protocol.sh
 . ./lib/environment.sh

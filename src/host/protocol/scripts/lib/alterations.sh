@@ -1,7 +1,8 @@
-# `.deployer_altered` of a release lists the changes of its `afterUnpack` commands: a line with the state and the path
-# of each entry that differs from the manifest, and `end` with their number. `only_unknown dir` drops these from faults.
-# A path below an entry that the commands removed, or made a link, is theirs; a path below a directory with a changed
-# mode is not. `states` puts the state of each path before it, with few processes for any number of paths.
+# The file `.deployer_altered` of a release lists the changes of its `afterUnpack` commands: a line with the state and
+# the path of each entry that differs from the manifest, and `end` with the number of lines. `only_unknown dir` reads
+# faults, and prints those that are not in this list. A path also counts as changed by the commands if they removed an
+# entry above it, or made that entry a link. A changed mode of a directory does not count for the paths below it.
+# `states` prints the state of each path before the path, with few processes for any number of paths.
 
 state_of() {
   if [ -L "$1" ]; then printf "link:%s" "$(link_of "$1" | tr " " "?")"
@@ -22,7 +23,7 @@ states() {
     if [ -L "$path" ]; then say "$(state_of "$path") $path"
     elif [ -d "$path" ]; then say "dir $path"
     elif [ -f "$path" ]; then
-      # The tools escape such names in different ways.
+      # SHA-256 programs escape names with a backslash in different ways.
       case "$path" in *"\\"*) say "$(state_of "$path") $path" ;; *) say "file $path" ;; esac
     else say "$(state_of "$path") $path"
     fi
@@ -45,7 +46,7 @@ states() {
     }
   '
 }
-# shellcheck disable=SC2016 # The dollars are awk's.
+# shellcheck disable=SC2016 # The dollar signs belong to awk.
 only_unknown() (
   cd "$1" && real_file .deployer_altered && [ -r .deployer_altered ] || { cat; exit 0; }
   lines=$(wc -l < .deployer_altered)
@@ -67,7 +68,7 @@ only_unknown() (
     { is_theirs("./" substr($0, index($0, " ") + 1)) }
   ' .deployer_altered - | states)
   known=$above'
-    # What nobody could read then or now is unknown, and equal to nothing.
+    # A state that this login could not read, then or now, is unknown and equals no other state.
     function is_so(path) { return current[path] == state[path] && state[path] !~ /^(unreadable$|:)/ }
     ! part { if ($0 == "") part = 1; else { at = index($0, " "); current[substr($0, at + 1)] = substr($0, 1, at - 1) }; next }
     ! ($0 in told) && ! is_theirs("./" substr($0, index($0, " ") + 1))

@@ -1,6 +1,6 @@
-# `wipe_aside` removes a folder that was moved aside. If it holds files that this login may not remove (those of another
-# user), `set_aside` reports them once, and gives the folder another name, so that it costs later steps no time. `clear`
-# may remove it then.
+# `wipe_aside` removes a folder that was moved aside. If this login may not remove its files, because they belong to
+# another user, `set_aside` reports them once, and gives the folder a name that later steps ignore. `clear` can remove
+# this folder.
 
 odd_in() { find "$1" ! -user "$(id -u)" 2>/dev/null | sed -n 1p; }
 kibibytes() {
@@ -17,7 +17,7 @@ set_aside() {
 }
 wipe_aside() {
   wipe "$1" 2>/dev/null && return 0
-  # An earlier step, whose connection is gone, may still write there.
+  # An earlier step whose connection is gone may still write to the folder.
   [ -n "$(odd_in "$1")" ] || { wipe_surely "$1" 2>/dev/null && return 0; }
   set_aside "$1"
 }

@@ -1,9 +1,9 @@
-# Completes a tree from the release `$1`, most of which it shares. `begin_tree` makes the manifest from the release's
-# manifest and the edits, copies the files that are equal in both manifests, and verifies them. `complete_tree` makes
-# the files that combine parts of another file with sent pieces (`patch`), and copies the files that exist elsewhere on
-# the host. Failures show in the check that follows. With `$2`, hard links are made instead of copies. `begin_tree` runs
-# beside the upload, as soon as `.deployer_begin` says that its input has arrived. It ends with this shell, or when
-# nothing more is received.
+# Completes a tree with files of the release `$1`, which has most of them. `begin_tree` makes the manifest from the
+# release's manifest and the edits, copies the files that are equal in both manifests, and verifies them. It runs in
+# parallel with the upload, as soon as `.deployer_begin` shows that its input has arrived. It ends with this shell, or
+# when the upload ends. `complete_tree` makes the files that combine parts of another file with sent pieces (`patch`),
+# and copies the files that exist elsewhere on the host. If `$2` is not empty, hard links replace copies. The check that
+# follows reports failures.
 
 part() {
   if [ "$bytes" = yes ]; then err=$(dd if="$base" bs=65536 iflag=skip_bytes,count_bytes skip="$1" ${2:+count="$2"} 2>&1 >> "$to")
@@ -11,7 +11,7 @@ part() {
   fi || say "$err" >&2
 }
 patch() {
-  # Not every dd knows these flags. Without them, small blocks take longer.
+  # Not every dd has these flags. Without them, dd needs small blocks, which take longer.
   bytes=yes
   dd if=/dev/null of=/dev/null bs=1 count=0 iflag=skip_bytes,count_bytes 2>/dev/null || bytes=no
   while IFS= read -r line; do
@@ -60,12 +60,13 @@ begin_tree() {
     if [ "$polls" -gt 400 ] || ! sleep 0.05 2>/dev/null; then sleep 1; fi
   done
   origin=deployer_$1 parents="-p --reflink=auto --parents" most=250
-  # BusyBox would make a directory again that was moved away meanwhile. There tar enters it first, in lots small enough
-  # for one tar. Old versions make no directories for hard links, and no lists of names for tar.
+  # If the tree is moved away meanwhile, the cp of BusyBox would make its directory again. So tar copies there: it enters
+  # the directory first, and each lot is small enough for one tar. Old versions of BusyBox make no directories for hard
+  # links, and give tar no lists of names.
   case "${2:+hard} $(cp --help 2>&1)" in hard*BusyBox*--parents*) ;; *BusyBox*) parents= most=100 ;; esac
   [ -z "$2" ] || [ -z "$parents" ] || parents="-pl --parents"
-  # The copy makes directories, with their modes, before the received files get into them: a read-only one would refuse
-  # these.
+  # The copy makes directories with their modes before the received files arrive. A read-only directory would refuse
+  # these files, so nothing is copied then.
   odd=$(find "$origin" -type d ! -perm -0300 | sed -n 1p)
   [ -z "$odd" ] || [ -w "$odd" ] || return 0
   awk '
@@ -74,7 +75,7 @@ begin_tree() {
     /^=/ { for (n = substr($1, 2) + 0; n <= $2 + 0; n++) print line[n]; next }
     { print substr($0, 2) }
   ' "$origin/.deployer_manifest" "$tree/.deployer_edits" > "$tree/.deployer_manifest"
-  # Paths that commands changed there, and paths below them, are sent.
+  # Paths that commands have changed in the release, and paths below them, are sent and not copied.
   awk -v altered="$origin/.deployer_altered" '
     BEGIN { while ((getline line < altered) > 0) other[substr(line, index(line, " ") + 1)] }
     function is_other(path) {
@@ -88,7 +89,7 @@ begin_tree() {
     (mode $0) in there
   ' "$origin/.deployer_manifest" "$tree/.deployer_manifest" > "$notes/lines"
   here=$PWD
-  # Reads only paths that are still files: a pipe never ends, nor does a device.
+  # Keeps only paths that are still files, because the content of a pipe or a device may never end.
   (cd "$origin" && while IFS= read -r line; do if real_file "${line#*  }"; then say "$line"; fi; done) < "$notes/lines" > "$notes/files"
   mv "$notes/files" "$notes/lines"
   [ -s "$notes/lines" ] || return 0
@@ -96,7 +97,7 @@ begin_tree() {
     { now = lot int((NR - 1) / most); if (now != last) close(last); print substr($0, 67) > now; last = now }
   ' "$notes/lines"
   for lot in "$notes"/lot.*; do
-    # The main shell removes the lots to stop this.
+    # The main shell removes the lots to stop this loop.
     [ -e "$lot" ] || return 0
     copy_lot "$here/$lot"
   done
@@ -117,7 +118,7 @@ complete_tree() {
           set -- "$@" "$source"
           [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
         "copy "*) source_of "${line#copy }" ;;
-        # A copy, not a hard link, because its mode is about to change.
+        # The file is copied even with `$1`, because its mode is about to change.
         "own "*) put_all "$@"; set --; if real_file "$source"; then cp -p "$source" "$tree/${line#own }"; fi ;;
         "as "*) put_all "$@"; set --; if real_file "$source"; then cp $copying "$source" "$tree/${line#as }"; fi ;;
         "mode "*) mode=${line#mode } ;;
@@ -128,7 +129,8 @@ complete_tree() {
   )
   (cd "$tree" && rm -rf .deployer_edits .deployer_begin .deployer_moves .deployer_patches .deployer_pieces .deployer_end)
 }
-# Sets `hashed` to a list of the lines still to be hashed. Not every awk reports a full disk, so the lines are counted.
+# Sets `hashed` to a list of the lines that are not verified yet. Not every awk reports a full disk, so the lines are
+# counted.
 find_unproved() {
   hashed=
   [ -e "$notes/proved" ] || return 0

@@ -16,7 +16,7 @@ look() {
       fi
     done
     [ "$state" = ready ] || usable "$base" || state=not-writable
-    # The journal belongs to another login, so nothing could be journaled.
+    # This login cannot write to the journal, which belongs to another login.
     d=$base/config/journal
     [ ! -e "$d" ] || [ -w "$d" ] || refuse writable
     return 0

@@ -1,8 +1,9 @@
 # `sum` prints the SHA-256 of a file. `check dir manifest` prints `missing path` or `changed path` for each difference.
-# With a third word `paths` it reads no file but the manifest, and finds files only that are empty and should not be; with the absolute path of a file it hashes only the files
-# listed there. One process hashes all files of a manifest if the tool can do that. A shell reads a manifest byte by
-# byte, so awk, if there is one, compares it with the output of find (`odd_ones`), including the modes if the manifest
-# has them. A setgid bit that is inherited from the folder above is not a difference.
+# If the third word is `paths`, `check` reads only the manifest; of the content of files, it notices only that a file is
+# empty and should not be. If the third word is the absolute path of a file, `check` hashes only the files in that list.
+# One process hashes all files of a manifest if the tool can do that. A shell reads a manifest byte by byte, so awk, if
+# there is one, compares the manifest with the output of find (`odd_ones`), including modes if the manifest has them. A
+# setgid bit that comes from the folder above is not a difference.
 
 if has sha256sum; then summer=sha256sum
 elif has shasum; then summer=shasum
@@ -10,7 +11,7 @@ elif has openssl; then summer=openssl
 else fail "there is none of sha256sum, shasum and openssl"
 fi
 each() { tr "\n" "\000" | xargs -0 "$@" 2>/dev/null; }
-# A check must be able to fail: some tools read nothing without an operand, and report success.
+# Whether the tool can find a wrong hash. Some tools read nothing without an operand, and report success.
 checks=no
 empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 sum() {
@@ -33,7 +34,7 @@ can_refuse() {
   ! printf "%064d  /dev/null\n" 0 | all_match >/dev/null
 }
 can_refuse && checks=yes
-# Two at a time, because most hosts have several cores.
+# Hashes both halves of the files at once, because most hosts have several cores.
 halves_match() {
   file_lines "$1" | awk 'NR % 2' | all_match >/dev/null && say yes &
   file_lines "$1" | awk 'NR % 2 == 0' | all_match >/dev/null && say yes
@@ -47,8 +48,8 @@ quickly_match() {
   else file_lines "$1" | all_match >/dev/null
   fi
 }
-# The lines of a manifest with a file's hash, except those of the paths in `skip`: reading a pipe in place of a file
-# never ends.
+# Prints the lines of a manifest that have a file's hash, except those of the paths in `skip`. These paths differ already,
+# and may be pipes, which a tool would read without end.
 skip=
 file_lines() {
   if [ -z "$skip" ]; then sed -n "/^[0-9a-f]\{64\}  /p" "$1"
@@ -60,8 +61,8 @@ file_lines() {
     '
   fi
 }
-# A path that this login may not look at is unreadable, not missing or changed. With a second word, only the content is
-# in doubt.
+# Prints how a path differs. A path that this login may not look at is unreadable, not missing or changed. If there is a
+# second word, only the content of the file is in doubt.
 differs() {
   found=yes word=missing above=${1%/*}
   if [ -e "$1" ] || [ -L "$1" ]; then
@@ -80,7 +81,7 @@ listed() {
   find . -type f | sed "s/^/file /"
   find . -type l | sed "s/^/link /"
   find . -type f -size 0 | sed "s/^/empty /"
-  # shellcheck disable=SC2013 # A mode is one word.
+  # shellcheck disable=SC2013 # Each mode is one word.
   for mode in $(sed -n "s/^mode \([0-7]*\)$/\1/p" "$1" | sort -u); do
     find . "(" -type d -o -type f ")" "(" -perm "$mode" -o -perm "2$mode" ")" | sed "s/^/$mode /"
     # In a folder that a team shares, a release's directories are writable for the whole team.
@@ -123,8 +124,8 @@ odd_ones() {
     [ ! -L "$link" ] || [ "$(link_of "$link")" = "${text#to }" ] || say "$link"
   done
 }
-# Some tar programs do not set a mode that they assume the file already has, although a default access list or the umask
-# has changed it.
+# Sets the modes of the manifest. Some tar programs skip a mode if they assume that the file has it already, although a
+# default access list or the umask has changed the file's mode.
 put_modes() (
   cd "$1" || exit 0
   of_mode() { sed -n "/^mode $1\$/,/^mode /s/^$2//p" "$3"; }
@@ -135,7 +136,7 @@ put_modes() (
 check() (
   cd "$1" || { say "missing ."; exit 0; }
   files=0 whole=0 found=no odd=
-  # In find's output, a name with a line break would look like several names.
+  # In the output of find, a name with a line break would look like several names.
   if [ -s "$2" ] && has awk && [ -z "$(find . -name "*$nl*" -prune)" ]; then
     odd=$(odd_ones "$2")
     first=${odd%%"$nl"*}
@@ -173,8 +174,8 @@ check() (
   if [ "$found" = no ] || [ -n "$skip" ]; then
     out=
     if quickly_match "$hashed" || { [ "$checks" = yes ] && out=$(file_lines "$2" | all_match); }; then exit 0; fi
-    # The tools escape names with backslashes and trailing carriage returns in different ways. Such files are hashed one
-    # by one.
+    # SHA-256 programs escape names with backslashes and trailing carriage returns in different ways. So files with such
+    # names are hashed one by one.
     names=$(printf "%s\n" "$out" | sed -n "s/: FAILED[^:]*$//p")
     case "$nl$names" in
       "$nl" | *"$nl"[!.]*) ;;

@@ -1,13 +1,13 @@
-# The journal only grows. `config/facts` holds the decisive entries of its beginning, as `compact` selected them. Its
-# first line has the number of bytes in that beginning, the SHA-256 of their last 4096 bytes, and the SHA-256 of the
-# lines that follow. A file that does not match is ignored. `tell_journal` prints these entries and the rest of the
-# journal; if the rest is long, it prints `long` instead.
+# The journal only grows. `config/facts` holds the decisive entries of the journal's beginning, as `compact` selected
+# them. The first line of `config/facts` has the number of bytes in that beginning, the SHA-256 of its last 4096 bytes,
+# and the SHA-256 of the lines that follow. A file that does not match the journal is ignored. `tell_journal` prints
+# these entries and the rest of the journal. If the rest is long, it prints `long` instead of the rest.
 
 digest() {
   { sha256sum || openssl dgst -sha256 -r || shasum -a 256; } 2>/dev/null | { read -r sum _ && printf "%s" "$sum"; }
 }
 end_digest() { tail -c +"$(($1 > 4096 ? $1 - 4095 : 1))" "$log" | head -c "$(($1 > 4096 ? 4096 : $1))" | digest; }
-# A crash may leave NUL bytes, which tools read in different ways.
+# A crash may leave NUL bytes in the journal, which tools read in different ways.
 from_byte() { tail -c +"$(($1 + 1))" "$log" | tr "\000" "?"; }
 open_journal() {
   log=$base/config/journal facts=$base/config/facts from=0 length=0

@@ -1,4 +1,4 @@
-# Whether `current` leads to the release `$1`, however the link is written.
+# Whether `current` leads to the release `$1`, with any form of the link.
 
 is_current() {
   [ -L current ] || return 1

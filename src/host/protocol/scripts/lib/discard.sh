@@ -1,4 +1,5 @@
-# `drop` moves the folder `$1` aside and removes it, unless the release `$2` is, or meanwhile became, current.
+# `drop` moves the folder `$1` aside and removes it. It does nothing if the release `$2` is current, or has just become
+# current.
 
 . ./lib/aside.sh
 unmounted() {

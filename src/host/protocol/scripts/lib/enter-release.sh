@@ -1,4 +1,4 @@
-# `enter_release` goes into the folder `$2` of the release's folder `$1` and sets the environment for a user's command.
+# `enter_release` enters the folder `$2` in the release's folder `$1`, and sets the environment for a user's command.
 
 enter_release() {
   cd "$1" || fail "$releases/$1 cannot be entered"

@@ -1,7 +1,7 @@
-# For scripts that change something. `$2` is the token of the lock under which they run, 0 without one. `$3` holds their
-# entries for the journal. `$4` says whether they also give the lock back. These three are removed from the arguments.
-# `guard` refuses if the lock has been lost; it comes right before each change that cannot be undone. `conclude` ends
-# the scripts that may be a command's last.
+# The beginning of each script that changes something. `$2` is the token of the lock under which the script runs, or 0
+# without a lock. `$3` holds its entries for the journal. If `$4` is not empty, the script also gives the lock back. These
+# three are removed from the arguments. `guard` ends the script if the lock is lost; call it right before each change that
+# cannot be undone. `conclude` ends a script that may be the last one of a command.
 
 . ./lib/lock.sh
 . ./lib/give-back.sh

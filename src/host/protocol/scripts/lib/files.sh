@@ -7,7 +7,7 @@ link_of() {
   else line=$(ls -ld "$1"); printf "%s\n" "${line#* -> }"
   fi
 }
-# shellcheck disable=SC2046 # Of the words that ls prints, the third is the owner, and the fourth the group.
+# shellcheck disable=SC2046 # The third word that ls prints is the owner, and the fourth is the group.
 owner_of() { set -- $(ls -ld "$1" 2>/dev/null); printf "%s" "${3:-somebody}"; }
 # shellcheck disable=SC2046
 group_of() { set -- $(ls -ldn "$1"); printf "%s" "$4"; }
@@ -15,9 +15,9 @@ is_ref() {
   [ "${#1}" -eq 32 ] || return 1
   case "$1" in *[!0-9A-F]*) return 1 ;; esac
 }
-# Somebody may have given a folder a name of ours. It is ours if it holds nothing else than ours do. Of a folder that was
-# moved aside, or what is left of it, that is also one directory.
-# shellcheck disable=SC2012 # A name with a line break is none of ours in any case.
+# Somebody else may have made a folder with a name of deployer's. A folder is deployer's own if it holds only files that
+# deployer puts into such a folder. A folder that was moved aside, or its rest, may also hold one directory.
+# shellcheck disable=SC2012 # No name of deployer's has a line break.
 is_begun() { [ -z "$(ls -A "$1" | sed "/^note$/d;/^stream$/d;/^release.tar/d;/^tree/d;/^manifest$/d;/^record$/d;/^entries$/d;/^[ab]$/d")" ]; }
 is_remnant() {
   # shellcheck disable=SC2012
@@ -26,7 +26,8 @@ is_remnant() {
   case "$rest" in *"$nl"*) return 1 ;; esac
   [ -z "$rest" ] || real_dir "$1/$rest"
 }
-# After the ref comes a process id. For an upload's tree, that of the tree follows, and a word.
+# A name of trash has a process id after the ref. If the trash is the tree of an upload, the process id and the word of
+# that tree follow.
 is_trash_name() {
   rest=${1##*.trash_}
   is_ref "${rest%%_*}" || return 1
@@ -37,7 +38,7 @@ is_trash_name() {
   case "$rest" in *[!0-9]*) return 1 ;; esac
 }
 is_trash() { is_trash_name "$1" && real_dir "$1" && is_remnant "$1"; }
-# Each of our releases has a manifest before it gets its name.
+# Each release of deployer's has a manifest before it gets its name.
 is_ours() {
   if real_dir "$1"; then [ -e "$1/.deployer_manifest" ] || [ -e "$1/.deployer_release.json" ]
   else [ ! -e "$1" ] && [ ! -L "$1" ]
@@ -47,11 +48,11 @@ real_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 real_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 wipe() {
   mounted_in "$1" >/dev/null && return 1
-  # Changes the modes of folders only: a file may have names in other releases.
+  # Changes only the modes of folders, because a file may also belong to other releases.
   rm -rf "$1" 2>/dev/null || { find "$1" -type d ! -perm -700 -exec chmod u+rwx {} ";" 2>/dev/null; rm -rf "$1"; }
 }
-# For a folder in which an earlier step, whose connection is gone, may still write: tries again until that step has
-# noticed.
+# Removes a folder to which an earlier step whose connection is gone may still write. Tries again, until that step has
+# noticed that its connection is gone.
 wipe_surely() {
   for pause in 1 2; do
     wipe "$1" 2>/dev/null && return 0

@@ -1,7 +1,7 @@
-# `note` appends `entries`, whole lines, to the journal, after the change that they describe. The change stays if they
-# cannot be written: the answer says so, and the script continues.
+# `note` appends `entries`, which are whole lines, to the journal, after the change that they describe. If that fails,
+# the change stays, the answer reports the failure, and the script continues.
 
-# Selects the journal entries about releases that do not exist.
+# Selects the journal entries of releases that do not exist.
 only_gone() {
   while IFS= read -r line; do
     ref=${line#*",\"ref\":\""}
@@ -12,7 +12,7 @@ only_gone() {
 note() {
   [ -n "$entries" ] || return 0
   log=$base/config/journal torn=
-  # A crash may have left NUL bytes at its end.
+  # A crash may have left NUL bytes at the end of the journal.
   [ ! -s "$log" ] || [ "$(($(tail -c 1 "$log" 2>/dev/null | wc -l)))" -eq 1 ] || torn=$nl
   err=$({ printf "%s%s\n" "$torn" "$entries" >> "$log"; } 2>&1) || say "unnoted $(flat "$err")"
   chmod o= "$log" 2>/dev/null

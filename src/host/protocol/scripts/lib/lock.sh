@@ -1,8 +1,8 @@
-# Locks are files `config/lock.<token>` of one line: `taken`, `held` or `free`, and the details. The highest token
-# counts. A lock is taken by making the next token with link(2), which only one script can do, with all details in it.
-# Nobody removes the highest token. `top` sets `token` (0: never locked), `state` and `details`. `idle` sets `since`,
-# the seconds since the last sign of life, and `ahead` if that is in the future. A sign of life, `config/beat.<token>`,
-# holds the time by the host's clock and, on Linux, the uptime, which nobody can set.
+# A lock is a file `config/lock.<token>` of one line: `taken`, `held` or `free`, and the details. The highest token
+# counts. To take the lock, a script makes the file of the next token, complete with details, with link(2). Only one
+# script can succeed. No script removes the highest token. `top` sets `token` (0: never locked), `state` and `details`.
+# `idle` sets `since`, the seconds since the last sign of life, and `ahead` if that sign is in the future. A sign of
+# life, `config/beat.<token>`, holds the time of the host's clock and, on Linux, the uptime, which nobody can set.
 
 number() {
   case "$1" in "" | 0?* | *[!0-9]*) return 1 ;; esac
@@ -40,7 +40,8 @@ idle() {
   ahead=no
   [ "$since" -ge 0 ] || since=0 ahead=yes
 }
-# By rename: a file that is still being written has no time in it, so somebody else could take the lock over.
+# Renames a finished file into place. A file that is still being written has no time in it, and a lock without a time
+# could be taken over.
 live() {
   clock
   printf "%s\n" "$now $up $boot" > "$base/config/.beat.$$" && mv -f "$base/config/.beat.$$" "$base/config/beat.$1"

@@ -1,15 +1,15 @@
-# What /proc/mounts says. `mount_of` finds out how the directory `$1` is mounted. It does not use df, which on BusyBox
-# names any mount of the same disk.
+# Reads /proc/mounts. `mount_of` sets `mounted` to the type and options of the file system with the directory `$1`. It
+# does not use df, because on BusyBox df names any mount of the same disk.
 
-# A path of /proc/mounts, which writes blanks and the like as a backslash and three digits. printf wants a zero before
-# them: in `\0401` it would take all four digits for one character, and not a blank and a 1.
+# Prints a path of /proc/mounts, in which a backslash and three digits stand for blanks and similar characters. printf
+# needs a zero before the three digits.
 unescaped() { printf "%b" "$(say "$1" | sed "s/[\\]/&0/g")"; }
 mount_of() {
   point= mounted=
   [ -r /proc/mounts ] && inside=$(cd -P "$1" 2>/dev/null && pwd -P) || return 0
   while IFS=" " read -r _ folder type options _; do
     case "$folder" in *\\*) folder=$(unescaped "$folder") ;; esac
-    # The slash within the quotes: bash 5.2 matches nothing with an empty "${folder%/}" before a pattern.
+    # The slash is inside the quotes, because in bash 5.2 an empty "${folder%/}" before a pattern matches nothing.
     case "${inside%/}/" in "${folder%/}/"*) [ "${#folder}" -ge "${#point}" ] || continue ;; *) continue ;; esac
     point=$folder
     mode=rw exec="exec"
@@ -19,7 +19,7 @@ mount_of() {
     mounted="$type $mode $exec"
   done < /proc/mounts
 }
-# The first mount point below a directory: the files there are somebody else's, and must not be removed.
+# Prints the first mount point below the directory `$1`. Files below a mount point must not be removed.
 mounted_in() {
   [ -r /proc/mounts ] && above=$(cd -P "$1" 2>/dev/null && pwd -P) || return 1
   while IFS=" " read -r _ point _; do

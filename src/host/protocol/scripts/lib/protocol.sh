@@ -1,7 +1,7 @@
 export LC_ALL=C
 unset CDPATH
 set +efuC
-# shellcheck disable=SC3044 # For the hosts whose sh is bash: its options may come from the environment.
+# shellcheck disable=SC3044 # For hosts on which sh is bash: the environment may set options of bash.
 shopt -u failglob nullglob nocasematch 2>/dev/null
 umask 022
 nl="
@@ -15,12 +15,12 @@ say "deployer begin"
 case "$1" in
   /*) base=$1 ;;
   *) [ -n "$HOME" ] || fail "the login has no home: write the path out"
-     # shellcheck disable=SC2088 # Here it is a text.
+     # shellcheck disable=SC2088 # The tilde is part of the text.
      case "$1" in "~/"*) base=${HOME%/}/${1#"~/"} ;; *) base=${HOME%/}/$1 ;; esac ;;
 esac
 case "$base" in *"$nl"*) fail "the name of the home has a line break" ;; esac
 # shellcheck disable=SC2034 # Nearly all scripts read it.
 releases=$base/releases
-# A folder with the setgid bit is a team's.
+# A folder with the setgid bit belongs to a team.
 [ ! -g "$base" ] || umask 002
 has() { command -v "$1" >/dev/null 2>&1; }

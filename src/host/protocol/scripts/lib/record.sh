@@ -1,4 +1,4 @@
-# `draft_record ref json` writes a release's record beside its place, and `keep_record` puts it there.
+# `draft_record ref json` writes a release's record to a file beside the final one. `keep_record` renames that file.
 
 draft_record() {
   [ -d "deployer_$1" ] || fail "there is no deployer_$1"

@@ -16,7 +16,7 @@ user=$(id -un 2>/dev/null) && say "user $user"
 clock=$(date +%s) && say "clock $clock"
 row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
 nodes=$(df -Pi "$where" 2>/dev/null)
-# Some file systems make inodes on demand, and count none. Some systems print other columns.
+# Some file systems make inodes on demand, and do not count them. Some systems print other columns.
 case "$nodes" in
   *" Inodes "*) row "$nodes" && [ "$total" -gt 0 ] 2>/dev/null && say "inodes $available" ;;
 esac
@@ -34,7 +34,7 @@ cd "$releases" 2>/dev/null || { say "current absent"; return 0; }
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
   [ -e current ] || say dangling
-  # The link may be written in another way.
+  # The link may lead to a release by a text that is not deployer's.
   led=$(cd -P current 2>/dev/null && pwd -P) && led=${led#"$(pwd -P)/deployer_"} && ref=${led%%/*} && is_ref "$ref" && say "leads $ref"
 elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
@@ -55,7 +55,7 @@ for folder in deployer_*; do
   real_dir "$folder" || { say "foreign $ref"; continue; }
   file=$folder/.deployer_release.json
   if [ ! -e "$file" ] && [ ! -L "$file" ]; then
-    # A folder without a manifest is somebody else's. A folder that is being adopted is not an unfinished deployment.
+    # A folder without a manifest belongs to somebody else. A folder that is being adopted is not an unfinished deployment.
     file=unrecorded
     [ -e "$folder/.deployer_manifest" ] || file=foreign
     [ -d ".adopting_$ref" ] || say "$file $ref"

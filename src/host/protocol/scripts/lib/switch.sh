@@ -1,15 +1,17 @@
-# `switch_to` renames a new link over `current`. `disarm` keeps the host from going back by itself. The first to rename
-# the file of a dead-man's switch decides. If that was the host, `disarm` waits until it has gone back.
+# `switch_to` renames a new link over `current`. `disarm` keeps the host from going back by itself. Both `disarm` and the
+# host rename the file of a dead-man's switch, and the first one decides. If that is the host, `disarm` waits until the
+# host has gone back.
 
 switch_to() {
   failed=
   err=$(ln -s "$1" "$2" 2>&1) || fail "$err"
-  # The next holder of the lock removes the links of earlier ones. So after this check the rename fails, or was in time.
+  # The next holder of the lock removes the links of earlier holders. So if the lock is lost after this check, either the
+  # rename fails, or it happened before the loss.
   [ "$fence" -eq 0 ] || { top; [ "$token" -eq "$fence" ] && [ "$state" = taken ]; } || { rm -f "$2"; say "fenced"; finish; }
   err=$(mv -fT "$2" current 2>&1)
-  # Only the link tells whether it was renamed: some mv programs print their help instead, and report success. Without
-  # an option, mv renames a link over a link that has the same name in another folder. The next holder of the lock
-  # removes this folder too.
+  # Only the link shows whether it was renamed: some mv programs print their help instead, and report success. Without
+  # an option, mv renames a link over a link that has the same name in another folder. So the link first gets the name
+  # `current` in a folder of its own, which the next holder of the lock removes too.
   if [ -L "$2" ]; then
     aside=.trash_${ref}_$$_switch
     mkdir "$aside" 2>/dev/null && mv -f "$2" "$aside/current" 2>/dev/null && {
@@ -36,7 +38,7 @@ await_fired() {
     case "${fired##*/fired.}" in *[!0-9.]*) continue ;; esac
     while [ -e "$fired" ]; do
       tries=$((tries + 1))
-      # Going back never takes this long: the machine went down in the middle of it.
+      # Going back never takes this long. The machine must have gone down in the middle of it.
       [ "$tries" -le 15 ] || rm -f "$fired"
       sleep 1
     done
