@@ -1,12 +1,13 @@
 #!/bin/sh
-# How many bytes may a client send on a session channel once an SSH server has opened it, before a command runs there?
+# An SSH server has opened a session channel, and no command runs in it yet. How many bytes may the client send?
 #
-# Guess: some 2 MB, OpenSSH's usual window, or whatever small window a small server has. So the input of a command can follow the request
-# to start it in the same round trip.
-# Found: OpenSSH 9.2p1 opens a session with a window of 0 and enlarges it only when the command runs, so the first input costs a round trip of its own. Dropbear
-# 2022.83 grants 24 kB at once.
+# Guess: about 2 MB, which is OpenSSH's usual window. A small server has a smaller window. So a client can send the input of a command in the same
+# round trip as the request to start the command.
+# Found: OpenSSH 9.2p1 opens a session with a window of 0, and enlarges the window only when the command runs. So the first input costs a round trip of
+# its own. Dropbear 2022.83 grants 24 kB at once.
 #
-# Everything happens in a temporary folder. Needs root, Node, npm, unshare, Debian 12 on amd64 and its package archive. Traffic stays on the loopback.
+# All files are in a temporary folder. The script needs root, Node, npm, unshare, Debian 12 on amd64 and its package archive. Connections stay on the
+# loopback, except those to the package archives.
 set -eu
 work=$(mktemp -d)
 pids=
@@ -21,7 +22,7 @@ export LD_LIBRARY_PATH
 "$work/root/usr/sbin/sshd" -V 2>&1 | head -n 1
 "$work/root/usr/sbin/dropbear" -V 2>&1 | head -n 1
 
-# In a namespace of its own, the server finds the user that it drops its privileges to, and our key.
+# Each server runs in a mount namespace of its own, with our authorized_keys, and with the user to which sshd drops its privileges.
 mkdir -p keys run
 chmod 700 keys
 { grep -v '^sshd:' /etc/passwd; echo "sshd:x:65533:65533::/run/sshd:/bin/false"; } > passwd

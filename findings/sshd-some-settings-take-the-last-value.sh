@@ -1,12 +1,12 @@
 #!/bin/sh
-# Of two lines with the same keyword in sshd_config, which one counts for MaxStartups, PerSourceMaxStartups, PerSourceNetBlockSize and IPQoS?
+# sshd_config has two lines with the same keyword. Which line counts for MaxStartups, PerSourceMaxStartups, PerSourceNetBlockSize and IPQoS?
 #
-# Guess: the first one. The manual says so of every keyword that does not note otherwise, and none of these notes it. Distributions include
-# sshd_config.d/*.conf at the top of the file for that reason.
-# Found: with OpenSSH 9.2p1 the last line counts for these four, so a limit in an included file is undone by a line further down. MaxSessions, ClientAliveInterval
-# and RekeyLimit, which look alike, take the first one.
+# Guess: the first line. The manual says that the first value counts unless the text about a keyword says otherwise, and the texts about these four do
+# not. For that reason, distributions include sshd_config.d/*.conf at the top of the file.
+# Found: with OpenSSH 9.2p1, the last line counts for these four keywords. So a later line overrides a limit in an included file. For the similar
+# keywords MaxSessions, ClientAliveInterval and RekeyLimit, the first line counts.
 #
-# Everything happens in a temporary folder. Needs Debian 12 on amd64, its package archive, and ssh-keygen.
+# All files are in a temporary folder. The script needs Debian 12 on amd64, its package archive, and ssh-keygen.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +19,7 @@ export LD_LIBRARY_PATH
 "$sshd" -V 2>&1 | head -n 1
 "$work/root/usr/bin/ssh-keygen" -q -t ed25519 -N "" -f key
 
-# Prints the value that counts, from two lines.
+# Prints the value that counts if the keyword `$1` has two lines, with the values `$2` and `$3`.
 counts() {
   printf 'HostKey %s\n%s %s\n%s %s\n' "$work/key" "$1" "$2" "$1" "$3" > config
   "$sshd" -T -f config | sed -n "s/^$(echo "$1" | tr 'A-Z' 'a-z') //p"

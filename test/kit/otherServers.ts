@@ -1,6 +1,6 @@
 /**
- * Other SSH servers than OpenSSH's, as the current user on a free loopback port. Only root can run these tests: both servers read the authorized
- * keys from the real home of the user, over which a folder is mounted that nobody else sees.
+ * SSH servers other than OpenSSH's, as the current user on a free loopback port. Both servers read the authorized keys from the user's real `.ssh`, so
+ * these tests mount a folder over it, which no other process sees. Only root can do that.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
@@ -12,12 +12,12 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { freePort, makeKey, missing, type Sshd } from "./sshd.ts"
 
-/** Why tests with these servers cannot run here; undefined if they can, and in CI, where a missing part must fail. */
+/** The reason why tests with these servers cannot run here. Undefined if they can. Also undefined in CI, so that a missing program fails there. */
 export const missingServers: string | undefined =
   missing("dropbear", "dropbearkey", "tinysshd", "tinysshd-makekey", "unshare") ??
   (process.getuid?.() === 0 || process.env["CI"] === "true" ? undefined : "this user is not root")
 
-/** The words that run a program with `folder` in place of the user's `.ssh`. */
+/** The command line that runs a program with `folder` in place of the user's `.ssh`. */
 const withKeys = (folder: string, words: ReadonlyArray<string>): ReadonlyArray<string> => {
   const real = path.join(os.userInfo().homedir, ".ssh")
   fs.mkdirSync(real, { recursive: true, mode: 0o700 })
@@ -62,7 +62,7 @@ const hostOf = ({ folder, keyFile, keys }: Files, port: number, hostKey: string,
   }
 }
 
-/** Dropbear, which ends a connection at a command of more than 9,000 bytes. */
+/** Dropbear, which ends the connection if a command has more than 9,000 bytes. */
 export const dropbear: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(function* () {
   const here = yield* files
   const key = path.join(here.folder, "host_key")
@@ -95,7 +95,7 @@ export const dropbear: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(func
   return hostOf(here, port, hostKey, () => log)
 })
 
-/** tinysshd, which has one session on each connection and forwards nothing. A process of its own serves each connection. */
+/** tinysshd, which allows one session on each connection and forwards nothing. Each connection has a process of its own. */
 export const tinysshd: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(function* () {
   const here = yield* files
   const keyFolder = path.join(here.folder, "host_keys")

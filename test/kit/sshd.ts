@@ -38,10 +38,10 @@ const find = (program: string): string | undefined =>
     .map((folder) => join(folder, program))
     .find(exists)
 
-/** Why tests with a real sshd cannot run here; absent where they can, and in CI, where a missing part must fail. */
+/** The reason why tests with a real sshd cannot run here. Undefined if they can. Also undefined in CI, so that a missing program fails there. */
 export const missingSshd: string | undefined = missing("sshd", "ssh-keygen", "ssh-agent", "ssh-add")
 
-/** Why tests with these programs cannot run here; absent where they can, and in CI, where a missing part must fail. */
+/** The reason why tests with these programs cannot run here. Undefined if they can. Also undefined in CI, so that a missing program fails there. */
 export function missing(...programs: ReadonlyArray<string>): string | undefined {
   const absent = programs.filter((program) => find(program) === undefined)
   return absent.length === 0 || process.env["CI"] === "true" ? undefined : `${absent.join(" and ")} not installed`
@@ -62,29 +62,29 @@ export interface Sshd {
   readonly home: string
   /** A folder for the test's own files, outside the login directory. */
   readonly folder: string
-  /** What sshd has logged so far. */
+  /** The log of sshd so far. */
   readonly log: () => string
-  /** Lets in the owner of another key: the text of a `.pub` file. */
+  /** Accepts another key from now on. `publicKey` is the text of a `.pub` file. */
   readonly authorize: (publicKey: string) => void
   /** Kills sshd and all its sessions. */
   readonly stop: Effect.Effect<void>
 }
 
-/** What a host is like. */
+/** The properties of a host. */
 export interface SshdOptions {
-  /** `PATH` of every session; absent: this process's. */
+  /** The `PATH` of every session. Default: the `PATH` of this process. */
   readonly path?: string
-  /** The absolute path of the login shell; absent: `/bin/sh`. */
+  /** The absolute path of the login shell. Default: `/bin/sh`. */
   readonly shell?: string
-  /** The type of the host's key, as `ssh-keygen -t` takes it; absent: `ed25519`. */
+  /** The type of the host's key, as `ssh-keygen -t` takes it. Default: `ed25519`. */
   readonly hostKeyType?: string
-  /** sshd's own; from `DEBUG1` on it also writes into the sessions' standard error. Absent: `VERBOSE`. */
+  /** The `LogLevel` of sshd. From `DEBUG1` on, sshd also logs to the standard error of each session. Default: `VERBOSE`. */
   readonly logLevel?: string
   /** Further lines for sshd_config. */
   readonly config?: ReadonlyArray<string>
 }
 
-/** Makes a key pair; `options` are further arguments of `ssh-keygen`. Yields the private key's file. */
+/** Makes a key pair, and returns the path of the private key. `args` are further arguments of `ssh-keygen`. */
 export const makeKey = (
   file: string,
   options: { readonly type?: string; readonly passphrase?: string; readonly args?: ReadonlyArray<string> } = {}
@@ -96,7 +96,7 @@ export const makeKey = (
   return file
 }
 
-/** A loopback port that nobody listens on. */
+/** A loopback port on which no program listens. */
 export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, "127.0.0.1")
   await once(server, "listening")
@@ -107,7 +107,7 @@ export const freePort = async (): Promise<number> => {
   return address.port
 }
 
-/** Starts a host; it is gone with the scope, with all that its sessions left running. */
+/** Starts a host. The scope ends the host and all processes that its sessions left running. */
 export const sshd = (options: SshdOptions = {}): Effect.Effect<Sshd, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
@@ -133,7 +133,7 @@ const start = async (options: SshdOptions) => {
   const authorizedKeys = join(folder, "authorized_keys")
   writeFileSync(authorizedKeys, readFileSync(`${keyFile}.pub`), { mode: 0o600 })
 
-  // All hosts log in as the same user: a forced command gives each its own home, shell and programs.
+  // All hosts have the same user. A forced command gives each host its own home, shell and programs.
   const session = join(folder, "session")
   const word = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
   writeFileSync(
@@ -147,7 +147,7 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
   )
   chmodSync(session, 0o755)
 
-  // As root, sshd insists on a folder of its own.
+  // As root, sshd does not start without this folder.
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true })
 
   for (let attempt = 1; ; attempt++) {
@@ -165,20 +165,20 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       "PasswordAuthentication no",
       "KbdInteractiveAuthentication no",
       `AuthorizedKeysFile ${authorizedKeys}`,
-      // Of this setting, sshd takes the last value.
+      // For this keyword, the last line counts, so a line of `options.config` must be the only one.
       ...(options.config?.some((line) => line.startsWith("MaxStartups")) ? [] : ["MaxStartups 100:30:100"]),
       `LogLevel ${options.logLevel ?? "VERBOSE"}`,
-      // The user's real shell runs the forced command: it must not read the user's own start-up files.
+      // The user's real shell runs the forced command. With another home, it does not read the user's own startup files.
       `SetEnv HOME=${home}`,
       `ForceCommand ${session}`
     ]
-    // Newer sshds shut out addresses that failed to log in a few times; older ones do not know the option.
+    // A newer sshd refuses an address after a few failed logins. An older sshd does not know the option.
     const write = (more: ReadonlyArray<string>) => writeFileSync(config, [...lines, ...more, ""].join("\n"))
     write(["PerSourcePenalties no"])
     if (spawnSync(program, ["-t", "-f", config], { stdio: "ignore" }).status !== 0) write([])
     const child = spawn("sh", ["-c", guard, "guard", folder, program, "-D", "-e", "-f", config], {
       stdio: ["pipe", "ignore", "pipe"],
-      // Ctrl-C on a terminal would end the guard alone, and sshd would stay.
+      // Without this, Ctrl-C on a terminal would end only the guard, and sshd would keep running.
       detached: true
     })
     let log = ""
@@ -189,7 +189,7 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       if (child.exitCode !== null || child.signalCode !== null) return
       const pid = child.pid ?? 0
       const descendants = descendantsOf(pid)
-      // The guard first, or it would take the end of its `cat` for ours.
+      // Ends the guard first. Otherwise it would take the end of its `cat` for the end of this process.
       killOne(pid)
       for (const descendant of descendants) killOne(descendant)
       await once(child, "exit")
@@ -224,7 +224,7 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
   }
 }
 
-/** Ends sshd and removes its folder when this process is killed before it can: its end of the pipe closes. */
+/** Ends sshd and removes its folder if this process is killed before it can do so: the pipe on standard input closes then. */
 const guard = `folder=$1
 shift
 "$@" <&- &
@@ -287,7 +287,7 @@ const answers = async (port: number, lives: () => boolean): Promise<boolean> => 
   return false
 }
 
-/** The environment of somebody whose home holds nothing, who has no agent, and who knows the host. */
+/** The SSH settings of a user with an empty home and no agent. The user's known_hosts has the host's key. */
 export const settingsFor = (host: Sshd): Context.Tag.Service<typeof SshSettings> => ({
   homeDir: join(host.folder, "nobody"),
   workingDir: join(host.folder, "nobody"),
@@ -304,6 +304,6 @@ export const settingsFor = (host: Sshd): Context.Tag.Service<typeof SshSettings>
   remembered: makeRemembered()
 })
 
-/** The title of a suite or of a test (then a whole sentence), with the reason if it is skipped. */
+/** The title of a suite, or of a test, which is a whole sentence. If `missing` has a reason to skip the suite or test, the reason is added. */
 export const titled = (title: string, missing: string | undefined): string =>
   missing === undefined ? title : `${title} (skipped: ${missing})`

@@ -1,11 +1,11 @@
 /**
- * Login shells that look at the commands of the SSH transport: one that waits for another command becomes that one here, once it
- * has come.
+ * For login shells that look at the commands of the SSH transport. The transport starts a shell that waits for a command. This replaces the waiting
+ * shell with that command, once it has arrived.
  */
 import { ready, waitingLine } from "../../src/host/transport/ssh/waitingShells.ts"
 import { quote } from "../../src/host/transport/Transport.ts"
 
-/** The beginning of such a shell: after it, `$2` is a command with something to do. */
+/** The first lines of such a login shell. After them, `$2` is the real command. */
 export const waitForCommand = `waiting=${quote(waitingLine)}
 if [ "$2" = "$waiting" ]; then
   echo ${quote(ready)} $$

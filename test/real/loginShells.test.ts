@@ -68,7 +68,7 @@ describe("login shells", () => {
   }
 })
 
-/** Login shells that start no command, and what is said of them. */
+/** Login shells that start no command, and a part of the message about each. */
 const useless = [
   { name: "nologin", text: "exec /usr/sbin/nologin", said: "This account is currently not available." },
   { name: "a restricted shell", text: 'exec rbash "$@"', said: "restricted" },
@@ -76,7 +76,7 @@ const useless = [
   { name: "a shell for git alone", text: "echo only git >&2; exit 128", said: "exit status 128: only git" }
 ]
 
-/** Login shells with habits, which do not matter. */
+/** Login shells that do something of their own before they run a command. This must not matter. */
 const odd = [
   { name: "greets", text: "echo welcome; echo hello >&2" },
   { name: "changes the directory", text: "cd /" },
@@ -93,14 +93,19 @@ describe("a login shell", () => {
     })
 
   for (const { name, said, text } of useless) {
-    scoped(titled(`With ${name} as the login shell, the failure says so at once.`, missingSshd), () =>
-      Effect.gen(function* () {
-        const { session } = yield* connected(yield* sshd({ shell: yield* shellWith(text) }))
-        const error = yield* Effect.flip(session.inspect).pipe(Effect.timeout("10 seconds"))
-        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "shell")
-        assert.include(error.message, "deployer needs a login that may run sh")
-        assert.include(error.message, said)
-      })
+    scoped(
+      titled(
+        `With ${name} as the login shell, the connection fails at once, and the message shows the shell's output or status.`,
+        missingSshd
+      ),
+      () =>
+        Effect.gen(function* () {
+          const { session } = yield* connected(yield* sshd({ shell: yield* shellWith(text) }))
+          const error = yield* Effect.flip(session.inspect).pipe(Effect.timeout("10 seconds"))
+          assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "shell")
+          assert.include(error.message, "deployer needs a login that may run sh")
+          assert.include(error.message, said)
+        })
     )
   }
 
@@ -125,7 +130,7 @@ describe("a login shell", () => {
   }
 })
 
-/** Everything that people do with a host. */
+/** Runs the usual commands on a host. */
 const life = (host: Sshd) =>
   Effect.gen(function* () {
     const here = yield* project()
@@ -149,17 +154,21 @@ const life = (host: Sshd) =>
 
 describe("SSH servers", () => {
   const servers = missingServers === undefined ? it.scopedLive : it.scopedLive.skip
-  servers(titled("With Dropbear every command works.", missingServers), () => Effect.flatMap(dropbear, life), 120_000)
+  servers(
+    titled("The usual commands work with Dropbear.", missingServers),
+    () => Effect.flatMap(dropbear, life),
+    120_000
+  )
 
   servers(
-    titled("With tinysshd, which has one session a connection, every command works.", missingServers),
+    titled("The usual commands work with tinysshd, which allows one session per connection.", missingServers),
     () => Effect.flatMap(tinysshd, life),
     120_000
   )
 
   const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
   scoped(
-    titled("With an sshd that allows one session a connection every command works.", missingSshd),
+    titled("The usual commands work with an sshd that allows one session per connection.", missingSshd),
     () => Effect.flatMap(sshd({ config: ["MaxSessions 1"] }), life),
     120_000
   )

@@ -1,4 +1,4 @@
-/** Private keys in many formats, agents, and hosts that want something else. */
+/** Private keys in many formats, agents, and hosts that require other methods than a key. */
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
@@ -55,7 +55,7 @@ const authorize = (host: Sshd, privateKey: string) =>
   host.authorize(execFileSync("ssh-keygen", ["-y", "-f", privateKey], { encoding: "utf8" }))
 
 describe("SSH keys", () => {
-  scoped(titled("A private key may have each format that OpenSSL writes.", absent), () =>
+  scoped(titled("A private key may have any format that OpenSSL writes.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const file = (name: string) => path.join(host.folder, name)
@@ -67,7 +67,7 @@ describe("SSH keys", () => {
       openssl("ec", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
       const relabelled = fs.readFileSync(file("ec"), "utf8").replaceAll("PRIVATE KEY", "EC PRIVATE KEY")
       fs.writeFileSync(file("relabelled"), relabelled, { mode: 0o600 })
-      // OpenSSH 9.2 reads no Ed25519 key of OpenSSL's: the last 32 bytes of this form are the key.
+      // OpenSSH 9.2 does not read OpenSSL's Ed25519 keys, so the test makes the public key. Its bytes are the last 32 bytes of the DER form.
       const wire = execFileSync("openssl", ["pkey", "-in", file("ed25519"), "-pubout", "-outform", "DER"]).subarray(-32)
       const field = (bytes: Uint8Array) => Buffer.concat([Buffer.from([0, 0, 0, bytes.length]), bytes])
       const blob = Buffer.concat([field(Buffer.from("ssh-ed25519")), field(wire)]).toString("base64")
@@ -82,7 +82,7 @@ describe("SSH keys", () => {
     })
   )
 
-  scoped(titled("A key of PuTTY's newest format is told how to be converted.", absent), () =>
+  scoped(titled("The message about a key in PuTTY's newest format shows how to convert it.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const file = path.join(host.folder, "key.ppk")
@@ -92,7 +92,7 @@ describe("SSH keys", () => {
     })
   )
 
-  scoped(titled("A public key file names a key of ssh-agent, as with ssh.", absent), () =>
+  scoped(titled("A public key file selects a key of ssh-agent, as with ssh.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd({ config: ["MaxAuthTries 3"] })
       const others = ["a", "b", "c", "d"].map((name) => makeKey(path.join(host.folder, name)))
@@ -119,7 +119,7 @@ describe("SSH keys", () => {
     })
   )
 
-  scoped(titled("Relative paths in ssh_config begin in the working directory, as with ssh.", absent), () =>
+  scoped(titled("Relative paths in ssh_config start in the working directory, as with ssh.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const workingDir = path.join(host.folder, "project")
@@ -136,7 +136,10 @@ describe("SSH keys", () => {
 
 describe("SSH hosts", () => {
   scoped(
-    titled("A host that wants more than a key, or no key at all, is told apart from one that refuses the key.", absent),
+    titled(
+      "The messages about a host that also requires another method, and about one that accepts no keys, name the methods.",
+      absent
+    ),
     () =>
       Effect.gen(function* () {
         const interactive = "KbdInteractiveAuthentication yes"
@@ -161,7 +164,7 @@ describe("SSH hosts", () => {
     })
   )
 
-  scoped(titled("A busy sshd that turns connections away at random is asked again.", absent), () =>
+  scoped(titled("If a busy sshd turns away connections at random, deployer tries again.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd({ config: ["MaxStartups 2:80:6"] })
       const all = yield* Effect.forEach(
