@@ -195,10 +195,10 @@ esac`)
       for (const args of [["--platform", "linux/arm64"], ["--platform=linux/arm64/v8"], ["--platform=arm64"]]) {
         const error = yield* failure(args)
         assert.deepInclude(error, { _tag: "PlatformDiffers", found: "linux/amd64" })
-        assert.include(error.message, "and the image is for linux/amd64; nothing was stored")
+        assert.include(error.message, "but the image is for linux/amd64; nothing was stored")
       }
       const several = yield* failure(["--platform", "linux/amd64,linux/arm64"])
-      assert.include(several.message, "the platforms linux/amd64,linux/arm64, and a release is for one")
+      assert.include(several.message, "the platforms linux/amd64,linux/arm64, but a release is for one platform")
       for (const platform of ["linux/amd64", "linux", "linux/x86_64", "AMD64"])
         yield* engine.use(build({ ...engine.build, args: ["--platform", platform] }))
     })
