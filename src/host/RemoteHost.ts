@@ -32,6 +32,7 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
     "lost",
     "protocol",
     "proxy",
+    "openssh",
     "container"
   ),
   detail: Schema.String
@@ -53,6 +54,8 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
         return `The connection to ${this.address} was lost (${this.detail}): the next deploy resumes from the state of the host`
       case "protocol":
         return `${this.address} does not speak SSH as expected (${this.detail})`
+      case "openssh":
+        return `The system's ssh cannot connect to ${this.address} (${this.detail}): try ssh by hand, or remove ssh: "openssh" from the target`
       case "container":
         return `The container ${this.address} cannot be used (${this.detail}): start it, or check "host" in the config`
       case "proxy":
@@ -106,7 +109,9 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
   /** The methods of SSH with which the host lets somebody in, if no key can do that: `password`, `keyboard-interactive`. */
   methods: Schema.optional(Schema.Array(Schema.String)),
   /** Whether the host accepted a key and requires one of these methods as well. */
-  isPartial: Schema.optional(Schema.Boolean)
+  isPartial: Schema.optional(Schema.Boolean),
+  /** The words of the system's `ssh`, if it tried the keys. */
+  detail: Schema.optional(Schema.String)
 }) {
   readonly exitStatus = 1
   override get message(): string {
@@ -115,7 +120,12 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
       return `${this.address} accepted the key and also requires ${methods}, which deployer does not do: allow this login with a key alone (AuthenticationMethods in its sshd_config)`
     if (methods !== "")
       return `${this.address} accepts no keys at all, only ${methods}: allow keys (PubkeyAuthentication in its sshd_config), or set "user" to another login`
-    const tried = this.tried.length === 0 ? "there was no key to offer" : `offered: ${this.tried.join(", ")}`
+    const tried =
+      this.detail !== undefined
+        ? `ssh says: ${this.detail}`
+        : this.tried.length === 0
+          ? "there was no key to offer"
+          : `offered: ${this.tried.join(", ")}`
     return `${this.address} accepted none of your keys (${tried}): set "sshKey" of the target, or add the key to the agent or to the host's authorized_keys`
   }
 }

@@ -23,6 +23,8 @@ export interface Piped {
   readonly endInput: () => void
   readonly pause: () => void
   readonly resume: () => void
+  /** Whether output has arrived that was not passed on, because of a pause. */
+  readonly isWaiting: () => boolean
   /** Asks the child and its whole process group to end. */
   readonly kill: () => void
 }
@@ -57,6 +59,7 @@ export const piped = ({ args, command, env = {}, onData, onEnd, onFailure }: Pip
       child.stdout.resume()
       child.stderr.resume()
     },
+    isWaiting: () => child.stdout.isPaused() || child.stdout.readableLength > 0,
     kill: () => {
       child.stdout.resume()
       child.stderr.resume()

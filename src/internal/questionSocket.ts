@@ -4,6 +4,7 @@
 import { writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
@@ -12,6 +13,9 @@ export interface Question {
   readonly text: string
   readonly answer: (text: string | undefined) => void
 }
+
+/** The folder cannot hold the socket or the program. */
+export class ListenFailed extends Data.TaggedError("ListenFailed")<{ readonly detail: string }> {}
 
 const client = `const s = require("net").connect(process.argv[1])
 let a = ""
@@ -23,11 +27,14 @@ s.end(process.argv[2])`
 const word = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
 
 /** Writes the program into the folder and passes its questions on, until the scope ends. Returns the path of the program. */
-export const listen = (folder: string, ask: (question: Question) => void): Effect.Effect<string, never, Scope.Scope> =>
+export const listen = (
+  folder: string,
+  ask: (question: Question) => void
+): Effect.Effect<string, ListenFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const socket = join(folder, "ask")
     yield* Effect.acquireRelease(
-      Effect.async<ReturnType<typeof createServer>>((resume) => {
+      Effect.async<ReturnType<typeof createServer>, ListenFailed>((resume) => {
         const server = createServer({ allowHalfOpen: true }, (connection) => {
           let text = ""
           connection.setEncoding("utf8")
@@ -39,19 +46,18 @@ export const listen = (folder: string, ask: (question: Question) => void): Effec
             ask({ text, answer: (answer) => connection.end(answer === undefined ? "" : `=${answer}`) })
           )
         })
-        // The path of a socket has at most some hundred characters.
-        server.on("error", ({ message }) =>
-          resume(Effect.dieMessage(`${socket} cannot be opened (${message}): set TMPDIR to a shorter path`))
-        )
+        server.on("error", ({ message }) => resume(new ListenFailed({ detail: message })))
         server.listen(socket, () => resume(Effect.succeed(server)))
       }),
       (server) => Effect.sync(() => server.close())
     )
     const program = join(folder, "askpass")
-    yield* Effect.sync(() =>
-      writeFileSync(program, `#!/bin/sh\nexec ${word(process.execPath)} -e ${word(client)} ${word(socket)} "$1"\n`, {
-        mode: 0o700
-      })
-    )
+    yield* Effect.try({
+      try: () =>
+        writeFileSync(program, `#!/bin/sh\nexec ${word(process.execPath)} -e ${word(client)} ${word(socket)} "$1"\n`, {
+          mode: 0o700
+        }),
+      catch: (error) => new ListenFailed({ detail: error instanceof Error ? error.message : String(error) })
+    })
     return program
   })

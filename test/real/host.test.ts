@@ -14,7 +14,7 @@ import { contract, type Place } from "../host/contract.ts"
 import { diskFiles } from "../kit/disk.ts"
 import { isExhaustive } from "../kit/exhaustive.ts"
 import { listen } from "../kit/listen.ts"
-import { freePort, missingSshd, type Sshd, settingsFor, sshd } from "../kit/sshd.ts"
+import { freePort, missing, missingSshd, type Sshd, settingsFor, sshd } from "../kit/sshd.ts"
 import * as userland from "../kit/userland.ts"
 
 /** Starts a host at its first use, for all tests of this file. */
@@ -24,7 +24,7 @@ const shared = (start: Effect.Effect<Sshd, never, Scope.Scope>): Effect.Effect<S
   return Effect.runSync(Effect.cached(Scope.extend(start, scope)))
 }
 
-const openSsh = (start: Effect.Effect<Sshd, never, Scope.Scope>): Effect.Effect<Place> => {
+const openSsh = (start: Effect.Effect<Sshd, never, Scope.Scope>, more: Place["fields"] = {}): Effect.Effect<Place> => {
   const one = shared(start)
   return Effect.gen(function* () {
     const host = yield* one
@@ -40,7 +40,7 @@ const openSsh = (start: Effect.Effect<Sshd, never, Scope.Scope>): Effect.Effect<
           Effect.map((transport) => makeSession(target, transport)),
           Effect.provide(services)
         ),
-      fields: { host: host.host, port: host.port, user: host.user, sshKey: host.keyFile },
+      fields: { host: host.host, port: host.port, user: host.user, sshKey: host.keyFile, ...more },
       home: host.home,
       files: diskFiles,
       shell: true,
@@ -54,6 +54,11 @@ const gnu = sshd()
 const busybox = Effect.flatMap(userland.busybox(), (path) => sshd({ path, shell: join(path, "sh") }))
 
 contract("OpenSSH, GNU userland", openSsh(gnu), { shell: true, skip: missingSshd })
+contract("OpenSSH, through the system's ssh", openSsh(gnu, { ssh: "openssh" }), {
+  shell: true,
+  skip: missingSshd ?? missing("ssh"),
+  every: 5
+})
 // Without SSH, BusyBox is in shells.test.ts, and with it in the crash suite.
 if (isExhaustive) {
   contract("OpenSSH, BusyBox userland", openSsh(busybox), {

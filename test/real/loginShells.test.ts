@@ -11,10 +11,10 @@ import { SshSettings } from "../../src/host/transport/ssh/SshSettings.ts"
 import { connect } from "../../src/host/transport/ssh/SshTransport.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { dropbear, missingServers, tinysshd } from "../kit/otherServers.ts"
-import { project, reach } from "../kit/project.ts"
 import { target } from "../kit/samples.ts"
 import { missing, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 import { emptyFolder } from "../kit/userland.ts"
+import { runUsualCommands } from "../kit/usualCommands.ts"
 
 const connected = (host: Sshd, settings: Partial<ReturnType<typeof settingsFor>> = {}) => {
   const to = target({ host: host.host, port: host.port, user: host.user, sshKey: host.keyFile, path: "app" })
@@ -130,46 +130,24 @@ describe("a login shell", () => {
   }
 })
 
-/** Runs the usual commands on a host. */
-const life = (host: Sshd) =>
-  Effect.gen(function* () {
-    const here = yield* project()
-    here.knowHost(host)
-    here.configure({ prod: { ...reach(host), path: path.join(host.home, "app"), builder: "plain" } })
-    yield* here.good("doctor", "target=prod")
-    for (const version of ["1.0", "2.0", "3.0"]) {
-      here.version(version)
-      yield* here.good("build", "target=prod")
-      yield* here.good("deploy", "target=prod", "yes")
-    }
-    yield* here.good("rollback", "target=prod")
-    yield* here.good("lock", "target=prod", "reason=holiday")
-    yield* here.good("unlock", "target=prod", "yes")
-    yield* here.good("status", "target=prod")
-    yield* here.good("manage", "integrity", "target=prod", "deep")
-    yield* here.good("manage", "prune", "target=prod", `name=${here.name}`, "yes")
-    yield* here.good("repair", "target=prod", "yes")
-    yield* here.good("history", "target=prod")
-  })
-
 describe("SSH servers", () => {
   const servers = missingServers === undefined ? it.scopedLive : it.scopedLive.skip
   servers(
     titled("The usual commands work with Dropbear.", missingServers),
-    () => Effect.flatMap(dropbear, life),
+    () => Effect.flatMap(dropbear, runUsualCommands),
     120_000
   )
 
   servers(
     titled("The usual commands work with tinysshd, which allows one session per connection.", missingServers),
-    () => Effect.flatMap(tinysshd, life),
+    () => Effect.flatMap(tinysshd, runUsualCommands),
     120_000
   )
 
   const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
   scoped(
     titled("The usual commands work with an sshd that allows one session per connection.", missingSshd),
-    () => Effect.flatMap(sshd({ config: ["MaxSessions 1"] }), life),
+    () => Effect.flatMap(sshd({ config: ["MaxSessions 1"] }), runUsualCommands),
     120_000
   )
 })

@@ -1,6 +1,7 @@
 /** Connections through the system's own `ssh`. */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
+import { connect as netConnect } from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
@@ -11,7 +12,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import type { TargetSettings } from "../../src/domain/Target.ts"
 import { makeSession } from "../../src/host/session.ts"
 import { SshSettings } from "../../src/host/transport/ssh/SshSettings.ts"
@@ -21,6 +21,7 @@ import { listen } from "../kit/listen.ts"
 import { project, reach } from "../kit/project.ts"
 import { target } from "../kit/samples.ts"
 import { makeKey, missing, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
+import { runUsualCommands } from "../kit/usualCommands.ts"
 
 const absent = missingSshd ?? missing("ssh")
 const scoped = absent === undefined ? it.scopedLive : it.scopedLive.skip
@@ -56,54 +57,19 @@ const connected = (
   )
 }
 
+const temporaryFolder = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync("/tmp/deployer-openssh-")),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true }))
+)
+
+/** The fingerprint of the first key in a file. */
+const fingerprintOf = (file: string): string =>
+  execFileSync("ssh-keygen", ["-lf", file], { encoding: "utf8" }).split(" ")[1] ?? ""
+
 const sh = (script: string, args: ReadonlyArray<string> = []) =>
   ({ doing: "try it", script, args, wait: "command" }) as const
 
 describe("the system's ssh", () => {
-  scoped(titled("A command gets its words and its input, and returns its outputs and its status.", absent), () =>
-    Effect.gen(function* () {
-      const { transport } = yield* connected(yield* sshd())
-      const words = ["a b", "it's", "$HOME", "\\", "a\nb", "\u0001", "ä", ""]
-      const answer = yield* transport.exec({
-        ...sh('for word; do printf "<%s>" "$word"; done; cat; echo trouble >&2; exit 7', words),
-        stdin: Stream.make(Buffer.from("input\n"))
-      })
-      assert.strictEqual(answer.stdout, `${words.map((word) => `<${word}>`).join("")}input\n`)
-      assert.strictEqual(answer.stderr, "trouble\n")
-      assert.strictEqual(answer.exitCode, 7)
-      const big = Buffer.alloc(5_000_000, "x")
-      const echoed = yield* transport.exec({ ...sh("cat"), stdin: Stream.make(big), wait: "transfer" })
-      assert.strictEqual(echoed.stdout.length, big.length)
-      const many = yield* Effect.forEach([1, 2, 3, 4, 5, 6, 7, 8], (n) => transport.exec(sh(`echo ${n}; exit ${n}`)), {
-        concurrency: "unbounded"
-      })
-      assert.deepStrictEqual(
-        many.map(({ exitCode, stdout }) => `${stdout.trim()} ${exitCode}`),
-        [1, 2, 3, 4, 5, 6, 7, 8].map((n) => `${n} ${n}`)
-      )
-    })
-  )
-
-  scoped(titled("A command ends even if a program in the background keeps its output open.", absent), () =>
-    Effect.gen(function* () {
-      const { transport } = yield* connected(yield* sshd())
-      let said = ""
-      const began = Date.now()
-      const { exitCode } = yield* transport.exec({
-        ...sh("sleep 20 & echo started; echo oh >&2; exit 3"),
-        onOutput: (chunk) =>
-          Effect.sync(() => {
-            said += Buffer.from(chunk).toString()
-          })
-      })
-      assert.strictEqual(exitCode, 3)
-      assert.isBelow(Date.now() - began, 10_000)
-      assert.include(said, "started\n")
-      assert.include(said, "oh\n")
-      assert.notInclude(said, "deployer-")
-    })
-  )
-
   scoped(titled("A command is asked to end if its caller is interrupted.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
@@ -122,7 +88,7 @@ describe("the system's ssh", () => {
   scoped(titled("Host keys are known, asked about, pinned or refused as they are without it.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
-      const fingerprint = execFileSync("ssh-keygen", ["-lf", host.knownHosts], { encoding: "utf8" }).split(" ")[1] ?? ""
+      const fingerprint = fingerprintOf(host.knownHosts)
       const empty = path.join(host.folder, "empty")
       fs.writeFileSync(empty, "")
       const unknown = yield* Effect.flip(connected(host, {}, { knownHostsFile: empty }))
@@ -131,13 +97,137 @@ describe("the system's ssh", () => {
       assert.include(fs.readFileSync(empty, "utf8"), host.hostKey)
       yield* connected(host, { hostKey: fingerprint }, { knownHostsFile: "/nowhere" })
       const wrong = yield* Effect.flip(connected(host, { hostKey: `SHA256:${"A".repeat(43)}` }))
-      assert.strictEqual(wrong._tag === "HostKeyRejected" && wrong.reason, "pinned", String(wrong))
+      assert.deepInclude(wrong, { _tag: "HostKeyRejected", reason: "pinned", keyType: "ssh-ed25519", fingerprint })
       const other = execFileSync("ssh-keygen", ["-y", "-f", makeKey(path.join(host.folder, "other"))], {
         encoding: "utf8"
       })
       fs.writeFileSync(empty, `[127.0.0.1]:${host.port} ${other}`)
       const changed = yield* Effect.flip(connected(host, {}, { knownHostsFile: empty }))
-      assert.strictEqual(changed._tag === "HostKeyRejected" && changed.reason, "changed", String(changed))
+      assert.deepInclude(changed, { _tag: "HostKeyRejected", reason: "changed", fingerprint, file: empty })
+    })
+  )
+
+  scoped(titled("A pinned key may be of any type that the host has.", absent), () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const rsa = makeKey(path.join(folder, "rsa"), { type: "rsa" })
+      const ecdsa = makeKey(path.join(folder, "ecdsa"), { type: "ecdsa" })
+      const host = yield* sshd({ config: [`HostKey ${rsa}`, `HostKey ${ecdsa}`] })
+      for (const file of [host.knownHosts, `${rsa}.pub`, `${ecdsa}.pub`])
+        yield* connected(host, { hostKey: fingerprintOf(file) })
+    })
+  )
+
+  scoped(titled("A host that turns some connections away is asked again.", absent), () =>
+    Effect.gen(function* () {
+      const host = yield* sshd({ config: ["MaxStartups 1:100:1"] })
+      const blocking = netConnect(host.port, host.host)
+      yield* Effect.addFinalizer(() => Effect.sync(() => blocking.destroy()))
+      yield* Effect.sleep(300)
+      const fiber = yield* Effect.fork(connected(host))
+      yield* Effect.sleep(700)
+      blocking.destroy()
+      const { transport } = yield* Fiber.join(fiber)
+      assert.strictEqual((yield* transport.exec(sh("echo hello"))).stdout, "hello\n")
+    })
+  )
+
+  scoped(titled("The files of the connection fit even if the path of the temporary folder is long.", absent), () =>
+    Effect.gen(function* () {
+      const host = yield* sshd()
+      const long = path.join(yield* temporaryFolder, "x".repeat(90))
+      fs.mkdirSync(long)
+      const before = process.env["TMPDIR"]
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (before === undefined) delete process.env["TMPDIR"]
+          else process.env["TMPDIR"] = before
+        })
+      )
+      process.env["TMPDIR"] = long
+      const { transport } = yield* connected(host)
+      assert.strictEqual((yield* transport.exec(sh("echo hello"))).stdout, "hello\n")
+    })
+  )
+
+  scoped(
+    titled("A machine without ssh, or with one that cannot do what the target asks for, is told so.", absent),
+    () =>
+      Effect.gen(function* () {
+        const host = yield* sshd()
+        const folder = yield* temporaryFolder
+        const before = process.env["PATH"] ?? ""
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => {
+            process.env["PATH"] = before
+          })
+        )
+        for (const name of ["sh", "cat"]) fs.symlinkSync(`/bin/${name}`, path.join(folder, name))
+        process.env["PATH"] = folder
+        const without = yield* Effect.flip(connected(host))
+        assert.strictEqual(without._tag === "HostUnreachable" && without.reason, "openssh", String(without))
+        assert.include(without.message, "install OpenSSH's client")
+        const old = "echo 'command-line: line 0: Bad configuration option: knownhostscommand' >&2; exit 255"
+        fs.writeFileSync(path.join(folder, "ssh"), `#!/bin/sh\n${old}\n`, { mode: 0o755 })
+        const tooOld = yield* Effect.flip(connected(host))
+        assert.strictEqual(tooOld._tag === "HostUnreachable" && tooOld.reason, "openssh", String(tooOld))
+        assert.include(
+          tooOld.message,
+          'Bad configuration option: knownhostscommand: "hostKey" of a target needs OpenSSH 8.5'
+        )
+      })
+  )
+
+  /** The block of ssh_config for one host. */
+  const block = (name: string, host: Sshd, more = "") =>
+    `Host ${name}\n  HostName ${host.host}\n  Port ${host.port}\n  IdentityFile ${host.keyFile}\n${more}`
+
+  scoped(titled("The target's own settings are not used for its jump hosts.", absent), () =>
+    Effect.gen(function* () {
+      const [one, web] = yield* Effect.all([sshd(), sshd()])
+      const folder = yield* temporaryFolder
+      const configFile = path.join(folder, "config")
+      const knownHostsFile = path.join(folder, "known_hosts")
+      fs.writeFileSync(configFile, `${block("one", one)}${block("web", web, "  ProxyJump one\n")}`)
+      fs.copyFileSync(one.knownHosts, knownHostsFile)
+      const settings = { configFile, knownHostsFile }
+      const own = { host: "web", port: web.port, hostKey: fingerprintOf(web.knownHosts) }
+      const { transport } = yield* connected(web, own, settings)
+      assert.strictEqual((yield* transport.exec(sh("pwd"))).stdout, `${web.home}\n`)
+      assert.include(one.log(), "Accepted publickey")
+      // The pinned key is the target's.
+      const wrong = yield* Effect.flip(connected(web, { ...own, hostKey: fingerprintOf(one.knownHosts) }, settings))
+      assert.deepInclude(wrong, { _tag: "HostKeyRejected", reason: "pinned", address: `${web.user}@web:${web.port}` })
+    })
+  )
+
+  scoped(titled("A jump host that fails is named, and its key is asked about by its name.", absent), () =>
+    Effect.gen(function* () {
+      const [one, web, closed] = yield* Effect.all([sshd(), sshd(), sshd({ config: ["AllowTcpForwarding no"] })])
+      const folder = yield* temporaryFolder
+      const configFile = path.join(folder, "config")
+      const knownHostsFile = path.join(folder, "known_hosts")
+      const over = (host: Sshd) => {
+        fs.writeFileSync(configFile, `${block("one", host)}${block("web", web, "  ProxyJump one\n")}`)
+        fs.copyFileSync(web.knownHosts, knownHostsFile)
+      }
+      const through = (answers: ReadonlyArray<string> = [], more: Fields = {}) =>
+        connected(web, { host: "web", port: web.port, ...more }, { configFile, knownHostsFile }, answers)
+      over(one)
+      const unknown = yield* Effect.flip(through())
+      const name = `[127.0.0.1]:${one.port}`
+      assert.deepInclude(unknown, { _tag: "HostKeyRejected", reason: "unknown", address: name, isJumpHost: true })
+      yield* through(["y"])
+      assert.include(fs.readFileSync(knownHostsFile, "utf8"), one.hostKey)
+      over(closed)
+      fs.appendFileSync(knownHostsFile, fs.readFileSync(closed.knownHosts, "utf8"))
+      const forbidden = yield* Effect.flip(through())
+      assert.deepInclude(forbidden, { _tag: "HostUnreachable", reason: "proxy" })
+      assert.match(forbidden.message, /prohibited/)
+      yield* closed.stop
+      const gone = yield* Effect.flip(through())
+      assert.deepInclude(gone, { _tag: "HostUnreachable", reason: "proxy" })
+      assert.match(gone.message, /Connection refused/)
     })
   )
 
@@ -210,8 +300,7 @@ describe("the system's ssh", () => {
 
   scoped(titled("A certificate of a user works, which deployer's own SSH cannot use.", absent), () =>
     Effect.gen(function* () {
-      const folder = fs.mkdtempSync("/tmp/deployer-ca-")
-      yield* Effect.addFinalizer(() => Effect.sync(() => fs.rmSync(folder, { recursive: true })))
+      const folder = yield* temporaryFolder
       const ca = makeKey(path.join(folder, "ca"))
       const host = yield* sshd({ config: [`TrustedUserCAKeys ${ca}.pub`] })
       const mine = makeKey(path.join(host.folder, "mine"))
@@ -238,29 +327,11 @@ describe("the system's ssh", () => {
   )
 
   scoped(
-    titled("Every command works through it, also if the host allows one session a connection.", absent),
+    titled("The usual commands work through it, also if the host allows one session per connection.", absent),
     () =>
-      Effect.gen(function* () {
-        for (const config of [[], ["MaxSessions 1"]]) {
-          const host = yield* sshd({ config })
-          const here = yield* project()
-          here.knowHost(host)
-          here.configure({
-            prod: { ...reach(host), path: path.join(host.home, "app"), builder: "plain", ssh: "openssh" }
-          })
-          yield* here.good("doctor", "target=prod")
-          for (const version of ["1.0", "2.0"]) {
-            here.version(version)
-            yield* here.good("build", "target=prod")
-            yield* here.good("deploy", "target=prod", "yes")
-          }
-          yield* here.good("rollback", "target=prod")
-          yield* here.good("lock", "target=prod", "reason=holiday")
-          yield* here.good("unlock", "target=prod", "yes")
-          yield* here.good("status", "target=prod")
-          yield* here.good("repair", "target=prod", "yes")
-        }
-      }),
+      Effect.forEach([[], ["MaxSessions 1"]], (config) =>
+        Effect.flatMap(sshd({ config }), (host) => runUsualCommands(host, { ssh: "openssh" }))
+      ),
     180_000
   )
 })

@@ -8,7 +8,16 @@ import type { Duplex } from "../../../internal/tcp.ts"
 
 /** No connection could be made, or it is gone. */
 export class Disconnected extends Data.TaggedError("Disconnected")<{
-  readonly reason: "unknown-name" | "refused" | "timeout" | "silent" | "shell" | "lost" | "protocol" | "proxy"
+  readonly reason:
+    | "unknown-name"
+    | "refused"
+    | "timeout"
+    | "silent"
+    | "shell"
+    | "lost"
+    | "protocol"
+    | "proxy"
+    | "openssh"
   readonly detail: string
   /** Whether the host ended the connection before it said anything, as a busy sshd does (`MaxStartups`). */
   readonly isBusy?: boolean
@@ -45,6 +54,11 @@ export interface SessionOptions {
   readonly patience?: number | undefined
   /** The number of further requests if the host has no free session. Default: 6, which takes more than a second. */
   readonly retries?: number
+  /**
+   * The process group of the command on the host. Undefined if it is not known yet, or if nothing has to be asked to end. A connection that cannot signal
+   * a command itself reads this property when the command is given up.
+   */
+  readonly processGroup?: number | undefined
   /** Called with each chunk of output as it arrives. */
   readonly onData: (chunk: Uint8Array, from: "stdout" | "stderr") => void
 }

@@ -360,7 +360,7 @@ const trusts = (address: string, { unknownKeys }: Place, key: KnownHosts.PublicK
   })
 
 /** A busy sshd turns away some connections at random (`MaxStartups`). The pauses are random too, so that clients do not all try again at once. */
-const nextTry = Schedule.exponential(300, 1.5).pipe(
+export const nextTry = Schedule.exponential(300, 1.5).pipe(
   Schedule.jitteredWith({ min: 0.3, max: 1.7 }),
   Schedule.intersect(Schedule.recurs(7))
 )

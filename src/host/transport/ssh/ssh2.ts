@@ -28,6 +28,7 @@ import {
   type Session,
   type SessionOptions
 } from "./Connection.ts"
+import { makeEnding } from "./ending.ts"
 import { type PublicKey, publicKeyOf } from "./keys.ts"
 
 /** Loads the ssh2 package. Loading is slow, so only a connection does it. */
@@ -513,25 +514,9 @@ const listen = (
   options: SessionOptions,
   end: (exitCode: number) => void
 ): void => {
-  let exitCode: number | undefined
-  let exited = 0
-  let silence: NodeJS.Timeout | undefined
-  const waitForSilence = () => {
-    const { patience } = options
-    if (exitCode === undefined || patience === undefined) return
-    clearTimeout(silence)
-    const left = exited + 5 * patience - performance.now()
-    silence = setTimeout(
-      () => {
-        if (channel.isPaused() || channel.readableLength > 0) return waitForSilence()
-        end(exitCode ?? 255)
-      },
-      Math.min(patience, Math.max(left, 10))
-    )
-    silence.unref()
-  }
+  const ending = makeEnding(options, { end, isWaiting: () => channel.isPaused() || channel.readableLength > 0 })
   const receive = (from: "stdout" | "stderr") => (chunk: Uint8Array) => {
-    waitForSilence()
+    ending.heard()
     options.onData(chunk, from)
   }
   channel.on("data", receive("stdout"))
@@ -539,15 +524,10 @@ const listen = (
   // A write to a command that has ended is not a failure, because the exit status tells the result.
   channel.on("error", () => {})
   channel.stderr.on("error", () => {})
-  channel.on("exit", (code: number | null, signal?: string) => {
-    exitCode = code ?? 128 + numberOf(signal)
-    exited = performance.now()
-    waitForSilence()
-  })
+  channel.on("exit", (code: number | null, signal?: string) => ending.exited(code ?? 128 + numberOf(signal)))
   channel.on("close", () => {
-    clearTimeout(silence)
-    if (exitCode !== undefined) return end(exitCode)
-    // Without an exit status, either the connection is ending, which shows in a moment, or the host does not report a status.
+    if (ending.closed()) return
+    // Either the connection is ending, which shows in a moment, or the host does not report a status.
     setTimeout(() => {
       if (!socket.destroyed) end(255)
     }, 200)

@@ -69,6 +69,10 @@ const waitingShell = <E>(
       get patience() {
         return owner?.patience
       },
+      // A shell without a command has nothing to end: it ends with its input.
+      get processGroup() {
+        return owner === undefined ? undefined : greeting.processId()
+      },
       onData: greeting.before((...chunk) => (owner === undefined ? early.push(chunk) : owner.onData(...chunk)))
     })
     return {
@@ -94,8 +98,9 @@ const maxGreeting = 1000
 
 /** Separates the output of the login shell, which ends with the line `ready`, from the output of the command. */
 const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
-  const mark = new RegExp(`${ready} \\d+\\n`)
+  const mark = new RegExp(`${ready} (\\d+)\\n`)
   let isOver = false
+  let processId: number | undefined
   // In latin1, each byte is one character.
   let stdout = ""
   let stderr = ""
@@ -115,6 +120,7 @@ const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
         return
       }
       isOver = true
+      processId = Number(found[1])
       Deferred.unsafeDone(over, Effect.void)
       const rest = stdout.slice(found.index + found[0].length)
       if (rest !== "") pass(Buffer.from(rest, "latin1"), from)
@@ -125,7 +131,7 @@ const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
     const detail = `it ended with exit status ${status}${said === "" ? " and no output" : `: ${said}`}`
     return new Connection.Disconnected({ reason: "shell", detail })
   }
-  return { before, over: Deferred.await(over), words, instead }
+  return { before, over: Deferred.await(over), words, instead, processId: () => processId }
 })
 
 /** A shell that was started ahead. */
