@@ -119,13 +119,22 @@ point=
 const loginShell = (folder: string, PATH: string) => `#!/bin/sh
 ${waitForCommand}
 case "$2" in
-  "exec sh -c "*@slot_*@*) ;;
+  "exec sh -c "*@slot_*@* | "(exec sh -c "*@slot_*@*) ;;
   *) exec sh "$@" ;;
 esac
 CRASH_SLOT=\${2##*@slot_}
 CRASH_SLOT=\${CRASH_SLOT%%@*}
 CRASH=${folder}/$CRASH_SLOT CRASH_PATH=${quote(PATH)}
 if [ ! -d "$CRASH" ] || [ -e "$CRASH/off" ]; then exec sh "$@"; fi
+# A command that writes its own exit status, because its connection does not report it in time.
+mark=
+case "$2" in
+  "("*)
+    mark=\${2##*; echo \\"}
+    set -- -c "\${2#?}"
+    set -- -c "\${2%); echo *}" ;;
+esac
+mark=\${mark%% *}
 n=1
 set -C
 until { printf "%s\\n" "$2" > "$CRASH/$n.step"; } 2>/dev/null; do n=$((n + 1)); done
@@ -150,11 +159,13 @@ elif [ "$point" = "$n after" ]; then
   : > "$CRASH/$n.end"
   stop
   while IFS= read -r line; do printf "%s\\n" "$line"; done < "$CRASH/out"
+  [ -z "$mark" ] || printf "%s %s\\n" "$mark" "$status" >&2
   exit "$status"
 fi
 sh -c "$command"
 status=$?
 : > "$CRASH/$n.end"
+[ -z "$mark" ] || printf "%s %s\\n" "$mark" "$status" >&2
 exit "$status"
 `
 

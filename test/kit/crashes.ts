@@ -37,7 +37,7 @@ import {
 import { isExhaustive } from "./exhaustive.ts"
 import { type Mutations, mutant } from "./mutant.ts"
 import { type Project, project, reach } from "./project.ts"
-import { missingSshd, settingsFor, titled } from "./sshd.ts"
+import { missing, missingSshd, settingsFor, titled } from "./sshd.ts"
 import { treeIn } from "./tree.ts"
 import { busybox, missingBusybox } from "./userland.ts"
 import { run } from "./world.ts"
@@ -52,7 +52,7 @@ const count = 4
 const sample = isExhaustive ? 1 : 5
 const seed = Number(process.env["CRASH_SEED"] ?? 1)
 
-/** Unless all are, each case is tried on one of the two userlands at most, and an eighth of them is: which, says the seed. */
+/** Unless all are, each case is tried on one kind of host at most, and three sixteenths of them are: which, says the seed. */
 const sides = 16
 
 const draw = (title: string, lots: number): number => {
@@ -171,7 +171,10 @@ const mutantHost = (mutations: Mutations, root: string) =>
     }))
   )
 
-export const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
+export const world = (
+  userland: Effect.Effect<string, never, Scope.Scope>,
+  settings: Readonly<Record<string, string>> = {}
+) =>
   Layer.scoped(
     World,
     Effect.gen(function* () {
@@ -185,7 +188,8 @@ export const world = (userland: Effect.Effect<string, never, Scope.Scope>) =>
         slots.flatMap((slot) => {
           const target = {
             ...{ ...reach(host, slot), path: slot.path, name: here.name, builder: "plain", sharesPath: true },
-            ...hooks
+            ...hooks,
+            ...settings
           }
           return [
             [targetOf(slot), target],
@@ -281,6 +285,7 @@ export const pointsOf = (scenario: Scenario) =>
         return slot.recorded()
       }).pipe(Effect.scoped)
     )
+    assert.isNotEmpty(recorded)
     assert.notInclude(
       recorded.map(({ name }) => name),
       "unknown"
@@ -359,8 +364,10 @@ export const suite = (userland: string, missing: string | undefined) =>
 interface Userland {
   readonly name: string
   /** Its place among them. */
-  readonly side: 0 | 1
+  readonly side: 0 | 1 | 2
   readonly make: Effect.Effect<string, never, Scope.Scope>
+  /** Further settings of its targets. */
+  readonly settings?: Readonly<Record<string, string>>
   readonly missing: string | undefined
 }
 
@@ -369,6 +376,15 @@ export const gnu: Userland = {
   side: 0,
   make: Effect.sync(() => process.env["PATH"] ?? ""),
   missing: missingSshd
+}
+
+/** A host that is reached through the system's `ssh`. */
+export const openSsh: Userland = {
+  name: "GNU, through the system's ssh",
+  side: 2,
+  make: gnu.make,
+  settings: { ssh: "openssh" },
+  missing: missingSshd ?? missing("ssh")
 }
 
 /** There is no perl on it: so an adoption's renames are programs of their own, between which a crash fits. */
@@ -380,11 +396,11 @@ export const busyboxUserland: Userland = {
 }
 
 /** The suite of a userland. */
-export const everyCrash = ({ make, missing, name, side }: Userland): void => {
+export const everyCrash = ({ make, missing, name, settings, side }: Userland): void => {
   const isHere = (title: string) => isExhaustive || draw(title, sides) === side
   const [suiteHere, title] = suite(name, missing)
   suiteHere(`crashes on a host with ${title}`, { timeout: 900_000 }, () => {
-    layer(world(make), { excludeTestServices: true, timeout: "5 minutes" })("leave", (it) => {
+    layer(world(make, settings), { excludeTestServices: true, timeout: "5 minutes" })("leave", (it) => {
       for (const scenario of scenarios) {
         it.effect(`A crash at any place of ${scenario.title} leaves the host whole.`, () =>
           Effect.gen(function* () {

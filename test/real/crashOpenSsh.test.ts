@@ -1,0 +1,4 @@
+/** The crashes of a GNU host that is reached through the system's `ssh`. */
+import { everyCrash, openSsh } from "../kit/crashes.ts"
+
+everyCrash(openSsh)
