@@ -158,8 +158,8 @@ const targetFields = {
   /** A private key file; `~` and paths relative to the project root are allowed. Default: the agent, then the usual keys in `~/.ssh`. */
   sshKey: Schema.optional(oneLine("a path")),
   /**
-   * The name of the environment variable that holds the text of the private key, for CI. The key is never written to a file, except with `ssh: "openssh"`:
-   * then a file that only this user can read holds it until the login has succeeded. Cannot be used with `sshKey`.
+   * The name of the environment variable that holds the text of the private key, for CI. The key is never written to a file, unless
+   * the system's `ssh` connects: then a file that only this user can read holds it until the login has succeeded. Cannot be used with `sshKey`.
    */
   sshKeyVariable: Schema.optional(
     Schema.String.pipe(
@@ -169,10 +169,10 @@ const targetFields = {
     )
   ),
   /**
-   * Who speaks SSH: deployer itself (`ssh2`, the quicker one), or the system's `ssh`, for keys and settings that only it knows: certificates, FIDO keys,
-   * PKCS#11, GSSAPI, `KnownHostsCommand`. Default `ssh2`.
+   * The client of SSH: deployer's own (`ssh2`), which starts faster, or the system's `ssh` (`openssh`), which also knows certificates, FIDO keys, PKCS#11,
+   * GSSAPI and every keyword of ssh_config. With `auto`, deployer uses its own client unless only the system's `ssh` can do it and is installed.
    */
-  ssh: Schema.optional(Schema.Literal("ssh2", "openssh")),
+  ssh: Schema.optionalWith(Schema.Literal("auto", "ssh2", "openssh"), { default: () => "auto" as const }),
   /** Added to each release built for this target. */
   tags: Schema.optionalWith(Schema.Array(Tag), { default: () => [] }),
   /** A key of `builders`. Default: the builder with the target's key. */

@@ -106,7 +106,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
   address: Schema.String,
   /** The identities offered, in words: key files and the agent. */
   tried: Schema.Array(Schema.String),
-  /** The methods of SSH with which the host lets somebody in, if no key can do that: `password`, `keyboard-interactive`. */
+  /** The methods of SSH that the host offered, if it named any: `publickey`, `password`, `keyboard-interactive`. */
   methods: Schema.optional(Schema.Array(Schema.String)),
   /** Whether the host accepted a key and requires one of these methods as well. */
   isPartial: Schema.optional(Schema.Boolean),
@@ -118,7 +118,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
     const methods = this.methods?.join(" or ") ?? ""
     if (this.isPartial === true)
       return `${this.address} accepted the key and also requires ${methods}, which deployer does not do: allow this login with a key alone (AuthenticationMethods in its sshd_config)`
-    if (methods !== "")
+    if (this.methods !== undefined && !this.methods.includes("publickey"))
       return `${this.address} accepts no keys at all, only ${methods}: allow keys (PubkeyAuthentication in its sshd_config), or set "user" to another login`
     const tried =
       this.detail !== undefined

@@ -1,7 +1,9 @@
 /**
  * Child processes for callers that need each byte as it comes.
  */
+import { Buffer } from "node:buffer"
 import { spawn } from "node:child_process"
+import * as Effect from "effect/Effect"
 
 /** The child to start, and the listener of its outputs. */
 export interface PipedOptions {
@@ -67,6 +69,28 @@ export const piped = ({ args, command, env = {}, onData, onEnd, onFailure }: Pip
     }
   }
 }
+
+/** The standard output of a program that ends by itself. Empty if it cannot be started or takes longer than three seconds. */
+export const outputOf = (
+  command: string,
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>>
+): Effect.Effect<string> =>
+  Effect.async<string>((resume) => {
+    let text = ""
+    const child = piped({
+      command,
+      args,
+      env,
+      onData: (chunk, from) => {
+        if (from === "stdout") text += Buffer.from(chunk).toString()
+      },
+      onEnd: () => resume(Effect.succeed(text)),
+      onFailure: () => resume(Effect.succeed(""))
+    })
+    child.endInput()
+    return Effect.sync(child.kill)
+  }).pipe(Effect.timeoutTo({ duration: 3000, onTimeout: () => "", onSuccess: (text) => text }))
 
 const killGroup = (pid: number) => {
   try {

@@ -205,19 +205,14 @@ describe("the files of ssh_config", () => {
     })
   )
 
-  it.effect("The reader of ssh_config warns only once about a condition that it does not understand.", () =>
+  it.effect("The lines that deployer's own SSH does not follow are named with their place.", () =>
     Effect.gen(function* () {
-      write({ ".ssh/config": "Match exec true\n  Port 9\n" })
-      const said: Array<string> = []
-      const emit: Reporter["Type"]["emit"] = (event) =>
-        Effect.sync(() => void (event._tag === "Warning" && said.push(event.message)))
-      const run = settings()
-      for (const host of ["web", "db", "web"]) {
-        assert.strictEqual((yield* Effect.provideService(placeOf(host, run), Reporter, { emit })).port, 22)
-      }
-      assert.deepStrictEqual(said, [
-        `"Match exec true" in ${folder}/.ssh/config is not understood: deployer ignores the lines of its block`
-      ])
+      write({ ".ssh/config": "Match exec true\n  Port 9\nHost web\n  CertificateFile cert\n" })
+      const condition = `"Match exec true" in ${folder}/.ssh/config`
+      const { port, unfollowed } = yield* placeOf("web")
+      assert.strictEqual(port, 22)
+      assert.deepStrictEqual(unfollowed, [condition, '"CertificateFile cert" in ssh_config for web'])
+      assert.deepStrictEqual((yield* placeOf("db")).unfollowed, [condition])
     })
   )
 })

@@ -79,7 +79,7 @@ const cases: ReadonlyArray<readonly [name: string, words: string, expected: Read
   [
     "A host that refuses the key",
     "deploy@10.0.0.1: Permission denied (publickey).\n",
-    { _tag: "AuthenticationFailed", address: "deploy@web1", methods: undefined }
+    { _tag: "AuthenticationFailed", address: "deploy@web1", methods: ["publickey"] }
   ],
   [
     "A host without keys",

@@ -96,6 +96,20 @@ export const makeKey = (
   return file
 }
 
+/** Starts an agent with these keys. The scope ends it. */
+export const agentWith = (folder: string, files: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const socket = join(folder, "agent")
+      const child = spawn("ssh-agent", ["-D", "-a", socket], { stdio: ["ignore", "pipe", "ignore"] })
+      await once(child.stdout, "data")
+      for (const file of files)
+        execFileSync("ssh-add", ["-q", file], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: "ignore" })
+      return { child, socket }
+    }),
+    ({ child }) => Effect.sync(() => child.kill())
+  )
+
 /** A loopback port on which no program listens. */
 export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, "127.0.0.1")

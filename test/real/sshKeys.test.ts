@@ -1,6 +1,5 @@
 /** Private keys in many formats, agents, and hosts that require other methods than a key. */
-import { execFileSync, spawn } from "node:child_process"
-import { once } from "node:events"
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
@@ -13,7 +12,7 @@ import { SshSettings } from "../../src/host/transport/ssh/SshSettings.ts"
 import { connect } from "../../src/host/transport/ssh/SshTransport.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { target } from "../kit/samples.ts"
-import { makeKey, missing, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
+import { agentWith, makeKey, missing, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 
 const absent = missingSshd ?? missing("openssl")
 const scoped = absent === undefined ? it.scopedLive : it.scopedLive.skip
@@ -35,20 +34,6 @@ const login = (
       Layer.mergeAll(NodeFileSystem.layer, Prompt.layerScripted(answers), Layer.succeed(SshSettings, settings))
     ),
     ({ exec }) => exec({ doing: "say hello", script: "echo hello", args: [], wait: "command" })
-  )
-
-/** An agent with these keys. */
-const agentWith = (folder: string, files: ReadonlyArray<string>) =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const socket = path.join(folder, "agent")
-      const child = spawn("ssh-agent", ["-D", "-a", socket], { stdio: ["ignore", "pipe", "ignore"] })
-      await once(child.stdout, "data")
-      for (const file of files)
-        execFileSync("ssh-add", ["-q", file], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: "ignore" })
-      return { child, socket }
-    }),
-    ({ child }) => Effect.sync(() => child.kill())
   )
 
 const authorize = (host: Sshd, privateKey: string) =>

@@ -47,6 +47,13 @@ const parseLine = (line: string): ReadonlyArray<KnownHost> => {
   return [{ patterns: names.split(","), revoked: marker !== undefined, key }]
 }
 
+/** Whether a file trusts a certificate authority for a host. Such lines are not parsed, because ssh2 knows no certificates. */
+export const hasAuthority = (text: string, host: string, port: number): boolean =>
+  text.split("\n").some((line) => {
+    const [marker, names = ""] = line.trim().split(/[ \t]+/)
+    return marker === "@cert-authority" && matchesHost(names.split(","), hostName(host, port))
+  })
+
 /** A host as known_hosts names it: `host`, or `[host]:port` if the port is not 22. */
 export const hostName = (host: string, port: number): string =>
   port === 22 ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`

@@ -56,6 +56,10 @@ export const connectTo = (
 ): Effect.Effect<Connection.Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const place = yield* findPlace(login.asked)
+    for (const line of place.unfollowed)
+      yield* warnOnce(
+        `deployer's own SSH does not follow ${line}: the system's ssh does (set ssh: "openssh" in the target)`
+      )
     yield* detail(`ssh: ${wayText(login, place)}`)
     const open = yield* openAhead(yield* findWay(login, place, hops))
     const ssh2 = yield* Ssh.load
@@ -105,7 +109,7 @@ const openAhead = (open: Open): Effect.Effect<Open, never, Scope.Scope> =>
   })
 
 /** The maximum number of jump hosts in a row. A longer chain counts as a circle. */
-const maxHops = 10
+export const maxHops = 10
 
 const findWay = (
   login: Login,
@@ -309,7 +313,7 @@ const unlockAndDial = (
       address,
       tried,
       ...(isPartial ? { isPartial } : {}),
-      ...(offered.length > 0 && !offered.includes("publickey") ? { methods: offered } : {})
+      ...(offered.length > 0 ? { methods: offered } : {})
     })
   })
 

@@ -35,6 +35,8 @@ export interface Place {
   readonly keepAlive: number
   readonly keepAliveCount: number
   readonly proxy: SshConfig.Proxy | undefined
+  /** The lines that deployer's own SSH does not follow, with their place. */
+  readonly unfollowed: ReadonlyArray<string>
 }
 
 /** A private key that a target names: a file (an absolute path or one with `~`), or the text in a variable. */
@@ -59,12 +61,6 @@ export const findPlace = (
     const settings = yield* SshSettings
     const { agentSocket, homeDir, workingDir } = settings
     const config = SshConfig.lookup(yield* readConfigs, asked, settings)
-    for (const line of config.ignored) {
-      yield* warnOnce(`"${line}" in ${settings.configFile} is not understood: deployer ignores the lines of its block`)
-    }
-    for (const setting of config.unfollowed) {
-      yield* warnOnce(`ssh_config sets "${setting}" for ${asked.host}, which deployer does not follow`)
-    }
     const { hostKeyAlias, hostName, identityAgent = "SSH_AUTH_SOCK", identityFiles, port = 22 } = config
     // Relative paths start in the working directory, as with ssh.
     const relative = (path: string) => (path.startsWith("/") ? path : `${workingDir}/${path}`)
@@ -99,7 +95,11 @@ export const findPlace = (
       // Without signs of life, nobody would notice a dead connection. So 0 means the default.
       keepAlive: config.aliveInterval ? config.aliveInterval * 1000 : Duration.toMillis(settings.keepAlive),
       keepAliveCount: config.aliveCountMax || 3,
-      proxy: config.proxy
+      proxy: config.proxy,
+      unfollowed: [
+        ...config.ignored.map((line) => `"${line}" in ${settings.configFile}`),
+        ...config.unfollowed.map((setting) => `"${setting}" in ssh_config for ${asked.host}`)
+      ]
     }
   })
 
@@ -196,7 +196,7 @@ export const readIfThere = (file: string): Effect.Effect<string, never, FileSyst
         Effect.catchAll((error) =>
           isMissing(error)
             ? Effect.succeed("")
-            : Effect.as(warn(`deployer ignores ${file}, because it cannot be read: ${error.message}`), "")
+            : Effect.as(warnOnce(`deployer ignores ${file}, because it cannot be read: ${error.message}`), "")
         )
       )
   })

@@ -18,11 +18,11 @@ import { shellBy } from "../ChildTransport.ts"
 import { DialFailed, type Endpoint } from "../Endpoint.ts"
 import type { Transport } from "../Transport.ts"
 import * as Connection from "./Connection.ts"
+import { connectWith } from "./clients.ts"
 import { commandLine } from "./commandLine.ts"
 import { type CommandContext, run } from "./commands.ts"
 import { keyText } from "./keys.ts"
-import * as OpenSsh from "./OpenSsh.ts"
-import { connectTo, unreachable } from "./SshConnection.ts"
+import { unreachable } from "./SshConnection.ts"
 import type { NamedKey } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
 import { makeSessions, type Sessions } from "./sessions.ts"
@@ -45,7 +45,7 @@ export const connect = (
     const key = yield* namedKey(target, root)
     const login = { address, asked: { host, port, user, key }, hostKey, timeout: timeouts.connect }
     const services = yield* Effect.context<Prompt | FileSystem.FileSystem>()
-    const open = target.ssh === "openssh" ? OpenSsh.connectTo(login) : connectTo(login)
+    const open = connectWith(target.ssh, login)
     const again = open.pipe(
       Effect.mapError(furtherFailure),
       Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope))

@@ -148,6 +148,9 @@ const uncommon: ReadonlyArray<readonly [words: RegExp, detail: string]> = [
   [/no matching .*mac/i, "it offers no MAC that deployer knows: allow hmac-sha2-256 in MACs of its sshd_config"]
 ]
 
+/** Whether a failure's detail says that the host and ssh2 have no algorithm in common. */
+export const isUncommon = (detail: string): boolean => uncommon.some(([, remedy]) => remedy === detail)
+
 /** The reason of a failure, in one line. */
 export const detailOf = (error: unknown): string => {
   // ssh2 tried several addresses of one name. The first error is enough.

@@ -57,7 +57,7 @@ export const failureOf = (login: Login, words: string, shown: ShownKey | undefin
       address: wayEnded.test(words) ? (denied[1] ?? login.address) : login.address,
       tried: [],
       detail: linesOf(denied.input.slice(denied.index))[0] ?? "",
-      ...(methods.length > 0 && !methods.includes("publickey") ? { methods } : {})
+      ...(methods.length > 0 ? { methods } : {})
     })
   }
   const reason = reasons.find(([pattern]) => pattern.test(words))?.[1] ?? "openssh"
