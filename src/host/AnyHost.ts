@@ -5,7 +5,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { containerOf, localHost } from "../domain/Target.ts"
 import type { Prompt } from "../terminal/Prompt.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -20,24 +20,38 @@ const load = Effect.promise(() => {
 })
 
 /** Needs the workspace for key files that are named relative to the project root, and the prompt for unknown host keys and passphrases. */
-export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSystem.FileSystem> = Layer.effect(
+export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSystem.FileSystem> = Layer.scoped(
   RemoteHost,
   Effect.gen(function* () {
     const workspace = yield* Workspace
     const services = yield* Effect.context<Prompt | FileSystem.FileSystem>()
+    const scope = yield* Effect.scope
+    const sharing = yield* Effect.cached(
+      Effect.flatMap(load, ({ makeShared }) => Effect.provide(Scope.extend(makeShared, scope), services))
+    )
     const root = Effect.match(workspace.paths, { onFailure: ({ searched }) => searched, onSuccess: ({ root }) => root })
     return {
       connect: (target) => {
         const container = containerOf(target.host)
-        return Effect.flatMap(load, ({ ContainerTransport, LocalTransport, makeSession, SshTransport }) => {
-          const transport =
-            target.host === localHost
-              ? Effect.succeed(LocalTransport.make(target))
-              : container !== undefined
-                ? ContainerTransport.connect(target, container)
-                : Effect.flatMap(root, (root) => SshTransport.connect(target, root))
-          return Effect.map(transport, (transport) => makeSession(target, transport))
-        }).pipe(Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope)))
+        return Effect.flatMap(
+          load,
+          ({ ContainerTransport, LocalTransport, makeSession, SharedConnections, SshTransport }) => {
+            const transport =
+              target.host === localHost
+                ? Effect.succeed(LocalTransport.make(target))
+                : container !== undefined
+                  ? ContainerTransport.connect(target, container)
+                  : Effect.gen(function* () {
+                      const shared = yield* sharing
+                      return yield* Effect.provideService(
+                        SshTransport.connect(target, yield* root),
+                        SharedConnections,
+                        { shared }
+                      )
+                    })
+            return Effect.map(transport, (transport) => makeSession(target, transport))
+          }
+        ).pipe(Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope)))
       }
     }
   })

@@ -5,4 +5,6 @@
 export { makeSession } from "./session.ts"
 export * as ContainerTransport from "./transport/ContainerTransport.ts"
 export * as LocalTransport from "./transport/LocalTransport.ts"
+export { makeShared } from "./transport/ssh/SshConnection.ts"
 export * as SshTransport from "./transport/ssh/SshTransport.ts"
+export { SharedConnections } from "./transport/ssh/sharedConnections.ts"

@@ -58,6 +58,7 @@ const hostOf = ({ folder, keyFile, keys }: Files, port: number, hostKey: string,
     folder,
     log,
     authorize: (publicKey) => fs.appendFileSync(path.join(keys, "authorized_keys"), `${publicKey.trim()}\n`),
+    endConnections: Effect.dieMessage("these servers cannot do this"),
     stop: Effect.void
   }
 }

@@ -66,6 +66,8 @@ export interface Sshd {
   readonly log: () => string
   /** Accepts another key from now on. `publicKey` is the text of a `.pub` file. */
   readonly authorize: (publicKey: string) => void
+  /** Kills all connections. sshd itself goes on. */
+  readonly endConnections: Effect.Effect<void>
   /** Kills sshd and all its sessions. */
   readonly stop: Effect.Effect<void>
 }
@@ -228,6 +230,11 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
       folder,
       log: () => log,
       authorize: (publicKey) => writeFileSync(authorizedKeys, `${publicKey.trim()}\n`, { flag: "a" }),
+      endConnections: Effect.sync(() => {
+        // sshd itself is a child of the guard.
+        const own = parents().flatMap(([pid, parent]) => (parent === child.pid ? [pid] : []))
+        for (const descendant of own.flatMap(descendantsOf)) killOne(descendant)
+      }),
       stop: Effect.promise(kill)
     }
     const close = async () => {

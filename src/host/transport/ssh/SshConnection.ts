@@ -6,7 +6,9 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
+import * as RcMap from "effect/RcMap"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -28,9 +30,10 @@ import { type OpenedKey, openAgent, openKey } from "./identities.ts"
 import * as KnownHosts from "./KnownHosts.ts"
 import { keepOnSuccess } from "./keepOnSuccess.ts"
 import { type PublicKey, publicHalf, publicKeyOfLine } from "./keys.ts"
-import { type Asked, lastHop } from "./SshConfig.ts"
+import { type Asked, type Hop, lastHop } from "./SshConfig.ts"
 import { findPlace, isMissing, type NamedKey, type Place, readIfThere, warnOnce } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
+import { JumpHost, makeLimit, type Shared, SharedConnections } from "./sharedConnections.ts"
 import * as Ssh from "./ssh2.ts"
 
 /** The host to log in to. */
@@ -61,6 +64,18 @@ export const connectTo = (
         `deployer's own SSH does not follow ${line}: the system's ssh does (set ssh: "openssh" in the target)`
       )
     yield* detail(`ssh: ${wayText(login, place)}`)
+    const { shared } = yield* SharedConnections
+    const limited =
+      shared !== undefined && place.proxy === undefined ? shared.limit(`${place.host}:${place.port}`) : identity
+    return yield* limited(logIn(login, place, hops))
+  })
+
+const logIn = (
+  login: Login,
+  place: Place,
+  hops: number
+): Effect.Effect<Connection.Connection, ConnectFailure, Scope.Scope | Prompt | FileSystem.FileSystem> =>
+  Effect.gen(function* () {
     const open = yield* openAhead(yield* findWay(login, place, hops))
     const ssh2 = yield* Ssh.load
     const identities = yield* findIdentities(ssh2, place)
@@ -133,7 +148,7 @@ const findWay = (
       if (hop === undefined) return blocked(`"${proxy.hosts}" names no jump host`)
       if (hops >= maxHops) return blocked(`its jump hosts lead in a circle, or there are more than ${maxHops} of them`)
       const at = addressOf(hop)
-      return connectTo({ address: at, asked: hop, timeout: login.timeout, isJumpHost: true }, hops + 1).pipe(
+      return connectToJumpHost(hop, login.timeout, hops + 1).pipe(
         Effect.map((jump) =>
           Effect.catchTag(jump.forward({ host, port }), "ForwardRefused", ({ detail }) =>
             Effect.fail(
@@ -148,6 +163,36 @@ const findWay = (
     }
   }
 }
+
+/** Connects to a jump host, or uses the connection of another target that goes over it. */
+const connectToJumpHost = (hop: Hop, timeout: Duration.Duration | undefined, hops: number) =>
+  Effect.gen(function* () {
+    const { shared } = yield* SharedConnections
+    const { configFile } = yield* SshSettings
+    const key = new JumpHost({ ...hop, hops, timeout: timeout && Duration.toMillis(timeout), configFile })
+    return yield* shared === undefined ? connectTo(loginOf(key), hops) : RcMap.get(shared.jumpHosts, key)
+  })
+
+const loginOf = ({ host, jump, port, timeout, user }: JumpHost): Login => ({
+  address: addressOf({ host, port, user }),
+  asked: { host, port, user, jump },
+  timeout: timeout === undefined ? undefined : Duration.millis(timeout),
+  isJumpHost: true
+})
+
+/** Makes the connections to share. The scope ends those that are still in use. */
+export const makeShared: Effect.Effect<Shared, never, Scope.Scope | Prompt | FileSystem.FileSystem> = Effect.gen(
+  function* () {
+    const jumpHosts: Shared["jumpHosts"] = yield* RcMap.make({
+      lookup: (key: JumpHost) =>
+        Effect.tap(connectTo(loginOf(key), key.hops), (connection) =>
+          // A connection that is gone must not serve the next target.
+          Effect.forkScoped(Effect.catchAll(connection.gone, () => RcMap.invalidate(jumpHosts, key)))
+        )
+    })
+    return { jumpHosts, limit: makeLimit() }
+  }
+)
 
 /** Whether a shell takes the word literally, and no program takes it for an option. */
 const isPlain = (word: string): boolean => /^[^-\s'"`$\\;&<>|(){}\p{C}][^\s'"`$\\;&<>|(){}\p{C}]*$/u.test(word)
