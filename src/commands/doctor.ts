@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { connectTo } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
-import { Check, checks } from "../domain/Checks.ts"
+import { Check, checks, sessionsCheck, usedSessions } from "../domain/Checks.ts"
 import { needsOf, releaseLabel } from "../domain/Plan.ts"
 import { Ref, ReleaseName } from "../domain/Release.ts"
 import type { Target } from "../domain/Target.ts"
@@ -71,6 +71,8 @@ export const doctor = Effect.fn("doctor")(function* (options: {
   const release = yield* chosen(target, options.release)
   const [connecting, session] = yield* Effect.timed(connectTo(target))
   const [looking, state] = yield* Effect.timed(session.inspect)
+  const { allowedSessions } = session
+  const sessions = allowedSessions === undefined ? undefined : yield* allowedSessions(usedSessions)
   const needs =
     release === undefined
       ? undefined
@@ -83,7 +85,10 @@ export const doctor = Effect.fn("doctor")(function* (options: {
     ...(release === undefined ? {} : { release: release.release }),
     connectMillis: Duration.toMillis(connecting),
     lookMillis: Duration.toMillis(looking),
-    checks: checks(state, needs).map((check) => withTarget(check, { target: target.key, address: session.address }))
+    checks: [
+      ...checks(state, needs).map((check) => withTarget(check, { target: target.key, address: session.address })),
+      ...(sessions === undefined ? [] : [sessionsCheck(sessions)])
+    ]
   })
 }, Effect.scoped)
 

@@ -24,7 +24,8 @@ export class Check extends Schema.Class<Check>("Check")({
     "execution",
     "platform",
     "clock",
-    "lock"
+    "lock",
+    "sessions"
   ),
   /** `failed`: nothing can be deployed; `warning`: look at it; `unknown`: the host does not say. */
   verdict: Schema.Literal("ok", "warning", "failed", "unknown"),
@@ -56,6 +57,19 @@ const ok = (name: Name, found: string): Check => Check.make({ name, verdict: "ok
 const unknown = (name: Name, found: string): Check => Check.make({ name, verdict: "unknown", found })
 const warning = (name: Name, found: string, advice: string): Check =>
   Check.make({ name, verdict: "warning", found, advice })
+/** The sessions that a deployment opens on a connection: the lock, a step, and a shell that waits for the next step. */
+export const usedSessions = 3
+
+/** The check of the number of sessions that one connection allows. */
+export const sessionsCheck = (allowed: number): Check =>
+  allowed >= usedSessions
+    ? ok("sessions", `${usedSessions} or more on a connection`)
+    : warning(
+        "sessions",
+        `at most ${allowed} on a connection`,
+        `deployer opens further connections, which takes longer: if sshd there is yours, set MaxSessions ${usedSessions} or more in its sshd_config`
+      )
+
 const failed = (name: Name, facts: Omit<Unfit, "tools"> & { readonly tools?: Unfit["tools"] }): Check => {
   const unfit = Unfit.make(facts)
   const { advice, found } = unfitText(unfit)

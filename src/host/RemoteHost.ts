@@ -500,6 +500,8 @@ export interface HostSession {
   readonly run: (command: string, options: RunOptions) => Effect.Effect<Ended, StepFailure>
   /** Probes the network once, from the host, and waits `timeout` at most. No answer counts as unhealthy; only a lost host is a failure. */
   readonly probe: (probe: Probe, timeout: Duration.Duration) => Effect.Effect<Probed, StepFailure>
+  /** Counts the sessions that one connection allows, up to a number. Undefined if this kind of host has no connections. */
+  readonly allowedSessions: ((upTo: number) => Effect.Effect<number, StepFailure>) | undefined
   /** Connects the user's terminal to a login shell in `<path>`. Returns the shell's exit status. */
   readonly shell: Effect.Effect<number, StepFailure | PromptFailure>
 }

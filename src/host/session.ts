@@ -26,6 +26,7 @@ export const makeSession = (target: Target, transport: Transport): HostSession =
     ...makeSwitching(asking),
     ...makeRunning(asking),
     probe: Effect.fn("RemoteHost.probe")((probe, timeout) => runProbe(transport, address, probe, timeout)),
+    allowedSessions: transport.allowedSessions,
     shell: transport.shell(path)
   }
 }

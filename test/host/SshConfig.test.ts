@@ -75,10 +75,14 @@ describe("SshConfig", () => {
 
   it("SshConfig names the settings that deployer does not follow, as far as they are in use.", () => {
     const { allowsOldRsa, unfollowed } = lookup(
-      "Host web\nKnownHostsCommand /bin/keys %H\nCanonicalizeHostname no\nCertificateFile ~/.ssh/id-cert.pub\nAddressFamily any\nHostKeyAlgorithms +ssh-rsa",
+      'Host web\nKnownHostsCommand /bin/keys %H\nCanonicalizeHostname no\nCertificateFile ~/.ssh/id-cert.pub\nAddressFamily any\nRefuseConnection "do not use"\nHostKeyAlgorithms +ssh-rsa',
       "web"
     )
-    assert.deepStrictEqual(unfollowed, ["CertificateFile ~/.ssh/id-cert.pub", "KnownHostsCommand /bin/keys"])
+    assert.deepStrictEqual(unfollowed, [
+      "CertificateFile ~/.ssh/id-cert.pub",
+      "KnownHostsCommand /bin/keys",
+      "RefuseConnection do not use"
+    ])
     assert.isTrue(allowsOldRsa)
     for (const list of ["rsa-sha2-256", "-ssh-rsa", "ssh-ed25519"])
       assert.isFalse(lookup(`HostKeyAlgorithms ${list}`, "web").allowsOldRsa)

@@ -140,14 +140,31 @@ describe("SSH servers", () => {
 
   servers(
     titled("The usual commands work with tinysshd, which allows one session per connection.", missingServers),
-    () => Effect.flatMap(tinysshd, runUsualCommands),
+    () =>
+      Effect.map(Effect.flatMap(tinysshd, runUsualCommands), ({ doctor }) =>
+        assert.match(doctor, /sessions +at most 1 on a connection: deployer opens further connections/)
+      ),
     120_000
   )
 
   const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
   scoped(
-    titled("The usual commands work with an sshd that allows one session per connection.", missingSshd),
-    () => Effect.flatMap(sshd({ config: ["MaxSessions 1"] }), runUsualCommands),
-    120_000
+    titled(
+      "The usual commands work with an sshd that allows few sessions per connection, and doctor says so.",
+      missingSshd
+    ),
+    () =>
+      Effect.forEach(
+        [
+          { allowed: 1, found: "at most 1 on a connection" },
+          { allowed: 2, found: "at most 2 on a connection" },
+          { allowed: 3, found: "3 or more on a connection" }
+        ],
+        ({ allowed, found }) =>
+          Effect.map(Effect.flatMap(sshd({ config: [`MaxSessions ${allowed}`] }), runUsualCommands), ({ doctor }) =>
+            assert.match(doctor, new RegExp(`sessions +${found}`))
+          )
+      ),
+    240_000
   )
 })

@@ -49,6 +49,8 @@ export interface Transport {
     to: Endpoint,
     use: (stream: Duplex) => Effect.Effect<A, E>
   ) => Effect.Effect<A, E | DialFailed | HostUnreachable>
+  /** Counts the sessions that one connection allows, up to a number. Undefined if the transport has no connections. */
+  readonly allowedSessions?: (upTo: number) => Effect.Effect<number, HostUnreachable>
   /**
    * Connects the user's terminal with a shell that begins in the directory `cwd` (absolute, or relative to the login directory). Returns the shell's
    * exit status.

@@ -293,6 +293,7 @@ const missed: ReadonlyMap<string, string> = new Map(
     "KnownHostsCommand",
     "PKCS11Provider",
     "ProxyUseFdpass",
+    "RefuseConnection",
     "RevokedHostKeys"
   ].map((name) => [name.toLowerCase(), name])
 )

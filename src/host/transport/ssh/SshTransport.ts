@@ -26,7 +26,7 @@ import { unreachable } from "./SshConnection.ts"
 import type { NamedKey } from "./SshPlace.ts"
 import { SshSettings } from "./SshSettings.ts"
 import { makeSessions, type Sessions } from "./sessions.ts"
-import { makeStarter } from "./waitingShells.ts"
+import { makeStarter, waitingLine } from "./waitingShells.ts"
 
 /** The maximum number of commands at once. By default, sshd allows ten sessions on a connection, and counts each a little longer than it lasts. */
 const sideBySide = 5
@@ -56,6 +56,8 @@ export const connect = (
     const semaphore = yield* Effect.makeSemaphore(sideBySide)
     const transport: Transport = {
       exec: (exec) => semaphore.withPermits(1)(run(context, exec)),
+      allowedSessions: (upTo) =>
+        Effect.mapError(sessions.allowed({ upTo, command: waitingLine }), unreachable(address)),
       dial: (to, use) => dial(address, sessions, to, use),
       shell: (cwd) =>
         Effect.flatMap(Effect.mapError(sessions.alive, unreachable(address)), ({ terminal }) =>

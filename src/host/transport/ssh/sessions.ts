@@ -19,6 +19,11 @@ export interface Sessions {
   readonly startAhead: (
     options: Connection.SessionOptions
   ) => Effect.Effect<Connection.Session, Connection.Disconnected | Connection.NotStarted, Scope.Scope>
+  /** Counts the sessions that one connection allows, up to a number. The command must wait. */
+  readonly allowed: (options: {
+    readonly upTo: number
+    readonly command: string
+  }) => Effect.Effect<number, Connection.Disconnected>
   /** See {@link Connection.Connection}. */
   readonly statusMark: string | undefined
   /** A connection that is not known to be gone. */
@@ -141,6 +146,17 @@ export const makeSessions = (
         )
       }).pipe(keepOnSuccess)
 
+    const allowed: Sessions["allowed"] = ({ command, upTo }) =>
+      Effect.gen(function* () {
+        // The sessions that are open already count.
+        const isKnown = () => Number.isFinite(room) || (members[0]?.open ?? upTo) >= upTo
+        for (let attempt = 0; attempt < upTo && !isKnown(); attempt++)
+          yield* startAhead({ command, retries: 0, onData: () => {} }).pipe(
+            Effect.catchTag("NotStarted", (refused) => (refused.isCrowded ? Effect.void : refused.failure))
+          )
+        return Math.min(room, upTo)
+      }).pipe(Effect.scoped)
+
     const alive = Effect.gen(function* () {
       if (!isSparing) return first
       for (const { connection } of members) {
@@ -153,5 +169,5 @@ export const makeSessions = (
       return (yield* single.withPermits(1)(join)).connection
     })
 
-    return { start, startAhead, statusMark: first.statusMark, alive }
+    return { start, startAhead, allowed, statusMark: first.statusMark, alive }
   })
