@@ -127,3 +127,40 @@ export const tinysshd: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(func
   )
   return hostOf(here, port, hostKey, () => log)
 })
+
+/** The reason why tests with Erlang's server cannot run here. Undefined if they can. Also undefined in CI, so that a missing program fails there. */
+export const missingErlang: string | undefined = missing("erl", "ssh-keygen")
+
+/**
+ * The server of Erlang. `exec`: the option of `ssh:daemon` for commands, as Erlang writes it. By default, that server takes commands for Erlang, and it
+ * never passes input to a function that runs them.
+ */
+export const erlang = (exec: string): Effect.Effect<Sshd, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const here = yield* files
+    const key = makeKey(path.join(here.keys, "ssh_host_ed25519_key"))
+    fs.copyFileSync(`${here.keyFile}.pub`, path.join(here.keys, "authorized_keys"))
+    const port = yield* Effect.promise(freePort)
+    const folder = JSON.stringify(here.keys)
+    const options = [`{system_dir,${folder}}`, `{user_dir,${folder}}`, '{auth_methods,"publickey"}', exec]
+    const daemon = `{ok,_} = ssh:daemon({127,0,0,1}, ${port}, [${options.filter((option) => option !== "").join()}])`
+    const program = `{ok,_} = application:ensure_all_started(ssh), ${daemon}, io:format("ready~n"), receive stop -> ok end.`
+    yield* Effect.acquireRelease(
+      Effect.promise(async () => {
+        const child = spawn("erl", ["-noshell", "-eval", program], { stdio: ["ignore", "pipe", "ignore"] })
+        await new Promise<void>((resolve) => {
+          child.stdout.once("data", () => resolve())
+          child.once("exit", () => resolve())
+        })
+        return child
+      }),
+      (child) =>
+        Effect.promise(async () => {
+          if (child.exitCode !== null) return
+          child.kill("SIGKILL")
+          await once(child, "exit")
+        })
+    )
+    const hostKey = fs.readFileSync(`${key}.pub`, "utf8").split(" ").slice(0, 2).join(" ")
+    return hostOf(here, port, hostKey, () => "")
+  })

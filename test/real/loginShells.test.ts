@@ -10,7 +10,7 @@ import { makeSession } from "../../src/host/session.ts"
 import { SshSettings } from "../../src/host/transport/ssh/SshSettings.ts"
 import { connect } from "../../src/host/transport/ssh/SshTransport.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
-import { dropbear, missingServers, tinysshd } from "../kit/otherServers.ts"
+import { dropbear, erlang, missingErlang, missingServers, tinysshd } from "../kit/otherServers.ts"
 import { target } from "../kit/samples.ts"
 import { missing, missingSshd, type Sshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 import { emptyFolder } from "../kit/userland.ts"
@@ -130,6 +130,17 @@ describe("a login shell", () => {
   }
 })
 
+/** Ways in which Erlang's server runs a command, and the words about each. */
+const erlangs = [
+  { name: "takes commands for Erlang", exec: "", said: "syntax error before" },
+  { name: "runs no commands", exec: "{exec,disabled}", said: "Prohibited" },
+  {
+    name: "passes no input to commands",
+    exec: `{exec,{direct,fun(Line) -> {ok, os:cmd("sh -c '" ++ Line ++ "'")} end}}`,
+    said: "no output"
+  }
+]
+
 describe("SSH servers", () => {
   const servers = missingServers === undefined ? it.scopedLive : it.scopedLive.skip
   servers(
@@ -146,6 +157,18 @@ describe("SSH servers", () => {
       ),
     120_000
   )
+
+  const withErlang = missingErlang === undefined ? it.scopedLive : it.scopedLive.skip
+  for (const { exec, name, said } of erlangs) {
+    withErlang(titled(`A server of Erlang that ${name} is named as the reason of the failure.`, missingErlang), () =>
+      Effect.gen(function* () {
+        const { session } = yield* connected(yield* erlang(exec))
+        const error = yield* Effect.flip(session.inspect).pipe(Effect.timeout("10 seconds"))
+        assert.strictEqual(error._tag === "HostUnreachable" && error.reason, "shell")
+        assert.include(error.message, said)
+      })
+    )
+  }
 
   const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
   scoped(
