@@ -39,7 +39,7 @@ import { type Mutations, mutant } from "./mutant.ts"
 import { type Project, project, reach } from "./project.ts"
 import { missing, missingSshd, settingsFor, titled } from "./sshd.ts"
 import { treeIn } from "./tree.ts"
-import { busybox, missingBusybox } from "./userland.ts"
+import { busybox, missingBusybox, others } from "./userland.ts"
 import { run } from "./world.ts"
 
 /** How many cases run at a time. */
@@ -377,6 +377,14 @@ export const gnu: Userland = {
   make: Effect.sync(() => process.env["PATH"] ?? ""),
   missing: missingSshd
 }
+
+/** The userlands of other Debian releases. */
+export const otherUserlands: ReadonlyArray<Userland> = others.map(({ path, title }) => ({
+  name: title,
+  side: 0,
+  make: Effect.succeed(path),
+  missing: missingSshd
+}))
 
 /** A host that is reached through the system's `ssh`. */
 export const openSsh: Userland = {

@@ -57,6 +57,12 @@ export const toybox: Effect.Effect<string, never, Scope.Scope> = Effect.map(fold
   return path
 })
 
+/** Userlands of other Debian releases, as scripts/userlands.sh prints them: a title, "=" and a `PATH`, each on a line of its own. */
+export const others = (process.env["USERLANDS"] ?? "").split("\n").flatMap((line) => {
+  const [, title, path] = /^([^=]+)=(.+)$/.exec(line) ?? []
+  return title === undefined || path === undefined ? [] : [{ title, path }]
+})
+
 /** What the scripts may use on a host, beside the shell's own words. */
 const needed = ["tar", "gzip", "sha256sum", "shasum", "openssl", "perl"]
 const basic = [

@@ -1,4 +1,5 @@
-/** Every step, every crash, on GNU hosts: current is whole whatever happens, and the next deploy succeeds. */
-import { everyCrash, gnu } from "../kit/crashes.ts"
+/** The crashes of GNU hosts, and for scripts/matrix.sh those of hosts with the userlands of other Debian releases. */
+import { everyCrash, gnu, otherUserlands } from "../kit/crashes.ts"
 
-everyCrash(gnu)
+if (process.env["MATRIX"] === "1") for (const userland of otherUserlands) everyCrash(userland)
+else everyCrash(gnu)

@@ -29,8 +29,5 @@ const local = (path?: Effect.Effect<string, never, Scope.Scope>): Effect.Effect<
 if (isExhaustive) contract("this machine, its own tools", local(), { shell: true })
 contract("this machine, BusyBox", local(userland.busybox()), { shell: true, skip: userland.missingBusybox })
 contract("this machine, toybox", local(userland.toybox), { shell: true, skip: userland.missingToybox, every: 5 })
-// scripts/matrix.sh names more: a title, "=" and a PATH, each on a line of its own.
-for (const line of (process.env["USERLANDS"] ?? "").split("\n").filter((line) => line !== "")) {
-  const at = line.indexOf("=")
-  contract(line.slice(0, at), local(Effect.succeed(line.slice(at + 1))), { shell: true })
-}
+for (const { path, title } of userland.others)
+  contract(`this machine, ${title}`, local(Effect.succeed(path)), { shell: true, every: 5 })
