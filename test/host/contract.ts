@@ -44,6 +44,8 @@ export interface HostFiles {
   readonly names: (directory: string) => ReadonlyArray<string>
   /** When it was changed, in seconds; absent where nobody writes that down. */
   readonly time?: (path: string) => number
+  /** The number of the file on its disk, which files that share their content have in common. Undefined if there is no disk. */
+  readonly inode?: (path: string) => number
   /** As `treeIn` of test/kit/tree.ts. */
   readonly tree: (directory: string) => Record<string, string>
 }
@@ -750,6 +752,13 @@ export const contract = (
             ])
             yield* send(session, after, [next.ref], { hardLinks: true })
             assert.deepStrictEqual(treeThere(files, releases, after.ref), treeOf(after.tree))
+            const before = treeOf(next.tree)
+            const unchanged = Object.entries(treeOf(after.tree)).flatMap(([path, text]) =>
+              text.startsWith("file") && before[path] === text ? [path] : []
+            )
+            const inodeOf = (ref: string) => (path: string) => files.inode?.(`${releases}/deployer_${ref}/${path}`)
+            const linked = unchanged.filter((path) => inodeOf(after.ref)(path) === inodeOf(next.ref)(path))
+            assert.isNotEmpty(linked)
             assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
             // A command that changes files does not change those of the other release, if it owns its files first.
             yield* session.run(`find . -type f -exec sh -c 'chmod u+w "$1"; echo changed >> "$1"' sh {} ";"`, {

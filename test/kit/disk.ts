@@ -29,5 +29,6 @@ export const diskFiles: HostFiles = {
   readLink: (path) => (lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined),
   names: (path) => readdirSync(path).sort(),
   time: (path) => lstatSync(path).mtimeMs / 1000,
+  inode: (path) => lstatSync(path).ino,
   tree: treeIn
 }

@@ -44,9 +44,11 @@ copy_lot() {
   if [ -z "$parents" ]; then (cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 tar -cf -) | (cd "$tree" && tar -xpof -)
   else
     # shellcheck disable=SC2086 # Options, each a word.
-    (cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 cp $parents -t "$here/$tree") ||
-      (cd "$origin" && tar -cf - -T "$1") | (cd "$tree" && tar -xpof -)
+    (cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 cp $parents -t "$here/$tree") && return
+    (cd "$origin" && tar -cf - -T "$1") | (cd "$tree" && tar -xpof -)
   fi
+  # Not every cp makes hard links together with their directories.
+  [ -z "$links" ] || (cd "$origin" && while IFS= read -r file; do ln -f "$file" "$here/$tree/$file" || exit 0; done) < "$1"
 }
 begin_tree() {
   polls=0
@@ -59,7 +61,7 @@ begin_tree() {
     if [ "$polls" -gt 4000 ] || ! kill -0 $$ 2>/dev/null; then return 0; fi
     if [ "$polls" -gt 400 ] || ! sleep 0.05 2>/dev/null; then sleep 1; fi
   done
-  origin=deployer_$1 parents="-p --reflink=auto --parents" most=250
+  origin=deployer_$1 links=$2 parents="-p --reflink=auto --parents" most=250
   # If the tree is moved away meanwhile, the cp of BusyBox would make its directory again. So tar copies there: it enters
   # the directory first, and each lot is small enough for one tar. Old versions of BusyBox make no directories for hard
   # links, and give tar no lists of names.
