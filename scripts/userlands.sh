@@ -7,29 +7,8 @@ shift
 titles=$(for title; do printf '%s\n' "$title"; done)
 wanted() { [ -z "$titles" ] || printf '%s\n' "$titles" | grep -qxF "$1"; }
 
-# Downloads packages of a Debian release and all that they depend on, without a trace in this machine's own lists.
-# unpack RELEASE NAME PACKAGE…: into FOLDER/NAME
-unpack() {
-  lists=$work/lists-$1 at=$work/$2
-  if [ ! -d "$lists" ]; then
-    mkdir -p "$lists/preferences.d" "$lists/lists/partial" "$lists/cache/archives/partial"
-    : > "$lists/status"
-    keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$keys] http://deb.debian.org/debian $1 main" > "$lists/sources.list"
-    apt "$lists" update
-  fi
-  mkdir -p "$at/packages/partial" "$at/root" "$at/bin"
-  shift 2
-  apt "$lists" -o Dir::Cache::archives="$at/packages" --yes --download-only --no-install-recommends install "$@"
-  for package in "$at"/packages/*.deb; do dpkg-deb -x "$package" "$at/root"; done
-}
-apt() {
-  apt_lists=$1
-  shift
-  apt-get -qq -o Acquire::Retries=3 -o Dir::Etc="$apt_lists" -o Dir::Etc::sourcelist="$apt_lists/sources.list" \
-    -o Dir::State="$apt_lists" -o Dir::State::status="$apt_lists/status" -o Dir::Cache="$apt_lists/cache" \
-    -o APT::Sandbox::User=root "$@" >&2
-}
+# shellcheck source=scripts/debian.sh
+. "$(dirname "$0")/debian.sh"
 
 # Puts a program into a userland under a name. It starts with its own loader, because this machine's C library may be older.
 # start_with_loader NAME LINK WORD…
@@ -78,7 +57,7 @@ uutils() {
   for name in $("$work/uutils-$2/bin/coreutils" --list | grep -v "^\[$"); do
     start_with_loader "uutils-$2" "$name" "$program" "$name"
   done
-  from_here "uutils-$2" sh tar gzip find sed awk xargs perl
+  from_here "uutils-$2" sh tar gzip find sed awk xargs grep ps perl
   echo "$1=$work/uutils-$2/bin"
 }
 

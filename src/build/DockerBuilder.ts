@@ -210,7 +210,8 @@ const buildImage = (
         "--rm",
         "--force-rm",
         ...["--iidfile", idFile],
-        ...["--label", `${imageLabel}=${id}`],
+        // podman gives this label to the images of its layer cache too if the Dockerfile has labels, and never finds them again.
+        ...(podman ? [] : ["--label", `${imageLabel}=${id}`]),
         ...words,
         ...build.args.filter((word) => !isQuiet(word)),
         ...["-f", dockerfile],
@@ -427,8 +428,8 @@ const removeImage = (build: DockerBuild, id: string, stages: StageReader, built:
       yield* Effect.forEach(kept, ({ image, tag }) => ask(engine, ["tag", image, `${cacheRepository}:${tag}`]), {
         concurrency: 4
       })
-      // The images are found by label, because a build may be interrupted before it writes the image's id. If the Dockerfile has labels of its
-      // own, podman also labels its cache images, and they are removed too.
+      // The images are found by label, because a build may be interrupted before it writes the image's id. With podman, the image is the last one of
+      // the layer cache, and stays.
       const images = yield* labelledImages(engine, `${imageLabel}=${id}`)
       yield* removeUntagged(engine, images, () => Effect.succeed(true))
       // After a failed build, the previous build's layers are still useful for the next one.
@@ -485,11 +486,17 @@ const sweep = (engine: string) =>
       { concurrency: 2 }
     )
     const containers = uniqueLines(listed)
-    const format = `{{.Id}} {{index .Config.Labels "${containerLabel}"}}`
+    const format = `{{.Id}} {{.Image}} {{index .Config.Labels "${containerLabel}"}}`
     const looked = yield* inspect(engine, ["inspect", "--format", format], containers)
-    const orphans = yield* Effect.filter(looked, ([, build = ""]) => isAbandoned(build))
+    const orphans = yield* Effect.filter(looked, ([, , build = ""]) => isAbandoned(build))
     if (orphans.length > 0) yield* ask(engine, ["rm", "--force", "--volumes", ...orphans.map(([id = ""]) => id)])
-    return orphans.length + (yield* removeUntagged(engine, images, (build) => isAbandoned(build)))
+    const theirs = [...new Set(orphans.map(([, image = ""]) => image.replace(/^sha256:/, "")))]
+    const unlabelled = theirs.filter((id) => images.every((image) => image.replace(/^sha256:/, "") !== id))
+    return (
+      orphans.length +
+      (yield* removeUntagged(engine, images, (build) => isAbandoned(build))) +
+      (yield* removeUntagged(engine, unlabelled, () => Effect.succeed(true)))
+    )
   }).pipe(Effect.timeout(patience))
 
 const inMemory = (

@@ -8,6 +8,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { preparePodman } from "./podman.ts"
 
 /** A container that runs until the end of the scope. */
 export interface RunningContainer {
@@ -28,22 +29,6 @@ const makeRoot = (root: string): void => {
 
 /** An engine that can hold a running container, by its command. */
 export type ContainerEngine = "docker" | "podman"
-
-/** Why tests with podman cannot run here. Undefined if they can, and in CI, where a missing part must fail. */
-export const missingPodman: string | undefined =
-  process.env["CI"] === "true" || spawnSync("podman", ["--version"]).status === 0 ? undefined : "no podman"
-
-/** Gives podman a storage of its own, which needs no kernel module. Its settings stay in the environment of this process. */
-const preparePodman = (): void => {
-  if (process.env["CONTAINERS_STORAGE_CONF"] !== undefined) return
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "deployer-podman-"))
-  const storage = path.join(folder, "storage.conf")
-  const containers = path.join(folder, "containers.conf")
-  fs.writeFileSync(storage, `[storage]\ndriver = "vfs"\ngraphroot = "${folder}/graph"\nrunroot = "${folder}/run"\n`)
-  fs.writeFileSync(containers, '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\n')
-  Object.assign(process.env, { CONTAINERS_STORAGE_CONF: storage, CONTAINERS_CONF: containers })
-  process.on("exit", () => fs.rmSync(folder, { recursive: true, force: true }))
-}
 
 /** Starts one on this machine's own network. */
 export const runningContainer = (engine: ContainerEngine): Effect.Effect<RunningContainer, never, Scope.Scope> =>
@@ -67,8 +52,6 @@ export const runningContainer = (engine: ContainerEngine): Effect.Effect<Running
         ...["run", "--detach", "--name", name, "--network", "host", "--env", `HOME=${home}`],
         ...["--volume", "/usr:/usr:ro", "--volume", `${home}:${home}`],
         ...["--volume", "/etc/alternatives:/etc/alternatives:ro"],
-        // The defaults of podman are above the limits that a container of a CI machine may set.
-        ...(engine === "podman" ? ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"] : []),
         ...[name, "sleep", "infinity"]
       ])
       return { folder, name, home }

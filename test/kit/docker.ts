@@ -24,6 +24,17 @@ const missing = (): string | undefined => {
   return answer.status === 0 ? undefined : `no ${engine} engine answers`
 }
 
+/** Who builds: Docker itself, its BuildKit, or podman. */
+export const builder: "classic" | "BuildKit" | "podman" = engine.endsWith("podman")
+  ? "podman"
+  : process.env["DOCKER_BUILDKIT"] !== "0" && spawnSync(engine, ["buildx", "version"]).status === 0
+    ? "BuildKit"
+    : "classic"
+
+/** Lines of a build, without the step and the time that BuildKit puts before each. */
+export const buildLines = (shown: string): ReadonlyArray<string> =>
+  shown.split(/\r?\n/).map((line) => line.replace(/^#\d+ [\d.]+ /, ""))
+
 /** Why tests with a real engine cannot run here; absent where they can, and in CI, where a missing part must fail. */
 export const missingDocker: string | undefined = process.env["CI"] === "true" ? undefined : missing()
 
@@ -110,12 +121,13 @@ export const buildContext = (options: ContextOptions): Effect.Effect<Context, ne
         dockerfile,
         [
           "FROM scratch AS first",
-          label,
           "COPY busybox /bin/busybox",
+          // Podman never removes an image that has a label and no layer.
+          label,
           "COPY root /",
           `RUN ["/bin/busybox", "sh", "-c", ${JSON.stringify(`echo compiling ${marker}`)}]`,
           ...(options.run === undefined ? [] : [`RUN ["/bin/busybox", "sh", "-c", ${JSON.stringify(options.run)}]`]),
-          ...(options.stages === true ? ["FROM scratch", label, "COPY --from=first /app /app"] : []),
+          ...(options.stages === true ? ["FROM scratch", "COPY --from=first /app /app", label] : []),
           ...(options.lines ?? []),
           ""
         ].join("\n")

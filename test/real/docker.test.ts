@@ -13,6 +13,8 @@ import { type Event, Reporter } from "../../src/terminal/Reporter.ts"
 import { contract, name } from "../build/contract.ts"
 import {
   buildContext,
+  builder,
+  buildLines,
   type Context,
   type ContextOptions,
   docker,
@@ -45,7 +47,7 @@ const nothingLeft = (context: Context) =>
     assert.deepStrictEqual(context.leftovers(), [])
   })
 
-const title = `with a real engine${missingDocker === undefined ? "" : ` (skipped: ${missingDocker})`}`
+const title = `with a real engine, ${builder}${missingDocker === undefined ? "" : ` (skipped: ${missingDocker})`}`
 // One after another: the helpers of these tests ask the engine synchronously, and an engine that hands out a release
 // whose reader is held up meanwhile answers nobody else.
 describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
@@ -115,7 +117,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
           const output = Effect.gen(function* () {
             const ears = yield* listen("never")
             yield* build(asked(context, { name })).pipe(Effect.scoped, Effect.provideService(Reporter, ears.reporter))
-            return ears.shown().split(/\r?\n/)
+            return buildLines(ears.shown())
           })
           const times = (lines: ReadonlyArray<string>) => lines.filter((line) => line === compiled).length
           assert.strictEqual(times(yield* output), 1)
@@ -143,7 +145,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
       assert.strictEqual((yield* failed)._tag, "ImageBuildFailed")
       yield* nothingLeft(context)
       yield* Effect.provideService(failed, Reporter, ears.reporter)
-      assert.notInclude(ears.shown().split(/\r?\n/), `compiling ${context.marker}`)
+      assert.notInclude(buildLines(ears.shown()), `compiling ${context.marker}`)
       yield* nothingLeft(context)
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
@@ -151,14 +153,15 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
   it.live("A container build that is interrupted leaves nothing.", () =>
     Effect.gen(function* () {
       const { context, name } = yield* own({ run: "echo now sleeping; exec /bin/busybox sleep 60" })
-      const ears = yield* listen("\nnow sleeping")
+      const ears = yield* listen("now sleeping\n")
       const fiber = yield* build(asked(context, { name })).pipe(
         Effect.scoped,
         Effect.provideService(Reporter, ears.reporter),
         Effect.fork
       )
       yield* ears.heard
-      assert.isAbove(context.leftovers().length, 0)
+      // BuildKit runs each step by itself, and podman does not show its containers.
+      if (builder === "classic") assert.isAbove(context.leftovers().length, 0)
       yield* Fiber.interrupt(fiber)
       yield* nothingLeft(context)
     }).pipe(Effect.scoped, Effect.provide(layer))
@@ -213,13 +216,14 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
       const builder = yield* DockerBuilder
       const mine = yield* builder.build(asked(context, { name }))
       // What this process would have left, had it been another one that is gone.
-      const label = docker(
-        "image",
-        "inspect",
-        "--format",
-        '{{index .Config.Labels "deployer.build"}}',
-        mine.metadata.image!
-      )
+      const [created = ""] = docker(
+        "ps",
+        "--all",
+        "--quiet",
+        "--filter",
+        `label=deployer.test=${context.marker}`
+      ).split("\n")
+      const label = docker("inspect", "--format", '{{index .Config.Labels "deployer.container"}}', created)
       const gone = label.replace(String(process.pid), "4194305")
       const dead = docker("build", "--quiet", "--network", "none", "--label", `deployer.build=${gone}`, context.folder)
       const container = docker("create", "--label", `deployer.container=${gone}`, dead, "x")
@@ -239,16 +243,18 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("A container build says that no engine answers.", () =>
-    Effect.gen(function* () {
-      const { context, name } = yield* own()
-      const dead = yield* engineScript("export DOCKER_HOST=unix:///nonexistent/docker.sock CONTAINER_HOST=unix:///x")
-      const error = yield* Effect.flip(Effect.scoped(build(asked(context, { name, engine: dead }))))
-      assert.strictEqual(error._tag, "EngineUnavailable")
-      assert.match(error.message, /did not answer: .*nonexistent/)
-      assert.strictEqual(yield* Effect.flatMap(DockerBuilder, (builder) => builder.sweep(dead)), 0)
-    }).pipe(Effect.scoped, Effect.provide(layer))
-  )
+  // Podman needs no engine that runs.
+  if (builder !== "podman")
+    it.live("A container build says that no engine answers.", () =>
+      Effect.gen(function* () {
+        const { context, name } = yield* own()
+        const dead = yield* engineScript("export DOCKER_HOST=unix:///nonexistent/docker.sock CONTAINER_HOST=unix:///x")
+        const error = yield* Effect.flip(Effect.scoped(build(asked(context, { name, engine: dead }))))
+        assert.strictEqual(error._tag, "EngineUnavailable")
+        assert.match(error.message, /did not answer: .*nonexistent/)
+        assert.strictEqual(yield* Effect.flatMap(DockerBuilder, (builder) => builder.sweep(dead)), 0)
+      }).pipe(Effect.scoped, Effect.provide(layer))
+    )
 
   it.live("A container build says that the engine's program is missing.", () =>
     Effect.gen(function* () {

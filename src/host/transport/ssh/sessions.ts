@@ -46,6 +46,9 @@ const noRoom = new Connection.NotStarted({
   failure: new Connection.Disconnected({ reason: "protocol", detail: "no connection has room for a session" })
 })
 
+const isGone = ({ gone }: Connection.Connection) =>
+  Effect.match(Effect.timeoutOption(gone, 0), { onFailure: () => true, onSuccess: () => false })
+
 /**
  * Starts commands on the first connection while it has room, and then on further ones, which `again` opens. Hosts that refuse sessions also end
  * connections without a session. So if a host has refused a session, the end of such a connection is not a failure.
@@ -159,13 +162,7 @@ export const makeSessions = (
 
     const alive = Effect.gen(function* () {
       if (!isSparing) return first
-      for (const { connection } of members) {
-        const isGone = yield* Effect.match(Effect.timeoutOption(connection.gone, 0), {
-          onFailure: () => true,
-          onSuccess: () => false
-        })
-        if (!isGone) return connection
-      }
+      for (const { connection } of members) if (!(yield* isGone(connection))) return connection
       return (yield* single.withPermits(1)(join)).connection
     })
 
