@@ -902,6 +902,33 @@ describe("a folder that a team shares", () => {
         yield* completed.session.note([entryAbout(next)])
         assert.strictEqual(statSync(join(completed.home, "app/config/journal")).mode & 0o060, 0o060)
       }).pipe(Effect.scoped))
+
+    for (const [where, prepared] of [
+      [
+        "behind a link",
+        (base: string) => {
+          renameSync(base, `${base}.real`)
+          symlinkSync("app.real", base)
+        }
+      ],
+      [
+        "that is only the folder of releases",
+        (base: string) => {
+          for (const folder of ["", "config"]) {
+            chownSync(join(base, folder), process.getuid?.() ?? 0, process.getgid?.() ?? 0)
+            chmodSync(join(base, folder), 0o755)
+          }
+        }
+      ]
+    ] as const) {
+      test(`A shared folder ${where} hands its group down to releases, whole or completed from others (${title}).`, () =>
+        Effect.gen(function* () {
+          const { completed, next, whole } = yield* bothWays(prepared)
+          const found = permissions(join(completed.home, `app/releases/deployer_${next.ref}`))
+          assert.deepStrictEqual(found, permissions(join(whole.home, `app/releases/deployer_${next.ref}`)))
+          for (const [name, told] of Object.entries(found)) assert.match(told, new RegExp(` ${group}$`), name)
+        }).pipe(Effect.scoped))
+    }
   }
 
   asNobody.live(

@@ -9,8 +9,9 @@ link_of() {
 }
 # shellcheck disable=SC2046 # The third word that ls prints is the owner, and the fourth is the group.
 owner_of() { set -- $(ls -ld "$1" 2>/dev/null); printf "%s" "${3:-somebody}"; }
+# The slash makes ls show the folder, even if the path leads to it through a link.
 # shellcheck disable=SC2046
-group_of() { set -- $(ls -ldn "$1"); printf "%s" "$4"; }
+group_of() { set -- $(ls -ldn "$1/"); printf "%s" "$4"; }
 is_ref() {
   [ "${#1}" -eq 32 ] || return 1
   case "$1" in *[!0-9A-F]*) return 1 ;; esac
