@@ -611,6 +611,11 @@ describe("trees", () => {
       writeFileSync(join(releases, `deployer_${one.ref}/.deployer_release.json.${process.pid}`), "")
       symlinkSync(`deployer_${refOf("F")}`, join(releases, `.current.${process.pid}`))
       symlinkSync("deployer_old", join(releases, ".current.2026"))
+      // A host that went back by itself, or an mv that needs a folder for the link, was interrupted.
+      symlinkSync(`deployer_${refOf("F")}`, join(releases, `.back.${process.pid}`))
+      for (const name of [".current.1.d", ".back.1.d", ".current.2.d"]) mkdirSync(join(releases, name))
+      symlinkSync(`deployer_${refOf("F")}`, join(releases, ".current.1.d/current"))
+      symlinkSync("/opt/other", join(releases, ".current.2.d/current"))
       mkdirSync(join(releases, `.trash_${one.ref}_1/bin`), { recursive: true })
       chmodSync(join(releases, `.trash_${one.ref}_1/bin`), 0o500)
       const details = LockDetails.make({
@@ -621,7 +626,7 @@ describe("trees", () => {
         held: false
       })
       yield* Effect.scoped(session.lock(details))
-      assert.sameMembers(readdirSync(releases), [".current.2026", `deployer_${one.ref}`])
+      assert.sameMembers(readdirSync(releases), [".current.2.d", ".current.2026", `deployer_${one.ref}`])
       assert.sameMembers(readdirSync(join(releases, `deployer_${one.ref}`)), whole)
       assert.sameMembers(readdirSync(config), ["lock.1", "beat.1", ".spare"])
     }).pipe(Effect.scoped)

@@ -74,6 +74,8 @@ done
 # Removes the files that an earlier holder of the lock would rename or link, so that this holder cannot complete its
 # change. Other people's files stay. deployer's own files have names that end in a process id, and known content. A file
 # with such a name but other content is reported once.
+fires=
+for fired in "$base"/config/fired.*; do [ ! -e "$fired" ] || fires=yes; done
 is_left() { number "${1##*.}" && n=${1##*.} && [ "${#n}" -le 7 ]; }
 is_draft() {
   real_file "$1" || return 1
@@ -101,11 +103,18 @@ for left in "$releases"/deployer_*/.deployer_release.json.* "$releases"/deployer
   folder=${left%/*}
   if is_left "$left" && real_file "$left" && real_dir "$folder" && is_ref "${folder##*/deployer_}"; then rm -f "$left"; fi
 done
-for link in "$releases"/.current.*; do
-  if is_left "$link" && [ -L "$link" ]; then
-    to=$(link_of "$link")
-    [ "$to" = "${to#deployer_}" ] || ! is_ref "${to#deployer_}" || rm -f "$link"
-  fi
+drop_link() {
+  [ -L "$1" ] && to=$(link_of "$1") && [ "$to" != "${to#deployer_}" ] && is_ref "${to#deployer_}" && rm -f "$1"
+}
+for link in "$releases"/.current.* "$releases"/.back.*; do
+  link=${link%.d}
+  is_left "$link" || continue
+  # The host may be going back by itself, which needs no lock.
+  case "$link" in */.back.*) [ -z "$fires" ] || continue ;; esac
+  # A script may move the link into the folder meanwhile, so the folder comes last.
+  drop_link "$link"
+  drop_link "$link.d/current"
+  rmdir "$link.d" 2>/dev/null
 done
 for old in "$releases"/.replaced_*; do
   id=${old##*.replaced_}

@@ -13,7 +13,7 @@ switch_to() {
   # an option, mv renames a link over a link that has the same name in another folder. So the link first gets the name
   # `current` in a folder of its own, which the next holder of the lock removes too.
   if [ -L "$2" ]; then
-    aside=.trash_${ref}_$$_switch
+    aside=$2.d
     mkdir "$aside" 2>/dev/null && mv -f "$2" "$aside/current" 2>/dev/null && {
       mv -f "$aside/current" . 2>/dev/null
       [ ! -L "$aside/current" ] || perl -e "rename shift, shift or exit 1" "$aside/current" current 2>/dev/null
