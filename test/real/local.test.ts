@@ -829,7 +829,10 @@ describe("a folder that a team shares", () => {
   ] as const) {
     const test = skip === undefined ? it.live : it.live.skip
     /** The second of two releases, sent whole to one folder and completed from the first in another. Returns both trees. */
-    const bothWays = Effect.fnUntraced(function* (prepared: (base: string) => void = () => {}) {
+    const bothWays = Effect.fnUntraced(function* (
+      prepared: (base: string) => void = () => {},
+      { changed, hardLinks = false }: { changed?: (release: string) => void; hardLinks?: boolean } = {}
+    ) {
       const whole = yield* shared(path)
       const completed = yield* shared(path)
       for (const { home } of [whole, completed]) prepared(join(home, "app"))
@@ -837,6 +840,7 @@ describe("a folder that a team shares", () => {
       const next = packed(content("2"))
       yield* stage(whole.session, next)
       yield* put(completed.session, old)
+      changed?.(join(completed.home, `app/releases/deployer_${old.ref}`))
       const origin = (yield* completed.session.origin(old.ref)) ?? assert.fail("there is no manifest")
       const less = differences(next.manifest, [origin]) ?? assert.fail("there are none")
       assert.isBelow(less.sent.size, 3)
@@ -848,11 +852,11 @@ describe("a folder that a team shares", () => {
         shipment: {
           _tag: "Differences",
           differences: less,
-          hardLinks: false,
+          hardLinks,
           content: Stream.make(tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024))
         }
       })
-      return { whole, completed, next }
+      return { whole, completed, old, next }
     })
 
     const acl = needs("setfacl")
@@ -907,6 +911,37 @@ describe("a folder that a team shares", () => {
         yield* completed.session.note([entryAbout(next)])
         assert.strictEqual(statSync(join(completed.home, "app/config/journal")).mode & 0o060, 0o060)
       }).pipe(Effect.scoped))
+
+    for (const [how, hardLinks] of [
+      ["copies", false],
+      ["links", true]
+    ] as const) {
+      const asRoot = isRoot && skip === undefined ? it.live : it.live.skip
+      asRoot(`A release that ${how} files of others belongs to its login, whoever got the old files (${title}).`, () =>
+        Effect.gen(function* () {
+          const owners = (folder: string) =>
+            Object.fromEntries(
+              readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => {
+                const { gid, uid } = lstatSync(join(folder, name))
+                return [name, `${uid}:${gid}`]
+              })
+            )
+          const unshared = (base: string) => {
+            for (const folder of ["", "config", "releases"]) chmodSync(join(base, folder), 0o755)
+            for (const folder of ["", "config", "releases"]) chownSync(join(base, folder), 0, 0)
+          }
+          const { completed, next, old, whole } = yield* bothWays(unshared, {
+            hardLinks,
+            changed: (release) => execFileSync("chown", ["-hR", "1234:1235", join(release, "my_app")])
+          })
+          const release = `app/releases/deployer_${next.ref}`
+          const found = owners(join(completed.home, release))
+          assert.deepStrictEqual(found, owners(join(whole.home, release)))
+          const before = owners(join(completed.home, `app/releases/deployer_${old.ref}/my_app`))
+          assert.deepStrictEqual([...new Set(Object.values(before))], ["1234:1235"])
+        }).pipe(Effect.scoped)
+      )
+    }
 
     for (const [where, prepared] of [
       [

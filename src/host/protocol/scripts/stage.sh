@@ -158,10 +158,7 @@ if [ -n "$faults" ]; then
   printf "%s\n" "$faults" | sed -n "1,50s/^[a-z]* /corrupt /p"
   finish
 fi
-# Some tools give new files the group of their folder, and others do not.
-for shared in "$releases" "$base"; do
-  if [ -g "$shared" ]; then chgrp -hR "$(group_of "$shared")" "$tree" 2>/dev/null; break; fi
-done
+own_tree
 if [ -g "$base" ]; then
   # Every member of the group has to be able to remove the release.
   find "$tree" -type d -perm -0010 ! -perm -0020 -print | each chmod g+w

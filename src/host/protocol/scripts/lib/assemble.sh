@@ -131,6 +131,19 @@ complete_tree() {
   )
   (cd "$tree" && rm -rf .deployer_edits .deployer_begin .deployer_moves .deployer_patches .deployer_pieces .deployer_end)
 }
+# Gives the tree to this login, and to the group of a shared folder. Copies may have the owner or the group of other
+# files, and some tools give new files the group of their folder, and others do not. A hard link that has another owner
+# becomes a copy first, because older releases keep theirs.
+own_tree() {
+  owner=$(id -u) group=$(id -g)
+  for shared in "$base" "$releases"; do
+    [ ! -g "$shared" ] || group=$(group_of "$shared")
+  done
+  [ -z "$hard" ] || find "$tree" -type f "(" ! -user "$owner" -o ! -group "$group" ")" | while IFS= read -r file; do
+    cp -p "$file" "$notes/own" && mv -f "$notes/own" "$file"
+  done
+  find "$tree" "(" ! -user "$owner" -o ! -group "$group" ")" -exec chown -h "$owner:$group" {} + 2>/dev/null
+}
 # Sets `hashed` to a list of the lines that are not verified yet. Not every awk reports a full disk, so the lines are
 # counted.
 find_unproved() {
