@@ -4,7 +4,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { HostRelease, recordOf, Unfinished } from "../domain/HostState.ts"
-import { type DeployPlan, releaseLabel, type Step } from "../domain/Plan.ts"
+import { type DeployPlan, hookSteps, releaseLabel, type Step } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
@@ -24,9 +24,17 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
   const interrupted = Reporter.warn(
     `Interrupted before the switch: ${isLive} on ${session.address}, and the next deploy of ${releaseLabel(release)} continues there`
   )
+  const isRun = (step: Step | undefined) => step?._tag === "Run"
+  let isReplaced = false
   for (const [index, step] of before.entries()) {
-    yield* carryOutStep(session, plan, wish, record, step).pipe(Effect.onInterrupt(() => interrupted))
-    if (step._tag === "Run" && before[index + 1]?._tag !== "Run") {
+    const replaces = yield* carryOutStep(session, plan, wish, record, step).pipe(Effect.onInterrupt(() => interrupted))
+    if (replaces === true) {
+      // The new folder has neither the record of the old one nor the changes of its commands.
+      isReplaced = true
+      record = HostRelease.make({ ...record, altered: false })
+      if (!before.some(isRun)) before.push(...hookSteps(session.target, "afterUnpack"))
+    }
+    if (isRun(step) && !isRun(before[index + 1])) {
       record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
     }
   }
@@ -37,7 +45,7 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
     release,
     state,
     record,
-    steps: steps.filter(isLiveStep),
+    steps: steps.filter(isLiveStep).map((step) => (isReplaced && step._tag === "Switch" ? { ...step, records: true } : step)),
     goesBack,
     back,
     stop,

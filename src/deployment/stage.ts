@@ -104,8 +104,8 @@ export const stage = Effect.fn("stage")(function* (
 })
 
 /**
- * Verifies a folder on the host against the store. If it fails, the whole release replaces the folder. With `trustsUnreadable`, files that
- * this login may not read count as whole.
+ * Verifies a folder on the host against the store. If it fails, the whole release replaces the folder, and the result is true. With
+ * `trustsUnreadable`, files that this login may not read count as whole.
  */
 export const verify = Effect.fn("verify")(function* (
   session: HostSession,
@@ -122,13 +122,15 @@ export const verify = Effect.fn("verify")(function* (
     ])
     .filter((fault) => !fault.endsWith(" .deployer_release.json"))
   if (faults.length === 0) {
-    return yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were already there`)
+    yield* Reporter.note(`Verified ${counted(manifest.length, "entry", "entries")} that were already there`)
+    return false
   }
   yield* Reporter.warn(
     `${releaseLabel(release)} on ${session.address} has changed since it was unpacked (${faults.slice(0, 3).join(", ")}): sending it again`
   )
   yield* sendWhole(session, release, { ...(yield* staging(release, manifest)), from: 0, replaces: true })
   yield* Reporter.note(`Unpacked and verified ${counted(manifest.length, "entry", "entries")}`)
+  return true
 })
 
 /** Sends the differences, and returns the details for the report. */

@@ -413,7 +413,8 @@ const withLive = (state: HostState, release: HostRelease): HostState => {
 
 const isLinked = ({ current }: HostState, ref: string): boolean => current._tag === "Linked" && current.ref === ref
 
-const hookSteps = (target: Target, hook: Hook): ReadonlyArray<Step> =>
+/** A step for each command of a hook. */
+export const hookSteps = (target: Target, hook: Hook): ReadonlyArray<Step> =>
   hookCommands(target, hook).map((command) => ({ _tag: "Run", hook, command }))
 
 const before = ({ current, currentRelease }: HostState): { readonly from?: string } => {

@@ -126,6 +126,36 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
+  it.scoped("Deploy sends the latest release again if it changed after a rollback, and runs afterUnpack in it.", () =>
+    Effect.gen(function* () {
+      yield* built
+      yield* run("deploy target=prod yes")
+      yield* run("build_and_deploy target=prod")
+      assert.strictEqual((yield* run("rollback target=prod")).status, 0)
+      const host = yield* hostNamed()
+      const [, second = assert.fail("there is no second release")] = yield* stored
+      const file = `${prodPath}/releases/deployer_${second.ref}/my_app/bin/my_app`
+      host.files.write(file, "evil", 0o755)
+      const steps = host.steps.length
+      const ran = yield* run("deploy target=prod yes")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.include(ran.stderr, "has changed since it was unpacked (changed my_app/bin/my_app): sending it again")
+      assert.strictEqual(host.files.read(file), "#!/bin/sh\n")
+      assert.strictEqual(currentRef(host), second.ref)
+      assert.includeMembers([...host.steps.slice(steps)], ["verify", "stage", "run", "alterations", "activate"])
+      assert.strictEqual((yield* run("status target=prod")).status, 0)
+    }).pipe(
+      Effect.provide(
+        world({
+          config: {
+            ...usualConfig,
+            targets: { prod: { host: prodHost, name: "my_app", path: prodPath, afterUnpack: "link" } }
+          }
+        })
+      )
+    )
+  )
+
   it.scoped("Deploy blames this machine if a tarball of its own store is damaged.", () =>
     Effect.gen(function* () {
       const root = yield* projectFolder
