@@ -23,7 +23,8 @@ const print = (what: string, text: string) => {
 const run = () => import("./process/program.ts").then(({ main }) => main(argv))
 
 /** Lines that may have an answer without the commands. */
-const mayBeQuick = /^(-{0,2}help|-h|completions)$/.test(argv[0] ?? "help") || /^(--?help|-h)$/.test(argv.at(-1) ?? "")
+const mayBeQuick =
+  /^(-{0,2}help|-h|completions)$/.test(argv[0] ?? "help") || /^(--?help|-h)$/.test(argv[argv.length - 1] ?? "")
 
 if (tooOld !== undefined) {
   process.stderr.write(`deployer: ${tooOld}\n`)

@@ -39,10 +39,14 @@ const tasks = paths(tree.spec)
 describe("deployer", () => {
   it("The program says in one sentence that Node is too old.", () => {
     const file = path.join(folder, "older.cjs")
-    fs.writeFileSync(file, 'Object.defineProperty(process.versions, "node", { value: "18.20.8" })')
+    // A Node of that age lacks `at`, too.
+    fs.writeFileSync(
+      file,
+      'Object.defineProperty(process.versions, "node", { value: "16.5.0" }); delete Array.prototype.at'
+    )
     const { err, out, status } = run(["deploy", "target=prod"], { NODE_OPTIONS: `--require ${file}` })
     assert.deepStrictEqual([status, out], [1, ""])
-    assert.match(err, /^deployer: Node 18\.20\.8 is too old: deployer needs Node 20\.11 or a newer one.*\n$/)
+    assert.match(err, /^deployer: Node 16\.5\.0 is too old: deployer needs Node 20\.11 or a newer one.*\n$/)
   })
 
   it("The program runs without a home folder.", () => {

@@ -31,12 +31,17 @@ const rootOf = (cause: unknown): unknown =>
     ? rootOf(cause.cause)
     : cause
 
-/** The advice if no SQLite loads. Current package managers run install scripts only if they are told to. */
+/** Node 22.5 and newer has its own SQLite; before 22.13 only with this option. */
+const flag = "--experimental-sqlite"
+
+/** The advice if no SQLite loads. Package managers may run no install script unless they are told to. */
 const withoutDriver = ({ reason }: NoDriver): string =>
   [
-    `SQLite does not load in Node ${process.version.slice(1)} (${reason})`,
-    ": use Node 22.13 or newer, which has its own, or install deployer again so that better-sqlite3 may run its install script",
-    ": npm install -g --allow-scripts=better-sqlite3 effect-deployer",
+    `SQLite does not load in Node ${process.versions.node} (${reason})`,
+    ": use Node 22.13 or newer, which has its own",
+    process.allowedNodeEnvironmentFlags.has(flag) ? `, or set NODE_OPTIONS=${flag} for this Node` : "",
+    ", or install deployer again with this Node so that better-sqlite3 may run its install script",
+    ": npm install -g --ignore-scripts=false --allow-scripts=better-sqlite3 effect-deployer",
     ", pnpm add -g --allow-build=better-sqlite3 effect-deployer",
     ", or for yarn first: yarn config set enableScripts true"
   ].join("")

@@ -18,7 +18,7 @@ export type Driver = (file: string) => Database
 
 /** Neither Node's own SQLite nor better-sqlite3 loads. */
 export class NoDriver extends Data.TaggedError("NoDriver")<{
-  /** Why better-sqlite3 does not load, in its own words. */
+  /** Why better-sqlite3 does not load. */
   readonly reason: string
   readonly cause: unknown
 }> {}
@@ -130,10 +130,21 @@ const ofBetterSqlite =
 // Not a literal, because the package is optional: neither a bundler nor the compiler may look for it.
 const optionalPackage: string = "better-sqlite3"
 
-const noDriver = (cause: unknown): NoDriver => {
-  const [reason = ""] = (cause instanceof Error ? cause.message : String(cause)).split("\n")
-  return new NoDriver({ reason: reason.replace(/\. Tried:$/, ""), cause })
+/** Why the package does not load, in words of our own if its own have the length of a page or are about paths. */
+const reasonOf = (cause: unknown): string => {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  if (Predicate.hasProperty(cause, "code") && cause.code === "ERR_MODULE_NOT_FOUND") {
+    return `${optionalPackage} is not installed: its install script needs github.com, or Python, make and a C++ compiler`
+  }
+  if (text.includes("NODE_MODULE_VERSION")) return `${optionalPackage} was compiled for another version of Node`
+  if (text.startsWith("Could not locate the bindings file")) {
+    return `${optionalPackage} has no binary: its install script did not run`
+  }
+  const [line = ""] = text.split("\n")
+  return line
 }
+
+const noDriver = (cause: unknown): NoDriver => new NoDriver({ reason: reasonOf(cause), cause })
 
 const betterSqlite: Effect.Effect<Driver, NoDriver> = Effect.tryPromise({
   try: (): Promise<unknown> => import(optionalPackage),

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -61,27 +61,66 @@ describe("sqlite", () => {
       spawnSync(node, [...flags, join(outdir, "child.mjs"), outdir, ...args], { cwd: outdir, encoding: "utf8" })
     const database = join(outdir, "deployer/config/deployer_store.db")
     mkdirSync(dirname(database), { recursive: true })
-    return { database, run }
+    return { database, folder: outdir, run }
   })
 
-  it.scopedLive("Without a SQLite that loads, the first use of the store says which Node or which flag helps.", () =>
-    Effect.gen(function* () {
-      const { run } = yield* bundled
-      const hasOwn = process.getBuiltinModule?.("node:sqlite") !== undefined
-      const { stderr, stdout } = run(process.execPath, hasOwn ? ["--no-experimental-sqlite"] : [], "add", "a", "1")
-      assert.strictEqual(stderr, "")
-      assert.match(stdout, /^Could not open the release store: SQLite does not load in Node \d+\.\d+\.\d+ \(/)
-      for (const words of [
-        "use Node 22.13 or newer",
-        "npm install -g --allow-scripts=better-sqlite3 effect-deployer",
-        "pnpm add -g --allow-build=better-sqlite3 effect-deployer",
-        "yarn config set enableScripts true"
-      ]) {
-        assert.include(stdout, words)
-      }
-      assert.strictEqual(stdout.trim().split("\n").length, 1)
-    })
-  )
+  const modules = fileURLToPath(new URL("../../node_modules", import.meta.url))
+  /** How better-sqlite3 can be there and still not load. */
+  const broken: ReadonlyArray<readonly [string, (folder: string) => void, string]> = [
+    [
+      "if it is missing",
+      () => {},
+      "better-sqlite3 is not installed: its install script needs github.com, or Python, make and a C++ compiler"
+    ],
+    [
+      "if its install script did not run",
+      (folder) => {
+        for (const name of ["better-sqlite3/package.json", "better-sqlite3/lib", "bindings", "file-uri-to-path"]) {
+          cpSync(join(modules, name), join(folder, name), { recursive: true })
+        }
+      },
+      "better-sqlite3 has no binary: its install script did not run"
+    ],
+    [
+      "if it was compiled for another Node",
+      (folder) => {
+        const file = join(folder, "better-sqlite3/index.js")
+        const message =
+          "The module 'x.node'\\nwas compiled against a different Node.js version using\\nNODE_MODULE_VERSION 1."
+        mkdirSync(dirname(file), { recursive: true })
+        writeFileSync(file, `throw Object.assign(new Error("${message}"), { code: "ERR_DLOPEN_FAILED" })`)
+      },
+      "better-sqlite3 was compiled for another version of Node"
+    ]
+  ]
+  for (const [situation, prepare, reason] of broken) {
+    it.scopedLive(`Without Node's own SQLite, better-sqlite3 is explained, and what helps, ${situation}.`, () =>
+      Effect.gen(function* () {
+        const { folder, run } = yield* bundled
+        prepare(join(folder, "node_modules"))
+        const hasOwn = process.getBuiltinModule?.("node:sqlite") !== undefined
+        const { stderr, stdout } = run(process.execPath, hasOwn ? ["--no-experimental-sqlite"] : [], "add", "a", "1")
+        assert.strictEqual(stderr, "")
+        const { node } = process.versions
+        assert.isTrue(
+          stdout.startsWith(`Could not open the release store: SQLite does not load in Node ${node} (${reason}): use`),
+          stdout
+        )
+        const flag = "set NODE_OPTIONS=--experimental-sqlite"
+        if (process.allowedNodeEnvironmentFlags.has("--experimental-sqlite")) assert.include(stdout, flag)
+        else assert.notInclude(stdout, flag)
+        for (const words of [
+          "use Node 22.13 or newer",
+          "npm install -g --ignore-scripts=false --allow-scripts=better-sqlite3 effect-deployer",
+          "pnpm add -g --allow-build=better-sqlite3 effect-deployer",
+          "yarn config set enableScripts true"
+        ]) {
+          assert.include(stdout, words)
+        }
+        assert.strictEqual(stdout.trim().split("\n").length, 1)
+      })
+    )
+  }
 
   it("The SQLite driver loads under jiti even after better-sqlite3 was imported.", () => {
     const root = fileURLToPath(new URL("../..", import.meta.url))

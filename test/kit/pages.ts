@@ -123,7 +123,7 @@ export const substitutes: ReadonlyArray<Substitute> = [
     instead: `grep -q '"name": "effect-deployer"' package.json`
   },
   {
-    line: "npm install --global --allow-scripts=better-sqlite3 effect-deployer",
+    line: "npm install --global --ignore-scripts=false --allow-scripts=better-sqlite3 effect-deployer",
     why: published,
     instead: `grep -q '"better-sqlite3": ' package.json`
   },
