@@ -3,7 +3,7 @@
  */
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
-import { constants, existsSync } from "node:fs"
+import { constants, existsSync, fsync } from "node:fs"
 import {
   access,
   chmod,
@@ -23,6 +23,7 @@ import {
 import { tmpdir } from "node:os"
 import { basename, dirname, join } from "node:path"
 import process from "node:process"
+import { promisify } from "node:util"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -209,9 +210,13 @@ export const leadsNowhere = (path: string): Effect.Effect<boolean, FileError> =>
 export const removeAll = (path: string): Effect.Effect<void, FileError> =>
   attempt(path, () => rm(path, { recursive: true, force: true }))
 
+/** Writes an open file to the disk. By its number, because Yarn's Plug'n'Play has a `FileHandle` that cannot. */
+const sync = (path: string, { fd }: FileHandle): Effect.Effect<void, FileError> =>
+  attempt(path, () => promisify(fsync)(fd))
+
 // Ignores failures, because not every system can open a folder. Without this sync, only a power cut in the next seconds can undo a rename.
 const syncFolder = (path: string): Effect.Effect<void> =>
-  Effect.ignore(Effect.scoped(Effect.flatMap(opened(path, "r"), (folder) => attempt(path, () => folder.sync()))))
+  Effect.ignore(Effect.scoped(Effect.flatMap(opened(path, "r"), (folder) => sync(path, folder))))
 
 /** Flags to open a file for reading. Waiting for the writer of a named pipe would block the process and its signal handlers. */
 const toRead = constants.O_RDONLY | constants.O_NONBLOCK
@@ -225,7 +230,7 @@ const opened = (path: string, flags: "r" | "wx" | "a" | number): Effect.Effect<F
 /** Renames a file durably. Between file systems, copies the file to `interim`, beside the new place, and renames the copy. */
 export const move = (from: string, to: string, interim: string): Effect.Effect<void, FileError> => {
   const across = attempt(to, () => copyFile(from, interim, constants.COPYFILE_EXCL)).pipe(
-    Effect.zipRight(Effect.scoped(Effect.flatMap(opened(interim, "r"), (file) => attempt(to, () => file.sync())))),
+    Effect.zipRight(Effect.scoped(Effect.flatMap(opened(interim, "r"), (file) => sync(to, file)))),
     Effect.zipRight(attempt(to, () => rename(interim, to))),
     Effect.onError(() => Effect.ignore(removeAll(interim))),
     Effect.zipRight(removeAll(from))
@@ -280,7 +285,7 @@ export const writeHashed = <E, R>(
       hash.update(chunk)
       return writeAll(path, file, chunk)
     })
-    yield* attempt(path, () => file.sync())
+    yield* sync(path, file)
     return hash.written()
   }).pipe(
     Effect.scoped,

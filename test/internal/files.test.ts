@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { attempt, move, readFrom, writeText } from "../../src/internal/files.ts"
+import * as Stream from "effect/Stream"
+import { attempt, move, readFrom, writeHashed, writeText } from "../../src/internal/files.ts"
 
 const folderIn = (parent: string) =>
   Effect.acquireRelease(
@@ -20,6 +22,29 @@ const isElsewhere = existsSync(memory) && statSync(memory).dev !== statSync(tmpd
 const skipped = !isElsewhere && process.env["CI"] !== "true"
 
 describe("files", () => {
+  it.scoped("A file is written to the disk although the handles of files cannot, as with Yarn's Plug'n'Play.", () =>
+    Effect.gen(function* () {
+      const root = yield* folderIn(tmpdir())
+      const handle = yield* Effect.acquireRelease(
+        Effect.promise(() => open(root)),
+        (handle) => Effect.promise(() => handle.close())
+      )
+      const prototype: { sync: () => Promise<void> } = Object.getPrototypeOf(handle)
+      const { sync } = prototype
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          prototype.sync = failing("Method not implemented")
+        }),
+        () =>
+          Effect.sync(() => {
+            prototype.sync = sync
+          })
+      )
+      const { size } = yield* writeHashed(join(root, "x"), Stream.make(new Uint8Array(3)))
+      assert.strictEqual(size, 3)
+    })
+  )
+
   it.scoped("The error of a full disk names the place and its free space.", () =>
     Effect.gen(function* () {
       const root = yield* folderIn(tmpdir())
