@@ -23,10 +23,10 @@ const blocks = everyPage.flatMap(blocksOf)
 const commands = everyPage.flatMap(commandsOf)
 
 /** What a block may hold. Only `sh` and `console` have commands; `usage` is the form of one, which only the reference shows. */
-const languages = ["sh", "console", "ts", "json", "text", "ini", "nginx"]
+const languages = ["sh", "console", "ts", "json", "yaml", "text", "ini", "nginx"]
 
 /** The beginning of a line that is a command. */
-const command = /^\s*(\$ |(deployer|npm|npx|pnpm|docker|ssh|curl) )/
+const command = /^\s*(\$ |(deployer|npm|npx|pnpm|yarn|docker|ssh|curl) )/
 
 /** The TypeScript of a page, block by block. */
 const programs = (page: string) =>

@@ -112,7 +112,7 @@ export interface Substitute {
   readonly instead: string
 }
 
-const published = "it needs the registry; test/real/package.test.ts installs the package"
+const published = "it needs the registry; test/real/install.test.ts installs the package"
 const isScript = (name: string) => `grep -q '"${name}": ' package.json`
 
 /** All of them. Everything else on a page is run as it is. */
@@ -132,6 +132,7 @@ export const substitutes: ReadonlyArray<Substitute> = [
     why: published,
     instead: `grep -q '"better-sqlite3": ' package.json`
   },
+  { line: "yarn config set enableScripts true", why: published, instead: `grep -q '"better-sqlite3": ' package.json` },
   {
     line: "npm install effect-deployer effect@3 @effect/platform-node@0.108",
     why: published,

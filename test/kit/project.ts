@@ -123,8 +123,17 @@ const temporary = Effect.acquireRelease(
   (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
 )
 
-/** A project with a release to build, plain or by its Dockerfile. `init`: whether \`deployer init\` is done. */
-export const project = (options: { readonly init?: boolean } = {}): Effect.Effect<Project, never, Scope.Scope> =>
+export interface ProjectOptions {
+  /** Whether `deployer init` is done. Default: true. */
+  readonly init?: boolean
+  /** The words that start deployer. Default: this Node and the binary. */
+  readonly program?: ReadonlyArray<string>
+  /** A folder that comes first in `PATH`. */
+  readonly path?: string
+}
+
+/** A project with a release to build, plain or by its Dockerfile. */
+export const project = (options: ProjectOptions = {}): Effect.Effect<Project, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* temporary
     // Never eight hex digits in a row: those would look like the beginning of a ref.
@@ -138,11 +147,13 @@ export const project = (options: { readonly init?: boolean } = {}): Effect.Effec
     const given = Object.entries(inherited).filter((entry): entry is [string, string] => entry[1] !== undefined)
     // Which engine is meant may be written in the user's own home.
     const engine = { DOCKER_CONFIG: process.env["DOCKER_CONFIG"] ?? path.join(os.homedir(), ".docker") }
-    const env = { ...Object.fromEntries(given), ...engine, HOME: home, TERM: "xterm" }
+    const search = options.path === undefined ? {} : { PATH: `${options.path}:${process.env["PATH"]}` }
+    const env = { ...Object.fromEntries(given), ...engine, ...search, HOME: home, TERM: "xterm" }
+    const { program: starter = [process.execPath, binary] } = options
 
     const begin: Project["begin"] = (args, options) =>
       Effect.acquireRelease(
-        Effect.sync(() => start(args, { root, env, ...options })),
+        Effect.sync(() => start(args, { root, env, starter, ...options })),
         ({ signal }) => Effect.sync(() => signal("SIGKILL"))
       )
     const run: Project["run"] = (args, options) =>
@@ -209,10 +220,11 @@ ${making.join(",\n")}
 
 interface Started extends RunOptions {
   readonly root: string
+  readonly starter: ReadonlyArray<string>
 }
 
 const start = (args: ReadonlyArray<string>, options: Started): Running => {
-  const [program = process.execPath, ...words] = [...(options.through ?? []), process.execPath, binary, ...args]
+  const [program = process.execPath, ...words] = [...(options.through ?? []), ...options.starter, ...args]
   const { millis = 60_000 } = options
   let began = performance.now()
   const child = spawn(program, words, {
