@@ -45,7 +45,9 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
     release,
     state,
     record,
-    steps: steps.filter(isLiveStep).map((step) => (isReplaced && step._tag === "Switch" ? { ...step, records: true } : step)),
+    steps: steps
+      .filter(isLiveStep)
+      .map((step) => (isReplaced && step._tag === "Switch" ? { ...step, records: true } : step)),
     goesBack,
     back,
     stop,
