@@ -29,12 +29,15 @@ const fill = (folder: string, spare: number) => {
     }
   }
   if (spare > 0) fs.truncateSync(big, Math.max(0, fs.statSync(big).size - spare))
-  else {
-    try {
-      for (let n = 0; ; n++) fs.writeFileSync(join(folder, `filler.${n}`), "")
-    } catch {
-      // No file can be made.
-    }
+  else useUpFiles(folder)
+}
+
+/** Makes empty files until no file can be made. */
+const useUpFiles = (folder: string) => {
+  try {
+    for (let n = 0; ; n++) fs.writeFileSync(join(folder, `filler.${n}`), "")
+  } catch {
+    // No file can be made.
   }
 }
 
@@ -148,6 +151,26 @@ for (const kind of local) {
         )
       }
     }
+
+    live("A disk that has space but no inodes lets rollbacks and a removal succeed.", () =>
+      onSmallDisk(kind, {}, ({ base, deploy, whole }) =>
+        Effect.gen(function* () {
+          const second = yield* deploy(2)
+          assert.strictEqual(second.status, 0, second.stderr)
+          useUpFiles(base)
+          for (const expected of ["1", "2", "1", "2", "1"]) {
+            const back = yield* run(`rollback target=prod to=${expected}`)
+            assert.strictEqual(back.status, 0, back.stderr)
+            whole(expected)
+          }
+          const removed = yield* run("manage delete ref=2 target=prod yes")
+          assert.strictEqual(removed.status, 0, removed.stderr)
+          empty(base)
+          yield* endsWell({ base, deploy, before: () => undefined, whole })
+          assert.lengthOf(fs.readdirSync(join(base, "config/.spare")), 8)
+        })
+      )
+    )
 
     live("A disk that is full lets a rollback and a removal succeed.", () =>
       onSmallDisk(kind, {}, ({ base, deploy, whole }) =>

@@ -148,7 +148,10 @@ if [ -s "$base/config/removing" ] && is_draft "$base/config/removing"; then
   note
   rm -f "$base/config/removing"
 fi
-if [ "$full" = no ] && [ ! -e "$spare/1" ] && row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ]; then
+is_roomy() {
+  row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ] && { ! inodes "$base/config" || [ "$available" -ge 64 ]; }
+}
+if [ "$full" = no ] && [ ! -e "$spare/1" ] && is_roomy; then
   # The reserved space is several files, because a disk may also run out of inodes.
   for left in 1 2 3 4 5 6 7 8; do
     mkdir "$spare"

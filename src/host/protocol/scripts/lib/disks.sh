@@ -1,4 +1,4 @@
-# `row` reads the figures of the only file system in df's output.
+# `row` reads the figures of the only file system in df's output, and `inodes` those of its inodes.
 
 row() {
   total= used= available= share=
@@ -9,4 +9,13 @@ row() {
   done
   set +f
   [ -n "$share" ]
+}
+# Reads the figures of the inodes of the file system with the directory `$1`. Some file systems make inodes on demand, and
+# do not count them. Some systems print other columns.
+inodes() {
+  nodes=$(df -Pi "$1" 2>/dev/null)
+  case "$nodes" in
+    *" Inodes "*) row "$nodes" && [ "$total" -gt 0 ] 2>/dev/null ;;
+    *) return 1 ;;
+  esac
 }

@@ -15,11 +15,7 @@ say "base $state $where"
 user=$(id -un 2>/dev/null) && say "user $user"
 clock=$(date +%s) && say "clock $clock"
 row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
-nodes=$(df -Pi "$where" 2>/dev/null)
-# Some file systems make inodes on demand, and do not count them. Some systems print other columns.
-case "$nodes" in
-  *" Inodes "*) row "$nodes" && [ "$total" -gt 0 ] 2>/dev/null && say "inodes $available" ;;
-esac
+inodes "$where" && say "inodes $available"
 mount_of "$where"
 [ -z "$mounted" ] || say "mounted $mounted $(flat "$point")"
 for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
