@@ -140,7 +140,7 @@ own_tree() {
     [ ! -g "$shared" ] || group=$(group_of "$shared")
   done
   [ -z "$hard" ] || find "$tree" -type f "(" ! -user "$owner" -o ! -group "$group" ")" | while IFS= read -r file; do
-    cp -p "$file" "$notes/own" && mv -f "$notes/own" "$file"
+    cp -p "$file" "$notes/files" && mv -f "$notes/files" "$file"
   done
   find "$tree" "(" ! -user "$owner" -o ! -group "$group" ")" -exec chown -h "$owner:$group" {} + 2>/dev/null
 }

@@ -13,9 +13,5 @@ row() {
 # Reads the figures of the inodes of the file system with the directory `$1`. Some file systems make inodes on demand, and
 # do not count them. Some systems print other columns.
 inodes() {
-  nodes=$(df -Pi "$1" 2>/dev/null)
-  case "$nodes" in
-    *" Inodes "*) row "$nodes" && [ "$total" -gt 0 ] 2>/dev/null ;;
-    *) return 1 ;;
-  esac
+  row "$(df -Pi "$1" 2>/dev/null | sed -n "/ Inodes /,\$p")" && [ "$total" -gt 0 ] 2>/dev/null
 }

@@ -23,7 +23,7 @@ is_begun() { [ -z "$(ls -A "$1" | sed "/^note$/d;/^stream$/d;/^release.tar/d;/^t
 is_remnant() {
   # shellcheck disable=SC2012
   rest=$(ls -A "$1" 2>/dev/null | sed "/^[.]deployer_/d;/^note$/d;/^stream$/d;/^release[.]tar/d;/^tree/d
-/^receiving$/d;/^said$/d;/^lot[.][0-9]*$/d;/^lines$/d;/^files$/d;/^proved$/d;/^rest$/d;/^own$/d")
+/^receiving$/d;/^said$/d;/^lot[.][0-9]*$/d;/^lines$/d;/^files$/d;/^proved$/d;/^rest$/d")
   case "$rest" in *"$nl"*) return 1 ;; esac
   [ -z "$rest" ] || real_dir "$1/$rest"
 }

@@ -14,7 +14,7 @@ say "base $state $where"
 [ -d "$releases" ] && where=$releases
 user=$(id -un 2>/dev/null) && say "user $user"
 clock=$(date +%s) && say "clock $clock"
-row "$(df -Pk "$where" 2>/dev/null || df -k "$where" 2>/dev/null)" && say "free $available"
+row "$({ df -Pk "$where" || df -k "$where"; } 2>/dev/null)" && say "free $available"
 inodes "$where" && say "inodes $available"
 mount_of "$where"
 [ -z "$mounted" ] || say "mounted $mounted $(flat "$point")"
