@@ -9,7 +9,7 @@ class LongFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
     const sorted = await super.sort(files)
     const isLong = ({ moduleId }: TestSpecification) =>
-      /crash(Gnu|Busybox)|sim\/world|real\/(shells|powerCut|host|local|badInput|examples|container|docs|install)|store\/ReleaseStore/.test(
+      /crash(Gnu|Busybox|OpenSsh)|sim\/world|real\/(shells|powerCut|host|local|badInput|examples|container|docs|install)|store\/ReleaseStore/.test(
         moduleId
       )
     return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
