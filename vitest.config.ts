@@ -4,6 +4,8 @@ import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 const src = fileURLToPath(new URL("./src", import.meta.url))
 
+const workers = Number(process.env["TEST_WORKERS"] ?? 3)
+
 /** Files that take minutes begin first: at the end they would run while other workers have nothing left to do. */
 class LongFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
@@ -33,7 +35,7 @@ export default defineConfig({
     hookTimeout: 300_000,
     sequence: { sequencer: LongFirst },
     // Most tests wait for other programs most of the time.
-    minWorkers: 3,
-    maxWorkers: 3
+    minWorkers: workers,
+    maxWorkers: workers
   }
 })
