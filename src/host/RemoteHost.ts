@@ -55,7 +55,7 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
       case "protocol":
         return `${this.address} does not speak SSH as expected (${this.detail})`
       case "openssh":
-        return `The system's ssh cannot connect to ${this.address} (${this.detail}): try ssh by hand, or remove ssh: "openssh" from the target`
+        return `The system's ssh cannot connect to ${this.address} (${this.detail}): try ssh by hand, or set ssh: "ssh2" in the target`
       case "container":
         return `The container ${this.address} cannot be used (${this.detail}): start it, or check "host" in the config`
       case "proxy":

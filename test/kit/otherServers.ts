@@ -2,7 +2,7 @@
  * SSH servers other than OpenSSH's, as the current user on a free loopback port. Both servers read the authorized keys from the user's real `.ssh`, so
  * these tests mount a folder over it, which no other process sees. Only root can do that.
  */
-import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import { createServer, type Socket } from "node:net"
@@ -63,6 +63,13 @@ const hostOf = ({ folder, keyFile, keys }: Files, port: number, hostKey: string,
   }
 }
 
+const end = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    if (child.exitCode !== null) return
+    child.kill("SIGKILL")
+    await once(child, "exit")
+  })
+
 /** Dropbear, which ends the connection if a command has more than 9,000 bytes. */
 export const dropbear: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(function* () {
   const here = yield* files
@@ -86,12 +93,7 @@ export const dropbear: Effect.Effect<Sshd, never, Scope.Scope> = Effect.gen(func
       await ready
       return child
     }),
-    (child) =>
-      Effect.promise(async () => {
-        if (child.exitCode !== null) return
-        child.kill("SIGKILL")
-        await once(child, "exit")
-      })
+    end
   )
   return hostOf(here, port, hostKey, () => log)
 })
@@ -154,12 +156,7 @@ export const erlang = (exec: string): Effect.Effect<Sshd, never, Scope.Scope> =>
         })
         return child
       }),
-      (child) =>
-        Effect.promise(async () => {
-          if (child.exitCode !== null) return
-          child.kill("SIGKILL")
-          await once(child, "exit")
-        })
+      end
     )
     const hostKey = fs.readFileSync(`${key}.pub`, "utf8").split(" ").slice(0, 2).join(" ")
     return hostOf(here, port, hostKey, () => "")

@@ -61,7 +61,7 @@ export const connectTo = (
     const place = yield* findPlace(login.asked)
     for (const line of place.unfollowed)
       yield* warnOnce(
-        `deployer's own SSH does not follow ${line}: the system's ssh does (set ssh: "openssh" in the target)`
+        `deployer's own SSH does not follow ${line}: the system's ssh does, and deployer uses it if it is installed and the target does not set ssh: "ssh2"`
       )
     yield* detail(`ssh: ${wayText(login, place)}`)
     const { shared } = yield* SharedConnections
