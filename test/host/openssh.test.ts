@@ -116,7 +116,7 @@ const cases: ReadonlyArray<readonly [name: string, words: string, expected: Read
   [
     "An unknown host key",
     "Host key verification failed.\n",
-    { _tag: "HostKeyRejected", reason: "unknown", address: "deploy@web1", keyType: "ssh-ed25519" }
+    { _tag: "HostKeyRejected", reason: "unknown", address: "deploy@web1", file: "/home/me/.ssh/known_hosts" }
   ],
   [
     "A changed host key",
@@ -133,7 +133,7 @@ const cases: ReadonlyArray<readonly [name: string, words: string, expected: Read
 describe("the words of the system's ssh", () => {
   for (const [name, words, expected] of cases)
     it(`${name} becomes the right failure.`, () => {
-      const failure = failureOf(login, words, shown)
+      const failure = failureOf(login, words, { shown, knownHosts: "/home/me/.ssh/known_hosts" })
       for (const [key, value] of Object.entries(expected)) assert.deepStrictEqual(Reflect.get(failure, key), value, key)
       if (failure instanceof Disconnected) assert.notMatch(failure.detail, /^kex_|\n/)
     })

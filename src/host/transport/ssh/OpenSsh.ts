@@ -23,6 +23,7 @@ import { askUser, type Questions } from "./openssh/questions.ts"
 import { start } from "./openssh/session.ts"
 import { type Files, withoutTypes, writeFiles } from "./openssh/settings.ts"
 import { type Login, nextTry, unreachable } from "./SshConnection.ts"
+import { findPlace } from "./SshPlace.ts"
 
 /** Connects and authenticates with the system's `ssh`. The prompt asks its questions. The scope ends the connection. */
 export const connectTo = (
@@ -124,7 +125,9 @@ const logIn = (
     )
     const failed = Effect.gen(function* () {
       const words = yield* Deferred.await(ended)
-      return yield* Effect.fail(questions.failure() ?? failureOf(login, words, yield* files.shownKey))
+      const shown = yield* files.shownKey
+      const [knownHosts = "known_hosts"] = (yield* findPlace(login.asked)).knownHostsFiles
+      return yield* Effect.fail(questions.failure() ?? failureOf(login, words, { shown, knownHosts }))
     })
     yield* Effect.raceFirst(opened(files.socket, login.timeout ?? withoutTimeout, questions.isAsking), failed)
     isOpen = true

@@ -45,11 +45,20 @@ const reasons: ReadonlyArray<readonly [words: RegExp, reason: Disconnected["reas
   [/reset|closed|broken pipe/i, "lost"]
 ]
 
-/** The failure of a login. `shown`: the last host key that `ssh` saw. */
-export const failureOf = (login: Login, words: string, shown: ShownKey | undefined): ConnectFailure | Disconnected => {
+/** The files that a login consulted. */
+export interface Consulted {
+  /** The last host key that `ssh` was shown, if any. */
+  readonly shown: ShownKey | undefined
+  /** The user's known_hosts file for the target. */
+  readonly knownHosts: string
+}
+
+/** The failure of a login, from the words of `ssh`. */
+export const failureOf = (login: Login, words: string, consulted: Consulted): ConnectFailure | Disconnected => {
+  const { shown } = consulted
   const isJumpHost = login.isJumpHost === true || wayEnded.test(words)
   if (shown !== undefined && /host key verification failed|HOST KEY DETECTED/i.test(words))
-    return rejected(login, words, shown, isJumpHost)
+    return rejected(login, words, shown, isJumpHost ? "known_hosts" : consulted.knownHosts, isJumpHost)
   const denied = /(?:^|\n)(?:(\S+@\S+): )?(?:Permission denied|.*too many authentication failures)/i.exec(words)
   if (denied !== null) {
     const methods = /\(([a-z,-]+)\)/.exec(words)?.[1]?.split(",") ?? []
@@ -65,9 +74,15 @@ export const failureOf = (login: Login, words: string, shown: ShownKey | undefin
   return new Disconnected({ reason, detail: `${lastLine(words)}${remedy}`, isBusy: isBusy(words) })
 }
 
-const rejected = ({ address, hostKey }: Login, words: string, shown: ShownKey, isJumpHost: boolean) => {
+const rejected = (
+  { address, hostKey }: Login,
+  words: string,
+  shown: ShownKey,
+  knownHosts: string,
+  isJumpHost: boolean
+) => {
   const isOwn = !isJumpHost && hostKey !== undefined
-  const [, file = "known_hosts"] = /(?:Offending \S+ key in|Add correct host key in) ([^\s:]+)/.exec(words) ?? []
+  const [, file = knownHosts] = /(?:Offending \S+ key in|Add correct host key in) ([^\s:]+)/.exec(words) ?? []
   return new HostKeyRejected({
     address: isJumpHost ? shown.knownAs : address,
     reason: isOwn
