@@ -274,13 +274,18 @@ describe("the system's ssh", () => {
       yield* Effect.scoped(connected(host))
       yield* Effect.sleep(500)
       assert.deepStrictEqual(masters(), [])
-      const running = yield* here.begin(["deploy", "target=prod", "yes"])
+      const temporary = yield* temporaryFolder
+      const folders = () => fs.readdirSync(temporary).filter((name) => name.startsWith("deployer-ssh-"))
+      const running = yield* here.begin(["deploy", "target=prod", "yes"], { env: { ...here.env, TMPDIR: temporary } })
       yield* running.hears(/Running afterSwitch/)
       assert.lengthOf(masters(), 1)
+      assert.lengthOf(folders(), 1)
       running.signal("SIGKILL")
       yield* running.ended
       yield* Effect.sleep(1500)
       assert.deepStrictEqual(masters(), [])
+      // It may hold a private key.
+      assert.deepStrictEqual(folders(), [])
     })
   )
 

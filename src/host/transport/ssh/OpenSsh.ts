@@ -76,13 +76,25 @@ const tryEachType = <R>(
   })
 }
 
-/** Ends the master when this process ends, even if it is killed: the pipe on standard input closes then. */
+/**
+ * Ends the master when this process ends, even if it is killed: the pipe on standard input closes then. The private folder, which may hold a key, goes
+ * too. If the master ends by itself, the folder stays, because another attempt may need it.
+ */
 const guard = `exec 3<&0
+folder=$1
+shift
+rm -f "$folder/ended"
 "$@" </dev/null 3<&- &
 master=$!
-{ cat <&3 >/dev/null; kill $master; } 2>/dev/null &
+{
+  cat <&3 >/dev/null
+  [ -e "$folder/ended" ] || { kill $master; rm -rf "$folder" || rm -rf "$folder"; }
+} 2>/dev/null &
 exec 3<&-
-wait $master`
+wait $master
+status=$?
+{ : >"$folder/ended"; } 2>/dev/null
+exit $status`
 
 /** The maximum kept of the master's words, in characters. */
 const maxWords = 4000
@@ -104,7 +116,21 @@ const logIn = (
       Effect.sync(() =>
         piped({
           command: "sh",
-          args: ["-c", guard, "sh", "ssh", ...common, ...more, ...files.options, "-M", "-N", "-T", "--", host],
+          args: [
+            "-c",
+            guard,
+            "sh",
+            files.folder,
+            "ssh",
+            ...common,
+            ...more,
+            ...files.options,
+            "-M",
+            "-N",
+            "-T",
+            "--",
+            host
+          ],
           env: {
             SSH_ASKPASS: questions.program,
             SSH_ASKPASS_REQUIRE: "force",

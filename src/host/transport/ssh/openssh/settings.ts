@@ -24,6 +24,7 @@ export interface ShownKey {
 
 /** The files for one host in a private folder. */
 export interface Files {
+  readonly folder: string
   /** The configuration. */
   readonly config: string
   /** The master's socket. */
@@ -96,6 +97,7 @@ export const writeFiles = (login: Login, folder: string): Effect.Effect<Files, P
     ]
     yield* fs.writeFileString(config, lines.join("\n"), { mode: 0o600 })
     return {
+      folder,
       config,
       socket: join(folder, "master"),
       options: options.flatMap((option) => ["-o", option]),
