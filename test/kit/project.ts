@@ -153,7 +153,7 @@ export const project = (options: ProjectOptions = {}): Effect.Effect<Project, ne
 
     const begin: Project["begin"] = (args, options) =>
       Effect.acquireRelease(
-        Effect.sync(() => start(args, { root, env, starter, ...options })),
+        Effect.sync(() => start(args, { root, starter, ...options, env: { ...env, ...options?.env } })),
         ({ signal }) => Effect.sync(() => signal("SIGKILL"))
       )
     const run: Project["run"] = (args, options) =>

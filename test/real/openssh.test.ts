@@ -276,7 +276,7 @@ describe("the system's ssh", () => {
       assert.deepStrictEqual(masters(), [])
       const temporary = yield* temporaryFolder
       const folders = () => fs.readdirSync(temporary).filter((name) => name.startsWith("deployer-ssh-"))
-      const running = yield* here.begin(["deploy", "target=prod", "yes"], { env: { ...here.env, TMPDIR: temporary } })
+      const running = yield* here.begin(["deploy", "target=prod", "yes"], { env: { TMPDIR: temporary } })
       yield* running.hears(/Running afterSwitch/)
       assert.lengthOf(masters(), 1)
       assert.lengthOf(folders(), 1)
