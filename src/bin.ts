@@ -4,6 +4,7 @@
  */
 import process from "node:process"
 import { hasColor } from "./internal/color.ts"
+import { loadProgram } from "./process/loadProgram.ts"
 import { tooOld } from "./process/nodeVersion.ts"
 import { version } from "./Version.ts"
 
@@ -20,7 +21,7 @@ const print = (what: string, text: string) => {
   process.stdout.write(text)
 }
 
-const run = () => import("./process/program.ts").then(({ main }) => main(argv))
+const run = () => loadProgram().then(({ keepCode, main }) => main(argv, keepCode))
 
 /** Lines that may have an answer without the commands. */
 const mayBeQuick =

@@ -4,6 +4,7 @@
 import type { Dockerfile, Instruction } from "dockerfile-ast"
 import type { UnknownException } from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { nodeRequire } from "../internal/nodeRequire.ts"
 
 /** The parts of a Dockerfile that deployer uses. */
 export interface DockerfileFacts {
@@ -21,7 +22,7 @@ export interface DockerfileFacts {
   readonly port: number | undefined
 }
 
-const load = Effect.tryPromise(() => import("dockerfile-ast"))
+const load = Effect.try((): typeof import("dockerfile-ast") => nodeRequire("dockerfile-ast"))
 
 /** Reads the text of a Dockerfile. Reports no mistakes in it, because the engine does. */
 export const parseDockerfile = (text: string): Effect.Effect<DockerfileFacts, UnknownException> =>

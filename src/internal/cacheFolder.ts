@@ -6,7 +6,7 @@ import { isAbsolute, join } from "node:path"
 import process from "node:process"
 import { homeFolder } from "./homeFolder.ts"
 
-/** Beyond this number of compiled files and indexes all of them are removed, including those of projects that are gone. */
+/** Beyond this number of compiled files and indexes, all of them are removed, including those of projects that are gone. */
 const maxFiles = 200
 
 /**
@@ -24,7 +24,7 @@ export const cacheFolder = (): string | undefined => {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const { mode, uid } = statSync(folder)
     if (uid !== process.geteuid() || (mode & 0o077) !== 0) return undefined
-    const files = readdirSync(folder).filter((name) => /\.(?:[cm]js|index)$/.test(name))
+    const files = readdirSync(folder).filter((name) => /\.(?:[cm]js|index|code)$/.test(name))
     if (files.length > maxFiles) for (const file of files) rmSync(join(folder, file), { force: true })
     return folder
   } catch {

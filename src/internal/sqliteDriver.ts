@@ -5,6 +5,7 @@ import process from "node:process"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import { nodeRequire } from "./nodeRequire.ts"
 
 /** An open database, used by one caller at a time. Failures are thrown, with SQLite's name for them in `code`. */
 export interface Database {
@@ -68,8 +69,7 @@ type BetterSqlite = new (
 const isNodeSqlite = (module: unknown): module is NodeSqlite => Predicate.hasProperty(module, "DatabaseSync")
 
 // Reads the default export instead of testing for it with `in`: some loaders of TypeScript deny it there.
-const isBetterSqlite = (module: unknown): module is { readonly default: BetterSqlite } =>
-  Predicate.isObject(module) && typeof Reflect.get(module, "default") === "function"
+const isBetterSqlite = (module: unknown): module is BetterSqlite => Predicate.isFunction(module)
 
 /** Loads `node:sqlite` without its warning that it is experimental. Returns undefined if this Node has none. */
 const nodeSqlite = (): NodeSqlite | undefined => {
@@ -127,13 +127,13 @@ const ofBetterSqlite =
     }
   }
 
-// Not a literal, because the package is optional: neither a bundler nor the compiler may look for it.
-const optionalPackage: string = "better-sqlite3"
+/** It is optional: Node's own SQLite comes first. */
+const optionalPackage = "better-sqlite3"
 
 /** Why the package does not load, in words of our own if its own have the length of a page or are about paths. */
 const reasonOf = (cause: unknown): string => {
   const text = cause instanceof Error ? cause.message : String(cause)
-  if (Predicate.hasProperty(cause, "code") && cause.code === "ERR_MODULE_NOT_FOUND") {
+  if (Predicate.hasProperty(cause, "code") && cause.code === "MODULE_NOT_FOUND") {
     return `${optionalPackage} is not installed: its install script needs github.com, or Python, make and a C++ compiler`
   }
   if (text.includes("NODE_MODULE_VERSION")) return `${optionalPackage} was compiled for another version of Node`
@@ -146,16 +146,16 @@ const reasonOf = (cause: unknown): string => {
 
 const noDriver = (cause: unknown): NoDriver => new NoDriver({ reason: reasonOf(cause), cause })
 
-const betterSqlite: Effect.Effect<Driver, NoDriver> = Effect.tryPromise({
-  try: (): Promise<unknown> => import(optionalPackage),
+const betterSqlite: Effect.Effect<Driver, NoDriver> = Effect.try({
+  try: (): unknown => nodeRequire(optionalPackage),
   catch: noDriver
 }).pipe(
   Effect.filterOrFail(isBetterSqlite, () => noDriver(`${optionalPackage} has no constructor`)),
-  Effect.tap(({ default: Constructor }) =>
+  Effect.tap((Constructor) =>
     // The package loads its binary only now.
     Effect.try({ try: () => new Constructor(":memory:", { timeout: 0 }).close(), catch: noDriver })
   ),
-  Effect.map(({ default: Constructor }) => ofBetterSqlite(Constructor))
+  Effect.map((Constructor) => ofBetterSqlite(Constructor))
 )
 
 /** The driver for this Node. */

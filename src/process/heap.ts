@@ -9,3 +9,12 @@ export const keepHeapSmall = (): void => {
   setFlagsFromString("--heap-growing-percent=150")
   setFlagsFromString("--semi-space-growth-factor=1")
 }
+
+/** Gives these options of V8 their default values again. */
+export const restoreHeap = (): void => {
+  setFlagsFromString("--no-optimize-for-size")
+  // The option above had changed this one as well.
+  setFlagsFromString("--max-semi-space-size=0")
+  setFlagsFromString("--heap-growing-percent=0")
+  setFlagsFromString("--semi-space-growth-factor=2")
+}

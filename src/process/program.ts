@@ -15,17 +15,22 @@ import { layerIndexed } from "../Live.ts"
 import { Reporter } from "../terminal/Reporter.ts"
 import { tree } from "../tree.ts"
 import { version } from "../Version.ts"
-import { keepHeapSmall } from "./heap.ts"
+import { keepHeapSmall, restoreHeap } from "./heap.ts"
 import * as LogFile from "./logFile.ts"
 import * as Main from "./main.ts"
 import { type Given, runMain } from "./runMain.ts"
 
-/** Runs the arguments after the program's name and ends the process. */
-export const main = (argv: ReadonlyArray<string>): void => {
+/** Runs the arguments after the program's name and ends the process. At the end, `keepCode` keeps the code that is compiled by then. */
+export const main = (argv: ReadonlyArray<string>, keepCode: () => void): void => {
+  keepHeapSmall()
+  process.once("exit", () => {
+    // V8 takes no code that was made with other options.
+    restoreHeap()
+    keepCode()
+  })
   const command = Command.provide(tree.command, ({ globals: { log, root, verbose } }) =>
     Layer.unwrapEffect(
       Effect.sync(() => {
-        keepHeapSmall()
         const terminal = Reporter.onTerminal({ verbose: verbose !== undefined })
         const reporter =
           log === undefined ? terminal : Layer.provide(LogFile.layer({ file: log, argv, version }), terminal)

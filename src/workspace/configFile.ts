@@ -3,7 +3,6 @@
  */
 
 import { readFile, realpath } from "node:fs/promises"
-import { createRequire } from "node:module"
 import { dirname, relative } from "node:path"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -13,6 +12,8 @@ import { typed } from "../domain/Invocation.ts"
 import { cacheFolder } from "../internal/cacheFolder.ts"
 import { codeOf } from "../internal/files.ts"
 import { messageOf } from "../internal/messageOf.ts"
+import { nodeRequire } from "../internal/nodeRequire.ts"
+import { wholePackages } from "./wholePackages.ts"
 
 /** The reason why a config could not be loaded: one line that continues `the config is not usable:`. */
 export interface LoadFailure {
@@ -53,10 +54,7 @@ const reachable = (source: string, own: Modules): Effect.Effect<Record<string, u
   const ours = Object.entries(own)
     .filter(([name]) => mayReach(name))
     .map(([name, load]) => Effect.map(part(name, load), (index) => [[name, index] as const]))
-  const packages = Object.entries({
-    effect: () => import("effect"),
-    "@effect/platform": () => import("@effect/platform")
-  })
+  const packages = Object.entries(wholePackages)
     .filter(([name]) => mayReach(name))
     .map(([name, load]) => Effect.map(part(name, load), (index) => withPaths(name, index)))
   return Effect.map(Effect.all([...ours, ...packages]), (parts) => Object.fromEntries(parts.flat()))
@@ -124,9 +122,6 @@ const evaluated = (value: unknown): Effect.Effect<unknown, LoadFailure> =>
       ? Effect.fail(failure("exports a Promise: await it in the file (export default await …), or export an Effect"))
       : Effect.succeed(value)
 
-// With `import`, Node would search its text for its exports, which takes as long as running it.
-const nodeRequire: (name: "jiti") => typeof import("jiti") = createRequire(import.meta.url)
-
 /** Whether the cache failed, for instance on a full disk, and not the config. */
 const isCacheFailure = (cause: unknown, cache: string): boolean =>
   Predicate.hasProperty(cause, "path") && typeof cause.path === "string" && cause.path.startsWith(`${cache}/`)
@@ -156,7 +151,7 @@ export const loadConfig = (path: string, own: Modules): Effect.Effect<unknown, L
     })
     const virtualModules = yield* reachable(source, own)
     const { createJiti } = yield* Effect.try({
-      try: () => nodeRequire("jiti"),
+      try: (): typeof import("jiti") => nodeRequire("jiti"),
       catch: (cause) => failure(`jiti, which loads it, is not installed with deployer: ${firstLine(textOf(cause))}`)
     })
     const load = (fsCache: string | false) =>

@@ -285,7 +285,10 @@ describe("the package", () => {
     assert.includeMembers([...inside], ["dist/bin.js", "dist/lib/index.js", "dist/lib/index.d.ts"])
     assert.deepStrictEqual(
       inside.filter(
-        (file) => !/^dist\/((whole\/)?(chunks\/)?[\w-]+\.js|lib\/[\w/]+(\.generated)?(\.js|\.d\.ts))$/.test(file)
+        (file) =>
+          !/^dist\/((whole\/)?(chunks\/)?[\w-]+\.js|chunks\/program-\w+\.cjs|lib\/[\w/]+(\.generated)?(\.js|\.d\.ts))$/.test(
+            file
+          )
       ),
       []
     )

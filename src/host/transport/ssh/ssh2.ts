@@ -17,6 +17,7 @@ import type {
   ServerHostKeyAlgorithm
 } from "ssh2"
 import { homeFolder } from "../../../internal/homeFolder.ts"
+import { nodeRequire } from "../../../internal/nodeRequire.ts"
 import type { Duplex } from "../../../internal/tcp.ts"
 import * as Tcp from "../../../internal/tcp.ts"
 import { detail } from "../../../terminal/Reporter.ts"
@@ -32,10 +33,7 @@ import { makeEnding } from "./ending.ts"
 import { type PublicKey, publicKeyOf } from "./keys.ts"
 
 /** Loads the ssh2 package. Loading is slow, so only a connection does it. */
-export const load = Effect.map(
-  Effect.promise(() => import("ssh2")),
-  (module) => module.default
-)
+export const load = Effect.sync((): typeof import("ssh2") => nodeRequire("ssh2"))
 
 /** The loaded package. */
 export type Ssh2 = Effect.Effect.Success<typeof load>
