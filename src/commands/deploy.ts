@@ -226,7 +226,7 @@ export const deployView =
       case "deploy":
         return `${release} is live at ${where}, deployed in ${duration(millis)}\n    ${provenance(plan.release)}\n${times}${runsOnLine(plan)}`
       case "relink":
-        return `${release} was on the host already and is live again at ${where}\n${times}${runsOnLine(plan)}`
+        return `${release} is live again at ${where}\n${times}${runsOnLine(plan)}`
       case "finish":
         return `${release} was current at ${where} already, and the steps after the switch are done now\n${times}`
       case "nothing":

@@ -475,6 +475,7 @@ const isReplaced = (state: HostState, release: Named): boolean => {
 /** The failure if somebody made another release current meanwhile: nobody knows which release the check was about. */
 const replaced = (session: HostSession, release: Named, fault: Fault) =>
   new HostStepFailed({
+    target: session.target.key,
     address: session.address,
     step: `judge ${releaseLabel(release)}`,
     detail: `deployer_${release.ref} is not current any more: somebody made another release current. Nothing was changed or journaled. ${fault.message}`

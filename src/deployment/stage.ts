@@ -81,7 +81,9 @@ export const stage = Effect.fn("stage")(function* (
   const send = <E>(from: number, shipment: Shipment<E>) => session.stage({ ...shared, from, shipment })
   const whole = (from: number) => sendWhole(session, release, { ...shared, from })
   if (step.from > 0) {
-    yield* Reporter.note(`Resuming the upload after ${bytes(step.from)} of ${bytes(step.size)}`)
+    // The stream of differences has more in it than the files that travel.
+    const of = step.stream === "whole" ? ` of ${bytes(step.size)}` : ""
+    yield* Reporter.note(`Resuming the upload after ${bytes(step.from)}${of}`)
   }
   const less = differencesOf(state, { manifest, origins })
   const rest =

@@ -209,7 +209,7 @@ const overdue = ({ armed }: HostState): ReadonlyArray<Facts> =>
     ? []
     : [
         [
-          `the host should have gone back from ${shortRef(armed.ref)} by itself ${duration(-armed.seconds * 1000)} ago, and did not`,
+          `by its own clock, the host should have gone back from ${shortRef(armed.ref)} by itself ${duration(-armed.seconds * 1000)} ago, and did not`,
           armed.ref
         ]
       ]

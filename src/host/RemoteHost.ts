@@ -208,6 +208,8 @@ export class HostReplyInvalid extends Schema.TaggedError<HostReplyInvalid>()("Ho
 
 /** A step failed on the host. */
 export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostStepFailed", {
+  /** The target's key. */
+  target: Schema.String,
   address: Schema.String,
   /** The action, as in "could not …". */
   step: Schema.String,
@@ -216,7 +218,9 @@ export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostSt
 }) {
   readonly exitStatus = 1
   get next(): ReadonlyArray<Invocation> {
-    return /No space left on device|quota exceeded/i.test(this.detail) ? [invocation("manage prune")] : []
+    return /No space left on device|quota exceeded/i.test(this.detail)
+      ? [invocation("manage prune", { target: this.target })]
+      : []
   }
   override get message(): string {
     const [prune] = this.next
@@ -271,10 +275,14 @@ export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
 }
 
 /** The lock was lost while it was needed: the connection stalled for too long, or somebody took it away. */
-export class LockLost extends Schema.TaggedError<LockLost>()("LockLost", { address: Schema.String }) {
+export class LockLost extends Schema.TaggedError<LockLost>()("LockLost", {
+  /** The target's key. */
+  target: Schema.String,
+  address: Schema.String
+}) {
   readonly exitStatus = 4
   get next(): readonly [Invocation] {
-    return [invocation("manage info")]
+    return [invocation("status", { target: this.target })]
   }
   override get message(): string {
     return `The lock on ${this.address} now belongs to somebody else, so nothing more was done there: see who holds it with ${commandLine(this.next[0])}, and deploy again`

@@ -104,7 +104,7 @@ describe("deploy", () => {
       const ran = yield* run("deploy target=prod release=1")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.deepStrictEqual(ran.asked, [])
-      assert.match(ran.stdout, /was on the host already and is live again/)
+      assert.match(ran.stdout, / is live again at /)
       assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
       const info = yield* run("manage info target=prod")
       assert.match(info.stdout, new RegExp(`current +my_app +${first.ref.slice(0, 8)}.*latest`))
@@ -904,7 +904,7 @@ describe("deploy", () => {
         host.cutUploadAfter = 10_000
         const ran = yield* run(`deploy target=prod release=${second.id}`)
         assert.strictEqual(ran.status, 0, ran.stderr)
-        assert.match(ran.stderr, /Resuming the upload after [0-9]+ B of /)
+        assert.match(ran.stderr, /Resuming the upload after [0-9]+ B$/m)
         assert.match(
           ran.stderr,
           /, 0 files from releases on the host; [0-9.]+ kB of the 12[0-9] kB that changed were new/
@@ -940,7 +940,7 @@ describe("deploy", () => {
         host.cutUploadAfter = 100
         assert.strictEqual((yield* run(`deploy target=prod release=${second.id}`)).status, 1)
         const again = yield* run(`deploy target=prod release=${second.id}`)
-        assert.match(again.stderr, /Resuming the upload after [0-9]+ B of /)
+        assert.match(again.stderr, /Resuming the upload after [0-9]+ B$/m)
         assert.strictEqual(again.status, 0, again.stderr)
         for (const { ref } of [first, second])
           host.files.write(`${prodPath}/releases/deployer_${ref}/my_app/data`, "evil")

@@ -180,7 +180,10 @@ describe("locks", () => {
         yield* goOn
         const ran = yield* Fiber.join(fiber)
         assert.strictEqual(ran.status, 4, `${step}: ${ran.stderr}`)
-        assert.match(ran.stderr, /now belongs to somebody else, so nothing more was done/)
+        assert.match(
+          ran.stderr,
+          /now belongs to somebody else, so nothing more was done there: see who holds it with deployer status target=prod/
+        )
         assert.strictEqual(currentRef(host), old.ref)
       }
       assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)

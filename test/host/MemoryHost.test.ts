@@ -61,6 +61,7 @@ describe("MemoryHost", () => {
       yield* session.prepare
       host.freeBytes = 100
       assert.include((yield* Effect.flip(put(session, sample()))).message, "No space left")
+      assert.include((yield* Effect.flip(put(session, sample()))).message, "(deployer manage prune target=")
       host.freeBytes = oddSample().tarball.length
       assert.include((yield* Effect.flip(put(session, oddSample()))).message, "No space left")
       host.freeBytes = 1_000_000_000

@@ -76,7 +76,12 @@ export const makeAsking = (target: Target, transport: Transport) => {
   const held: Held = { fence: 0, isGivenBack: false, stuck: [] }
 
   const stepFailed = (doing: string, detail: string) =>
-    new HostStepFailed({ address, step: doing, detail: detail === "" ? "the host gave no reason" : detail })
+    new HostStepFailed({
+      target: target.key,
+      address,
+      step: doing,
+      detail: detail === "" ? "the host gave no reason" : detail
+    })
 
   /** The decoded answer, or the failure that a step reports. */
   const settle = <A>(
@@ -86,7 +91,7 @@ export const makeAsking = (target: Target, transport: Transport) => {
   ): Effect.Effect<A, HostStepFailed | HostReplyInvalid | LockLost> => {
     if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
     const fault = decoded.left
-    if (fault._tag === "Fenced") return Effect.fail(new LockLost({ address }))
+    if (fault._tag === "Fenced") return Effect.fail(new LockLost({ target: target.key, address }))
     const said = Reply.clean(result.stderr)
     if (fault._tag === "Failed") return Effect.fail(stepFailed(doing, fault.detail === "" ? said : fault.detail))
     if (fault.what === Reply.answer && result.exitCode !== 0) {
