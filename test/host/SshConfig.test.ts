@@ -68,6 +68,7 @@ describe("SshConfig", () => {
       proxy: undefined,
       allowsOldRsa: false,
       unfollowed: [],
+      sharesConnections: false,
       ignored: []
     })
     assert.deepStrictEqual(lookup("Host\nPort\n= =\nPort none\n\u0000", "web"), nothing)

@@ -118,6 +118,52 @@ describe("the system's ssh", () => {
     })
   )
 
+  scoped(titled("The user's own connection is used if one is open, and it stays open.", absent), () =>
+    Effect.gen(function* () {
+      const host = yield* sshd()
+      const folder = yield* temporaryFolder
+      const configFile = path.join(folder, "config")
+      const login = `Port ${host.port}\nUser ${host.user}\nIdentityFile ${host.keyFile}\nUserKnownHostsFile ${host.knownHosts}`
+      const lines = `Host web\nHostName ${host.host}\n${login}\nControlMaster auto\nControlPath ${folder}/%C\n`
+      fs.writeFileSync(configFile, lines)
+      const ssh = (...words: ReadonlyArray<string>) =>
+        execFileSync("ssh", ["-F", configFile, ...words, "web"], { encoding: "utf8", stdio: "pipe" })
+      const logins = () => host.log().split("Accepted publickey").length - 1
+      const to = { host: "web", port: undefined, user: undefined, sshKey: undefined }
+      const settings = { configFile, agentSocket: undefined }
+      for (const client of ["openssh", "auto"] as const) {
+        const own = yield* Effect.scoped(connected(host, { ...to, ssh: client }, settings))
+        assert.isDefined(own)
+        ssh("-M", "-N", "-f")
+        yield* Effect.sleep(200)
+        const before = logins()
+        // No other login would succeed.
+        fs.writeFileSync(configFile, lines.replaceAll(host.keyFile, "/nowhere"))
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { session, transport } = yield* connected(host, { ...to, ssh: client }, settings)
+            assert.strictEqual((yield* transport.exec(sh("echo hello; exit 0"))).stdout, "hello\n")
+            yield* session.prepare
+          })
+        )
+        assert.strictEqual(logins(), before)
+        ssh("-O", "check")
+        // Nobody knows which host key the user's ssh was shown.
+        const pinned = yield* Effect.flip(
+          connected(host, { ...to, ssh: client, hostKey: fingerprintOf(host.knownHosts) }, settings)
+        )
+        assert.strictEqual(pinned._tag, "AuthenticationFailed")
+        const { transport } = yield* connected(host, { ...to, ssh: client }, settings)
+        const running = yield* Effect.fork(Effect.flip(transport.exec(sh("sleep 60"))))
+        yield* Effect.sleep(300)
+        ssh("-O", "exit")
+        assert.deepInclude(yield* Fiber.join(running), { _tag: "HostUnreachable", reason: "lost" })
+        // The socket of a master that is gone leads nowhere.
+        fs.writeFileSync(configFile, lines)
+      }
+    })
+  )
+
   scoped(titled("A host that turns some connections away is asked again.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd({ config: ["MaxStartups 1:100:1"] })

@@ -1,5 +1,6 @@
 /**
- * Connections through the system's `ssh`. One master process authenticates, and all sessions use its socket, which is in a temporary folder. Every
+ * Connections through the system's `ssh`. One master process authenticates, and all sessions use its socket, which is in a temporary folder. If the
+ * user's own master has a connection to the host, they use that one's socket. Every
  * feature of the user's `ssh` works: certificates, FIDO keys, PKCS#11, GSSAPI, each keyword of ssh_config.
  */
 import { Buffer } from "node:buffer"
@@ -22,6 +23,7 @@ import type { Master } from "./openssh/master.ts"
 import { askUser, type Questions } from "./openssh/questions.ts"
 import { start } from "./openssh/session.ts"
 import { type Files, withoutTypes, writeFiles } from "./openssh/settings.ts"
+import { findUserMaster } from "./openssh/userMaster.ts"
 import { type Login, nextTry, unreachable } from "./SshConnection.ts"
 import { findPlace } from "./SshPlace.ts"
 
@@ -34,6 +36,11 @@ export const connectTo = (
       prepare(login),
       (error) => new HostUnreachable({ address: login.address, reason: "openssh", detail: messageOf(error) })
     )
+    const master = yield* findUserMaster(login, files)
+    if (master !== undefined) {
+      yield* detail(`ssh: ${login.address} uses the connection of the ssh at ${master.socket}`)
+      return connectionOver(login, ["-F", files.config, "-S", master.socket], master.gone)
+    }
     const attempt = (refused: ReadonlyArray<string>) =>
       logIn(login, files, questions, withoutTypes(refused)).pipe(
         keepOnSuccess,
@@ -157,17 +164,31 @@ const logIn = (
     })
     yield* Effect.raceFirst(opened(files.socket, login.timeout ?? withoutTimeout, questions.isAsking), failed)
     isOpen = true
-    const statusMark = `deployer-${randomBytes(6).toString("hex")}`
-    const master: Master = { host, statusMark, words: [...common, ...quietly] }
-    const lost = Deferred.await(gone)
-    return {
-      gone: lost,
-      statusMark,
-      start: (options) => start(master, lost, options),
-      forward: (to) => forward(master, to),
-      terminal: (command) => ({ command: "ssh", args: [...master.words, "-t", "--", host, command] })
-    }
+    return connectionOver(login, common, Deferred.await(gone))
   })
+
+/** A connection whose sessions use the socket of a master. `common` names the configuration and the socket. */
+const connectionOver = (
+  { asked: { host } }: Login,
+  common: ReadonlyArray<string>,
+  gone: Effect.Effect<never, Disconnected>
+): Connection => {
+  const statusMark = `deployer-${randomBytes(6).toString("hex")}`
+  const master: Master = { host, statusMark, words: [...common, ...quietly] }
+  return {
+    gone,
+    statusMark,
+    start: (options) => start(master, gone, options),
+    forward: (to) => forward(master, to),
+    terminal: (command) => ({ command: "ssh", args: [...master.words, "-t", "--", host, command] })
+  }
+}
+
+/** The user's own master, whose connection needs no login. Undefined if there is none. */
+export const findMaster = (login: Login) =>
+  Effect.scoped(
+    Effect.flatMap(prepare(login), ({ files }) => Effect.map(findUserMaster(login, files), (master) => master?.socket))
+  ).pipe(Effect.orElseSucceed(() => undefined))
 
 /** For programs that share the connection: they never open one of their own, and add no words to the output of a command. */
 const quietly = ["-o", "ProxyCommand=false", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]

@@ -96,6 +96,8 @@ export interface HostConfig {
   readonly proxy: Proxy | undefined
   /** Whether the host may prove itself with RSA and SHA-1, as only old hosts do. */
   readonly allowsOldRsa: boolean
+  /** Whether a master `ssh` may share its connection to the host. */
+  readonly sharesConnections: boolean
   /** The settings that deployer does not follow although the user may rely on them, as written. */
   readonly unfollowed: ReadonlyArray<string>
   /** The `Match` lines whose conditions are not understood, as written. Their blocks are skipped. */
@@ -270,6 +272,7 @@ const configOf = (found: Found): HostConfig => {
     aliveCountMax: numberOf(first(found, "serveralivecountmax")),
     proxy: proxyOf(proxy, near),
     allowsOldRsa: values.get("hostkeyalgorithms")?.some((list) => /(^|[+^,])ssh-rsa(,|$)/.test(list)) === true,
+    sharesConnections: !isNone(first(found, "controlpath") ?? "none"),
     unfollowed: [...missed].flatMap(([keyword, name]) => {
       const value = first(found, keyword)
       return value === undefined || /^(no|none|any|false)$/i.test(value) ? [] : [`${name} ${value}`]

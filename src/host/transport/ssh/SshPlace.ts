@@ -35,6 +35,8 @@ export interface Place {
   readonly keepAlive: number
   readonly keepAliveCount: number
   readonly proxy: SshConfig.Proxy | undefined
+  /** Whether a master `ssh` may share its connection to the host. */
+  readonly sharesConnections: boolean
   /** The lines that deployer's own SSH does not follow, with their place. */
   readonly unfollowed: ReadonlyArray<string>
 }
@@ -96,6 +98,7 @@ export const findPlace = (
       keepAlive: config.aliveInterval ? config.aliveInterval * 1000 : Duration.toMillis(settings.keepAlive),
       keepAliveCount: config.aliveCountMax || 3,
       proxy: config.proxy,
+      sharesConnections: config.sharesConnections,
       unfollowed: [
         ...config.ignored.map((line) => `"${line}" in ${settings.configFile}`),
         ...config.unfollowed.map((setting) => `"${setting}" in ssh_config for ${asked.host}`)

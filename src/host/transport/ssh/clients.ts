@@ -75,8 +75,13 @@ const findPlaces = ({ asked }: Login) =>
   })
 
 /** The reason why only the system's `ssh` can do it, as far as the files show. Undefined if there is none. */
-const reasonOf = ({ hostKey }: Login, places: ReadonlyArray<Place>) =>
+const reasonOf = (login: Login, places: ReadonlyArray<Place>) =>
   Effect.gen(function* () {
+    const { hostKey } = login
+    if (places[0]?.sharesConnections === true && (yield* isInstalled)) {
+      const socket = yield* OpenSsh.findMaster(login)
+      if (socket !== undefined) return `the ssh at ${socket} is connected to it already`
+    }
     const [unfollowed] = places.flatMap((place) => place.unfollowed)
     if (unfollowed !== undefined) return `deployer's own SSH does not follow ${unfollowed}`
     for (const [index, place] of places.entries()) {

@@ -70,8 +70,8 @@ const startOnce = (master: Master, options: SessionOptions) =>
     const end = (status: number | undefined) => {
       reader.end()
       if (ending.closed()) return
-      if (status !== 255 || hasSpoken) return over(status ?? 255)
-      if (/refused by peer/i.test(words))
+      if (status !== 255) return over(status ?? 255)
+      if (!hasSpoken && /refused by peer/i.test(words))
         return fail(true, new Disconnected({ reason: "protocol", detail: lastLine(words) }))
       // Either the connection is ending, which shows in a moment, or 255 is the login shell's own status.
       setTimeout(() => over(255), 300)
