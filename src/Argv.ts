@@ -240,6 +240,10 @@ const nameTask = (root: TaskSpec, tokens: ReadonlyArray<string>): UsageError => 
   )
 }
 
+/** Whether an option stands in place of a required one. */
+const hasOther = ({ unless = [] }: OptionSpec, values: Read["values"]): boolean =>
+  [...values.keys()].some(({ name }) => unless.includes(name))
+
 /** The mistake in a line without its required keys. The message lists the known targets if only the target is missing, or else shows an example. */
 const missingKeys = (
   path: Located["path"],
@@ -304,7 +308,10 @@ export const normalize =
       const [extra] = said.words.slice(task.words)
       const options = path.flatMap((task) => task.options)
       const isMissing = (option: OptionSpec) =>
-        option.required && !said.values.has(option) && !(option.isWord === true && said.words.length + after.length > 0)
+        option.required &&
+        !said.values.has(option) &&
+        !hasOther(option, said.values) &&
+        !(option.isWord === true && said.words.length + after.length > 0)
       const missing = options.filter(isMissing)
       const error =
         task === root

@@ -6,8 +6,7 @@
 /** Where the values of an option come from: the project, the file system, or a fixed list. */
 export type Completes =
   | "target"
-  /** Targets and groups of targets. */
-  | "targets"
+  | "group"
   /** Ids, refs and names of stored releases, and `latest`. */
   | "release"
   /** Ids and refs of stored releases. */
@@ -33,6 +32,8 @@ export interface OptionSpec {
   /** Stands for the value in help: `FILE`. */
   readonly placeholder?: string
   readonly completes?: Completes
+  /** The names of other options, any of which may stand in place of a required one. */
+  readonly unless?: ReadonlyArray<string>
 }
 
 /** One task with its subtasks. The root is the program. */

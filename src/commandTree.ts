@@ -17,7 +17,7 @@ interface Node extends Pick<TaskSpec, "description" | "examples" | "group"> {
 }
 
 const optionSpec = (option: TaskOption<unknown>): OptionSpec => {
-  const { alias, bare, completes, description, isRequired, kind, name, placeholder } = option
+  const { alias, bare, completes, description, isRequired, kind, name, placeholder, unless } = option
   return {
     name,
     aliases: alias === undefined ? [] : [alias],
@@ -27,7 +27,8 @@ const optionSpec = (option: TaskOption<unknown>): OptionSpec => {
     ...(isWord(option) ? { isWord: true } : {}),
     description,
     ...(placeholder === undefined ? {} : { placeholder }),
-    ...(completes === undefined ? {} : { completes })
+    ...(completes === undefined ? {} : { completes }),
+    ...(unless === undefined ? {} : { unless })
   }
 }
 
@@ -52,11 +53,19 @@ const specOf = (task: Task<never, never> | Task<unknown, unknown>): TaskSpec => 
 }
 
 /** The text given for an option. Undefined if it was not given. */
-const toOption = ({ alias, isRequired, kind, name }: TaskOption<unknown>): Options.Options<string | undefined> => {
+const toOption = ({
+  alias,
+  isRequired,
+  kind,
+  name,
+  unless
+}: TaskOption<unknown>): Options.Options<string | undefined> => {
   const named = <A>(self: Options.Options<A>) => (alias === undefined ? self : Options.withAlias(self, alias))
   if (kind === "flag") return Options.map(named(Options.boolean(name)), (isOn) => (isOn ? "" : undefined))
   const text = named(Options.text(name))
-  return isRequired && kind !== "word" ? text : Options.map(Options.optional(text), Option.getOrUndefined)
+  return isRequired && unless === undefined && kind !== "word"
+    ? text
+    : Options.map(Options.optional(text), Option.getOrUndefined)
 }
 
 const toArgument = ({ kind, name }: TaskOption<unknown>): Args.Args<string | undefined> => {

@@ -29,14 +29,17 @@ export {
 export {
   type DoctorError,
   DoctorFailed,
+  DoctorFleet,
   DoctorReport,
   type DoctorServices,
   doctor,
   failUnlessHealthy
 } from "./commands/doctor.ts"
 export { type ExecError, ExecFailed, type ExecOptions, ExecReport, type ExecServices, exec } from "./commands/exec.ts"
+export { FleetFailed, forEachTarget, type Member } from "./commands/fleet.ts"
 export {
   type HistoryError,
+  HistoryFleet,
   type HistoryOptions,
   HistoryReport,
   type HistoryServices,
@@ -105,6 +108,7 @@ export {
   failUnlessGood,
   StatusBad,
   type StatusError,
+  StatusFleet,
   StatusReport,
   type StatusServices,
   status
@@ -229,6 +233,7 @@ export {
 } from "./workspace/Config.ts"
 export { type DaemonOptions, daemon } from "./workspace/daemon.ts"
 export { decodeConfig } from "./workspace/decode.ts"
+export { chooseTargets, type FleetWords, NoSuchMembers } from "./workspace/Fleet.ts"
 
 // The domain
 

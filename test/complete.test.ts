@@ -152,7 +152,7 @@ describe("a candidate", () => {
       const option = { name: "x", aliases: [], kind: "value", required: false, completes } as const
       return words("x=", { name: "deployer", options: [option], tasks: [], words: 0 })
     }
-    assert.deepStrictEqual(of("targets"), ["x=prod", "x=admin", "x=all"])
+    assert.deepStrictEqual(of("group"), ["x=all"])
     assert.deepStrictEqual(of("tag"), ["x=production", "x=latest"])
     assert.deepStrictEqual(of(["a", "b"]), ["x=a", "x=b"])
   })
@@ -164,7 +164,15 @@ describe("a candidate", () => {
       ),
       ...task.tasks.flatMap(withoutSource)
     ]
-    assert.deepStrictEqual(withoutSource(tree.spec), ["history last", "unit command", "lock reason", "info limit"])
+    assert.deepStrictEqual(withoutSource(tree.spec), [
+      "status where",
+      "history where",
+      "history last",
+      "doctor where",
+      "unit command",
+      "lock reason",
+      "info limit"
+    ])
   })
 })
 

@@ -34,11 +34,13 @@ export interface TaskOption<A> {
   /** The source of the values that a shell offers. */
   readonly completes?: Completes
   readonly isRequired: boolean
+  /** The names of other options, any of which may stand in place of a required one. */
+  readonly unless?: ReadonlyArray<string>
   /** Reads the given text: undefined if the option was not given, an empty text for a flag. Fails with a sentence. */
   readonly read: (text: string | undefined) => Either.Either<A, string>
 }
 
-type Texts = Omit<TaskOption<unknown>, "kind" | "isRequired" | "read">
+type Texts = Omit<TaskOption<unknown>, "kind" | "isRequired" | "unless" | "read">
 
 /** A required option with a value. */
 export const value = (texts: Texts): TaskOption<string> => ({
@@ -53,6 +55,13 @@ export const optional = <A>(option: TaskOption<A>): TaskOption<A | undefined> =>
   ...option,
   isRequired: false,
   read: (text) => (text === undefined ? Either.right(undefined) : option.read(text))
+})
+
+/** Makes a required option optional if one of the others, by name, is given. */
+export const unless = <A>(others: ReadonlyArray<string>, option: TaskOption<A>): TaskOption<A | undefined> => ({
+  ...optional(option),
+  isRequired: true,
+  unless: others
 })
 
 /** A flag. */
@@ -230,13 +239,16 @@ export type FailureOf<T> = T extends Task<infer E, unknown> ? E : never
 /** The services that tasks need. */
 export type ServicesOf<T> = T extends Task<unknown, infer R> ? R : never
 
-type Options = Readonly<Record<string, TaskOption<unknown>>>
+/** The options of a task by their keys in the program. */
+export type Options = Readonly<Record<string, TaskOption<unknown>>>
 
 /** The values of options. */
-type Values<O extends Options> = { readonly [Key in keyof O]: O[Key] extends TaskOption<infer A> ? A : never }
+export type Values<O extends Options> = { readonly [Key in keyof O]: O[Key] extends TaskOption<infer A> ? A : never }
 
-function readAll<O extends Options>(options: O, given: Given): Effect.Effect<Values<O>, UsageError>
-function readAll(options: Options, given: Given): Effect.Effect<Readonly<Record<string, unknown>>, UsageError> {
+/** Reads the values of options. Fails with a sentence. */
+export function readAll<O extends Options>(options: O, given: Given): Effect.Effect<Values<O>, UsageError>
+/** Reads the values of options. Fails with a sentence. */
+export function readAll(options: Options, given: Given): Effect.Effect<Readonly<Record<string, unknown>>, UsageError> {
   const values: Record<string, unknown> = {}
   for (const [key, option] of Object.entries(options)) {
     const read = option.read(given(option.name))

@@ -19,7 +19,8 @@ import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { release, target, task } from "./Task.ts"
+import { fleetTask, memberLines, membersOf } from "./fleet.ts"
+import { release } from "./Task.ts"
 
 /** The results of the checks on a target's host. */
 export class DoctorReport extends Schema.TaggedClass<DoctorReport>()("DoctorReport", {
@@ -43,6 +44,12 @@ export class DoctorReport extends Schema.TaggedClass<DoctorReport>()("DoctorRepo
     return this.checks.filter(({ verdict }) => verdict === "failed")
   }
 }
+
+/** The results of the checks on many targets' hosts. */
+export class DoctorFleet extends Schema.TaggedClass<DoctorFleet>()("DoctorFleet", {
+  /** The chosen targets, in their order, with the report or the failure of each, or both. */
+  members: membersOf(DoctorReport)
+}) {}
 
 /** A check failed that prevents a deployment. */
 export class DoctorFailed extends Schema.TaggedError<DoctorFailed>()("DoctorFailed", {
@@ -136,13 +143,23 @@ export const doctorView =
       })
     ].join("\n")
 
+/** The number of checks with each verdict. */
+const doctorLine = ({ checks }: DoctorReport): string =>
+  Check.fields.verdict.literals
+    .flatMap((verdict) => {
+      const count = checks.filter((check) => check.verdict === verdict).length
+      return count === 0 ? [] : [`${count} ${verdict}`]
+    })
+    .join(", ")
+
 /** The command. */
-export const doctorTask = task("doctor", {
+export const doctorTask = fleetTask("doctor", {
   group: "look",
   description: "Checks whether the host is ready for a deployment.",
-  examples: ["deployer doctor target=prod", "deployer doctor target=prod release=844C"],
-  options: { target, release },
+  examples: ["deployer doctor target=prod", "deployer doctor group=web release=844C"],
+  options: { release },
   report: { schema: DoctorReport, view: doctorView },
-  run: doctor,
+  fleet: { schema: DoctorFleet, view: memberLines(doctorLine), gather: (members) => DoctorFleet.make({ members }) },
+  run: (target, { release }) => doctor({ target, release }),
   check: failUnlessHealthy
 })

@@ -1,6 +1,7 @@
 /**
  * `history`: the events of a target's host, from its journal.
  */
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { inspectDeployed, pick } from "../deployment/onHost.ts"
@@ -14,7 +15,8 @@ import { counted, dateTime } from "../terminal/format.ts"
 import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { count, optional, target, task, word } from "./Task.ts"
+import { fleetTask, type Member, membersOf } from "./fleet.ts"
+import { count, optional, word } from "./Task.ts"
 
 /** The journal of a host, the last entry first. */
 export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryReport", {
@@ -26,6 +28,12 @@ export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryR
   torn: Schema.NonNegativeInt,
   /** The word that named a release, if the entries are about one alone. */
   ref: Schema.optional(Schema.String)
+}) {}
+
+/** The history of many targets. */
+export class HistoryFleet extends Schema.TaggedClass<HistoryFleet>()("HistoryFleet", {
+  /** The chosen targets, in their order, with the report or the failure of each, or both. */
+  members: membersOf(HistoryReport)
 }) {}
 
 /** Which target, and how many entries. */
@@ -90,6 +98,15 @@ const eventWords: Readonly<Record<JournalEvent, string>> = {
   unlocked: "unlocked"
 }
 
+const columnNames = ["Release", "What", "By", "Why"]
+
+const cellsOf = ({ by, detail = "", event, job, release, wasChecked = false }: JournalEntry): ReadonlyArray<string> => [
+  release === undefined ? "" : releaseLabel(release),
+  wasChecked && event === "healthy" ? `${sign.good} healthy` : eventWords[event],
+  job === undefined ? by : `${by} (${job})`,
+  detail
+]
+
 /** The events of a host, the last one first. */
 export const historyView =
   ({ address, entries, path, ref, torn }: HistoryReport): View =>
@@ -103,27 +120,34 @@ export const historyView =
         ? []
         : [
             table({
-              head: ["When (UTC)", "Release", "What", "By", "Why"],
-              rows: entries.map(({ at, by, detail = "", event, job, release, wasChecked = false }) => [
-                dateTime(at),
-                release === undefined ? "" : releaseLabel(release),
-                wasChecked && event === "healthy" ? `${sign.good} healthy` : eventWords[event],
-                job === undefined ? by : `${by} (${job})`,
-                detail
-              ]),
+              head: ["When (UTC)", ...columnNames],
+              rows: entries.map((entry) => [dateTime(entry.at), ...cellsOf(entry)]),
               columns,
               wraps: true
             })
           ])
     ].join("\n")
 
+/** The entries of all targets, newest first. */
+const historiesView =
+  ({ members }: { readonly members: ReadonlyArray<Member<HistoryReport>> }): View =>
+  (columns) =>
+    table({
+      head: ["When (UTC)", "Target", ...columnNames],
+      rows: members
+        .flatMap(({ report, target }) => (report?.entries ?? []).map((entry) => ({ target, entry })))
+        .toSorted((a, b) => DateTime.Order(b.entry.at, a.entry.at))
+        .map(({ entry, target }) => [dateTime(entry.at), target, ...cellsOf(entry)]),
+      columns,
+      wraps: true
+    })
+
 /** The command. */
-export const historyTask = task("history", {
+export const historyTask = fleetTask("history", {
   group: "look",
   description: "Shows the history of a target, newest first.",
   examples: ["deployer history target=prod last=10", "deployer history 844C target=prod"],
   options: {
-    target,
     ref: word({
       name: "ref",
       placeholder: "R",
@@ -138,5 +162,7 @@ export const historyTask = task("history", {
     )
   },
   report: { schema: HistoryReport, view: historyView },
-  run: history
+  fleet: { schema: HistoryFleet, view: historiesView, gather: (members) => HistoryFleet.make({ members }) },
+  run: (target, options) => history({ target, ...options }),
+  check: () => Effect.void
 })

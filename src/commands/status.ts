@@ -18,7 +18,7 @@ import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
 import { sign } from "../terminal/signs.ts"
 import { fields } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { target, task } from "./Task.ts"
+import { fleetTask, memberLines, membersOf } from "./fleet.ts"
 
 /** The current state of a target's host. */
 export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusReport", {
@@ -50,6 +50,12 @@ export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusRepo
   faults: Schema.Array(Schema.String),
   /** Drift: contradictions between journal, link, trees and manifests. */
   drift: Schema.Array(Drift)
+}) {}
+
+/** The current state of many targets' hosts. */
+export class StatusFleet extends Schema.TaggedClass<StatusFleet>()("StatusFleet", {
+  /** The chosen targets, in their order, with the report or the failure of each, or both. */
+  members: membersOf(StatusReport)
 }) {}
 
 /** The host has faults. */
@@ -186,13 +192,21 @@ export const statusView =
       ...(drift.length > 0 ? [] : [["drift", `${sign.good} none`] as const])
     ])
 
+/** The live release in one line. */
+const statusLine = ({ health, live }: StatusReport): string => {
+  if (live === undefined) return "nothing is live"
+  const verdict = health === undefined ? "" : health.ok ? ", healthy" : ", unhealthy"
+  return `${releaseLabel(live.release)}${verdict}, since ${dateTime(live.since)} UTC`
+}
+
 /** The command. */
-export const statusTask = task("status", {
+export const statusTask = fleetTask("status", {
   group: "look",
   description: "Shows the live release, its health, and any problems.",
-  examples: ["deployer status target=prod", "deployer status target=prod json"],
-  options: { target },
+  examples: ["deployer status target=prod", "deployer status group=web json"],
+  options: {},
   report: { schema: StatusReport, view: statusView },
-  run: status,
+  fleet: { schema: StatusFleet, view: memberLines(statusLine), gather: (members) => StatusFleet.make({ members }) },
+  run: (target) => status({ target }),
   check: failUnlessGood
 })

@@ -42,6 +42,13 @@ export const HostPath = oneLine("a path").pipe(
 )
 
 /** One or more shell commands for the host, run one after another by `sh -c`. */
+/** A label, or its value: it is typed on command lines. */
+const Label = Schema.String.pipe(
+  Schema.pattern(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, {
+    message: () => "a label must consist of letters, digits, '.', '_' and '-'"
+  })
+)
+
 const Commands = Schema.Union(oneLine("a command"), Schema.Array(oneLine("a command")))
 
 const Port = Schema.Int.pipe(Schema.between(1, 65535, { message: () => "must be a port number from 1 to 65535" }))
@@ -175,6 +182,8 @@ const targetFields = {
   ssh: Schema.optionalWith(Schema.Literal("auto", "ssh2", "openssh"), { default: () => "auto" as const }),
   /** Added to each release built for this target. */
   tags: Schema.optionalWith(Schema.Array(Tag), { default: () => [] }),
+  /** Labels by which a command chooses targets (`where=zone:a`). */
+  labels: Schema.optionalWith(Schema.Record({ key: Label, value: Label }), { default: () => ({}) }),
   /** A key of `builders`. Default: the builder with the target's key. */
   builder: Schema.optional(Schema.NonEmptyString),
   /** Runs in the unpacked release before the switch. If it fails, the old release stays current. */

@@ -115,11 +115,9 @@ const valuesFrom = (
   const names = () => fitting.map(({ name }) => ({ word: name, about: "" }))
   switch (source) {
     case "target":
-    case "targets":
-      return [
-        ...targets.map(({ address, key }) => ({ word: key, about: address })),
-        ...(source === "target" ? [] : groups.map(({ key, targets }) => ({ word: key, about: targets.join(", ") })))
-      ]
+      return targets.map(({ address, key }) => ({ word: key, about: address }))
+    case "group":
+      return groups.map(({ key, targets }) => ({ word: key, about: targets.join(", ") }))
     case "release":
       return [
         ...(fitting.length === 0 ? [] : [{ word: "latest", about: "the newest one" }]),

@@ -30,7 +30,9 @@ const restWords = ({ rest }: TaskSpec): ReadonlyArray<string> =>
 
 /** The parts of a task's line after its name. A part is never broken. */
 const usageParts = (task: TaskSpec): ReadonlyArray<string> => [
-  ...task.options.map((option) => (option.required ? spelled(option) : `[${spelled(option)}]`)),
+  ...task.options.map((option) =>
+    option.required && option.unless === undefined ? spelled(option) : `[${spelled(option)}]`
+  ),
   ...restWords(task)
 ]
 

@@ -5,13 +5,11 @@ import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as ValidationError from "@effect/cli/ValidationError"
-import * as Terminal from "@effect/platform/Terminal"
 import * as Cause from "effect/Cause"
 import type * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
-import * as Inspectable from "effect/Inspectable"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -19,36 +17,16 @@ import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Argv from "../Argv.ts"
 import { plain } from "../internal/color.ts"
-import { messageOf } from "../internal/messageOf.ts"
 import type { TaskSpec } from "../Spec.ts"
-import { errorFields, Failure, nextOf } from "../terminal/Failure.ts"
+import { Failure, failureOf, isQuit, Status, sentenceOf, statusOf } from "../terminal/Failure.ts"
 import { Answer, Color } from "../terminal/Form.ts"
 import { helpPage } from "./helpPage.ts"
 
 const name = "deployer"
 
-/** The exit statuses that do not come from an error's own `exitStatus`. */
-export const Status = { done: 0, failed: 1, usage: 2, bug: 70, interrupted: 130 } as const
-
-const isQuit = (error: unknown): boolean => Terminal.isQuitException(error)
-
-/** One sentence for any value that an Effect failed with. */
-export const sentence = (error: unknown): string => {
-  if (ValidationError.isValidationError(error)) return plain(HelpDoc.toAnsiText(error.error)).trim()
-  return messageOf(error) ?? `Failed with ${Inspectable.toStringUnknown(error, 0)}`
-}
-
-const statusOf = (error: unknown): number => {
-  if (ValidationError.isValidationError(error)) return Status.usage
-  if (isQuit(error)) return Status.interrupted
-  return Predicate.hasProperty(error, "exitStatus") &&
-    typeof error.exitStatus === "number" &&
-    Number.isInteger(error.exitStatus) &&
-    error.exitStatus >= 0 &&
-    error.exitStatus <= 255
-    ? error.exitStatus
-    : Status.failed
-}
+/** One sentence for any value that the program failed with. */
+export const sentence = (error: unknown): string =>
+  ValidationError.isValidationError(error) ? plain(HelpDoc.toAnsiText(error.error)).trim() : sentenceOf(error)
 
 /**
  * The process's exit status. The first expected failure decides, then a defect (70), then interruption (130). The
@@ -58,7 +36,7 @@ export const exitStatus = (exit: Exit.Exit<unknown, unknown>, signal?: number): 
   if (exit._tag === "Success") return Status.done
   if (signal !== undefined) return 128 + signal
   return Option.match(Cause.failureOption(exit.cause), {
-    onSome: statusOf,
+    onSome: (error) => (ValidationError.isValidationError(error) ? Status.usage : statusOf(error)),
     onNone: () => (Cause.isDie(exit.cause) ? Status.bug : Status.interrupted)
   })
 }
@@ -94,13 +72,10 @@ export const failure = (
 ): Failure => {
   const rest = { exitStatus: status, ...(report === undefined ? {} : { report }) }
   const expected = Cause.failureOption(cause)
-  if (Option.isSome(expected) && !isQuit(expected.value)) {
-    const error = ValidationError.isValidationError(expected.value)
-      ? { _tag: "UsageError" }
-      : errorFields(expected.value)
-    const next = nextOf(expected.value)
-    return Failure.make({ message: sentence(expected.value), error, ...(next === undefined ? {} : { next }), ...rest })
+  if (Option.isSome(expected) && ValidationError.isValidationError(expected.value)) {
+    return Failure.make({ message: sentence(expected.value), error: { _tag: "UsageError" }, ...rest })
   }
+  if (Option.isSome(expected) && !isQuit(expected.value)) return failureOf(expected.value, rest)
   const defects = Option.isNone(expected) ? Cause.keepDefects(cause) : Option.none()
   return Option.match(defects, {
     onNone: () => Failure.make({ message: "interrupted", error: { _tag: "Interrupted" }, ...rest }),

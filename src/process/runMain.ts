@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { hasColor } from "../internal/color.ts"
 import { codeOf } from "../internal/files.ts"
+import { Status } from "../terminal/Failure.ts"
 import * as Main from "./main.ts"
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
@@ -71,7 +72,7 @@ export const runMain = <E>(
     write("", (error) => {
       if (!(error instanceof Error) || isUnread(error) || Exit.isFailure(exit)) return leave(status)
       say(Main.report(unwritten(error)))
-      leave(Main.Status.failed)
+      leave(Status.failed)
     })
   }
 
@@ -84,7 +85,7 @@ export const runMain = <E>(
   const stop = () => {
     fiber.unsafeInterruptAsFork(fiber.id())
     setTimeout(() => {
-      const status = received === undefined ? Main.Status.bug : 128 + received
+      const status = received === undefined ? Status.bug : 128 + received
       giveUp(`clean-up did not end within ${patience / 1000} seconds; the next command removes what is left`, status)
       leave(status)
     }, patience).unref()
@@ -108,7 +109,7 @@ export const runMain = <E>(
   process.stderr.on("error", () => {})
   process.on("exit", (status) => {
     if (over) return
-    const exitStatus = status === Main.Status.done ? Main.Status.failed : status
+    const exitStatus = status === Status.done ? Status.failed : status
     giveUp("ended by a process.exit in the config, a builder or a hook, before the command was done", exitStatus)
     process.exitCode = exitStatus
   })

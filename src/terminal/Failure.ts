@@ -1,10 +1,13 @@
 /**
  * A failure as data: the content of stdout in place of a report if `json` requests data.
  */
+import * as Terminal from "@effect/platform/Terminal"
 import * as Either from "effect/Either"
+import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { Invocation } from "../domain/Invocation.ts"
+import { messageOf } from "../internal/messageOf.ts"
 
 /** Any JSON. Effect's own JSON Schema for it has an `$id`, which a schema may contain only once. */
 export const Anything = Schema.Unknown.annotations({
@@ -48,4 +51,40 @@ export const errorFields = (error: unknown): typeof ErrorFields.Type => {
     ),
     () => bare
   )
+}
+
+/** The exit statuses that do not come from an error's own `exitStatus`. */
+export const Status = { done: 0, failed: 1, usage: 2, bug: 70, interrupted: 130 } as const
+
+/** Whether somebody left a question with Ctrl-C. */
+export const isQuit = (error: unknown): boolean => Terminal.isQuitException(error)
+
+/** One sentence for any value that an Effect failed with. */
+export const sentenceOf = (error: unknown): string =>
+  messageOf(error) ?? `Failed with ${Inspectable.toStringUnknown(error, 0)}`
+
+/** The exit status for any value that an Effect failed with. */
+export const statusOf = (error: unknown): number => {
+  if (isQuit(error)) return Status.interrupted
+  return Predicate.hasProperty(error, "exitStatus") &&
+    typeof error.exitStatus === "number" &&
+    Number.isInteger(error.exitStatus) &&
+    error.exitStatus >= 0 &&
+    error.exitStatus <= 255
+    ? error.exitStatus
+    : Status.failed
+}
+
+/** The document of any value that an Effect failed with. */
+export const failureOf = (
+  error: unknown,
+  rest: { readonly exitStatus: number; readonly report?: unknown }
+): Failure => {
+  const next = nextOf(error)
+  return Failure.make({
+    message: sentenceOf(error),
+    error: errorFields(error),
+    ...(next === undefined ? {} : { next }),
+    ...rest
+  })
 }

@@ -9,6 +9,7 @@ import * as AST from "effect/SchemaAST"
 import { Health, localHost, TargetSettings, Timeouts } from "../domain/Target.ts"
 import { suggest } from "../internal/suggest.ts"
 import { ConfigSchema, type DeployerConfig } from "./Config.ts"
+import { matching } from "./Fleet.ts"
 
 type Path = ReadonlyArray<PropertyKey>
 
@@ -136,8 +137,9 @@ const crossMistakes = (input: object): ReadonlyArray<string> => {
   const targets = entriesOf(input, "targets").map(([key]) => key)
   const groups = entriesOf(input, "groups").flatMap(([group, names]) =>
     (Array.isArray(names) ? names : [])
-      .filter((name): name is string => typeof name === "string" && !targets.includes(name))
+      .filter((name): name is string => typeof name === "string" && matching(targets, name).length === 0)
       .map((name) => {
+        if (name.includes("*")) return `${inWords(["groups", group])}: no target fits ${JSON.stringify(name)}`
         const meant = suggest(name, targets)
         const question = meant === undefined ? "" : ` (did you mean "${meant}"?)`
         return `${inWords(["groups", group])}: names the target ${JSON.stringify(name)}, which does not exist${question}`

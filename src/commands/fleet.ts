@@ -1,0 +1,188 @@
+/**
+ * A command about many targets at once: the same effect for each, and one report with every member.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { address } from "../domain/Target.ts"
+import { answer, type Kind, type View } from "../terminal/Answer.ts"
+import { Failure, failureOf, isQuit, statusOf } from "../terminal/Failure.ts"
+import { counted } from "../terminal/format.ts"
+import { sign } from "../terminal/signs.ts"
+import { table } from "../terminal/Table.ts"
+import { chooseTargets, type FleetWords, isFleet } from "../workspace/Fleet.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import { type Given, type Help, type Options, optional, readAll, unless, type Values, value } from "./Task.ts"
+
+/** The number of members that are worked on at the same time. */
+const atOnce = 10
+
+/** One member of a fleet. */
+export interface Member<A> {
+  /** The target's key. */
+  readonly target: string
+  readonly address: string
+  /** Undefined if there is none, because the command failed before. */
+  readonly report?: A
+  /** Undefined if the command succeeded. */
+  readonly failure?: Failure
+}
+
+/** Some members failed. */
+export class FleetFailed extends Schema.TaggedError<FleetFailed>()("FleetFailed", {
+  /** The number of members. */
+  members: Schema.Int,
+  /** Members with the same failure stand together. */
+  failures: Schema.Array(Schema.Struct({ targets: Schema.Array(Schema.String), message: Schema.String })),
+  /** The exit status that all failures share, or 1. */
+  exitStatus: Schema.Int
+}) {
+  override get message(): string {
+    const failed = this.failures.reduce((sum, { targets }) => sum + targets.length, 0)
+    const lines = this.failures.map(({ message, targets }) => `  ${targets.join(", ")}: ${message}`)
+    return [`${failed} of ${counted(this.members, "target")} failed:`, ...lines].join("\n")
+  }
+}
+
+/** Runs an effect for each chosen target, ten at a time, and keeps each failure with its member. Only an interruption, a bug or Ctrl-C ends it early. */
+export const forEachTarget = <A, E, R, E2, R2>(
+  words: FleetWords,
+  run: (target: string) => Effect.Effect<A, E, R>,
+  check: (report: A) => Effect.Effect<void, E2, R2>
+) =>
+  Effect.gen(function* () {
+    const targets = yield* chooseTargets(yield* (yield* Workspace).config, words)
+    return yield* Effect.forEach(
+      targets,
+      (target) => {
+        const member = { target: target.key, address: address(target) }
+        return run(target.key).pipe(
+          Effect.flatMap((report) =>
+            Effect.match(check(report), {
+              onFailure: (error): Member<A> => ({ ...member, report, failure: failed(error) }),
+              onSuccess: (): Member<A> => ({ ...member, report })
+            })
+          ),
+          Effect.catchAll((error) =>
+            isQuit(error) ? Effect.interrupt : Effect.succeed<Member<A>>({ ...member, failure: failed(error) })
+          )
+        )
+      },
+      { concurrency: atOnce }
+    )
+  })
+
+const failed = (error: unknown): Failure => failureOf(error, { exitStatus: statusOf(error) })
+
+/** Fails if a member failed. */
+const failUnlessAllGood = (members: ReadonlyArray<Member<unknown>>): Effect.Effect<void, FleetFailed> => {
+  const groups = new Map<string, { readonly message: string; readonly targets: Array<string> }>()
+  const statuses = new Set<number>()
+  for (const { address, failure, target } of members) {
+    if (failure === undefined) continue
+    statuses.add(failure.exitStatus)
+    const cause = failure.message.replaceAll(address, "\0").replaceAll(`target=${target}`, "\0")
+    const group = groups.get(cause) ?? { message: failure.message, targets: [] }
+    group.targets.push(target)
+    groups.set(cause, group)
+  }
+  const [status = 1] = statuses
+  return groups.size === 0
+    ? Effect.void
+    : new FleetFailed({
+        members: members.length,
+        failures: [...groups.values()],
+        exitStatus: statuses.size === 1 ? status : 1
+      })
+}
+
+const options = {
+  target: unless(
+    ["group", "except", "where"],
+    value({
+      name: "target",
+      placeholder: "T",
+      completes: "target",
+      description: "a key of `targets` in deployer/config/deployer_config.ts, or several: a,b or web*"
+    })
+  ),
+  group: optional(
+    value({ name: "group", placeholder: "G", completes: "group", description: "the targets of these groups: web,db" })
+  ),
+  except: optional(
+    value({ name: "except", placeholder: "T", completes: "target", description: "without these targets: web7,db*" })
+  ),
+  where: optional(
+    value({
+      name: "where",
+      placeholder: "L:V",
+      description: "only the targets that have this label: zone:a; several values of one label are alternatives"
+    })
+  )
+}
+
+/** The schema of the members of a fleet, whose reports have this schema. */
+export const membersOf = <A, I>(report: Schema.Schema<A, I>) =>
+  Schema.Array(
+    Schema.Struct({
+      /** The target's key. */
+      target: Schema.String,
+      address: Schema.String,
+      report: Schema.optionalWith(report, { exact: true }),
+      failure: Schema.optionalWith(Failure, { exact: true })
+    })
+  )
+
+/** A view with a line for each member. */
+export const memberLines =
+  <A>(line: (report: A) => string) =>
+  ({ members }: { readonly members: ReadonlyArray<Member<A>> }): View =>
+  () =>
+    table({
+      head: ["Target", "Verdict", "Found"],
+      rows: members.map(({ failure, report, target }) => [
+        target,
+        failure === undefined ? `${sign.good} good` : `${sign.bad} failed`,
+        report === undefined ? "" : line(report)
+      ])
+    })
+
+/**
+ * Makes a task that works on one target or on many. For one key, it is the task of that target. For many, the report has all members: `gather` makes it.
+ */
+export const fleetTask = <const O extends Options, A, I, E, R, E2, R2, F, FI>(
+  name: string,
+  definition: Help & {
+    readonly options: O
+    readonly report: Kind<A, I>
+    readonly fleet: Kind<F, FI> & { readonly gather: (members: ReadonlyArray<Member<A>>) => F }
+    readonly run: (target: string, values: Values<O>) => Effect.Effect<A, E, R>
+    /** Runs after the report, to fail if the report is a bad one. */
+    readonly check: (report: A) => Effect.Effect<void, E2, R2>
+  }
+) => {
+  const { check, description, examples, fleet, group, report, run } = definition
+  const ofOne = (target: string, values: Values<O>) =>
+    Effect.flatMap(run(target, values), (one) => Effect.zipRight(answer(report)(one), check(one)))
+  const ofMany = (words: FleetWords, values: Values<O>) =>
+    Effect.gen(function* () {
+      const members = yield* forEachTarget(words, (target) => run(target, values), check)
+      yield* answer(fleet)(fleet.gather(members))
+      yield* failUnlessAllGood(members)
+    })
+  return {
+    name,
+    group,
+    description,
+    examples,
+    options: [...Object.values(options), ...Object.values(definition.options)],
+    document: Schema.Union(report.schema, fleet.schema),
+    tasks: [],
+    main: (given: Given) =>
+      Effect.gen(function* () {
+        const words = yield* readAll(options, given)
+        const values = yield* readAll(definition.options, given)
+        const { target } = words
+        return yield* target === undefined || isFleet(words) ? ofMany(words, values) : ofOne(target, values)
+      })
+  }
+}
