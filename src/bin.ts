@@ -10,6 +10,9 @@ import { version } from "./Version.ts"
 
 const argv = process.argv.slice(2)
 
+// With a umask that denies the owner, deployer could not read its own files again.
+process.umask(process.umask(0o077) & 0o077)
+
 /** Prints text without loading anything else: scripts often request the version, and people the help. */
 const print = (what: string, text: string) => {
   process.stdout.on("error", ({ message }) => {
