@@ -206,6 +206,9 @@ export class HostReplyInvalid extends Schema.TaggedError<HostReplyInvalid>()("Ho
   }
 }
 
+/** The action of taking a target's lock, as in "could not …". */
+export const takingLock = "take the lock"
+
 /** A step failed on the host. */
 export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostStepFailed", {
   /** The target's key. */
@@ -217,15 +220,24 @@ export class HostStepFailed extends Schema.TaggedError<HostStepFailed>()("HostSt
   detail: Schema.String
 }) {
   readonly exitStatus = 1
-  get next(): ReadonlyArray<Invocation> {
+  private get isFull(): boolean {
     return /No space left on device|quota exceeded/i.test(this.detail)
-      ? [invocation("manage prune", { target: this.target })]
-      : []
+  }
+  private get isLock(): boolean {
+    return this.step === takingLock
+  }
+  get next(): ReadonlyArray<Invocation> {
+    return this.isFull && !this.isLock ? [invocation("manage prune", { target: this.target })] : []
+  }
+  private get advice(): string {
+    if (!this.isFull) return ""
+    const [prune] = this.next
+    return prune === undefined
+      ? ": remove files there that are not deployer's, because each command that frees space needs the lock too, and try again"
+      : `: free space there (${commandLine(prune)} removes older releases), and try again`
   }
   override get message(): string {
-    const [prune] = this.next
-    const advice =
-      prune === undefined ? "" : `: free space there (${commandLine(prune)} removes older releases), and try again`
+    const { advice } = this
     return `Could not ${this.step} on ${this.address}: ${this.detail}${advice}`
   }
 }

@@ -194,6 +194,24 @@ for (const kind of local) {
       )
     )
 
+    live(
+      "If the reserve of a full disk is used up, the message about the lock names no command that needs the lock.",
+      () =>
+        onSmallDisk(kind, {}, ({ base, deploy, whole }) =>
+          Effect.gen(function* () {
+            fs.rmSync(join(base, "config/.spare"), { recursive: true })
+            fill(base, 0)
+            const pruned = yield* run("manage delete ref=1 target=prod yes")
+            const failed = yield* run("rollback target=prod")
+            assert.strictEqual(failed.status, 1, failed.stderr)
+            assert.match(failed.stderr, /remove files there that are not deployer's/)
+            assert.notMatch(`${failed.stderr}${pruned.stderr}`, /manage prune/)
+            empty(base)
+            yield* endsWell({ base, deploy, before: () => undefined, whole })
+          })
+        )
+    )
+
     for (const stage of ["lock", "stage", "activate"] as const) {
       live(
         `If the disk is read-only from ${stage} on, deploy keeps the old release, and the next deploy succeeds.`,

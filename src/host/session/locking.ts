@@ -10,7 +10,14 @@ import { beatSeconds, type LockDetails, LockDetailsJson, staleAfterSeconds } fro
 import * as Reply from "../protocol/reply.ts"
 import { positional } from "../protocol/Step.ts"
 import { steps } from "../protocol/steps.ts"
-import { CommandTimeout, type HostSession, type HostUnfit, LockHeld, type StepFailure } from "../RemoteHost.ts"
+import {
+  CommandTimeout,
+  type HostSession,
+  type HostUnfit,
+  LockHeld,
+  type StepFailure,
+  takingLock
+} from "../RemoteHost.ts"
 import { type Asking, journalLines, maxAnswer } from "./Asking.ts"
 import { wholeState } from "./journal.ts"
 
@@ -26,7 +33,7 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
 
   const argsFor = (lock: LockDetails, kind: "taken" | "held", entries: Parameters<typeof journalLines>[0]) =>
     Effect.mapBoth(Schema.encode(LockDetailsJson)(lock), {
-      onFailure: (error) => stepFailed("take the lock", error.message),
+      onFailure: (error) => stepFailed(takingLock, error.message),
       onSuccess: (claim) => ({ claim, stale: String(staleAfterSeconds), kind, entries: journalLines(entries) })
     })
 
@@ -46,7 +53,7 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
   }
 
   const lock: HostSession["lock"] = Effect.fn("RemoteHost.lock")(function* (mine, entries) {
-    const doing = "take the lock"
+    const doing = takingLock
     const { decode, script } = steps.lock
     const args = yield* argsFor(mine, "taken", entries)
     const answered = yield* Deferred.make<readonly [Reply.Locking, Reply.Remarks], StepFailure>()
