@@ -93,7 +93,9 @@ export const doctor = Effect.fn("doctor")(function* (options: {
     connectMillis: Duration.toMillis(connecting),
     lookMillis: Duration.toMillis(looking),
     checks: [
-      ...checks(state, needs).map((check) => withTarget(check, { target: target.key, address: session.address })),
+      ...checks(state, needs, target.key).map((check) =>
+        withTarget(check, { target: target.key, address: session.address })
+      ),
       ...(sessions === undefined ? [] : [sessionsCheck(sessions)])
     ]
   })

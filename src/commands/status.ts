@@ -136,7 +136,10 @@ export const failUnlessGood = ({
     ...ill.flatMap(() => ["restart", "deploy"] as const)
   ]
   // A rollback has nothing to go to.
-  const possible = advice.map((word) => (word === "deploy" && report.previous === undefined ? "redeploy" : word))
+  const alone = { deploy: "redeploy", retry: "resend" } as const
+  const possible = advice.map((word) =>
+    report.previous === undefined && (word === "deploy" || word === "retry") ? alone[word] : word
+  )
   const faults = [...broken, ...ill, ...drift.map(({ found }) => found)]
   const live = report.live?.release.ref
   return faults.length === 0

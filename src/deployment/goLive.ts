@@ -26,6 +26,8 @@ import { entry, type Named } from "./journal.ts"
 
 /** One of the target's commands failed on the host. */
 export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
+  /** The target's key. */
+  target: Schema.String,
   address: Schema.String,
   hook: Hook,
   command: Schema.String,
@@ -49,7 +51,7 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
       return `${failure}: nothing was switched, and the release ${this.stays === true ? "stays there" : "was removed there again"}`
     }
     if (this.goesBack) return `${failure}${this.output === "" ? "" : `: ${this.output}`}`
-    return `${failure}: the release stays current. Fix the command and deploy again, or go back with ${typed("rollback")}`
+    return `${failure}: the release stays current. Fix the command and deploy again, or go back with ${typed("rollback", { target: this.target })}`
   }
 }
 
@@ -181,6 +183,7 @@ export const runHook = Effect.fnUntraced(function* (
   const { output, status } = yield* session.run(command, { ref: release.ref, name: release.name, isCurrent, ownsFiles })
   if (status === 0) return
   return yield* new HookFailed({
+    target: session.target.key,
     address: session.address,
     hook,
     command,

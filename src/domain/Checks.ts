@@ -76,19 +76,19 @@ const failed = (name: Name, facts: Omit<Unfit, "tools"> & { readonly tools?: Unf
   return Check.make({ name, verdict: "failed", unfit, found, advice })
 }
 
-/** All checks, the gravest first. Without `needs`, only the checks that apply to any release. */
-export const checks = (state: HostState, needs?: Needs): ReadonlyArray<Check> => [
+/** All checks, the gravest first. Without `needs`, only the checks that apply to any release. `target` is the key that advice names. */
+export const checks = (state: HostState, needs?: Needs, target?: string): ReadonlyArray<Check> => [
   fileSystem(state),
   path(state),
   tools(state),
   current(state),
-  records(state),
+  records(state, target),
   space(state, needs),
   inodes(state, needs),
   execution(state, needs),
   platform(state, needs),
   clock(state),
-  lock(state)
+  lock(state, target)
 ]
 
 /** Every rename of a deployment stays inside one folder, so `releases` may be a disk of its own. */
@@ -102,7 +102,10 @@ const fileSystem = ({ mount, path }: HostState): Check => {
 
 const linkless: ReadonlyArray<string> = ["vfat", "msdos", "exfat"]
 
-const path = ({ base, path, user, where = path }: HostState): Check => {
+const path = ({ base, mount, path, user, where = path }: HostState): Check => {
+  // Another owner could not write there either.
+  if (base === "not-writable" && mount?.readOnly === true && where.startsWith(mount.point))
+    return failed("path", { reason: "read-only", path: where })
   const by = user === undefined ? "" : ` by ${user}`
   switch (base) {
     case "not-a-directory":
@@ -139,13 +142,13 @@ const current = ({ current, currentRelease, path }: HostState): Check => {
   }
 }
 
-const records = ({ damaged }: HostState): Check =>
+const records = ({ damaged }: HostState, target: string | undefined): Check =>
   damaged.length === 0
     ? ok("records", "the records of all releases are readable")
     : warning(
         "records",
         `the record of ${damaged.map(({ detail, ref }) => `${shortRef(ref)} (${detail})`).join(", ")} cannot be read`,
-        `rewrite it or remove that release with ${typed("repair")}; or deploy it again`
+        `rewrite it or remove that release with ${typed("repair", { target })}; or deploy it again`
       )
 
 const space = ({ freeBytes, path }: HostState, needs: Needs | undefined): Check => {
@@ -239,11 +242,11 @@ const clock = ({ clock }: HostState): Check => {
   )
 }
 
-const lock = ({ lock }: HostState): Check =>
+const lock = ({ lock }: HostState, target: string | undefined): Check =>
   lock === undefined
     ? ok("lock", "nobody holds it")
     : warning(
         "lock",
         `locked by ${lockOwner(lock)}`,
-        `wait for them (wait=5m), or remove the lock with ${typed("unlock")}`
+        `wait for them (wait=5m), or remove the lock with ${typed("unlock", { target })}`
       )

@@ -3,7 +3,7 @@
  */
 
 import * as Schema from "effect/Schema"
-import type { Current, HostState } from "./HostState.ts"
+import { type Current, type HostState, previousRelease } from "./HostState.ts"
 import { commandLine, type Invocation, invocation } from "./Invocation.ts"
 import { isSettled, type JournalEntry, lastLink, notRemoved, standing } from "./Journal.ts"
 import { staleAfterSeconds } from "./Lock.ts"
@@ -49,6 +49,7 @@ export class Drift extends Schema.Class<Drift>("Drift")({
     "redeploy",
     "restart",
     "retry",
+    "resend",
     "restore",
     "remove"
   )
@@ -78,6 +79,8 @@ export const remedyCommands = ({ advice, ref }: Advice, target: string): Readonl
       return [invocation("rollback", { target })]
     case "remove":
       return [remove]
+    case "resend":
+      return [retry]
     case "restore":
       return [retry, remove]
     case "retry":
@@ -123,6 +126,8 @@ export const remedy = (about: Advice, target: string): string => {
       return `remove broken releases with ${first}`
     case "restore":
       return `deploy it again from a machine whose store has it (${first}), or remove broken releases with ${second}`
+    case "resend":
+      return `repair its files with ${first}: there is no release to go back to`
     case "retry":
       return `repair its files with ${first}, or go back with ${second}`
   }
@@ -158,7 +163,10 @@ export const drift = (state: HostState): ReadonlyArray<Drift> => [
   ...made("overdue", "repair", overdue(state)),
   ...(isBusy(state)
     ? []
-    : [...made("unhealthy", "deploy", unhealthy(state)), ...made("unsettled", "repair", unsettled(state))]),
+    : [
+        ...made("unhealthy", previousRelease(state) === undefined ? "redeploy" : "deploy", unhealthy(state)),
+        ...made("unsettled", "repair", unsettled(state))
+      ]),
   ...made("journal", "repair", otherInJournal(state)),
   ...made(
     "gone",

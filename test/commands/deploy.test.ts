@@ -1192,7 +1192,7 @@ describe("deploy", () => {
         assert.strictEqual(ran.stdout, "")
         assert.match(
           ran.stderr,
-          /no such process\ndeployer: The afterSwitch command "reload" of my_app [0-9A-F]{8} ended with status 3 on deploy@host\.test: the release stays current/
+          /no such process\ndeployer: The afterSwitch command "reload" of my_app [0-9A-F]{8} ended with status 3 on deploy@host\.test: the release stays current\. Fix the command and deploy again, or go back with deployer rollback target=prod$/m
         )
         assert.strictEqual(currentRef(host), ref)
         assert.deepStrictEqual(

@@ -80,7 +80,7 @@ describe("doctor", () => {
       const ran = yield* run("doctor target=prod")
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.match(ran.stdout, /\nwarning +clock +24 h ahead of this machine's: synchronize both clocks/)
-      assert.match(ran.stdout, /\nwarning +lock +locked by tester@laptop for "freeze" .*deployer unlock\n/)
+      assert.match(ran.stdout, /\nwarning +lock +locked by tester@laptop for "freeze" .*deployer unlock target=prod\n/)
     }).pipe(Effect.provide(world()))
   )
 

@@ -34,7 +34,7 @@ describe("status", () => {
       assert.match(
         broken.stderr,
         new RegExp(
-          `1 thing is wrong on .* \\(the live release: missing my_app/version\\): repair its files with deployer deploy target=prod release=${one.ref.slice(0, 8)} retry`
+          `1 thing is wrong on .* \\(the live release: missing my_app/version\\): repair its files with deployer deploy target=prod release=${one.ref.slice(0, 8)} retry: there is no release to go back to\n$`
         )
       )
       host.files.write(version, before)

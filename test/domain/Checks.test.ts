@@ -41,6 +41,13 @@ describe("checks", () => {
     }
   })
 
+  it("The advice about a path on a read-only disk is not to change its owner.", () => {
+    const found = (where: string) =>
+      check("path", { base: "not-writable", where, mount: { ...mount, point: "/srv", readOnly: true } }).unfit?.reason
+    assert.strictEqual(found("/srv/my_app/config"), "read-only")
+    assert.strictEqual(found("/other/my_app"), "not-writable")
+  })
+
   it("Each check that warns or fails gives advice, and each failed one states the facts.", () => {
     const states: ReadonlyArray<State> = [
       { base: "not-writable", mount: { ...mount, readOnly: true }, missingTools: ["tar", "sha256"], freeBytes: 1 },
@@ -180,6 +187,13 @@ describe("checks", () => {
     const lock = check("lock", { lock: Lock.make({ token: 1, idleSeconds: 1, details }) })
     assert.deepInclude({ ...lock }, { verdict: "warning" })
     assert.include(lock.found, 'me@laptop for "freeze"')
+    assert.include(lock.advice, "deployer unlock")
+    const [named] = checks(
+      hostState({ lock: Lock.make({ token: 1, idleSeconds: 1, details }) }),
+      undefined,
+      "prod"
+    ).slice(-1)
+    assert.include(named?.advice, "deployer unlock target=prod")
     assert.include(check("current", { current: { _tag: "Linked", ref: refOf("A") } }).found, refOf("A").slice(0, 8))
   })
 })

@@ -88,7 +88,7 @@ describe("drift", () => {
 describe("remedy", () => {
   it("An advice to deploy a release again names that release.", () => {
     const ref = "2455F895".padEnd(32, "0")
-    for (const advice of ["restore", "retry"] as const)
+    for (const advice of ["restore", "retry", "resend"] as const)
       assert.include(remedy({ advice, ref }, "prod"), "deployer deploy target=prod release=2455F895 retry")
   })
 })
