@@ -676,7 +676,7 @@ describe("surroundings", () => {
       symlinkSync(userland.which("bash") ?? assert.fail("there is no bash"), join(bash, "sh"))
       const settings = {
         PATH: `${bash}:${process.env["PATH"]}`,
-        SHELLOPTS: "errexit:nounset:noglob:noclobber",
+        SHELLOPTS: "errexit:keyword:noclobber:noglob:nounset:xtrace",
         BASHOPTS: "failglob:nocasematch"
       }
       for (const env of [{ HOME: "/nonexistent" }, { HOME: "/dev/null" }, settings]) {

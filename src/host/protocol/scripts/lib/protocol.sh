@@ -1,6 +1,9 @@
+# For hosts on which sh is bash: with this option, the operands of dd would become variables.
+# shellcheck disable=SC3041
+case "$-" in *k*) set +k ;; esac
 export LC_ALL=C
 unset CDPATH
-set +efuC
+set +aefuvxC
 # shellcheck disable=SC3044 # For hosts on which sh is bash: the environment may set options of bash.
 shopt -u failglob nullglob nocasematch 2>/dev/null
 umask 022
