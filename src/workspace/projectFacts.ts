@@ -55,14 +55,18 @@ type Described = Pick<ProjectFacts, "build" | "program"> & { readonly name: stri
 /** Reads one of the files that tell the language. `has` tells whether another file exists. */
 type Describe = (text: string, fallback: string, has: (file: string) => boolean) => Described
 
-const elixir: Describe = (text) => ({
-  name: named(/\bapp:\s*:(\w+)/.exec(text)?.[1]),
-  program: undefined,
-  build: {
-    run: "export MIX_ENV=prod && mix deps.get --only prod && mix release --overwrite",
-    releasePath: "_build/prod/rel"
+// The release's own restart runs the old release again, and its stop needs the cookie of the build that is running. A signal needs neither.
+const elixir: Describe = (text, fallback) => {
+  const name = named(/\bapp:\s*:(\w+)/.exec(text)?.[1])
+  return {
+    name,
+    program: `bin/${name ?? fallback} start`,
+    build: {
+      run: "export MIX_ENV=prod && mix deps.get --only prod && mix release --overwrite",
+      releasePath: "_build/prod/rel"
+    }
   }
-})
+}
 
 const go: Describe = (text, fallback) => {
   const module = /^module\s+"?([^\s"]+)/m.exec(text)?.[1]
@@ -130,6 +134,24 @@ const pathInImage = (dockerfile: DockerfileFacts, language: Language | undefined
     : folder
 }
 
+/** Languages whose program has the same name in each release, with and without an image. */
+const interpreted: ReadonlySet<Language | undefined> = new Set(["Elixir", "Ruby", "Node"])
+
+/** The image's program as a command in the release. A compiled program that is copied alone is the release. */
+const programInImage = (
+  { copiedTo, program = [] }: DockerfileFacts,
+  language: Language | undefined,
+  folder: string
+): string | undefined => {
+  const [file = "", ...args] = program
+  const alone = folder.slice(folder.lastIndexOf("/") + 1)
+  if (file === folder) return [`./${alone}`, ...args].join(" ")
+  if (file.startsWith(`${folder}/`)) return [`.${file.slice(folder.length)}`, ...args].join(" ")
+  return program.length === 0 && copiedTo === folder && (language === "Go" || language === "Rust")
+    ? `./${alone}`
+    : undefined
+}
+
 /** What `init` fills in if a Dockerfile does not tell where its image holds the release. */
 const usualPath = (language: Language | undefined) => (language === "Elixir" ? "/app/_build/prod/rel" : "/app")
 
@@ -171,7 +193,12 @@ export const projectFacts = Effect.fn("projectFacts")(function* (root: string) {
     language,
     imagePath: dockerfile === undefined ? undefined : (inImage ?? usualPath(language)),
     build: described?.build,
-    program: language === "Elixir" ? undefined : (described?.program ?? image?.program?.join(" ")),
+    program:
+      (image && inImage !== undefined && !interpreted.has(language)
+        ? programInImage(image, language, inImage)
+        : undefined) ??
+      described?.program ??
+      image?.program?.join(" "),
     port: image?.port,
     found
   } satisfies ProjectFacts

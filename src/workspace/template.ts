@@ -6,14 +6,8 @@ import type { ProjectFacts } from "./projectFacts.ts"
 const quoted = (text: string): string => JSON.stringify(text)
 
 /** The lines about the application's own commands. */
-const running = ({ language, name, program }: ProjectFacts): string =>
-  language === "Elixir"
-    ? `      // The commands for start, stop and restart, run in the current release; for "mix release" these are the defaults. If restart is set here,
-      // each deployment runs it after the switch.
-      // start: "bin/${name} daemon",
-      // stop: "bin/${name} stop",
-      // restart: "bin/${name} restart",`
-    : `      // The commands for start, stop and restart, run in the current release. If restart is set, each deployment runs it after the switch.
+const running = ({ name, program }: ProjectFacts): string =>
+  `      // The commands for start, stop and restart, run in the current release. If restart is set, each deployment runs it after the switch.
       // With systemd ("deployer unit target=prod" prints the unit):
       // start: "sudo systemctl start ${name}",
       // stop: "sudo systemctl stop ${name}",
@@ -50,20 +44,20 @@ const builder = ({ build, imagePath, language }: ProjectFacts): string => {
     prod: ${dockerBuilder(imagePath, isElixir)},
 
     // Without a container:
-    // prod: ${commandBuilder(build ?? { run: "make release", releasePath: "build/release" }).replaceAll("\n", "\n    // ")},`
+    // prod: ${commandBuilder(build ?? { run: "make release", releasePath: "build/release" }).replaceAll("\n    ", "\n    // ")},`
   }
   if (build !== undefined) {
     return `    // Runs a command in the project and takes the release from a folder, or one file. git archive takes the files of the last commit.
     prod: ${commandBuilder(build)},
 
     // In a container, if you write a Dockerfile:
-    // prod: ${dockerBuilder("/app", isElixir).replaceAll("\n", "\n    // ")},`
+    // prod: ${dockerBuilder("/app", isElixir).replaceAll("\n    ", "\n    // ")},`
   }
   return `    // Builds an image with your Dockerfile and takes the release out of it.
     prod: ${dockerBuilder("/app", isElixir)},
 
     // Without a container:
-    // prod: ${commandBuilder({ run: "make release", releasePath: "build/release" }).replaceAll("\n", "\n    // ")},`
+    // prod: ${commandBuilder({ run: "make release", releasePath: "build/release" }).replaceAll("\n    ", "\n    // ")},`
 }
 
 /** A valid config for a project. `hasTypes`: whether its types for editors lie beside it. */

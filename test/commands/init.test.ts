@@ -185,7 +185,8 @@ describe("init", () => {
           'name: "shop"',
           "prod: docker({\n      // ",
           'releasePath: "/app"',
-          '// start: "bin/shop daemon"'
+          '// restart: "sudo systemctl restart shop"',
+          '// ...daemon({ command: "bin/shop start" })'
         ],
         [
           { "mix.exs": "app: :shop", Dockerfile: "FROM e\nWORKDIR /src\nRUN mix deps.get && mix release\n" },
@@ -211,6 +212,24 @@ describe("init", () => {
           'run: "CGO_ENABLED=0 go build -o deployer/temp/release/hello ."',
           'releasePath: "deployer/temp/release/hello"',
           '// ...daemon({ command: "./hello" })'
+        ],
+        [
+          {
+            "go.mod": "module example.com/hello",
+            Dockerfile: "FROM go AS b\nWORKDIR /src\nFROM scratch\nCOPY --from=b /out/server /server\n"
+          },
+          ["go.mod: Go, the name hello", "Dockerfile: the release is probably /server in its image"],
+          'releasePath: "/server"',
+          '// ...daemon({ command: "./server" })',
+          '\n    // prod: command({\n    //   run: "CGO_ENABLED=0 '
+        ],
+        [
+          {
+            "Cargo.toml": '[package]\nname = "tool"\n',
+            Dockerfile: 'FROM r\nWORKDIR /srv\nENTRYPOINT ["/srv/bin/tool", "serve"]\n'
+          },
+          ["Cargo.toml: Rust, the name tool", "Dockerfile: the release is probably /srv in its image"],
+          '// ...daemon({ command: "./bin/tool serve" })'
         ],
         [
           { "Cargo.toml": '[workspace]\nname = "no"\n[package]\nversion = "1"\nname = "tool"\n' },
