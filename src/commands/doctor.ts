@@ -126,10 +126,10 @@ export const failUnlessHealthy = ({ address, failed }: DoctorReport): Effect.Eff
 
 const signOf = { ok: sign.good, warning: sign.caution, failed: sign.bad, unknown: sign.unknown } as const
 
-/** The results, a line for each check. No line is cut, because the advice comes last. */
+/** The results, a row for each check. No row is cut, because the advice comes last. */
 export const doctorView =
   ({ address, checks, connectMillis, lookMillis, path, release, user }: DoctorReport): View =>
-  () =>
+  (columns) =>
     [
       `${address}:${path}${user === undefined ? "" : ` as ${user}`}, connected in ${duration(connectMillis)}, checked in ${duration(lookMillis)}`,
       release === undefined
@@ -141,7 +141,9 @@ export const doctorView =
           `${signOf[verdict]} ${verdict}`,
           name,
           advice === undefined ? found : `${found}: ${advice}`
-        ])
+        ]),
+        columns,
+        wraps: true
       })
     ].join("\n")
 

@@ -12,14 +12,14 @@ export interface Table {
   readonly columns?: number | undefined
   /** The index of the column that is cut first. Default: the last one. */
   readonly elastic?: number
-  /** Whether the last column goes on in further lines instead of being cut. Default: no. */
+  /** Whether cells continue in further lines instead of being cut. Default: no. */
   readonly wraps?: boolean
 }
 
 const gap = "  "
 const ellipsis = "…"
 const narrowest = 6
-/** A column that wraps is not made narrower than this, as long as others can be cut. */
+/** If cells wrap, the elastic column is not made narrower than this, as long as others can be. */
 const leastWrapped = 24
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
@@ -65,11 +65,15 @@ const narrow = (
   return result
 }
 
-/** The row, and a row for each further line of its last cell. */
-const wrapLast = (row: ReadonlyArray<string>, width: number): ReadonlyArray<ReadonlyArray<string>> => {
-  const [first = "", ...more] = wrapAnsi(row.at(-1) ?? "", Math.max(width, 1), { hard: true }).split("\n")
-  const others = row.slice(0, -1)
-  return [[...others, first], ...more.map((line) => [...others.map(() => ""), line])]
+/** The row in as many lines as its highest cell has. */
+const wrapRow = (row: ReadonlyArray<string>, widths: ReadonlyArray<number>): ReadonlyArray<ReadonlyArray<string>> => {
+  const cells = row.map((cell, index) => {
+    const width = Math.max(widths[index] ?? 0, 1)
+    return stringWidth(cell) <= width ? [cell] : wrapAnsi(cell, width, { hard: true }).split("\n")
+  })
+  return Array.from({ length: Math.max(...cells.map(({ length }) => length)) }, (_, line) =>
+    cells.map((lines) => lines[line] ?? "")
+  )
 }
 
 /** The text in lines that fit the columns, each indented. Without columns it is one line. */
@@ -92,7 +96,7 @@ export const table = ({ elastic, head, rows, wraps = false, ...table }: Table): 
       ? natural
       : narrow(natural, columns, elastic ?? head.length - 1, wraps ? leastWrapped : narrowest)
   return cells
-    .flatMap((row) => (wraps ? wrapLast(row, widths.at(-1) ?? 0) : [row]))
+    .flatMap((row) => (wraps ? wrapRow(row, widths) : [row]))
     .map((row) => {
       const line = row
         .map((cell, index) => pad(truncate(cell, widths[index] ?? 0), widths[index] ?? 0))

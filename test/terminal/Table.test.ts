@@ -28,6 +28,23 @@ describe("Table", () => {
     )
   })
 
+  it("If cells wrap, no column is cut: a narrow one continues below too.", () => {
+    const lines = table({
+      head: ["When (UTC)", "Release", "What", "By", "Why"],
+      rows: [
+        ["2026-01-02 03:04:05", "shop 15364CC7", "unpacked and verified", "me@desk", "it was not healthy in time"]
+      ],
+      columns: 80,
+      wraps: true
+    }).split("\n")
+    assert.deepStrictEqual(lines, [
+      "When (UTC)           Release        What       By       Why",
+      "2026-01-02 03:04:05  shop 15364CC7  unpacked   me@desk  it was not healthy in",
+      "                                    and                 time",
+      "                                    verified"
+    ])
+  })
+
   it("A table aligns columns by their visible width, without blanks at the ends.", () => {
     assert.deepStrictEqual(table({ head, rows }).split("\n"), [
       "Id  Name    Path",
