@@ -203,9 +203,9 @@ const logOf = ({ state, steps }: Pick<Live, "state" | "steps">, { name }: Named)
 
 /** Shows why a release may be unhealthy. The failure to report is that it is. */
 const showLog = Effect.fnUntraced(function* (session: HostSession, release: Named, log: string) {
-  yield* Reporter.note(`The end of what ${releaseLabel(release)} has written to ${log} since its start:`)
+  yield* Reporter.note(`The last lines of ${log} since the start of ${releaseLabel(release)}:`)
   const ran = yield* Effect.either(session.run(daemonLog, { ref: release.ref, name: release.name }))
-  if (Either.isLeft(ran) || ran.right.status !== 0) yield* Reporter.note("(nothing)")
+  if (Either.isLeft(ran) || ran.right.status !== 0) yield* Reporter.note("(none)")
 })
 
 const check = Effect.fnUntraced(function* (session: HostSession, release: Named, health: Health, log?: string) {

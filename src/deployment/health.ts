@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { releaseLabel } from "../domain/Plan.ts"
-import type { Health } from "../domain/Target.ts"
+import { type Health, shownCommand } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { counted } from "../terminal/format.ts"
 import type { Named } from "./journal.ts"
@@ -68,7 +68,7 @@ export class LiveUnhealthy extends Schema.TaggedError<LiveUnhealthy>()("LiveUnhe
 
 /** A command in a form that others may read: its first word, unless that contains a value (`TOKEN=…`) or a quote. */
 export const shortened = (command: string): string => {
-  const [program = "", ...more] = command.trim().split(/\s/)
+  const [program = "", ...more] = shownCommand(command).trim().split(/\s/)
   if (/["'`$=\\]/.test(program)) return "…"
   return more.length === 0 ? program : `${program} …`
 }
@@ -138,7 +138,8 @@ export const awaitHealthy = Effect.fn("awaitHealthy")(function* (
     if (!ok) detail = said
     yield* Effect.sleep(health.interval)
   }
-  const partly = inARow > 0 ? `it was well ${inARow} of ${health.successes} times in a row` : undefined
+  const partly =
+    inARow > 0 ? `it was healthy ${counted(inARow, "time")} in a row, and ${health.successes} are needed` : undefined
   return yield* new Unhealthy({
     address: session.address,
     release: releaseLabel(release),

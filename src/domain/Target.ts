@@ -241,7 +241,7 @@ const longestShown = 100
 
 /** A command in a sentence. Of a command of `daemon`, it is the user's own part. */
 export const shownCommand = (command: string): string => {
-  const shown = /^: (daemon '(?:[^']|'\\'')*'); /.exec(command)?.[1] ?? command
+  const shown = /^: ((?:stop )?daemon '(?:[^']|'\\'')*'); /.exec(command)?.[1] ?? command
   return shown.length <= longestShown ? shown : `${shown.slice(0, longestShown)}…`
 }
 

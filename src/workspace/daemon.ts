@@ -53,8 +53,6 @@ export const daemon = ({
   stopSeconds = 10
 }: DaemonOptions): { readonly start: string; readonly stop: string; readonly restart: string } => {
   const functions = [
-    // Says what this is where only the beginning is shown.
-    `: daemon ${quoted(command)}`,
     `pid_file="$DEPLOYER_PATH/$DEPLOYER_NAME.pid" pid= token= from=`,
     ...logFunctions,
     // The time of its start; a name in parentheses comes before it.
@@ -64,5 +62,11 @@ export const daemon = ({
     `stop() { if runs; then kill "$pid"; tries=${Math.ceil(stopSeconds * 10)}; while [ "$tries" -gt 0 ] && runs; do pause; tries=$((tries - 1)); done; if runs; then kill -9 "$pid"; fi; fi; rm -f "$pid_file"; }`,
     `start() { if runs; then return; fi; from=$(($(size))); nohup sh -c ${quoted(shellLine(command))} >>"$log" 2>&1 </dev/null & pid=$! token=$(born "$pid"); echo "$pid \${token:--} $from" >"$pid_file"; sleep 1; runs || { echo "it ended at once; what it wrote to $log:"; since "$from"; rm -f "$pid_file"; exit 1; } >&2; }`
   ].join("; ")
-  return { start: `${functions}; start`, stop: `${functions}; stop`, restart: `${functions}; stop; start` }
+  // The first words say what this is where only the beginning is shown.
+  const label = `daemon ${quoted(command)}`
+  return {
+    start: `: ${label}; ${functions}; start`,
+    stop: `: stop ${label}; ${functions}; stop`,
+    restart: `: ${label}; ${functions}; stop; start`
+  }
 }

@@ -259,7 +259,7 @@ describe("after the switch", () => {
       assert.strictEqual(ran.status, 5)
       assert.match(
         ran.stderr,
-        /The end of what my_app \w{8} has written to \/srv\/my_app\/my_app\.log since its start:\nthe port is taken\nby the new one\n/
+        /The last lines of \/srv\/my_app\/my_app\.log since the start of my_app \w{8}:\nthe port is taken\nby the new one\n/
       )
       assert.include(ran.stderr, "Running restart: daemon 'server'\n")
       assert.include(ran.stderr, "status 7 (its log is /srv/my_app/my_app.log); it went back to")
@@ -270,6 +270,27 @@ describe("after the switch", () => {
         })
       )
     )
+  )
+
+  it.scoped("A plain process that ends at once stands in the history, without the values in its command.", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      const { restart, stop } = daemon({ command: "TOKEN=secret server" })
+      host.onRun = ({ command }) => ({ exitCode: command === restart ? 1 : 0 })
+      const { stderr } = yield* timely("deploy target=prod yes")
+      assert.match(
+        stderr,
+        /There is nothing to go back to\. Stopping my_app \w{8}: stop daemon 'TOKEN=secret server'\n/
+      )
+      assert.isTrue(host.commands.some(({ command }) => command === stop))
+      const { stdout } = yield* timely("history target=prod")
+      assert.include(
+        stdout.replaceAll(/\s+/g, " "),
+        'failed tester@laptop the restart command "daemon …" ended with status 1'
+      )
+      assert.notInclude(stdout, "secret")
+    }).pipe(Effect.provide(world({ config: withTarget({ ...daemon({ command: "TOKEN=secret server" }) }) })))
   )
 
   it.scoped("A health attempt cut short by the timeout does not hide the result of the previous attempt.", () =>
@@ -305,7 +326,7 @@ describe("after the switch", () => {
       const answers = [1, 0, 0]
       host.onRun = () => ({ exitCode: answers.shift() ?? 0 })
       const ran = yield* timely("deploy target=prod yes")
-      assert.match(ran.stderr, /"ping", 3 attempts\): it was well 2 of 3 times in a row/)
+      assert.match(ran.stderr, /"ping", 3 attempts\): it was healthy 2 times in a row, and 3 are needed/)
     }).pipe(
       Effect.provide(
         world({
