@@ -170,7 +170,7 @@ export const wait = optional(
       placeholder: "TIME",
       completes: ["1m", "5m", "30m", "1h"],
       description:
-        "how long to wait if somebody else has the target's lock, such as 5m; wait alone means 1h; default: 5 seconds, and not at all if somebody locked it on purpose"
+        "how long to wait if somebody else holds the target's lock, such as 5m; wait alone means 1h; default: 5 seconds, and not at all if somebody locked it on purpose"
     }),
     readDuration
   )

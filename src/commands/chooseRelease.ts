@@ -164,7 +164,7 @@ export const chooseRelease = Effect.fn("chooseRelease")(function* (
   } else if (release !== undefined) {
     if (yield* offer(target, release)) return release
   } else {
-    yield* Reporter.note(`The store has no release of ${target.name}, only others`)
+    yield* Reporter.note(`The store has no release named ${target.name}, only others`)
   }
   return yield* chooseFromList(target, state)
 })

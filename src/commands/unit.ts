@@ -163,7 +163,7 @@ export const unitTask = task("unit", {
   examples: ["deployer unit target=prod", 'deployer unit target=prod user command="node server.js"'],
   options: {
     target,
-    user: flag({ name: "user", description: "a unit of the login's own, which needs no root" }),
+    user: flag({ name: "user", description: "a unit of the login's own systemd, which needs no root" }),
     command: optional(
       value({
         name: "command",

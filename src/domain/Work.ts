@@ -27,7 +27,7 @@ const names = {
   Prepare: "prepare",
   Prune: "prune",
   Record: "record",
-  Settle: "settle",
+  Settle: "finish",
   Stage: "upload",
   Switch: "switch",
   Verify: "verify"

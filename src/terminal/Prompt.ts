@@ -207,7 +207,7 @@ const make = (keyboard: Keyboard) =>
         if (choice !== undefined) return Effect.succeed(choice.value)
         const help = hasIds(question) ? "an id from the list" : "the number of a line"
         return Effect.zipRight(
-          keyboard.show(`Type ${help}, or four or more characters that only one line has.\n`),
+          keyboard.show(`Type ${help}, or at least four characters that only one line has.\n`),
           choose(question)
         )
       })

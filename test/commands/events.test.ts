@@ -59,7 +59,7 @@ describe("the steps of commands as events", () => {
         "switch 4/7",
         "restart 5/7",
         "health 6/7",
-        "settle 7/7"
+        "finish 7/7"
       ])
       const { name, ref } = built.release
       const started = heard.find((event) => event._tag === "StepStarted" && event.step._tag === "Check")
@@ -150,7 +150,7 @@ describe("the steps of commands as events", () => {
       const { steps } = yield* rollback({ target: "prod" })
       assert.deepStrictEqual(
         steps.map(({ step }) => step),
-        ["connect", "lock", "verify", "switch", "restart", "health", "settle"]
+        ["connect", "lock", "verify", "switch", "restart", "health", "finish"]
       )
     }).pipe(Effect.provide(layerMemory(settings)))
   )

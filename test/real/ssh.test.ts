@@ -531,7 +531,7 @@ suite(titled("SSH", missingSshd), () => {
         const events = yield* Effect.flatMap(Reported, ({ events }) => events)
         const warnings = events.flatMap((event) => (event._tag === "Warning" ? [event.message] : []))
         assert.deepStrictEqual(warnings, [
-          `Others can use the private key ${exposed} (mode 0644), and ssh would refuse it: take it away from them with chmod 600 ${exposed}`
+          `The private key ${exposed} is open to others (mode 0644), and ssh would refuse it: run chmod 600 ${exposed}`
         ])
       }).pipe(Effect.provide(Reporter.collect))
     )

@@ -309,7 +309,7 @@ const readKeyFile = (file: string) =>
     if (isExposed(info)) {
       const mode = (info.mode & 0o777).toString(8).padStart(4, "0")
       yield* warnOnce(
-        `Others can use the private key ${file} (mode ${mode}), and ssh would refuse it: take it away from them with chmod 600 ${file}`
+        `The private key ${file} is open to others (mode ${mode}), and ssh would refuse it: run chmod 600 ${file}`
       )
     }
     return Redacted.make(content)
