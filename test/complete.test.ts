@@ -3,7 +3,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { workspacePaths } from "../src/internal/projectFolder.ts"
-import { type ProjectIndex, projectState, readIndex, writeIndex } from "../src/internal/projectIndex.ts"
+import { type ProjectIndex, projectState, readIndex, targetKeys, writeIndex } from "../src/internal/projectIndex.ts"
 import { complete } from "../src/process/complete.ts"
 import { bashWords, completed } from "../src/process/completer.ts"
 import type { Completes, TaskSpec } from "../src/Spec.ts"
@@ -243,5 +243,16 @@ describe("the index of a project", () => {
     })
     assert.strictEqual(new Set(states).size, states.length)
     assert.deepStrictEqual(JSON.stringify(projectState(paths)), states.at(-1))
+  })
+
+  it("The keys of the targets are known only while the config is the one of the index.", () => {
+    const paths = workspacePaths(path.join(folder, "edited"))
+    fs.mkdirSync(path.dirname(paths.configFile), { recursive: true })
+    fs.writeFileSync(paths.configFile, "one")
+    assert.deepStrictEqual(targetKeys(paths), [])
+    writeIndex(paths, { ...index, config: projectState(paths).config })
+    assert.deepStrictEqual(targetKeys(paths), ["prod", "admin"])
+    fs.writeFileSync(paths.configFile, "another")
+    assert.deepStrictEqual(targetKeys(paths), [])
   })
 })

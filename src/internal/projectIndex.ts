@@ -123,6 +123,12 @@ export const readIndex = ({ root }: Pick<WorkspacePaths, "root">): ProjectIndex 
   }
 }
 
+/** The keys of the project's targets. None if the config has changed since the index was made. */
+export const targetKeys = (paths: WorkspacePaths): ReadonlyArray<string> => {
+  const index = readIndex(paths)
+  return index?.config === projectState(paths).config ? index.targets.map(({ key }) => key) : []
+}
+
 /** Keeps an index, if there is a place for it. Only its owner can read it. */
 export const writeIndex = ({ root }: Pick<WorkspacePaths, "root">, index: ProjectIndex): void => {
   const file = fileOf(root)

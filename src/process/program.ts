@@ -9,8 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Argv from "../Argv.ts"
 import { hasColor } from "../internal/color.ts"
-import { findRoot } from "../internal/projectFolder.ts"
-import { readIndex } from "../internal/projectIndex.ts"
+import { findRoot, workspacePaths } from "../internal/projectFolder.ts"
+import { targetKeys } from "../internal/projectIndex.ts"
 import { layerIndexed } from "../Live.ts"
 import { Reporter } from "../terminal/Reporter.ts"
 import { tree } from "../tree.ts"
@@ -40,7 +40,7 @@ export const main = (argv: ReadonlyArray<string>, keepCode: () => void): void =>
   )
   const targets = () => {
     const folder = findRoot(process.cwd())
-    return (folder === undefined ? undefined : readIndex({ root: folder }))?.targets.map(({ key }) => key) ?? []
+    return folder === undefined ? [] : targetKeys(workspacePaths(folder))
   }
   const color = hasColor(process.stdout, process.env)
   const program = ({ ending, write }: Given) =>
