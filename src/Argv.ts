@@ -268,7 +268,17 @@ const synonyms: ReadonlyMap<string, string> = new Map([
   ["dry", "plan"],
   ["simulate", "plan"],
   ["force", "retry"],
-  ["message", "reason"]
+  ["message", "reason"],
+  ["run", "exec"],
+  ["console", "ssh"],
+  ["undo", "rollback"],
+  ["revert", "rollback"],
+  ["check", "doctor"],
+  ["config", "validate"],
+  ["setup", "init"],
+  ["list", "manage"],
+  ["releases", "manage"],
+  ["v", "verbose"]
 ])
 
 // Joins a value to its key only if the parser would otherwise take the value for something else.

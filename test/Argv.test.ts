@@ -252,6 +252,7 @@ describe("Argv", () => {
   })
 
   it("One sentence explains each mistake on a command line.", () => {
+    assert.include(left("setup"), 'There is no command "setup". Did you mean "init"?')
     assert.include(left("biuld", "target=x"), 'There is no command "biuld". Did you mean "build"?')
     assert.include(left("manage", "prne"), 'Did you mean "prune"?')
     assert.include(left("build", "traget=prod"), '"build" does not know "traget". Did you mean "target=prod"?')

@@ -30,7 +30,7 @@ export const ssh = Effect.fn("ssh")(function* (options: { readonly target: strin
 /** The command. */
 export const sshTask = talk("ssh", {
   group: "operate",
-  description: "Opens a shell on the target's host, in the target's path.",
+  description: "Opens a shell on the target's host, in the target's path. For one command, see exec.",
   examples: ["deployer ssh target=prod", "deployer ssh --target prod"],
   options: { target },
   instead: "run start, stop, restart or exec instead, or omit json",

@@ -147,6 +147,9 @@ export type ValidateError = Effect.Effect.Error<ReturnType<typeof validate>>
 /** The services that `validate` needs. */
 export type ValidateServices = Effect.Effect.Context<ReturnType<typeof validate>>
 
+const orDefault = (command: string, usual: string): string =>
+  command === usual ? `${command} (the default)` : shownCommand(command)
+
 const targetView = ({
   address,
   build,
@@ -172,13 +175,11 @@ const targetView = ({
     ["builder", builder],
     ...Object.entries(build).map(([name, value]): readonly [string, string] => [`  ${name}`, value]),
     ["key", sshKeyVariable === undefined ? sshKey : `in the variable ${sshKeyVariable}`],
-    ...Object.entries(hooks).map(([hook, commands = []]): readonly [string, string] => [
-      hook,
-      commands.map(shownCommand).join("; ")
-    ]),
-    ["start", shownCommand(start)],
-    ["stop", shownCommand(stop)],
-    ["restart", hooks.restart === undefined ? "not set: deployments restart nothing" : undefined],
+    ["afterUnpack", hooks.afterUnpack?.map(shownCommand).join("; ")],
+    ["afterSwitch", hooks.afterSwitch?.map(shownCommand).join("; ")],
+    ["start", orDefault(start, `bin/${name} daemon`)],
+    ["stop", orDefault(stop, `bin/${name} stop`)],
+    ["restart", hooks.restart?.map(shownCommand).join("; ") ?? "not set: deployments restart nothing"],
     ["health", health ?? "not checked"],
     ["deadMan", deadMan === undefined ? undefined : `${deadMan} s`],
     ["keep", keep === undefined ? "all releases" : counted(keep, "healthy release")]

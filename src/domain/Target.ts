@@ -158,7 +158,8 @@ const targetFields = {
   hostKey: Schema.optional(
     Schema.String.pipe(
       Schema.pattern(/^SHA256:[A-Za-z0-9+/]{43}$/, {
-        message: () => 'must be a fingerprint as "ssh-keygen -l" prints it: SHA256: and 43 characters'
+        message: () =>
+          'must be a fingerprint: SHA256: and 43 characters, without the rest of the line that "ssh-keygen -l" prints'
       })
     )
   ),

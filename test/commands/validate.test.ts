@@ -42,9 +42,9 @@ describe("validate", () => {
             " releasePath /app/_build/prod/rel",
             `key ${root}/id`,
             "afterSwitch a; b",
+            "start bin/my_app daemon (the default)",
+            "stop bin/my_app stop (the default)",
             "restart restart",
-            "start bin/my_app daemon",
-            "stop bin/my_app stop",
             "health port 80",
             "keep 3 healthy releases"
           ]

@@ -71,7 +71,7 @@ describe("decodeConfig", () => {
     [{ port: "22" }, 'targets.prod.port: must be a number, found "22"'],
     [
       { hostKey: "MD5:00:11" },
-      'targets.prod.hostKey: must be a fingerprint as "ssh-keygen -l" prints it: SHA256: and 43 characters, found "MD5:00:11"'
+      'targets.prod.hostKey: must be a fingerprint: SHA256: and 43 characters, without the rest of the line that "ssh-keygen -l" prints, found "MD5:00:11"'
     ],
     [{ port: 1.5 }, "targets.prod.port: must be an integer, found 1.5"],
     [

@@ -483,7 +483,7 @@ export const hostReleaseInfoView =
       ["sha256", release.sha256],
       ["on", `${address}:${path}${current ? " (current)" : ""}`],
       ["size", `${bytes(size)} unpacked, ${bytes(release.size)} as tarball`],
-      ["tags", tags.join(", ")],
+      ["tags", tags.length === 0 ? undefined : tags.join(", ")],
       ["built", `${dateTime(release.createdAt)} UTC as id ${release.id}`],
       ["deployed", `${dateTime(release.deployedAt)} UTC`],
       ["commit", wholeCommit(release.commit, release.dirty)],

@@ -157,7 +157,7 @@ export const releaseInfoView =
       ["ref", release.ref],
       ["sha256", release.sha256],
       ["tarball", `${release.fileName}, ${bytes(release.size)}, ${counted(entries, "entry", "entries")}`],
-      ["tags", release.tags.join(", ")],
+      ["tags", release.tags.length === 0 ? undefined : release.tags.join(", ")],
       ["built", `${dateTime(release.createdAt)} UTC`],
       ["took", release.metadata.buildMillis === undefined ? undefined : duration(release.metadata.buildMillis)],
       ["builder", release.metadata.builder],
