@@ -254,13 +254,17 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
         record: switches.records ? record : undefined,
         unlocks: unlocks && switches.settles
       })
-      .pipe(Reporter.during(switches), Effect.tapErrorCause(warnUnsettled(session, live, "may be")))
+      .pipe(
+        Reporter.during(switches),
+        Effect.onError((cause) => warnUnsettled(session, live, "may be")(cause))
+      )
     const { current } = state
     const before = current._tag === "Foreign" ? ` (it led to ${current.to} before, which deployer did not make)` : ""
     yield* Reporter.note(`Switched current to ${releaseLabel(release)}${before}`)
     if (switches.settles) return
   }
   yield* prove(session, release, live).pipe(
+    Effect.onInterrupt(() => unsettled(session, live, "is")),
     Effect.catchIf(isFault, (fault) =>
       live.goesBack
         ? goBack(session, live, fault)
@@ -269,15 +273,24 @@ export const goLive = Effect.fn("goLive")(function* (session: HostSession, live:
             Effect.fail<Fault | RolledBack | RollbackFailed>(fault)
           )
     ),
-    Effect.tapErrorCause(warnUnsettled(session, live, "is"))
+    Effect.tapErrorCause((cause) =>
+      Cause.isInterruptedOnly(cause) ? Effect.void : warnUnsettled(session, live, "is")(cause)
+    )
   )
   const last = steps.find((step) => step._tag === "Settle")
   yield* settle(session, live, deadMan).pipe(last === undefined ? identity : Reporter.during(last))
 })
 
+const unsettled = (session: HostSession, { release, steps }: Live, is: string) =>
+  Reporter.warn(
+    steps.every(({ _tag }) => _tag !== "Arm")
+      ? `${releaseLabel(release)} ${is} current on ${session.address}, and the steps after the switch are not done: the next deploy of it resumes there`
+      : `${releaseLabel(release)} ${is} current on ${session.address}: unless it is confirmed, the host goes back by itself`
+  )
+
 // A missing answer does not mean that the step was not done. The user may also have interrupted it.
 const warnUnsettled =
-  (session: HostSession, { release, steps }: Live, is: string) =>
+  (session: HostSession, live: Live, is: string) =>
   (cause: Cause.Cause<{ readonly _tag: string }>): Effect.Effect<void> => {
     const failure = Cause.failureOption(cause)
     // A host that refuses the switch has not switched, as the error says.
@@ -286,11 +299,7 @@ const warnUnsettled =
       failure.value._tag === "HostUnreachable" ||
       (failure.value._tag === "LockLost" && is === "is")
     return isAway || (is === "may be" && failure.value._tag === "CommandTimeout")
-      ? Reporter.warn(
-          steps.every(({ _tag }) => _tag !== "Arm")
-            ? `${releaseLabel(release)} ${is} current on ${session.address}, and the steps after the switch are not done: the next deploy of it resumes there`
-            : `${releaseLabel(release)} ${is} current on ${session.address}: unless it is confirmed, the host goes back by itself`
-        )
+      ? unsettled(session, live, is)
       : Effect.void
   }
 

@@ -124,6 +124,28 @@ describe("the steps of commands as events", () => {
     }).pipe(Effect.provide(layerMemory(settings)))
   )
 
+  it.live("An interruption after the switch says which release is current.", () =>
+    Effect.gen(function* () {
+      const { host } = yield* MemoryHost.MemoryHosts
+      yield* buildAndDeploy({ target: "prod" })
+      const second = yield* build({ target: "prod" })
+      const reached = yield* Deferred.make<void>()
+      let commands = 0
+      // The first command is afterUnpack.
+      host("app1").beforeStep = (step) =>
+        step === "run" && ++commands === 2
+          ? Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never)
+          : Effect.void
+      const deploying = yield* Effect.fork(deploy({ target: "prod", release: second.release.ref }))
+      yield* Deferred.await(reached)
+      yield* Fiber.interrupt(deploying)
+      const warnings = (yield* events).flatMap((event) => (event._tag === "Warning" ? [event.message] : []))
+      assert.deepStrictEqual(warnings, [
+        `shop ${second.release.ref.slice(0, 8)} is current on app1, and the steps after the switch are not done: the next deploy of it resumes there`
+      ])
+    }).pipe(Effect.provide(layerMemory(settings)))
+  )
+
   it.live("A resumed upload of changes counts only from the bytes that were there.", () =>
     Effect.gen(function* () {
       const { host } = yield* MemoryHost.MemoryHosts
