@@ -15,7 +15,7 @@ import { type Base, patching, signatures } from "../host/patches.ts"
 import type { HostSession, ReleaseCorrupt, Shipment, StepFailure } from "../host/RemoteHost.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import { entriesSize } from "../store/Selection.ts"
-import { bytes, counted } from "../terminal/format.ts"
+import { bytes, counted, dateTime } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { entry } from "./journal.ts"
 
@@ -44,7 +44,7 @@ const staging = Effect.fnUntraced(function* (release: Release, manifest: Manifes
   return {
     ref: release.ref,
     manifest,
-    note: `begun by ${(yield* Operator).name} at ${DateTime.formatIso(yield* DateTime.now)}`,
+    note: `begun by ${(yield* Operator).name} at ${dateTime(yield* DateTime.now)} UTC`,
     entries: [yield* entry("staged", release)]
   }
 })

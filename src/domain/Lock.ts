@@ -2,9 +2,8 @@
  * The lock of a target: its holder, so that nobody else works on the target at the same time.
  */
 
-import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
-import { counted } from "./Quantity.ts"
+import { counted, dateTime } from "./Quantity.ts"
 import { VisibleText } from "./VisibleText.ts"
 
 /** The longest reason, in characters. */
@@ -45,7 +44,7 @@ export class Lock extends Schema.Class<Lock>("Lock")({
 export const lockOwner = ({ details }: Lock): string =>
   details === undefined
     ? "somebody unknown"
-    : `${details.by}${details.job === undefined ? "" : ` (${details.job})`} for "${details.reason}" since ${DateTime.formatIso(details.since)}`
+    : `${details.by}${details.job === undefined ? "" : ` (${details.job})`} for "${details.reason}" since ${dateTime(details.since)} UTC`
 
 /** Since 1970, as far as a host can tell: there was none. */
 const neverSeconds = 20 * 365 * 24 * 3600

@@ -1,8 +1,8 @@
 /**
  * The origin of a release in words, and whether it was built for a target. Pure.
  */
-import * as DateTime from "effect/DateTime"
-import { age } from "./Quantity.ts"
+import type * as DateTime from "effect/DateTime"
+import { age, dateTime } from "./Quantity.ts"
 import { latest, type Release, shortRef } from "./Release.ts"
 import type { Target } from "./Target.ts"
 
@@ -40,7 +40,7 @@ export const provenance = (release: Release, now?: DateTime.Utc): string => {
     [
       "built",
       ...(now === undefined
-        ? [`${DateTime.formatIso(release.createdAt).slice(0, 19).replace("T", " ")} UTC`]
+        ? [`${dateTime(release.createdAt)} UTC`]
         : [age(now.epochMillis - release.createdAt.epochMillis)]),
       ...(builder === undefined ? [] : [`by builder ${builder}`]),
       ...(commit === undefined ? [] : [`from commit ${commitLabel(commit, dirty)}`])

@@ -1,6 +1,8 @@
 /**
  * Quantities in sentences for people.
  */
+import * as DateTime from "effect/DateTime"
+
 const units = ["kB", "MB", "GB", "TB", "PB"]
 
 /** Bytes in decimal units, three digits at most: `999 B`, `1.2 kB`, `207 MB`. */
@@ -36,3 +38,6 @@ export const age = (millis: number): string => {
   const hours = Math.floor(minutes / 60)
   return hours < 48 ? `${counted(hours, "hour")} ago` : `${counted(Math.floor(hours / 24), "day")} ago`
 }
+
+/** A time to the second, in UTC: `2026-01-02 03:04:05`. */
+export const dateTime = (when: DateTime.Utc): string => DateTime.formatIso(when).slice(0, 19).replace("T", " ")
