@@ -444,7 +444,9 @@ const backLabel = ({ back, release, state }: Live) => {
 /** A failure in words for the journal: only the first word of a command. */
 const journaled = (fault: Fault): string => {
   if ("journaled" in fault) return fault.journaled
-  return "command" in fault ? fault.message.replaceAll(fault.command, shortened(fault.command)) : fault.message
+  if (!("command" in fault)) return fault.message
+  const short = shortened(fault.command)
+  return fault.message.replaceAll(fault.command, short).replaceAll(shownCommand(fault.command), short)
 }
 
 /** Writes down why a deployment failed that does not go back. Its failure is the one to report, whatever the journal says. */

@@ -15,7 +15,7 @@ import { commandLine, type Invocation, invocation } from "../domain/Invocation.t
 import type { JournalEntry } from "../domain/Journal.ts"
 import { Lock, type LockDetails, lockOwner, lockState } from "../domain/Lock.ts"
 import type { Manifest } from "../domain/Manifest.ts"
-import type { Target } from "../domain/Target.ts"
+import { shownCommand, type Target } from "../domain/Target.ts"
 import { unfitFields, unfitText } from "../domain/Unfit.ts"
 import type { PromptFailure } from "../terminal/Prompt.ts"
 
@@ -310,7 +310,7 @@ export class CommandTimeout extends Schema.TaggedError<CommandTimeout>()("Comman
 }) {
   readonly exitStatus = 1
   override get message(): string {
-    return `"${this.command}" did not end on ${this.address} within ${this.waited}: raise "timeouts.command" of the target if it needs longer`
+    return `"${shownCommand(this.command)}" did not end on ${this.address} within ${this.waited}: raise "timeouts.command" of the target if it needs longer`
   }
 }
 

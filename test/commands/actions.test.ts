@@ -8,6 +8,7 @@ import { HostUnreachable, RemoteHost } from "../../src/host/RemoteHost.ts"
 import { Prompt } from "../../src/terminal/Prompt.ts"
 import { Reported, Reporter } from "../../src/terminal/Reporter.ts"
 import type { ConfigInput } from "../../src/workspace/Config.ts"
+import { daemon } from "../../src/workspace/daemon.ts"
 import { hostRelease, refOf } from "../kit/samples.ts"
 import { hostNamed, prodHost, prodPath, run, usualConfig, world } from "../kit/world.ts"
 
@@ -144,6 +145,29 @@ describe("start, stop and restart", () => {
       assert.match(dead.stderr, /there is no .*: deploy it first/)
       assert.deepStrictEqual(host.commands, [])
     }).pipe(Effect.provide(world()))
+  )
+
+  const served: ConfigInput = {
+    ...usualConfig,
+    targets: {
+      prod: { host: prodHost, user: "deploy", name: "my_app", path: prodPath, ...daemon({ command: "server" }) }
+    }
+  }
+
+  it.scoped("Failures name the command of a daemon, not the script that does the work.", () =>
+    Effect.gen(function* () {
+      const host = yield* hostNamed()
+      host.plantRelease(prodPath, hostRelease({ ref: refOf("A") }), { version: "1" })
+      const none = yield* run("stop target=prod")
+      assert.match(
+        none.stderr,
+        /Could not run "stop daemon 'server'" on .*: no release is current there: deploy first\n$/
+      )
+      host.link(prodPath, refOf("A"))
+      host.onRun = () => ({ never: true })
+      const late = yield* run("stop target=prod")
+      assert.match(late.stderr, /deployer: "stop daemon 'server'" did not end on deploy@host\.test within 15m/)
+    }).pipe(Effect.provide(world({ config: served })))
   )
 
   it.scoped("Start, stop and restart stop waiting for a command after 15 minutes.", () =>

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
+import { shownCommand } from "../../domain/Target.ts"
 import { output } from "../../terminal/Reporter.ts"
 import * as Reply from "../protocol/reply.ts"
 import { positional } from "../protocol/Step.ts"
@@ -19,7 +20,7 @@ export const makeRunning = ({ address, held, path, settle, transport }: Asking):
     { isCurrent = false, ownsFiles = false, isQuiet = false, isResult = false, name, ref }
   ) =>
     Effect.suspend(() => {
-      const doing = `run "${Reply.clean(command, 80)}"`
+      const doing = `run "${Reply.clean(shownCommand(command), 80)}"`
       const { decode, script } = steps.run
       const decodeRun = (answer: string) => decode(answer, { refs: [], between: undefined })
       let head: Buffer | undefined = Buffer.alloc(0)
