@@ -290,6 +290,13 @@ describe("after the switch", () => {
         'failed tester@laptop the restart command "daemon …" ended with status 1'
       )
       assert.notInclude(stdout, "secret")
+
+      host.onRun = ({ command }) => (command === restart ? { never: true } : { exitCode: 0 })
+      const late = yield* timely("deploy target=prod release=1 retry")
+      assert.include(late.stderr, `"daemon 'TOKEN=secret server'" did not end`)
+      const after = (yield* timely("history target=prod")).stdout
+      assert.include(after.replaceAll(/\s+/g, " "), '"daemon …" did not end')
+      assert.notInclude(after, "secret")
     }).pipe(Effect.provide(world({ config: withTarget({ ...daemon({ command: "TOKEN=secret server" }) }) })))
   )
 
