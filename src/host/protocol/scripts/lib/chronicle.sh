@@ -4,7 +4,7 @@
 # these entries and the rest of the journal. If the rest is long, it prints `long` instead of the rest.
 
 digest() {
-  { sha256sum || openssl dgst -sha256 -r || shasum -a 256; } 2>/dev/null | { read -r sum _ && printf "%s" "$sum"; }
+  { sha256sum || openssl dgst -sha256 -r || shasum -a 256; } 2>/dev/null | { read -r sum _ && echo "$sum"; }
 }
 end_digest() { tail -c +"$(($1 > 4096 ? $1 - 4095 : 1))" "$log" | head -c "$(($1 > 4096 ? 4096 : $1))" | digest; }
 # A crash may leave NUL bytes in the journal, which tools read in different ways.

@@ -61,4 +61,4 @@ wipe_surely() {
   done
   wipe "$1"
 }
-size_of() { n=$(wc -c < "$1") && printf "%s" "$((n))"; }
+size_of() { n=$(wc -c < "$1") && echo "$((n))"; }

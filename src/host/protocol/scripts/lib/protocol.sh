@@ -1,6 +1,6 @@
 # For hosts on which sh is bash: with this option, the operands of dd would become variables.
 # shellcheck disable=SC3041
-case "$-" in *k*) set +k ;; esac
+case $- in *k*) set +k ;; esac
 export LC_ALL=C
 unset CDPATH
 set +aefuvxC
