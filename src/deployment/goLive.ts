@@ -37,6 +37,8 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
   release: Schema.String,
   /** Whether the host goes back by itself afterwards. */
   goesBack: Schema.Boolean,
+  /** Whether no release was current before. Default: no. */
+  isFirst: Schema.optional(Schema.Boolean),
   /** Whether the release was on the host before, and stays. Default: no. */
   stays: Schema.optional(Schema.Boolean)
 }) {
@@ -51,7 +53,8 @@ export class HookFailed extends Schema.TaggedError<HookFailed>()("HookFailed", {
       return `${failure}: nothing was switched, and the release ${this.stays === true ? "stays there" : "was removed there again"}`
     }
     if (this.goesBack) return `${failure}${this.output === "" ? "" : `: ${this.output}`}`
-    return `${failure}: the release stays current. Fix the command and deploy again, or go back with ${typed("rollback", { target: this.target })}`
+    const back = this.isFirst === true ? "" : `, or go back with ${typed("rollback", { target: this.target })}`
+    return `${failure}: the release stays current. Fix the command and deploy again${back}`
   }
 }
 
@@ -173,9 +176,15 @@ export const runHook = Effect.fnUntraced(function* (
   { command, hook }: { readonly hook: Hook; readonly command: string },
   {
     goesBack = false,
+    isFirst = false,
     ownsFiles = false,
     stays = false
-  }: { readonly goesBack?: boolean; readonly ownsFiles?: boolean; readonly stays?: boolean } = {}
+  }: {
+    readonly goesBack?: boolean
+    readonly isFirst?: boolean
+    readonly ownsFiles?: boolean
+    readonly stays?: boolean
+  } = {}
 ) {
   const isCurrent = hook !== "afterUnpack"
 
@@ -191,6 +200,7 @@ export const runHook = Effect.fnUntraced(function* (
     output,
     release: releaseLabel(release),
     goesBack,
+    ...(isFirst ? { isFirst } : {}),
     ...(stays ? { stays } : {})
   })
 })
@@ -228,9 +238,12 @@ const prove = Effect.fnUntraced(function* (
   release: Named,
   live: Pick<Live, "goesBack" | "state" | "steps">
 ) {
-  const { goesBack, steps } = live
+  const { goesBack, state, steps } = live
+  const isFirst =
+    previousRelease(state) === undefined &&
+    (state.currentRelease === undefined || state.currentRelease.ref === release.ref)
   for (const step of steps) {
-    if (step._tag === "Run") yield* Reporter.during(step)(runHook(session, release, step, { goesBack }))
+    if (step._tag === "Run") yield* Reporter.during(step)(runHook(session, release, step, { goesBack, isFirst }))
     if (step._tag === "Check") yield* Reporter.during(step)(check(session, release, step.health, logOf(live, release)))
   }
 })

@@ -1192,7 +1192,7 @@ describe("deploy", () => {
         assert.strictEqual(ran.stdout, "")
         assert.match(
           ran.stderr,
-          /no such process\ndeployer: The afterSwitch command "reload" of my_app [0-9A-F]{8} ended with status 3 on deploy@host\.test: the release stays current\. Fix the command and deploy again, or go back with deployer rollback target=prod$/m
+          /no such process\ndeployer: The afterSwitch command "reload" of my_app [0-9A-F]{8} ended with status 3 on deploy@host\.test: the release stays current\. Fix the command and deploy again$/m
         )
         assert.strictEqual(currentRef(host), ref)
         assert.deepStrictEqual(
@@ -1204,6 +1204,25 @@ describe("deploy", () => {
         assert.match(stdout, /failed +tester@laptop +the afterSwitch command "reload" ended with status 3$/m)
         const status = yield* run("status target=prod")
         assert.match(status.stdout, /^live .* UTC, its deployment did not finish$/m)
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.scoped("After a failed afterSwitch command, a rollback is advised only if there is a release to go back to.", () =>
+      Effect.gen(function* () {
+        yield* built
+        const host = yield* hostNamed()
+        const fail = () => {
+          host.onRun = ({ command }) => (command === "reload" ? { exitCode: 3 } : {})
+        }
+        fail()
+        const first = yield* run("deploy target=prod yes")
+        assert.match(first.stderr, /deploy again$/m)
+        host.onRun = () => ({})
+        assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+        yield* built
+        fail()
+        const second = yield* run("deploy target=prod yes")
+        assert.match(second.stderr, /deploy again, or go back with deployer rollback target=prod$/m)
       }).pipe(Effect.provide(layer))
     )
 
