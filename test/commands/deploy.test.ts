@@ -1207,23 +1207,25 @@ describe("deploy", () => {
       }).pipe(Effect.provide(layer))
     )
 
-    it.scoped("After a failed afterSwitch command, a rollback is advised only if there is a release to go back to.", () =>
-      Effect.gen(function* () {
-        yield* built
-        const host = yield* hostNamed()
-        const fail = () => {
-          host.onRun = ({ command }) => (command === "reload" ? { exitCode: 3 } : {})
-        }
-        fail()
-        const first = yield* run("deploy target=prod yes")
-        assert.match(first.stderr, /deploy again$/m)
-        host.onRun = () => ({})
-        assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
-        yield* built
-        fail()
-        const second = yield* run("deploy target=prod yes")
-        assert.match(second.stderr, /deploy again, or go back with deployer rollback target=prod$/m)
-      }).pipe(Effect.provide(layer))
+    it.scoped(
+      "After a failed afterSwitch command, a rollback is advised only if there is a release to go back to.",
+      () =>
+        Effect.gen(function* () {
+          yield* built
+          const host = yield* hostNamed()
+          const fail = () => {
+            host.onRun = ({ command }) => (command === "reload" ? { exitCode: 3 } : {})
+          }
+          fail()
+          const first = yield* run("deploy target=prod yes")
+          assert.match(first.stderr, /deploy again$/m)
+          host.onRun = () => ({})
+          assert.strictEqual((yield* run("deploy target=prod yes")).status, 0)
+          yield* built
+          fail()
+          const second = yield* run("deploy target=prod yes")
+          assert.match(second.stderr, /deploy again, or go back with deployer rollback target=prod$/m)
+        }).pipe(Effect.provide(layer))
     )
 
     it.scoped("If an afterUnpack command fails, history tells that and why.", () =>
