@@ -62,4 +62,35 @@ describe("deployments at once from one program", () => {
       }),
     240_000
   )
+
+  scoped(titled("Status looks at many targets at once, and names the one that is not reachable.", missingSshd), () =>
+    Effect.gen(function* () {
+      const host = yield* sshd()
+      const here = yield* project()
+      here.knowHost(host)
+      const nowhere = { ...reach(host), port: yield* Effect.promise(freePort) }
+      const at = (zone: string) => ({ ...reach(host), builder: "here", labels: { zone } })
+      here.configure(
+        { web1: at("a"), web2: at("b"), nowhere: { ...nowhere, builder: "here" } },
+        { here: `command({ run: "true", releasePath: "build" })` }
+      )
+      here.write("build/file", "text")
+      yield* here.good("build", "target=web1")
+      for (const key of ["web1", "web2"]) yield* here.good("deploy", `target=${key}`, "yes")
+      assert.match(yield* here.good("status", "where=zone:a"), /^web1 +good +\S+ [0-9A-F]{8}, since .* UTC$/m)
+      const all = yield* here.run(["status", "target=*", "json"])
+      assert.strictEqual(all.status, 1)
+      assert.match(all.stderr, /1 of 3 targets failed:\n {2}nowhere: /)
+      const { error, report } = JSON.parse(all.stdout)
+      assert.deepStrictEqual(error.failures[0].targets, ["nowhere"])
+      assert.deepStrictEqual(
+        report.members.map(({ failure, target }: Readonly<Record<string, unknown>>) => [target, failure === undefined]),
+        [
+          ["web1", true],
+          ["web2", true],
+          ["nowhere", false]
+        ]
+      )
+    })
+  )
 })
