@@ -27,6 +27,7 @@ export default defineConfig({
   },
   test: {
     globalSetup: ["test/kit/build.ts"],
+    setupFiles: ["test/kit/turn.ts"],
     include: ["test/**/*.test.ts"],
     // Nothing takes this long but on a machine that is several times slower than usual.
     testTimeout: 240_000,
