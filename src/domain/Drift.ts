@@ -164,7 +164,7 @@ export const drift = (state: HostState): ReadonlyArray<Drift> => [
   ...(isBusy(state)
     ? []
     : [
-        ...made("unhealthy", previousRelease(state) === undefined ? "redeploy" : "deploy", unhealthy(state)),
+        ...made("unhealthy", canGoBack(state) ? "deploy" : "redeploy", unhealthy(state)),
         ...made("unsettled", "repair", unsettled(state))
       ]),
   ...made("journal", "repair", otherInJournal(state)),
@@ -221,6 +221,13 @@ const overdue = ({ armed }: HostState): ReadonlyArray<Facts> =>
           armed.ref
         ]
       ]
+
+/** Whether there is a release to go back to. If the journal tells of another live release, then as it is once a repair has noted the link. */
+const canGoBack = (state: HostState): boolean => {
+  const { current, journal } = state
+  if (current._tag !== "Linked") return false
+  return previousRelease(state, journalTells(journal, current.ref) ? current.ref : "") !== undefined
+}
 
 const unhealthy = ({ currentRelease, journal }: HostState): ReadonlyArray<Facts> =>
   currentRelease === undefined || standing(journal, currentRelease.ref) !== "unhealthy"
