@@ -69,8 +69,12 @@ export interface Project {
   /** Starts `deployer`; it is killed with the scope. */
   readonly begin: (args: ReadonlyArray<string>, options?: RunOptions) => Effect.Effect<Running, never, Scope.Scope>
   readonly write: (file: string, text: string, mode?: number) => void
-  /** Writes the config: targets as values, builders as source text. */
-  readonly configure: (targets: Readonly<Record<string, object>>, builders?: Readonly<Record<string, string>>) => void
+  /** Writes the config: targets and groups as values, builders as source text. */
+  readonly configure: (
+    targets: Readonly<Record<string, object>>,
+    builders?: Readonly<Record<string, string>>,
+    groups?: Readonly<Record<string, ReadonlyArray<string>>>
+  ) => void
   /** Sets what `bin/<name> version` of the next release says. */
   readonly version: (version: string) => void
   readonly knowHost: (host: Pick<Sshd, "knownHosts">) => void
@@ -185,7 +189,7 @@ export const project = (options: ProjectOptions = {}): Effect.Effect<Project, ne
           assert.strictEqual(ended.status, 0, `deployer ${args.join(" ")}\n${ended.stderr}`)
           return ended.stdout
         }),
-      configure: (targets, made = builders) => {
+      configure: (targets, made = builders, groups = {}) => {
         const whole = Object.fromEntries(
           Object.entries(targets).map(([key, target]) => [
             key,
@@ -201,6 +205,7 @@ export const project = (options: ProjectOptions = {}): Effect.Effect<Project, ne
 void [command, docker]
 export default config({
   targets: ${JSON.stringify(whole, null, 2)},
+  groups: ${JSON.stringify(groups)},
   builders: {
 ${making.join(",\n")}
   }

@@ -194,7 +194,8 @@ export const site: Effect.Effect<Site, never, Scope.Scope> = Effect.gen(function
   const configure: Site["configure"] = (settings = {}, builder = builders.plain) =>
     here.configure(
       { prod: { host: "app1.example.com", path: base, tags: ["production"], ...settings } },
-      { prod: builder }
+      { prod: builder },
+      { web: ["prod"] }
     )
   const build: Site["build"] = (version) =>
     Effect.suspend(() => {
