@@ -44,7 +44,8 @@ const listOf = (text: string): ReadonlyArray<string> =>
 /** The known keys that a key or a pattern means, in their order. */
 export const matching = (known: ReadonlyArray<string>, word: string): ReadonlyArray<string> => {
   if (!word.includes("*")) return known.filter((key) => key === word)
-  const pattern = new RegExp(`^${word.replaceAll(/[.*]/g, (char) => (char === "*" ? ".*" : "\\."))}$`)
+  const literal = (text: string) => text.replaceAll(/[\\^$.|?+()[\]{}]/g, "\\$&")
+  const pattern = new RegExp(`^${word.split(/\*+/).map(literal).join(".*")}$`)
   return known.filter((key) => pattern.test(key))
 }
 

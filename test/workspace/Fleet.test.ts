@@ -51,6 +51,8 @@ const cases: ReadonlyArray<readonly [words: FleetWords, expected: string]> = [
 const mistakes: ReadonlyArray<readonly [words: FleetWords, expected: RegExp]> = [
   [{ target: "web1,web9" }, /^"target=web1,web9" chooses no targets: no target is named "web9".*web1/],
   [{ target: "app*" }, /^"target=app\*" chooses no targets: no target fits "app\*"/],
+  [{ target: "web(*" }, /no target fits "web\(\*"/],
+  [{ target: "w[b+?*" }, /no target fits "w\[b\+\?\*"/],
   [{ group: "wbe" }, /^"group=wbe" chooses no targets: no group is named "wbe".*web/],
   [{ group: "web", except: "web7" }, /^"except=web7" chooses no targets: no target is named "web7"/],
   [{ where: "zone" }, /^"where=zone" chooses no targets: "where" takes label:value, such as zone:a, not "zone"$/],
