@@ -19,7 +19,7 @@ import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { fleetTask, memberLines, membersOf } from "./fleet.ts"
+import { fleetTask, memberLines, membersSchema } from "./fleet.ts"
 import { release } from "./Task.ts"
 
 /** The results of the checks on a target's host. */
@@ -48,7 +48,7 @@ export class DoctorReport extends Schema.TaggedClass<DoctorReport>()("DoctorRepo
 /** The results of the checks on many targets' hosts. */
 export class DoctorFleet extends Schema.TaggedClass<DoctorFleet>()("DoctorFleet", {
   /** The chosen targets, in their order, with the report or the failure of each, or both. */
-  members: membersOf(DoctorReport)
+  members: membersSchema(DoctorReport)
 }) {}
 
 /** A check failed that prevents a deployment. */

@@ -121,7 +121,7 @@ const options = {
 }
 
 /** The schema of the members of a fleet, whose reports have this schema. */
-export const membersOf = <A, I>(report: Schema.Schema<A, I>) =>
+export const membersSchema = <A, I>(report: Schema.Schema<A, I>) =>
   Schema.Array(
     Schema.Struct({
       /** The target's key. */

@@ -15,7 +15,7 @@ import { counted, dateTime } from "../terminal/format.ts"
 import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { fleetTask, type Member, membersOf } from "./fleet.ts"
+import { fleetTask, type Member, membersSchema } from "./fleet.ts"
 import { count, optional, word } from "./Task.ts"
 
 /** The journal of a host, the last entry first. */
@@ -33,7 +33,7 @@ export class HistoryReport extends Schema.TaggedClass<HistoryReport>()("HistoryR
 /** The history of many targets. */
 export class HistoryFleet extends Schema.TaggedClass<HistoryFleet>()("HistoryFleet", {
   /** The chosen targets, in their order, with the report or the failure of each, or both. */
-  members: membersOf(HistoryReport)
+  members: membersSchema(HistoryReport)
 }) {}
 
 /** Which target, and how many entries. */

@@ -18,7 +18,7 @@ import { bytes, counted, dateTime, duration } from "../terminal/format.ts"
 import { sign } from "../terminal/signs.ts"
 import { fields } from "../terminal/Table.ts"
 import { connect } from "./connect.ts"
-import { fleetTask, memberLines, membersOf } from "./fleet.ts"
+import { fleetTask, memberLines, membersSchema } from "./fleet.ts"
 
 /** The current state of a target's host. */
 export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusReport", {
@@ -55,7 +55,7 @@ export class StatusReport extends Schema.TaggedClass<StatusReport>()("StatusRepo
 /** The current state of many targets' hosts. */
 export class StatusFleet extends Schema.TaggedClass<StatusFleet>()("StatusFleet", {
   /** The chosen targets, in their order, with the report or the failure of each, or both. */
-  members: membersOf(StatusReport)
+  members: membersSchema(StatusReport)
 }) {}
 
 /** The host has faults. */

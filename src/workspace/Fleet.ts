@@ -84,7 +84,7 @@ const conditionOf = (
   })
 
 /** The members of a group: its keys and patterns, in their order. */
-export const membersOf = ({ groups, targets }: DeployerConfig, group: string): ReadonlyArray<string> => [
+const membersOf = ({ groups, targets }: DeployerConfig, group: string): ReadonlyArray<string> => [
   ...new Set((groups[group] ?? []).flatMap((word) => matching(Object.keys(targets), word)))
 ]
 

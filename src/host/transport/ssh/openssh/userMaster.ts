@@ -4,7 +4,7 @@
 import { createConnection } from "node:net"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { outputOf } from "../../../../internal/pipes.ts"
 import { Disconnected } from "../Connection.ts"
 import type { Login } from "../SshConnection.ts"
@@ -38,23 +38,25 @@ export const findUserMaster = (login: Login, files: Files) =>
 /** Stays connected to the socket, because the master keeps running then, and because the end of the connection tells the end of the master. */
 const listening = (socket: string): Effect.Effect<UserMaster | undefined, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
     const gone = yield* Deferred.make<never, Disconnected>()
-    const isOpen = yield* Effect.async<boolean>((resume) => {
-      const stream = createConnection(socket)
-      Effect.runSync(
-        Scope.addFinalizer(
-          scope,
-          Effect.sync(() => stream.destroy())
+    const open = yield* Deferred.make<boolean>()
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const stream = createConnection(socket)
+        stream.once("connect", () => Deferred.unsafeDone(open, Effect.succeed(true)))
+        stream.on("error", () => Deferred.unsafeDone(open, Effect.succeed(false)))
+        stream.on("close", () =>
+          Deferred.unsafeDone(gone, new Disconnected({ reason: "lost", detail: `the ssh at ${socket} ended` }))
         )
-      )
-      stream.once("connect", () => resume(Effect.succeed(true)))
-      stream.on("error", () => resume(Effect.succeed(false)))
-      stream.on("close", () =>
-        Deferred.unsafeDone(gone, new Disconnected({ reason: "lost", detail: `the ssh at ${socket} ended` }))
-      )
-      // The master's greeting is of no use.
-      stream.resume()
-    }).pipe(Effect.timeoutTo({ duration: patience, onTimeout: () => false, onSuccess: (isOpen) => isOpen }))
+        // The master's greeting is of no use.
+        return stream.resume()
+      }),
+      (stream) => Effect.sync(() => stream.destroy())
+    )
+    const isOpen = yield* Effect.timeoutTo(Deferred.await(open), {
+      duration: patience,
+      onTimeout: () => false,
+      onSuccess: (isOpen) => isOpen
+    })
     return isOpen ? { socket, gone: Deferred.await(gone) } : undefined
   })
