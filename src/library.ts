@@ -122,8 +122,8 @@ export {
   ValidTarget,
   validate
 } from "./commands/validate.ts"
-export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/goLive.ts"
 export { LiveUnhealthy, Unhealthy } from "./deployment/health.ts"
+export { HookFailed, NotConfirmed, RollbackFailed, RolledBack } from "./deployment/liveFailures.ts"
 export { LockWait } from "./deployment/locking.ts"
 /** A release on a host is not whole. */
 export { ReleaseNotWhole } from "./deployment/onHost.ts"

@@ -8,12 +8,27 @@ import { type DeployPlan, hookSteps, releaseLabel, type Step } from "../domain/P
 import { type Release, shortRef } from "../domain/Release.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
-import { goLive, isLiveStep, noteFailed, runHook } from "./goLive.ts"
+import { goLive } from "./goLive.ts"
+import { isLiveStep, type Live, noteFailed, runHook } from "./prove.ts"
 import { prune } from "./prune.ts"
 import { stage, verify, type Wish } from "./stage.ts"
 
 /** Carries out all steps of a plan, under a lock. */
 export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
+  const live = yield* makeReady(session, plan, wish)
+  if (live === undefined) return
+  yield* goLive(session, live)
+  yield* removeOld(session, plan)
+})
+
+/** Removes the releases beyond those that the target keeps, if the plan has that step. */
+export const removeOld = (session: HostSession, { steps }: Pick<DeployPlan, "steps">) => {
+  const step = steps.find(({ _tag }) => _tag === "Prune")
+  return step?._tag === "Prune" ? Reporter.during(step)(prune(session, step)) : Effect.void
+}
+
+/** Carries out the steps before the switch. Returns the release to make live, or undefined if the plan has no steps for that. */
+export const makeReady = Effect.fn("makeReady")(function* (session: HostSession, plan: DeployPlan, wish: Wish) {
   const { back, goesBack, release, state, steps, stop } = plan
   const lives = steps.findIndex(isLiveStep)
   const until = lives < 0 ? steps.length : lives
@@ -38,10 +53,8 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
       record = HostRelease.make({ ...record, altered: yield* findAltered(session, release) })
     }
   }
-  if (lives < 0) return
-  const beyond = steps.find((step) => step._tag === "Prune")
-  const unlocks = beyond === undefined
-  yield* goLive(session, {
+  if (lives < 0) return undefined
+  const live: Live = {
     release,
     state,
     record,
@@ -52,9 +65,9 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
     back,
     stop,
     event: "switched",
-    unlocks
-  })
-  if (beyond !== undefined) yield* Reporter.during(beyond)(prune(session, beyond))
+    unlocks: steps.every(({ _tag }) => _tag !== "Prune")
+  }
+  return live
 })
 
 /** Makes the host record the files that the commands changed: later checks expect these. */

@@ -41,7 +41,6 @@ export const HostPath = oneLine("a path").pipe(
   )
 )
 
-/** One or more shell commands for the host, run one after another by `sh -c`. */
 /** A label, or its value: it is typed on command lines. */
 const Label = Schema.String.pipe(
   Schema.pattern(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/, {
@@ -49,12 +48,13 @@ const Label = Schema.String.pipe(
   })
 )
 
+/** One or more shell commands for the host, run one after another by `sh -c`. */
 const Commands = Schema.Union(oneLine("a command"), Schema.Array(oneLine("a command")))
 
 const Port = Schema.Int.pipe(Schema.between(1, 65535, { message: () => "must be a port number from 1 to 65535" }))
 
 /** A duration in words (`"10 seconds"`, `"2 minutes"`) or in milliseconds. */
-const Wait = Schema.transformOrFail(Schema.Union(Schema.String, Schema.Number), Schema.DurationFromSelf, {
+export const Wait = Schema.transformOrFail(Schema.Union(Schema.String, Schema.Number), Schema.DurationFromSelf, {
   strict: true,
   decode: (input, _, ast) =>
     Option.match(Option.filter(Duration.decodeUnknown(input), Duration.greaterThan(Duration.zero)), {
