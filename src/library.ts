@@ -27,6 +27,16 @@ export {
   planDeploy
 } from "./commands/deploy.ts"
 export {
+  type DeployFleetError,
+  type DeployFleetOptions,
+  type DeployFleetServices,
+  deployFleet,
+  failUnlessComplete,
+  planFleet,
+  RolloutIncomplete,
+  RolloutReport
+} from "./commands/deployFleet.ts"
+export {
   type DoctorError,
   DoctorFailed,
   DoctorFleet,
@@ -248,6 +258,20 @@ export { Members } from "./domain/Members.ts"
 export { DeployPlan, RollbackPlan, Step } from "./domain/Plan.ts"
 export { Binaries, Metadata, Ref, Release, ReleaseName, Sha256, Tag } from "./domain/Release.ts"
 export { RepairPlan, RepairStep } from "./domain/Repair.ts"
+export {
+  Amount,
+  Decision,
+  type Fact,
+  FleetUnfit,
+  nextAction,
+  Outcome,
+  Policy,
+  planRollout,
+  RolloutPlan,
+  rolloutStatus,
+  Wave,
+  wavesOf
+} from "./domain/Rollout.ts"
 export { SavedPlan } from "./domain/SavedPlan.ts"
 export { type Action, Health, Hook, type Target, TargetSettings, Timeouts } from "./domain/Target.ts"
 export { Unfit } from "./domain/Unfit.ts"

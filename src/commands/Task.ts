@@ -151,29 +151,27 @@ const unit: ReadonlyMap<string, string> = new Map([
   ["h", "hours"]
 ])
 
-/** `90s`, `5m`, `1h`, or a duration in Effect's notation: `5 minutes`. */
-const readDuration = (text: string): Either.Either<Duration.Duration, string> => {
-  const [, number, short = ""] = /^([0-9]+) *([smh])$/.exec(text) ?? []
-  return Option.match(Duration.decodeUnknown(number === undefined ? text : `${number} ${unit.get(short)}`), {
-    onNone: () => Either.left(`"wait" takes a time such as 90s, 5m or 1h, not "${text}"`),
-    onSome: Either.right
+/** A time: `90s`, `5m`, `1h`, or a duration in Effect's notation, such as `5 minutes`. */
+export const time = (texts: Texts): TaskOption<Duration.Duration> =>
+  parsed(value(texts), (text) => {
+    const [, number, short = ""] = /^([0-9]+) *([smh])$/.exec(text) ?? []
+    return Option.match(Duration.decodeUnknown(number === undefined ? text : `${number} ${unit.get(short)}`), {
+      onNone: () => Either.left(`"${texts.name}" takes a time such as 90s, 5m or 1h, not "${text}"`),
+      onSome: Either.right
+    })
   })
-}
 
 /** How long a task waits for somebody else's lock. The task gets it as `LockWait`. */
 export const wait = optional(
-  parsed(
-    value({
-      name: "wait",
-      // Long enough for any deployment, but not forever.
-      bare: "1h",
-      placeholder: "TIME",
-      completes: ["1m", "5m", "30m", "1h"],
-      description:
-        "how long to wait if somebody else holds the target's lock, such as 5m; wait alone means 1h; default: 5 seconds, and not at all if somebody locked it on purpose"
-    }),
-    readDuration
-  )
+  time({
+    name: "wait",
+    // Long enough for any deployment, but not forever.
+    bare: "1h",
+    placeholder: "TIME",
+    completes: ["1m", "5m", "30m", "1h"],
+    description:
+      "how long to wait if somebody else holds the target's lock, such as 5m; wait alone means 1h; default: 5 seconds, and not at all if somebody locked it on purpose"
+  })
 )
 
 /** Options for tasks that can show a plan. */

@@ -16,6 +16,7 @@ import { type HostState, recordOf } from "../domain/HostState.ts"
 import { DeployPlan, plan, releaseLabel, unfinishedOthers, type Wanted } from "../domain/Plan.ts"
 import { provenance } from "../domain/Provenance.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import { RolloutPlan } from "../domain/Rollout.ts"
 import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
 import type { Target } from "../domain/Target.ts"
 import { StepTime } from "../domain/Work.ts"
@@ -26,12 +27,17 @@ import { bytes, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { sign } from "../terminal/signs.ts"
+import { UsageError } from "../UsageError.ts"
 import { findTarget } from "../workspace/Config.ts"
+import { isFleet } from "../workspace/Fleet.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { chooseRelease, confirmRetry, findCandidates, planRelease } from "./chooseRelease.ts"
 import { Declined } from "./Declined.ts"
+import { deployFleet, failUnlessComplete, planFleet, RolloutReport } from "./deployFleet.ts"
+import { policyOf, policyWord, rolloutOptions } from "./fleet.ts"
 import { planReasons, runsOnLine, savedPlanView, stepTimes } from "./planView.ts"
-import { flag, planned, planning, release, savePlanned, target, task, wait, yes } from "./Task.ts"
+import { rolloutPlanView, rolloutView } from "./rolloutView.ts"
+import { flag, planned, planning, release, savePlanned, task, wait, yes } from "./Task.ts"
 
 /** What to deploy, and to which target. */
 export interface DeployOptions {
@@ -239,14 +245,14 @@ export const deployView =
 /** The command. */
 export const deployTask = task("deploy", {
   group: "build and deploy",
-  description: "Puts a stored release on the host and switches to it.",
+  description: "Puts a stored release on the host and switches to it. With many targets, as one rollout.",
   examples: [
     "deployer deploy target=prod",
     "deployer deploy target=prod release=3 plan",
-    "deployer deploy target=prod release=844C yes"
+    "deployer deploy group=web canary=1 batch=25% yes"
   ],
   options: {
-    target,
+    ...rolloutOptions,
     release,
     ...planning,
     retry: flag({
@@ -258,12 +264,39 @@ export const deployTask = task("deploy", {
     yes
   },
   report: {
-    schema: Schema.Union(DeployReport, SavedPlan),
-    view: (report) => (report._tag === "SavedPlan" ? savedPlanView(report) : deployView(report))
+    schema: Schema.Union(DeployReport, SavedPlan, RolloutReport, RolloutPlan),
+    view: (report) => {
+      switch (report._tag) {
+        case "SavedPlan":
+          return savedPlanView(report)
+        case "RolloutPlan":
+          return rolloutPlanView(report)
+        case "RolloutReport":
+          return rolloutView(report)
+        default:
+          return deployView(report)
+      }
+    }
   },
-  run: ({ release, retry, target, ...how }) => {
-    const options = { target, release, retry }
-    return planned(how, { plan: planDeploy(options), run: deploy(options) })
-  },
-  check: savePlanned
+  run: (values) =>
+    Effect.gen(function* () {
+      const { except, group, plan, release, retry, save, target, where } = values
+      const policy = policyOf(values)
+      const words = { except, group, target, where }
+      if (target === undefined || isFleet(words)) {
+        if (save !== undefined) return yield* new UsageError({ message: '"save" takes one target, so far' })
+        const options = { ...words, release, retry, policy }
+        return yield* plan ? planFleet(options) : deployFleet(options)
+      }
+      const first = policyWord(policy)
+      if (first !== undefined)
+        return yield* new UsageError({ message: `"${first}" is for many targets, as in group=web` })
+      const options = { target, release, retry }
+      return yield* planned({ plan, save }, { plan: planDeploy(options), run: deploy(options) })
+    }),
+  check: (report, values) =>
+    Effect.gen(function* () {
+      if (report._tag === "RolloutReport") return yield* failUnlessComplete(report)
+      yield* savePlanned(report, values)
+    })
 })

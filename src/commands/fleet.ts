@@ -2,7 +2,9 @@
  * A command about many targets at once: the same effect for each, and one report with every member.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
+import { Amount, type Policy } from "../domain/Rollout.ts"
 import { address } from "../domain/Target.ts"
 import { answer, type Kind, type View } from "../terminal/Answer.ts"
 import { Failure, failureOf, isQuit, statusOf } from "../terminal/Failure.ts"
@@ -11,7 +13,19 @@ import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { chooseTargets, type FleetWords, isFleet } from "../workspace/Fleet.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-import { type Given, type Help, type Options, optional, readAll, unless, type Values, value } from "./Task.ts"
+import {
+  choice,
+  type Given,
+  type Help,
+  type Options,
+  optional,
+  parsed,
+  readAll,
+  time,
+  unless,
+  type Values,
+  value
+} from "./Task.ts"
 
 /** The number of members that are worked on at the same time. */
 const atOnce = 10
@@ -95,7 +109,8 @@ const failUnlessAllGood = (members: ReadonlyArray<Member<unknown>>): Effect.Effe
       })
 }
 
-const options = {
+/** The options that choose targets. */
+export const fleetOptions = {
   target: unless(
     ["group", "except", "where"],
     value({
@@ -119,6 +134,108 @@ const options = {
     })
   )
 }
+
+const amount = (texts: Parameters<typeof value>[0]) =>
+  parsed(value(texts), (text) =>
+    Either.mapLeft(
+      decodeAmount(/^[0-9]+$/.test(text) ? Number(text) : text),
+      () => `"${texts.name}" takes a number of targets or a share such as 25%, not "${text}"`
+    )
+  )
+
+const decodeAmount = Schema.decodeUnknownEither(Amount)
+
+/** The options that replace settings of the group's policy. */
+const policyOptions = {
+  canary: optional(
+    amount({
+      name: "canary",
+      placeholder: "N",
+      description: "many targets: how many come first, and tolerate no failure: 1 or 10%"
+    })
+  ),
+  batch: optional(
+    parsed(
+      value({
+        name: "batch",
+        placeholder: "N",
+        description: "many targets: how many are switched together: 2 or 25%; 1,10%,100% grows; default: all"
+      }),
+      (text) =>
+        Either.mapLeft(
+          decodeBatch(text.split(",").map((part) => (/^[0-9]+$/.test(part) ? Number(part) : part))),
+          () => `"batch" takes numbers of targets or shares such as 25%, not "${text}"`
+        )
+    )
+  ),
+  spread: optional(
+    value({
+      name: "spread",
+      placeholder: "L",
+      description: "many targets: takes them from each value of this label in turn"
+    })
+  ),
+  soak: optional(
+    time({
+      name: "soak",
+      placeholder: "TIME",
+      completes: ["1m", "5m"],
+      description: "many targets: how long a wave has to stay healthy before the next"
+    })
+  ),
+  maxFailures: optional(
+    amount({
+      name: "max-failures",
+      placeholder: "N",
+      description: "many targets: how many may fail: 2 or 25%; default: none"
+    })
+  ),
+  unreachable: optional(
+    amount({
+      name: "unreachable",
+      placeholder: "N",
+      description: "many targets: how many may be out of reach; default: none"
+    })
+  ),
+  onFailure: optional(
+    choice(
+      {
+        name: "on-failure",
+        placeholder: "WORD",
+        description: "many targets: all go back if too many fail (back), or stay as they are (stop)"
+      },
+      ["back", "stop"]
+    )
+  )
+}
+
+const decodeBatch = Schema.decodeUnknownEither(Schema.NonEmptyArray(Amount))
+
+/** The options of a rollout. */
+export const rolloutOptions = { ...fleetOptions, ...policyOptions }
+
+/** The settings of the policy that were given. */
+export const policyOf = ({
+  batch,
+  canary,
+  maxFailures,
+  onFailure,
+  soak,
+  spread,
+  unreachable
+}: Values<typeof policyOptions>): Partial<Policy> => ({
+  ...(batch === undefined ? {} : { batch }),
+  ...(canary === undefined ? {} : { canary }),
+  ...(maxFailures === undefined ? {} : { maxFailures }),
+  ...(onFailure === undefined ? {} : { onFailure }),
+  ...(soak === undefined ? {} : { soak }),
+  ...(spread === undefined ? {} : { spread }),
+  ...(unreachable === undefined ? {} : { unreachable })
+})
+
+/** The word of the first setting that is given. Undefined if there is none. */
+export const policyWord = (policy: Partial<Policy>): string | undefined =>
+  Object.entries(policyOptions).find(([key]) => Object.hasOwn(policy, key))?.[1].name
 
 /** The schema of the members of a fleet, whose reports have this schema. */
 export const membersSchema = <A, I>(report: Schema.Schema<A, I>) =>
@@ -174,12 +291,12 @@ export const fleetTask = <const O extends Options, A, I, E, R, E2, R2, F, FI>(
     group,
     description,
     examples,
-    options: [...Object.values(options), ...Object.values(definition.options)],
+    options: [...Object.values(fleetOptions), ...Object.values(definition.options)],
     document: Schema.Union(report.schema, fleet.schema),
     tasks: [],
     main: (given: Given) =>
       Effect.gen(function* () {
-        const words = yield* readAll(options, given)
+        const words = yield* readAll(fleetOptions, given)
         const values = yield* readAll(definition.options, given)
         const { target } = words
         return yield* target === undefined || isFleet(words) ? ofMany(words, values) : ofOne(target, values)

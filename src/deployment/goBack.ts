@@ -14,6 +14,7 @@ import { entry, type Named } from "./journal.ts"
 import { RollbackFailed, RolledBack } from "./liveFailures.ts"
 import { type Fault, isFault, journaled, type Live, prove } from "./prove.ts"
 
+/** The release with the way back from the host's present state, if a dead-man's switch was armed at the time of the look. */
 export const backOfNow = (now: HostState, live: Live): Live =>
   live.state.armed === undefined ? live : { ...live, back: wayBack(now, live.release.ref) ?? stillThere(now, live) }
 
@@ -25,6 +26,7 @@ const stillThere = ({ journal, releases }: HostState, { back }: Live): HostRelea
 export const isDisplaced = (error: { readonly _tag: string }): error is HostStepFailed =>
   error instanceof HostStepFailed && error.detail.includes("is not current any more")
 
+/** Whether the plan checks the health of the release. */
 export const isChecked = ({ steps }: Pick<Live, "steps">): boolean => steps.some(({ _tag }) => _tag === "Check")
 
 /** A release stays live and healthy even if that cannot be journaled. */
@@ -45,6 +47,7 @@ export const noteHealthy = Effect.fnUntraced(function* (
 
 const isCurrent = ({ current }: HostState, { ref }: Named): boolean => current._tag === "Linked" && current.ref === ref
 
+/** The release or link that becomes current again, for errors. */
 export const backLabel = ({ back, release, state }: Live) => {
   if (back !== undefined) return { back: releaseLabel(back) }
   const link = linkBefore(state)
@@ -135,7 +138,8 @@ const leave = Effect.fnUntraced(function* (session: HostSession, planned: Live, 
   const stays = back === undefined && (chosen.back !== undefined || isCurrent(state, release))
   const live: Live = { ...chosen, back }
   const isFirst = back === undefined && !stays && linkBefore(state) === undefined
-  yield* Reporter.warn(stays || isFirst ? reason.message : `${reason.message}: going back`)
+  const tell = reason.isOwn ? Reporter.warn : Reporter.note
+  yield* tell(stays || isFirst ? reason.message : `${reason.message}: going back`)
   let stopped: boolean | undefined
   // A release that was once healthy is not marked for a failure of today, nor for one that it shares with the way back.
   const wasWell = standing(state.journal, release.ref) === "healthy"

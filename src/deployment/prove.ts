@@ -98,6 +98,7 @@ const check = Effect.fnUntraced(function* (session: HostSession, release: Named,
 /** Failures of a live release, as opposed to failures to reach its host. */
 export type Fault = HookFailed | Unhealthy | Exclude<StepFailure, { readonly _tag: "HostUnreachable" | "LockLost" }>
 
+/** Whether the live release failed, and not the way to its host. */
 export const isFault = (error: HookFailed | Unhealthy | StepFailure): error is Fault =>
   error._tag !== "HostUnreachable" && error._tag !== "LockLost"
 

@@ -26,7 +26,7 @@ const ofConfig = ({ groups, targets }: DeployerConfig): Pick<ProjectIndex, "grou
     address: `${address(target)}:${target.path}`,
     name: target.name
   })),
-  groups: Object.entries(groups).map(([key, targets]) => ({ key, targets }))
+  groups: Object.entries(groups).map(([key, { targets }]) => ({ key, targets }))
 })
 
 const ofRelease = ({ createdAt, id, name, ref, tags }: Release): IndexedRelease => ({

@@ -11,6 +11,8 @@ export interface Place {
   readonly release?: { readonly name: string; readonly ref: string }
   /** The step during which it happened. */
   readonly step?: Work
+  /** Whether the target is one of many that are worked on together. Default: no. */
+  readonly isMember?: boolean
 }
 
 type Happening =

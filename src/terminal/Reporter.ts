@@ -104,6 +104,10 @@ export const about =
       Effect.provideService(self, Here, { place: { ...here.place, ...place }, steps: steps ?? here.steps })
     )
 
+/** Marks all events of an effect as those of one of many targets. */
+export const asMember = (target: string): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
+  about({ target, isMember: true })
+
 /** Reports an effect as a step: its begin, its end and its time. All its events name the step. */
 export const during =
   (step: Work) =>

@@ -112,6 +112,23 @@ const makePen = (sink: Sink) => {
   }
 }
 
+/** An event of one of many targets, whose work would tear the lines apart: its warnings stay, and its notes are details. Undefined for others. */
+const ofMember = (event: Event): Event | undefined => {
+  const name = event.target === undefined ? "" : `${event.target}: `
+  switch (event._tag) {
+    case "Warning":
+      return { ...event, message: `${name}${event.message}` }
+    case "Note":
+    case "Detail":
+      return { ...event, _tag: "Detail", message: `${name}${event.message}` }
+    case "Asked":
+    case "Answered":
+      return event
+    default:
+      return undefined
+  }
+}
+
 /** Draws events. `tick` moves the line at the bottom. Times are milliseconds since 1970. */
 export const draw = (sink: Sink) => {
   const pen = makePen(sink)
@@ -204,7 +221,9 @@ export const draw = (sink: Sink) => {
   }
 
   /** Shows an event, or keeps it until the open question is answered. */
-  const hear = (event: Event, now: number, isData: boolean) => {
+  const hear = (given: Event, now: number, isData: boolean) => {
+    const event = given.isMember === true ? ofMember(given) : given
+    if (event === undefined) return
     if (waiting === undefined || !sink.isTTY) return show(event, now, isData)
     if (event._tag !== "Answered") return void waiting.push([event, isData])
     const kept = waiting

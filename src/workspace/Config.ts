@@ -4,8 +4,11 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Builder } from "../build/Builder.ts"
+import { Policy, policyFields } from "../domain/Rollout.ts"
 import { type Target, TargetSettings } from "../domain/Target.ts"
 import { knownWords } from "../internal/suggest.ts"
+
+const defaultPolicy = Schema.decodeSync(Policy)({})
 
 const BuilderFunction = Schema.declare((input: unknown): input is Builder => typeof input === "function", {
   identifier: "Builder",
@@ -19,10 +22,29 @@ const Key = Schema.String.pipe(
   })
 )
 
+/** Keys of targets, or patterns over them. */
+const Members = Schema.Array(Schema.String)
+
+/** A group of targets, and how to roll a release out to it. */
+export const GroupSettings = Schema.Struct({
+  /** Keys of targets, or patterns over them: `web*`. */
+  targets: Members,
+  ...policyFields
+})
+
+/** A list alone has the default policy. */
+const Group = Schema.Union(
+  Schema.transform(Members, Schema.typeSchema(GroupSettings), {
+    decode: (targets) => ({ targets, ...defaultPolicy }),
+    encode: ({ targets }) => targets
+  }),
+  GroupSettings
+)
+
 /** The whole config, decoded. */
 export const ConfigSchema = Schema.Struct({
   targets: Schema.optionalWith(Schema.Record({ key: Key, value: TargetSettings }), { default: () => ({}) }),
-  groups: Schema.optionalWith(Schema.Record({ key: Key, value: Schema.Array(Schema.String) }), { default: () => ({}) }),
+  groups: Schema.optionalWith(Schema.Record({ key: Key, value: Group }), { default: () => ({}) }),
   builders: Schema.optionalWith(Schema.Record({ key: Key, value: BuilderFunction }), { default: () => ({}) })
 })
 
@@ -79,7 +101,11 @@ export const findTarget = (config: DeployerConfig, key: string): Either.Either<T
   if (settings !== undefined) return Either.right({ ...settings, key })
   const group = own(config.groups, key)
   return Either.left(
-    new UnknownTarget({ key, known: Object.keys(config.targets), ...(group === undefined ? {} : { group }) })
+    new UnknownTarget({
+      key,
+      known: Object.keys(config.targets),
+      ...(group === undefined ? {} : { group: group.targets })
+    })
   )
 }
 

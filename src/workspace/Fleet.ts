@@ -3,6 +3,7 @@
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
+import { Policy } from "../domain/Rollout.ts"
 import type { Target } from "../domain/Target.ts"
 import { knownWords } from "../internal/suggest.ts"
 import type { DeployerConfig } from "./Config.ts"
@@ -85,7 +86,7 @@ const conditionOf = (
 
 /** The members of a group: its keys and patterns, in their order. */
 const membersOf = ({ groups, targets }: DeployerConfig, group: string): ReadonlyArray<string> => [
-  ...new Set((groups[group] ?? []).flatMap((word) => matching(Object.keys(targets), word)))
+  ...new Set((groups[group]?.targets ?? []).flatMap((word) => matching(Object.keys(targets), word)))
 ]
 
 /** Chooses targets. Each is there once: first those that are named, then those of the groups. Fails if there is none, or if a word means nothing. */
@@ -118,4 +119,52 @@ export const chooseTargets = (
       const settings = targets[key]
       return settings === undefined ? [] : [{ ...settings, key }]
     })
+  })
+
+const defaultPolicy = Schema.decodeSync(Policy)({})
+
+const sameSetting = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
+
+/**
+ * The policy of the chosen groups, with the settings of the command line in place of theirs. Without groups, the default. Fails if the groups
+ * disagree about a setting that the command line does not name, and if no target has the label to spread over.
+ */
+export const choosePolicy = (
+  config: DeployerConfig,
+  words: FleetWords,
+  settings: Partial<Policy>
+): Either.Either<Policy, NoSuchMembers> =>
+  Either.gen(function* () {
+    const keys =
+      words.group === undefined ? [] : yield* resolve("group", words.group, Object.keys(config.groups), "group")
+    const policies = keys.flatMap((key) => {
+      const group = config.groups[key]
+      return group === undefined ? [] : [group]
+    })
+    const [first, ...others] = policies
+    const names = Object.keys(Policy.fields)
+    const { targets: _, ...ofGroup } = first ?? { targets: [], ...defaultPolicy }
+    const policy: Policy = { ...ofGroup, ...settings }
+    const open = (name: string) => !Object.hasOwn(settings, name)
+    const settingOf = (of: object, name: string): unknown => new Map(Object.entries(of)).get(name)
+    const differs = names.filter(
+      (name) => open(name) && others.some((other) => !sameSetting(settingOf(other, name), settingOf(ofGroup, name)))
+    )
+    if (differs.length > 0)
+      return yield* Either.left(
+        new NoSuchMembers({
+          words: `group=${words.group}`,
+          reason: `these groups have different settings of ${differs.join(", ")}: name one group, or say these on the command line`
+        })
+      )
+    const { spread } = policy
+    const labels = [...new Set(Object.values(config.targets).flatMap((target) => Object.keys(target.labels)))]
+    if (spread !== undefined && !labels.includes(spread))
+      return yield* Either.left(
+        new NoSuchMembers({
+          words: `spread=${spread}`,
+          reason: `no target has the label "${spread}"${knownWords(spread, labels)}`
+        })
+      )
+    return policy
   })

@@ -8,7 +8,7 @@ import * as Predicate from "effect/Predicate"
 import * as AST from "effect/SchemaAST"
 import { Health, localHost, TargetSettings, Timeouts } from "../domain/Target.ts"
 import { suggest } from "../internal/suggest.ts"
-import { ConfigSchema, type DeployerConfig } from "./Config.ts"
+import { ConfigSchema, type DeployerConfig, GroupSettings } from "./Config.ts"
 import { matching } from "./Fleet.ts"
 
 type Path = ReadonlyArray<PropertyKey>
@@ -54,6 +54,7 @@ const kindOf = (ast: AST.AST): string => {
 
 const known = (path: Path): ReadonlyArray<string> => {
   if (path.length === 0) return Object.keys(ConfigSchema.fields)
+  if (path.length === 2 && path[0] === "groups") return Object.keys(GroupSettings.fields)
   if (path.length === 2 && path[0] === "targets") return Object.keys(TargetSettings.fields)
   if (path.length === 3 && path[0] === "targets" && path[2] === "timeouts") return Object.keys(Timeouts.fields)
   if (path.length === 3 && path[0] === "targets" && path[2] === "health") return Object.keys(Health.from.fields)
@@ -132,11 +133,17 @@ const entriesOf = (input: object, key: string): ReadonlyArray<readonly [string, 
   return Predicate.isRecord(record) ? Object.entries(record) : []
 }
 
+/** The members of a group, as the config names them. */
+const namesOf = (group: unknown): ReadonlyArray<unknown> => {
+  const names = Predicate.hasProperty(group, "targets") ? group.targets : group
+  return Array.isArray(names) ? names : []
+}
+
 /** Mistakes between different parts of the config. */
 const crossMistakes = (input: object): ReadonlyArray<string> => {
   const targets = entriesOf(input, "targets").map(([key]) => key)
-  const groups = entriesOf(input, "groups").flatMap(([group, names]) =>
-    (Array.isArray(names) ? names : [])
+  const groups = entriesOf(input, "groups").flatMap(([group, settings]) =>
+    namesOf(settings)
       .filter((name): name is string => typeof name === "string" && matching(targets, name).length === 0)
       .map((name) => {
         if (name.includes("*")) return `${inWords(["groups", group])}: no target fits ${JSON.stringify(name)}`

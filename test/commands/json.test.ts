@@ -106,9 +106,13 @@ const cases: Readonly<
   deploy: {
     well: {
       DeployReport: { before: deployed, line: "deploy target=prod yes" },
-      SavedPlan: { before: deployed, line: "deploy target=prod plan" }
+      SavedPlan: { before: deployed, line: "deploy target=prod plan" },
+      RolloutReport: { before: deployed, line: "deploy target=p* yes" },
+      RolloutPlan: { before: deployed, line: "deploy target=p* plan" }
     },
     badly: {
+      FleetUnfit: { before: full, line: "deploy target=p* yes", status: 1 },
+      NoSuchMembers: { line: "deploy group=web yes", status: 2 },
       ReleaseNotFound: { line: "deploy target=prod release=77", status: 2 },
       PromptUnavailable: { before: deployed, line: "deploy target=prod", status: 3 },
       LockHeld: {

@@ -73,7 +73,7 @@ export interface Project {
   readonly configure: (
     targets: Readonly<Record<string, object>>,
     builders?: Readonly<Record<string, string>>,
-    groups?: Readonly<Record<string, ReadonlyArray<string>>>
+    groups?: Readonly<Record<string, ReadonlyArray<string> | object>>
   ) => void
   /** Sets what `bin/<name> version` of the next release says. */
   readonly version: (version: string) => void

@@ -58,7 +58,7 @@ describe("decodeConfig", () => {
         "targets.prod.port: must be a port number from 1 to 65535, found 99999",
         'targets.eu.tags[0]: must be 1 to 128 printable characters without blanks and commas, found "a b"',
         'groups.web: names the target "prd", which does not exist (did you mean "prod"?)',
-        'groups.all: must be a list, found "prod"',
+        'groups.all: must be a list or an object, found "prod"',
         "builders.prod: must be a builder: docker({ … }), command({ … }) or a function from the build context to an Effect, found 5",
         'buidlers: is not a known key (did you mean "builders"?)'
       ]

@@ -1,0 +1,101 @@
+/** Rollouts in words. */
+
+import * as Duration from "effect/Duration"
+import type { DeployPlan } from "../domain/Plan.ts"
+import { releaseLabel } from "../domain/Plan.ts"
+import { provenance } from "../domain/Provenance.ts"
+import { grouped, type Outcome, type RolloutPlan } from "../domain/Rollout.ts"
+import type { View } from "../terminal/Answer.ts"
+import { bytes, counted, duration } from "../terminal/format.ts"
+import { sign } from "../terminal/signs.ts"
+import { table } from "../terminal/Table.ts"
+import type { RolloutReport } from "./deployFleet.ts"
+
+/** The bytes that a member gets, in words. */
+const sending = ({ release, steps }: DeployPlan): string => {
+  const step = steps.find(({ _tag }) => _tag === "Stage")
+  if (step?._tag !== "Stage") return steps.length === 0 ? "nothing to do" : "nothing to send"
+  return step.stream === "whole"
+    ? `the whole ${bytes(release.size)}`
+    : `${bytes(step.size)} in ${counted(step.sent, "changed file")}`
+}
+
+const backTo = ({ back, state }: DeployPlan): string =>
+  back !== undefined
+    ? releaseLabel(back)
+    : state.current._tag === "Foreign"
+      ? `the link to ${state.current.to}`
+      : "no release"
+
+/** The waves of a plan, and the parts that differ between its members. */
+export const rolloutPlanView =
+  ({ left, members, policy, release, waves }: RolloutPlan): View =>
+  (columns) => {
+    const soak = policy.soak === undefined ? "" : `, then ${duration(Duration.toMillis(policy.soak))} of soak`
+    const toDo = members.filter(({ steps }) => steps.length > 0)
+    const same = members.filter(({ steps }) => steps.length === 0).map(({ target }) => target)
+    const together = (name: string, messages: ReadonlyArray<{ readonly target: string; readonly message: string }>) =>
+      grouped(messages).map(({ message, targets }) => [name, targets.join(", "), message])
+    return [
+      `${releaseLabel(release)} (id ${release.id}) to ${counted(members.length + left.length, "target")}`,
+      `    ${provenance(release)}`,
+      table({
+        head: ["Part", "Targets", "Plan"],
+        columns,
+        wraps: true,
+        rows: [
+          ...waves.map(({ kind, targets }, index) => [`wave ${index + 1}`, targets.join(", "), `${kind}${soak}`]),
+          ...together(
+            "live",
+            same.map((target) => ({ target, message: "it is live there already" }))
+          ),
+          ...together(
+            "left out",
+            left.map(({ reason, target }) => ({ target, message: reason }))
+          ),
+          ...together(
+            "sends",
+            toDo.map((plan) => ({ target: plan.target, message: sending(plan) }))
+          ),
+          ...together(
+            "if it fails",
+            toDo.map((plan) => ({ target: plan.target, message: `back to ${backTo(plan)}` }))
+          )
+        ]
+      })
+    ].join("\n")
+  }
+
+const outcomeWords: Readonly<Record<Outcome, string>> = {
+  left: "left out",
+  same: "live already",
+  staged: "not switched",
+  proven: "not confirmed",
+  live: "live",
+  failed: "not switched",
+  back: "went back",
+  stuck: "failed to go back",
+  unknown: "unknown"
+}
+
+const isGood = (outcome: Outcome): boolean => outcome === "live" || outcome === "same"
+
+/** The outcome of each member. */
+export const rolloutView =
+  ({ exitStatus, members, millis, release }: RolloutReport): View =>
+  (columns) => {
+    const live = members.filter(({ outcome }) => isGood(outcome)).length
+    const verdict = exitStatus === 0 ? sign.good : sign.bad
+    return [
+      table({
+        head: ["Target", "Outcome", "Before"],
+        columns,
+        rows: members.map(({ before = "", outcome, target }) => [
+          target,
+          `${isGood(outcome) ? sign.good : sign.bad} ${outcomeWords[outcome]}`,
+          before
+        ])
+      }),
+      `${verdict} ${releaseLabel(release)} is live on ${live} of ${counted(members.length, "target")}, in ${duration(millis)}`
+    ].join("\n")
+  }
