@@ -95,7 +95,12 @@ export const site: Effect.Effect<Site, never, Scope.Scope> = Effect.gen(function
   fs.mkdirSync(srv)
   here.write(`bin/${here.name}`, program(here.name), 0o755)
   here.knowHost(host)
-  const lines = ["Host app1.example.com", "HostName 127.0.0.1", `Port ${host.port}`, `IdentityFile ${host.keyFile}`]
+  const lines = [
+    "Host app1.example.com app2.example.com app3.example.com",
+    "HostName 127.0.0.1",
+    `Port ${host.port}`,
+    `IdentityFile ${host.keyFile}`
+  ]
   fs.writeFileSync(path.join(here.home, ".ssh/config"), `${lines.join("\n  ")}\n`)
   const programs = path.join(here.folder, "programs")
   fs.mkdirSync(programs)

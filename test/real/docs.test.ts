@@ -184,6 +184,37 @@ const settings: Readonly<Record<string, Setting>> = {
       ]
     }),
 
+  // Three targets, of which the last one is ill.
+  "docs/many-targets.md": ({ base, good, here }) =>
+    Effect.gen(function* () {
+      const at = (key: string) => path.join(path.dirname(base), key)
+      const member = (number: number) => ({
+        host: `app${number}.example.com`,
+        path: at(`web${number}`),
+        builder: "prod",
+        tags: ["production"],
+        restart: "bin/restart"
+      })
+      here.configure(
+        { web1: member(1), web2: member(2), web3: member(3) },
+        { prod: builders.plain },
+        { web: { targets: ["web*"], canary: 1 } }
+      )
+      here.write("bin/restart", `#!/bin/sh\n! grep -q 1.4.2 VERSION || [ ! -e "$DEPLOYER_PATH/ill" ]\n`, 0o755)
+      here.version("1.4.1")
+      yield* good("build target=web1")
+      return [
+        {
+          line: "deployer deploy group=web plan",
+          before: Effect.suspend(() => {
+            here.version("1.4.2")
+            fs.writeFileSync(path.join(at("web3"), "ill"), "")
+            return good("build target=web1")
+          })
+        }
+      ]
+    }),
+
   // The third release is ill.
   "docs/rollback.md": (site) =>
     Effect.gen(function* () {
