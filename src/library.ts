@@ -31,10 +31,7 @@ export {
   type DeployFleetOptions,
   type DeployFleetServices,
   deployFleet,
-  failUnlessComplete,
-  planFleet,
-  RolloutIncomplete,
-  RolloutReport
+  planFleet
 } from "./commands/deployFleet.ts"
 export {
   type DoctorError,
@@ -112,6 +109,14 @@ export {
   type RollbackServices,
   rollback
 } from "./commands/rollback.ts"
+export {
+  planRollbackFleet,
+  type RollbackFleetError,
+  type RollbackFleetOptions,
+  type RollbackFleetServices,
+  rollbackFleet
+} from "./commands/rollbackFleet.ts"
+export { failUnlessComplete, RolloutIncomplete, RolloutReport } from "./commands/rollout.ts"
 export { DocumentSchema } from "./commands/schema.ts"
 export { ShellExited, ssh } from "./commands/ssh.ts"
 export {

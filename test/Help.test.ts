@@ -66,9 +66,9 @@ describe("a page of help", () => {
     assert.strictEqual(lines[0], "deployer deploy")
     assert.include(
       page("deploy", 120),
-      "\n  deployer deploy target=T [release=R] [plan] [save=FILE] [retry] [wait[=TIME]] [yes]\n"
+      "\n  deployer deploy [target=T] [group=G] [except=T] [where=L:V] [canary=N] [batch=N] [spread=L] [soak=TIME]\n"
     )
-    assert.include(lines, "  yes          answers the safe questions, for scripts")
+    assert.include(lines, "  yes              answers the safe questions, for scripts")
     assert.include(page("exec"), "\n  deployer exec target=T -- COMMAND\n")
     assert.include(page("init"), "\n  deployer init [force_init] [yes]\n")
     assert.include(page("manage ln"), "(the key ref= can be omitted)".split(" ")[0] ?? "")

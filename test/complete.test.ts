@@ -86,7 +86,7 @@ describe("a candidate", () => {
       "deploy --target p": ["prod"],
       "status target=prod j": ["json"],
       "deploy wait=": ["wait=1m", "wait=5m", "wait=30m", "wait=1h"],
-      "deploy w": ["wait", "wait="],
+      "deploy w": ["where=", "wait", "wait="],
       "deploy release=8": ["release=844C2010"],
       "deploy release=d5": ["release=d5f35d44"],
       "deploy target=prod release=1": ["release=12"],
@@ -165,10 +165,14 @@ describe("a candidate", () => {
       ...task.tasks.flatMap(withoutSource)
     ]
     assert.deepStrictEqual(withoutSource(tree.spec), [
+      "deploy where",
+      "deploy spread",
       "status where",
       "history where",
       "history last",
       "doctor where",
+      "rollback where",
+      "rollback spread",
       "unit command",
       "lock reason",
       "info limit"

@@ -141,7 +141,7 @@ export const release = optional(
     name: "release",
     placeholder: "R",
     completes: "release",
-    description: "an id, a ref (its first four digits are enough if they are unique), a name, or latest"
+    description: "an id, a ref or its first four digits, a name, or latest"
   })
 )
 
@@ -170,7 +170,7 @@ export const wait = optional(
     placeholder: "TIME",
     completes: ["1m", "5m", "30m", "1h"],
     description:
-      "how long to wait if somebody else holds the target's lock, such as 5m; wait alone means 1h; default: 5 seconds, and not at all if somebody locked it on purpose"
+      "how long to wait for somebody else's lock, such as 5m; wait alone means 1h; default: 5 seconds, and not at all for a lock set on purpose"
   })
 )
 
@@ -257,7 +257,7 @@ export function readAll(options: Options, given: Given): Effect.Effect<Readonly<
 }
 
 /** Applies the options `yes` and `wait` of a task. */
-const surrounded =
+export const surrounded =
   (values: Readonly<Record<string, unknown>>) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Prompt> => {
     const { wait, yes } = values

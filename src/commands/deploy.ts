@@ -16,8 +16,7 @@ import { type HostState, recordOf } from "../domain/HostState.ts"
 import { DeployPlan, plan, releaseLabel, unfinishedOthers, type Wanted } from "../domain/Plan.ts"
 import { provenance } from "../domain/Provenance.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
-import { RolloutPlan } from "../domain/Rollout.ts"
-import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
+import { savedPlan } from "../domain/SavedPlan.ts"
 import type { Target } from "../domain/Target.ts"
 import { StepTime } from "../domain/Work.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
@@ -27,17 +26,14 @@ import { bytes, duration } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { sign } from "../terminal/signs.ts"
-import { UsageError } from "../UsageError.ts"
 import { findTarget } from "../workspace/Config.ts"
-import { isFleet } from "../workspace/Fleet.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { chooseRelease, confirmRetry, findCandidates, planRelease } from "./chooseRelease.ts"
 import { Declined } from "./Declined.ts"
-import { deployFleet, failUnlessComplete, planFleet, RolloutReport } from "./deployFleet.ts"
-import { policyOf, policyWord, rolloutOptions } from "./fleet.ts"
-import { planReasons, runsOnLine, savedPlanView, stepTimes } from "./planView.ts"
-import { rolloutPlanView, rolloutView } from "./rolloutView.ts"
-import { flag, planned, planning, release, savePlanned, task, wait, yes } from "./Task.ts"
+import { deployFleet, planFleet } from "./deployFleet.ts"
+import { planReasons, runsOnLine, stepTimes } from "./planView.ts"
+import { rolloutTask } from "./rolloutTask.ts"
+import { flag, release } from "./Task.ts"
 
 /** What to deploy, and to which target. */
 export interface DeployOptions {
@@ -243,60 +239,29 @@ export const deployView =
   }
 
 /** The command. */
-export const deployTask = task("deploy", {
+export const deployTask = rolloutTask("deploy", {
   group: "build and deploy",
-  description: "Puts a stored release on the host and switches to it. With many targets, as one rollout.",
+  description: "Puts a stored release on hosts, and switches to it.",
   examples: [
     "deployer deploy target=prod",
     "deployer deploy target=prod release=3 plan",
     "deployer deploy group=web canary=1 batch=25% yes"
   ],
   options: {
-    ...rolloutOptions,
     release,
-    ...planning,
     retry: flag({
       name: "retry",
       description:
-        "deploys a release that failed on this host before, without asking; if it is already on the host, verifies its files and sends it again if they are damaged"
-    }),
-    wait,
-    yes
-  },
-  report: {
-    schema: Schema.Union(DeployReport, SavedPlan, RolloutReport, RolloutPlan),
-    view: (report) => {
-      switch (report._tag) {
-        case "SavedPlan":
-          return savedPlanView(report)
-        case "RolloutPlan":
-          return rolloutPlanView(report)
-        case "RolloutReport":
-          return rolloutView(report)
-        default:
-          return deployView(report)
-      }
-    }
-  },
-  run: (values) =>
-    Effect.gen(function* () {
-      const { except, group, plan, release, retry, save, target, where } = values
-      const policy = policyOf(values)
-      const words = { except, group, target, where }
-      if (target === undefined || isFleet(words)) {
-        if (save !== undefined) return yield* new UsageError({ message: '"save" takes one target, so far' })
-        const options = { ...words, release, retry, policy }
-        return yield* plan ? planFleet(options) : deployFleet(options)
-      }
-      const first = policyWord(policy)
-      if (first !== undefined)
-        return yield* new UsageError({ message: `"${first}" is for many targets, as in group=web` })
-      const options = { target, release, retry }
-      return yield* planned({ plan, save }, { plan: planDeploy(options), run: deploy(options) })
-    }),
-  check: (report, values) =>
-    Effect.gen(function* () {
-      if (report._tag === "RolloutReport") return yield* failUnlessComplete(report)
-      yield* savePlanned(report, values)
+        "deploys a release that failed there before, without asking; verifies one that is there, and sends it again if it is damaged"
     })
+  },
+  report: { schema: DeployReport, view: deployView },
+  one: (target, { release, retry }) => ({
+    plan: planDeploy({ target, release, retry }),
+    run: deploy({ target, release, retry })
+  }),
+  many: (words, { release, retry }) => ({
+    plan: planFleet({ ...words, release, retry }),
+    run: deployFleet({ ...words, release, retry })
+  })
 })

@@ -117,7 +117,7 @@ export const fleetOptions = {
       name: "target",
       placeholder: "T",
       completes: "target",
-      description: "a key of `targets` in deployer/config/deployer_config.ts, or several: a,b or web*"
+      description: "a key of `targets` in the config, or several: a,b or web*"
     })
   ),
   group: optional(
@@ -130,7 +130,7 @@ export const fleetOptions = {
     value({
       name: "where",
       placeholder: "L:V",
-      description: "only the targets that have this label: zone:a; several values of one label are alternatives"
+      description: "only targets with this label: zone:a; zone:a,zone:b is either"
     })
   )
 }
@@ -150,16 +150,18 @@ const policyOptions = {
   canary: optional(
     amount({
       name: "canary",
+      completes: ["1", "10%"],
       placeholder: "N",
-      description: "many targets: how many come first, and tolerate no failure: 1 or 10%"
+      description: "many targets: so many come first, and must not fail"
     })
   ),
   batch: optional(
     parsed(
       value({
         name: "batch",
+        completes: ["1", "25%", "1,10%,100%"],
         placeholder: "N",
-        description: "many targets: how many are switched together: 2 or 25%; 1,10%,100% grows; default: all"
+        description: "many targets: so many at a time: 2, 25% or 1,10%,100%"
       }),
       (text) =>
         Either.mapLeft(
@@ -172,7 +174,7 @@ const policyOptions = {
     value({
       name: "spread",
       placeholder: "L",
-      description: "many targets: takes them from each value of this label in turn"
+      description: "many targets: takes them from each value of this label"
     })
   ),
   soak: optional(
@@ -180,19 +182,21 @@ const policyOptions = {
       name: "soak",
       placeholder: "TIME",
       completes: ["1m", "5m"],
-      description: "many targets: how long a wave has to stay healthy before the next"
+      description: "many targets: how long a wave has to stay healthy"
     })
   ),
   maxFailures: optional(
     amount({
       name: "max-failures",
+      completes: ["1", "10%"],
       placeholder: "N",
-      description: "many targets: how many may fail: 2 or 25%; default: none"
+      description: "many targets: how many may fail; default: none"
     })
   ),
   unreachable: optional(
     amount({
       name: "unreachable",
+      completes: ["1", "10%"],
       placeholder: "N",
       description: "many targets: how many may be out of reach; default: none"
     })
@@ -202,7 +206,7 @@ const policyOptions = {
       {
         name: "on-failure",
         placeholder: "WORD",
-        description: "many targets: all go back if too many fail (back), or stay as they are (stop)"
+        description: "many targets: back (default) or stop, if too many fail"
       },
       ["back", "stop"]
     )

@@ -15,7 +15,7 @@ import { commandLine, type Invocation, invocation } from "../domain/Invocation.t
 import { failureOf } from "../domain/Journal.ts"
 import { planRollback as plan, RollbackPlan, releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
-import { SavedPlan, savedPlan } from "../domain/SavedPlan.ts"
+import { savedPlan } from "../domain/SavedPlan.ts"
 import { address } from "../domain/Target.ts"
 import { StepTime } from "../domain/Work.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
@@ -26,8 +26,10 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { sign } from "../terminal/signs.ts"
 import { connect } from "./connect.ts"
 import { Declined } from "./Declined.ts"
-import { runsOnLine, savedPlanView, stepTimes } from "./planView.ts"
-import { optional, planned, planning, savePlanned, target, task, value, wait, yes } from "./Task.ts"
+import { runsOnLine, stepTimes } from "./planView.ts"
+import { planRollbackFleet, rollbackFleet } from "./rollbackFleet.ts"
+import { rolloutTask } from "./rolloutTask.ts"
+import { optional, value } from "./Task.ts"
 
 /** There is no release to go back to. */
 export class NothingToRollBackTo extends Schema.TaggedError<NothingToRollBackTo>()("NothingToRollBackTo", {
@@ -185,16 +187,15 @@ export const rollbackView =
   }
 
 /** The command. */
-export const rollbackTask = task("rollback", {
+export const rollbackTask = rolloutTask("rollback", {
   group: "go back",
   description: "Goes back to the previous healthy release. Runs the same hooks, restart and health check as deploy.",
   examples: [
     "deployer rollback target=prod",
     "deployer rollback target=prod to=844C",
-    "deployer rollback target=prod plan"
+    "deployer rollback group=web plan"
   ],
   options: {
-    target,
     to: optional(
       value({
         name: "to",
@@ -202,18 +203,9 @@ export const rollbackTask = task("rollback", {
         completes: "ref",
         description: "the ref or id of a release on the host; default: the previous healthy one"
       })
-    ),
-    ...planning,
-    wait,
-    yes
+    )
   },
-  report: {
-    schema: Schema.Union(RollbackReport, SavedPlan),
-    view: (report) => (report._tag === "SavedPlan" ? savedPlanView(report) : rollbackView(report))
-  },
-  run: ({ target, to, ...how }) => {
-    const options = { target, to }
-    return planned(how, { plan: planRollback(options), run: rollback(options) })
-  },
-  check: savePlanned
+  report: { schema: RollbackReport, view: rollbackView },
+  one: (target, { to }) => ({ plan: planRollback({ target, to }), run: rollback({ target, to }) }),
+  many: (words, { to }) => ({ plan: planRollbackFleet({ ...words, to }), run: rollbackFleet({ ...words, to }) })
 })

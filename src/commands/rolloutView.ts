@@ -1,26 +1,27 @@
 /** Rollouts in words. */
 
 import * as Duration from "effect/Duration"
-import type { DeployPlan } from "../domain/Plan.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { provenance } from "../domain/Provenance.ts"
+import { Release } from "../domain/Release.ts"
 import { grouped, type Outcome, type RolloutPlan } from "../domain/Rollout.ts"
+import type { AnyPlan } from "../domain/SavedPlan.ts"
 import type { View } from "../terminal/Answer.ts"
 import { bytes, counted, duration } from "../terminal/format.ts"
 import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
-import type { RolloutReport } from "./deployFleet.ts"
+import type { RolloutReport } from "./rollout.ts"
 
 /** The bytes that a member gets, in words. */
-const sending = ({ release, steps }: DeployPlan): string => {
+const sending = ({ steps }: AnyPlan): string => {
   const step = steps.find(({ _tag }) => _tag === "Stage")
   if (step?._tag !== "Stage") return steps.length === 0 ? "nothing to do" : "nothing to send"
   return step.stream === "whole"
-    ? `the whole ${bytes(release.size)}`
+    ? `the whole ${bytes(step.size)}`
     : `${bytes(step.size)} in ${counted(step.sent, "changed file")}`
 }
 
-const backTo = ({ back, state }: DeployPlan): string =>
+const backTo = ({ back, state }: AnyPlan): string =>
   back !== undefined
     ? releaseLabel(back)
     : state.current._tag === "Foreign"
@@ -37,8 +38,9 @@ export const rolloutPlanView =
     const together = (name: string, messages: ReadonlyArray<{ readonly target: string; readonly message: string }>) =>
       grouped(messages).map(({ message, targets }) => [name, targets.join(", "), message])
     return [
-      `${releaseLabel(release)} (id ${release.id}) to ${counted(members.length + left.length, "target")}`,
-      `    ${provenance(release)}`,
+      release instanceof Release
+        ? `${releaseLabel(release)} (id ${release.id}) to ${counted(members.length + left.length, "target")}\n    ${provenance(release)}`
+        : `back to ${releaseLabel(release)} on ${counted(members.length + left.length, "target")}`,
       table({
         head: ["Part", "Targets", "Plan"],
         columns,

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { HostRelease, recordOf, Unfinished } from "../domain/HostState.ts"
 import { type DeployPlan, hookSteps, releaseLabel, type Step } from "../domain/Plan.ts"
 import { type Release, shortRef } from "../domain/Release.ts"
+import type { AnyPlan } from "../domain/SavedPlan.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { goLive } from "./goLive.ts"
@@ -22,7 +23,7 @@ export const carryOut = Effect.fn("carryOut")(function* (session: HostSession, p
 })
 
 /** Removes the releases beyond those that the target keeps, if the plan has that step. */
-export const removeOld = (session: HostSession, { steps }: Pick<DeployPlan, "steps">) => {
+export const removeOld = (session: HostSession, { steps }: Pick<AnyPlan, "steps">) => {
   const step = steps.find(({ _tag }) => _tag === "Prune")
   return step?._tag === "Prune" ? Reporter.during(step)(prune(session, step)) : Effect.void
 }

@@ -5,24 +5,24 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { typed } from "../domain/Invocation.ts"
-import type { DeployPlan } from "../domain/Plan.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { type Action, type Fact, nextAction, type Outcome, outcomes, type RolloutPlan } from "../domain/Rollout.ts"
+import type { AnyPlan } from "../domain/SavedPlan.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
-import { makeReady, removeOld } from "./carryOut.ts"
+import { removeOld } from "./carryOut.ts"
 import { goBack, isDisplaced, recall } from "./goBack.ts"
 import { type Proven, settle, switchTo } from "./goLive.ts"
 import { checkOnce, Unhealthy } from "./health.ts"
 import type { Live } from "./prove.ts"
-import type { Wish } from "./stage.ts"
 
 /** A member whose lock is held. */
-export interface Member {
+export interface Member<R> {
   readonly session: HostSession
-  readonly plan: DeployPlan
-  readonly wish: Wish
+  readonly plan: AnyPlan
+  /** Carries out the steps before the switch. Returns the release to make live, or undefined if nothing is switched. */
+  readonly ready: Effect.Effect<Live | undefined, AnyFailure, R>
 }
 
 /** The end of a rollout. */
@@ -70,7 +70,10 @@ const inWave = (live: Live, soak: Duration.Duration = Duration.zero): Live => ({
 })
 
 /** Checks a live release again and again for some time. Fails at the first bad answer. */
-const stayHealthy = Effect.fnUntraced(function* ({ session, plan }: Member, soak: Duration.Duration) {
+const stayHealthy = Effect.fnUntraced(function* (
+  { session, plan }: Pick<Member<never>, "plan" | "session">,
+  soak: Duration.Duration
+) {
   const step = plan.steps.find(({ _tag }) => _tag === "Check")
   if (step?._tag !== "Check") return yield* Effect.sleep(soak)
   const { health } = step
@@ -94,19 +97,19 @@ const stayHealthy = Effect.fnUntraced(function* ({ session, plan }: Member, soak
 })
 
 /** A running rollout: its plan, and the state of its members. */
-interface Running {
+interface Running<R> {
   readonly plan: RolloutPlan
-  readonly members: ReadonlyMap<string, Member>
+  readonly members: ReadonlyMap<string, Member<R>>
   readonly lives: Map<string, Live>
   readonly proofs: Map<string, Proven>
   readonly failures: Map<string, AnyFailure>
 }
 
 /** Works on members, and turns the end of each work into a fact. A work without an outcome leaves its member as it is. */
-const each = <R>(
-  { failures, members }: Running,
+const each = <R, R2>(
+  { failures, members }: Running<R>,
   targets: ReadonlyArray<string>,
-  work: (member: Member, target: string) => Effect.Effect<Outcome | undefined, AnyFailure, R>,
+  work: (member: Member<R>, target: string) => Effect.Effect<Outcome | undefined, AnyFailure, R2>,
   outcomeOf: (error: AnyFailure) => Outcome,
   atOnce: number | "unbounded" = "unbounded"
 ) =>
@@ -131,19 +134,19 @@ export const reached = (target: string, outcome: Outcome): Fact => ({ _tag: "Rea
 
 const names = (targets: ReadonlyArray<string>): string => targets.join(", ")
 
-const waveName = ({ plan: { waves } }: Running, index: number): string =>
+const waveName = ({ plan: { waves } }: Pick<Running<never>, "plan">, index: number): string =>
   `Wave ${index + 1} of ${waves.length}${waves[index]?.kind === "canary" ? " (canary)" : ""}`
 
-const stageAll = (running: Running, targets: ReadonlyArray<string>) =>
+const stageAll = <R>(running: Running<R>, targets: ReadonlyArray<string>) =>
   Effect.zipRight(
     Reporter.note(
-      `Putting ${releaseLabel(running.plan.release)} on ${counted(targets.length, "target")}: ${names(targets)}`
+      `Preparing ${releaseLabel(running.plan.release)} on ${counted(targets.length, "target")}: ${names(targets)}`
     ),
     each(
       running,
       targets,
-      ({ plan, session, wish }, target) =>
-        Effect.map(makeReady(session, plan, wish), (live): Outcome => {
+      ({ ready }, target) =>
+        Effect.map(ready, (live): Outcome => {
           if (live !== undefined) running.lives.set(target, inWave(live, running.plan.policy.soak))
           return live === undefined ? "same" : "staged"
         }),
@@ -152,7 +155,7 @@ const stageAll = (running: Running, targets: ReadonlyArray<string>) =>
     )
   )
 
-const switchAll = (running: Running, wave: number, targets: ReadonlyArray<string>) =>
+const switchAll = <R>(running: Running<R>, wave: number, targets: ReadonlyArray<string>) =>
   Effect.zipRight(
     Reporter.note(`${waveName(running, wave)}: switching ${names(targets)}`),
     each(
@@ -168,7 +171,7 @@ const switchAll = (running: Running, wave: number, targets: ReadonlyArray<string
     )
   )
 
-const soakAll = (running: Running, wave: number, targets: ReadonlyArray<string>) => {
+const soakAll = <R>(running: Running<R>, wave: number, targets: ReadonlyArray<string>) => {
   const { soak = Duration.zero } = running.plan.policy
   return Effect.zipRight(
     Reporter.note(`${waveName(running, wave)}: watching ${names(targets)} for ${Duration.format(soak)}`),
@@ -194,7 +197,7 @@ const soakAll = (running: Running, wave: number, targets: ReadonlyArray<string>)
   )
 }
 
-const settleAll = (running: Running, targets: ReadonlyArray<string>) =>
+const settleAll = <R>(running: Running<R>, targets: ReadonlyArray<string>) =>
   Effect.tap(
     each(
       running,
@@ -212,7 +215,7 @@ const settleAll = (running: Running, targets: ReadonlyArray<string>) =>
     }
   )
 
-const allBack = (running: Running, targets: ReadonlyArray<string>) => {
+const allBack = <R>(running: Running<R>, targets: ReadonlyArray<string>) => {
   const why = `${releaseLabel(running.plan.release)} failed on ${names([...running.failures.keys()])}`
   return Effect.zipRight(
     Reporter.warn(`${why}, so all targets go back: ${names(targets)}`),
@@ -229,7 +232,7 @@ const allBack = (running: Running, targets: ReadonlyArray<string>) => {
   )
 }
 
-const perform = (running: Running, action: Exclude<Action, { readonly _tag: "End" }>) => {
+const perform = <R>(running: Running<R>, action: Exclude<Action, { readonly _tag: "End" }>) => {
   switch (action._tag) {
     case "Stage":
       return stageAll(running, action.targets)
@@ -256,12 +259,12 @@ const interrupted = ({ members, release }: RolloutPlan, facts: ReadonlyArray<Fac
 }
 
 /** Carries out all actions of a rollout. `began` holds the facts from before. A failure of a member is a fact, too. */
-export const rollOut = Effect.fn("rollOut")(function* (
+export const rollOut = Effect.fn("rollOut")(function* <R>(
   plan: RolloutPlan,
-  members: ReadonlyMap<string, Member>,
+  members: ReadonlyMap<string, Member<R>>,
   began: Ended
 ) {
-  const running: Running = {
+  const running: Running<R> = {
     plan,
     members,
     lives: new Map(),

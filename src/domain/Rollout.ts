@@ -5,8 +5,10 @@
 import * as Arr from "effect/Array"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { DeployPlan } from "./Plan.ts"
+import { HostRelease } from "./HostState.ts"
+import { DeployPlan, RollbackPlan } from "./Plan.ts"
 import { Release } from "./Release.ts"
+import type { AnyPlan } from "./SavedPlan.ts"
 import { Wait } from "./Target.ts"
 
 // The policy
@@ -77,9 +79,10 @@ export const Left = Schema.Struct({
 
 /** The plan of a rollout: the plan of each member, and the waves in which they go live. */
 export class RolloutPlan extends Schema.TaggedClass<RolloutPlan>()("RolloutPlan", {
-  release: Release,
+  /** For a rollback, as the first member has it. */
+  release: Schema.Union(Release, HostRelease),
   /** The plan of each member that can be reached. */
-  members: Schema.Array(DeployPlan),
+  members: Schema.Array(Schema.Union(DeployPlan, RollbackPlan)),
   left: Schema.Array(Left),
   /** Without the members that have nothing to do. */
   waves: Schema.Array(Wave),
@@ -148,9 +151,9 @@ export const wavesOf = (
 /** The input of a rollout's plan. */
 export interface Wanted {
   /** Undefined if no target could be reached to choose one. */
-  readonly release: Release | undefined
+  readonly release: Release | HostRelease | undefined
   readonly policy: Policy
-  readonly members: ReadonlyArray<{ readonly plan: DeployPlan; readonly labels: Candidate["labels"] }>
+  readonly members: ReadonlyArray<{ readonly plan: AnyPlan; readonly labels: Candidate["labels"] }>
   readonly left: ReadonlyArray<typeof Left.Type>
   /** The reasons against it that were found already. */
   readonly objections: ReadonlyArray<typeof Objection.Type>

@@ -287,4 +287,44 @@ describe("deploy to many targets", () => {
       assert.match(label.stderr, /no target has the label "zoen".*zone/)
     }).pipe(Effect.provide(fleet))
   )
+
+  it.scoped("Rollback takes a group to the previous release in waves, or brings all back to where they were.", () =>
+    Effect.gen(function* () {
+      const { first, second } = yield* started
+      assert.strictEqual((yield* run("deploy group=web yes")).status, 0)
+      assert.deepStrictEqual(yield* liveOn(second), keys)
+      const plan = yield* run("rollback group=careful plan")
+      assert.match(plan.stdout, /^back to my_app [0-9A-F]{8} on 10 targets\n/)
+      yield* failing(["web7"], first)
+      const failed = yield* run("rollback group=careful json")
+      assert.strictEqual(failed.status, 5, failed.stderr)
+      assert.deepStrictEqual(yield* liveOn(second), keys)
+      yield* failing(["web7"], "none")
+      const ran = yield* run("rollback group=careful except=web7 json")
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.deepStrictEqual(yield* liveOn(second), ["web7"])
+      yield* assertFree
+    }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped("A rollback to different releases is refused, and each target says where it would go.", () =>
+    Effect.gen(function* () {
+      const { first } = yield* started
+      assert.strictEqual((yield* run("deploy group=web except=web5 yes")).status, 0)
+      yield* build
+      assert.strictEqual((yield* run("deploy group=web yes")).status, 0)
+      const ran = yield* run("rollback group=web")
+      assert.strictEqual(ran.status, 1)
+      assert.match(
+        ran.stderr,
+        /1 of 10 targets .*\n {2}web5: it would go back to my_app .*, but web1 to my_app .*: name one with to=REF/
+      )
+      const named = yield* run(`rollback group=web to=${first.slice(0, 8)}`)
+      assert.strictEqual(named.status, 0, named.stderr)
+      assert.deepStrictEqual(yield* liveOn(first), keys)
+      const none = yield* run("rollback group=web")
+      assert.strictEqual(none.status, 1)
+      assert.match(none.stderr, /10 of 10 targets .*\n {2}web1, web2, .*: it has no previous healthy release/)
+    }).pipe(Effect.provide(fleet))
+  )
 })

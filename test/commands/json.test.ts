@@ -180,7 +180,9 @@ const cases: Readonly<
   rollback: {
     well: {
       RollbackReport: { before: both, line: "rollback target=prod" },
-      SavedPlan: { before: both, line: "rollback target=prod plan" }
+      SavedPlan: { before: both, line: "rollback target=prod plan" },
+      RolloutReport: { before: both, line: "rollback target=p*" },
+      RolloutPlan: { before: both, line: "rollback target=p* plan" }
     },
     badly: { NothingToRollBackTo: { before: deployed, line: "rollback target=prod", status: 1 } }
   },
