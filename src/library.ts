@@ -42,7 +42,15 @@ export {
   doctor,
   failUnlessHealthy
 } from "./commands/doctor.ts"
-export { type ExecError, ExecFailed, type ExecOptions, ExecReport, type ExecServices, exec } from "./commands/exec.ts"
+export {
+  type ExecError,
+  ExecFailed,
+  ExecFleet,
+  type ExecOptions,
+  ExecReport,
+  type ExecServices,
+  exec
+} from "./commands/exec.ts"
 export { FleetFailed, forEachTarget, type Member } from "./commands/fleet.ts"
 export {
   type HistoryError,

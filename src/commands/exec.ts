@@ -4,7 +4,8 @@ import * as Schema from "effect/Schema"
 import { quote } from "../host/transport/Transport.ts"
 import { captureOutput, outputFields } from "./captureOutput.ts"
 import { connect } from "./connect.ts"
-import { rest, target, task } from "./Task.ts"
+import { fleetTask, membersSchema } from "./fleet.ts"
+import { rest } from "./Task.ts"
 
 /** The result of a command in the current release. */
 export class ExecReport extends Schema.TaggedClass<ExecReport>()("ExecReport", {
@@ -13,6 +14,12 @@ export class ExecReport extends Schema.TaggedClass<ExecReport>()("ExecReport", {
   /** Its exit status. */
   status: Schema.Int,
   ...outputFields
+}) {}
+
+/** The results of a command on many targets. */
+export class ExecFleet extends Schema.TaggedClass<ExecFleet>()("ExecFleet", {
+  /** The chosen targets, in their order, with the report or the failure of each, or both. */
+  members: membersSchema(ExecReport)
 }) {}
 
 /** A command ended with an exit status other than 0. It is passed on without a message. */
@@ -58,12 +65,11 @@ export type ExecError = Effect.Effect.Error<ReturnType<typeof exec>>
 export type ExecServices = Effect.Effect.Context<ReturnType<typeof exec>>
 
 /** The command. */
-export const execTask = task("exec", {
+export const execTask = fleetTask("exec", {
   group: "operate",
   description: "Runs a command in the current release's folder on the host. Passes on its output and exit status.",
-  examples: ["deployer exec target=prod -- bin/my_app version", "deployer exec target=prod -- 'date && df -h .'"],
+  examples: ["deployer exec target=prod -- bin/my_app version", "deployer exec group=web -- 'date && df -h .'"],
   options: {
-    target,
     command: rest(
       {
         name: "command",
@@ -72,8 +78,13 @@ export const execTask = task("exec", {
       "This needs a command, as in: deployer exec target=prod -- bin/my_app version"
     )
   },
-  // The command's output was shown as it arrived.
+  // The command's output was shown as it arrived, with many targets after the key of each.
   report: { schema: ExecReport, view: () => () => "" },
-  run: exec,
+  fleet: {
+    schema: ExecFleet,
+    view: () => () => "",
+    gather: (members) => ExecFleet.make({ members })
+  },
+  run: (target, { command }) => exec({ target, command }),
   check: ({ address, command, status }) => (status === 0 ? Effect.void : new ExecFailed({ address, command, status }))
 })

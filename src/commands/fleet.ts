@@ -9,6 +9,7 @@ import { address } from "../domain/Target.ts"
 import { answer, type Kind, type View } from "../terminal/Answer.ts"
 import { Failure, failureOf, isQuit, statusOf } from "../terminal/Failure.ts"
 import { counted } from "../terminal/format.ts"
+import * as Reporter from "../terminal/Reporter.ts"
 import { sign } from "../terminal/signs.ts"
 import { table } from "../terminal/Table.ts"
 import { chooseTargets, type FleetWords, isFleet } from "../workspace/Fleet.ts"
@@ -78,7 +79,9 @@ export const forEachTarget = <A, E, R, E2, R2>(
           ),
           Effect.catchAll((error) =>
             isQuit(error) ? Effect.interrupt : Effect.succeed<Member<A>>({ ...member, failure: failed(error) })
-          )
+          ),
+          Reporter.inLines,
+          Reporter.asMember(target.key)
         )
       },
       { concurrency: atOnce }

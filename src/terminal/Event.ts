@@ -26,8 +26,11 @@ type Happening =
   | { readonly _tag: "Warning"; readonly message: string }
   /** A sentence for those who look for the reason of something: a remote step with its time, a choice and its reason. */
   | { readonly _tag: "Detail"; readonly message: string }
-  /** Output of a program, as it arrives. `isResult`: it is the result that the user requested. */
-  | { readonly _tag: "Output"; readonly chunk: Uint8Array; readonly isResult: boolean }
+  /**
+   * Output of a program, as it arrives. `isResult`: it is the result that the user requested. `isWhole`: the chunk consists of whole lines.
+   * Default: no.
+   */
+  | { readonly _tag: "Output"; readonly chunk: Uint8Array; readonly isResult: boolean; readonly isWhole?: boolean }
   /**
    * Bytes of a transfer so far: `start` were there before it, `total` is undefined if unknown. Events with the same `label` belong to the same
    * transfer.

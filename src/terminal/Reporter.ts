@@ -108,6 +108,32 @@ export const about =
 export const asMember = (target: string): (<A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
   about({ target, isMember: true })
 
+/** Passes the output of programs on in whole lines, so that the lines of many programs do not tear each other apart. */
+export const inLines = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Reporter, (reporter) => {
+    const open = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
+    let last: Place = {}
+    const emitLines = (chunk: Uint8Array, isResult: boolean) =>
+      chunk.length === 0 ? Effect.void : reporter.emit({ ...last, _tag: "Output", chunk, isResult, isWhole: true })
+    const emit = (event: Event) => {
+      if (event._tag !== "Output") return reporter.emit(event)
+      const { _tag, chunk, isResult, ...place } = event
+      const name = isResult ? "stdout" : "stderr"
+      const all = Buffer.concat([open[name], chunk])
+      const end = all.lastIndexOf(10) + 1
+      open[name] = all.subarray(end)
+      last = place
+      return emitLines(all.subarray(0, end), isResult)
+    }
+    const rest = (name: keyof typeof open) =>
+      open[name].length === 0
+        ? Effect.void
+        : emitLines(Buffer.concat([open[name], Buffer.from("\n")]), name === "stdout")
+    return Effect.provideService(self, Reporter, { emit }).pipe(
+      Effect.ensuring(Effect.suspend(() => Effect.zipRight(rest("stdout"), rest("stderr"))))
+    )
+  })
+
 /** Reports an effect as a step: its begin, its end and its time. All its events name the step. */
 export const during =
   (step: Work) =>

@@ -112,7 +112,19 @@ const makePen = (sink: Sink) => {
   }
 }
 
-/** An event of one of many targets, whose work would tear the lines apart: its warnings stay, and its notes are details. Undefined for others. */
+/** Whole lines, each after a name. */
+const labelled = (name: string, lines: Uint8Array): Uint8Array =>
+  Buffer.from(
+    Buffer.from(lines)
+      .toString("latin1")
+      .replace(/^(?=.|\n)/gm, Buffer.from(name).toString("latin1")),
+    "latin1"
+  )
+
+/**
+ * An event of one of many targets, whose work would tear the lines apart: warnings and whole lines of output stay, and notes are details.
+ * Undefined for others.
+ */
 const ofMember = (event: Event): Event | undefined => {
   const name = event.target === undefined ? "" : `${event.target}: `
   switch (event._tag) {
@@ -121,6 +133,8 @@ const ofMember = (event: Event): Event | undefined => {
     case "Note":
     case "Detail":
       return { ...event, _tag: "Detail", message: `${name}${event.message}` }
+    case "Output":
+      return event.isWhole === true ? { ...event, chunk: labelled(name, event.chunk) } : undefined
     case "Asked":
     case "Answered":
       return event

@@ -103,4 +103,31 @@ describe("a command about many targets", () => {
       assert.strictEqual((yield* run("status target=web1 json")).status, 1)
     }).pipe(Effect.provide(fleet))
   )
+
+  it.scoped("Exec runs a command on all targets, with each line after the key of its target.", () =>
+    Effect.gen(function* () {
+      yield* deployed
+      for (const key of ["web1", "web2"]) {
+        const host = yield* hostNamed(`${key}.test`)
+        host.onRun = () => ({ output: `one of ${key}\ntwo`, exitCode: key === "web2" ? 3 : 0 })
+      }
+      const ran = yield* run("exec group=web -- bin/my_app version")
+      assert.strictEqual(ran.status, 3, ran.stderr)
+      const lines = ran.stdout.split("\n").filter((line) => line !== "")
+      assert.sameMembers(lines, ["web1: one of web1", "web1: two", "web2: one of web2", "web2: two"])
+      assert.match(ran.stderr, /1 of 2 targets failed:\n {2}web2: ".*version.*" ended with status 3 on /)
+      const data = yield* run("exec group=web json -- bin/my_app version")
+      const { members } = JSON.parse(data.stdout).report
+      assert.deepStrictEqual(
+        members.map(({ report }: { readonly report: { readonly status: number; readonly stdout: string } }) => [
+          report.status,
+          report.stdout
+        ]),
+        [
+          [0, "one of web1\ntwo"],
+          [3, "one of web2\ntwo"]
+        ]
+      )
+    }).pipe(Effect.provide(fleet))
+  )
 })

@@ -266,7 +266,10 @@ const cases: Readonly<
     badly: { DoctorFailed: { before: full, line: "doctor target=prod", status: 1 } }
   },
   exec: {
-    well: { ExecReport: { before: deployed, line: "exec target=prod uptime" } },
+    well: {
+      ExecReport: { before: deployed, line: "exec target=prod uptime" },
+      ExecFleet: { before: deployed, line: "exec target=p* uptime" }
+    },
     badly: { ExecFailed: { before: failing, line: "exec target=prod uptime", status: 7 } }
   },
   unit: {
