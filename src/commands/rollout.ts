@@ -10,12 +10,14 @@ import { checkOnce, LiveUnhealthy } from "../deployment/health.ts"
 import { connectTo } from "../deployment/onHost.ts"
 import { type AnyFailure, type Ended, type Member, reached, rollOut } from "../deployment/rollOut.ts"
 import { HostRelease, type HostState } from "../domain/HostState.ts"
+import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { Release } from "../domain/Release.ts"
 import {
   Decision,
   FleetUnfit,
   grouped,
+  isOpen,
   type Left,
   Outcome,
   outcomes,
@@ -68,12 +70,18 @@ export class RolloutIncomplete extends Schema.TaggedError<RolloutIncomplete>()("
   /** The number of members, and of those on which the release is live. */
   members: Schema.Int,
   live: Schema.Int,
+  /** The members that are neither proven on the release nor back. */
+  open: Schema.Array(Schema.String),
   decision: Schema.optional(Decision),
   /** Members with the same failure stand together. */
   failures: Schema.Array(Schema.Struct({ targets: Schema.Array(Schema.String), message: Schema.String })),
   exitStatus: Schema.Int
 }) {
-  /** The sentence about all targets. */
+  /** For exit status 6: a look at the targets in an unknown state. */
+  get next(): ReadonlyArray<Invocation> {
+    return this.open.length === 0 ? [] : [invocation("status", { target: this.open.join(",") })]
+  }
+  /** A clause about all targets. */
   private get end(): string {
     switch (this.exitStatus) {
       case 1:
@@ -81,7 +89,7 @@ export class RolloutIncomplete extends Schema.TaggedError<RolloutIncomplete>()("
       case 5:
         return "all targets that were switched are back"
       case 6:
-        return "some targets are neither proven on it nor back: see deployer status for each"
+        return `${this.open.join(", ")} ${this.open.length === 1 ? "is" : "are"} neither proven on it nor back: see ${this.next.map(commandLine).join("")}`
       default:
         return "the others have it"
     }
@@ -160,6 +168,7 @@ export const failUnlessComplete = ({
         release: releaseLabel(release),
         members: members.length,
         live: members.filter(({ outcome }) => outcome === "live" || outcome === "same").length,
+        open: members.flatMap(({ outcome, target }) => (isOpen(outcome) ? [target] : [])),
         ...(decision === undefined ? {} : { decision }),
         failures: grouped(
           members.flatMap(({ failure, outcome, target }) =>

@@ -252,10 +252,12 @@ const perform = <R>(running: Running<R>, action: Exclude<Action, { readonly _tag
 /** The state that an interruption leaves. Members whose work was cut say more themselves. */
 const interrupted = ({ members, release }: RolloutPlan, facts: ReadonlyArray<Fact>): string => {
   const found = outcomes(facts)
-  const live = members.filter(({ target }) => ["live", "same"].includes(found.get(target) ?? ""))
   const label = releaseLabel(release)
-  const where = live.length === 0 ? "on no target" : `on ${names(live.map(({ target }) => target))}`
-  return `Interrupted: ${label} is live ${where}, of ${counted(members.length, "target")}. The same command continues; to go back, use ${typed("rollback", { target: "T" })} for each`
+  const live = members.flatMap(({ target }) => (found.get(target) === "live" ? [target] : []))
+  const back = typed("rollback", { target: live.join(",") })
+  return live.length === 0
+    ? `Interrupted: ${label} has become live on no target. The same command continues`
+    : `Interrupted: ${label} has become live on ${names(live)}. The same command continues, and ${back} goes back`
 }
 
 /** Carries out all actions of a rollout. `began` holds the facts from before. A failure of a member is a fact, too. */

@@ -251,6 +251,10 @@ export const outcomes = (facts: ReadonlyArray<Fact>): ReadonlyMap<string, Outcom
 
 const isFailed = (outcome: Outcome | undefined): boolean =>
   outcome === "failed" || outcome === "back" || outcome === "stuck"
+/** Whether nobody knows that the member runs the release or its earlier one, and is well. */
+export const isOpen = (outcome: Outcome): boolean =>
+  outcome === "stuck" || outcome === "unknown" || outcome === "proven"
+
 const isAway = (outcome: Outcome | undefined): boolean => outcome === "left" || outcome === "unknown"
 
 /** Whether more members failed or are out of reach than the policy tolerates. A canary that does is always one too many. */
@@ -301,7 +305,7 @@ export const nextAction = (course: Course, facts: ReadonlyArray<Fact>): Action =
  */
 export const rolloutStatus = (course: Course, facts: ReadonlyArray<Fact>): 0 | 1 | 5 | 6 | 7 => {
   const found = [...outcomes(facts).values()]
-  if (found.some((outcome) => outcome === "stuck" || outcome === "unknown" || outcome === "proven")) return 6
+  if (found.some(isOpen)) return 6
   const decided = facts.find((fact) => fact._tag === "Decided")
   if (decided?.decision === "back") return found.includes("back") ? 5 : 1
   if (decided?.decision === "stop") return 1

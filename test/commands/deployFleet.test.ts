@@ -207,6 +207,7 @@ describe("deploy to many targets", () => {
       assert.strictEqual(outcomes["web3"], "stuck")
       for (const key of ["web1", "web2", "web4", "web5", "web6", "web7"]) assert.strictEqual(outcomes[key], "back", key)
       assert.includeMembers([...(yield* liveOn(first))], ["web1", "web2", "web4", "web5", "web6", "web7"])
+      assert.match(ran.stderr, /and web3 is neither proven on it nor back: see deployer status target=web3:\n/)
       assert.match(ran.stderr, /web3: .*failed as well/)
     }).pipe(Effect.provide(fleet))
   )
