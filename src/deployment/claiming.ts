@@ -1,7 +1,6 @@
 /**
  * The locks of many targets at once: all of them, or none.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,6 +8,7 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { HostState } from "../domain/HostState.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
+import { monotonicMillis } from "../internal/monotonic.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { LockWait, takeLock } from "./locking.ts"
 
@@ -23,7 +23,7 @@ const maxPauseMillis = 5_000
 export const takeLocks = Effect.fn("takeLocks")(function* (sessions: ReadonlyArray<HostSession>, reason: string) {
   const scope = yield* Effect.scope
   const wait = yield* LockWait
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* monotonicMillis
   const all = Effect.gen(function* () {
     const child = yield* Scope.fork(scope, { _tag: "Parallel" })
     return yield* Effect.forEach(
@@ -40,7 +40,7 @@ export const takeLocks = Effect.fn("takeLocks")(function* (sessions: ReadonlyArr
     Effect.catchTag(all, "LockHeld", (held) =>
       Effect.gen(function* () {
         const limit = held.lock.details?.held === true ? wait.held : wait.taken
-        const left = Duration.toMillis(limit) - ((yield* Clock.currentTimeMillis) - began)
+        const left = Duration.toMillis(limit) - ((yield* monotonicMillis) - began)
         if (left <= 0) return yield* held
         if (isFirst) yield* Reporter.note(`Waiting up to ${Duration.format(limit)}: ${held.message}`)
         yield* Effect.sleep(Math.min(yield* Random.nextIntBetween(500, maxPauseMillis), left))

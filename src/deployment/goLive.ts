@@ -3,7 +3,6 @@
  */
 
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,7 @@ import * as Schedule from "effect/Schedule"
 import { linkBefore } from "../domain/HostState.ts"
 import { releaseLabel, type Step } from "../domain/Plan.ts"
 import { type HostSession, RemoteHost, type StepFailure } from "../host/RemoteHost.ts"
+import { monotonicMillis } from "../internal/monotonic.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { backLabel, backOfNow, goBack, isChecked, isDisplaced, noteHealthy, wholeBack } from "./goBack.ts"
 import { entry } from "./journal.ts"
@@ -138,7 +138,7 @@ const arm = Effect.fnUntraced(function* (
   yield* Reporter.note(
     `Armed: unless it is confirmed within ${Duration.format(Duration.seconds(seconds))}, the host goes back by itself`
   )
-  return { id, end: (yield* Clock.currentTimeMillis) + seconds * 1000 }
+  return { id, end: (yield* monotonicMillis) + seconds * 1000 }
 })
 
 /** The host must not go back by itself to a release that lacks files. */
@@ -174,7 +174,7 @@ const settleNow = Effect.fnUntraced(function* (session: HostSession, live: Live,
       while: (error) =>
         isDisplaced(error)
           ? Effect.succeed(false)
-          : Effect.map(Clock.currentTimeMillis, (now) => now < deadMan.end + graceMillis),
+          : Effect.map(monotonicMillis, (now) => now < deadMan.end + graceMillis),
       schedule: confirmPause
     }),
     Effect.mapError((error) =>

@@ -2,7 +2,6 @@
  * Waits until a release is live and healthy, or its time is up.
  */
 
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -11,6 +10,7 @@ import { commandLine, type Invocation, invocation } from "../domain/Invocation.t
 import { releaseLabel } from "../domain/Plan.ts"
 import { type Health, shownCommand } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
+import { monotonicMillis } from "../internal/monotonic.ts"
 import { counted } from "../terminal/format.ts"
 import type { Named } from "./journal.ts"
 
@@ -121,12 +121,12 @@ export const awaitHealthy = Effect.fn("awaitHealthy")(function* (
   health: Health,
   log?: string
 ) {
-  const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(health.timeout)
+  const end = (yield* monotonicMillis) + Duration.toMillis(health.timeout)
   let attempts = 0
   let inARow = 0
   let detail: string | undefined
   while (true) {
-    const left = end - (yield* Clock.currentTimeMillis)
+    const left = end - (yield* monotonicMillis)
     if (left <= 0) break
     // An attempt cut off by the deadline is no evidence against the release.
     const result = yield* Effect.timeoutOption(attempt(session, release, health, attemptTime), left)

@@ -1,7 +1,6 @@
 /**
  * Locks around commands: every command that changes a host does so alone.
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -10,6 +9,7 @@ import * as Random from "effect/Random"
 import { LockDetails, maxReason } from "../domain/Lock.ts"
 import { Operator } from "../host/Operator.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
+import { monotonicMillis } from "../internal/monotonic.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { entry } from "./journal.ts"
 
@@ -44,7 +44,7 @@ export const takeLock = (session: HostSession, reason: string) =>
   Effect.gen(function* () {
     const details = yield* describe(reason, false)
     const wait = yield* LockWait
-    const began = yield* Clock.currentTimeMillis
+    const began = yield* monotonicMillis
     const takenOver = [
       yield* entry("locked", undefined, { detail: `${reason}: taken over from somebody without a sign of life` })
     ]
@@ -52,7 +52,7 @@ export const takeLock = (session: HostSession, reason: string) =>
       Effect.catchTag(session.lock(details, takenOver), "LockHeld", (held) =>
         Effect.gen(function* () {
           const duration = held.lock.details?.held === true ? wait.held : wait.taken
-          const waited = (yield* Clock.currentTimeMillis) - began
+          const waited = (yield* monotonicMillis) - began
           const left = Duration.toMillis(duration) - waited
           if (left <= 0) return yield* held
           if (!said) yield* Reporter.note(`Waiting up to ${Duration.format(duration)}: ${held.message}`)

@@ -1,7 +1,6 @@
 /**
  * Carries a rollout out: the actions that `nextAction` names, on sessions that hold the locks of all members.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { typed } from "../domain/Invocation.ts"
@@ -9,6 +8,7 @@ import { releaseLabel } from "../domain/Plan.ts"
 import { type Action, type Fact, nextAction, type Outcome, outcomes, type RolloutPlan } from "../domain/Rollout.ts"
 import type { AnyPlan } from "../domain/SavedPlan.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
+import { monotonicMillis } from "../internal/monotonic.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { removeOld } from "./carryOut.ts"
@@ -77,11 +77,11 @@ const stayHealthy = Effect.fnUntraced(function* (
   const step = plan.steps.find(({ _tag }) => _tag === "Check")
   if (step?._tag !== "Check") return yield* Effect.sleep(soak)
   const { health } = step
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* monotonicMillis
   const end = began + Duration.toMillis(soak)
   let attempts = 0
-  while ((yield* Clock.currentTimeMillis) < end) {
-    yield* Effect.sleep(Duration.min(health.interval, Duration.millis(end - (yield* Clock.currentTimeMillis))))
+  while ((yield* monotonicMillis) < end) {
+    yield* Effect.sleep(Duration.min(health.interval, Duration.millis(end - (yield* monotonicMillis))))
     const { check, detail, ok } = yield* checkOnce(session, plan.release, health)
     attempts += 1
     if (ok) continue
@@ -90,7 +90,7 @@ const stayHealthy = Effect.fnUntraced(function* (
       release: releaseLabel(plan.release),
       check,
       attempts,
-      waited: Duration.format(Duration.millis((yield* Clock.currentTimeMillis) - began)),
+      waited: Duration.format(Duration.millis((yield* monotonicMillis) - began)),
       detail
     })
   }

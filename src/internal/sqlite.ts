@@ -87,7 +87,7 @@ export class DatabaseFile extends Context.Reference<DatabaseFile>()("deployer/Da
 }) {}
 
 // Two processes may make the same database at the same moment. The later one fails at once, and must try again.
-const again = Schedule.upTo(Schedule.spaced("50 millis"), "5 seconds")
+const again = Schedule.intersect(Schedule.spaced("50 millis"), Schedule.recurs(100))
 
 /**
  * Opens a database file, which it creates if it is missing, or `":memory:"`, until the scope closes. If nobody may write in its folder, it can be

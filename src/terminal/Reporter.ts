@@ -2,7 +2,6 @@
  * Reports of running operations. Operations report events, and the terminal, a log (or a test) decides how to show them.
  */
 import process from "node:process"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,6 +11,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { type StepTime, type Work, workName } from "../domain/Work.ts"
 import { hasColor } from "../internal/color.ts"
+import { monotonicMillis } from "../internal/monotonic.ts"
 import { draw, type Sink, tickMillis } from "./drawing.ts"
 import type { Event, Place } from "./Event.ts"
 import { isData } from "./Form.ts"
@@ -35,10 +35,10 @@ export class Reporter extends Context.Reference<Reporter>()("deployer/Reporter",
       Reporter,
       Effect.gen(function* () {
         const { show, tick } = draw(sink)
-        const moves = Effect.schedule(Effect.map(Clock.currentTimeMillis, tick), Schedule.spaced(tickMillis))
+        const moves = Effect.schedule(Effect.map(monotonicMillis, tick), Schedule.spaced(tickMillis))
         if (sink.isTTY) yield* Effect.forkScoped(moves)
         return {
-          emit: (event) => Effect.zipWith(Clock.currentTimeMillis, isData, (now, isData) => show(event, now, isData))
+          emit: (event) => Effect.zipWith(monotonicMillis, isData, (now, isData) => show(event, now, isData))
         }
       })
     )
@@ -142,10 +142,10 @@ export const during =
       const index = steps.indexOf(step)
       const counted = index === -1 ? {} : { number: index + 1, of: steps.length }
       return Effect.acquireUseRelease(
-        Effect.zipRight(emit({ _tag: "StepStarted", step, ...counted }), Clock.currentTimeMillis),
+        Effect.zipRight(emit({ _tag: "StepStarted", step, ...counted }), monotonicMillis),
         () => self,
         (began, exit) =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.flatMap(monotonicMillis, (now) =>
             emit({ _tag: "StepEnded", step, ok: Exit.isSuccess(exit), millis: now - began })
           )
       ).pipe(Effect.provideService(Here, { place: { ...place, step }, steps }))

@@ -1,5 +1,6 @@
 /** What comes after the switch: commands, restart, health, and the way back. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -85,6 +86,35 @@ describe("after the switch", () => {
       assert.strictEqual(ran.status, 0, ran.stderr)
       assert.include(ran.stderr, "(5 attempts)")
     }).pipe(Effect.provide(world({ config: checked })))
+  )
+
+  it.scopedLive("Somebody sets the clock of this machine during the health check: the release gets all its time.", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      const clock = Clock.make()
+      let ahead = 0
+      const dated = () => clock.unsafeCurrentTimeMillis() + ahead
+      const settable: Clock.Clock = {
+        [Clock.ClockTypeId]: Clock.ClockTypeId,
+        unsafeCurrentTimeMillis: dated,
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+        currentTimeMillis: Effect.sync(dated),
+        currentTimeNanos: clock.currentTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const answers = [1, 1, 0]
+      host.onRun = ({ command }) => {
+        if (!command.includes("ping")) return { exitCode: 0 }
+        ahead = ahead === 0 ? 3_600_000 : 0
+        return { exitCode: answers.shift() ?? 0 }
+      }
+      const ran = yield* Effect.withClock(run("deploy target=prod yes"), settable)
+      assert.strictEqual(ran.status, 0, ran.stderr)
+      assert.isEmpty(answers)
+    }).pipe(
+      Effect.provide(world({ config: withTarget({ health: { command: "bin/my_app ping", interval: "10 millis" } }) }))
+    )
   )
 
   for (const [what, word, said] of [

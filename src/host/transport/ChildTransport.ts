@@ -1,13 +1,13 @@
 /**
  * Hosts that a program on this machine can reach. A child process runs each script.
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { address as addressOf, type Target } from "../../domain/Target.ts"
+import { monotonicMillisOf } from "../../internal/monotonic.ts"
 import * as ChildProcess from "../../internal/process.ts"
 import { PromptUnavailable } from "../../terminal/Prompt.ts"
 import { CommandTimeout, HostUnreachable } from "../RemoteHost.ts"
@@ -135,9 +135,9 @@ const whileMoving = <A, E, E2, E3>(
 ): Effect.Effect<A, E2 | E3> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
-    let moved = clock.unsafeCurrentTimeMillis()
+    let moved = monotonicMillisOf(clock)
     const heard = () => {
-      moved = clock.unsafeCurrentTimeMillis()
+      moved = monotonicMillisOf(clock)
     }
     let allowed = limit
     const move = Effect.sync(heard)
@@ -149,7 +149,7 @@ const whileMoving = <A, E, E2, E3>(
       )
     )
     const watch: Effect.Effect<never, E3> = Effect.gen(function* () {
-      const left = moved + Duration.toMillis(allowed) - (yield* Clock.currentTimeMillis)
+      const left = moved + Duration.toMillis(allowed) - monotonicMillisOf(clock)
       if (left <= 0) return yield* Effect.fail(failure)
       yield* Effect.sleep(left)
       return yield* watch

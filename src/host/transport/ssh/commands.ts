@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Target } from "../../../domain/Target.ts"
+import { monotonicMillisOf } from "../../../internal/monotonic.ts"
 import { CommandTimeout, type HostUnreachable } from "../../RemoteHost.ts"
 import type { Exec, ExecResult } from "../Transport.ts"
 import * as Connection from "./Connection.ts"
@@ -33,14 +34,14 @@ export const run = <E = never>(
   Effect.gen(function* () {
     const output = yield* exec.onOutput === undefined ? collect : deliver(exec.onOutput)
     const clock = yield* Effect.clock
-    let lastHeard = clock.unsafeCurrentTimeMillis()
+    let lastHeard = monotonicMillisOf(clock)
     const { onData } = output.listener
     const begin = yield* started(context, exec.wait, {
       // The end of the input would make it impossible to ask the command to end. So a command without input reads /dev/null.
       command: `${commandLine(exec.script, exec.args)}${exec.stdin === undefined ? " </dev/null" : ""}`,
       ...output.listener,
       onData: (chunk, from) => {
-        lastHeard = clock.unsafeCurrentTimeMillis()
+        lastHeard = monotonicMillisOf(clock)
         onData(chunk, from)
       }
     })
@@ -111,7 +112,7 @@ const feed = <E>(
     stdin.pipe(
       Stream.runForEach((chunk) =>
         Effect.suspend(() =>
-          Effect.raceFirst(session.write(chunk), silence(clock, wait, clock.unsafeCurrentTimeMillis(), lastHeard))
+          Effect.raceFirst(session.write(chunk), silence(clock, wait, monotonicMillisOf(clock), lastHeard))
         )
       ),
       Effect.zipRight(Effect.sync(session.endInput))
@@ -126,7 +127,7 @@ const silence = (
   lastHeard: () => number
 ): Effect.Effect<never, Connection.Disconnected> =>
   Effect.suspend(() => {
-    const left = Math.max(since, lastHeard()) + Duration.toMillis(wait) - clock.unsafeCurrentTimeMillis()
+    const left = Math.max(since, lastHeard()) + Duration.toMillis(wait) - monotonicMillisOf(clock)
     return left <= 0
       ? Effect.fail(
           new Connection.Disconnected({ reason: "timeout", detail: `it took no data for ${Duration.format(wait)}` })
