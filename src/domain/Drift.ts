@@ -151,9 +151,10 @@ export const linkFault = ({
     case "Occupied":
       return `current is a ${current.by}, not a link`
     case "Linked":
-      return currentRelease === undefined
-        ? `current leads to ${shortRef(current.ref)}, which is gone or incomplete`
-        : undefined
+      if (currentRelease === undefined) return `current leads to ${shortRef(current.ref)}, which is gone or incomplete`
+      return current.inside === undefined
+        ? undefined
+        : `current leads to ${current.inside} in ${shortRef(current.ref)} and not to the release itself, so nothing finds current/${currentRelease.name}`
   }
 }
 

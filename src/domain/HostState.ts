@@ -72,7 +72,9 @@ export const Current = Schema.Union(
   Schema.TaggedStruct("Linked", {
     ref: Ref,
     /** The text of the link, if deployer would write another one. */
-    text: Schema.optional(Schema.String)
+    text: Schema.optional(Schema.String),
+    /** The folder in the release that the link leads to, if it does not lead to the release itself. */
+    inside: Schema.optional(Schema.String)
   }),
   /** A link to anything else. */
   Schema.TaggedStruct("Foreign", {

@@ -355,8 +355,14 @@ export const planRollback = (
     : Either.left(refused)
 }
 
-/** Also true if the dead-man's switch watches the current release: switching to it again disarms it. */
-const isToSwitch = (state: HostState, ref: string): boolean => !isLinked(state, ref) || state.armed?.ref === ref
+/**
+ * Also true if the link leads to a folder in the release, or if the dead-man's switch watches the current release: switching to it again
+ * disarms it.
+ */
+const isToSwitch = (state: HostState, ref: string): boolean =>
+  !isLinked(state, ref) ||
+  (state.current._tag === "Linked" && state.current.inside !== undefined) ||
+  state.armed?.ref === ref
 
 const isUnhealthy = ({ journal }: HostState, { ref }: { readonly ref: string }): boolean =>
   standing(journal, ref) === "unhealthy"

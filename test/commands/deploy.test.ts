@@ -1362,4 +1362,25 @@ describe("a link that somebody made by hand to something else", () => {
       assert.include(ran.stderr, "(it led to /opt/other before, which deployer did not make)")
     }).pipe(Effect.provide(world()))
   )
+
+  it.scoped("A link to a folder in the live release is a fault, which repair and deploy mend.", () =>
+    Effect.gen(function* () {
+      yield* built
+      const host = yield* hostNamed()
+      yield* run("deploy target=prod yes")
+      const link = `${prodPath}/releases/current`
+      const right = host.files.readLink(link) ?? ""
+      for (const command of ["deploy target=prod yes", "repair target=prod yes"]) {
+        host.files.remove(link)
+        host.files.link(link, `${right}/my_app`)
+        const status = yield* run("status target=prod")
+        assert.strictEqual(status.status, 1, status.stdout)
+        assert.match(status.stdout, /current leads to my_app in [0-9A-F]{8} and not to the release itself/)
+        const ran = yield* run(command)
+        assert.strictEqual(ran.status, 0, ran.stderr)
+        assert.strictEqual(host.files.readLink(link), right)
+        assert.strictEqual((yield* run("status target=prod")).status, 0)
+      }
+    }).pipe(Effect.provide(world()))
+  )
 })

@@ -1000,14 +1000,18 @@ export const contract = (
             for (const text of [
               `${releases}/deployer_${one.ref}`,
               `./deployer_${one.ref}`,
-              `../releases/deployer_${one.ref}/`,
-              `deployer_${one.ref}/my_app`
+              `../releases/deployer_${one.ref}/`
             ]) {
               if (files.names(releases).includes("current")) files.remove(`${releases}/current`)
               files.link(`${releases}/current`, text)
               assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref, text })
               assert.strictEqual((yield* session.inspect).currentRelease?.ref, one.ref)
             }
+            const text = `deployer_${one.ref}/my_app`
+            files.remove(`${releases}/current`)
+            files.link(`${releases}/current`, text)
+            const { current } = yield* session.inspect
+            assert.deepStrictEqual(current, { _tag: "Linked", ref: one.ref, text, inside: "my_app" })
             yield* session.activate(one.ref)
             assert.deepStrictEqual((yield* session.inspect).current, { _tag: "Linked", ref: one.ref })
           })

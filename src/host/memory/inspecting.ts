@@ -54,7 +54,7 @@ const leadsTo = ({ host, releases }: Place): ReadonlyArray<string> => {
   const live = host.files.readLink(`${releases}/current`) === undefined ? "" : host.files.resolve(`${releases}/current`)
   const above = `${host.files.resolve(releases)}/`
   if (live === undefined || !live.startsWith(above) || !isDirectory(host, live)) return []
-  const [, ref] = /^deployer_([0-9A-F]{32})(?:\/|$)/.exec(live.slice(above.length)) ?? []
+  const [, ref] = /^deployer_([0-9A-F]{32}(?:\/.*)?)$/.exec(live.slice(above.length)) ?? []
   return ref === undefined ? [] : [ref]
 }
 

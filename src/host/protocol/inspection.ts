@@ -67,7 +67,7 @@ const foreignIfListed = (current: Current, foreign: ReadonlyArray<string>, isDan
     : current
 }
 
-/** `leads` is the ref of the release that the link leads to, however the link is written. */
+/** `leads` is the ref of the release that the link leads to, however the link is written, and the path of a folder in that release, if any. */
 const currentOf = (line: Line, leads: string): Decoded<Current> => {
   if (line.rest === "absent") return Either.right({ _tag: "Absent" })
   if (line.rest === "directory" || line.rest === "file") return Either.right({ _tag: "Occupied", by: line.rest })
@@ -76,9 +76,9 @@ const currentOf = (line: Line, leads: string): Decoded<Current> => {
   const ref = to.startsWith("deployer_") ? to.slice(9) : ""
   if (isRef(ref)) return Either.right({ _tag: "Linked", ref })
   const text = clean(to, 4096)
-  return Either.right(
-    isRef(leads) && text === to ? { _tag: "Linked", ref: leads, text } : { _tag: "Foreign", to: text }
-  )
+  const [led = "", ...path] = clean(leads, 4096).split("/")
+  if (!isRef(led) || text !== to) return Either.right({ _tag: "Foreign", to: text })
+  return Either.right({ _tag: "Linked", ref: led, text, ...(path.length === 0 ? {} : { inside: path.join("/") }) })
 }
 
 /** How a file system is mounted. Undefined if the text cannot be parsed. */

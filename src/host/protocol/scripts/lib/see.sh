@@ -30,14 +30,14 @@ cd "$releases" 2>/dev/null || { say "current absent"; return 0; }
 if [ -L current ]; then
   say "current link $(flat "$(link_of current)")"
   [ -e current ] || say dangling
-  # The link may lead to a release by a text that is not deployer's.
-  led=$(cd -P current 2>/dev/null && pwd -P) && led=${led#"$(pwd -P)/deployer_"} && ref=${led%%/*} && is_ref "$ref" && say "leads $ref"
+  # The link may lead to a release by a text that is not deployer's, or to a folder in a release.
+  led=$(cd -P current 2>/dev/null && pwd -P) && led=${led#"$(pwd -P)/deployer_"} && ref=${led%%/*} && is_ref "$ref" && say "leads $led"
 elif [ -d current ]; then say "current directory"
 elif [ -e current ]; then say "current file"
 else say "current absent"
 fi
 for armed in "$base"/config/armed.*; do
-  [ -e "$armed" ] || continue
+  [ -f "$armed" ] || continue
   ref= back= deadline= restore=
   read -r ref back deadline restore < "$armed"
   case "$deadline" in "" | *[!0-9]*) continue ;; esac
