@@ -1,4 +1,5 @@
 /** What is left of interrupted or refused work on a host, and what only looks like it. */
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -84,6 +85,24 @@ for (const { path, skip, title } of userlands) {
         yield* lock
         assert.lengthOf(yield* warnings, 1)
         assert.sameMembers(fs.readdirSync(releases), [stuck, `deployer_${one.ref}`])
+      }).pipe(reported, Effect.scoped)
+    )
+
+    asNobody("Immutable files in a release that is removed are reported once, with the command.", () =>
+      Effect.gen(function* () {
+        const { releases, session } = yield* host()
+        yield* session.prepare
+        yield* put(session, one)
+        const cache = join(releases, `deployer_${one.ref}/my_app/cache`)
+        write(join(cache, "a"), "x")
+        execFileSync("chattr", ["+i", join(cache, "a")])
+        yield* Effect.addFinalizer(() => Effect.sync(() => execFileSync("chattr", ["-R", "-i", releases])))
+        yield* session.remove([one.ref], [])
+        const [stuck = ""] = stuckIn(releases)
+        const place = `'${releases}/${stuck}'`
+        const [warning = ""] = yield* warnings
+        assert.include(warning, "some may be immutable")
+        assert.include(warning, `sudo chattr -R -ia ${place} and sudo rm -rf ${place}`)
       }).pipe(reported, Effect.scoped)
     )
 

@@ -65,11 +65,12 @@ export const lines = (stdout: string): Decoded<ReadonlyArray<Line>> => {
   return failure === undefined ? Either.right(read) : failed(clean(failure.rest))
 }
 
-/** Files of another user that the login may not remove. */
+/** Files that the login cannot remove. */
 export interface Stuck {
   /** Of all files that are left in the folder. */
   readonly bytes: number
-  readonly owner: string
+  /** The other user who has one of them. Undefined if they belong to the login, and are perhaps immutable. */
+  readonly owner: string | undefined
   /** Absolute, of the folder that holds them. */
   readonly path: string
 }
@@ -91,7 +92,7 @@ export const remarks = (stdout: string): { readonly stdout: string; readonly rem
   const stuck = [...stdout.matchAll(/^stuck (\d{1,15}) (\S+) (.+)$/gm)].map(
     ([, kibibytes = "", owner = "", path = ""]) => ({
       bytes: Number(kibibytes) * 1024,
-      owner: clean(owner, 64),
+      owner: owner === "-" ? undefined : clean(owner, 64),
       path: clean(path, 4096)
     })
   )

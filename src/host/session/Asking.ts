@@ -224,13 +224,14 @@ const warnings = (
   ...(isUnsynced
     ? [`${address} has no sync: after a power cut in the next half minute, files of the live release may be empty`]
     : []),
-  ...stuck.map(
-    ({ owner, path }) =>
-      `Files of ${owner} are left in ${path} on ${address}, and this login may not remove them. Nothing else needs them: remove them there with sudo rm -rf ${quote(path)}${
-        target.removeWith === undefined
-          ? ', or set "removeWith" of the target (for example "sudo rm -rf")'
-          : `: "removeWith" of the target did not remove them`
-      }`
+  ...stuck.map(({ owner, path }) =>
+    owner === undefined
+      ? `${path} on ${address} could not be removed, although all its files belong to this login: some may be immutable. Nothing else needs it: remove it there with sudo chattr -R -ia ${quote(path)} and sudo rm -rf ${quote(path)}`
+      : `Files of ${owner} are left in ${path} on ${address}, and this login may not remove them. Nothing else needs them: remove them there with sudo rm -rf ${quote(path)}${
+          target.removeWith === undefined
+            ? ', or set "removeWith" of the target (for example "sudo rm -rf")'
+            : `: "removeWith" of the target did not remove them`
+        }`
   ),
   ...strangers.map(
     (path) =>

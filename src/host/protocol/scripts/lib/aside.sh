@@ -1,5 +1,5 @@
 # `wipe_aside` removes a folder that was moved aside. If this login may not remove its files, because they belong to
-# another user, `set_aside` reports them once, and gives the folder a name that later steps ignore. `clear` can remove
+# another user or are immutable, `set_aside` reports them once, and gives the folder a name that later steps ignore. `clear` can remove
 # this folder.
 
 odd_in() { find "$1" ! -user "$(id -u)" 2>/dev/null | sed -n 1p; }
@@ -13,7 +13,9 @@ set_aside() {
   aside=$releases/.stuck_${rest#.*_}
   mv "$1" "$aside" 2>/dev/null || aside=$releases/$rest
   odd=$(odd_in "$aside")
-  say "stuck $(kibibytes "$aside") $(flat "$(owner_of "${odd:-$aside}") $aside")"
+  owner=-
+  [ -z "$odd" ] || owner=$(owner_of "$odd")
+  say "stuck $(kibibytes "$aside") $(flat "$owner $aside")"
 }
 wipe_aside() {
   wipe "$1" 2>/dev/null && return 0
