@@ -830,8 +830,8 @@ describe("a folder that a team shares", () => {
     const test = skip === undefined ? it.live : it.live.skip
     /** The second of two releases, sent whole to one folder and completed from the first in another. Returns both trees. */
     const bothWays = Effect.fnUntraced(function* (
-      prepared: (base: string) => void = () => {},
-      { changed, hardLinks = false }: { changed?: (release: string) => void; hardLinks?: boolean } = {}
+      prepared: (base: string) => unknown = () => {},
+      { changed, hardLinks = false }: { changed?: (release: string) => unknown; hardLinks?: boolean } = {}
     ) {
       const whole = yield* shared(path)
       const completed = yield* shared(path)
@@ -880,6 +880,38 @@ describe("a folder that a team shares", () => {
     )
 
     ;(skip === undefined ? acl.live : it.live.skip)(
+    ;(skip === undefined ? acl.live : it.live.skip)(
+      `A release takes its access lists from its folder and not from the files that it reuses (${title})${acl.because}.`,
+      () =>
+        Effect.gen(function* () {
+          const listed = (base: string, name: string) =>
+            execFileSync("getfacl", ["-cpnE", join(base, name)], { encoding: "utf8" }).includes("user:23456:")
+          for (const isAdded of [true, false]) {
+            const { completed, next, old } = yield* bothWays(
+              (base) => isAdded || execFileSync("setfacl", ["-R", "-m", "d:u:23456:rwx", base]),
+              {
+                changed: (release) =>
+                  execFileSync(
+                    "setfacl",
+                    isAdded ? ["-m", "d:u:23456:rwx", join(release, "..")] : ["-k", join(release, "..")]
+                  )
+              }
+            )
+            const releases = join(completed.home, "app/releases")
+            for (const name of [
+              "my_app/version",
+              "my_app/program",
+              "my_app/moved/2",
+              "my_app/closed",
+              "my_app/closed/key"
+            ]) {
+              assert.strictEqual(listed(join(releases, `deployer_${next.ref}`), name), isAdded, name)
+            }
+            assert.strictEqual(listed(join(releases, `deployer_${old.ref}`), "my_app/program"), !isAdded)
+          }
+        }).pipe(Effect.scoped)
+    )
+
       `Releases keep their modes, whatever the default access list of a shared folder (${title})${acl.because}.`,
       () =>
         Effect.gen(function* () {
@@ -1483,7 +1515,6 @@ describe("promises that hold over time", () => {
     Effect.gen(function* () {
       const { home, session } = yield* local(undefined)
       yield* session.prepare
-      yield* Effect.flip(stage(session, one, { to: 100, entries: [] }))
       const releases = join(home, "app/releases")
       const [staging = ""] = readdirSync(releases).filter((name) => name.startsWith(".staging_"))
       assert.strictEqual(statSync(join(releases, staging)).mode & 0o777, 0o700)

@@ -5,6 +5,11 @@
 # and copies the files that exist elsewhere on the host. If `$2` is not empty, hard links replace copies. The check that
 # follows reports failures.
 
+# `cp -p` would copy the access list too. A release has the access lists that its folder gives to new files, as if it was
+# sent whole. Without `-p`, cp applies the umask to the modes.
+copying=-p
+case "$(cp --help 2>&1)" in *--preserve*) copying=--preserve=timestamps ;; esac
+own=$copying
 part() {
   if [ "$bytes" = yes ]; then err=$(dd if="$base" bs=65536 iflag=skip_bytes,count_bytes skip="$1" ${2:+count="$2"} 2>&1 >> "$to")
   else err=$(dd if="$base" bs="$block" skip="$3" ${4:+count="$4"} 2>&1 >> "$to")
@@ -44,7 +49,7 @@ copy_lot() {
   if [ -z "$parents" ]; then (cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 tar -cf -) | (cd "$tree" && tar -xpof -)
   else
     # shellcheck disable=SC2086 # Options, each a word.
-    (cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 cp $parents -t "$here/$tree") && return
+    (umask 0; cd "$origin" && tr "\n" "\000" < "$1" | xargs -0 cp $parents -t "$here/$tree") && return
     (cd "$origin" && tar -cf - -T "$1") | (cd "$tree" && tar -xpof -)
   fi
   # Not every cp makes hard links together with their directories.
@@ -61,7 +66,7 @@ begin_tree() {
     if [ "$polls" -gt 4000 ] || ! kill -0 $$ 2>/dev/null; then return 0; fi
     if [ "$polls" -gt 400 ] || ! sleep 0.05 2>/dev/null; then sleep 1; fi
   done
-  origin=deployer_$1 links=$2 parents="-p --reflink=auto --parents" most=250
+  origin=deployer_$1 links=$2 parents="$copying --reflink=auto --parents" most=250
   # If the tree is moved away meanwhile, the cp of BusyBox would make its directory again. So tar copies there: it enters
   # the directory first, and each lot is small enough for one tar. Old versions of BusyBox make no directories for hard
   # links, and give tar no lists of names.
@@ -105,8 +110,8 @@ begin_tree() {
   done
   if (cd "$tree" && quickly_match "$here/$notes/lines"); then mv "$notes/lines" "$notes/proved"; fi
 }
-complete_tree() {
-  copying=-p
+complete_tree() (
+  umask 0
   [ -z "$1" ] || copying=-pl
   [ ! -e "$tree/.deployer_patches" ] || patch < "$tree/.deployer_patches"
   (
@@ -121,7 +126,7 @@ complete_tree() {
           [ "$#" -lt 500 ] || { put_all "$@"; set --; } ;;
         "copy "*) source_of "${line#copy }" ;;
         # The file is copied even with `$1`, because its mode is about to change.
-        "own "*) put_all "$@"; set --; if real_file "$source"; then cp -p "$source" "$tree/${line#own }"; fi ;;
+        "own "*) put_all "$@"; set --; if real_file "$source"; then cp $own "$source" "$tree/${line#own }"; fi ;;
         "as "*) put_all "$@"; set --; if real_file "$source"; then cp $copying "$source" "$tree/${line#as }"; fi ;;
         "mode "*) mode=${line#mode } ;;
         "of "*) chmod "$mode" "$tree/${line#of }" ;;
@@ -130,7 +135,7 @@ complete_tree() {
     put_all "$@"
   )
   (cd "$tree" && rm -rf .deployer_edits .deployer_begin .deployer_moves .deployer_patches .deployer_pieces .deployer_end)
-}
+)
 # Gives the tree to this login, and to the group of a shared folder. Copies may have the owner or the group of other
 # files, and some tools give new files the group of their folder, and others do not. A hard link that has another owner
 # becomes a copy first, because older releases keep theirs.
