@@ -29,7 +29,7 @@ if has awk; then
     mask=027
     [ ! -g "$base" ] || mask=007
     (umask "$mask"; say "facts1 $upto $(end_digest "$upto") $(sed 1d "$new" | digest)" > "$new.all") &&
-      sed 1d "$new" >> "$new.all" && mv -f "$new.all" "$facts"
+      sed 1d "$new" >> "$new.all" && chmod o= "$new.all" && mv -f "$new.all" "$facts"
     sed -e 1d -e "s/^/fact /" "$new"
   else
     # This login cannot write the file, so it only prints.

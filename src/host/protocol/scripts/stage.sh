@@ -70,8 +70,9 @@ for old in "$stage"/tree*; do
   # The next lock sweeps any remains.
   wipe_surely "$trash" 2>/dev/null
 done
-# The upload may contain secrets: nobody else may read it before its modes are set.
-err=$(umask 077; mkdir -p "$stage" 2>&1) && err=$(mkdir "$tree" "$notes" 2>&1) || fail "$err"
+# The upload may contain secrets: nobody else may read it before its modes are set. A default access list would replace the
+# umask.
+err=$(mkdir -p -m 700 "$stage" 2>&1) && err=$(mkdir "$tree" "$notes" 2>&1) || fail "$err"
 err=$({ say "$note" | cat > "$stage/note" && : > "$notes/receiving"; } 2>&1) || fail "$err"
 if [ "$keep" -eq 0 ]; then
   rm -f "$stage/release.tar" "$stage/release.tar.gz"
