@@ -1472,6 +1472,31 @@ describe("promises that hold over time", () => {
       const path = replaced({
         sha256sum: (real) => `case "$1" in -c) cat >/dev/null; exit 0 ;; esac\nexec ${real} "$@"`
       })
+  it.live(
+    "A journal, a lock or a sign of life that is a pipe or a device blocks no step, and nothing counts as written.",
+    () =>
+      Effect.gen(function* () {
+        const { home, session } = yield* local(userland.own())
+        const config = join(home, "app/config")
+        yield* session.prepare
+        yield* put(session, one)
+        yield* Effect.scoped(session.lock(details))
+        for (const name of readdirSync(config).filter((name) => /^(?:lock|beat)\./.test(name))) {
+          rmSync(join(config, name))
+          execFileSync("mkfifo", [join(config, name)])
+        }
+        const journal = join(config, "journal")
+        for (const make of [() => execFileSync("mkfifo", [journal]), () => symlinkSync("/dev/null", journal)]) {
+          rmSync(journal, { force: true })
+          make()
+          assert.deepStrictEqual((yield* session.inspect).journal, [])
+          yield* Effect.scoped(session.lock(details))
+          const failed = yield* Effect.flip(session.note([entryAbout(one)]))
+          assert.include(failed.message, `${journal} is not a file: move it away`)
+        }
+      }).pipe(Effect.timeout("30 seconds"), Effect.scoped)
+  )
+
       const { home, session } = yield* local(path)
       yield* session.prepare
       yield* put(session, one)

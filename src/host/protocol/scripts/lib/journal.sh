@@ -12,6 +12,11 @@ only_gone() {
 note() {
   [ -n "$entries" ] || return 0
   log=$base/config/journal torn=
+  # Opening a pipe may take for ever, and a device keeps nothing.
+  if [ -e "$log" ] && [ ! -f "$log" ]; then
+    say "unnoted $log is not a file: move it away"
+    return 1
+  fi
   # A crash may have left NUL bytes at the end of the journal.
   [ ! -s "$log" ] || [ "$(($(tail -c 1 "$log" 2>/dev/null | wc -l)))" -eq 1 ] || torn=$nl
   err=$({ printf "%s%s\n" "$torn" "$entries" >> "$log"; } 2>&1) || say "unnoted $(flat "$err")"

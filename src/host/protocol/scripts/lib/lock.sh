@@ -16,7 +16,7 @@ top() {
   done
   [ "$token" -gt 0 ] || return 0
   lock=
-  IFS= read -r lock 2>/dev/null < "$base/config/lock.$token"
+  [ ! -f "$base/config/lock.$token" ] || IFS= read -r lock 2>/dev/null < "$base/config/lock.$token"
   # shellcheck disable=SC2034 # lock.sh reads details.
   state=${lock%% *} details=${lock#* }
   case "$state" in free | held) ;; *) state=taken ;; esac
@@ -31,7 +31,7 @@ clock() {
 # shellcheck disable=SC2034 # lock.sh reads ahead.
 idle() {
   beat= beat_up= beat_id=
-  IFS=" " read -r beat beat_up beat_id 2>/dev/null < "$base/config/beat.$token"
+  [ ! -f "$base/config/beat.$token" ] || IFS=" " read -r beat beat_up beat_id 2>/dev/null < "$base/config/beat.$token"
   clock
   if [ -n "$boot" ] && [ "$boot" = "$beat_id" ] && number "$beat_up"; then since=$((up - beat_up))
   elif number "$beat"; then since=$((now - beat))
