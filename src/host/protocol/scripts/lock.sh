@@ -145,8 +145,7 @@ done
 # After an interrupted removal, the journal gets the releases that are gone. The other releases stay.
 if [ -s "$base/config/removing" ] && is_draft "$base/config/removing"; then
   entries=$(only_gone < "$base/config/removing")
-  note
-  rm -f "$base/config/removing"
+  if note; then rm -f "$base/config/removing"; fi
 fi
 is_roomy() {
   row "$(df -Pk "$base/config" 2>/dev/null)" && [ "$available" -ge 1024 ] && { ! inodes "$base/config" || [ "$available" -ge 64 ]; }

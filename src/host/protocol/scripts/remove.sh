@@ -16,6 +16,10 @@ for ref; do
     [ "$back" = "$ref" ] && fail "the host may go back to deployer_$ref by itself"
   done
 done
+# An earlier removal could not be written to the journal.
+left=
+[ ! -s "$base/config/removing" ] || left=$(only_gone < "$base/config/removing")
+[ -z "$left" ] || entries=$left$nl$entries
 if [ -n "$entries" ]; then
   err=$({ say "$entries" > "$base/config/.removing.$$" && mv -f "$base/config/.removing.$$" "$base/config/removing"; } 2>&1) || fail "$err"
 fi
@@ -30,8 +34,8 @@ for trash in .trash_*; do
   if is_trash "$trash"; then wipe_aside "$trash"; fi
 done
 [ -z "$used" ] || entries=$(printf "%s\n" "$entries" | only_gone)
-note
-rm -f "$base/config/removing"
+# What cannot be written now is left for the next holder of the lock.
+if note; then rm -f "$base/config/removing"; fi
 [ -z "$used" ] || fail "$used"
 entries=
 conclude

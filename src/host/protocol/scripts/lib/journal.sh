@@ -19,6 +19,7 @@ note() {
   fi
   # A crash may have left NUL bytes at the end of the journal.
   [ ! -s "$log" ] || [ "$(($(tail -c 1 "$log" 2>/dev/null | wc -l)))" -eq 1 ] || torn=$nl
-  err=$({ printf "%s%s\n" "$torn" "$entries" >> "$log"; } 2>&1) || say "unnoted $(flat "$err")"
+  err=$({ printf "%s%s\n" "$torn" "$entries" >> "$log"; } 2>&1) || { say "unnoted $(flat "$err")"; return 1; }
   chmod o= "$log" 2>/dev/null
+  return 0
 }
