@@ -72,7 +72,7 @@ for old in "$stage"/tree*; do
 done
 # The upload may contain secrets: nobody else may read it before its modes are set. A default access list would replace the
 # umask.
-err=$(mkdir -p -m 700 "$stage" 2>&1) && err=$(mkdir "$tree" "$notes" 2>&1) || fail "$err"
+err=$({ [ -d "$stage" ] || mkdir -m 700 "$stage"; } 2>&1) && err=$(mkdir "$tree" "$notes" 2>&1) || fail "$err"
 err=$({ say "$note" | cat > "$stage/note" && : > "$notes/receiving"; } 2>&1) || fail "$err"
 if [ "$keep" -eq 0 ]; then
   rm -f "$stage/release.tar" "$stage/release.tar.gz"
