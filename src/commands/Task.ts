@@ -227,7 +227,7 @@ export interface Help {
   readonly group: Group
   /** The first sentence is its line in the list of commands. */
   readonly description: string
-  /** Whole lines: `deployer build target=prod`. */
+  /** At least two whole lines: `deployer build target=prod`. */
   readonly examples: readonly [string, string, ...ReadonlyArray<string>]
 }
 

@@ -5,24 +5,11 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { schemeHost, schemeMistake } from "./HostScheme.ts"
 import { ReleaseName, Tag } from "./Release.ts"
 
 /** The `host` that means this machine, without SSH. */
 export const localHost = "local"
-
-/** A running container, named by a `host` such as `docker://my_app`. */
-export interface Container {
-  /** The engine's program. */
-  readonly engine: "docker" | "podman"
-  /** Its name or id. */
-  readonly name: string
-}
-
-/** The container that a `host` names. Undefined if it names none. */
-export const containerOf = (host: string): Container | undefined => {
-  const [, engine, name] = /^(docker|podman):\/\/([A-Za-z0-9][\w.-]*)$/.exec(host) ?? []
-  return name === undefined || (engine !== "docker" && engine !== "podman") ? undefined : { engine, name }
-}
 
 const oneLine = (what: string) =>
   Schema.String.pipe(
@@ -118,11 +105,9 @@ const isHost = (host: string): boolean =>
 /** A login, a port or brackets belong in other fields: here they would be looked up as part of the name. */
 const hostMistake = (host: string): string | undefined => {
   const alone = "must be a name or an address alone"
-  const engine = /^(?:docker|podman):/.exec(host)?.[0]
-  if (engine !== undefined)
-    return containerOf(host) === undefined
-      ? `must be the name of a container alone, as in "${engine}//my_app"`
-      : undefined
+  if (schemeHost(host) !== undefined) return undefined
+  const mistake = schemeMistake(host)
+  if (mistake !== undefined) return mistake
   if (/\s/.test(host) || host.startsWith("-")) return alone
   const [, scheme, afterScheme = host] = /^([a-z]+:\/\/)(.*)$/i.exec(host) ?? []
   const [, login, afterLogin = afterScheme] = /^(.*)@([^@]*)$/.exec(afterScheme) ?? []
@@ -283,6 +268,6 @@ export const goesBack = (target: Target): boolean => target.health !== undefined
 export const address = (target: Pick<Target, "host" | "port" | "user">): string =>
   target.host === localHost
     ? "this machine"
-    : containerOf(target.host) !== undefined
+    : schemeHost(target.host) !== undefined
       ? target.host
       : `${target.user === undefined ? "" : `${target.user}@`}${target.host}${target.port === undefined || target.port === 22 ? "" : `:${target.port}`}`

@@ -1,12 +1,13 @@
 /**
- * The hosts of a config: this machine if a target's `host` is `local`, a container if it names one, all others over SSH.
+ * The hosts of a config: this machine if a target's `host` is `local`, the host of a scheme such as `docker://`, all others over SSH.
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { containerOf, localHost } from "../domain/Target.ts"
+import { schemeHost } from "../domain/HostScheme.ts"
+import { localHost } from "../domain/Target.ts"
 import type { Prompt } from "../terminal/Prompt.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { RemoteHost } from "./RemoteHost.ts"
@@ -32,26 +33,22 @@ export const layer: Layer.Layer<RemoteHost, never, Workspace | Prompt | FileSyst
     const root = Effect.match(workspace.paths, { onFailure: ({ searched }) => searched, onSuccess: ({ root }) => root })
     return {
       connect: (target) => {
-        const container = containerOf(target.host)
-        return Effect.flatMap(
-          load,
-          ({ ContainerTransport, LocalTransport, makeSession, SharedConnections, SshTransport }) => {
-            const transport =
-              target.host === localHost
-                ? Effect.succeed(LocalTransport.make(target))
-                : container !== undefined
-                  ? ContainerTransport.connect(target, container)
-                  : Effect.gen(function* () {
-                      const shared = yield* sharing
-                      return yield* Effect.provideService(
-                        SshTransport.connect(target, yield* root),
-                        SharedConnections,
-                        { shared }
-                      )
-                    })
-            return Effect.map(transport, (transport) => makeSession(target, transport))
-          }
-        ).pipe(Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope)))
+        const withScheme = schemeHost(target.host)
+        return Effect.flatMap(load, ({ LocalTransport, makeSession, SharedConnections, SshTransport, transports }) => {
+          const overSsh = Effect.gen(function* () {
+            const shared = yield* sharing
+            return yield* Effect.provideService(SshTransport.connect(target, yield* root), SharedConnections, {
+              shared
+            })
+          })
+          const transport =
+            target.host === localHost
+              ? Effect.succeed(LocalTransport.make(target))
+              : withScheme === undefined
+                ? overSsh
+                : transports[withScheme.scheme](target, withScheme.name)
+          return Effect.map(transport, (transport) => makeSession(target, transport))
+        }).pipe(Effect.mapInputContext((scope: Context.Context<Scope.Scope>) => Context.merge(services, scope)))
       }
     }
   })

@@ -53,7 +53,7 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
       case "lost":
         return `The connection to ${this.address} was lost (${this.detail}): the next deploy resumes from the state of the host`
       case "protocol":
-        return `${this.address} does not speak SSH as expected (${this.detail})`
+        return `${this.address} does not answer as expected (${this.detail})`
       case "openssh":
         return `The system's ssh cannot connect to ${this.address} (${this.detail}): try ssh by hand, or set ssh: "ssh2" in the target`
       case "container":

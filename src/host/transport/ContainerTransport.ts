@@ -3,13 +3,21 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { address as addressOf, type Container, type Target } from "../../domain/Target.ts"
+import { address as addressOf, type Target } from "../../domain/Target.ts"
 import { ask, lastLine } from "../../internal/engine.ts"
 import * as Tcp from "../../internal/tcp.ts"
 import { HostUnreachable } from "../RemoteHost.ts"
 import { execBy, shellBy } from "./ChildTransport.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { quote, type Transport } from "./Transport.ts"
+
+/** A running container. */
+export interface Container {
+  /** The engine's program. */
+  readonly engine: "docker" | "podman"
+  /** Its name or id. */
+  readonly name: string
+}
 
 /** Makes the transport. Fails if the engine does not answer, if the container does not run, or if it has no `sh` or no such user. */
 export const connect = (target: Target, { engine, name }: Container): Effect.Effect<Transport, HostUnreachable> => {
