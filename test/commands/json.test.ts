@@ -398,6 +398,8 @@ describe("json", () => {
   )
 
   it("Every task of the command line has a json scenario.", () => {
+    const missing = tasks.filter((task) => !Object.hasOwn(cases, task))
+    assert.deepStrictEqual(missing, [], "Add a scenario for each of these commands to `cases` in this file")
     assert.deepStrictEqual(Object.keys(cases).toSorted(), tasks.toSorted())
     const known: ReadonlyArray<string> = [...Object.keys(reports), ...conversations]
     assert.deepStrictEqual(known.toSorted(), tasks.toSorted())
