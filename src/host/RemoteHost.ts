@@ -23,6 +23,7 @@ import type { PromptFailure } from "../terminal/Prompt.ts"
 export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("HostUnreachable", {
   /** As `address` in the domain words it. */
   address: Schema.String,
+  /** `unusable`: for any transport whose host is not ready. */
   reason: Schema.Literal(
     "unknown-name",
     "refused",
@@ -33,7 +34,8 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
     "protocol",
     "proxy",
     "openssh",
-    "container"
+    "container",
+    "unusable"
   ),
   detail: Schema.String
 }) {
@@ -58,6 +60,8 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
         return `The system's ssh cannot connect to ${this.address} (${this.detail}): try ssh by hand, or set ssh: "ssh2" in the target`
       case "container":
         return `The container ${this.address} cannot be used (${this.detail}): start it, or check "host" in the config`
+      case "unusable":
+        return `${this.address} cannot be used as a host (${this.detail}): check "host" in the config`
       case "proxy":
         return `There is no way to ${this.address} (${this.detail}): check ProxyJump and ProxyCommand in ~/.ssh/config`
     }

@@ -50,7 +50,10 @@ export interface HostFiles {
   readonly tree: (directory: string) => Record<string, string>
 }
 
-/** One host with an empty login directory. */
+/**
+ * One host with an empty login directory. Each test makes its own `Place`. A host that several tests share is started once, and each `Place`
+ * empties its login directory.
+ */
 export interface Place {
   readonly connect: RemoteHost["Type"]["connect"]
   /** What a target of that host needs: host, port, user, sshKey. */
@@ -160,6 +163,8 @@ export const contract = (
       run(title, () =>
         Effect.gen(function* () {
           const here = yield* place
+          const left = here.files.names(here.home).filter((name) => !name.startsWith("."))
+          assert.deepStrictEqual(left, [], "A Place must have an empty login directory: empty `home` when you make it")
           const [written, base] = path(here.home)
           const session = yield* here.connect(samples.target({ ...here.fields, path: written }))
           yield* body({ session, base, releases: `${base}/releases`, files: here.files, place: here })

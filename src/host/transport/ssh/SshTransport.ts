@@ -72,7 +72,7 @@ export const connect = (
 /** The failure of a further connection to the same host. */
 const furtherFailure = (failure: ConnectFailure): Connection.Disconnected => {
   const detail = `a further connection failed: ${messageOf(failure)}`
-  return failure._tag === "HostUnreachable" && failure.reason !== "container"
+  return failure._tag === "HostUnreachable" && failure.reason !== "container" && failure.reason !== "unusable"
     ? new Connection.Disconnected({ reason: failure.reason, detail: failure.detail })
     : new Connection.Disconnected({ reason: "protocol", detail })
 }
