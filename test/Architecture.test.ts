@@ -353,6 +353,28 @@ describe("the house", () => {
     none(fragments)
   })
 
+  it("The library exports every command of Cli.ts, except those that only print texts for a shell.", () => {
+    const modules = (name: string) =>
+      files
+        .filter(({ name: file }) => file === name)
+        .flatMap(({ source }) => [...source.statements])
+        .flatMap((statement) =>
+          (ts.isImportDeclaration(statement) || ts.isExportDeclaration(statement)) &&
+          statement.moduleSpecifier !== undefined &&
+          ts.isStringLiteral(statement.moduleSpecifier)
+            ? [statement.moduleSpecifier.text]
+            : []
+        )
+        .map((specifier) => specifier.replace("/manage/tasks.ts", "/manage.ts"))
+        .filter((specifier) => specifier.startsWith("./commands/"))
+    const exported = [...modules("library.ts"), "./commands/completions.ts"]
+    none(
+      modules("Cli.ts")
+        .filter((module) => !exported.includes(module))
+        .map((module) => `src/library.ts exports nothing of ${module}: export its effect, report and errors there`)
+    )
+  })
+
   it("Every export has a doc comment.", () => {
     none(
       everywhere((source, report) => {
