@@ -1,10 +1,10 @@
 /**
  * `effect-deployer/testing`: everything in memory, for tests of your own deployments.
  */
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Layer from "effect/Layer"
 import { type DockerBuild, DockerBuilder, type MemoryImage } from "./build/DockerBuilder.ts"
 import * as MemoryHost from "./host/MemoryHost.ts"
-import { platform } from "./Live.ts"
 import { ReleaseStore } from "./store/ReleaseStore.ts"
 import { Prompt } from "./terminal/Prompt.ts"
 import { Reporter } from "./terminal/Reporter.ts"
@@ -38,4 +38,4 @@ export const layerMemory = (config: ConfigInput, { answers = [], images = {} }: 
     DockerBuilder.layerMemory(images),
     Prompt.layerScripted(answers),
     Reporter.collect
-  ).pipe(Layer.provideMerge(platform))
+  ).pipe(Layer.provideMerge(NodeContext.layer))

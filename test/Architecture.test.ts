@@ -69,13 +69,13 @@ const services = ["build", "store", "host", "workspace"]
 /** What each part of src may import, besides itself. */
 const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   domain: [],
-  internal: ["domain", "terminal/format.ts"],
+  internal: [],
   terminal: ["domain", "internal"],
-  build: ["domain", "internal", "terminal", ...services],
-  store: ["domain", "internal", "terminal", ...services],
-  host: ["domain", "internal", "terminal", ...services],
-  workspace: ["domain", "internal", "terminal", ...services],
-  deployment: ["domain", "internal", "terminal", ...services],
+  build: ["domain", "internal", "terminal"],
+  workspace: ["domain", "internal", "terminal", "build"],
+  store: ["domain", "internal", "terminal", "workspace"],
+  host: ["domain", "internal", "terminal", "workspace"],
+  deployment: ["domain", "internal", "terminal", "host", "store", "workspace"],
   commands: ["domain", "internal", "terminal", "deployment", ...services, "Spec.ts", "UsageError.ts"],
   "Version.ts": [],
   "UsageError.ts": [],
@@ -87,7 +87,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   "Live.ts": ["internal", "terminal", ...services, "library.ts", "host.ts", "store.ts", "testing.ts"],
   "host.ts": ["domain", "host"],
   "store.ts": ["store"],
-  "testing.ts": ["terminal", ...services, "Live.ts"],
+  "testing.ts": ["terminal", ...services],
   "library.ts": ["commands", "deployment", "domain", "terminal", ...services, "Cli.ts", "store.ts"],
   "index.ts": ["Live.ts", "library.ts"],
   process: [
@@ -105,7 +105,7 @@ const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 /** Types need no code: these may name the parts above them. */
 const typesFrom: Readonly<Record<string, ReadonlyArray<string>>> = {
-  internal: ["terminal", ...services]
+  internal: ["domain"]
 }
 
 const folderOf = (file: string): string => file.split("/")[0] ?? file
@@ -274,7 +274,7 @@ describe("the house", () => {
       files.map(({ name, source }) => [
         name,
         importsOf(source)
-          .filter(({ dynamic, specifier, typeOnly }) => specifier.startsWith(".") && !typeOnly && !dynamic)
+          .filter(({ specifier, typeOnly }) => specifier.startsWith(".") && !typeOnly)
           .map(({ specifier }) => resolve(name, specifier))
       ])
     )
