@@ -139,7 +139,7 @@ const printer = (shows: Shows) => {
 interface RunOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
-  /** Absent: the command has the terminal. */
+  /** Default: the command has the terminal. */
   readonly print?: (chunk: string) => void
 }
 

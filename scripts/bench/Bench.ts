@@ -30,7 +30,7 @@ export interface Way {
   readonly port: number
   /** In milliseconds. */
   readonly roundTrip: number
-  /** Absent on the loopback itself, where nothing is in between that could count. */
+  /** Undefined on the loopback itself, where nothing is in between that could count. */
   readonly take?: Link["take"]
 }
 
@@ -49,7 +49,7 @@ export interface About {
   readonly version?: data.Version
   /** The folder that the release is taken from, in place of the data's. */
   readonly tree?: string
-  /** On the host; absent: `ours/<name>`. */
+  /** On the host; default: `ours/<name>`. */
   readonly path?: string
   readonly way?: Way
   readonly hardLinks?: boolean

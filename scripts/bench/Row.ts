@@ -20,7 +20,7 @@ export interface Row {
   readonly missing?: string
 }
 
-/** NaN where there are none. */
+/** NaN if there are none. */
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length / 2

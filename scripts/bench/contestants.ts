@@ -384,7 +384,7 @@ export const ansible = byScript({
 /** One run of one contestant. */
 export interface Measured {
   readonly millis: number
-  /** Absent where nothing counted. */
+  /** Undefined if nothing counted. */
   readonly sent?: number
   readonly received?: number
   readonly roundTrips?: number

@@ -12,7 +12,7 @@ export interface Command {
   readonly words: readonly [string, ...ReadonlyArray<string>]
   readonly cwd?: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** After so many milliseconds it is killed; absent: five minutes. */
+  /** After so many milliseconds it is killed; default: five minutes. */
   readonly millis?: number
 }
 
@@ -77,7 +77,7 @@ const watched = (command: Command, started: (pid: number) => void): Effect.Effec
 const time = "/usr/bin/time"
 const hasTime = existsSync(time)
 
-/** How peaks of memory are taken on this machine; absent where they cannot be had. */
+/** How peaks of memory are taken on this machine; undefined if they cannot be had. */
 export const peakMethod: string | undefined = hasTime
   ? `${time}: the largest process`
   : existsSync("/proc/self/status")

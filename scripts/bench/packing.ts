@@ -188,12 +188,12 @@ const timesOf = (
   }
 }
 
-/** Packs trees of 300 and 50 MB, half of them compressible, out of containers. Throws {@link Missing} where that cannot be done. */
+/** Packs trees of 300 and 50 MB, half of them compressible, out of containers. Throws {@link Missing} if that cannot be done. */
 export const packingTimes = (options: {
   /** An empty one, for all that is made. */
   readonly folder: string
   readonly engine?: string
-  /** How many pairs; 5 where nothing is said. */
+  /** How many pairs; 5 by default. */
   readonly rounds?: number
   /** In megabytes. */
   readonly sizes?: ReadonlyArray<number>

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 
 /** A question was answered with no, so the command did not do its work. */
 export class Declined extends Schema.TaggedError<Declined>()("Declined", {
-  /** What was left undone, one clause: `nothing was removed`. */
+  /** The work that was left undone, one clause: `nothing was removed`. */
   consequence: Schema.String,
   /** The answer, in the words of the question. */
   answer: Schema.optionalWith(Schema.String, { default: () => "no" })

@@ -38,7 +38,7 @@ export class PlanStale extends Schema.TaggedError<PlanStale>()("PlanStale", {
   }
 }
 
-/** What to apply. */
+/** The plan to apply. */
 export interface ApplyOptions {
   readonly plan: SavedPlan
   /** The file of the plan, for the message that asks for a new one. */

@@ -26,7 +26,7 @@ import { findBuilder, findTarget } from "../workspace/Config.ts"
 import { Workspace } from "../workspace/Workspace.ts"
 import { optional, target, task, value } from "./Task.ts"
 
-/** What to build. */
+/** The options of a build. */
 export interface BuildOptions {
   /** A key of `targets`. */
   readonly target: string

@@ -28,7 +28,7 @@ export const buildAndDeploy = Effect.fn("buildAndDeploy")(function* <R = never>(
 ) {
   const config = yield* (yield* Workspace).config
   const target = yield* findTarget(config, options.target)
-  // The look goes on while the engine builds, and ends the build if the deployment would be refused.
+  // The inspection continues while the engine builds, and ends the build if the deployment would be refused.
   const looking = yield* Effect.forkScoped(lookAhead(target))
   const built = yield* Effect.raceFirst(build(options), Effect.zipRight(Fiber.join(looking), Effect.never))
   yield* onBuilt(built)

@@ -35,7 +35,7 @@ import { planReasons, runsOnLine, stepTimes } from "./planView.ts"
 import { rolloutTask } from "./rolloutTask.ts"
 import { flag, release } from "./Task.ts"
 
-/** What to deploy, and to which target. */
+/** The release to deploy, and its target. */
 export interface DeployOptions {
   /** A key of `targets`. */
   readonly target: string

@@ -65,7 +65,7 @@ export const history = Effect.fn("history")(function* ({ last = 30, ref, target 
   })
 }, Effect.scoped)
 
-/** Whether a ref is meant. A release that is not on the host any more can be named by the beginning of its ref. */
+/** Tests whether the selector names a ref. A release that is no longer on the host can be named by the beginning of its ref. */
 const refsOf = (session: HostSession, state: HostState, selector: string) => {
   const { id, refPrefix } = parseSelector(selector)
   const byId = id === undefined ? [] : state.releases.filter((release) => release.id === id)

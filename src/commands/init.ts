@@ -38,7 +38,7 @@ export class InitReport extends Schema.TaggedClass<InitReport>()("InitReport", {
   configFile: Schema.String,
   /** Paths created or changed, relative to the root. Folders end with `/`. */
   made: Schema.Array(Schema.String),
-  /** What the project's own files told, a clause each: `mix.exs: Elixir, the name my_app`. */
+  /** The facts that the project's own files tell, a clause each: `mix.exs: Elixir, the name my_app`. */
   found: Schema.Array(Schema.String),
   /** The path to which `force_init` moved the old config, relative to the root. */
   kept: Schema.optional(Schema.String)

@@ -24,7 +24,7 @@ const stillThere = ({ journal, releases }: HostState, { back }: Live): HostRelea
 
 /** Somebody made another release current while this one was checked: then it is not live, whatever the checks say. */
 export const isDisplaced = (error: { readonly _tag: string }): error is HostStepFailed =>
-  error instanceof HostStepFailed && error.detail.includes("is not current any more")
+  error instanceof HostStepFailed && error.detail.includes("is no longer current")
 
 /** Whether the plan checks the health of the release. */
 export const isChecked = ({ steps }: Pick<Live, "steps">): boolean => steps.some(({ _tag }) => _tag === "Check")
@@ -87,7 +87,7 @@ const replaced = (session: HostSession, release: Named, message: string) =>
     target: session.target.key,
     address: session.address,
     step: `judge ${releaseLabel(release)}`,
-    detail: `deployer_${release.ref} is not current any more: somebody made another release current. Nothing was changed or journaled. ${message}`
+    detail: `deployer_${release.ref} is no longer current: somebody made another release current. Nothing was changed or journaled. ${message}`
   })
 
 /**

@@ -61,7 +61,7 @@ export class RolledBack extends Schema.TaggedError<RolledBack>()("RolledBack", {
   get next(): readonly [Invocation] {
     return [invocation("history", { target: this.target })]
   }
-  /** What became of a first release, which has nothing to go back to. */
+  /** The state of a first release, which has nothing to go back to. */
   private get gone(): string {
     const nothing = `there was nothing to go back to, so nothing is current on ${this.address} now`
     const ssh = typed("ssh", { target: this.target })

@@ -137,7 +137,7 @@ export const lineage = (
     }
   }, before)
 
-/** The last entry that tells what `current` leads to; after `unlinked` it leads nowhere. Undefined if the journal does not tell. */
+/** The last entry that tells the end of `current`; after `unlinked` it leads nowhere. Undefined if the journal does not tell. */
 export const lastLink = (journal: ReadonlyArray<JournalEntry>): JournalEntry | undefined =>
   journal.findLast(({ event }) => isLink(event) || event === "unlinked")
 

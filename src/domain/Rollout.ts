@@ -1,6 +1,6 @@
 /**
  * A rollout: one release for many targets, as a fold over facts. `planRollout` makes the waves, and `nextAction` tells from the facts so far
- * what to do next. So whoever carries a rollout out needs no memory of its own. Pure.
+ * what to do next. So the engine that carries a rollout out needs no memory of its own. Pure.
  */
 import * as Arr from "effect/Array"
 import * as Either from "effect/Either"
@@ -229,7 +229,7 @@ export type Fact =
   | { readonly _tag: "Soaked"; readonly wave: number }
   | { readonly _tag: "Decided"; readonly decision: Decision }
 
-/** What to do next. `wave` counts from 0. */
+/** The next action. `wave` counts from 0. */
 export type Action =
   | { readonly _tag: "Stage"; readonly targets: ReadonlyArray<string> }
   | { readonly _tag: "Switch"; readonly wave: number; readonly targets: ReadonlyArray<string> }

@@ -1,6 +1,6 @@
 /**
- * How to reach a host. Everything that speaks to hosts hangs on this module, and so it is loaded at the first connection: many commands need
- * only the store.
+ * The transports and the session. This module imports all code for hosts, so it is loaded at the first connection: many commands need only
+ * the store.
  */
 import type * as Effect from "effect/Effect"
 import type { Scheme } from "../domain/HostScheme.ts"

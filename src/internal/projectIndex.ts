@@ -38,7 +38,7 @@ export interface ProjectIndex {
   readonly config: string
   /** The state of the database's files when they were read. */
   readonly database: string
-  /** Set if the index is older than this state of the project, and could not be made anew. */
+  /** Set if the index is older than this state of the project, and could not be made again. */
   readonly failed?: string
   readonly targets: ReadonlyArray<IndexedTarget>
   readonly groups: ReadonlyArray<IndexedGroup>

@@ -4,7 +4,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 
-/** Names of variables that hold secrets. Names of files and sockets are none. */
+/** Names of variables that hold secrets. Names of files and sockets are not secret. */
 const secretName =
   /SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|_PASS$|_PWD$|(?:API|ACCESS|PRIVATE|DEPLOY|SSH|MASTER|ENCRYPTION|SIGNING)_?KEY|(?<!PUBLIC|HOST|CACHE)_KEY$/i
 const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----/

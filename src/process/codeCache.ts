@@ -47,7 +47,7 @@ const writeCode = (folder: string, name: string, code: Uint8Array) => {
 /** A loaded script. */
 export interface LoadedScript<A> {
   readonly value: A
-  /** Writes the code that is compiled by now, unless the script came from kept code. It takes some 20 ms, and only the first call counts. */
+  /** Writes the code that is compiled so far, unless the script came from kept code. It takes some 20 ms, and only the first call counts. */
   readonly keepCode: () => void
 }
 

@@ -24,7 +24,7 @@ export interface Candidate {
   readonly about: string
 }
 
-/** The questions that completion may ask. Each is asked only if the cursor stands where it matters. */
+/** The questions that completion may ask. Each is asked only if the word at the cursor needs it. */
 export interface Surroundings {
   /** The index of the project at this root; without a root, of the project around the working directory. */
   readonly project: (root: string | undefined) => ProjectIndex | undefined

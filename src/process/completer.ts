@@ -25,7 +25,7 @@ const rebuild = (program: string, root: string): void => {
 }
 
 /**
- * The index of the project, made anew if the project was changed since. If that fails, the old one, until the next change. Undefined if no command
+ * The index of the project, made again if the project was changed since. If that fails, the old one, until the next change. Undefined if no command
  * has run in the project yet: a config is code, and Tab must not be the first to run it.
  */
 const projectIndex = (program: string, given: string | undefined): ProjectIndex | undefined => {

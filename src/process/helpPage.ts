@@ -3,7 +3,7 @@
  */
 import { builtIns, fold, type OptionSpec, summary, type TaskSpec } from "../Spec.ts"
 
-/** How to draw a page. */
+/** The settings of a page. */
 export interface Look {
   /** The width of the terminal. Undefined or 0 if it is unknown. */
   readonly columns?: number | undefined

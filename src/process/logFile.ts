@@ -46,7 +46,7 @@ const isPrivate = (descriptor: number): boolean => {
   }
 }
 
-/** Writes each event to the log file before it goes on to the reporter beneath. Others may not read the file. */
+/** Writes each event to the log file before it passes to the reporter beneath. Others may not read the file. */
 export const layer = ({ argv, file, version }: Log): Layer.Layer<Reporter, UsageError> =>
   Layer.scoped(
     Reporter,
@@ -71,7 +71,7 @@ export const layer = ({ argv, file, version }: Log): Layer.Layer<Reporter, Usage
           fs.writeSync(descriptor, lines.map((line) => `${head}${line}\n`).join(""))
           return undefined
         } catch (error) {
-          // The command goes on: a half-done deployment would be worse than a log that ends.
+          // The command continues: a half-done deployment would be worse than a log that ends.
           isBroken = true
           return `${unwritable(file, error).message}: it ends here`
         }

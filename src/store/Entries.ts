@@ -109,7 +109,7 @@ const queries = (sql: SqlClient.SqlClient) => {
       rows.map(({ created_at, id, name }) => ({ id, fileName: tarballName(name, created_at) }))
     ),
 
-    /** The remembered stamp. None if there is none. */
+    /** The remembered stamp. None if the store has none. */
     checked: Effect.map(Effect.flatMap(sql`SELECT stamp FROM checked`, decodeStamps), ([row]) =>
       Option.fromNullable(row?.stamp)
     ),

@@ -52,7 +52,7 @@ const fresh = (
       return undefined
     const isMade = !now.database.startsWith(noFile)
     const list = Effect.flatMap(ReleaseStore, (store) => store.list({ limit: most })).pipe(
-      // The command's own store is closed by now.
+      // The command's own store is already closed.
       Effect.provide(Layer.provide(ReleaseStore.layer, Layer.succeed(Workspace, workspace)))
     )
     const first = isMade ? yield* list : []

@@ -32,7 +32,7 @@ const candidates = ({ entries }: Stock, selector: string) =>
 
 /**
  * The newest release of a name that fits, otherwise the newest one. None if there is none of the name. If its tarball is gone, clears its
- * entry and fails: an older release is not what was asked for.
+ * entry and fails: an older release would not be the requested one.
  */
 export const newest = (
   stock: Stock,

@@ -56,7 +56,7 @@ const migrations = { "1_releases": releases, "2_members": members, "3_checked": 
 /** The number of the last step. */
 const newest = 3
 
-/** Runs the migrations. Does not take the write lock if there are none to run. Fails if a newer deployer has run others. */
+/** Runs the migrations. Does not take the write lock if there are none to run. Fails if a newer deployer has run other ones. */
 export const migrate = (exclusively: Exclusively) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient

@@ -37,7 +37,7 @@ const logFunctions = [
   `since() { [ "$(size)" -ge "$1" ] && set -- $(($1 + 1)) || set -- 1; tail -c "+$1" "$log" | tail -n ${logLines} | tail -c 4000 | LC_ALL=C tr -d "\\000-\\010\\013-\\037\\177"; }`
 ]
 
-/** Prints the end of what the running process has written to its log since its start. Ends with status 1 if that is nothing. */
+/** Prints the end of the text that the running process has written to its log since its start. Ends with status 1 if that is nothing. */
 export const daemonLog = [
   ...logFunctions,
   `{ read -r pid token from <"$DEPLOYER_PATH/$DEPLOYER_NAME.pid"; } 2>/dev/null && since "\${from:-0}" | grep "" || exit 1`
@@ -45,7 +45,7 @@ export const daemonLog = [
 
 /**
  * Commands for a target that keep a process running: `...daemon({ command: "node server.js" })`. Its pid and its log are in the target's folder, as
- * `<name>.pid` and `<name>.log`. A pid that another process has by now is told apart where there is `/proc`. `start` fails if the process ends within
+ * `<name>.pid` and `<name>.log`. If the host has `/proc`, a pid that now belongs to another process is recognized. `start` fails if the process ends within
  * a second. Nothing starts it again after a crash or a reboot: a service manager does.
  */
 export const daemon = ({
@@ -62,7 +62,7 @@ export const daemon = ({
     `stop() { if runs; then kill "$pid"; tries=${Math.ceil(stopSeconds * 10)}; while [ "$tries" -gt 0 ] && runs; do pause; tries=$((tries - 1)); done; if runs; then kill -9 "$pid"; fi; fi; rm -f "$pid_file"; }`,
     `start() { if runs; then return; fi; from=$(($(size))); nohup sh -c ${quoted(shellLine(command))} >>"$log" 2>&1 </dev/null & pid=$! token=$(born "$pid"); echo "$pid \${token:--} $from" >"$pid_file"; sleep 1; runs || { echo "it ended at once; what it wrote to $log:"; since "$from"; rm -f "$pid_file"; exit 1; } >&2; }`
   ].join("; ")
-  // The first words say what this is where only the beginning is shown.
+  // The first words name the script, for programs that show only the beginning.
   const label = `daemon ${quoted(command)}`
   return {
     start: `: ${label}; ${functions}; start`,

@@ -1,5 +1,5 @@
 /**
- * What the files of a project tell about it, for its first config.
+ * The facts that the files of a project tell about it, for its first config.
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
@@ -152,7 +152,7 @@ const programInImage = (
     : undefined
 }
 
-/** What `init` fills in if a Dockerfile does not tell where its image holds the release. */
+/** The value that `init` fills in if a Dockerfile does not tell the path of the release. */
 const usualPath = (language: Language | undefined) => (language === "Elixir" ? "/app/_build/prod/rel" : "/app")
 
 /** Looks at the files of a project. Files that cannot be read count as missing. */

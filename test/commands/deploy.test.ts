@@ -997,7 +997,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world({ config: goesOn })))
   )
 
-  it.scoped("Deploy refuses and removes a release that arrived damaged, and the next deploy starts anew.", () =>
+  it.scoped("Deploy refuses and removes a release that arrived damaged, and the next deploy starts again.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       const host = yield* hostNamed()

@@ -184,7 +184,7 @@ describe("after the switch", () => {
         assert.strictEqual(ran.status, 1, ran.stderr)
         assert.include(
           ran.stderr,
-          `Could not judge my_app ${bad.ref.slice(0, 8)} on deploy@host.test: deployer_${bad.ref} is not current any more: somebody made another release current. Nothing was changed or journaled.`
+          `Could not judge my_app ${bad.ref.slice(0, 8)} on deploy@host.test: deployer_${bad.ref} is no longer current: somebody made another release current. Nothing was changed or journaled.`
         )
         assert.deepStrictEqual(events(host).slice(before.length), [
           ["staged", bad.ref],

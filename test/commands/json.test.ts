@@ -307,7 +307,7 @@ const documentOf = ({ stdout }: Ran): unknown => {
   return JSON.parse(stdout)
 }
 
-/** Fails where a document is not what is published for the task. */
+/** Fails if a document does not match the published schema of the task. */
 const validator = Effect.map(jsonSchema, (published) => {
   const ajv = new Ajv2020({ strict: true, strictTypes: false, allErrors: true })
   ajv.addSchema({ ...published, $id: "deployer" })

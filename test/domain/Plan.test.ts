@@ -86,7 +86,7 @@ describe("plan", () => {
     })
   })
 
-  it("A plan starts an upload anew if something else has arrived.", () => {
+  it("A plan starts an upload again if something else has arrived.", () => {
     const stream = `from_${sample.refOf("B")}`
     const { steps } = planned(sample.hostState({ unfinished: [unfinished({ stream })] }))
     assert.deepStrictEqual(

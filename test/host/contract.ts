@@ -38,11 +38,11 @@ export interface HostFiles {
   readonly makeDirectory: (path: string) => void
   readonly link: (path: string, to: string) => void
   readonly remove: (path: string) => void
-  /** Nothing where there is no file. */
+  /** Undefined if there is no file. */
   readonly read: (path: string) => string | undefined
   readonly readLink: (path: string) => string | undefined
   readonly names: (directory: string) => ReadonlyArray<string>
-  /** When it was changed, in seconds; absent where nobody writes that down. */
+  /** When it was changed, in seconds; undefined if nobody writes that down. */
   readonly time?: (path: string) => number
   /** The number of the file on its disk, which files that share their content have in common. Undefined if there is no disk. */
   readonly inode?: (path: string) => number
@@ -545,7 +545,7 @@ export const contract = (
         Effect.gen(function* () {
           yield* session.prepare
           const received = yield* begin(session, one, 300)
-          assert.include((yield* Effect.flip(stage(session, one, { from: received + 1 }))).message, "start anew")
+          assert.include((yield* Effect.flip(stage(session, one, { from: received + 1 }))).message, "start again")
           yield* stage(session, one)
         })
       )
@@ -1376,7 +1376,7 @@ export const contract = (
               session.note([entryAbout(two, { event: "healthy" })], { live: two.ref })
             ]) {
               const displaced = yield* Effect.flip(said)
-              assert.include(displaced.message, `deployer_${two.ref} is not current any more`)
+              assert.include(displaced.message, `deployer_${two.ref} is no longer current`)
             }
             assert.lengthOf((yield* session.history(500)).entries, 1)
             yield* session.note([], { live: one.ref })
@@ -1521,7 +1521,7 @@ export const contract = (
             yield* session.finishAdoption(ref)
             assert.deepStrictEqual(files.names(releases), ["current"])
             assert.deepStrictEqual(files.tree(`${releases}/current`), before)
-            assert.include((yield* Effect.flip(session.finishAdoption(ref))).message, "begin anew")
+            assert.include((yield* Effect.flip(session.finishAdoption(ref))).message, "begin again")
           })
       )
 
@@ -1730,7 +1730,7 @@ export const contract = (
       }
 
       at(
-        "A damaged record can be written anew, or discarded with its release if that is not current.",
+        "A damaged record can be written again, or discarded with its release if that is not current.",
         ({ files, releases, session }) =>
           Effect.gen(function* () {
             yield* session.prepare
@@ -1913,7 +1913,7 @@ export const contract = (
         })
       )
 
-      at("A command that needs a current release does not run in one that is not current any more.", ({ session }) =>
+      at("A command that needs a current release does not run in one that is no longer current.", ({ session }) =>
         Effect.gen(function* () {
           yield* session.prepare
           yield* put(session, one)
@@ -1922,7 +1922,7 @@ export const contract = (
           const how = { name: "my_app", isCurrent: true }
           assert.strictEqual((yield* session.run("true", { ...how, ref: two.ref })).status, 0)
           const failure = yield* Effect.flip(session.run("true", { ...how, ref: one.ref }))
-          assert.include(failure.message, `deployer_${one.ref} is not current any more`)
+          assert.include(failure.message, `deployer_${one.ref} is no longer current`)
         })
       )
 

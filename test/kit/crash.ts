@@ -28,7 +28,7 @@ export interface Point {
   readonly name: string
   /** Which of the steps with that script. */
   readonly nth: number
-  /** A program that the step starts, and which start of it in this step; absent: the whole step. */
+  /** A program that the step starts, and which start of it in this step; default: the whole step. */
   readonly program?: { readonly name: string; readonly nth: number }
   /** `halfway`: a part of its work is done. After a step: its answer is not sent. */
   readonly when: "before" | "halfway" | "after"
@@ -444,7 +444,7 @@ export interface Crash {
   readonly slot: Slot
   readonly point: Point
   readonly deed: Deed
-  /** What is on the host before, a folder; absent: nothing. */
+  /** What is on the host before, a folder; default: nothing. */
   readonly from: string | undefined
   readonly trees: Trees
   /** What `current` may lead to after the crash. */
@@ -467,7 +467,7 @@ interface Following {
 }
 
 /**
- * Removes a folder in which a step of a killed client may still write for a moment. Node's own retries do not look anew at what is in a folder that
+ * Removes a folder in which a step of a killed client may still write for a moment. Node's own retries do not look again at what is in a folder that
  * is not empty.
  */
 const removeAll = (folder: string, tries = 200): void => {
@@ -489,7 +489,7 @@ export const lay = ({ base }: Slot, from: string | undefined): void => {
 /** How long anything may take, in milliseconds. */
 const patience = 120_000
 
-/** Crashes a command at a point, deploys after that, and yields what should not be. */
+/** Crashes a command at a point, deploys after that, and returns what should not be. */
 export const crash = ({ allowed, change, damage, deed, deploy, from, point, slot, start, trees, ...more }: Crash) =>
   Effect.gen(function* () {
     const found: Array<string> = []

@@ -142,7 +142,7 @@ interface Place {
   /** By id, from 1, in the order of the ids. */
   readonly refs: ReadonlyArray<string>
   readonly trees: Trees
-  /** A folder with the host's files as they are before a command; absent: nothing. */
+  /** A folder with the host's files as they are before a command; default: nothing. */
   readonly from: (scenario: Scenario) => string | undefined
   /** A command line as a process of its own, that can be killed. */
   readonly binary: (line: string) => Start
@@ -321,7 +321,7 @@ const casesAt = (point: Point): ReadonlyArray<Case> => {
   return deeds.map((deed) => ({ point, deed }))
 }
 
-/** Yields what should not be. `next` starts what follows on a crash. */
+/** Returns what should not be. `next` starts what follows on a crash. */
 export const crashing = (
   scenario: Scenario,
   cases: ReadonlyArray<Case>,

@@ -42,7 +42,7 @@ export const completing = (home: string, path: string | undefined) =>
     const tar = tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024)
     const { takesZstd: zstd } = yield* session.inspect
 
-    /** Sends all but the first bytes of it, or only so many bytes of that, and hangs up after a while. Yields what went over the wire. */
+    /** Sends all but the first bytes of it, or only so many bytes of that, and hangs up after a while. Returns what went over the wire. */
     const send = (from: number, cut?: { readonly after: number; readonly hangsUp?: Duration.DurationInput }) =>
       Effect.gen(function* () {
         const went: Array<Uint8Array> = []

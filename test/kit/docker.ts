@@ -35,7 +35,7 @@ export const builder: "classic" | "BuildKit" | "podman" = engine.endsWith("podma
 export const buildLines = (shown: string): ReadonlyArray<string> =>
   shown.split(/\r?\n/).map((line) => line.replace(/^#\d+ [\d.]+ /, ""))
 
-/** Why tests with a real engine cannot run here; absent where they can, and in CI, where a missing part must fail. */
+/** Why tests with a real engine cannot run here; undefined if they can, and in CI, where a missing part must fail. */
 export const missingDocker: string | undefined = process.env["CI"] === "true" ? undefined : missing()
 
 /** What a release's own program says and does when a target's actions call it. */

@@ -17,7 +17,7 @@ const examples = path.resolve(import.meta.dirname, "../../examples")
 export interface Change {
   readonly file: string
   readonly from: string
-  /** Absent: the whole file is removed. */
+  /** Default: the whole file is removed. */
   readonly to: string | undefined
 }
 

@@ -44,7 +44,7 @@ for table in passwd group; do cp "root/usr/share/base-passwd/$table.master" "roo
 tar -C root -c . | "\${DEPLOYER_ENGINE:-docker}" import - "$tag"
 `
 
-/** Makes the image; yields its tag. It is removed with the scope. */
+/** Makes the image; returns its tag. It is removed with the scope. */
 export const exampleBase: Effect.Effect<string, never, Scope.Scope> = Effect.gen(function* () {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "deployer-example-base-"))),

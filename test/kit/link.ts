@@ -11,9 +11,9 @@ import type * as Scope from "effect/Scope"
 
 /** What a link is like. */
 export interface LinkOptions {
-  /** In milliseconds; absent: none. */
+  /** In milliseconds; default: none. */
   readonly roundTrip?: number
-  /** Bytes per second in each direction; absent: as fast as it goes. */
+  /** Bytes per second in each direction; default: as fast as it goes. */
   readonly rate?: number
 }
 
@@ -65,7 +65,7 @@ const parcel = 16_384
 interface Parcel {
   /** When it arrives, as `performance.now` says. */
   readonly at: number
-  /** Absent: the end of the stream. */
+  /** Default: the end of the stream. */
   readonly bytes?: Buffer
   /** The round trip to which it belongs. */
   readonly trip: number

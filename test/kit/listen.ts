@@ -6,7 +6,7 @@ import { createServer, type Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-/** Answers each request with that text and hangs up; without one it takes connections and keeps silent. Yields its port. */
+/** Answers each request with that text and hangs up; without one it takes connections and keeps silent. Returns its port. */
 export const listen = (answer?: string): Effect.Effect<number, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(

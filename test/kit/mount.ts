@@ -17,7 +17,7 @@ const tryIt = (): string | undefined => {
   return status === 0 ? undefined : "this user may not mount"
 }
 
-/** Why tests with disks of their own cannot run here; absent where they can, and in CI, where a missing part must fail. */
+/** Why tests with disks of their own cannot run here; undefined if they can, and in CI, where a missing part must fail. */
 export const missingMount: string | undefined = process.env["CI"] === "true" ? undefined : tryIt()
 
 /** Mounts a disk in memory over a folder, with the options of tmpfs (`size=64k`); unmounted with the scope. */

@@ -11,7 +11,7 @@ export type Mutations = Readonly<
   Partial<Record<StepName, ReadonlyArray<readonly [piece: string, replacement: string]>>>
 >
 
-/** Sends changed scripts; throws where a piece is not in its script any more, since then the test would show nothing. */
+/** Sends changed scripts; throws if a piece is not in its script any more, since then the test would show nothing. */
 export const mutant = (transport: Transport, mutations: Mutations): Transport => {
   const changed = new Map(
     Object.values(scripts).flatMap((script) => {

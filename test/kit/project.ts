@@ -29,7 +29,7 @@ export interface Ended {
 }
 
 export interface RunOptions {
-  /** Absent: the project's root. */
+  /** Default: the project's root. */
   readonly cwd?: string
   /** Added to the project's environment; `undefined` takes a variable away. */
   readonly env?: Readonly<Record<string, string | undefined>>
@@ -61,10 +61,10 @@ export interface Project {
   /** The value of the label `deployer.test` on what is built with Docker. */
   readonly marker: string
   readonly env: Readonly<Record<string, string>>
-  /** Runs `deployer` in the root with standard input closed, and yields how it ended. */
+  /** Runs `deployer` in the root with standard input closed, and returns how it ended. */
   readonly deployer: (...args: ReadonlyArray<string>) => Effect.Effect<Ended>
   readonly run: (args: ReadonlyArray<string>, options?: RunOptions) => Effect.Effect<Ended>
-  /** Runs `deployer`, which must succeed; yields its standard output. */
+  /** Runs `deployer`, which must succeed; returns its standard output. */
   readonly good: (...args: ReadonlyArray<string>) => Effect.Effect<string>
   /** Starts `deployer`; it is killed with the scope. */
   readonly begin: (args: ReadonlyArray<string>, options?: RunOptions) => Effect.Effect<Running, never, Scope.Scope>

@@ -39,7 +39,7 @@ export interface Trouble {
 export interface ProxyOptions {
   /** How long every byte is on its way, in milliseconds: half of a round trip. */
   readonly delay?: number
-  /** Bytes per second in each direction; absent: as fast as it goes. */
+  /** Bytes per second in each direction; default: as fast as it goes. */
   readonly rate?: number
 }
 

@@ -24,7 +24,7 @@ function executable(file: string): boolean {
   }
 }
 
-/** Why tests with BusyBox cannot run here; absent where they can, and in CI, where a missing part must fail. */
+/** Why tests with BusyBox cannot run here; undefined if they can, and in CI, where a missing part must fail. */
 export const missingBusybox: string | undefined =
   which("busybox") !== undefined || process.env["CI"] === "true" ? undefined : "busybox not installed"
 

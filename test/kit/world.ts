@@ -72,7 +72,7 @@ export interface WorldOptions {
   readonly root?: string
 }
 
-/** Everything but the prompt, which each command gets anew. */
+/** Everything but the prompt, which is new for each command. */
 export const world = ({ config = usualConfig, root, ...options }: WorldOptions = {}) => {
   let built = 0
   const image = options.image ?? (() => usualImage(String(++built)))
@@ -148,7 +148,7 @@ export const projectFolder = Effect.acquireRelease(
 /** All releases of the store, oldest first. */
 export const stored = Effect.flatMap(ReleaseStore, (store) => Effect.map(store.list(), (all) => all.toReversed()))
 
-/** Builds a release and yields it. */
+/** Builds a release and returns it. */
 export const built = Effect.gen(function* () {
   const ran = yield* run("build target=prod")
   assert.strictEqual(ran.status, 0, ran.stderr)

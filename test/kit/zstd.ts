@@ -9,7 +9,7 @@ import { which } from "./userland.ts"
 export const nodeWithZstd: string | undefined =
   "zstdCompress" in zlib ? process.execPath : process.env["NODE_WITH_ZSTD"]
 
-/** Why tests with zstd cannot run here; absent where they can, and in CI, where a missing part must fail. */
+/** Why tests with zstd cannot run here; undefined if they can, and in CI, where a missing part must fail. */
 export const missingZstd: string | undefined =
   process.env["CI"] === "true"
     ? undefined

@@ -211,7 +211,7 @@ describe.skipIf(missing !== undefined)(titled("completion in shells", missing), 
   )
 
   it.scopedLive(
-    "Completion makes the index anew after a change of the config, and keeps the old one if it cannot.",
+    "Completion makes the index again after a change of the config, and keeps the old one if it cannot.",
     () =>
       Effect.gen(function* () {
         const { here } = yield* prepared

@@ -26,7 +26,7 @@ type Services = Layer.Layer.Success<ReturnType<typeof world>>
 interface Place {
   readonly network: Proxy
   readonly deploy: (target: "prod" | "good", release: number) => Effect.Effect<Ran, unknown, Services>
-  /** The version that is current; fails where that is no whole release. */
+  /** The version that is current; fails if that is no whole release. */
   readonly current: () => string
   /** Removes what is not current from the host, so that the next deployment has all to do. */
   readonly forget: () => void

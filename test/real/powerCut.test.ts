@@ -256,7 +256,7 @@ const goingOn = (host: Host, { fails, mends }: Work, heirloom: Heirloom | undefi
     for (const name of fs.readdirSync(join(base, "config"))) {
       if (name.startsWith("beat.")) fs.writeFileSync(join(base, "config", name), "1000000000\n")
     }
-    // Until the directory is moved, the adoption begins anew; after that any deployment finishes it.
+    // Until the directory is moved, the adoption begins again; after that any deployment finishes it.
     if (heirloom !== undefined && fs.existsSync(join(base, "releases/current/index.html"))) {
       yield* adopt(session)
       const [verdict] = yield* session.verify([heirloom.ref])

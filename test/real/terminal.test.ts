@@ -218,7 +218,7 @@ suite(titled("a terminal", absent), () => {
         const moving = /^[-\\|/] restart \(\d of \d\) {2}(\d) s$/m
         yield* screen.type("$D deploy target=prod release=1; echo status $?")
         yield* screen.waitFor(/^begins\n[-\\|/] restart \(\d of \d\) {2}1 s$/m)
-        // It moves, and it is drawn anew after a change of the width.
+        // It moves, and it is drawn again after a change of the width.
         yield* screen.resize(60, 30)
         yield* screen.waitFor(/^[-\\|/] restart \(\d of \d\) {2}2 s$/m)
         yield* screen.waitFor("status 0")

@@ -316,7 +316,7 @@ const transport = (
   return { ...inner, exec }
 }
 
-/** Takes something of the host away, and yields how it comes back. */
+/** Takes something of the host away, and returns how it comes back. */
 const harm = (host: MemoryHost, step: Step, trouble: Fate["trouble"]): (() => void) => {
   switch (trouble) {
     case "disk": {

@@ -142,7 +142,7 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
   })
   afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
 
-  /** Types each answer once a prompt stands; yields what the terminal showed. */
+  /** Types each answer once a prompt stands; returns what the terminal showed. */
   const inTerminal = (
     { answers, questions }: Pick<Case, "answers" | "questions">,
     options: { readonly child?: boolean; readonly columns?: number; readonly slowly?: boolean } = {}

@@ -45,7 +45,7 @@ export const adopt: Answer<"adopt"> = (question) => {
   const mark = `${releases}/.adopting_${ref}`
   const folder = `${releases}/deployer_${ref}`
   const current = `${releases}/current`
-  if (!realDirectory(host, mark)) return [`fail there is nothing of an adoption of ${ref}: begin anew`]
+  if (!realDirectory(host, mark)) return [`fail there is nothing of an adoption of ${ref}: begin again`]
   if (!isBegun(host, mark)) return [`fail deployer did not make ${mark}: move it away`]
   const isBare = () => {
     if (realDirectory(host, folder) && files.names(folder).length === 0) files.remove(folder)
@@ -53,7 +53,7 @@ export const adopt: Answer<"adopt"> = (question) => {
   }
   const there = files.node(current)
   if (layout !== "") {
-    if (there?._tag !== "Directory") return ["fail there is no directory in the place of current any more"]
+    if (there?._tag !== "Directory") return ["fail current is no longer a directory"]
     if (!isBare()) {
       return [
         `fail there is deployer_${ref} already, a release of the same files: move current away and make that one current`

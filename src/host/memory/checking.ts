@@ -51,7 +51,7 @@ export const alterations: Answer<"alterations"> = ({ args: { ref }, host, releas
   const manifest = realFile(host, `${folder}/.deployer_manifest`)
     ? host.files.read(`${folder}/.deployer_manifest`)
     : undefined
-  if (manifest === undefined) return [`fail there is no ${folder}/.deployer_manifest any more`]
+  if (manifest === undefined) return [`fail ${folder}/.deployer_manifest is gone`]
   const paths = check(host, folder, manifest).map(pathOf)
   if (paths.includes(".deployer_manifest")) return [`fail ${folder}/.deployer_manifest is not what it was`]
   if (paths.length === 0) host.files.remove(`${folder}/${alteredFile}`)

@@ -21,7 +21,7 @@ export const run: Handler<"run"> = (question, exec, { target }) =>
       (fence !== "0" && !holds(topLock(question), Number(fence)) ? ["fenced"] : undefined) ??
       (expect === "current" && !isCurrent(question, wanted)
         ? [
-            `fail deployer_${wanted} is not current any more: the host went back by itself, or somebody made another release current`
+            `fail deployer_${wanted} is no longer current: the host went back by itself, or somebody made another release current`
           ]
         : undefined) ??
       (wanted !== "" || current?._tag === "Link"

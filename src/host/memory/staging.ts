@@ -48,10 +48,10 @@ export const stage = <E>(
     files.write(`${staging}/stream`, `${stream}\n`)
     const keep = Number(args.keep)
     const old = files.bytes(part)
-    if (keep > 0 && old === undefined) return ["fail there is nothing of the earlier upload any more: start anew"]
+    if (keep > 0 && old === undefined) return ["fail the earlier upload is gone: start again"]
     const before = Buffer.from(old ?? new Uint8Array(0))
     if (before.length < keep) {
-      return [`fail only ${before.length} of the ${keep} bytes to keep are there: start anew`]
+      return [`fail only ${before.length} of the ${keep} bytes to keep are there: start again`]
     }
     let arrived = Buffer.alloc(0)
     const write = () =>
@@ -200,7 +200,7 @@ export const discard: Answer<"discard"> = (question) => {
   }
   const folder = `${releases}/deployer_${ref}`
   if (kind === "release" && host.files.node(`${folder}/.deployer_release.json`) !== undefined) {
-    return [`fail deployer_${ref} is complete by now`]
+    return [`fail deployer_${ref} is already complete`]
   }
   if (host.files.node(`${releases}/.adopting_${ref}`) !== undefined) return [`fail deployer_${ref} is being adopted`]
   if (!isOurs(host, folder)) return [`fail deployer did not make deployer_${ref}`]

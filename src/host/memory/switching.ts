@@ -119,7 +119,7 @@ export const arm: Handler<"arm"> = (question, exec) =>
   })
 
 const displaced = (ref: string): ReadonlyArray<string> => [
-  `fail deployer_${ref} is not current any more: somebody made another release current`
+  `fail deployer_${ref} is no longer current: somebody made another release current`
 ]
 
 /** Appends entries to the journal, if the release that they are about is still current. */

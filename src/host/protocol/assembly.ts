@@ -124,7 +124,7 @@ export const patchLine = (step: PatchStep): string => {
   }
 }
 
-/** The step of a line. Undefined if the line is none. */
+/** The step of a line. Undefined if the line is not a step. */
 export const patchStepOf = (line: string): PatchStep | undefined => {
   const [word, rest] = split(line)
   const [first = 0, count] = rest.split(" ").map(Number)

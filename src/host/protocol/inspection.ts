@@ -141,7 +141,7 @@ export const stateOf = (read: ReadonlyArray<Line>, between: Between | undefined)
     return { state, lacksJournal: draft.lacksJournal }
   })
 
-/** What the lines have said so far. */
+/** The facts from the lines so far. */
 interface Draft {
   /** The texts of lines that there is one of. */
   readonly texts: Map<string, string>

@@ -10,7 +10,7 @@
 . ./lib/releases.sh
 ref=$2 layout=$3 name=$4 record=$5
 mark=.adopting_$ref folder=deployer_$ref link=.current.$$
-real_dir "$mark" || fail "there is nothing of an adoption of $ref: begin anew"
+real_dir "$mark" || fail "there is nothing of an adoption of $ref: begin again"
 is_begun "$mark" || fail "deployer did not make $releases/$mark: move it away"
 bare() { rmdir "$folder" 2>/dev/null; [ ! -e "$folder" ] && [ ! -L "$folder" ]; }
 forget() { left=$(rm -f "$link" 2>&1 && wipe "$mark" 2>&1) || fail "$left"; }
@@ -19,7 +19,7 @@ if ! { : > "$mark/a" && mv -T "$mark/a" "$mark/b"; } 2>/dev/null; then flag=; fi
 rm -f "$mark/a" "$mark/b"
 make_link() { err=$(rm -f "$link" 2>&1 && ln -s "$folder" "$link" 2>&1) || fail "$err"; }
 if [ -n "$layout" ]; then
-  real_dir current || fail "there is no directory in the place of current any more"
+  real_dir current || fail "current is no longer a directory"
   [ -w current ] || fail "$releases/current cannot be written by this user"
   bare || fail "there is $folder already, a release of the same files: move current away and make that one current"
   err=$({ say "$record" | cat > "$mark/record" && say "$entries" | cat > "$mark/entries"; } 2>&1) || fail "$err"

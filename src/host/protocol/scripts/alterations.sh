@@ -8,7 +8,7 @@
 . ./lib/releases.sh
 ref=$2
 folder=deployer_$ref
-real_dir "$folder" && real_file "$folder/.deployer_manifest" || fail "there is no $releases/$folder/.deployer_manifest any more"
+real_dir "$folder" && real_file "$folder/.deployer_manifest" || fail "$releases/$folder/.deployer_manifest is gone"
 faults=$(check "$folder" "$PWD/$folder/.deployer_manifest")
 cd "$folder" || fail "$releases/$folder cannot be entered"
 case "$nl$faults$nl" in *" .deployer_manifest$nl"*) fail "$releases/$folder/.deployer_manifest is not what it was" ;; esac

@@ -8,7 +8,7 @@
 id=$2 entries=$3 expect=$4
 if [ -e "$base/config/armed.$id" ]; then
   cd "$releases" 2>/dev/null && is_current "$expect" ||
-    fail "deployer_$expect is not current any more: somebody made another release current"
+    fail "deployer_$expect is no longer current: somebody made another release current"
 fi
 if [ -e "$base/config/confirmed.$id" ]; then say "confirmed"
 elif mv "$base/config/armed.$id" "$base/config/confirmed.$id" 2>/dev/null; then

@@ -14,7 +14,7 @@ if [ "$kind" = upload ]; then
     wipe_aside ".trash_${ref}_$$"
   fi
 elif [ -d "deployer_$ref" ]; then
-  [ "$kind" = release ] && [ -e "deployer_$ref/.deployer_release.json" ] && fail "deployer_$ref is complete by now"
+  [ "$kind" = release ] && [ -e "deployer_$ref/.deployer_release.json" ] && fail "deployer_$ref is already complete"
   [ -e ".adopting_$ref" ] && fail "deployer_$ref is being adopted"
   is_ours "deployer_$ref" || fail "deployer did not make deployer_$ref"
   is_current "$ref" && fail "deployer_$ref is current"

@@ -8,6 +8,6 @@
 expect=$2
 if [ -n "$expect" ]; then
   cd "$releases" 2>/dev/null && is_current "$expect" ||
-    fail "deployer_$expect is not current any more: somebody made another release current"
+    fail "deployer_$expect is no longer current: somebody made another release current"
 fi
 conclude

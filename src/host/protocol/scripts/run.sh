@@ -20,7 +20,7 @@ if [ "$fence" -ne 0 ]; then
   [ "$token" -eq "$fence" ] && [ "$state" = taken ] || { say "fenced"; finish; }
 fi
 [ "$expect" != current ] || is_current "$ref" ||
-  fail "deployer_$ref is not current any more: the host went back by itself, or somebody made another release current"
+  fail "deployer_$ref is no longer current: the host went back by itself, or somebody made another release current"
 if [ -n "$ref" ]; then folder=deployer_$ref
 elif [ -L current ]; then
   folder=$(link_of current)

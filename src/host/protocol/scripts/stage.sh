@@ -20,7 +20,7 @@
 ref=$2 keep=$3 size=$4 stream=$5 note=$6 wanted=$7 origin=$8 hard=$9 edits=${10} packing=${11} replaces=${12}
 stage=.staging_$ref
 folder=deployer_$ref
-# A stream with an `origin` is compressed anew for each upload, to suit the speed of the link. So the host keeps such a
+# A stream with an `origin` is compressed again for each upload, to suit the speed of the link. So the host keeps such a
 # stream uncompressed.
 part=$stage/release.tar
 [ -n "$origin" ] || part=$part.gz
@@ -80,9 +80,9 @@ if [ "$keep" -eq 0 ]; then
 else
   tick </dev/null &
   ticker=$!
-  real_file "$part" || fail "there is nothing of the earlier upload any more: start anew"
+  real_file "$part" || fail "the earlier upload is gone: start again"
   have=$(size_of "$part")
-  [ "$have" -ge "$keep" ] || fail "only $have of the $keep bytes to keep are there: start anew"
+  [ "$have" -ge "$keep" ] || fail "only $have of the $keep bytes to keep are there: start again"
   # The kept bytes go into a new file, because an earlier step may still write to the old one until it notices that its
   # connection is gone.
   err=$({ cat "$part" > "$part.$$" && dd if=/dev/null of="$part.$$" bs=1 seek="$keep" count=0 && mv -f "$part.$$" "$part"; } 2>&1) || {
