@@ -6,7 +6,7 @@
 
 /** The schema of each command's report. `jsonSchema` publishes them all. */
 export { conversations, jsonSchema, reports } from "./Cli.ts"
-export { ActionFailed, ActionReport, runAction } from "./commands/actions.ts"
+export { type ActionError, ActionFailed, ActionReport, type ActionServices, runAction } from "./commands/actions.ts"
 export { type ApplyError, type ApplyOptions, type ApplyServices, apply, PlanStale } from "./commands/apply.ts"
 export { type BuildError, type BuildOptions, BuildReport, type BuildServices, build } from "./commands/build.ts"
 export {
@@ -60,8 +60,16 @@ export {
   type HistoryServices,
   history
 } from "./commands/history.ts"
-export { AlreadyInitialised, InitReport, init } from "./commands/init.ts"
-export { LockReport, lock, unlock } from "./commands/lock.ts"
+export { AlreadyInitialised, type InitError, InitReport, type InitServices, init } from "./commands/init.ts"
+export {
+  type LockError,
+  LockReport,
+  type LockServices,
+  lock,
+  type UnlockError,
+  type UnlockServices,
+  unlock
+} from "./commands/lock.ts"
 export { Adopted, NothingToAdopt } from "./commands/manage/adopt.ts"
 export {
   failUnlessIntact,
@@ -126,7 +134,7 @@ export {
 } from "./commands/rollbackFleet.ts"
 export { failUnlessComplete, RolloutIncomplete, RolloutReport } from "./commands/rollout.ts"
 export { DocumentSchema } from "./commands/schema.ts"
-export { ShellExited, ssh } from "./commands/ssh.ts"
+export { ShellExited, type SshError, type SshServices, ssh } from "./commands/ssh.ts"
 export {
   failUnlessGood,
   StatusBad,
@@ -136,7 +144,7 @@ export {
   type StatusServices,
   status
 } from "./commands/status.ts"
-export { UnitCommandMissing, UnitReport, unit } from "./commands/unit.ts"
+export { UnitCommandMissing, type UnitError, UnitReport, type UnitServices, unit } from "./commands/unit.ts"
 export {
   ConfigUnusable,
   type ValidateError,

@@ -353,25 +353,28 @@ describe("the house", () => {
     none(fragments)
   })
 
-  it("The library exports every command of Cli.ts, except those that only print texts for a shell.", () => {
-    const modules = (name: string) =>
-      files
-        .filter(({ name: file }) => file === name)
-        .flatMap(({ source }) => [...source.statements])
-        .flatMap((statement) =>
-          (ts.isImportDeclaration(statement) || ts.isExportDeclaration(statement)) &&
-          statement.moduleSpecifier !== undefined &&
-          ts.isStringLiteral(statement.moduleSpecifier)
-            ? [statement.moduleSpecifier.text]
-            : []
-        )
-        .map((specifier) => specifier.replace("/manage/tasks.ts", "/manage.ts"))
-        .filter((specifier) => specifier.startsWith("./commands/"))
-    const exported = [...modules("library.ts"), "./commands/completions.ts"]
+  it("The library exports every command of Cli.ts with its failures and services.", () => {
+    const withoutEffect = ["completions.ts", "schema.ts", "manage/tasks.ts"].map((file) => `./commands/${file}`)
+    const statementsOf = (name: string) =>
+      files.filter(({ name: file }) => file === name).flatMap(({ source }) => [...source.statements])
+    const exported = statementsOf("library.ts").flatMap((statement) =>
+      ts.isExportDeclaration(statement) && statement.exportClause && ts.isNamedExports(statement.exportClause)
+        ? statement.exportClause.elements.map(({ name }) => `${statement.moduleSpecifier?.getText()} ${name.text}`)
+        : []
+    )
+    const commands = statementsOf("Cli.ts").flatMap((statement) =>
+      ts.isImportDeclaration(statement) && ts.isStringLiteral(statement.moduleSpecifier)
+        ? [statement.moduleSpecifier.text]
+        : []
+    )
     none(
-      modules("Cli.ts")
-        .filter((module) => !exported.includes(module))
-        .map((module) => `src/library.ts exports nothing of ${module}: export its effect, report and errors there`)
+      commands
+        .filter((module) => module.startsWith("./commands/") && !withoutEffect.includes(module))
+        .flatMap((module) =>
+          [/[a-z]$/, /[a-z]Error$/, /[a-z]Services$/]
+            .filter((name) => !exported.some((one) => one.startsWith(`"${module}" `) && name.test(one)))
+            .map(({ source }) => `src/library.ts needs an export of ${module} that matches ${source}`)
+        )
     )
   })
 

@@ -77,6 +77,11 @@ export const runAction = Effect.fn("runAction")(function* (options: {
   return ActionReport.make({ address, action: options.action, command, ...output })
 }, Effect.scoped)
 
+/** The failures of `runAction`. */
+export type ActionError = Effect.Effect.Error<ReturnType<typeof runAction>>
+/** The services that `runAction` needs. */
+export type ActionServices = Effect.Effect.Context<ReturnType<typeof runAction>>
+
 /** Empty: the command's output was shown as it arrived. */
 export const actionView =
   (_: ActionReport): View =>

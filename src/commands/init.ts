@@ -184,6 +184,11 @@ export const init = Effect.fn("init")(function* (options: { readonly forceInit?:
   })
 })
 
+/** The failures of `init`. */
+export type InitError = Effect.Effect.Error<ReturnType<typeof init>>
+/** The services that `init` needs. */
+export type InitServices = Effect.Effect.Context<ReturnType<typeof init>>
+
 /** The files that `init` created. */
 export const initView =
   (report: InitReport): View =>

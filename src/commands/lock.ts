@@ -61,6 +61,16 @@ export const unlock = Effect.fn("unlock")(function* (options: { readonly target:
   return LockReport.make({ address: session.address, ...(lock === undefined ? {} : { taken: lock }) })
 }, Effect.scoped)
 
+/** The failures of `lock`. */
+export type LockError = Effect.Effect.Error<ReturnType<typeof lock>>
+/** The services that `lock` needs. */
+export type LockServices = Effect.Effect.Context<ReturnType<typeof lock>>
+
+/** The failures of `unlock`. */
+export type UnlockError = Effect.Effect.Error<ReturnType<typeof unlock>>
+/** The services that `unlock` needs. */
+export type UnlockServices = Effect.Effect.Context<ReturnType<typeof unlock>>
+
 /** The current holder of the lock. */
 export const lockView =
   ({ address, lock, taken }: LockReport): View =>

@@ -27,6 +27,11 @@ export const ssh = Effect.fn("ssh")(function* (options: { readonly target: strin
   if (status !== 0) return yield* new ShellExited({ status })
 }, Effect.scoped)
 
+/** The failures of `ssh`. */
+export type SshError = Effect.Effect.Error<ReturnType<typeof ssh>>
+/** The services that `ssh` needs. */
+export type SshServices = Effect.Effect.Context<ReturnType<typeof ssh>>
+
 /** The command. */
 export const sshTask = talk("ssh", {
   group: "operate",

@@ -156,6 +156,11 @@ export const unit = Effect.fn("unit")(function* (options: {
   })
 })
 
+/** The failures of `unit`. */
+export type UnitError = Effect.Effect.Error<ReturnType<typeof unit>>
+/** The services that `unit` needs. */
+export type UnitServices = Effect.Effect.Context<ReturnType<typeof unit>>
+
 /** The command. */
 export const unitTask = task("unit", {
   group: "operate",

@@ -125,7 +125,7 @@ for old in "$releases"/.replaced_*; do
   else stranger "$old"
   fi 2>/dev/null
 done
-# shellcheck disable=SC2012
+# shellcheck disable=SC2012 # Other names are not of a survey, whatever they hold.
 is_survey() { [ -z "$(ls -A "$1" | sed "/^manifest$/d;/^list$/d;/^sorted$/d;/^sums$/d;/^err$/d")" ]; }
 for trash in "$releases"/.trash_*; do
   is_trash_name "$trash" && [ -e "$trash" ] || continue

@@ -10,7 +10,7 @@ link_of() {
 # shellcheck disable=SC2046 # The third word that ls prints is the owner, and the fourth is the group.
 owner_of() { set -- $(ls -ld "$1" 2>/dev/null); printf "%s" "${3:-somebody}"; }
 # The slash makes ls show the folder, even if the path leads to it through a link.
-# shellcheck disable=SC2046
+# shellcheck disable=SC2046 # The fourth word is the group.
 group_of() { set -- $(ls -ldn "$1/"); printf "%s" "$4"; }
 is_ref() {
   [ "${#1}" -eq 32 ] || return 1
@@ -21,7 +21,7 @@ is_ref() {
 # shellcheck disable=SC2012 # No name of deployer's has a line break.
 is_begun() { [ -z "$(ls -A "$1" | sed "/^note$/d;/^stream$/d;/^release.tar/d;/^tree/d;/^manifest$/d;/^record$/d;/^entries$/d;/^[ab]$/d")" ]; }
 is_remnant() {
-  # shellcheck disable=SC2012
+  # shellcheck disable=SC2012 # No name of deployer's has a line break.
   rest=$(ls -A "$1" 2>/dev/null | sed "/^[.]deployer_/d;/^note$/d;/^stream$/d;/^release[.]tar/d;/^tree/d
 /^receiving$/d;/^said$/d;/^lot[.][0-9]*$/d;/^lines$/d;/^files$/d;/^proved$/d;/^rest$/d")
   case "$rest" in *"$nl"*) return 1 ;; esac

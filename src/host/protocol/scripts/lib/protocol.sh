@@ -1,5 +1,5 @@
 # For hosts on which sh is bash: with this option, the operands of dd would become variables.
-# shellcheck disable=SC3041
+# shellcheck disable=SC3041 # Only a shell that has the option reaches this.
 case $- in *k*) set +k ;; esac
 export LC_ALL=C
 unset CDPATH
