@@ -11,11 +11,9 @@ import { execBy, shellBy } from "./ChildTransport.ts"
 import { DialFailed, type Endpoint } from "./Endpoint.ts"
 import { quote, type Transport } from "./Transport.ts"
 
-/** A running container. */
+/** A running container: the program of its engine, and its name or id. */
 export interface Container {
-  /** The engine's program. */
   readonly engine: "docker" | "podman"
-  /** Its name or id. */
   readonly name: string
 }
 
