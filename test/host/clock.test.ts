@@ -196,7 +196,7 @@ describe("without the protection", () => {
     Effect.gen(function* () {
       const { age, session, set } = yield* skewed({
         ...bsd,
-        lock: [...(bsd.lock ?? []), ['[ "$ahead" = yes ]', "false"]]
+        lock: [...(bsd.lock ?? []), ['[ "$since" -lt 0 ]', "false"]]
       })
       const [mine, other] = [yield* session, yield* session]
       yield* mine.prepare

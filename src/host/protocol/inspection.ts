@@ -25,11 +25,13 @@ const decodeDetails = Schema.decodeUnknownOption(LockDetailsJson)
 
 /** Decodes a line about the lock and its holder. */
 export const lockOf = (line: Line): Decoded<Lock> => {
-  const parts = /^([0-9]{1,15}) ([0-9]{1,15})(?: (.*))?$/s.exec(line.rest)
+  const parts = /^([0-9]{1,15}) (-?[0-9]{1,15})(?: (.*))?$/s.exec(line.rest)
   if (parts === null) return unexpected(line)
   const details = Option.getOrUndefined(decodeDetails(parts[3] ?? ""))
+  // If the host's clock was set back, the last sign of life is in the future.
+  const idleSeconds = Math.max(0, Number(parts[2]))
   return Either.right(
-    Lock.make({ token: Number(parts[1]), idleSeconds: Number(parts[2]), ...(details === undefined ? {} : { details }) })
+    Lock.make({ token: Number(parts[1]), idleSeconds, ...(details === undefined ? {} : { details }) })
   )
 }
 

@@ -22,7 +22,7 @@ while :; do
   [ "$state" = free ] || idle
   if [ "$state" = held ] || { [ "$state" = taken ] && [ "$since" -lt "$stale" ]; }; then
     # The clock was set back, and the lock's holder may be dead. Its silence counts from now on.
-    if [ "$ahead" = yes ]; then live "$token" 2>/dev/null; fi
+    if [ "$since" -lt 0 ]; then live "$token" 2>/dev/null; fi
     say "locked $token $since $details"
     finish
   fi

@@ -1,5 +1,6 @@
 # Sets `state` to the state of the base, and `where` to the path that decided it.
 
+gone() { [ ! -e "$1" ] && [ ! -L "$1" ]; }
 usable() { [ -w "$1" ] && [ -x "$1" ]; }
 refuse() { state=not-$1 where=$d; }
 look() {
@@ -9,10 +10,10 @@ look() {
     for d in "$base/config" "$base/releases"; do
       if [ -d "$d" ]; then
         usable "$d" || { refuse writable; return 0; }
-      elif [ -e "$d" ] || [ -L "$d" ]; then
-        refuse a-directory; return 0
-      else
+      elif gone "$d"; then
         state=incomplete
+      else
+        refuse a-directory; return 0
       fi
     done
     [ "$state" = ready ] || usable "$base" || state=not-writable
@@ -21,7 +22,7 @@ look() {
     [ ! -e "$d" ] || [ -w "$d" ] || refuse writable
     return 0
   fi
-  while [ ! -e "$where" ] && [ ! -L "$where" ]; do
+  while gone "$where"; do
     where=${where%/*}
     [ -n "$where" ] || where=/
   done

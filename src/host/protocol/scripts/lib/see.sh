@@ -22,8 +22,8 @@ for loader in /lib*/ld-*.so.* /lib*/ld64.so.* /lib/*/ld-linux*.so.*; do
   [ ! -e "$loader" ] || say "loader $(flat "$loader")"
 done
 say "machine $(uname -m)"
-! has awk || ! has xargs || say "can differences"
-! has zstd || say "can zstd"
+has awk && has xargs && say "can differences"
+has zstd && say "can zstd"
 for tool in tar gzip dd tr; do has "$tool" || say "lacks $tool"; done
 has sha256sum || has shasum || has openssl || say "lacks sha256"
 cd "$releases" 2>/dev/null || { say "current absent"; return 0; }
@@ -50,7 +50,7 @@ for folder in deployer_*; do
   is_ref "$ref" || continue
   real_dir "$folder" || { say "foreign $ref"; continue; }
   file=$folder/.deployer_release.json
-  if [ ! -e "$file" ] && [ ! -L "$file" ]; then
+  if gone "$file"; then
     # A folder without a manifest belongs to somebody else. A folder that is being adopted is not an unfinished deployment.
     file=unrecorded
     [ -e "$folder/.deployer_manifest" ] || file=foreign
@@ -59,7 +59,6 @@ for folder in deployer_*; do
   fi
   case "$nl$big$nl" in *"$nl./$file$nl"*) bad "too large"; continue ;; esac
   readable "$file" || { bad "unreadable"; continue; }
-  record= more=
   if { IFS= read -r record && ! IFS= read -r more && [ -z "$more" ]; } < "$file"; then say "release $ref $record"
   elif [ -z "$record" ]; then bad "empty"
   else bad "not one line"
