@@ -69,7 +69,7 @@ describe("a page of help", () => {
       "\n  deployer deploy [target=T] [group=G] [except=T] [where=L:V] [canary=N] [batch=N] [spread=L] [soak=TIME]\n"
     )
     assert.include(lines, "  yes              answers the safe questions, for scripts")
-    assert.include(page("exec"), "\n  deployer exec target=T -- COMMAND\n")
+    assert.include(page("exec", 120), "\n  deployer exec [target=T] [group=G] [except=T] [where=L:V] -- COMMAND\n")
     assert.include(page("init"), "\n  deployer init [force_init] [yes]\n")
     assert.include(page("manage ln"), "(the key ref= can be omitted)".split(" ")[0] ?? "")
     assert.include(lines, "With every command: root=DIR, json, verbose, log=FILE. See deployer --help")

@@ -173,6 +173,7 @@ describe("a candidate", () => {
       "doctor where",
       "rollback where",
       "rollback spread",
+      "exec where",
       "unit command",
       "lock reason",
       "info limit"

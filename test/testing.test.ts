@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { build, config, type DeployError, deploy, docker, fromFiles, status } from "effect-deployer"
+import { build, config, type DeployError, deploy, deployFleet, docker, fromFiles, status } from "effect-deployer"
 import { layerMemory, MemoryHost, Reported } from "effect-deployer/testing"
 
 const settings = config({
@@ -47,4 +47,26 @@ describe("effect-deployer/testing", () => {
       assert.match(sentence(failure), /no luck/)
     }).pipe(Effect.provide(layerMemory(settings)))
   )
+
+  it.effect("The testing module shows where the policy of a group leads.", () => {
+    const target = (host: string) => ({
+      ...settings.targets?.["prod"],
+      host,
+      name: "my_app",
+      path: "/srv/my_app",
+      builder: "prod"
+    })
+    const fleet = config({
+      ...settings,
+      targets: { web1: target("app1"), web2: target("app2"), web3: target("app3") },
+      groups: { web: { targets: ["web*"], canary: 1, maxFailures: 1 } }
+    })
+    return Effect.gen(function* () {
+      const { host } = yield* MemoryHost.MemoryHosts
+      host("app3").onRun = () => ({ exitCode: 1 })
+      const { release } = yield* build({ target: "web1" })
+      const { exitStatus, members } = yield* deployFleet({ group: "web", release: release.ref })
+      assert.deepStrictEqual([exitStatus, ...members.map(({ outcome }) => outcome)], [7, "live", "live", "back"])
+    }).pipe(Effect.provide(layerMemory(fleet)))
+  })
 })

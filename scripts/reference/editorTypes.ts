@@ -37,6 +37,11 @@ export const editorTypes = (): string => {
   }
   const target =
     checker.getIndexTypeOfType(member(typeOf("ConfigInput"), "targets"), ts.IndexKind.String) ?? fail("targets")
+  const groups =
+    checker.getIndexTypeOfType(member(typeOf("ConfigInput"), "groups"), ts.IndexKind.String) ?? fail("groups")
+  const group =
+    (groups.isUnion() ? groups.types : []).find((type) => type.getProperty("maxFailures") !== undefined) ??
+    fail("a group with a policy")
 
   const comment = (text: string) =>
     text === "" ? [] : [`    /** ${text.replace(/\s+/g, " ").replaceAll("*/", "*\\/")} */`]
@@ -67,6 +72,7 @@ export const editorTypes = (): string => {
       "A place on a host that holds the releases of one name.",
       fields(target, "targets", "targetFields")
     ),
+    ...part("Group", "Targets, and how to roll a release out to them.", fields(group, "groups", "policyFields")),
     ...part("Health", "One of `command`, `http` and `tcp`.", fields(member(target, "health"), "", "Health")),
     ...part("Timeouts", "Bounded waits.", fields(member(target, "timeouts"), "", "Timeouts")),
     ...part("DockerOptions", "The options of `docker`.", fields(typeOf("DockerOptions"), "options", "DockerSettings")),
@@ -91,7 +97,7 @@ export const editorTypes = (): string => {
     "  /** The whole config. */",
     "  export interface Config {",
     "    readonly targets?: { readonly [key: string]: Target }",
-    "    readonly groups?: { readonly [key: string]: ReadonlyArray<string> }",
+    "    readonly groups?: { readonly [key: string]: ReadonlyArray<string> | Group }",
     "    readonly builders?: { readonly [key: string]: Builder }",
     "  }",
     "",

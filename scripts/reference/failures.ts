@@ -14,7 +14,7 @@ export const failuresPage = (): string => {
     "|---|---|---|",
     ...failures.map(
       ({ doc, exitStatus = "", name }) =>
-        `| \`${name}\` | ${/^\d+$/.test(exitStatus) ? exitStatus : "the command's own"} | ${cell(doc)} |`
+        `| \`${name}\` | ${/^\d+$/.test(exitStatus) ? exitStatus : "that of the command or of the targets"} | ${cell(doc)} |`
     ),
     ""
   ].join("\n")

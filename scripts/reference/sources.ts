@@ -78,6 +78,13 @@ export const fieldsOfValue = (name: string): ReadonlyArray<Field> => {
   throw new Error(`no schema ${name} in src`)
 }
 
+/** Whether an error gets its exit status from a getter or a field. */
+const given = (declared: ts.ClassDeclaration, fields: ts.ObjectLiteralExpression | undefined): boolean =>
+  declared.members.some((member) => ts.isGetAccessor(member) && member.name.getText() === "exitStatus") ||
+  (/TaggedError/.test(declared.heritageClauses?.[0]?.getText() ?? "") &&
+    fields !== undefined &&
+    fieldsOf(fields).some(({ name }) => name === "exitStatus"))
+
 /** All classes with a tag, in the order of their names. */
 export const tagged: ReadonlyArray<Tagged> = files
   .flatMap((file) => file.statements.filter(ts.isClassDeclaration))
@@ -95,7 +102,7 @@ export const tagged: ReadonlyArray<Tagged> = files
         name,
         doc: docOf(declared),
         fields: fields === undefined ? [] : fieldsOf(fields),
-        exitStatus: status?.initializer?.getText()
+        exitStatus: status?.initializer?.getText() ?? (given(declared, fields) ? "given" : undefined)
       }
     ]
   })

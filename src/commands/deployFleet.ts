@@ -8,11 +8,11 @@ import { carryOutStep, makeReady } from "../deployment/carryOut.ts"
 import { finishAdoptions, orUnfit } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
 import { type HostState, recordOf } from "../domain/HostState.ts"
-import { failureOf } from "../domain/Journal.ts"
+import { failureOf, standing } from "../domain/Journal.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import { type DeployPlan, plan as planDeployment, releaseLabel } from "../domain/Plan.ts"
 import { builderOf, described, isBuiltFor } from "../domain/Provenance.ts"
-import { Release } from "../domain/Release.ts"
+import { latest, Release } from "../domain/Release.ts"
 import type { Policy, RolloutPlan } from "../domain/Rollout.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
 import { counted, dateTime } from "../terminal/format.ts"
@@ -26,7 +26,7 @@ import { carryOutAll, planAll, type Seen } from "./rollout.ts"
 export interface DeployFleetOptions extends FleetWords {
   /** Id, name, ref or the beginning of a ref. Default: the latest of the first target's name, after a question. */
   readonly release?: string | undefined
-  /** As for one target. */
+  /** Whether to deploy again where the release failed before, or is not live and healthy. Default: no. */
   readonly retry?: boolean | undefined
   /** Settings in place of those of the group. */
   readonly policy?: Partial<Policy> | undefined
@@ -58,7 +58,9 @@ const planMember = Effect.fnUntraced(function* (
   again: boolean
 ) {
   const wish = { manifest, origins: yield* findOrigins(session, state, release) }
-  const options = { release, ...wish, target, removeUnfinished: false, again }
+  const isWell = state.currentRelease?.ref === release.ref && standing(state.journal, release.ref) === "healthy"
+  // A member that is well keeps its way back: to the release itself.
+  const options = { release, ...wish, target, removeUnfinished: false, again: again && !isWell }
   const plan: DeployPlan = yield* orUnfit(session, planDeployment(state, options))
   const first = Effect.gen(function* () {
     const record = recordOf(release, state, yield* DateTime.now)
@@ -74,6 +76,7 @@ const prepare = ({ policy = {}, release: selector, retry = false, ...words }: De
     Effect.gen(function* () {
       const release = yield* planRelease(first.target, first.state, yield* findCandidates(first.target, selector))
       const manifest = yield* (yield* ReleaseStore).manifest(release)
+      const isNamed = selector !== undefined && selector !== latest && selector !== first.target.name
       const planOne = (seen: Seen) => planMember(seen, release, manifest, retry)
       return {
         release,
@@ -83,7 +86,7 @@ const prepare = ({ policy = {}, release: selector, retry = false, ...words }: De
             again: (state: HostState) =>
               Effect.flatMap(finishAdoptions(seen.session, state), (state) => planOne({ ...seen, state }))
           })),
-        misfits: (seen: Seen) => misfits(seen, release, selector !== undefined, retry)
+        misfits: (seen: Seen) => misfits(seen, release, isNamed, retry)
       }
     })
   )

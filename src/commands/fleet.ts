@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { Amount, type Policy } from "../domain/Rollout.ts"
+import { Amount, grouped, type Policy } from "../domain/Rollout.ts"
 import { address } from "../domain/Target.ts"
 import { answer, type Kind, type View } from "../terminal/Answer.ts"
 import { Failure, failureOf, isQuit, statusOf } from "../terminal/Failure.ts"
@@ -92,22 +92,16 @@ const failed = (error: unknown): Failure => failureOf(error, { exitStatus: statu
 
 /** Fails if a member failed. */
 const failUnlessAllGood = (members: ReadonlyArray<Member<unknown>>): Effect.Effect<void, FleetFailed> => {
-  const groups = new Map<string, { readonly message: string; readonly targets: Array<string> }>()
-  const statuses = new Set<number>()
-  for (const { address, failure, target } of members) {
-    if (failure === undefined) continue
-    statuses.add(failure.exitStatus)
-    const cause = failure.message.replaceAll(address, "\0").replaceAll(`target=${target}`, "\0")
-    const group = groups.get(cause) ?? { message: failure.message, targets: [] }
-    group.targets.push(target)
-    groups.set(cause, group)
-  }
+  const failed = members.flatMap(({ address, failure, target }) =>
+    failure === undefined ? [] : [{ target, address, message: failure.message, exitStatus: failure.exitStatus }]
+  )
+  const statuses = new Set(failed.map(({ exitStatus }) => exitStatus))
   const [status = 1] = statuses
-  return groups.size === 0
+  return failed.length === 0
     ? Effect.void
     : new FleetFailed({
         members: members.length,
-        failures: [...groups.values()],
+        failures: grouped(failed),
         exitStatus: statuses.size === 1 ? status : 1
       })
 }
@@ -155,7 +149,7 @@ const policyOptions = {
       name: "canary",
       completes: ["1", "10%"],
       placeholder: "N",
-      description: "many targets: so many come first, and must not fail"
+      description: "many targets: how many come first, and must not fail"
     })
   ),
   batch: optional(
@@ -164,7 +158,7 @@ const policyOptions = {
         name: "batch",
         completes: ["1", "25%", "1,10%,100%"],
         placeholder: "N",
-        description: "many targets: so many at a time: 2, 25% or 1,10%,100%"
+        description: "many targets: how many together: 2, 25% or 1,10%,100%"
       }),
       (text) =>
         Either.mapLeft(

@@ -5,10 +5,18 @@ import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { takeLocks } from "../deployment/claiming.ts"
-import { checkOnce, LiveUnhealthy } from "../deployment/health.ts"
+import {
+  type AnyFailure,
+  carryOutRollout,
+  connections,
+  type Ended,
+  failUnlessWell,
+  type Member,
+  outcomeBefore,
+  reached
+} from "../deployment/carryOutRollout.ts"
 import { connectTo } from "../deployment/onHost.ts"
-import { type AnyFailure, type Ended, type Member, reached, rollOut } from "../deployment/rollOut.ts"
+import { takeLocks } from "../deployment/takeLocks.ts"
 import { HostRelease, type HostState } from "../domain/HostState.ts"
 import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
 import { releaseLabel } from "../domain/Plan.ts"
@@ -18,7 +26,7 @@ import {
   FleetUnfit,
   grouped,
   isOpen,
-  type Left,
+  type LeftOut,
   Outcome,
   outcomes,
   type Policy,
@@ -28,16 +36,13 @@ import {
   Wave
 } from "../domain/Rollout.ts"
 import type { AnyPlan } from "../domain/SavedPlan.ts"
-import { address, type Target } from "../domain/Target.ts"
+import { address, placeOf, type Target } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { Failure, failureOf, statusOf } from "../terminal/Failure.ts"
 import { counted } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { choosePolicy, chooseTargets, type FleetWords } from "../workspace/Fleet.ts"
 import { Workspace } from "../workspace/Workspace.ts"
-
-/** The number of connections that are made at the same time: fewer than an sshd refuses. */
-export const connections = 8
 
 /** The end of a rollout for one target. */
 export const RolloutMember = Schema.Struct({
@@ -47,6 +52,8 @@ export const RolloutMember = Schema.Struct({
   outcome: Outcome,
   /** The release that was live before. Undefined if there was none, or if the target was left out. */
   before: Schema.optional(Schema.String),
+  /** The reason why the target was left out. */
+  reason: Schema.optional(Schema.String),
   /** Undefined if the target has no failure of its own. */
   failure: Schema.optional(Failure)
 })
@@ -147,7 +154,7 @@ export const reportOf = (plan: RolloutPlan, { facts, failures }: Ended, millis: 
           ...(error === undefined ? {} : { failure: failureOf(error, { exitStatus: statusOf(error) }) })
         }
       }),
-      ...plan.left.map(({ address, target }) => ({ target, address, outcome: "left" as const }))
+      ...plan.left.map((left) => ({ ...left, outcome: "left" as const }))
     ],
     ...(decided === undefined ? {} : { decision: decided.decision }),
     exitStatus: rolloutStatus(plan, facts),
@@ -171,13 +178,10 @@ export const failUnlessComplete = ({
         open: members.flatMap(({ outcome, target }) => (isOpen(outcome) ? [target] : [])),
         ...(decision === undefined ? {} : { decision }),
         failures: grouped(
-          members.flatMap(({ failure, outcome, target }) =>
-            failure !== undefined
-              ? [{ target, message: failure.message }]
-              : outcome === "left"
-                ? [{ target, message: "out of reach" }]
-                : []
-          )
+          members.flatMap(({ address, failure, reason, target }) => {
+            const message = failure?.message ?? reason
+            return message === undefined ? [] : [{ target, address, message }]
+          })
         ),
         exitStatus
       })
@@ -190,8 +194,8 @@ export interface Planned<R> extends Member<R> {
   readonly again: (state: HostState) => Effect.Effect<Member<R>, AnyFailure, R>
 }
 
-/** What a rollout is to do, chosen after the look at all targets. */
-export interface Wish<R> {
+/** The aim of a rollout, chosen after the look at all targets. */
+export interface Aim<R> {
   /** Undefined if there is none for any target. */
   readonly release: RolloutPlan["release"] | undefined
   readonly plan: (seen: Seen) => Effect.Effect<Planned<R>, AnyFailure, R>
@@ -199,11 +203,23 @@ export interface Wish<R> {
   readonly misfits: (seen: Seen) => ReadonlyArray<string>
 }
 
+/** A target at the place of another one would wait for its own lock. */
+const samePlaces = (targets: ReadonlyArray<Target>) => {
+  const owners = new Map<string, string>()
+  return targets.flatMap((target) => {
+    const place = placeOf(target)
+    const owner = owners.get(place)
+    owners.set(place, owner ?? target.key)
+    const message = `it has the same host and path as ${owner}: leave one of them out with except=`
+    return owner === undefined ? [] : [{ target: target.key, address: address(target), message }]
+  })
+}
+
 /** Looks at all targets and plans a rollout. Changes nothing, and names every reason against it. */
 export const planAll = Effect.fn("planAll")(function* <E, R, R2>(
   words: FleetWords,
   settings: Partial<Policy>,
-  choose: (seen: Arr.NonEmptyReadonlyArray<Seen>) => Effect.Effect<Wish<R2>, E, R>
+  choose: (seen: Arr.NonEmptyReadonlyArray<Seen>) => Effect.Effect<Aim<R2>, E, R>
 ) {
   const config = yield* (yield* Workspace).config
   const targets = yield* chooseTargets(config, words)
@@ -211,85 +227,98 @@ export const planAll = Effect.fn("planAll")(function* <E, R, R2>(
   const looks = yield* lookAtAll(targets)
   const seen = looks.flatMap((look) => (look._tag === "Right" ? [look.right] : []))
   const failed = looks.flatMap((look) => (look._tag === "Left" ? [look.left] : []))
-  const left: ReadonlyArray<typeof Left.Type> = failed.flatMap(({ error, target }) =>
-    error._tag === "HostUnreachable" ? [{ target: target.key, address: address(target), reason: error.message }] : []
-  )
-  const refused = failed.flatMap(({ error, target }) =>
-    error._tag === "HostUnreachable" ? [] : [{ target: target.key, message: error.message }]
-  )
+  const isAway = ({ error }: (typeof failed)[number]) => error._tag === "HostUnreachable"
+  const told = ({ error, target }: (typeof failed)[number]) => ({
+    target: target.key,
+    address: address(target),
+    message: error.message
+  })
+  const left: ReadonlyArray<typeof LeftOut.Type> = failed
+    .filter(isAway)
+    .map((one) => ({ target: one.target.key, address: address(one.target), reason: one.error.message }))
+  const refused = [...samePlaces(targets), ...failed.filter((one) => !isAway(one)).map(told)]
   const none: ReadonlyArray<Planned<R2>> = []
   if (!Arr.isNonEmptyReadonlyArray(seen)) {
-    const plan = yield* planRollout({ release: undefined, policy, left, objections: refused, members: [] })
+    const plan = yield* planRollout({
+      release: undefined,
+      policy,
+      left,
+      objections: refused,
+      members: [],
+      isLate: false
+    })
     return { plan, members: none }
   }
-  const wish = yield* choose(seen)
+  const aim = yield* choose(seen)
   const planned = yield* Effect.forEach(
     seen,
     (one) =>
-      wish.plan(one).pipe(
-        Effect.map((member) => ({ member, target: one.target, against: wish.misfits(one) })),
-        Effect.catchAll(({ message }) =>
-          Effect.succeed({ member: undefined, target: one.target, against: [message, ...wish.misfits(one)] })
-        ),
+      Effect.either(aim.plan(one)).pipe(
+        Effect.map((found) => ({
+          found: found._tag === "Right" ? [found.right] : [],
+          against: [...(found._tag === "Left" ? [found.left.message] : []), ...aim.misfits(one)].map((message) => ({
+            target: one.target.key,
+            address: address(one.target),
+            message
+          }))
+        })),
         Reporter.asMember(one.target.key)
       ),
     { concurrency: connections }
   )
+  const members = planned.flatMap(({ found }) => found)
   const plan = yield* planRollout({
-    release: wish.release,
+    release: aim.release,
     policy,
     left,
-    objections: [
-      ...refused,
-      ...planned.flatMap(({ against, target }) => against.map((message) => ({ target: target.key, message })))
-    ],
-    members: planned.flatMap(({ member, target }) =>
-      member === undefined ? [] : [{ plan: member.plan, labels: target.labels }]
-    )
+    objections: [...refused, ...planned.flatMap(({ against }) => against)],
+    members: members.map(({ plan, session }) => ({ plan, labels: session.target.labels })),
+    isLate: false
   })
-  return { plan, members: planned.flatMap(({ member }) => (member === undefined ? [] : [member])) }
+  return { plan, members }
 })
 
-/** Carries a planned rollout out, under the locks of all members that have something to do. A failure of a member is part of the report. */
+/** Carries a planned rollout out, under the locks of all members. A failure of a member is part of the report. */
 export const carryOutAll = Effect.fn("carryOutAll")(function* <R>(
   reason: string,
   plan: RolloutPlan,
   members: ReadonlyArray<Planned<R>>
 ) {
-  const [elapsed, ended] = yield* Effect.timed(
+  const [elapsed, [whole, ended]] = yield* Effect.timed(
     Effect.gen(function* () {
-      const already = members.filter(({ plan }) => plan.steps.length === 0)
-      const began = yield* checkAlready(already)
-      const toDo = members.filter((member) => !already.includes(member))
-      if (toDo.length === 0) return began
-      const locked = yield* lockAll(reason, toDo)
-      return yield* rollOut(plan, new Map(locked.map((member) => [member.session.target.key, member])), began)
+      const isDone = members.every(({ plan }) => plan.steps.length === 0)
+      const locked = isDone ? members : yield* lockAll(reason, members)
+      const whole = yield* planRollout({
+        ...plan,
+        members: locked.map(({ plan, session }) => ({ plan, labels: session.target.labels })),
+        objections: [],
+        isLate: true
+      })
+      const began = yield* checkAlready(locked.filter(({ plan }) => plan.steps.length === 0))
+      const byKey = new Map(locked.map((member) => [member.session.target.key, member]))
+      return [whole, yield* carryOutRollout(whole, byKey, began)] as const
     })
   )
-  return reportOf(plan, ended, Duration.toMillis(elapsed))
+  return reportOf(whole, ended, Duration.toMillis(elapsed))
 })
 
 /** The members that run the release already. One that is not healthy counts as failed. */
-const checkAlready = <R>(members: ReadonlyArray<Planned<R>>) =>
+const checkAlready = <R>(members: ReadonlyArray<Member<R>>) =>
   Effect.map(
     Effect.forEach(
       members,
-      ({ plan, session }) =>
-        Effect.gen(function* () {
-          const { address, target } = session
-          if (target.health === undefined) return { target: target.key, error: undefined }
-          const { check, detail, ok } = yield* checkOnce(session, plan.release, target.health)
-          const release = releaseLabel(plan.release)
-          const error = ok ? undefined : new LiveUnhealthy({ target: target.key, address, release, check, detail })
-          return { target: target.key, error }
-        }).pipe(
-          Effect.catchAll((error: AnyFailure) => Effect.succeed({ target: session.target.key, error })),
-          Reporter.asMember(session.target.key)
+      (member) =>
+        failUnlessWell(member).pipe(
+          Effect.match({
+            onFailure: (error: AnyFailure) => ({ target: member.session.target.key, error }),
+            onSuccess: () => ({ target: member.session.target.key, error: undefined })
+          }),
+          Reporter.asMember(member.session.target.key)
         ),
       { concurrency: connections }
     ),
     (checked): Ended => ({
-      facts: checked.map(({ error, target }) => reached(target, error === undefined ? "same" : "failed")),
+      facts: checked.map(({ error, target }) => reached(target, error === undefined ? "same" : outcomeBefore(error))),
       failures: new Map(checked.flatMap(({ error, target }) => (error === undefined ? [] : [[target, error]])))
     })
   )
@@ -305,18 +334,16 @@ const lockAll = Effect.fnUntraced(function* <R>(reason: string, members: Readonl
     reason
   )
   const planned = yield* Effect.forEach(
-    members,
-    ({ again, plan, session }, index) =>
-      again(states[index] ?? plan.state).pipe(
-        Effect.mapError(({ message }) => ({ target: session.target.key, message })),
+    Arr.zip(members, states),
+    ([{ again, session }, state]) =>
+      again(state).pipe(
+        Effect.mapError(({ message }) => ({ target: session.target.key, address: session.address, message })),
         Effect.either,
         Reporter.asMember(session.target.key)
       ),
     { concurrency: connections }
   )
-  const [objection, ...more] = planned.flatMap((one) => (one._tag === "Left" ? [one.left] : []))
-  if (objection !== undefined) {
-    return yield* new FleetUnfit({ members: members.length, objections: [objection, ...more] })
-  }
+  const objections = planned.flatMap((one) => (one._tag === "Left" ? [one.left] : []))
+  if (objections.length > 0) return yield* new FleetUnfit({ members: members.length, isLate: true, objections })
   return planned.flatMap((one) => (one._tag === "Right" ? [one.right] : []))
 })

@@ -21,12 +21,12 @@ const sending = ({ steps }: AnyPlan): string => {
     : `${bytes(step.size)} in ${counted(step.sent, "changed file")}`
 }
 
-const backTo = ({ back, state }: AnyPlan): string =>
-  back !== undefined
-    ? releaseLabel(back)
-    : state.current._tag === "Foreign"
-      ? `the link to ${state.current.to}`
-      : "no release"
+/** The state of a member after a failure. */
+const backTo = ({ back, release, state }: AnyPlan): string => {
+  if (state.currentRelease?.ref === release.ref) return "it stays"
+  if (back !== undefined) return `back to ${releaseLabel(back)}`
+  return `back to ${state.current._tag === "Foreign" ? `the link to ${state.current.to}` : "no release"}`
+}
 
 /** The waves of a plan, and the parts that differ between its members. */
 export const rolloutPlanView =
@@ -61,7 +61,7 @@ export const rolloutPlanView =
           ),
           ...together(
             "if it fails",
-            toDo.map((plan) => ({ target: plan.target, message: `back to ${backTo(plan)}` }))
+            toDo.map((plan) => ({ target: plan.target, message: backTo(plan) }))
           )
         ]
       })
@@ -74,7 +74,7 @@ const outcomeWords: Readonly<Record<Outcome, string>> = {
   staged: "not switched",
   proven: "not confirmed",
   live: "live",
-  failed: "not switched",
+  failed: "failed",
   back: "went back",
   stuck: "failed to go back",
   unknown: "unknown"

@@ -33,11 +33,13 @@ export const isChecked = ({ steps }: Pick<Live, "steps">): boolean => steps.some
 export const noteHealthy = Effect.fnUntraced(function* (
   session: HostSession,
   release: Named,
-  { unlocks, wasChecked }: { readonly unlocks: boolean; readonly wasChecked: boolean }
+  { unlocks, waits, wasChecked }: Pick<Live, "unlocks" | "waits"> & { readonly wasChecked: boolean }
 ) {
   yield* Effect.catchIf(
     session.note([yield* entry("healthy", release, { wasChecked })], { unlocks, live: release.ref }),
-    (error) => error._tag !== "LockLost" && !isDisplaced(error),
+    // After a wait for other targets, a host that does not answer may have gone long ago.
+    (error) =>
+      error._tag !== "LockLost" && !isDisplaced(error) && !(waits === true && error._tag === "HostUnreachable"),
     (error) =>
       Reporter.warn(
         `${releaseLabel(release)} is live, but the journal could not be written: the next deploy tries again. ${error.message}`
@@ -186,12 +188,25 @@ export const goBack = Effect.fnUntraced(function* (session: HostSession, planned
   })
 })
 
-/** Goes back although the release is well on this host, for a reason elsewhere. The release is not marked as failed. */
+/**
+ * Goes back although the release is well on this host, for a reason elsewhere. The release is not marked as failed. Returns whether the release
+ * stays, because there is nothing to go back to.
+ */
 export const recall = Effect.fnUntraced(function* (session: HostSession, live: Live, why: string) {
-  yield* leave(session, live, {
+  const {
+    live: left,
+    stays,
+    stopped
+  } = yield* leave(session, live, {
     message: why,
     journaled: why,
     isOwn: false,
     replaced: replaced(session, live.release, why)
   })
+  if (left.back === undefined && !stays && stopped !== true && linkBefore(live.state) === undefined) {
+    yield* Reporter.warn(
+      `Nothing is current on ${session.address} now, but processes of ${releaseLabel(live.release)} may still run: end them there with ${typed("ssh", { target: session.target.key })}`
+    )
+  }
+  return { stays }
 })

@@ -167,7 +167,7 @@ const withBackOfNow = (session: HostSession, live: Live): Effect.Effect<Live, St
 const settleNow = Effect.fnUntraced(function* (session: HostSession, live: Live, deadMan: Armed | undefined) {
   const { release } = live
   const wasChecked = isChecked(live)
-  if (deadMan === undefined) return yield* noteHealthy(session, release, { unlocks: live.unlocks, wasChecked })
+  if (deadMan === undefined) return yield* noteHealthy(session, release, { ...live, wasChecked })
   const healthy = [yield* entry("healthy", release, { wasChecked })]
   const confirmed = yield* confirm(session, deadMan.id, release.ref, healthy).pipe(
     Effect.retry({

@@ -35,7 +35,7 @@ export const describe = Effect.fnUntraced(function* (reason: string, held: boole
 })
 
 /** Milliseconds until the next attempt to take a lock: no attempt is later than needed by much more than a tenth of the time waited. */
-const pauseAfter = (waited: number): number => Math.min(Math.max(1000, waited / 10), 15_000)
+const pauseAfter = (waited: number): number => Math.min(Math.max(1000, Math.ceil(waited / 10)), 15_000)
 
 /**
  * Takes the target's lock for the rest of the scope, and waits for it as long as `LockWait` allows. Returns the host's state at that time.

@@ -30,6 +30,8 @@ export interface Live {
   readonly stop?: string | undefined
   /** The journal event of the switch. */
   readonly event: "switched" | "rolledBack"
+  /** Whether its deployment becomes final only together with those of other targets. Default: no. */
+  readonly waits?: boolean
   /** Whether to release the lock once the release is live and healthy, because no step follows. */
   readonly unlocks: boolean
 }

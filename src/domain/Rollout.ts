@@ -3,6 +3,7 @@
  * what to do next. So the engine that carries a rollout out needs no memory of its own. Pure.
  */
 import * as Arr from "effect/Array"
+import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { HostRelease } from "./HostState.ts"
@@ -32,7 +33,7 @@ export const policyFields = {
   /** How many targets are switched together. Of a list, the last one repeats. Default: all. */
   batch: Schema.optional(Schema.Union(Amount, Schema.NonEmptyArray(Amount))),
   /** How long a wave has to stay healthy before the next one. Default: not at all. */
-  soak: Schema.optional(Wait),
+  soak: Schema.optional(Wait.pipe(Schema.filter((time) => Duration.isFinite(time) || "must come to an end"))),
   /** How many targets may fail, without the canaries. The others continue, and a target that failed goes back by itself. Default: none. */
   maxFailures: Schema.optionalWith(Amount, { default: () => 0 }),
   /** How many targets may be out of reach. Default: none. */
@@ -71,7 +72,7 @@ export const Wave = Schema.Struct({
 export type Wave = typeof Wave.Type
 
 /** A target that could not be reached at the start, and is left out. */
-export const Left = Schema.Struct({
+export const LeftOut = Schema.Struct({
   target: Schema.String,
   address: Schema.String,
   reason: Schema.String
@@ -83,36 +84,54 @@ export class RolloutPlan extends Schema.TaggedClass<RolloutPlan>()("RolloutPlan"
   release: Schema.Union(Release, HostRelease),
   /** The plan of each member that can be reached. */
   members: Schema.Array(Schema.Union(DeployPlan, RollbackPlan)),
-  left: Schema.Array(Left),
+  left: Schema.Array(LeftOut),
   /** Without the members that have nothing to do. */
   waves: Schema.Array(Wave),
   policy: Policy
 }) {}
 
 /** One reason why a rollout does not begin. */
-export const Objection = Schema.Struct({ target: Schema.String, message: Schema.String })
+export const Objection = Schema.Struct({ target: Schema.String, address: Schema.String, message: Schema.String })
 
-/** A rollout is refused before anything is changed. Names every reason of every member. */
+/** A rollout is refused before anything is switched. Names every reason of every member. */
 export class FleetUnfit extends Schema.TaggedError<FleetUnfit>()("FleetUnfit", {
   /** The number of members. */
   members: Schema.Int,
-  objections: Schema.NonEmptyArray(Objection)
+  /** Whether the hosts changed after the look, so that folders of deployer may have been made. */
+  isLate: Schema.Boolean,
+  objections: Schema.Array(Objection)
 }) {
   readonly exitStatus = 1
   override get message(): string {
+    const end = this.isLate ? "nothing was switched" : "nothing was changed"
+    if (this.objections.length === 0) return `No target can be reached, so ${end}`
     const lines = grouped(this.objections).map(({ message, targets }) => `  ${targets.join(", ")}: ${message}`)
     const refused = new Set(this.objections.map(({ target }) => target)).size
-    return [`${refused} of ${this.members} targets cannot take part, so nothing was changed:`, ...lines].join("\n")
+    return [`${refused} of ${this.members} targets cannot take part, so ${end}:`, ...lines].join("\n")
   }
+}
+
+/** A message about one target. */
+export interface Told {
+  readonly target: string
+  /** If given, messages that differ only in the address and the key of their target are the same. */
+  readonly address?: string | undefined
+  readonly message: string
 }
 
 /** Puts targets with the same message together, in their order. */
 export const grouped = (
-  messages: ReadonlyArray<{ readonly target: string; readonly message: string }>
+  messages: ReadonlyArray<Told>
 ): ReadonlyArray<{ readonly targets: ReadonlyArray<string>; readonly message: string }> => {
-  const targets = new Map<string, Array<string>>()
-  for (const { message, target } of messages) targets.set(message, [...(targets.get(message) ?? []), target])
-  return [...targets].map(([message, targets]) => ({ message, targets }))
+  const groups = new Map<string, { readonly targets: Array<string>; readonly message: string }>()
+  for (const { address, message, target } of messages) {
+    const cause =
+      address === undefined ? message : message.replaceAll(address, "\0").replaceAll(`target=${target}`, "\0")
+    const group = groups.get(cause) ?? { targets: [], message }
+    group.targets.push(target)
+    groups.set(cause, group)
+  }
+  return [...groups.values()]
 }
 
 /** The members in the order in which they go live: in turn from each value of the label, the value with the most members first. */
@@ -133,7 +152,7 @@ export const wavesOf = (
   members: number
 ): ReadonlyArray<Wave> => {
   const order = spreadOver(spread, toDo).map(({ target }) => target)
-  const first = canary === undefined || canary === 0 ? 0 : Math.max(1, amountOf(canary, members))
+  const first = canary === undefined || canary === 0 || canary === "0%" ? 0 : Math.max(1, amountOf(canary, members))
   const sizes = batch === undefined ? [order.length] : typeof batch === "object" ? batch : [batch]
   const waves: Array<Wave> = []
   const take = (kind: Wave["kind"], from: number, size: number) => {
@@ -154,13 +173,19 @@ export interface Wanted {
   readonly release: Release | HostRelease | undefined
   readonly policy: Policy
   readonly members: ReadonlyArray<{ readonly plan: AnyPlan; readonly labels: Candidate["labels"] }>
-  readonly left: ReadonlyArray<typeof Left.Type>
+  readonly left: ReadonlyArray<typeof LeftOut.Type>
   /** The reasons against it that were found already. */
   readonly objections: ReadonlyArray<typeof Objection.Type>
+  /** Whether it is planned again under the locks. */
+  readonly isLate: boolean
 }
+
+/** Whether a plan makes a release live, or proves the live one. */
+const goesLive = ({ steps }: AnyPlan): boolean => steps.some(({ _tag }) => _tag === "Switch" || _tag === "Settle")
 
 /** Plans a rollout, or names every reason against it. */
 export const planRollout = ({
+  isLate,
   left,
   members,
   objections,
@@ -170,12 +195,11 @@ export const planRollout = ({
   const refused = new Set(objections.map(({ target }) => target))
   const all = left.length + new Set([...refused, ...members.map(({ plan }) => plan.target)]).size
   const away = left.length > amountOf(policy.unreachable, all) ? left : []
-  const found = [...objections, ...away.map(({ reason, target }) => ({ target, message: reason }))]
-  if (nonEmpty(found) || release === undefined) {
-    const none = [{ target: "all", message: "no target could be reached" }] as const
-    return Either.left(new FleetUnfit({ members: all, objections: nonEmpty(found) ? found : none }))
+  const found = [...objections, ...away.map(({ address, reason, target }) => ({ target, address, message: reason }))]
+  if (found.length > 0 || release === undefined) {
+    return Either.left(new FleetUnfit({ members: all, isLate, objections: found }))
   }
-  const toDo = members.filter(({ plan }) => plan.steps.length > 0)
+  const toDo = members.filter(({ plan }) => goesLive(plan))
   return Either.right(
     RolloutPlan.make({
       release,
@@ -234,7 +258,7 @@ export type Action =
   | { readonly _tag: "Stage"; readonly targets: ReadonlyArray<string> }
   | { readonly _tag: "Switch"; readonly wave: number; readonly targets: ReadonlyArray<string> }
   | { readonly _tag: "Soak"; readonly wave: number; readonly targets: ReadonlyArray<string> }
-  | { readonly _tag: "Settle"; readonly wave: number; readonly targets: ReadonlyArray<string> }
+  | { readonly _tag: "Settle"; readonly targets: ReadonlyArray<string> }
   | { readonly _tag: "Decide"; readonly decision: Decision }
   | { readonly _tag: "GoBack"; readonly targets: ReadonlyArray<string> }
   | { readonly _tag: "End" }
@@ -257,7 +281,7 @@ export const isOpen = (outcome: Outcome): boolean =>
 
 const isAway = (outcome: Outcome | undefined): boolean => outcome === "left" || outcome === "unknown"
 
-/** Whether more members failed or are out of reach than the policy tolerates. A canary that does is always one too many. */
+/** Whether more members failed or are out of reach than the policy tolerates. One canary is too many. */
 const isTooMuch = ({ left, members, policy, waves }: Course, now: ReadonlyMap<string, Outcome>): boolean => {
   const all = members.length + left.length
   const found = [...now.values()]
@@ -280,7 +304,7 @@ export const nextAction = (course: Course, facts: ReadonlyArray<Fact>): Action =
   if (decided !== undefined) {
     const targets = decided.decision === "back" ? inState(all, "proven", "live") : []
     const open = decided.decision === "stop" ? inState(all, "proven") : []
-    if (open.length > 0) return { _tag: "Settle", wave: 0, targets: open }
+    if (open.length > 0) return { _tag: "Settle", targets: open }
     return targets.length === 0 ? { _tag: "End" } : { _tag: "GoBack", targets }
   }
   if (isTooMuch(course, now)) return { _tag: "Decide", decision: course.policy.onFailure }
@@ -293,7 +317,7 @@ export const nextAction = (course: Course, facts: ReadonlyArray<Fact>): Action =
     if (proven.length === 0) continue
     const soaked = facts.some((fact) => fact._tag === "Soaked" && fact.wave === wave)
     return course.policy.soak === undefined || soaked
-      ? { _tag: "Settle", wave, targets: proven }
+      ? { _tag: "Settle", targets: proven }
       : { _tag: "Soak", wave, targets: proven }
   }
   return { _tag: "End" }

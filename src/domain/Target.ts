@@ -271,3 +271,13 @@ export const address = (target: Pick<Target, "host" | "port" | "user">): string 
     : schemeHost(target.host) !== undefined
       ? target.host
       : `${target.user === undefined ? "" : `${target.user}@`}${target.host}${target.port === undefined || target.port === 22 ? "" : `:${target.port}`}`
+
+/** The place of a target's releases, as a key. A path below the login directory is a different place for each user. */
+export const placeOf = ({ host, path, port, user }: Pick<Target, "host" | "path" | "port" | "user">): string => {
+  const plain = path
+    .replaceAll(/\/+/g, "/")
+    .replaceAll(/(\/\.)+(?=\/|$)/g, "")
+    .replace(/^~\//, "")
+    .replace(/(?<=.)\/$/, "")
+  return JSON.stringify([host.toLowerCase(), port ?? 22, plain, plain.startsWith("/") ? "" : (user ?? "")])
+}

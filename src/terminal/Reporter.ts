@@ -93,8 +93,8 @@ export const detail = (message: string): Effect.Effect<void> => emit({ _tag: "De
 /** Passes a program's output on. */
 export const output = (
   chunk: Uint8Array,
-  { isResult = false }: { readonly isResult?: boolean } = {}
-): Effect.Effect<void> => emit({ _tag: "Output", chunk, isResult })
+  { isResult = false, isWhole = false }: { readonly isResult?: boolean; readonly isWhole?: boolean } = {}
+): Effect.Effect<void> => emit({ _tag: "Output", chunk, isResult, ...(isWhole ? { isWhole } : {}) })
 
 /** Gives all events of an effect a target and a release. `steps` are those of its plan, which are counted. */
 export const about =
@@ -132,6 +132,26 @@ export const inLines = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
     return Effect.provideService(self, Reporter, { emit }).pipe(
       Effect.ensuring(Effect.suspend(() => Effect.zipRight(rest("stdout"), rest("stderr"))))
     )
+  })
+
+/** The lines of output that a failure shows. */
+const shownLines = 10
+/** More than these lines need. */
+const keptBytes = 8_192
+
+/** Shows the end of the output of programs again, in whole lines, if the effect fails. For many targets, whose output is not shown as it arrives. */
+export const showingOutput = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Reporter, (reporter) => {
+    let kept = Buffer.alloc(0)
+    const emitAndKeep = (event: Event) => {
+      if (event._tag === "Output") kept = Buffer.concat([kept, event.chunk]).subarray(-keptBytes)
+      return reporter.emit(event)
+    }
+    const show = Effect.suspend(() => {
+      const lines = kept.toString("latin1").trimEnd().split("\n").slice(-shownLines)
+      return kept.length === 0 ? Effect.void : output(Buffer.from(`${lines.join("\n")}\n`, "latin1"), { isWhole: true })
+    })
+    return Effect.tapError(Effect.provideService(self, Reporter, { emit: emitAndKeep }), () => show)
   })
 
 /** Reports an effect as a step: its begin, its end and its time. All its events name the step. */

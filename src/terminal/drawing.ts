@@ -42,11 +42,43 @@ interface Running {
   readonly count: string
 }
 
-const stepLine = ({ began, count, step }: Running, now: number, columns: number): string => {
-  const frame = frames[Math.floor(now / tickMillis) % frames.length]
+/** The spinner at this time. */
+const frameAt = (now: number): string => frames[Math.floor(now / tickMillis) % frames.length] ?? ""
+
+const elapsedText = (began: number, now: number): string => {
   const seconds = Math.floor((now - began) / 1000)
-  const elapsed = seconds < 60 ? `${seconds} s` : duration(seconds * 1000)
-  return truncate(`${frame} ${workName(step)}${count}  ${elapsed}`, columns)
+  return seconds < 60 ? `${seconds} s` : duration(seconds * 1000)
+}
+
+const stepLine = ({ began, count, step }: Running, now: number, columns: number): string => {
+  return truncate(`${frameAt(now)} ${workName(step)}${count}  ${elapsedText(began, now)}`, columns)
+}
+
+/** The present step of one of many targets. */
+interface MemberStep {
+  readonly step: Work
+  readonly began: number
+  /** The share of the upload that is done, in words. Empty if there is none. */
+  readonly share: string
+}
+
+/** The steps of many targets in one line: `- 12 s  web1 upload 45 %, web2 health`. */
+const membersLine = (members: ReadonlyMap<string, MemberStep>, now: number, columns: number): string => {
+  const began = Math.min(...[...members.values()].map(({ began }) => began))
+  const steps = [...members].map(([target, { share, step }]) => `${target} ${workName(step)}${share}`)
+  return truncate(`${frameAt(now)} ${elapsedText(began, now)}  ${steps.join(", ")}`, columns)
+}
+
+/** The steps of the members after an event of one of them. */
+const trackMember = (members: Map<string, MemberStep>, event: Event, now: number): void => {
+  const { target } = event
+  if (target === undefined) return
+  if (event._tag === "StepStarted") members.set(target, { step: event.step, began: now, share: "" })
+  if (event._tag === "StepEnded") members.delete(target)
+  const before = members.get(target)
+  if (event._tag === "Progress" && before !== undefined && event.total !== undefined) {
+    members.set(target, { ...before, share: ` ${percent(event.done, event.total)} %` })
+  }
 }
 
 /** Whether the output of a program may fill many lines during a step. */
@@ -117,7 +149,9 @@ const labelled = (name: string, lines: Uint8Array): Uint8Array =>
   Buffer.from(
     Buffer.from(lines)
       .toString("latin1")
-      .replace(/^(?=.|\n)/gm, Buffer.from(name).toString("latin1")),
+      .split("\n")
+      .map((line, index, all) => (index === all.length - 1 ? line : Buffer.from(name).toString("latin1") + line))
+      .join("\n"),
     "latin1"
   )
 
@@ -148,11 +182,13 @@ export const draw = (sink: Sink) => {
   const pen = makePen(sink)
   const transfers = new Map<string, Transfer>()
   const running: Array<Running> = []
+  const members = new Map<string, MemberStep>()
   // The terminal belongs to the open question, and the events wait. Undefined if there is none.
   let waiting: Array<readonly [event: Event, isData: boolean]> | undefined
 
   const bottomLine = (now: number): string | undefined => {
     const columns = sink.columns() - 1
+    if (members.size > 0) return membersLine(members, now, columns)
     const transfer = [...transfers].at(-1)
     if (transfer !== undefined) return progressLine(...transfer, now, columns)
     const step = running.at(-1)
@@ -236,8 +272,9 @@ export const draw = (sink: Sink) => {
 
   /** Shows an event, or keeps it until the open question is answered. */
   const hear = (given: Event, now: number, isData: boolean) => {
+    if (given.isMember === true) trackMember(members, given, now)
     const event = given.isMember === true ? ofMember(given) : given
-    if (event === undefined) return
+    if (event === undefined) return members.size === 0 ? redraw(now) : undefined
     if (waiting === undefined || !sink.isTTY) return show(event, now, isData)
     if (event._tag !== "Answered") return void waiting.push([event, isData])
     const kept = waiting
@@ -247,7 +284,7 @@ export const draw = (sink: Sink) => {
 
   // A transfer moves its line with its bytes.
   const tick = (now: number): void => {
-    if (transfers.size === 0 && running.length > 0) redraw(now)
+    if (transfers.size === 0 && (running.length > 0 || members.size > 0)) redraw(now)
   }
 
   return { show: hear, tick }

@@ -8,6 +8,18 @@ import type { Target } from "../domain/Target.ts"
 import { knownWords } from "../internal/suggest.ts"
 import type { DeployerConfig } from "./Config.ts"
 
+/** The settings of a rollout contradict each other, or mean nothing. */
+export class PolicyUnclear extends Schema.TaggedError<PolicyUnclear>()("PolicyUnclear", {
+  /** The words, as typed. */
+  words: Schema.String,
+  reason: Schema.String
+}) {
+  readonly exitStatus = 2
+  override get message(): string {
+    return `"${this.words}" is unclear: ${this.reason}`
+  }
+}
+
 /** The words that choose targets, as typed. Lists have commas, and `*` in a key stands for any letters. */
 export interface FleetWords {
   /** Keys of targets. */
@@ -51,8 +63,11 @@ export const matching = (known: ReadonlyArray<string>, word: string): ReadonlyAr
 }
 
 /** The keys that a list of words means. Fails if a word means none. */
-const resolve = (option: string, text: string, known: ReadonlyArray<string>, noun: string) =>
-  Either.map(
+const resolve = (option: string, text: string, known: ReadonlyArray<string>, noun: string) => {
+  if (listOf(text).length === 0) {
+    return Either.left(new NoSuchMembers({ words: `${option}=${text}`, reason: `it names no ${noun}` }))
+  }
+  return Either.map(
     Either.all(
       listOf(text).map((word) => {
         const keys = matching(known, word)
@@ -65,6 +80,7 @@ const resolve = (option: string, text: string, known: ReadonlyArray<string>, nou
     ),
     (found) => [...new Set(found.flat())]
   )
+}
 
 /** Whether a target fits `zone:a,zone:b,size:large`. */
 const conditionOf = (
@@ -75,6 +91,7 @@ const conditionOf = (
     const wanted = new Map<string, Array<string>>()
     const labels = [...new Set(Object.values(targets).flatMap((target) => Object.keys(target.labels)))]
     const fail = (reason: string) => Either.left(new NoSuchMembers({ words: `where=${text}`, reason }))
+    if (listOf(text).length === 0) return yield* fail("it names no label")
     for (const word of listOf(text)) {
       const [, label = "", value] = /^([^:]+):(.+)$/.exec(word) ?? []
       if (value === undefined) return yield* fail(`"where" takes label:value, such as zone:a, not "${word}"`)
@@ -133,7 +150,7 @@ export const choosePolicy = (
   config: DeployerConfig,
   words: FleetWords,
   settings: Partial<Policy>
-): Either.Either<Policy, NoSuchMembers> =>
+): Either.Either<Policy, NoSuchMembers | PolicyUnclear> =>
   Either.gen(function* () {
     const keys =
       words.group === undefined ? [] : yield* resolve("group", words.group, Object.keys(config.groups), "group")
@@ -152,7 +169,7 @@ export const choosePolicy = (
     )
     if (differs.length > 0)
       return yield* Either.left(
-        new NoSuchMembers({
+        new PolicyUnclear({
           words: `group=${words.group}`,
           reason: `these groups have different settings of ${differs.join(", ")}: name one group, or say these on the command line`
         })
@@ -161,7 +178,7 @@ export const choosePolicy = (
     const labels = [...new Set(Object.values(config.targets).flatMap((target) => Object.keys(target.labels)))]
     if (spread !== undefined && !labels.includes(spread))
       return yield* Either.left(
-        new NoSuchMembers({
+        new PolicyUnclear({
           words: `spread=${spread}`,
           reason: `no target has the label "${spread}"${knownWords(spread, labels)}`
         })

@@ -6,7 +6,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as AST from "effect/SchemaAST"
-import { Health, localHost, TargetSettings, Timeouts } from "../domain/Target.ts"
+import { Health, localHost, placeOf, TargetSettings, Timeouts } from "../domain/Target.ts"
 import { suggest } from "../internal/suggest.ts"
 import { ConfigSchema, type DeployerConfig, GroupSettings } from "./Config.ts"
 import { matching } from "./Fleet.ts"
@@ -218,14 +218,4 @@ const sharedPaths = ({ targets }: DeployerConfig): ReadonlyArray<string> => {
           `${inWords(["targets", key, "path"])}: is the path of target ${JSON.stringify(owner.key)} on the same host: give each target its own path, or set "sharesPath: true" in both`
         ]
   })
-}
-
-/** The place of a target's releases. A path below the login directory is a different place for each user. */
-const placeOf = ({ host, path, port, user }: TargetSettings): string => {
-  const plain = path
-    .replaceAll(/\/+/g, "/")
-    .replaceAll(/(\/\.)+(?=\/|$)/g, "")
-    .replace(/^~\//, "")
-    .replace(/(?<=.)\/$/, "")
-  return JSON.stringify([host.toLowerCase(), port ?? 22, plain, plain.startsWith("/") ? "" : (user ?? "")])
 }

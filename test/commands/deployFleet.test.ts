@@ -1,28 +1,48 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
 import type { MemoryHost } from "../../src/host/MemoryHost.ts"
 import { HostUnreachable } from "../../src/host/RemoteHost.ts"
 import { currentRef, hostNamed, run, stored, usualConfig, usualImage, world } from "../kit/world.ts"
 
 const keys = Array.from({ length: 10 }, (_, index) => `web${index + 1}`)
 
+const sick = (key: string) => ({
+  host: `${key}.test`,
+  user: "deploy",
+  name: "my_app",
+  path: "/srv/my_app",
+  builder: "prod",
+  afterUnpack: "bin/my_app migrate",
+  health: { command: "bin/my_app ping", successes: 1, timeout: "1 second" }
+})
+
+const twin = { ...sick("twin"), sharesPath: true }
+
 const config = {
   ...usualConfig,
-  targets: Object.fromEntries(
-    keys.map((key, index) => [
-      key,
-      {
-        host: `${key}.test`,
-        user: "deploy",
-        name: "my_app",
-        path: "/srv/my_app",
-        builder: "prod",
-        restart: "bin/my_app restart",
-        labels: { zone: index < 6 ? "a" : index < 9 ? "b" : "c" }
-      }
-    ])
-  ),
-  groups: { web: ["web*"], careful: { targets: ["web*"], canary: 1, batch: 3 } }
+  targets: {
+    sick1: sick("sick1"),
+    sick2: sick("sick2"),
+    twin1: twin,
+    twin2: twin,
+    ...Object.fromEntries(
+      keys.map((key, index) => [
+        key,
+        {
+          host: `${key}.test`,
+          user: "deploy",
+          name: "my_app",
+          path: "/srv/my_app",
+          builder: "prod",
+          restart: "bin/my_app restart",
+          labels: { zone: index < 6 ? "a" : index < 9 ? "b" : "c" }
+        }
+      ])
+    )
+  },
+  groups: { web: ["web*"], sick: ["sick*"], careful: { targets: ["web*"], canary: 1, batch: 3 } }
 }
 
 let version = 0
@@ -82,6 +102,16 @@ const outcomesIn = (stdout: string): Readonly<Record<string, string>> => {
 }
 
 const allWith = (outcome: string) => Object.fromEntries(keys.map((key) => [key, outcome]))
+
+/** Lets time pass until a command has ended. */
+const passTime = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
+  Effect.gen(function* () {
+    while ((yield* fiber.poll)._tag === "None") {
+      yield* TestClock.adjust("500 millis")
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+    }
+    return yield* Fiber.join(fiber)
+  })
 
 /** No lock is left on any host. */
 const assertFree = Effect.gen(function* () {
@@ -326,6 +356,105 @@ describe("deploy to many targets", () => {
       const none = yield* run("rollback group=web")
       assert.strictEqual(none.status, 1)
       assert.match(none.stderr, /10 of 10 targets .*\n {2}web1, web2, .*: it has no previous healthy release/)
+    }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped("With retry, targets on which the release is live and healthy stay as they are.", () =>
+    Effect.gen(function* () {
+      const { first, second } = yield* started
+      yield* failing(["web5"], second)
+      assert.strictEqual((yield* run("deploy group=web max_failures=1 yes")).status, 7)
+      const ran = yield* run("deploy group=web release=2 retry yes json")
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.deepStrictEqual(outcomesIn(ran.stdout), { ...allWith("same"), web5: "back" })
+      assert.deepStrictEqual(yield* liveOn(first), ["web5"])
+      assert.strictEqual((yield* liveOn(second)).length, 9)
+    }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped("A release that has nothing to go back to is not said to be back.", () =>
+    Effect.gen(function* () {
+      const { first, second } = yield* started
+      yield* failing(["web2"], second)
+      // Its way back lacks a file.
+      const host = yield* hostNamed("web1.test")
+      host.files.remove(`/srv/my_app/releases/deployer_${first}/my_app/version`)
+      const ran = yield* run("deploy group=web yes json")
+      assert.strictEqual(ran.status, 6, ran.stderr)
+      assert.strictEqual(outcomesIn(ran.stdout)["web1"], "stuck")
+      assert.strictEqual(currentRef(host), second)
+      assert.match(ran.stderr, /web1 is neither proven on it nor back/)
+    }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped(
+    "If there is nothing to deploy and one target is not healthy, the policy decides, and the sick target is named.",
+    () =>
+      Effect.gen(function* () {
+        yield* build
+        assert.strictEqual((yield* run("deploy group=sick yes")).status, 0)
+        const host = yield* hostNamed("sick2.test")
+        host.onRun = ({ command }) => ({ exitCode: command.includes("ping") ? 1 : 0 })
+        const ran = yield* run("deploy group=sick yes json")
+        assert.strictEqual(ran.status, 1, ran.stderr)
+        assert.deepStrictEqual(outcomesIn(ran.stdout), { sick1: "same", sick2: "failed" })
+        assert.match(ran.stderr, /sick2: There is nothing to deploy, .* but it is not healthy/)
+        assert.strictEqual((yield* run("deploy group=sick max_failures=1 yes")).status, 7)
+      }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped("A wave that does not stay healthy for as long as the policy wants goes back.", () =>
+    Effect.gen(function* () {
+      yield* build
+      assert.strictEqual((yield* run("deploy group=sick yes")).status, 0)
+      yield* build
+      const host = yield* hostNamed("sick1.test")
+      let pings = 0
+      host.onRun = ({ command }) => ({ exitCode: command.includes("ping") && ++pings === 3 ? 1 : 0 })
+      const running = yield* Effect.fork(run("deploy group=sick batch=1 soak=1m yes json"))
+      const ran = yield* passTime(running)
+      assert.strictEqual(ran.status, 5, ran.stderr)
+      assert.deepStrictEqual(outcomesIn(ran.stdout), { sick1: "back", sick2: "staged" })
+      assert.match(ran.stderr, /Wave 1 of 2: watching sick1 for 1m/)
+    }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped("Two targets at one place are refused, because one would wait for the lock of the other.", () =>
+    Effect.gen(function* () {
+      yield* build
+      const ran = yield* run("deploy target=twin1,twin2 yes")
+      assert.strictEqual(ran.status, 1)
+      assert.match(ran.stderr, /twin2: it has the same host and path as twin1/)
+    }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped("A host that is lost after its switch is not said to be live.", () =>
+    Effect.gen(function* () {
+      const { second } = yield* started
+      const host = yield* hostNamed("web3.test")
+      host.beforeStep = (step) =>
+        Effect.sync(() => {
+          if (step === "run") host.loseAfterSteps = 0
+        })
+      const ran = yield* run("deploy group=web yes json")
+      assert.strictEqual(ran.status, 6, ran.stderr)
+      assert.strictEqual(outcomesIn(ran.stdout)["web3"], "unknown")
+      assert.include(yield* liveOn(second), "web3")
+    }).pipe(Effect.provide(fleet))
+  )
+
+  it.scoped("The output of a command that fails before the switch stands in lines after the key of its target.", () =>
+    Effect.gen(function* () {
+      yield* build
+      const host = yield* hostNamed("sick2.test")
+      host.onRun = ({ command }) => (command.includes("migrate") ? { exitCode: 1, output: "first\nsecond" } : {})
+      const ran = yield* run("deploy group=sick yes")
+      assert.strictEqual(ran.status, 1, ran.stderr)
+      assert.match(ran.stderr, /^sick2: first\nsick2: second\n/m)
+      assert.match(
+        ran.stderr,
+        /is live on 0 of 2 targets, and nothing was switched:\n {2}sick2: The afterUnpack command /
+      )
     }).pipe(Effect.provide(fleet))
   )
 })

@@ -133,4 +133,28 @@ describe("a rollout to many targets", () => {
       }),
     300_000
   )
+
+  it.scopedLive(
+    "The locks of all targets are free as soon as a rollout ends.",
+    () =>
+      Effect.gen(function* () {
+        const here = yield* project()
+        const keys = ["one", "two", "three"]
+        here.configure(
+          Object.fromEntries(
+            keys.map((key) => [key, { host: "local", path: path.join(here.folder, `at ${key}`), builder: "here" }])
+          ),
+          { here: builders.plain },
+          { all: keys }
+        )
+        for (const text of ["1.0", "2.0", "3.0"]) {
+          here.version(text)
+          yield* here.good("build", "target=one")
+          yield* here.good("deploy", "group=all", "yes")
+          const status = yield* here.run(["status", "group=all", "json"])
+          for (const { report, target } of JSON.parse(status.stdout).members) assert.isUndefined(report.lock, target)
+        }
+      }),
+    120_000
+  )
 })

@@ -376,6 +376,36 @@ describe("Reporter elsewhere", () => {
   )
 })
 
+describe("the work of many targets", () => {
+  const upload = { _tag: "Connect" } as const
+  const member = (target: string, event: Reporter.Event) => emit({ ...event, target, isMember: true })
+
+  it.effect("A terminal shows the present step of each target in one moving line.", () => {
+    const { layer, lines } = screen()
+    return Effect.gen(function* () {
+      for (const target of ["web1", "web2"]) yield* member(target, { _tag: "StepStarted", step: upload })
+      yield* member("web1", { _tag: "Progress", label: "uploading", done: 45, total: 100 })
+      yield* TestClock.adjust("2 seconds")
+      assert.match(lines().at(-1) ?? "", /^. 2 s {2}web1 connect 45 %, web2 connect$/)
+      for (const target of ["web1", "web2"])
+        yield* member(target, { _tag: "StepEnded", step: upload, ok: true, millis: 1 })
+      assert.strictEqual(lines().at(-1), "")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("Warnings and whole lines of output stand after the key of their target, and notes are details.", () => {
+    const { layer, raw, results } = screen({ isTTY: false, verbose: false })
+    return Effect.gen(function* () {
+      yield* member("web1", { _tag: "Note", message: "quiet" })
+      yield* member("web1", { _tag: "Warning", message: "odd" })
+      const work = (text: string) => Reporter.output(bytes(text), { isResult: true })
+      yield* Effect.zipRight(work("one\ntw"), work("o\n\nthree")).pipe(Reporter.inLines, Reporter.asMember("web2"))
+      assert.match(raw(), /^\S+ warning: web1: odd\n$/)
+      assert.strictEqual(results(), "web2: one\nweb2: two\nweb2: \nweb2: three\n")
+    }).pipe(Effect.provide(layer))
+  })
+})
+
 describe("colours", () => {
   it("Colours are used on terminals, unless the environment says otherwise.", () => {
     const tty = { isTTY: true }

@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
@@ -25,13 +26,16 @@ export const takeLocks = Effect.fn("takeLocks")(function* (sessions: ReadonlyArr
   const wait = yield* LockWait
   const began = yield* monotonicMillis
   const all = Effect.gen(function* () {
-    const child = yield* Scope.fork(scope, { _tag: "Parallel" })
+    // All locks are given back at the same time. Each one needs a scope of its own, whose parts close one after the other.
+    const child = yield* Scope.fork(scope, ExecutionStrategy.parallel)
     return yield* Effect.forEach(
       sessions,
-      (session) => takeLock(session, reason).pipe(Reporter.asMember(session.target.key)),
+      (session) =>
+        Effect.flatMap(Scope.fork(child, ExecutionStrategy.sequential), (own) =>
+          takeLock(session, reason).pipe(Scope.extend(own), Reporter.asMember(session.target.key))
+        ),
       { concurrency: "unbounded" }
     ).pipe(
-      Scope.extend(child),
       Effect.onError((cause) => Scope.close(child, Exit.failCause(cause))),
       Effect.provideService(LockWait, { taken: Duration.zero, held: Duration.zero })
     )
