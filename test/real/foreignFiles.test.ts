@@ -206,7 +206,6 @@ describe(titled("another login", isRoot ? undefined : "not root"), () => {
     Effect.gen(function* () {
       const PATH = yield* userland.own({})
       fs.chmodSync(PATH, 0o755)
-      fs.chmodSync(join(PATH, ".."), 0o755)
       const sh = userland.which("sh") ?? "/bin/sh"
       fs.rmSync(join(PATH, "sh"), { force: true })
       const change = `exec ${userland.which("setpriv")} --reuid=65534 --regid=65534 --clear-groups`
