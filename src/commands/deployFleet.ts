@@ -20,7 +20,7 @@ import { Prompt } from "../terminal/Prompt.ts"
 import type { FleetWords } from "../workspace/Fleet.ts"
 import { findCandidates, planRelease } from "./chooseRelease.ts"
 import { Declined } from "./Declined.ts"
-import { carryOutAll, planAll, type Seen } from "./rollout.ts"
+import { carryOutAll, failUnlessWell, planAll, type Seen } from "./rollout.ts"
 
 /** What to deploy, to which targets, and how. */
 export interface DeployFleetOptions extends FleetWords {
@@ -68,7 +68,7 @@ const planMember = Effect.fnUntraced(function* (
       yield* carryOutStep(session, plan, wish, record, step)
     }
   })
-  return { session, plan, first, ready: makeReady(session, plan, wish) }
+  return { session, plan, first, ready: makeReady(session, plan, wish), well: failUnlessWell(session, release) }
 })
 
 const prepare = ({ policy = {}, release: selector, retry = false, ...words }: DeployFleetOptions) =>

@@ -14,7 +14,7 @@ import type { Policy } from "../domain/Rollout.ts"
 import { dateTime } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import type { FleetWords } from "../workspace/Fleet.ts"
-import { carryOutAll, planAll, type Seen } from "./rollout.ts"
+import { carryOutAll, failUnlessWell, planAll, type Seen } from "./rollout.ts"
 
 /** Which targets go back, where to, and how. */
 export interface RollbackFleetOptions extends FleetWords {
@@ -60,7 +60,7 @@ const planMember = Effect.fnUntraced(function* (
     const live: Live = { ...plan, steps, event: "rolledBack", unlocks: false }
     return steps.length === 0 ? undefined : live
   })
-  return { session, plan, first: Effect.void, ready }
+  return { session, plan, first: Effect.void, ready, well: failUnlessWell(session, release) }
 })
 
 /** The reason against a release that failed on one target. */

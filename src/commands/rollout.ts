@@ -10,11 +10,11 @@ import {
   carryOutRollout,
   connections,
   type Ended,
-  failUnlessWell,
   type Member,
   outcomeBefore,
   reached
 } from "../deployment/carryOutRollout.ts"
+import { checkOnce, LiveUnhealthy } from "../deployment/health.ts"
 import { connectTo } from "../deployment/onHost.ts"
 import { takeLocks } from "../deployment/takeLocks.ts"
 import { HostRelease, type HostState } from "../domain/HostState.ts"
@@ -302,13 +302,22 @@ export const carryOutAll = Effect.fn("carryOutAll")(function* <R>(
   return reportOf(whole, ended, Duration.toMillis(elapsed))
 })
 
+/** Fails if the release that runs already is not healthy. */
+export const failUnlessWell = Effect.fnUntraced(function* (session: HostSession, release: RolloutPlan["release"]) {
+  const { address, target } = session
+  if (target.health === undefined) return
+  const { check, detail, ok } = yield* checkOnce(session, release, target.health)
+  if (ok) return
+  return yield* new LiveUnhealthy({ target: target.key, address, release: releaseLabel(release), check, detail })
+})
+
 /** The members that run the release already. One that is not healthy counts as failed. */
 const checkAlready = <R>(members: ReadonlyArray<Member<R>>) =>
   Effect.map(
     Effect.forEach(
       members,
       (member) =>
-        failUnlessWell(member).pipe(
+        member.well.pipe(
           Effect.match({
             onFailure: (error: AnyFailure) => ({ target: member.session.target.key, error }),
             onSuccess: () => ({ target: member.session.target.key, error: undefined })

@@ -24,7 +24,7 @@ import * as Reporter from "../terminal/Reporter.ts"
 import { removeOld } from "./carryOut.ts"
 import { goBack, recall } from "./goBack.ts"
 import { type Proven, settle, switchTo } from "./goLive.ts"
-import { checkOnce, LiveUnhealthy, Unhealthy } from "./health.ts"
+import { checkOnce, Unhealthy } from "./health.ts"
 import { RollbackFailed, RolledBack } from "./liveFailures.ts"
 import { isFault, type Live } from "./prove.ts"
 
@@ -37,6 +37,8 @@ export interface Member<R> {
   readonly plan: AnyPlan
   /** Carries out the steps before the switch. Returns the release to make live, or undefined if nothing is switched. */
   readonly ready: Effect.Effect<Live | undefined, AnyFailure, R>
+  /** Fails if the release that runs already is not healthy. */
+  readonly well: Effect.Effect<void, AnyFailure>
 }
 
 /** The end of a rollout. */
@@ -129,22 +131,13 @@ const stageAll = <R>(running: Running<R>, targets: ReadonlyArray<string>) =>
       run: (member, target) =>
         Effect.gen(function* () {
           const live = yield* member.ready
-          if (live === undefined) return yield* Effect.as(failUnlessWell(member), "same" as const)
+          if (live === undefined) return yield* Effect.as(member.well, "same" as const)
           running.lives.set(target, { ...live, goesBack: true, unlocks: false, waits: true })
           return "staged" as const
         }),
       failed: (_, error) => Effect.succeed(outcomeBefore(error))
     })
   )
-
-/** Fails if the release that runs already is not healthy. */
-export const failUnlessWell = Effect.fnUntraced(function* <R>({ plan, session }: Member<R>) {
-  const { address, target } = session
-  if (target.health === undefined) return
-  const { check, detail, ok } = yield* checkOnce(session, plan.release, target.health)
-  if (ok) return
-  return yield* new LiveUnhealthy({ target: target.key, address, release: releaseLabel(plan.release), check, detail })
-})
 
 /**
  * The seconds after which a host goes back by itself. It waits until the slowest member of its wave is proven, or is back in its earlier state,
