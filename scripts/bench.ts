@@ -1,5 +1,5 @@
 /**
- * The benchmark: each line that is to be reached, measured beside what it is compared with.
+ * The benchmark: each goal, measured beside a rival.
  *
  *     npm run bench                        all lines
  *     npm run bench -- redeploy start      these lines
@@ -45,7 +45,7 @@ const measure = Effect.gen(function* () {
     )
     const seconds = (performance.now() - start) / 1000
     measurements.push({ key, seconds, ...measured })
-    // A run that is cut short leaves what it has measured.
+    // A run that is cut short leaves its figures so far.
     if (file !== undefined) writeFileSync(file, result())
     say(`${key}: ${"failure" in measured ? `failed: ${measured.failure}` : "done"} (${Math.round(seconds)} s)`)
   }

@@ -3,7 +3,7 @@
  *
  * `. ./lib/x.sh` becomes that file, and `awk -f ./lib/x.awk` the program itself. Comments, blank lines and indentation do not travel, nor do
  * functions that a script does not call. The names of a script's arguments are those of its line `name=$2 other=$3 …`; with `shift` after that,
- * any number of refs follow. `--check` fails if the module is not what would be written.
+ * any number of refs follow. `--check` fails if the module is stale.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 
@@ -12,7 +12,7 @@ const generated = new URL("../src/host/protocol/scripts.generated.ts", import.me
 
 const read = (file) => readFileSync(new URL(file, folder), "utf8")
 
-/** A line that travels, without what is for readers; nothing for any other. */
+/** A line that travels, without its text for readers; nothing for any other. */
 const bare = (line) => {
   // No blank is needed before the end of a case's branch.
   const text = line.trimStart()
@@ -74,7 +74,7 @@ const argumentsOf = (file) => {
   return { args, takesRefs, isFenced: /^\. \.\/lib\/(fenced|guarded)\.sh$/m.test(read(file)) }
 }
 
-/** What a script says of itself, as a doc comment. */
+/** A script's own comment, as a doc comment. */
 const headOf = (file) => {
   const lines = read(file).split("\n")
   return lines
@@ -101,11 +101,11 @@ const module = [
   ""
 ].join("\n")
 
-// Whoever builds what is newer than dist does nothing then.
+// A build that looks for sources newer than dist does nothing then.
 const isFresh = existsSync(generated) && readFileSync(generated, "utf8") === module
 if (process.argv[2] !== "--check") {
   if (!isFresh) writeFileSync(generated, module)
 } else if (!isFresh) {
-  console.error("src/host/protocol/scripts.generated.ts is not what its shell files say: npm run embed")
+  console.error("src/host/protocol/scripts.generated.ts is older than its shell files: npm run embed")
   process.exitCode = 1
 }

@@ -66,7 +66,7 @@ const importsOf = (source: ts.SourceFile): ReadonlyArray<Import> => {
 const resolve = (from: string, specifier: string): string => path.posix.join(path.posix.dirname(from), specifier)
 
 const services = ["build", "store", "host", "workspace"]
-/** What each part of src may import, besides itself. */
+/** The folders and files that each part of src may import, besides itself. */
 const directions: Readonly<Record<string, ReadonlyArray<string>>> = {
   domain: [],
   internal: [],
@@ -174,7 +174,7 @@ function isMember(node: ts.Node, object: string, member?: string): boolean {
   )
 }
 
-/** What takes the title of a test first, besides `it`: other names of it, and helpers of single test files. */
+/** The functions that take the title of a test first, besides `it`: other names of it, and helpers of single test files. */
 const takesTitle: ReadonlyArray<string> = [
   ...["live", "mounted", "mounting", "rooted", "scoped", "test", "zstd"],
   ...["asking", "at", "broken", "building", "image", "noticed", "plainly", "shown", "targeting"]

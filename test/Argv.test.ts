@@ -64,7 +64,7 @@ const left = (...argv: ReadonlyArray<string>) =>
     onRight: (tokens) => assert.fail(`${argv.join(" ")} became ${tokens.join(" ")}`)
   })
 
-/** What the task's handler gets through the real parser. */
+/** The values that the task's handler gets through the real parser. */
 const parse = (argv: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     let seen: unknown = "nothing ran"

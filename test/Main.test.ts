@@ -78,7 +78,7 @@ describe("Main", () => {
     assert.deepStrictEqual(Main.report(interrupted), ["deployer: interrupted"])
   })
 
-  /** Runs a tree of one task, and returns what was printed and how it ended. */
+  /** Runs a tree of one task, and returns its output and its end. */
   const run = (...argv: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       const out: Array<unknown> = []

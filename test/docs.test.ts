@@ -1,4 +1,4 @@
-/** What README and docs show is true: their links lead somewhere, their programs are programs, and their commands are commands. */
+/** README and docs are true: their links lead somewhere, their programs are programs, and their commands are commands. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -22,7 +22,7 @@ const everyPage = [...pages, ...examplePages]
 const blocks = everyPage.flatMap(blocksOf)
 const commands = everyPage.flatMap(commandsOf)
 
-/** What a block may hold. Only `sh` and `console` have commands; `usage` is the form of one, which only the reference shows. */
+/** The languages of blocks. Only `sh` and `console` have commands; `usage` is the form of one, which only the reference shows. */
 const languages = ["sh", "console", "ts", "json", "yaml", "text", "ini", "nginx"]
 
 /** The beginning of a line that is a command. */
@@ -119,7 +119,7 @@ describe("README and docs", () => {
     const wrong = everyPage.flatMap((page) =>
       [...read(page).matchAll(/`deployer ([^`\n]+)`/g)].flatMap(([, text = ""]) => {
         const why = misunderstood(wordsOf(text)[0] ?? [])
-        // Prose may leave out what a command needs.
+        // Prose may leave out an argument that a command needs.
         return why === undefined || / needs \w+=…/.test(why) ? [] : [`${page}: deployer ${text}: ${why}`]
       })
     )

@@ -1,4 +1,4 @@
-/** "What happens when…" of docs/guarantees.md: each of its sentences is shown by a test that is there. */
+/** "What happens when…" of docs/guarantees.md: an existing test shows each of its sentences. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"

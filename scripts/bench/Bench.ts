@@ -1,5 +1,5 @@
 /**
- * Where the benchmark takes place: a host, links to it, a project with releases to deploy, and the programs' environment.
+ * The place of the benchmark: a host, links to it, a project with releases to deploy, and the programs' environment.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -24,13 +24,13 @@ export type LinkName = keyof typeof links
 
 /** A way to the host. */
 export interface Way {
-  /** What `ssh` calls the host this way. */
+  /** The name of the host for `ssh`. */
   readonly alias: LinkName
   readonly title: string
   readonly port: number
   /** In milliseconds. */
   readonly roundTrip: number
-  /** Undefined on the loopback itself, where nothing is in between that could count. */
+  /** Undefined on the loopback itself, because nothing in between could count. */
   readonly take?: Link["take"]
 }
 
@@ -55,7 +55,7 @@ export interface About {
   readonly hardLinks?: boolean
 }
 
-/** What the lines work with. */
+/** The tools of the lines. */
 export interface Bench {
   /** Whether this is a smoke run: little data, few rounds, figures without meaning. */
   readonly quick: boolean
@@ -74,11 +74,11 @@ export interface Bench {
   readonly weighed: (args: ReadonlyArray<string>, about?: About) => ReturnType<typeof peakOf>
   /** Builds a version of the data, once. */
   readonly built: (data: data.Data, version: data.Version) => Effect.Effect<Built, CommandFailed>
-  /** What the project's `deployer/` holds. */
+  /** The content of the project's `deployer/`. */
   readonly workspace: string
 }
 
-/** What `scp` and `sftp` speak with; where it is depends on the system. */
+/** The server of `scp` and `sftp`; its path depends on the system. */
 const sftp = ["/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh"]
   .map((folder) => join(folder, "sftp-server"))
   .find((file) => existsSync(file))

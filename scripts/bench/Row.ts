@@ -1,5 +1,5 @@
 /**
- * What the benchmark says: a row for each figure, with the limit it is held against.
+ * The report of the benchmark: a row for each figure, with its limit.
  */
 
 /** One figure, measured several times. */
@@ -7,14 +7,14 @@ export interface Row {
   readonly line: string
   /** Of deployer, one value a round. */
   readonly ours: ReadonlyArray<number>
-  /** Of what it is compared with, in the same rounds. */
+  /** Of the rival, in the same rounds. */
   readonly theirs?: ReadonlyArray<number>
   readonly unit: string
-  /** In words; empty where the figure is only for comparison. */
+  /** In words; empty if the figure is only for comparison. */
   readonly target: string
   readonly reached: boolean
   readonly note?: string
-  /** Of the ratio where there is something to compare with, of the figure otherwise. */
+  /** Of the ratio if there is a rival, of the figure otherwise. */
   readonly limit?: number
   /** Why there is nothing to compare with here: such a line is not reached, only not measured. */
   readonly missing?: string
@@ -70,7 +70,7 @@ export const compared = ({ note, ...figures }: Figures & { readonly theirs: Read
   reached: true
 })
 
-/** What cannot be compared here. */
+/** A row that cannot be measured here. */
 export const missingRow = (row: {
   readonly line: string
   readonly unit: string
@@ -79,7 +79,7 @@ export const missingRow = (row: {
   readonly ours?: ReadonlyArray<number>
 }): Row => ({ ours: [], ...row, reached: row.target === "" })
 
-/** What the row comes to, in words. */
+/** The verdict on the row, in words. */
 export const verdict = (row: Row): string => {
   if (row.missing !== undefined) return `not measured: ${row.missing}`
   if (row.target === "") return "for comparison"

@@ -1,5 +1,5 @@
 /**
- * What capistrano needs to deploy a tarball: its releases come from a plugin of its own.
+ * The files that capistrano needs to deploy a tarball: its releases come from a plugin of its own.
  */
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"

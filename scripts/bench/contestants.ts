@@ -1,5 +1,5 @@
 /**
- * Who deploys: deployer, and what people use beside it, each on a place of its own on the same host.
+ * Contestants: deployer, and the tools that people use beside it, each on a place of its own on the same host.
  */
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -10,7 +10,7 @@ import * as capistrano from "./capistrano.ts"
 import type { Data as Tree, Version } from "./data.ts"
 import { type CommandFailed, type Ended, has, run } from "./measure.ts"
 
-/** One job: a version of a tree goes live where `one` is. */
+/** One job: a version of a tree goes live in the place of `one`. */
 export interface Job {
   readonly data: Tree
   readonly version: Version
@@ -20,11 +20,11 @@ export interface Job {
 /** A way to do it. */
 export interface Contestant {
   readonly name: string
-  /** Makes it the live one; what is measured. */
+  /** Makes it the live one; this is measured. */
   readonly deploy: (bench: Bench, job: Job) => Effect.Effect<Ended, CommandFailed>
   /** Makes `one` live and takes everything else away. */
   readonly reset: (bench: Bench, data: Tree) => Effect.Effect<void, CommandFailed>
-  /** Below the host's home: the link to what is live. */
+  /** Below the host's home: the link to the live version. */
   readonly current: (data: Tree) => string
   /** Why it cannot be had here. */
   readonly missing?: (bench: Bench) => Effect.Effect<string | undefined>
@@ -39,7 +39,7 @@ const mine = (place: string) => ({
   current: (data: Tree) => `${place}/${data.name}/releases/current`
 })
 
-/** The small files in which the host keeps what it knows about its releases. */
+/** The small files in which the host keeps its knowledge about its releases. */
 const records = (app: string): ReadonlyArray<string> => [
   ...fs
     .readdirSync(join(app, "config"), { withFileTypes: true })
@@ -56,7 +56,7 @@ const records = (app: string): ReadonlyArray<string> => [
     )
 ]
 
-/** Its first deployment is done once; after that the host is put back to what it was then. */
+/** Its first deployment is done once; after that the host is put back to that state. */
 const putBack = (bench: Bench, data: Tree, place: string) =>
   Effect.gen(function* () {
     const path = mine(place).path(data)
@@ -87,7 +87,7 @@ let retired = 0
 
 /**
  * Moves a folder out of the way; it is removed with the host. Some file systems (ext4) look around for long for the room of new files
- * where many were removed a moment ago, which would count against whoever makes files next.
+ * if many were removed a moment ago, which would count against the next one that makes files.
  */
 const retire = (bench: Bench, folder: string): void => {
   if (!fs.existsSync(folder)) return
@@ -112,7 +112,7 @@ export const deployer: Contestant = {
   current: mine("ours").current
 }
 
-/** Where the target asks for it, files that are there get a second name, as rsync's `--link-dest` does it. */
+/** If the target asks for it, files that are there get a second name, as rsync's `--link-dest` does it. */
 export const hardLinked: Contestant = {
   name: "deployer, hardLinks",
   deploy: (bench, { data, version, way }) =>
@@ -145,7 +145,7 @@ export const firstDeployment: Contestant = {
   current: mine("first").current
 }
 
-// What people write
+// Scripts as people write them
 
 const before = "20200101000000"
 const next = "20300101000000"
@@ -159,7 +159,7 @@ const byScript = (options: {
   readonly env?: (bench: Bench, job: Job) => Readonly<Record<string, string>>
   readonly cwd?: (bench: Bench) => string
   readonly missing?: Contestant["missing"]
-  /** What has to end with it. */
+  /** Processes that have to end with it. */
   readonly after?: (bench: Bench, job: Job) => Effect.Effect<void>
   readonly isFirst?: boolean
 }): Contestant => {
@@ -241,7 +241,7 @@ ssh -S $socket $host "${unpackOnHost}"
 ssh -S $socket $host "ln -sfn releases/$next $at/current"`)
 })
 
-/** What elixir_deployer does on the host, step for step, over one connection. */
+/** The work of elixir_deployer on the host, step for step, over one connection. */
 export const original = byScript({
   name: "the original's steps over one connection",
   place: "original",
@@ -256,7 +256,7 @@ run "ln -nsf releases/$next $at/current"
 run "printf '%s' '{releases: [$before, $next]}' > $at/config/info && rm $at/inprogress_$next"`)
 })
 
-/** What a first upload is compared with. */
+/** The rivals of a first upload. */
 export const scpAndUntar = byScript({
   name: "scp and tar",
   place: "scp",
@@ -312,7 +312,7 @@ export const shipit = byScript({
         env: process.env,
         millis: 120_000
       })
-      // It writes down a revision, so it wants one; what it uploads is the tree.
+      // It writes down a revision, so it wants one; it uploads the tree.
       const commit =
         "git init -q . && git -c user.name=bench -c user.email=bench@localhost commit -q --allow-empty -m release"
       fs.mkdirSync(join(folder, "workspace"))
@@ -390,7 +390,7 @@ export interface Measured {
   readonly roundTrips?: number
 }
 
-/** What came of a contestant. */
+/** The result of a contestant. */
 export type Result = { readonly runs: ReadonlyArray<Measured> } | { readonly missing: string }
 
 class WrongResult extends Data.TaggedError("WrongResult")<{ readonly message: string }> {}
@@ -427,7 +427,7 @@ const lastLineOf = (error: CommandFailed | WrongResult): string =>
 
 const found = new WeakMap<Bench, Map<Contestant, string | undefined>>()
 
-/** What is missing is looked for, and made, once. */
+/** A missing tool is looked for, and made, once. */
 const once = (bench: Bench, contestant: Contestant) =>
   Effect.gen(function* () {
     const known = found.get(bench) ?? new Map<Contestant, string | undefined>()
@@ -461,7 +461,7 @@ const measure = (
       : { millis, sent: traffic.sent, received: traffic.received, roundTrips: traffic.roundTrips }
   })
 
-/** Where a link leads to, or nothing. */
+/** The end of a link, or nothing. */
 const target = (link: string): string | undefined =>
   fs.lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true ? fs.readlinkSync(link) : undefined
 

@@ -1,5 +1,5 @@
 /**
- * What is deployed: trees of files in several versions, made once and kept below the system's temporary folder.
+ * The deployed data: trees of files in several versions, made once and kept below the system's temporary folder.
  */
 import { spawnSync } from "node:child_process"
 import { createCipheriv, createHash } from "node:crypto"
@@ -9,11 +9,11 @@ import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "../..")
 
-/** Raised when what is made below changes. */
+/** Raised when the data below change. */
 const cache = path.join(os.tmpdir(), "deployer-bench-data-4")
 
 /**
- * `one` is what is live; in `changed` one of a hundred files has 16 bytes more in its middle (of a single file, 1 % of its bytes are others, in a
+ * `one` is the live version; in `changed` one of a hundred files has 16 bytes more in its middle (of a single file, 1 % of its bytes are others, in a
  * hundred places), in `everything` each file has (of a single file, all bytes are others); in `half` all bytes of every other file are others; in
  * `times` only the times are new.
  */
@@ -42,7 +42,7 @@ export const erlang = (): Data =>
     return "a generated tree in place of Erlang"
   })
 
-/** This project itself with what it needs from npm. */
+/** This project itself with its packages from npm. */
 export const node = (): Data => {
   const lock = createHash("sha256")
     .update(fs.readFileSync(path.join(root, "package-lock.json")))
@@ -58,7 +58,7 @@ export const binary = (): Data =>
     return "one file of 100 MB"
   })
 
-/** A few small files, for a smoke run and for what costs round trips only. */
+/** A few small files, for a smoke run and for figures about round trips only. */
 export const small = (): Data =>
   make("small", (folder) => {
     generate(folder, 40, 4000)
@@ -152,7 +152,7 @@ const change = (file: string): void =>
     return Buffer.concat([content.subarray(0, middle), Buffer.from("\n# another one\n\n"), content.subarray(middle)])
   })
 
-/** Makes each byte another one, so that the file shrinks as before and has nothing in common with what it was. */
+/** Makes each byte another one, so that the file shrinks as before and has nothing in common with its old content. */
 const turn = (file: string): void => rewrite(file, (content) => content.map((byte) => byte ^ 0x55))
 
 const rewrite = (file: string, edit: (content: Buffer) => Uint8Array): void => {
@@ -190,13 +190,13 @@ const text = (bytes: number, seed: number): Buffer =>
 const megabyte = 1_000_000
 const lines = text(megabyte, 7)
 
-/** A file in stretches of a megabyte: what compresses and what does not, in turn. */
+/** A file in stretches of a megabyte: data that compress and data that do not, in turn. */
 const writeHalves = (file: string, bytes: number, seed: number): void => {
   const handle = fs.openSync(file, "w", 0o755)
   for (let written = 0, part = 0; written < bytes; part++) {
     const size = Math.min(megabyte, bytes - written)
     const own = seed * 10_000 + part
-    // The lines begin with what is their own, so that no two stretches are the same.
+    // The lines begin with a text of their own, so that no two stretches are the same.
     const stretch = part % 2 === 0 ? noise(size, own) : Buffer.concat([noise(16, own), lines]).subarray(0, size)
     fs.writeSync(handle, stretch)
     written += size
@@ -247,9 +247,9 @@ const fromNpm = (folder: string): string => {
   const needed = Object.entries(packages)
     .filter(([at, { dev, devOptional }]) => at !== "" && dev !== true && devOptional !== true)
     .map(([at]) => at.slice("node_modules/".length))
-    // What is inside another one comes with it; what is for another platform is not there.
+    // A package inside another one comes with it; a package for another platform is not there.
     .filter((name) => !name.includes("node_modules/") && fs.existsSync(path.join(modules, name)))
-  if (needed.length < 20) throw new Error("node_modules does not hold what this project needs: run npm ci")
+  if (needed.length < 20) throw new Error("node_modules lacks packages of this project: run npm ci")
   for (const name of needed) copy(path.join(modules, name), path.join(folder, "node_modules", name))
   // Pruned, as people do for a release.
   for (const file of filesIn(folder)) {

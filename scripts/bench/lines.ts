@@ -14,9 +14,9 @@ import * as start from "./start.ts"
 import * as status from "./status.ts"
 import * as upload from "./upload.ts"
 
-/** What is measured together. */
+/** Figures that are measured together. */
 export interface Line {
-  /** What it is called on the command line. */
+  /** Its name on the command line. */
   readonly key: string
   readonly what: string
   readonly rows: (bench: Bench) => Effect.Effect<ReadonlyArray<Row>, { readonly message: string }>
@@ -51,6 +51,6 @@ export const lines: ReadonlyArray<Line> = [
   { key: "same", what: "the same release again", rows: upload.same },
   { key: "first", what: "the first upload beside scp and tar", rows: upload.first },
   { key: "redeploy", what: "a changed release beside rsync --link-dest", rows: upload.redeploy },
-  { key: "others", what: "the same redeploy by what people use", rows: upload.others },
+  { key: "others", what: "the same redeploy by other tools", rows: upload.others },
   { key: "memory", what: "memory and temporary disk, 50 MB beside 2 GB", rows: memory.rows }
 ]

@@ -24,7 +24,7 @@ export interface Ended {
   readonly millis: number
 }
 
-/** It did not end well: what was to be measured did not happen. */
+/** It did not end well: there is nothing to measure. */
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{
   readonly command: string
   readonly detail: string

@@ -1,5 +1,5 @@
 /**
- * What commands take of memory and disk for releases of very different sizes.
+ * The memory and disk that commands take for releases of very different sizes.
  */
 import * as fs from "node:fs"
 import { join } from "node:path"

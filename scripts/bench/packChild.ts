@@ -1,5 +1,5 @@
 /**
- * Packs what `<engine> cp` streams out of a container into a store, as `build` does, and prints what it took as JSON.
+ * Packs the output of `<engine> cp` from a container into a store, as `build` does, and prints its figures as JSON.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"

@@ -1,5 +1,5 @@
 /**
- * The benchmark of packing: from a container to the finished tarball, beside what people do, pair by pair.
+ * The benchmark of packing: from a container to the finished tarball, beside the usual way, pair by pair.
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -89,7 +89,7 @@ const removeContainer = (engine: string, { id }: Container): void => {
   spawnSync(engine, ["rmi", "--force", image])
 }
 
-/** What the original does once the image is built. */
+/** The work of the original once the image is built. */
 const originalSteps = `set -e
 "$1" cp "$2:/rel/." unpacked
 tar -C unpacked -cf release.tar .
@@ -103,14 +103,14 @@ const pigz = `set -e
 "$1" cp "$2:/rel/." - | pigz -6 > piped.tar.gz
 rm piped.tar.gz`
 
-/** Seconds, and what it printed. */
+/** Seconds, and the output. */
 const script = (text: string, cwd: string, engine: string, container: Container) => {
   const began = performance.now()
   const said = execFileSync("sh", ["-c", text, "sh", engine, container.id], { cwd, encoding: "utf8" })
   return { seconds: (performance.now() - began) / 1000, said: said.trim() }
 }
 
-/** Bundled as the binary is: what is loaded file by file is optimised later. */
+/** Bundled as the binary is: code that is loaded file by file is optimised later. */
 const bundledChild = (): string => {
   const outfile = path.join(here, "../../dist/bench/packChild.mjs")
   buildSync({

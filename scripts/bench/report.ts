@@ -1,12 +1,12 @@
 /**
- * What the benchmark prints, and what it says of the machine.
+ * The output of the benchmark, and its facts about the machine.
  */
 import { spawnSync } from "node:child_process"
 import * as os from "node:os"
 import { table } from "../../src/terminal/Table.ts"
 import { figure, median, type Row, ratioOf, verdict } from "./Row.ts"
 
-/** What came of a line. */
+/** The result of a line. */
 export interface Measurement {
   readonly key: string
   readonly seconds: number
@@ -20,7 +20,7 @@ const said = (program: string, ...args: ReadonlyArray<string>): string | undefin
   return status === 0 ? `${stdout}${stderr}`.trim().split("\n")[0] : undefined
 }
 
-/** Where and with what it was measured; `null` is what is not installed. */
+/** The place and tools of the measurement; `null` is a tool that is not installed. */
 export const machine = () => ({
   date: new Date().toISOString(),
   commit: said("git", "rev-parse", "HEAD") ?? null,

@@ -1,5 +1,5 @@
 /**
- * Deployments over links: what they send, how often they wait, how long they take.
+ * Deployments over links: the bytes that they send, how often they wait, how long they take.
  */
 
 import * as fs from "node:fs"
@@ -77,7 +77,7 @@ const beside = (
 
 // Round trips
 
-/** A small release, where nothing but waiting costs time. */
+/** A small release, for which only waiting costs time. */
 export const roundTrips = (bench: Bench) =>
   Effect.gen(function* () {
     const job = { data: bench.data.small(), version: "changed", way: bench.way("r100m100") } as const

@@ -25,7 +25,7 @@ export const editorTypes = (): string => {
   const exported = new Map(
     checker.getExportsOfModule(checker.getSymbolAtLocation(source) ?? fail("it is no module")).map((symbol) => [
       symbol.name,
-      // A re-export is an alias of what it exports.
+      // A re-export is an alias of its origin.
       (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
     ])
   )

@@ -8,7 +8,7 @@ export const failuresPage = (): string => {
     "# Failures",
     "",
     "Written by `npm run reference` from the classes of the errors. `error._tag` of a `Failure` document, and `_tag` in the library, is the name here.",
-    "[Exit status](../exit-status.md) tells what the numbers mean.",
+    "[Exit status](../exit-status.md) explains the numbers.",
     "",
     "| failure | exit status | |",
     "|---|---|---|",

@@ -1,5 +1,5 @@
 /**
- * What every DockerBuilder does, in memory or with an engine.
+ * The rules for every DockerBuilder, in memory or with an engine.
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, describe, it } from "@effect/vitest"
@@ -50,7 +50,7 @@ export const contract = (
   project: (image: Image, releasePath: string) => Effect.Effect<Project, never, Scope.Scope>
 ): void => {
   describe(title, () => {
-    /** Runs with what was shown so far. */
+    /** Gives the test the output that was shown so far. */
     const withProject = <A, E>(
       image: Image,
       use: (made: Project & { readonly shown: () => string }) => Effect.Effect<A, E, DockerBuilder | Scope.Scope>,

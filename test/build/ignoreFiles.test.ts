@@ -13,7 +13,7 @@ interface Given {
   readonly dockerfile?: string
   readonly context?: string
   readonly args?: ReadonlyArray<string>
-  /** What the engine says of itself, and whether it has the plugin for BuildKit. */
+  /** The engine's version, and whether it has the plugin for BuildKit. */
   readonly version?: string
   readonly buildx?: boolean
   readonly env?: string

@@ -91,7 +91,7 @@ describe("manage adopt", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.scoped("Manage adopt refuses anything but a real directory at current, and says what it found.", () =>
+  it.scoped("Manage adopt refuses anything but a real directory at current, and names the thing it found.", () =>
     Effect.gen(function* () {
       const host = yield* hostNamed()
       assert.match((yield* run("manage adopt target=prod yes")).stderr, /Nothing has been deployed to \/srv\/my_app/)

@@ -22,7 +22,7 @@ const tarballOf = (release: Release) =>
     Effect.map(Stream.runCollect(store.content(release)), (chunks) => Buffer.concat([...chunks]))
   )
 
-/** Paths in the tarball with what is in them; directories end in `/`. */
+/** Paths in the tarball with their contents; directories end in `/`. */
 const contentOf = (release: Release) =>
   Effect.map(tarballOf(release), (tarball) =>
     Object.fromEntries(

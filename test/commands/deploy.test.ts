@@ -55,7 +55,7 @@ const planted = (name: string, ref: string) =>
     })
   )
 
-/** What lies in `releases/` that is neither a release nor the link. */
+/** The names in `releases/` that belong neither to a release nor to the link. */
 const leftovers = (host: MemoryHost, path = prodPath) =>
   host.files.names(`${path}/releases`).filter((name) => name !== "current" && !name.startsWith("deployer_"))
 
@@ -273,7 +273,7 @@ describe("deploy", () => {
       assert.strictEqual(next.status, 0, next.stderr)
       assert.notInclude(next.stderr, "sending the whole release")
       assert.strictEqual((yield* run("status target=prod")).status, 0)
-      // What changes after that is damage, and retry puts it right.
+      // A change after that is damage, and retry puts it right.
       const { ref } = (yield* stored).at(-1)!
       const file = `${prodPath}/releases/deployer_${ref}/my_app/bin/my_app`
       host.files.write(file, "evil", 0o755)
@@ -670,7 +670,7 @@ describe("deploy", () => {
     )
   })
 
-  describe("where the tarball is gone from the store", () => {
+  describe("if the tarball is gone from the store", () => {
     const setUp = Effect.gen(function* () {
       const root = yield* projectFolder
       const folder = join(root, "deployer", "release_store")
@@ -694,7 +694,7 @@ describe("deploy", () => {
               assert.match(ran.stderr, /warning: .*my_app-[0-9]+\.tar\.gz.*(gone|cleared)/)
               assert.match(ran.stderr, /deployer: The tarball .* is gone .*: build it again, or deploy another one$/m)
             }
-            // Whoever asks again gets the latest that there is.
+            // A second request gets the latest release that is there.
             assert.strictEqual(currentRef(yield* hostNamed()), first.ref)
             assert.deepStrictEqual(
               (yield* stored).map(({ id }) => id),
@@ -740,7 +740,7 @@ describe("deploy", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  describe("where another deployment did not finish", () => {
+  describe("if another deployment did not finish", () => {
     const ref = refOf("B")
     const part = `${prodPath}/releases/.staging_${ref}/release.tar.gz`
     const setUp = Effect.gen(function* () {
@@ -860,7 +860,7 @@ describe("deploy", () => {
     targets: { ...usualConfig.targets, other: { host: prodHost, name: "my_app", path: "/srv/other" } }
   }
 
-  describe("of a release that shares most with what is there", () => {
+  describe("of a release that shares most files with those on the host", () => {
     let data = randomBytes(60_000).toString("hex")
     let version = 0
     const image = () => ({
@@ -885,7 +885,7 @@ describe("deploy", () => {
         assert.isAbove(host.cutUploadAfter ?? 0, 5_000)
         assert.match(ran.stderr, /uploading the changes of my_app/)
         assert.match(ran.stderr, /Unpacked and verified 3 entries, 1 file from releases on the host/)
-        // Whatever is added here is a round trip more for everybody.
+        // Each further step is a round trip more for everybody.
         assert.deepStrictEqual(host.steps, ["inspect", "lock", "stage", "activate"])
         assert.strictEqual(host.files.read(`${prodPath}/releases/current/my_app/data`), data)
         assert.strictEqual(currentRef(host), second.ref)

@@ -63,7 +63,7 @@ describe("doctor", () => {
           .replace(/^✗ failed +/, "")
           .slice(name.length)
           .trim()
-        // Only where the host is named they differ.
+        // They differ only in the place of the host's name.
         const plain = deployed.stderr.replace("deployer: ", "").replace(" on deploy@host.test", "")
         assert.strictEqual(plain.trim(), said.replace("The host lacks", "deploy@host.test lacks"))
       }).pipe(Effect.provide(world()))

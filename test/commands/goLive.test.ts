@@ -1,4 +1,4 @@
-/** What comes after the switch: commands, restart, health, and the way back. */
+/** The work after the switch: commands, restart, health, and the way back. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -158,7 +158,7 @@ describe("after the switch", () => {
           assert.match(detail, /"(bin\/my_app …|reload)"/)
           assert.match(detail, /status 7/)
           assert.notMatch(detail, /ping|restart"|no luck/)
-          // Its tree stays, for whoever looks into it.
+          // Its tree stays, so that people can look into it.
           assert.isDefined(host.files.read(`${prodPath}/releases/deployer_${bad.ref}/my_app/version`))
           const info = yield* run("manage info target=prod")
           assert.match(info.stdout, new RegExp(`\ncurrent +my_app +${good.ref.slice(0, 8)} `))

@@ -58,7 +58,7 @@ const inProject = <A, E>(root: string, effect: Effect.Effect<A, E, ReleaseStore 
 const config = "deployer/config/deployer_config.ts"
 const types = "deployer/config/deployer-env.d.ts"
 
-/** What the compiler of TypeScript says about a config in a folder that has nothing else. */
+/** The errors that the TypeScript compiler finds in a config in a folder that has nothing else. */
 const compiled = (root: string) => {
   const tsc = join(import.meta.dirname, "../../node_modules/typescript/bin/tsc")
   const { status, stdout } = spawnSync(process.execPath, [tsc, "--noEmit", "--strict", config], {
@@ -172,7 +172,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("Init fills in what the files of the project tell, says what it found, and the config is valid.", () =>
+  it.scoped("Init fills in the facts that it finds in the project's files, reports them, and the config is valid.", () =>
     Effect.gen(function* () {
       for (const [files, found, ...texts] of [
         [

@@ -1,4 +1,4 @@
-/** What errors and advice tell people to type: each command and option of it exists. */
+/** The command lines in errors and advice: each command and option of them exists. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"

@@ -80,7 +80,7 @@ const full = Effect.gen(function* () {
 type Before = typeof deployed | typeof both | typeof broken | ReturnType<typeof planned>
 
 interface Case {
-  /** What goes before; each line has a world of its own. */
+  /** The preparation; each line has a world of its own. */
   readonly before?: Before
   readonly line: string
 }
@@ -290,7 +290,7 @@ const cases: Readonly<
   }
 }
 
-/** In a world of its own, with a folder for what is written to this machine's disk. */
+/** In a world of its own, with a folder for the files that go to this machine's disk. */
 const inWorld = ({ before = Effect.void, line }: Partial<Case>) =>
   Effect.gen(function* () {
     const root = yield* projectFolder
@@ -432,7 +432,7 @@ describe("json", () => {
           assert.strictEqual(failure.error._tag, tag)
           assert.strictEqual(failure.exitStatus, status)
           assert.strictEqual(ran.status, status)
-          // What a command on the host said is all that is to be said.
+          // The output of a command on the host stands alone, without a sentence of ours.
           if (tag !== "ExecFailed") assert.isTrue(ran.stderr.endsWith(`deployer: ${failure.message}\n`), ran.stderr)
           if (failure.report !== undefined) check(task, failure.report)
         }

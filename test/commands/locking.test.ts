@@ -34,7 +34,7 @@ const paused = (step: string) =>
     return { fiber, goOn: Deferred.succeed(go, undefined) }
   })
 
-/** Lets time pass, a second at a time, until a command has ended: what it does besides waiting is real work. */
+/** Lets time pass, a second at a time, until a command has ended: its work besides waiting is real. */
 const passTime = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
   Effect.gen(function* () {
     yield* TestClock.adjust("1 seconds")
@@ -221,7 +221,7 @@ describe("locks", () => {
       }
       assert.strictEqual((yield* run(["lock", "target=prod", `reason=${"x".repeat(500)}`])).status, 0)
       const host = yield* hostNamed()
-      // What others wrote there in another way is shown without its control characters.
+      // A text that others wrote there in another way is shown without its control characters.
       const lock = `${prodPath}/config/lock.${Math.max(...host.files.names(`${prodPath}/config`).flatMap((name) => (/^lock\.[0-9]+$/.test(name) ? [Number(name.slice(5))] : [])))}`
       host.files.write(lock, (host.files.read(lock) ?? "").replace("x".repeat(20), "\\u001b[2J\\u0007evil"))
       const refused = yield* run("deploy target=prod yes")
@@ -238,7 +238,7 @@ describe("locks", () => {
       assert.strictEqual(kept.status, 0, kept.stderr)
       assert.match(kept.stdout, /locked by tester@laptop for "moving the database"/)
       yield* TestClock.adjust("10 days")
-      // At once: whoever keeps it will not be done in seconds.
+      // At once: a lock that is kept on purpose does not end in seconds.
       const refused = yield* run("deploy target=prod yes")
       assert.strictEqual(refused.status, 4)
       assert.match(refused.stderr, /moving the database.*set on purpose.*deployer unlock/)

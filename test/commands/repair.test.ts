@@ -335,9 +335,9 @@ describe("repair", () => {
   )
 })
 
-// Whatever happened to a host
+// A host in any state
 
-/** What may happen to a host; numbers choose among releases. */
+/** The accidents of a host; numbers choose among releases. */
 const mishaps: Readonly<Record<string, (host: MemoryHost, refs: ReadonlyArray<string>, n: number) => void>> = {
   unlink: (host) => host.files.remove(`${releases}/current`),
   dangle: (host) => host.files.link(`${releases}/current`, `deployer_${refOf("F")}`),
@@ -393,7 +393,7 @@ const happenings = FastCheck.array(
   }
 )
 
-/** What is not deployer's, also by names that look like it. */
+/** Files that are not deployer's, also by names that look like it. */
 const foreign = ["deployer_x/f", "current.bak", ".trash/f", ".staging_x/f", "theirs"].map(
   (name) => `${releases}/${name}`
 )
@@ -430,7 +430,7 @@ describe("whatever happened to a host", { timeout: 60_000 + runs * 1000 }, () =>
               const done = JSON.parse(ran.stdout)
               if (done.report === undefined && done._tag === "Failure") assert.fail(text)
               const { left, plan: carriedOut } = report(JSON.stringify(done.report ?? done))
-              // What was shown is what was done, and what was foretold is what is left.
+              // The command did the steps that it had shown, and it foretold the rest.
               const kinds = (some: typeof left) =>
                 some.map(({ advice, kind, ref }) => `${kind} ${ref} ${advice}`).toSorted()
               assert.deepStrictEqual(

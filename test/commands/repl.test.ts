@@ -161,7 +161,7 @@ describe("manage", () => {
           `warning: No target named "stagin" (known: prod, staging; did you mean "staging"?)\nwarning: ${failure.message}\n`
         )
         assert.deepStrictEqual(ran.asked.slice(before.length), ["deployer> ", "deployer> ", "deployer> ", "prod> "])
-        // What is there is not shown again and again.
+        // A list that stands there already is not shown again.
         assert.lengthOf(ran.stdout.match(/The store is empty/g) ?? [], 1)
       }
       assert.isAbove(host.connections, 0)
@@ -272,7 +272,7 @@ describe("manage", () => {
   it.scoped("Manage returns to the store when the connection is lost, and says so.", () =>
     Effect.gen(function* () {
       const host = yield* filled()
-      // One look for what is shown at first, one for the completions.
+      // One inspection for the first page, one for the completions.
       for (const [steps, asked] of [
         [0, ["deployer> ", "prod> "]],
         [2, ["prod> ", "deployer> ", "prod> "]]

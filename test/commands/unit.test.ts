@@ -9,7 +9,7 @@ import { run, usualConfig, usualImage, world } from "../kit/world.ts"
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0
 
-/** What systemd says about a unit. */
+/** The state of a unit, as systemd reports it. */
 const verified = (text: string, isUser: boolean) => {
   const folder = mkdtempSync(join(tmpdir(), "deployer-unit-"))
   try {

@@ -26,7 +26,7 @@ describe("journal", () => {
           releases: refs.map((ref) => [standing(journal, ref), failureOf(journal, ref), isSettled(journal, ref)])
         })
         assert.deepStrictEqual(answers([...kept]), answers(entries))
-        // Whatever is selected first, and selected from again once more has come, is the same.
+        // The selection is the same, even if a part was selected before and more entries came after it.
         const half = at % (entries.length + 1)
         assert.deepStrictEqual(decisive([...decisive(entries.slice(0, half)), ...entries.slice(half)]), kept)
         assert.deepStrictEqual(lineage(entries.slice(half), lineage(entries.slice(0, half))), lineage(entries))

@@ -53,7 +53,7 @@ const short = (step: RepairStep): string => {
   }
 }
 
-/** The steps but for the last word in the journal, and what is left, with the advice. */
+/** The steps but for the last word in the journal, and the rest that it cannot repair, with the advice. */
 const plan = (fields: Parameters<typeof hostState>[0] = {}, more: More = {}) => {
   const { left, steps } = planned(fields, more)
   for (const step of steps) assert.notMatch(repairStepText(step), /undefined|object/)
@@ -116,7 +116,7 @@ describe("a repair", () => {
     for (const to of [`/srv/my_app/releases/deployer_${refOf("A")}`, `./deployer_${refOf("A")}/`]) {
       assert.deepStrictEqual(plan({ current: { _tag: "Foreign", to } }), [["link A"], []])
     }
-    // It runs, whatever deployer knows of it.
+    // It runs, even if deployer knows nothing of it.
     const unknown = Unfinished.make({ ref: refOf("B"), kind: "release", received: 0 })
     assert.deepStrictEqual(plan({ releases: [a], unfinished: [unknown] }), [[], ["link link"]])
     const damaged = [{ ref: refOf("B"), ...torn }]
@@ -158,7 +158,7 @@ describe("a repair", () => {
     assert.deepStrictEqual(plan({ releases: [], damaged: both }, { stored }), [["record A 1", "record B 2"], []])
     const unknown = Unfinished.make({ ref: refOf("B"), kind: "release", received: 0 })
     assert.deepStrictEqual(plan({ releases: [a], unfinished: [unknown] }, { stored }), [["record B 2"], []])
-    // What was live and well is kept: another store may have it.
+    // A release that was live and well is kept: another store may have it.
     assert.deepStrictEqual(plan({ releases: [b], damaged }), [[], ["damaged restore"]])
     assert.deepStrictEqual(plan({ releases: [b], damaged, journal: [...live, entry("unhealthy", "A")] }), [
       ["discard damaged A"],

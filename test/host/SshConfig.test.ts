@@ -336,7 +336,7 @@ against(titled("ssh -G", spawned), () => {
   })
 })
 
-/** Its lines by keyword; nothing where it does not accept the file. */
+/** Its lines by keyword; undefined if it does not accept the file. */
 const answerOf = (args: ReadonlyArray<string>): ReadonlyMap<string, ReadonlyArray<string>> | undefined => {
   const answer = new Map<string, ReadonlyArray<string>>()
   try {

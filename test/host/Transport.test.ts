@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { quote } from "../../src/host/transport/Transport.ts"
 
-/** What a shell makes of one quoted word. In fish a backslash means something before a quote or a backslash inside quotes, too. */
+/** The text that a shell makes of one quoted word. In fish a backslash means something before a quote or a backslash inside quotes, too. */
 const read = (word: string, escapesInside: boolean): string => {
   let inside = false
   let text = ""

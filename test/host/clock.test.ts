@@ -24,7 +24,7 @@ const details = (by: string) =>
     held: false
   })
 
-/** Where nothing tells the time since the start, as on a BSD. */
+/** As if nothing told the time since the start, as on a BSD. */
 const bsd: Mutations = {
   lock: [["/proc/uptime", "/nowhere"]],
   inspect: [["/proc/uptime", "/nowhere"]]
@@ -46,7 +46,7 @@ const skewed = (mutations: Mutations) =>
     const target = host.target()
     const session = Effect.map(host.connect(), (transport) => makeSession(target, mutant(transport, mutations)))
     const config = join(host.home, "app/config")
-    /** What its holder would have written so long ago. */
+    /** Makes the holder's last sign of life so old. */
     const age = (token: number, seconds: number) => {
       const file = join(config, `beat.${token}`)
       const [beat, up, boot] = fs.readFileSync(file, "utf8").trim().split(" ")
@@ -55,7 +55,7 @@ const skewed = (mutations: Mutations) =>
     return { set, session, age, config }
   })
 
-/** What `lock` says when it is asked for now; it is given back at once. */
+/** The answer of `lock` to a request now; the lock is given back at once. */
 const attempt = (session: HostSession) =>
   Effect.match(Effect.scoped(session.lock(details("other"))), {
     onFailure: ({ _tag }) => _tag,
@@ -134,7 +134,7 @@ describe("a clock that is set while a lock is held", () => {
   )
 })
 
-describe("where only the clock tells the time", () => {
+describe("if only the clock tells the time", () => {
   it.live("If the only clock jumps back a day, a dead holder's lock is taken over after a minute.", () =>
     Effect.gen(function* () {
       const { age, session, set } = yield* skewed(bsd)

@@ -1,5 +1,5 @@
 /**
- * What every host does, whatever it is made of.
+ * The rules for every host, real or in memory.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
@@ -56,7 +56,7 @@ export interface HostFiles {
  */
 export interface Place {
   readonly connect: RemoteHost["Type"]["connect"]
-  /** What a target of that host needs: host, port, user, sshKey. */
+  /** The settings of a target of that host: host, port, user, sshKey. */
   readonly fields: Partial<typeof TargetSettings.Encoded>
   /** The login directory, absolute on the host. */
   readonly home: string
@@ -244,7 +244,7 @@ export const contract = (
             Effect.gen(function* () {
               yield* session.lock(details())
               yield* Effect.flip(session.activate("F".repeat(32), { unlocks: true }))
-              // What has failed is not the last.
+              // A step that failed is not the last.
               assert.isDefined((yield* other.inspect).lock)
             })
           )
@@ -751,7 +751,7 @@ export const contract = (
               { ref: odd.ref, faults: [] },
               { ref: next.ref, faults: [] }
             ])
-            // What came so can be completed from as well.
+            // A release that came so can be completed from as well.
             const after = again(next, { "my_app/version": "after" }, [
               file("my_app/program", "odd".concat("0123456789".repeat(30_000)), 0o700)
             ])
@@ -816,7 +816,7 @@ export const contract = (
               file("my_app/program", insert(program.slice(0, 2_000_000), 1_000_000, "\0new"), 0o700),
               dir("my_app/lib-1.1"),
               file("my_app/lib-1.1/code", `${code}at its end`),
-              // Has nothing in common with what it was.
+              // Has nothing in common with its old content.
               file("my_app/other", noiseText(20_000, 5)),
               file("my_app/disk quota", noiseText(20_000, 6))
             ])
@@ -871,7 +871,7 @@ export const contract = (
             files.write(`${releases}/deployer_${old.ref}/my_app/program`, "evil")
             const refused = yield* Effect.flip(send)
             assert.deepInclude(refused, { _tag: "ReleaseCorrupt", what: ["my_app/program"] })
-            // What is said of a file that is gone is not taken for a full disk, whatever its name.
+            // A complaint about a missing file is not taken for a full disk, whatever the file's name.
             files.remove(`${releases}/deployer_${old.ref}/my_app/disk quota`)
             assert.strictEqual((yield* Effect.flip(send))._tag, "ReleaseCorrupt")
             assert.deepStrictEqual(files.names(releases), [`deployer_${old.ref}`])
@@ -1097,7 +1097,7 @@ export const contract = (
             assert.deepStrictEqual(yield* prove, ["missing .deployer_release.json"])
             files.write(`${folder}/my_app/version`, "")
             assert.include(yield* prove, "changed my_app/version")
-            // What the host says of itself is no witness.
+            // The host's own word is no proof.
             files.write(`${folder}/.deployer_manifest`, "end 0\n")
             assert.include(yield* prove, "changed .deployer_manifest")
             yield* session.stage({
@@ -1246,7 +1246,7 @@ export const contract = (
               assert.deepStrictEqual(yield* session.verify([odd.ref], depth), [{ ref: odd.ref, faults: [] }])
             }
             assert.deepStrictEqual((yield* session.verify([odd.ref], "files", odd.manifest))[0]?.faults, [])
-            // What changes after that is a fault, whether commands had changed it or not.
+            // A change after that is a fault, whether commands had changed the file or not.
             files.remove(`${folder}/my_app/latest`)
             files.link(`${folder}/my_app/latest`, "another")
             files.write(`${folder}/my_app/names/it's`, "third")
@@ -1423,7 +1423,7 @@ export const contract = (
     })
 
     part("adoption", () => {
-      /** What somebody else put there. */
+      /** The directory that somebody else put there. */
       const plant = (files: HostFiles, at: string) => {
         for (const name of hostileNames.filter((name) => !name.includes("/"))) files.write(`${at}/${name}`, name)
         files.write(`${at}/bin/my app`, "run")
@@ -1539,7 +1539,7 @@ export const contract = (
             const adopted = entryAbout(adoption, { event: "adopted" })
             const manifest = files.read(`${releases}/.adopting_${adoption.ref}/manifest`) ?? ""
             yield* session.adopt(adoption, record(adoption), [adopted])
-            // What it looked like at that moment.
+            // The state at that moment.
             const folder = `${releases}/deployer_${adoption.ref}`
             const mark = `${releases}/.adopting_${adoption.ref}`
             files.write(`${mark}/entries`, `${yield* Schema.encode(JournalEntryJson)(adopted)}\n`)
@@ -1606,7 +1606,7 @@ export const contract = (
       )
     })
 
-    part("what is not deployer's", () => {
+    part("files that are not deployer's", () => {
       /** By names that look like ours, too; paths below the base. */
       const foreign = [
         "theirs",

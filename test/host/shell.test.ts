@@ -1,4 +1,4 @@
-/** Single functions of the host's scripts, from tables of what tools print, under each shell. */
+/** Single functions of the host's scripts, from tables of real outputs, under each shell. */
 import { execFileSync, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -14,7 +14,7 @@ const shells = [
   ["busybox", "sh", "-c"]
 ].filter(([program = ""]) => process.env["CI"] === "true" || userland.which(program) !== undefined)
 
-/** Runs a text after some of the files that it uses, as when a script is run by hand, and returns what it prints. */
+/** Runs a text after some of the files that it uses, as when a script is run by hand, and returns its output. */
 const sh = (
   shell: ReadonlyArray<string>,
   libs: ReadonlyArray<string>,
@@ -54,7 +54,7 @@ const shWith = (
   }
 }
 
-/** What df prints of one file system, and the kibibytes or inodes that are available. */
+/** The output of df about one file system, and the kibibytes or inodes that are available. */
 const tables: ReadonlyArray<readonly [tool: string, text: string, available: string]> = [
   [
     "GNU coreutils 9.1, df -Pk",
@@ -88,7 +88,7 @@ const tables: ReadonlyArray<readonly [tool: string, text: string, available: str
   ]
 ]
 
-/** The same for what a look says of a disk: `df -Pk` and `df -Pi`, and the inodes that are available. Some file systems count none. */
+/** The same for the report of an inspection about a disk: `df -Pk` and `df -Pi`, and the inodes that are available. Some file systems count none. */
 const disks: ReadonlyArray<readonly [tool: string, space: string, nodes: string, said: string]> = [
   [
     "GNU coreutils 9.1, ext4",
@@ -149,7 +149,7 @@ const disks: ReadonlyArray<readonly [tool: string, space: string, nodes: string,
   ]
 ]
 
-/** What `ls -ld` prints of a directory `./dir`, and what is read of it. */
+/** The line of `ls -ld` about a directory `./dir`, and the fields that are read from it. */
 const directories: ReadonlyArray<readonly [tool: string, text: string, mode: string, owner: string, group: string]> = [
   ["GNU coreutils 9.1", "drwxr-s--- 2 root adm  4096 Nov 28 14:07 ./dir", "drwxr-s---", "root", "adm"],
   ["GNU coreutils 9.1, with -n", "drwxr-s--- 2 0 4 4096 Nov 28 14:07 ./dir", "drwxr-s---", "0", "4"],
@@ -170,7 +170,7 @@ const directories: ReadonlyArray<readonly [tool: string, text: string, mode: str
   ["FreeBSD 11", "drwxr-xr-x   3 root  wheel   3 Sep 23 03:32 ./dir", "drwxr-xr-x", "root", "wheel"]
 ]
 
-/** What `ls -ld` prints of a link, and its text. Each of uutils' hosts has readlink: its ls puts quotes around blanks. */
+/** The line of `ls -ld` about a link, and the link's text. Each of uutils' hosts has readlink: its ls puts quotes around blanks. */
 const links: ReadonlyArray<readonly [tool: string, text: string, to: string]> = [
   ["GNU coreutils 9.1", "lrwxrwxrwx 1 root root    5 Nov 28 14:06 link -> a b/c", "a b/c"],
   [
@@ -298,7 +298,7 @@ const mounts: ReadonlyArray<Mount> = [
   }
 ]
 
-/** What stands before and after each of them: the root, and a name that begins in the same way. */
+/** The lines before and after each of them: the root, and a name that begins in the same way. */
 const around = (line: string) => `/dev/vda / ext4 rw,relatime 0 0\n${line}\ntmpfs FOLDER/di tmpfs ro,noexec 0 0\n`
 
 for (const shell of shells) {
@@ -471,7 +471,7 @@ describe("a user's command", () => {
 describe("names and contents of leftovers", () => {
   const ref = "0123456789ABCDEF0123456789ABCDEF"
   for (const shell of shells) {
-    it(`${shell[0]}: What was moved aside has the name of a release or an upload, and process ids.`, () => {
+    it(`${shell[0]}: A name of moved files holds a release or an upload, and process ids.`, () => {
       const names = {
         [`.trash_${ref}_7`]: "ours",
         [`.trash_${ref}_4194303`]: "ours",

@@ -19,7 +19,7 @@ const inPieces = (bytes: Uint8Array, size: number) =>
     Array.from({ length: Math.ceil(bytes.length / size) }, (_, n) => bytes.subarray(n * size, (n + 1) * size))
   ).pipe(Stream.rechunk(1))
 
-/** What comes where each piece takes its receiver so many milliseconds. */
+/** The output if each piece takes its receiver so many milliseconds. */
 const taken = (bytes: Uint8Array, millis: number) =>
   inPieces(bytes, 100_000).pipe(
     compressed("gzip"),

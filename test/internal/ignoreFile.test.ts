@@ -4,7 +4,7 @@ import { ignoring } from "../../src/internal/ignoreFile.ts"
 const store = "deployer/release_store/my_app-1.tar.gz"
 
 /**
- * As Docker's pattern matcher decides. podman 4.3.1 agrees with all of them but three: it takes `(` for a group, and keeps out what
+ * As Docker's pattern matcher decides. podman 4.3.1 agrees with all of them but three: it takes `(` for a group, and keeps out the files that
  * `! deployer` and `!**\/release_store` should bring back.
  */
 const cases: ReadonlyArray<readonly [text: string, path: string, ignored: boolean]> = [

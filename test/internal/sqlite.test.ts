@@ -94,7 +94,7 @@ describe("sqlite", () => {
     ]
   ]
   for (const [situation, prepare, reason] of broken) {
-    it.scopedLive(`Without Node's own SQLite, better-sqlite3 is explained, and what helps, ${situation}.`, () =>
+    it.scopedLive(`Without Node's own SQLite, the error about better-sqlite3 gives the reason and the remedy ${situation}.`, () =>
       Effect.gen(function* () {
         const { folder, run } = yield* bundled
         prepare(join(folder, "node_modules"))
@@ -155,7 +155,7 @@ describe("sqlite", () => {
             (yield* sql`SELECT name, is_latest FROM releases ORDER BY id`).map((row) => ({ ...row })),
             [0, 0, 1].map((is_latest) => ({ name: "my_app", is_latest }))
           )
-          // The other way round: what this Node holds, the newer one waits for and then tells of in the same words.
+          // The other way round: the newer Node waits for this one's lock, and then reports it in the same words.
           yield* sql`BEGIN IMMEDIATE`
           assert.strictEqual(
             run(newer, [], "add", "my_app", "1").stdout,

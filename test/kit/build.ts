@@ -1,4 +1,4 @@
-/** Bundles the binary again where its sources are newer, so that tests can run the real one. */
+/** Bundles the binary again if its sources are newer, so that tests can run the real one. */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"

@@ -1,6 +1,6 @@
 /**
- * Crashes at every place where a command works on a host: a real sshd whose login shell counts the steps of a session, and the
- * programs that each step starts, stands still at the one that is asked for, and lets the test do what it wants there.
+ * Crashes at every place of a command's work on a host: a real sshd whose login shell counts the steps of a session, and the
+ * programs that each step starts, stands still at the requested one, and lets the test act there.
  *
  * A shell may run programs of its own instead of those in PATH (BusyBox does), so each script gets functions of their names put
  * in front of it.
@@ -39,9 +39,9 @@ export const titleOf = ({ name, program, step, when }: Point): string =>
   `${name} (${step}), ${when} ${program === undefined ? "all of it" : `${program.name} ${program.nth}`}`
 
 /**
- * What happens at a point:
- * - `kill`: the client is killed, or its connection cut; what was begun on the host goes on without it
- * - `late`: the same, but what was begun on the host stands still until somebody else has deployed, and goes on then
+ * The ways to crash at a point:
+ * - `kill`: the client is killed, or its connection cut; the work that it began on the host continues without it
+ * - `late`: the same, but the work on the host stands still until somebody else has deployed, and continues then
  * - `shell`: the step's shell is killed on the host with all that it started; the client learns of it
  */
 export type Deed = "kill" | "late" | "shell"
@@ -50,7 +50,7 @@ export type Deed = "kill" | "late" | "shell"
 export interface Client {
   /** Ends it without a word to the host. */
   readonly kill: Effect.Effect<void>
-  /** Its exit status, or the name of the signal that killed it, and what it said. */
+  /** Its exit status, or the name of the signal that killed it, and its output. */
   readonly ended: Effect.Effect<{ readonly status: number | string; readonly said: string }>
 }
 
@@ -66,7 +66,7 @@ export interface Slot {
   readonly arm: (point?: Point) => void
   /** Commands that begin from now on just work. */
   readonly disarm: () => void
-  /** The steps of the command, in order, and what each started: as points before them. */
+  /** The steps of the command, in order, and the programs that each started: as points before them. */
   readonly recorded: () => ReadonlyArray<Point>
   /** The process that stands still. */
   readonly reached: () => number | undefined
@@ -90,14 +90,14 @@ const builtins = new Set(
   )
 )
 
-/** Programs of a PATH that the scripts may start: whatever they name. */
+/** Programs of a PATH that the scripts may start: all that they name. */
 const programs = (PATH: string): ReadonlyArray<string> => {
   const words = new Set(Object.values(scripts).flatMap(({ text }) => text.match(/\b[a-z][a-z0-9]*\b/g) ?? []))
   const there = new Set(PATH.split(":").flatMap((folder) => (fs.existsSync(folder) ? fs.readdirSync(folder) : [])))
   return [...words].filter((word) => there.has(word) && !builtins.has(word)).sort()
 }
 
-/** Those that change nothing: what a crash leaves is the same before and after them. */
+/** Those that change nothing: a crash before them and one after them leave the same. */
 const readers = new Set(
   "awk cmp cut date df du env file find free grep head id ls openssl ps readlink sed sha256sum shasum sleep sort stat sync tail tr uname wc".split(
     " "
@@ -293,7 +293,7 @@ const slot = (folder: string, host: Sshd, network: Proxy, number: number): Slot 
 }
 
 /**
- * Where a command can be stopped, from its recording. Programs that change nothing are left out, but for one in steps that
+ * The points at which a command can be stopped, from its recording. Programs that change nothing are left out, but for one in steps that
  * change nothing.
  */
 export const pointsIn = (recorded: ReadonlyArray<Point>): ReadonlyArray<Point> => {
@@ -336,7 +336,7 @@ const until = (condition: () => boolean, millis: number) =>
     return true
   })
 
-// What must hold
+// The rules
 
 /** The trees of releases by their refs, without the date of their deployment. */
 export type Trees = ReadonlyMap<string, Record<string, string>>
@@ -347,7 +347,7 @@ const isRecorded = (folder: string): boolean => fs.existsSync(path.join(folder, 
 
 /** The tree of a release on a host, without the date of its deployment. */
 export const releaseTree = (folder: string): Record<string, string> => {
-  // One that is being written is renamed, or swept by whoever takes the lock next.
+  // One that is being written is renamed, or swept by the next command that takes the lock.
   return Object.fromEntries(Object.entries(treeIn(folder)).filter(([name]) => !name.startsWith(recordFile)))
 }
 
@@ -358,7 +358,7 @@ const currentOf = (base: string): string | undefined => {
     : undefined
 }
 
-/** What is not whole under `base`; `current` must lead to one of these, or to nothing where that is among them. */
+/** Everything under `base` that is not whole; `current` must lead to one of these, or to nothing if that is among them. */
 export const notWhole = (
   base: string,
   trees: Trees,
@@ -393,7 +393,7 @@ export interface Heirloom {
   readonly name: string
 }
 
-/** What is lost of it: it has to be whole in its old place, or in its new one, and never in both. */
+/** The losses of it: it has to be whole in its old place, or in its new one, and never in both. */
 export const notAdopted = (base: string, { name, ref, tree }: Heirloom): ReadonlyArray<string> => {
   const releases = path.join(base, "releases")
   const old = path.join(releases, "current")
@@ -418,7 +418,7 @@ const lockOf = (base: string) => {
   return { token, isFree }
 }
 
-/** What dead commands left under `base`. */
+/** The rest that dead commands left under `base`. */
 export const leftovers = (base: string): ReadonlyArray<string> => {
   const { isFree, token } = lockOf(base)
   const config = fs
@@ -444,30 +444,30 @@ export interface Crash {
   readonly slot: Slot
   readonly point: Point
   readonly deed: Deed
-  /** What is on the host before, a folder; default: nothing. */
+  /** The folder on the host before the command; default: nothing. */
   readonly from: string | undefined
   readonly trees: Trees
-  /** What `current` may lead to after the crash. */
+  /** The releases that `current` may lead to after the crash. */
   readonly allowed: ReadonlyArray<string | undefined>
   /** Starts the command. */
   readonly start: (slot: Slot) => Effect.Effect<Client, never, Scope.Scope>
   /** The plain `deploy` that follows, and a change that follows that. */
   readonly deploy: Following
   readonly change: Following
-  /** Whether that change is made whatever the deployment left. */
+  /** Whether that change is made, even if the deployment left nothing to do. */
   readonly insists?: boolean
-  /** What is not whole until the next deployment, instead of what `trees` and `allowed` say. */
+  /** Everything that is not whole until the next deployment, in place of `trees` and `allowed`. */
   readonly damage?: ((base: string) => ReadonlyArray<string>) | undefined
 }
 
 interface Following {
   readonly start: (slot: Slot) => Effect.Effect<Client, never, Scope.Scope>
-  /** What is current then. */
+  /** The current release then. */
   readonly ref: string
 }
 
 /**
- * Removes a folder in which a step of a killed client may still write for a moment. Node's own retries do not look again at what is in a folder that
+ * Removes a folder in which a step of a killed client may still write for a moment. Node's own retries do not look again at the content of a folder that
  * is not empty.
  */
 const removeAll = (folder: string, tries = 200): void => {
@@ -480,7 +480,7 @@ const removeAll = (folder: string, tries = 200): void => {
   }
 }
 
-/** Copies what is to be on the host before a command. */
+/** Copies the files of the host before a command. */
 export const lay = ({ base }: Slot, from: string | undefined): void => {
   removeAll(base)
   if (from !== undefined) fs.cpSync(from, base, { recursive: true, verbatimSymlinks: true })
@@ -489,7 +489,7 @@ export const lay = ({ base }: Slot, from: string | undefined): void => {
 /** How long anything may take, in milliseconds. */
 const patience = 120_000
 
-/** Crashes a command at a point, deploys after that, and returns what should not be. */
+/** Crashes a command at a point, deploys after that, and returns the broken rules. */
 export const crash = ({ allowed, change, damage, deed, deploy, from, point, slot, start, trees, ...more }: Crash) =>
   Effect.gen(function* () {
     const found: Array<string> = []

@@ -1,4 +1,4 @@
-/** Every step, every crash: commands that are stopped at any place of their work, and what must be true after that. */
+/** Every step, every crash: commands that are stopped at any place of their work, and the rules that must hold after that. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -63,7 +63,7 @@ const draw = (title: string, lots: number): number => {
 
 const isSampled = (title: string): boolean => draw(title, sample) === 0
 
-/** What is still to be tried of a test's cases, and what to do once all went well: a second try tries the same ones. */
+/** The cases of a test that are still to be tried, and the work after the last success: a second try tries the same ones. */
 const untried = (tried: Set<string>) => {
   const mine = new Set<string>()
   return {
@@ -74,7 +74,7 @@ const untried = (tried: Set<string>) => {
   }
 }
 
-/** A command and what it meets. */
+/** A command and its circumstances. */
 interface Scenario {
   readonly title: string
   /** Ids of releases that are deployed before, in this order; the last is made current unless another is named. */
@@ -84,14 +84,14 @@ interface Scenario {
   readonly command: (place: Pick<Place, "here" | "refs">) => string
   /** Ids of releases that may be current after a crash; `undefined`: none. */
   readonly allowed: ReadonlyArray<number | undefined>
-  /** What else is done to the host's files before. */
+  /** Another change of the host's files before. */
   readonly harm?: (base: string, refs: ReadonlyArray<string>) => void
-  /** What follows a crash instead of `deploy yes` and `deploy yes release=1`, with the ids of what is current then. */
+  /** The commands after a crash instead of `deploy yes` and `deploy yes release=1`, with the ids of the current releases then. */
   readonly next?: readonly [line: string, id: number | "adopted"]
   readonly change?: readonly [line: string, id: number]
 }
 
-/** What somebody else put in the place of `current`. */
+/** A directory that somebody else put in the place of `current`. */
 const theirs = { "index.html": "theirs", "bin/two words": "#!/bin/sh\n", "back\\slash": "odd" }
 
 const plantTheirs = (base: string) => {
@@ -148,9 +148,9 @@ interface Place {
   readonly binary: (line: string) => Start
   /** A command line in this process: for the host its cut connection is the same as a killed client. */
   readonly inProcess: (line: string, mutations?: Mutations) => Start
-  /** What was tried. The same need not be tried twice. */
+  /** The cases that were tried. The same need not be tried twice. */
   readonly tried: Set<string>
-  /** What is to be adopted. */
+  /** The directory to be adopted. */
   readonly heirloom: Heirloom
 }
 
@@ -234,7 +234,7 @@ export const world = (
           ended: Effect.map(ended, ({ status, stderr }) => ({ status, said: stderr }))
         }))
 
-      // What is on the host before each command.
+      // The files on the host before each command.
       const [slot = assert.fail()] = slots
       const refs = (yield* Context.get(usual, ReleaseStore).list()).toReversed().map(({ ref }) => ref)
       const good = (line: string) =>
@@ -272,7 +272,7 @@ export const world = (
     }).pipe(Effect.orDie)
   )
 
-/** Where a command can be stopped. */
+/** The points at which a command can be stopped. */
 export const pointsOf = (scenario: Scenario) =>
   Effect.gen(function* () {
     const { crashes, from, here, inProcess, refs } = yield* World
@@ -299,8 +299,8 @@ interface Case {
 }
 
 /**
- * What is done where. Between two programs that change something only the shell's own words do: so most places are looked at
- * before a program, and after it where it renames. What a killed client began goes on to its end wherever that was, so a few
+ * The choice of points. Between two programs that change something, only the shell's own words act: so most places are looked at
+ * before a program, and after it if it renames. The work that a killed client began continues to its end from any place, so a few
  * places in a step are enough.
  */
 const casesAt = (point: Point): ReadonlyArray<Case> => {
@@ -321,7 +321,7 @@ const casesAt = (point: Point): ReadonlyArray<Case> => {
   return deeds.map((deed) => ({ point, deed }))
 }
 
-/** Returns what should not be. `next` starts what follows on a crash. */
+/** Returns the broken rules. `next` starts the commands that follow a crash. */
 export const crashing = (
   scenario: Scenario,
   cases: ReadonlyArray<Case>,
@@ -417,7 +417,7 @@ export const everyCrash = ({ make, missing, name, settings, side }: Userland): v
             const command = scenario.command({ here, refs })
             const cases = (yield* pointsOf(scenario)).flatMap(casesAt).filter(({ deed, point }) => {
               const { name, nth, program, when } = point
-              // What a script starts does the same for every command.
+              // The programs that a script starts are the same for every command.
               const place = program === undefined ? command : `${program.name} ${program.nth}`
               const mine = isHere(`${scenario.title}: ${deed} at ${titleOf(point)}`)
               // The renames of an adoption are programs on BusyBox only.
@@ -438,7 +438,7 @@ export const everyCrash = ({ make, missing, name, settings, side }: Userland): v
             const { done, isNew } = untried(tried)
             const points = yield* pointsOf(scenario)
             const whole = points.filter(({ program }) => program === undefined)
-            // In the middle: where something is done by halves or renamed, if there is such a place.
+            // In the middle: at a place with something half done or renamed, if there is one.
             const within = whole.flatMap(({ step, when }) => {
               if (when !== "before") return []
               const inside = points.filter((point) => point.step === step && point.program !== undefined)

@@ -1,5 +1,5 @@
 /**
- * A deployment of differences over a real shell that is cut and gone on with. Started as a program it prints what became of
+ * A deployment of differences over a real shell that is cut and resumed. Started as a program, it prints the outcome of
  * one, for Nodes that can do more than the one that runs the tests.
  */
 import { mkdtempSync, rmSync } from "node:fs"
@@ -42,7 +42,7 @@ export const completing = (home: string, path: string | undefined) =>
     const tar = tarOf(next.tree.filter(({ path }) => less.sent.has(path))).subarray(0, -1024)
     const { takesZstd: zstd } = yield* session.inspect
 
-    /** Sends all but the first bytes of it, or only so many bytes of that, and hangs up after a while. Returns what went over the wire. */
+    /** Sends all but the first bytes of it, or only so many bytes of that, and hangs up after a while. Returns the bytes that it sent. */
     const send = (from: number, cut?: { readonly after: number; readonly hangsUp?: Duration.DurationInput }) =>
       Effect.gen(function* () {
         const went: Array<Uint8Array> = []
@@ -74,7 +74,7 @@ export const completing = (home: string, path: string | undefined) =>
         return Buffer.concat(went)
       })
 
-    /** What an inspection shows of the upload: bytes of tar that are there, to be gone on with. */
+    /** The inspection of the upload: bytes of tar that are there, to be resumed. */
     const received = Effect.map(
       session.inspect,
       ({ unfinished }) => unfinished.find(({ kind }) => kind === "upload")?.received
@@ -83,7 +83,7 @@ export const completing = (home: string, path: string | undefined) =>
     return { session, old, next, size: tar.length, send, received, staging, part: join(staging, "release.tar") }
   })
 
-/** What became of one that was cut in the middle. */
+/** The outcome of a deployment that was cut in the middle. */
 export interface CutAndResumed {
   /** How the cut one failed. */
   readonly failure: string
@@ -94,11 +94,11 @@ export interface CutAndResumed {
   readonly second: number
   /** The first of them, in hex. */
   readonly magic: string
-  /** What differs from the manifest in the end. */
+  /** The differences from the manifest in the end. */
   readonly faults: ReadonlyArray<string>
 }
 
-/** Cuts it after so many bytes of the stream, and goes on with it. */
+/** Cuts it after so many bytes of the stream, and resumes it. */
 export const cutAndResumed = (home: string, path: string | undefined, after: number) =>
   Effect.gen(function* () {
     const { next, received, send, session, size } = yield* completing(home, path)

@@ -1,4 +1,4 @@
-/** A program that deploys the newest release to all targets it is given at once, and prints what became of each, and its peak of memory. */
+/** A program that deploys the newest release to all given targets at once, and prints each outcome and its own peak of memory. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"

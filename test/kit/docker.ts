@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 
 const engine = process.env["DEPLOYER_ENGINE"] ?? "docker"
 
-/** Runs the engine; what it printed, without the last line end. */
+/** Runs the engine; returns its output, without the last line end. */
 export const docker = (...args: ReadonlyArray<string>): string =>
   spawnSync(engine, args, { encoding: "utf8" }).stdout?.trimEnd() ?? ""
 
@@ -35,10 +35,10 @@ export const builder: "classic" | "BuildKit" | "podman" = engine.endsWith("podma
 export const buildLines = (shown: string): ReadonlyArray<string> =>
   shown.split(/\r?\n/).map((line) => line.replace(/^#\d+ [\d.]+ /, ""))
 
-/** Why tests with a real engine cannot run here; undefined if they can, and in CI, where a missing part must fail. */
+/** The reason why tests with a real engine cannot run here. Undefined if they can. Also undefined in CI, so that a missing part fails there. */
 export const missingDocker: string | undefined = process.env["CI"] === "true" ? undefined : missing()
 
-/** What a release's own program says and does when a target's actions call it. */
+/** The program of a release, which the actions of a target call. */
 export const program = (name: string): string => `#!/bin/sh
 case "$1" in
   daemon) echo "${name} started" ;;
@@ -71,7 +71,7 @@ export const leftoversOf = (marker: string): ReadonlyArray<string> => {
     .filter((id) => id !== "")
 }
 
-/** Removes what builds of a release's name left, its layer cache too, and all that has the label. */
+/** Removes the rest of all builds of a release's name, its layer cache too, and everything with the label. */
 export const removeBuilt = (name: string, marker: string): void => {
   const tags = docker("images", "--format", "{{.Tag}}", "deployer-cache").split("\n")
   for (const tag of tags) if (tag.startsWith(`${name}.`)) docker("rmi", `deployer-cache:${tag}`)
@@ -142,7 +142,7 @@ export const buildContext = (options: ContextOptions): Effect.Effect<Context, ne
       })
   )
 
-/** An engine that is the real one but for what the script does before. Removed with the scope. */
+/** The real engine, behind a script that can act first. Removed with the scope. */
 export const engineScript = (lines: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(

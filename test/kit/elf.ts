@@ -7,7 +7,7 @@ export interface ElfOptions {
   /** The dynamic loader that starts it. */
   readonly interpreter?: string
   readonly type?: "executable" | "shared" | "relocatable"
-  /** Where the name of the loader lies; its segment always tells. */
+  /** The offset of the name of the loader; its segment always tells. */
   readonly at?: number
 }
 

@@ -1,5 +1,5 @@
 /**
- * Container engines that do what a script says, for builds that need no real one.
+ * Container engines that a script imitates, for builds that need no real one.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"

@@ -116,7 +116,7 @@ export const example = (
     }
   })
 
-/** Kills what `bin/service` started below a target's folder. */
+/** Kills the processes that `bin/service` started below a target's folder. */
 const endDaemons = (base: string) => {
   if (!fs.existsSync(base)) return
   for (const file of fs.readdirSync(base).filter((file) => file.endsWith(".pid"))) {

@@ -7,7 +7,7 @@ import * as path from "node:path"
 
 const cache = path.resolve(import.meta.dirname, "../../node_modules/.cache/deployer-tests")
 
-/** The folder of a package, without what its install script would make. */
+/** The folder of a package, without the work of its install script. */
 export const fromNpm = (name: string, version: string): string => {
   const folder = path.join(cache, `${name.replace("/", "+")}@${version}`)
   if (!fs.existsSync(folder)) {

@@ -35,7 +35,7 @@ export interface Kind {
   readonly start: Effect.Effect<RealHost, never, Scope.Scope>
 }
 
-/** This machine; `path` is what the scripts get as `PATH`. */
+/** This machine; `path` is the `PATH` of the scripts. */
 export const onThisMachine = (
   path?: Effect.Effect<string, never, Scope.Scope>
 ): Effect.Effect<RealHost, never, Scope.Scope> =>

@@ -86,7 +86,7 @@ export const journals = fc.array(
   { maxLength: 80 }
 )
 
-/** What a naive reader of all lines makes of them. */
+/** The meaning that a naive reader of all lines finds in them. */
 export const facts = (lines: ReadonlyArray<string>) => {
   const told = lines.map((line) => parseEntry(line.replaceAll("\u0000", "?")))
   const entries = told.filter((entry) => entry !== undefined)

@@ -1,11 +1,11 @@
-/** Whether the links of the benchmark are what they claim to be. */
+/** Whether the links of the benchmark have the properties that they claim. */
 import { once } from "node:events"
 import { type AddressInfo, createServer, connect as tcpConnect } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { link } from "./link.ts"
 
-/** Sends back what it gets, after a word of its own. */
+/** Sends its input back, after a word of its own. */
 const echo = Effect.map(
   Effect.acquireRelease(
     Effect.promise(async () => {

@@ -9,7 +9,7 @@ import { createServer, Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-/** What a link is like. */
+/** The properties of a link. */
 export interface LinkOptions {
   /** In milliseconds; default: none. */
   readonly roundTrip?: number
@@ -17,7 +17,7 @@ export interface LinkOptions {
   readonly rate?: number
 }
 
-/** What went over a link. */
+/** The traffic of a link. */
 export interface Traffic {
   /** Bytes that went to the host. */
   readonly sent: number
@@ -26,7 +26,7 @@ export interface Traffic {
   readonly connections: number
   /**
    * The longest chain of messages to the host of which each was sent after the answer to the one before had arrived, TCP's own
-   * included: what is sent side by side counts once. While much is on its way, the signs of life of a transfer count as well.
+   * included: messages side by side count once. While much is on its way, the signs of life of a transfer count as well.
    */
   readonly roundTrips: number
 }
@@ -35,7 +35,7 @@ export interface Traffic {
 export interface Link {
   readonly host: string
   readonly port: number
-  /** What went over it since it was asked last. */
+  /** The traffic since the last call. */
   readonly take: () => Traffic
 }
 
@@ -57,9 +57,9 @@ export const megabits = (count: number): number => (count * 1_000_000) / 8
 
 /** Bytes that wait in front of the narrow place of a direction at most. */
 const queue = 256_000
-/** Bytes that one connection has on its way in one direction at most, where nothing else limits it. */
+/** The most bytes that one connection has on its way in one direction, if nothing else limits it. */
 const flight = 16_000_000
-/** What goes at once, so that connections take turns at a narrow place. */
+/** The bytes that go at once, so that connections take turns at a narrow place. */
 const parcel = 16_384
 
 interface Parcel {
@@ -165,7 +165,7 @@ const start = async (to: number, { rate, roundTrip = 0 }: LinkOptions) => {
       socket.on("error", () => {})
       socket.on("close", (failed) => {
         sockets.delete(socket)
-        // After a proper end the other side ends by what is still on its way.
+        // After a proper end, the bytes that are still on their way end the other side.
         if (failed) other.destroy()
       })
     }

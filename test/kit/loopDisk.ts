@@ -1,4 +1,4 @@
-/** Disks in a file. A copy of the file is what a power cut leaves: the kernel has not written the rest to it yet. */
+/** Disks in a file. A copy of the file is the disk after a power cut: the kernel has not written the rest to it yet. */
 import { execFileSync, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -13,7 +13,7 @@ const syncProbe = 'echo "$$" > "$disk/.probe" && sync "$disk/.probe"'
 
 /**
  * How each file system is made and mounted. `commit` writes down all changes of metadata so far, but no content of files: the kernel does this
- * every few seconds, and ext4 and XFS also do it if any program syncs a file of its own. So it shows early what a cut at such a moment leaves.
+ * every few seconds, and ext4 and XFS also do it if any program syncs a file of its own. So it shows early the state after a cut at such a moment.
  * While a sync goes on, the files of ext4 and XFS get to the disk in any order; `amid` has the records first.
  */
 const kinds = {
@@ -36,7 +36,7 @@ export const fileSystems = ["ext4", "xfs", "btrfs"] as const satisfies ReadonlyA
 const format = (kind: FileSystem, image: string): boolean => {
   execFileSync("truncate", ["-s", kinds[kind].size, image])
   if (spawnSync(`mkfs.${kind}`, ["-q", image]).status !== 0) return false
-  // What is all zeros is not copied each time.
+  // Blocks of zeros are not copied each time.
   spawnSync("fallocate", ["--dig-holes", image])
   return true
 }
@@ -57,11 +57,11 @@ const tryIt = (kind: FileSystem): string | undefined => {
   return isMounted ? undefined : `${kind} cannot be mounted from a file`
 }
 
-/** Why tests with such a disk cannot run here. Undefined if they can, and in CI, where a missing part must fail. */
+/** The reason why tests with such a disk cannot run here. Undefined if they can. Also undefined in CI, so that a missing part fails there. */
 export const missingLoop = (kind: FileSystem): string | undefined =>
   process.env["CI"] === "true" ? undefined : tryIt(kind)
 
-/** What a power cut leaves. */
+/** The disk after a power cut. */
 export interface Cut {
   /** When the power goes, as in `stage: before mv a b`. */
   readonly title: string
@@ -81,7 +81,7 @@ export interface LoopDisk {
   readonly cut: (title: string) => Effect.Effect<void>
   /** All copies so far, oldest first. */
   readonly cuts: () => ReadonlyArray<Cut>
-  /** Mounts a copy, as after a new start, and returns where. It is gone with the scope. */
+  /** Mounts a copy, as after a new start, and returns its folder. It is gone with the scope. */
   readonly mounted: (cut: Cut) => Effect.Effect<string, never, Scope.Scope>
 }
 

@@ -17,7 +17,7 @@ const tryIt = (): string | undefined => {
   return status === 0 ? undefined : "this user may not mount"
 }
 
-/** Why tests with disks of their own cannot run here; undefined if they can, and in CI, where a missing part must fail. */
+/** The reason why tests with disks of their own cannot run here. Undefined if they can. Also undefined in CI, so that a missing part fails there. */
 export const missingMount: string | undefined = process.env["CI"] === "true" ? undefined : tryIt()
 
 /** Mounts a disk in memory over a folder, with the options of tmpfs (`size=64k`); unmounted with the scope. */
@@ -31,7 +31,7 @@ export const disk = (folder: string, options: string): Effect.Effect<void, never
     () => Effect.sync(() => spawnSync("umount", ["--lazy", folder]))
   )
 
-/** Mounts what is at one folder a second time at another, with options of its own; unmounted with the scope. */
+/** Mounts a folder a second time at another one, with options of its own; unmounted with the scope. */
 export const bind = (from: string, folder: string, options: string): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {

@@ -6,7 +6,7 @@ import type { StepName } from "../../src/host/protocol/Step.ts"
 import * as scripts from "../../src/host/protocol/scripts.generated.ts"
 import type { Transport } from "../../src/host/transport/Transport.ts"
 
-/** By the script's name: pieces of its text, each with what stands in its place. */
+/** By the script's name: pieces of its text, each with its replacement. */
 export type Mutations = Readonly<
   Partial<Record<StepName, ReadonlyArray<readonly [piece: string, replacement: string]>>>
 >

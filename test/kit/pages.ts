@@ -72,7 +72,7 @@ const commandsIn = ({ language, line, lines, page }: Block): ReadonlyArray<Comma
     let begun = ""
     for (const [index, text] of lines.entries()) {
       begun += text
-      // A line that ends with a backslash goes on with the next one.
+      // A line that ends with a backslash continues with the next one.
       if (begun.endsWith("\\")) begun = begun.slice(0, -1)
       else {
         const command = withoutComment(begun)
@@ -94,7 +94,7 @@ const commandsIn = ({ language, line, lines, page }: Block): ReadonlyArray<Comma
 /** The command lines of a page, from top to bottom. */
 export const commandsOf = (page: string): ReadonlyArray<CommandLine> => blocksOf(page).flatMap(commandsIn)
 
-/** The words of a command line for the shell, command by command if it is a pipeline. Enough for what pages show. */
+/** The words of a command line for the shell, command by command if it is a pipeline. Enough for the pages. */
 export const wordsOf = (line: string): ReadonlyArray<ReadonlyArray<string>> => {
   const commands: Array<Array<string>> = [[]]
   const withoutFile = line.replace(/ > \S+$/, "")
@@ -105,7 +105,7 @@ export const wordsOf = (line: string): ReadonlyArray<ReadonlyArray<string>> => {
   return commands
 }
 
-/** A command line that no test can run, and what is run for it in the root of the repository. */
+/** A command line that no test can run, and its substitute in the root of the repository. */
 export interface Substitute {
   readonly line: string
   readonly why: string

@@ -58,7 +58,7 @@ export interface Project {
   readonly home: string
   /** The folder of root and home, for a test's own files. */
   readonly folder: string
-  /** The value of the label `deployer.test` on what is built with Docker. */
+  /** The value of the label `deployer.test` on everything that a test builds with Docker. */
   readonly marker: string
   readonly env: Readonly<Record<string, string>>
   /** Runs `deployer` in the root with standard input closed, and returns how it ended. */
@@ -75,7 +75,7 @@ export interface Project {
     builders?: Readonly<Record<string, string>>,
     groups?: Readonly<Record<string, ReadonlyArray<string> | object>>
   ) => void
-  /** Sets what `bin/<name> version` of the next release says. */
+  /** Sets the output of `bin/<name> version` of the next release. */
   readonly version: (version: string) => void
   readonly knowHost: (host: Pick<Sshd, "knownHosts">) => void
   /** All files of the project, byte for byte. */
@@ -114,7 +114,7 @@ export const builders = {
   plain: `command({ run: "rm -rf build && mkdir build && cp -R bin VERSION build/", releasePath: "build" })`
 }
 
-/** What a target needs to reach the host. */
+/** The settings with which a target reaches the host. */
 export const reach = (host: Sshd, port: { readonly port: number } = host) => ({
   host: host.host,
   port: port.port,

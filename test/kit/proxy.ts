@@ -20,7 +20,7 @@ export interface Proxy {
   readonly cut: () => void
   /** From now on cuts each connection once the clients have sent so many bytes more. */
   readonly cutAfter: (bytes: number) => void
-  /** What happens, once, to the byte that goes in a direction after so many more; nothing any more when it is called without. */
+  /** Sets a trouble that happens once, to the byte that goes in a direction after so many more. Without an argument, takes it back. */
   readonly trouble: (what?: Trouble) => void
   /** Passes nothing on any more, in either direction, without closing anything: a dead network. */
   readonly stall: () => void
@@ -28,14 +28,14 @@ export interface Proxy {
   readonly resume: () => void
 }
 
-/** What can become of a byte: the connections are cut at it, nothing moves from it on, or one of its bits is another one. */
+/** The ways in which a byte fails: the connections are cut at it, nothing moves from it on, or one of its bits is another one. */
 export interface Trouble {
   readonly kind: "cut" | "stall" | "flip"
   readonly direction: "sent" | "received"
   readonly after: number
 }
 
-/** What a network is like. */
+/** The properties of a network. */
 export interface ProxyOptions {
   /** How long every byte is on its way, in milliseconds: half of a round trip. */
   readonly delay?: number
@@ -69,7 +69,7 @@ const start = async (to: number, { delay = 0, rate }: ProxyOptions) => {
     for (const socket of sockets) socket.destroy()
   }
 
-  // What waits for the end of a stall.
+  // Bytes that wait for the end of a stall.
   const held: Array<() => void> = []
 
   const pass = (from: Socket, into: Socket, direction: "sent" | "received") => {

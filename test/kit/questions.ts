@@ -1,4 +1,4 @@
-/** Asks a list of questions and writes down what came of each, the same for every Prompt. */
+/** Asks a list of questions and records each answer, the same for every Prompt. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -38,6 +38,6 @@ const ask = (question: Question) =>
     }
   }).pipe(Effect.catchAll((error) => Effect.succeed(error._tag)))
 
-/** What each question gave: the answer, or the tag of its failure. */
+/** The outcome of each question: the answer, or the tag of its failure. */
 export const askAll = (questions: ReadonlyArray<Question>): Effect.Effect<ReadonlyArray<string>, never, Prompt> =>
   Effect.forEach(questions, ask)

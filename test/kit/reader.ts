@@ -1,5 +1,5 @@
 /**
- * A program that reads what is current as fast as it can, as an application's own processes do.
+ * A program that reads the current release as fast as it can, as an application's own processes do.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -9,12 +9,12 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as userland from "./userland.ts"
 
-/** What a reader saw. */
+/** The observations of a reader. */
 export interface Seen {
   readonly reads: number
   /** How often nothing was there. */
   readonly missing: number
-  /** What was neither one whole release nor the other; the first few. */
+  /** Reads of neither one whole release nor the other; the first few. */
   readonly odd: ReadonlyArray<string>
   /** How often it read another version than the time before. */
   readonly changes: number
@@ -44,7 +44,7 @@ for (let turn = 1; ; turn++) {
     if (last !== undefined && last !== found) seen.changes += 1
     last = found
   })
-  // From within it is one release, whatever becomes of the link meanwhile.
+  // From within it is one release, even if the link changes meanwhile.
   if (turn % 10 === 0) look(() => {
     process.chdir(current)
     try {

@@ -1,5 +1,5 @@
 /**
- * Values of the domain for tests, complete but for what a test wants to say.
+ * Values of the domain for tests. They are complete, so a test names only the fields that it is about.
  */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"

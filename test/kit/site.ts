@@ -25,7 +25,7 @@ export interface Step {
   readonly line: string
   /** Comes before it. */
   readonly before?: Effect.Effect<unknown, never, Scope.Scope>
-  /** Texts to type, each when the terminal shows what stands before it. Questions that the page shows are answered as it does. */
+  /** Texts to type, each when the terminal shows the text before it. Questions that the page shows are answered as it does. */
   readonly typed?: ReadonlyArray<readonly [shown: RegExp, text: string]>
   /** Its exit status. Without it: not 0 if the page shows a failure, and otherwise 0. */
   readonly status?: number
@@ -44,7 +44,7 @@ export interface Site {
   readonly build: (version: string) => Effect.Effect<unknown>
   /** Runs a command that must succeed, without a terminal. */
   readonly good: (line: string) => Effect.Effect<string>
-  /** Runs each command of a page, from top to bottom, and compares what it prints with what the page shows. */
+  /** Runs each command of a page, from top to bottom, and compares its output with the page. */
   readonly follow: (page: string, steps?: ReadonlyArray<Step>) => Effect.Effect<void, never, Scope.Scope>
 }
 
@@ -76,7 +76,7 @@ const shape = (text: string, named: (ref: string) => string): string =>
     .map((line) => line.trim())
     .join("\n")
 
-/** Whether an output is what the page shows. A line "…" stands for any lines. */
+/** Whether an output is the one that the page shows. A line "…" stands for any lines. */
 const matches = (output: string, page: string): boolean =>
   new RegExp(
     `^${page

@@ -26,7 +26,7 @@ export const targetOf = (host: { readonly host: string; readonly port: number },
   ...decode({ host: host.host, ...(host.port === 0 ? {} : { port: host.port }), name: "my_app", path: "srv", ...more })
 })
 
-/** Answers what it is given, in this order, and notes what it was asked; without answers there is no terminal. */
+/** Gives these answers, in this order, and records the questions; without answers there is no terminal. */
 export const scripted = (...answers: ReadonlyArray<boolean | string>) => {
   const left = [...answers]
   const asked: Array<string> = []

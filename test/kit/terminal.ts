@@ -20,7 +20,7 @@ export const terminal = (folder: string, env: Readonly<Record<string, string>>) 
       const lines = (...more: ReadonlyArray<string>) => tmux("capture-pane", "-p", "-J", ...more).replace(/ +$/gm, "")
       const screen = () => lines()
       return {
-        /** Everything that is on it, and what has left it at the top. */
+        /** Everything on the screen, and everything that has left it at the top. */
         shown: () => lines("-S", "-"),
         /** All bytes that it gets from now on, colours and all, go into this file as well. */
         record: (file: string) => Effect.sync(() => tmux("pipe-pane", `cat > ${file}`)),

@@ -16,7 +16,7 @@ export interface TreeEntry {
 
 export type Tree = ReadonlyArray<TreeEntry>
 
-/** What all of them carry, in Unix seconds. */
+/** The date of all of them, in Unix seconds. */
 /** Of everything in a tar, in seconds. */
 export const mtime = 1_600_000_000
 
@@ -55,7 +55,7 @@ export const tarOf = (tree: Tree): Buffer =>
     tarEnd
   ])
 
-/** Comparable: each path (but the root) with what it is; a second name of a file counts as a file. */
+/** Comparable: each path (but the root) with its kind and content; a second name of a file counts as a file. */
 export const treeOf = (tree: Tree): Record<string, string> => {
   const files = new Map(tree.map((entry) => [entry.path, entry]))
   return Object.fromEntries(

@@ -8,7 +8,7 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-/** Where a program is, in this process's PATH. */
+/** The path of a program in this process's PATH. */
 export const which = (program: string): string | undefined =>
   (process.env["PATH"] ?? "")
     .split(":")
@@ -24,7 +24,7 @@ function executable(file: string): boolean {
   }
 }
 
-/** Why tests with BusyBox cannot run here; undefined if they can, and in CI, where a missing part must fail. */
+/** The reason why tests with BusyBox cannot run here. Undefined if they can. Also undefined in CI, so that a missing program fails there. */
 export const missingBusybox: string | undefined =
   which("busybox") !== undefined || process.env["CI"] === "true" ? undefined : "busybox not installed"
 
@@ -63,7 +63,7 @@ export const others = (process.env["USERLANDS"] ?? "").split("\n").flatMap((line
   return title === undefined || path === undefined ? [] : [{ title, path }]
 })
 
-/** What the scripts may use on a host, beside the shell's own words. */
+/** The programs that the scripts may use on a host, beside the shell's own words. */
 const needed = ["tar", "gzip", "sha256sum", "shasum", "openssl", "perl"]
 const basic = [
   "sh",
@@ -86,7 +86,7 @@ const basic = [
 ]
 const more = ["sleep", "sort", "tail", "tr", "uname", "wc", "env", "id"]
 
-/** A PATH with this machine's own tools, but for some. `shell` is what `sh` is. */
+/** A PATH with this machine's own tools, but for some. `shell` is the program `sh`. */
 export const own = (
   options: {
     readonly without?: ReadonlyArray<string>

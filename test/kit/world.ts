@@ -27,7 +27,7 @@ import type { ConfigInput } from "../../src/workspace/Config.ts"
 import { Workspace, workspacePaths } from "../../src/workspace/Workspace.ts"
 import { unsigned, untimed } from "./words.ts"
 
-/** What a command did, as whoever called it sees it. */
+/** The outcome of a command, as its caller sees it. */
 export interface Ran {
   readonly status: number
   /** Results. */
@@ -39,11 +39,11 @@ export interface Ran {
   readonly stderr: string
   /** The questions, in order. */
   readonly asked: ReadonlyArray<string>
-  /** What the Tab key would offer at each line of the manager, in order. */
+  /** The values that the Tab key offers at each line of the manager, in order. */
   readonly completions: ReadonlyArray<(typed: string) => ReadonlyArray<string>>
 }
 
-/** Where the target `prod` of `usualConfig` lies on its host. */
+/** The folder of the target `prod` of `usualConfig` on its host. */
 export const prodPath = "/srv/my_app"
 
 /** The host of the target `prod` of `usualConfig`. */
@@ -86,7 +86,7 @@ export const world = ({ config = usualConfig, root, ...options }: WorldOptions =
   ).pipe(Layer.provideMerge(NodeContext.layer))
 }
 
-/** Runs a command line, `"deploy target=prod yes"`, with what the user would type at its questions. */
+/** Runs a command line, `"deploy target=prod yes"`, with the answers of the user to its questions. */
 export const run = (line: string | ReadonlyArray<string>, ...answers: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const argv = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line

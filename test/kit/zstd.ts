@@ -9,7 +9,7 @@ import { which } from "./userland.ts"
 export const nodeWithZstd: string | undefined =
   "zstdCompress" in zlib ? process.execPath : process.env["NODE_WITH_ZSTD"]
 
-/** Why tests with zstd cannot run here; undefined if they can, and in CI, where a missing part must fail. */
+/** The reason why tests with zstd cannot run here. Undefined if they can. Also undefined in CI, so that a missing part fails there. */
 export const missingZstd: string | undefined =
   process.env["CI"] === "true"
     ? undefined

@@ -61,6 +61,6 @@ for (const userland of ["GNU", "BusyBox"] as const) {
   })
 }
 
-/** What passes by itself between two looks at a host. */
+/** Fields that differ between two inspections of the same host. */
 const sameMoment = (document: string): string =>
   document.replace(/"(madeAt|freeBytes|freeInodes|aheadMillis|toleranceMillis)":("[^"]*"|[-0-9.e]+)/g, '"$1":0')

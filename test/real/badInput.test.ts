@@ -46,7 +46,7 @@ const withoutNotes = (tree: Record<string, string>) =>
   Object.fromEntries(Object.entries(tree).filter(([name]) => !/\.db-(wal|shm)$/.test(name)))
 
 /** Runs a command that must leave project and host as they are, byte for byte. */
-/** Whoever looks whether something is to be changed holds the lock meanwhile; given back, it leaves its number. */
+/** A check whether something is to be changed holds the lock meanwhile; given back, the lock leaves its number. */
 const withoutLocks = (tree: Record<string, string>): Record<string, string> =>
   Object.fromEntries(
     Object.entries(tree).filter(([path]) => !/(^|\/)config\/(journal|(lock|beat)\.[0-9]+)$/.test(path))
@@ -89,7 +89,7 @@ interface Case {
 const suite = missingSshd === undefined ? describe : describe.skip
 
 suite(titled("bad input", missingSshd), () => {
-  layer(world, { excludeTestServices: true, timeout: "5 minutes" })("and what is said of it", (it) => {
+  layer(world, { excludeTestServices: true, timeout: "5 minutes" })("and the messages about it", (it) => {
     // Each of these takes the title of a test first: a whole sentence.
     const at = (title: string, body: (place: Place) => Effect.Effect<Case, unknown, Scope.Scope>, missing?: string) =>
       (missing === undefined ? it.scoped : it.scoped.skip)(titled(title, missing), () =>

@@ -1,4 +1,4 @@
-/** The benchmark still works: every line is walked once, with a little data. What it measures then says nothing. */
+/** The benchmark still works: every line is walked once, with a little data. Its figures then say nothing. */
 import { execFile } from "node:child_process"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -24,7 +24,7 @@ interface Document {
   readonly lines: ReadonlyArray<{ readonly key: string; readonly failure?: string; readonly rows: ReadonlyArray<Row> }>
 }
 
-/** These may be absent; what is there must do its job. */
+/** These may be missing; those that are there must do their job. */
 const absent = /not installed$|which a smoke run does not do$/
 
 const test = missingSshd === undefined ? it : it.skip

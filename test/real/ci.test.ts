@@ -222,7 +222,7 @@ describe("the pipeline for GitHub Actions", () => {
 
 const pipeline = () => tree(parse(read("gitlab/.gitlab-ci.yml")), "the pipeline")
 
-/** A job with what it takes over from another one. */
+/** A job with the settings that it takes over from another one. */
 const gitlabJob = (name: string): Tree => {
   const job = tree(pipeline()[name], name)
   return job["extends"] === undefined ? job : { ...gitlabJob(text(job["extends"], name)), ...job }

@@ -27,7 +27,7 @@ const stored = (output: string) => {
 /** For a regular expression. */
 const literal = (text: string): string => text.replace(/[$'()*+.?[\]^{|}\\]/g, "\\$&")
 
-/** What the host has, whatever user the test runs as. */
+/** The files of the host, with the rights of any user. */
 const onHost = (base: string) => ({
   current: () => fs.readlinkSync(path.join(base, "releases/current")),
   releases: () => fs.readdirSync(path.join(base, "releases")).sort(),

@@ -1,4 +1,4 @@
-/** Control tests: each protection against crashes is missed by them where it is taken out. */
+/** Control tests: the crash tests notice when a protection is taken out. */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Deed } from "../kit/crash.ts"
@@ -9,7 +9,7 @@ import { missingSshd } from "../kit/sshd.ts"
 const [controls, controlsTitle] = suite("GNU", missingSshd)
 controls(`crashes on a host with ${controlsTitle}, without a protection,`, () => {
   layer(world(gnu.make), { excludeTestServices: true, timeout: "5 minutes" })("are noticed:", (it) => {
-    /** A test of what lacks a protection; its title is a whole sentence. */
+    /** A test without a protection; its title is a whole sentence. */
     const noticed = (
       title: string,
       options: {

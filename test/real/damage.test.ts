@@ -1,4 +1,4 @@
-/** Bytes that change where SSH does not look: between us and it, and on the host. */
+/** Bytes that change out of SSH's sight: between us and it, and on the host. */
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -18,7 +18,7 @@ import { treeIn, treeOf } from "../kit/tree.ts"
 
 const [one, two, odd] = [sample("1"), sample("2"), oddSample()]
 
-/** What can become of bytes. `at` is where, as a part of the whole. */
+/** A kind of damage to bytes. `at` is its place, as a part of the whole. */
 interface Damage {
   readonly kind: "flip" | "cut" | "lost" | "more"
   readonly at: number
@@ -47,7 +47,7 @@ const damaged = (bytes: Uint8Array, { at, bit, kind }: Damage): Uint8Array => {
   }
 }
 
-/** Tries so many; a failure shows the seed and what was tried. */
+/** Tries so many; a failure shows the seed and the case. */
 const forEachDamage = <E>(numRuns: number, body: (damage: Damage) => Effect.Effect<unknown, E>) =>
   Effect.promise(() =>
     FastCheck.assert(
@@ -99,7 +99,7 @@ for (const kind of local) {
             const ended = yield* Effect.either(stage(noisy, odd))
             const folder = join(releases, `deployer_${odd.ref}`)
             if (Either.isRight(ended)) {
-              // Some bytes of the format mean nothing: what they surround is proved whole.
+              // Some bytes of the format mean nothing: the bytes around them are proved whole.
               const [verdict] = yield* session.verify([odd.ref])
               assert.deepStrictEqual(verdict?.faults, ["missing .deployer_release.json"])
               fs.rmSync(folder, { recursive: true })
@@ -150,7 +150,7 @@ for (const kind of local) {
   })
 }
 
-/** What may have become of a release, and of its manifest. */
+/** The kinds of harm to a release, and to its manifest. */
 const harms: Readonly<Record<string, (folder: string) => void>> = {
   "as it was": () => {},
   "without a file": (folder) => fs.rmSync(join(folder, "my_app/version")),
@@ -209,7 +209,7 @@ for (const kind of local) {
           const faults = (of: typeof session) =>
             Effect.map(of.verify([odd.ref], depth), ([verdict]) => verdict?.faults.toSorted())
           const found = yield* faults(session)
-          // What a line that is none should have been about, each guesses otherwise.
+          // Each guesses in its own way which file a broken line was about.
           const same = (faults: typeof found) => (/garbage|has the name/.test(harm) ? faults?.length !== 0 : faults)
           assert.deepStrictEqual(same(yield* faults(mutated)), same(found), harm)
           if (depth === "files") assert.strictEqual(found?.length === 0, /^as it|nobody/.test(harm), harm)

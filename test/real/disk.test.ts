@@ -51,7 +51,7 @@ interface Place {
   /** The small disk. */
   readonly base: string
   readonly deploy: (release: number) => ReturnType<typeof run>
-  /** What to do right before a stage's script begins, once. */
+  /** Sets an act right before a stage's script begins, once. */
   readonly before: (stage: Stage, act: () => void) => void
   /** Insists on a current release that is whole. */
   readonly whole: (version: string) => void

@@ -40,7 +40,7 @@ const asked = (context: Context, more: Partial<DockerBuild> = {}): DockerBuild =
   ...more
 })
 
-/** The engine removes what it ran for an interrupted build in its own time. */
+/** The engine removes the containers of an interrupted build in its own time. */
 const nothingLeft = (context: Context) =>
   Effect.gen(function* () {
     for (let tries = 0; tries < 50 && context.leftovers().length > 0; tries++) yield* Effect.sleep("100 millis")
@@ -215,7 +215,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
       const { context, name } = yield* own()
       const builder = yield* DockerBuilder
       const mine = yield* builder.build(asked(context, { name }))
-      // What this process would have left, had it been another one that is gone.
+      // The rest that another, dead process would have left.
       const [created = ""] = docker(
         "ps",
         "--all",

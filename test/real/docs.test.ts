@@ -301,7 +301,7 @@ const settings: Readonly<Record<string, Setting>> = {
 const withCommands = pages.filter((page) => commandsOf(page).length > 0)
 
 describe.skipIf(missing !== undefined)(
-  titled("what README and docs show", missing),
+  titled("the commands in README and docs", missing),
   { concurrent: true, timeout: 480_000 },
   () => {
     it("Pages are set up for the test only if they have commands.", () => {

@@ -245,7 +245,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
             first.text
           )
           assert.strictEqual(yield* app.get("/"), "Hello from Node\n")
-          // Whoever comes late reads the same.
+          // A late reader gets the same.
           assert.strictEqual((yield* progress).text, first.text)
 
           app.change({ file: "server.js", from: `[200, "well`, to: `[503, "ill` })

@@ -1,4 +1,4 @@
-/** What a host holds that is not deployer's, or that a login may not read: it stays, and nothing wrong is said of it. */
+/** Files on a host that are not deployer's, or that a login may not read: they stay, and deployer reports nothing wrong about them. */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -254,7 +254,7 @@ describe(titled("another login", isRoot ? undefined : "not root"), () => {
       fs.writeFileSync(key, "")
       const [unproven] = yield* other.verify([secret.ref])
       assert.include(unproven?.unreadable ?? [], "my_app/secret/key")
-      // Whoever may read it does not know it as the commands left it.
+      // A login that may read it sees that it differs from the state that the commands left.
       const [verdict] = yield* session.verify([secret.ref])
       assert.deepStrictEqual(verdict?.faults, ["changed my_app/secret/key"])
     }).pipe(Effect.scoped)

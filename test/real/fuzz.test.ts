@@ -33,7 +33,7 @@ const ref = one.ref
 /** Nothing that is said may move the cursor, colour the terminal or turn the line around. */
 const unfit = /[\p{Cc}\u2028\u2029\u202a-\u202e]/u
 
-// What a host may say
+// The answers of a host
 
 const words = FastCheck.constantFrom(
   ...["path", "base", "free", "machine", "current", "release", "damaged", "unrecorded", "upload", "lacks", "journal"],
@@ -252,7 +252,7 @@ describe("a host that says anything", () => {
   )
 })
 
-// What a host's files may hold
+// The files of a host
 
 const hostileText = FastCheck.oneof(
   {
@@ -289,7 +289,7 @@ const hostileText = FastCheck.oneof(
 
 const several = FastCheck.array(hostileText, { minLength: 1, maxLength: 5 }).map((texts) => texts.join(" "))
 
-/** Where the host keeps something of ours, and what may stand before it. */
+/** A file of ours on the host, and the text that may stand before ours. */
 const places = FastCheck.constantFrom(
   [`releases/deployer_${ref}/.deployer_release.json`, ""],
   [`releases/deployer_${ref}/.deployer_manifest`, ""],
@@ -397,7 +397,7 @@ describe("without the protection", () => {
   )
 })
 
-// What a login shell makes of words
+// The words that a login shell makes of a line
 
 /** As the SSH transport writes it. */
 const commandLine = (write: (word: string) => string, args: ReadonlyArray<string>) =>

@@ -15,7 +15,7 @@ class World extends Context.Tag("test/World")<
   { readonly here: Project; readonly hosts: Readonly<Record<"gnu" | "box", Sshd>>; readonly port: number }
 >() {}
 
-/** Answers with 200 and the release's version, or with 503 where the version says that it is bad. */
+/** Answers with 200 and the release's version, or with 503 if the version says that it is bad. */
 const server = `
 const { createServer } = require("node:http")
 const { readFileSync } = require("node:fs")

@@ -41,7 +41,7 @@ interface Manager {
   readonly title: string
   /** The Node that brings it. */
   readonly broughtBy?: string
-  /** Where it does not run. */
+  /** The systems on which it does not run. */
   readonly not?: ReadonlyArray<string>
   /** The line that installs. */
   readonly install: string
@@ -117,7 +117,7 @@ const managers: ReadonlyArray<() => Manager> = [
 ]
 
 /**
- * Where install scripts find what they download: only the binary that was compiled for these tests. Every other script fails, which no
+ * The source of downloads for install scripts: it has only the binary that was compiled for these tests. Every other script fails, which no
  * installation may depend on.
  */
 let mirror: { readonly server: http.Server; readonly address: string } | undefined
@@ -190,7 +190,7 @@ const place = (version: string): Place => {
   return { folder, node, sh }
 }
 
-/** Installs, and returns a project in which this installation runs, and what the package manager printed. */
+/** Installs, and returns a project in which this installation runs, and the output of the package manager. */
 const installed = ({ run }: Pick<Manager, "run">, version: string, line: string, expected = 0) =>
   Effect.gen(function* () {
     const { folder, node, sh } = place(version)
@@ -278,7 +278,7 @@ describe("installing", () => {
     [nodes.withoutSqlite, npm(newestNpm)]
   ]
   for (const [node, manager] of withoutScript) {
-    it.scopedLive(`Without an install script, deployer says with Node ${node} what helps, before it builds.`, () =>
+    it.scopedLive(`Without an install script, deployer explains the remedy with Node ${node} before it builds.`, () =>
       Effect.gen(function* () {
         const { here } = yield* installed(manager, node, manager.install)
         const said =

@@ -24,7 +24,7 @@ const patience = 3000
 interface Place {
   readonly here: Project
   readonly host: Sshd
-  /** Where the first release is deployed; tests copy it. */
+  /** The target's folder of the first deployment; tests copy it. */
   readonly base: string
   /** A file on the host that is there once unpacking has begun. It takes two seconds. */
   readonly unpacking: string
@@ -85,7 +85,7 @@ const suite = missingSshd === undefined ? describe : describe.skip
 suite(titled("signals", missingSshd), () => {
   layer(world, { excludeTestServices: true, timeout: "5 minutes" })("end", (it) => {
     const nothingLeft = (here: Project) =>
-      // The engine removes what it ran for an interrupted build in its own time.
+      // The engine removes the containers of an interrupted build in its own time.
       Effect.catchAllDefect(
         until("nothing left", () => here.leftovers().length === 0, 5000),
         () => Effect.sync(() => assert.deepStrictEqual(here.leftovers(), []))
@@ -206,7 +206,7 @@ suite(titled("signals", missingSshd), () => {
             assert.deepStrictEqual(wholeTree(path.join(at, "releases", old)), tree)
             if (now !== old) wholeTree(path.join(at, "releases", now))
 
-            // What was begun on the host is brought to an end there.
+            // The work that has begun on the host is brought to an end there.
             if (options.slowUnpack === true) {
               fs.rmSync(path.join(host.folder, "slow"))
               fs.rmSync(unpacking)
@@ -333,7 +333,7 @@ suite(titled("signals", missingSshd), () => {
           yield* running.hears("\nnow asleep")
           running.signal("SIGKILL")
           yield* running.ended
-          // What the engine had begun it brings to an end, or not; nobody hears of it.
+          // The engine brings its work to an end, or not; nobody hears of it.
           yield* Effect.sleep("3 seconds")
           yield* here.good("build", "target=slow")
           assert.deepStrictEqual(here.leftovers(), [])

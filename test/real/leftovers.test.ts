@@ -1,4 +1,4 @@
-/** What is left of interrupted or refused work on a host, and what only looks like it. */
+/** The rest of interrupted or refused work on a host, and files that only look like it. */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -227,7 +227,7 @@ for (const { path, skip, title } of userlands) {
       }).pipe(reported, Effect.scoped)
     )
 
-    live("Taking the lock clears what interrupted commands left, of this and of former versions.", () =>
+    live("Taking the lock clears the leftovers of interrupted commands, of this and of former versions.", () =>
       Effect.gen(function* () {
         const { base, lock, releases, session } = yield* host()
         yield* session.prepare

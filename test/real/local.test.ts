@@ -140,7 +140,7 @@ describe("other tools and shells", () => {
     )
   }
 
-  /** What comes before this machine's `mv`, and whether that alone can rename a link over a link. */
+  /** A check before this machine's `mv`, and whether that alone can rename a link over a link. */
   const movers = [
     ["BusyBox 1.30", `case "$1" in -*[Th]*) echo "mv: invalid option -- 'T'" >&2; exit 1 ;; esac`, true],
     [
@@ -589,7 +589,7 @@ describe("trees", () => {
       yield* put(session, one)
       yield* put(session, two, 2)
       symlinkSync(`deployer_${refOf("F")}`, join(releases, ".current.4194999"))
-      // Somebody else's, by where it leads.
+      // Somebody else's, because it leads elsewhere.
       symlinkSync("/opt/other", join(releases, ".current.4194998"))
       mkdirSync(join(releases, `.trash_${one.ref}_1`))
       yield* session.activate(two.ref)
@@ -742,7 +742,7 @@ describe("surroundings", () => {
   )
 })
 
-describe("what commands of afterUnpack changed", () => {
+describe("changes by commands of afterUnpack", () => {
   for (const [title, path, skip] of [
     ["its own tools", undefined, undefined],
     ["BusyBox", userland.busybox(), userland.missingBusybox]
@@ -940,7 +940,7 @@ describe("a folder that a team shares", () => {
         // Everybody of the group can remove it again.
         assert.match(found["my_app/closed"] ?? "", /^770 /)
         assert.match(found[`my_app/lib-2`] ?? "", /^775 /)
-        // Whoever shares it can write down what they do.
+        // Each member of the group can write to the journal.
         yield* completed.session.note([entryAbout(next)])
         assert.strictEqual(statSync(join(completed.home, "app/config/journal")).mode & 0o060, 0o060)
       }).pipe(Effect.scoped))
@@ -1126,7 +1126,7 @@ describe("a connection that is lost", () => {
       () =>
         Effect.gen(function* () {
           const { next, received, send, session } = yield* there
-          // The host hears late that this connection is gone, and unpacks what it has held back then.
+          // The host hears late that this connection is gone, and unpacks the bytes that it has held back then.
           const first = yield* Effect.fork(Effect.flip(send(0, { after: 500_123, hangsUp: "2 seconds" })))
           yield* Effect.sleep("1 second")
           const from = (yield* received) ?? assert.fail("nothing arrived")
@@ -1145,7 +1145,7 @@ describe("a connection that is lost", () => {
     Effect.gen(function* () {
       const { part, received, send } = yield* completing(yield* userland.emptyFolder("home"), undefined)
       yield* Effect.flip(send(0, { after: 1_500_000 }))
-      // What another kind of stream has left is none of it.
+      // The rest of another kind of stream is not used.
       renameSync(part, `${part}.gz`)
       assert.strictEqual(yield* received, 0)
       yield* send(0)
@@ -1226,7 +1226,7 @@ describe("differences", () => {
     Effect.gen(function* () {
       const path = withPrograms({
         awk: `case "$*" in *"proved["*) exit 0 ;; esac`,
-        // A full disk cuts what is made of another file.
+        // A full disk cuts a file that is made from another one.
         cp: `case "$*" in --help | *--parents*) ;; *) for to; do :; done; "$real" "$@" && : > "$to"; exit ;; esac`
       })
       const { session } = yield* local(path)
@@ -1260,7 +1260,7 @@ describe("differences", () => {
         chmodSync(join(home, "app/releases", `deployer_${old.ref}`, "my_app/lib"), 0o555)
         const { content, send } = yield* sending(session, old, next)
         assert.deepInclude(yield* Effect.flip(send(Stream.make(content))), { _tag: "ReleaseCorrupt" })
-        // What the deployment goes on with.
+        // The step with which the deployment continues.
         yield* put(session, next, 2)
         assert.deepStrictEqual((yield* session.verify([next.ref]))[0]?.faults, [])
       }).pipe(Effect.scoped)
@@ -1392,7 +1392,7 @@ describe("promises that hold over time", () => {
     held: false
   })
 
-  /** A PATH in which some programs are scripts of the test; `real` is where the true one is. */
+  /** A PATH in which some programs are scripts of the test; `real` is the path of the true one. */
   const replaced = (programs: Readonly<Record<string, (real: string) => string>>) =>
     Effect.map(userland.emptyFolder("bin"), (folder) => {
       for (const [name, text] of Object.entries(programs)) {
@@ -1435,7 +1435,7 @@ describe("promises that hold over time", () => {
         `${JSON.stringify({ event: "removed", at: "2026-01-02T03:04:05.000Z", by: "x", release: { name: "my_app", ref: one.ref } })}\n`
       )
       renameSync(join(home, `app/releases/deployer_${one.ref}`), join(home, `app/releases/.trash_${one.ref}_1`))
-      // Whoever cannot write it leaves it to the next one.
+      // A login that cannot write it leaves it to the next one.
       mkdirSync(join(config, "journal"))
       yield* Effect.scoped(session.lock(details))
       rmdirSync(join(config, "journal"))

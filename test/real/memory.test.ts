@@ -1,4 +1,4 @@
-/** What the real binary needs in memory for releases of very different sizes. */
+/** The memory of the real binary for releases of very different sizes. */
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -13,7 +13,7 @@ const sizes = [60 * megabyte, 360 * megabyte] as const
 /** Half of it cannot be compressed, half of it can. */
 const fill = (folder: string, bytes: number) => {
   fs.mkdirSync(folder, { recursive: true })
-  // Repeats only after what gzip looks back on.
+  // Repeats only beyond the window of gzip.
   const noise = randomBytes(megabyte)
   const text = Buffer.from("a line of text that stands there again and again\n".repeat(30_000)).subarray(0, megabyte)
   for (let written = 0, file = 0; written < bytes; file++) {
@@ -44,7 +44,7 @@ const peakOf = (here: Project, ...args: ReadonlyArray<string>) =>
   })
 
 /**
- * What each may take in bytes, and how much more for the larger release. Node and the program alone need some 90 MB; what matters is that it
+ * The most memory for each in bytes, and how much more for the larger release. Node and the program alone need some 90 MB; the main point is that it
  * does not grow with the release, though the larger one is 300 MB larger: that much the garbage varies.
  */
 const commands = [

@@ -1,4 +1,4 @@
-/** Networks that cut, stall and change bytes anywhere in a deployment: what is current stays whole, and the next deploy succeeds. */
+/** Networks that cut, stall and change bytes anywhere in a deployment: the current release stays whole, and the next deploy succeeds. */
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -28,7 +28,7 @@ interface Place {
   readonly deploy: (target: "prod" | "good", release: number) => Effect.Effect<Ran, unknown, Services>
   /** The version that is current; fails if that is no whole release. */
   readonly current: () => string
-  /** Removes what is not current from the host, so that the next deployment has all to do. */
+  /** Removes all but the current release from the host, so that the next deployment has all to do. */
   readonly forget: () => void
 }
 
@@ -102,7 +102,7 @@ const behindProxy = (
     }).pipe(Effect.provide(Layer.merge(world({ config, image }), remote)))
   }).pipe(Effect.scoped)
 
-/** Deploys as soon as the host has noticed that whoever had the lock is gone. */
+/** Deploys as soon as the host has noticed that the holder of the lock is gone. */
 const plainDeploy = ({ deploy }: Place, release: number) =>
   Effect.gen(function* () {
     for (let wait = 0; ; wait++) {
@@ -177,7 +177,7 @@ describe("a network in trouble", () => {
 
 describe("without the protection", () => {
   live(titled("Without staging, a cut connection leaves a broken current.", missingSshd), () =>
-    // Who unpacks where it is live, and looks afterwards.
+    // Unpacks in the place of the live release, and checks afterwards.
     behindProxy(
       {
         stage: [

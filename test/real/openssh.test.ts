@@ -197,7 +197,7 @@ describe("the system's ssh", () => {
   )
 
   scoped(
-    titled("A machine without ssh, or with one that cannot do what the target asks for, is told so.", absent),
+    titled("An error says that a machine has no ssh, or one that lacks a feature for the target.", absent),
     () =>
       Effect.gen(function* () {
         const host = yield* sshd()

@@ -106,7 +106,7 @@ const install = async (folder: string, tarball: string, beside: ReadonlyArray<st
     })
   )
   await succeed(folder, "npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
-  // Without scripts nothing was compiled; what was compiled for us fits.
+  // Without scripts nothing was compiled; the binary that was compiled for us fits.
   const compiled = "better-sqlite3/build/Release"
   fs.cpSync(path.join(ours, compiled), path.join(folder, "node_modules", compiled), { recursive: true })
 }
@@ -140,7 +140,7 @@ beforeAll(async () => {
 afterAll(() => fs.rmSync(temporary, { recursive: true, force: true }))
 
 /**
- * Compiles `program.ts` and prints what the compiler says of the files below and of the package's own declarations.
+ * Compiles `program.ts` and prints the compiler's errors about the files below and the package's own declarations.
  * Strict, for Node only: no DOM, no types of other packages.
  */
 const compile = `
@@ -264,7 +264,7 @@ const main = Effect.gen(function* () {
   }
 })
 
-// What the layers in memory leave open (files, processes) is this machine's.
+// The parts that the layers in memory leave open (files, processes) are this machine's.
 Effect.runPromise(
   main.pipe(
     Effect.flatMap((report) => Console.log(JSON.stringify(report))),

@@ -1,6 +1,6 @@
 /**
- * What a power cut leaves of a host: its disk is copied before and after each step of a command, before each program of a step that changes
- * something, and several seconds later. Each copy is mounted, as after a new start: what is current is whole there, and work goes on.
+ * The state of a host after a power cut: its disk is copied before and after each step of a command, before each program of a step that changes
+ * something, and several seconds later. Each copy is mounted, as after a new start: the current release is whole there, and work goes on.
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -36,7 +36,7 @@ import { sha256, treeIn, treeOf } from "../kit/tree.ts"
 const [one, two, three] = [sample("1"), sample("2"), sample("3")]
 const samples = [one, two, three]
 
-/** What somebody else put in the place of `current`. */
+/** The directory that somebody else put in the place of `current`. */
 const theirs = { "index.html": "theirs", "bin/two words": "#!/bin/sh\n", big: "0123456789".repeat(3_000) }
 
 /** A host on a disk, or on a copy of it. */
@@ -80,7 +80,7 @@ const store = Layer.effect(
   }).pipe(Effect.scoped, Effect.orDie)
 ).pipe(Layer.provide(ReleaseStore.layerMemory))
 
-/** Folders with what is on a host before a command: as many releases as the place in the list says, the last one current. */
+/** Folders with the files of a host before a command: as many releases as the place in the list says, the last one current. */
 class Givens extends Context.Tag("test/Givens")<Givens, ReadonlyArray<string>>() {
   static readonly layer = Layer.scoped(
     this,
@@ -103,17 +103,17 @@ class Givens extends Context.Tag("test/Givens")<Givens, ReadonlyArray<string>>()
   )
 }
 
-/** What a command meets, does, and may leave. */
+/** A command, its circumstances, and its possible results. */
 interface Work {
   readonly title: string
   /** How many releases are on the host before. */
   readonly given: 0 | 1 | 2
-  /** What else is done to the host's files before. */
+  /** Another change of the host's files before. */
   readonly harm?: (base: string) => void
   readonly run: (host: Host) => Effect.Effect<unknown, unknown, Effect.Effect.Context<ReturnType<typeof deploy>>>
-  /** What may be current after a power cut; undefined: nothing. */
+  /** The releases that may be current after a power cut; undefined: none. */
   readonly allowed: ReadonlyArray<string | undefined>
-  /** What may be wrong with that, because it was so before. */
+  /** The faults that it may have, because they were there before. */
   readonly damaged?: ReadonlyArray<string>
   /** Whether another repair after the next deployment leaves nothing to do. */
   readonly mends?: true
@@ -211,7 +211,7 @@ const works: ReadonlyArray<Work> = [
 const differences = (found: Record<string, string>, expected: Record<string, string>): ReadonlyArray<string> =>
   [...new Set([...Object.keys(expected), ...Object.keys(found)])].filter((at) => found[at] !== expected[at])
 
-/** What of a release is not as it was packed. */
+/** The paths of a release that are not as it was packed. */
 const damageOf = (base: string, ref: string): ReadonlyArray<string> => {
   const packed = samples.find((one) => one.ref === ref)
   if (packed === undefined) return ["it is none of ours"]
@@ -226,14 +226,14 @@ const currentOf = (base: string): string | undefined => {
   return fs.existsSync(link) ? fs.readlinkSync(link).replace("deployer_", "") : undefined
 }
 
-/** What of a copy is not whole before anybody mends it. */
+/** The faults of a copy before anybody mends it. */
 const damageAfter = (base: string, { allowed, damaged = [] }: Work, heirloom: Heirloom | undefined) => {
   if (heirloom !== undefined) {
     const manifest = join(base, `releases/deployer_${heirloom.ref}/.deployer_manifest`)
     const isEmpty = fs.existsSync(manifest) && fs.readFileSync(manifest).length === 0
     return [...notAdopted(base, heirloom), ...(isEmpty ? ["the manifest of the adopted release is empty"] : [])]
   }
-  // Whatever has a record counts as complete, current or not.
+  // Each release with a record counts as complete, current or not.
   const recorded = samples.flatMap(({ ref }) => {
     const record = join(base, `releases/deployer_${ref}/.deployer_release.json`)
     const counts = fs.existsSync(record) && fs.readFileSync(record, "utf8").startsWith("{")
@@ -247,7 +247,7 @@ const damageAfter = (base: string, { allowed, damaged = [] }: Work, heirloom: He
     .map(([what, path]) => `${what} is not whole: ${path}`)
 }
 
-/** Works with a copy as with the host after the power cut, and returns what should not be. */
+/** Works with a copy as with the host after the power cut, and returns the broken rules. */
 const goingOn = (host: Host, { fails, mends }: Work, heirloom: Heirloom | undefined) =>
   Effect.gen(function* () {
     const { base, session } = host
@@ -282,7 +282,7 @@ const goingOn = (host: Host, { fails, mends }: Work, heirloom: Heirloom | undefi
     Effect.catchAll((error) => Effect.succeed([error.message]))
   )
 
-/** What is removed unread, whatever it holds. */
+/** Files that are removed unread, with any content. */
 const swept = /[/]releases[/][.](?:adopting[.][0-9]+|trash_[^/]+)[/]/
 const locks = /[/]config[/][.]?(?:lock|beat)[.]/
 
@@ -303,13 +303,13 @@ const fingerprint = (folder: string, locksCount: boolean): string =>
     .sort()
     .join("\n")
 
-/** States after which all went well: what follows depends on the files alone, whichever file system holds them. */
+/** States after which all went well: the rest depends on the files alone, whichever file system holds them. */
 const tried = new Set<string>()
 
 /** Unless all are, a third of the states is worked with: any other has files that differ little from those of its neighbours. */
 const isSampled = (state: string): boolean => isExhaustive || Number.parseInt(sha256(state).slice(0, 4), 16) % 3 === 0
 
-/** Mounts a copy and returns what should not be. */
+/** Mounts a copy and returns the broken rules. */
 const after = (kind: FileSystem, disk: LoopDisk, cut: Cut, work: Work, heirloom: Heirloom | undefined) =>
   Effect.gen(function* () {
     const host = hostOn(yield* disk.mounted(cut))
@@ -328,7 +328,7 @@ const after = (kind: FileSystem, disk: LoopDisk, cut: Cut, work: Work, heirloom:
 /** Several works wait for the clock at the same time, and only one of them is busy. */
 const busy = Effect.unsafeMakeSemaphore(1)
 
-/** Does the work and returns what should not be after a power cut, with when the power went: at most so much. */
+/** Does the work and returns the rules that power cuts broke, with the moments of the cuts: at most so much. */
 const cutting = (
   kind: FileSystem,
   work: Work,
@@ -359,7 +359,7 @@ const cutting = (
     return found
   }).pipe(Effect.scoped)
 
-/** Without what a whole release rests on, the same copies show it. */
+/** Without a protection of whole releases, the same copies show it. */
 const controls: ReadonlyArray<{ readonly lacks: string; readonly work: string; readonly mutations: Mutations }> = [
   {
     lacks: "a switch without a sync",
@@ -390,7 +390,7 @@ layer(Layer.provideMerge(Givens.layer, store), { excludeTestServices: true })("a
     const skip = missingLoop(kind)
     const test = skip === undefined ? it.effect : it.effect.skip
     describe(skip === undefined ? `on ${kind}` : `on ${kind} (skipped: ${skip})`, () => {
-      // What a repair that goes back renames, a rollback renames too: one file system is enough for the rest of it.
+      // A rollback renames the same as a repair that goes back: one file system is enough for the rest of it.
       for (const work of kind === "ext4" ? works : works.filter(({ fails }) => fails === undefined)) {
         test(
           `After a power failure at ${work.title}, the release is whole and the next deployment succeeds.`,

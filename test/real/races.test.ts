@@ -109,7 +109,7 @@ describe("300 races of two", () => {
 })
 
 describe("without the protection two win", () => {
-  /** A test of what lacks the protection; its title is a whole sentence. */
+  /** A test without the protection; its title is a whole sentence. */
   const shown = (title: string, mutations: Mutations) =>
     it.live(title, () =>
       Effect.gen(function* () {

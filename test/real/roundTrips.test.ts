@@ -14,7 +14,7 @@ import { missingSshd, settingsFor, sshd, titled } from "../kit/sshd.ts"
 
 const scoped = missingSshd === undefined ? it.scopedLive : it.scopedLive.skip
 
-/** In milliseconds; longer than what a busy machine takes to start a shell, most of the time. */
+/** In milliseconds; longer than a busy machine takes to start a shell, most of the time. */
 const roundTrip = 400
 
 describe("a step over SSH", () => {
@@ -47,7 +47,7 @@ describe("a step over SSH", () => {
 describe("a command over SSH, TCP's round trip and the handshake included,", { timeout: 900_000 }, () => {
   const world = Effect.gen(function* () {
     const host = yield* sshd()
-    // Longer than any step works on a slow machine: what is opened ahead meanwhile would count as a trip of its own otherwise.
+    // Longer than any step works on a slow machine: a channel that is opened ahead meanwhile would count as a trip of its own otherwise.
     // Seven of them are shorter than the pause before a sign of life, whose bytes would count.
     const roundTrip = 2000
     const network = yield* link(host, { roundTrip })
@@ -69,7 +69,7 @@ describe("a command over SSH, TCP's round trip and the handshake included,", { t
       Effect.gen(function* () {
         network.take()
         yield* here.good(...args, "target=far")
-        // What goes over the line at the very end is still on its way.
+        // The last bytes are still on their way.
         yield* Effect.sleep(2 * roundTrip)
         return network.take()
       })

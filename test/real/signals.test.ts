@@ -1,4 +1,4 @@
-/** Signals at each remote step of a deployment by the real binary: the lock is given back within two seconds, and what is current is whole. */
+/** Signals at each remote step of a deployment by the real binary: the lock is given back within two seconds, and the current release is whole. */
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -38,7 +38,7 @@ describe("a signal at each remote step", { timeout: 300_000 }, () => {
         const shell = join(here.folder, "login-shell")
         const host = yield* sshd({ shell })
         const state = (name: string) => join(host.folder, name)
-        // Each step is one run of the login shell: the one whose turn it is stays where it is, before or after its work.
+        // Each step is one run of the login shell: the one whose turn it is stops there, before or after its work.
         fs.writeFileSync(
           shell,
           `#!/bin/sh
@@ -117,7 +117,7 @@ exit $status
             const ended = yield* running.ended
             assert.strictEqual(ended.status, signals[signal], `${at}\n${ended.stderr}`)
             fs.writeFileSync(state("over"), "")
-            // What stayed before its work goes on now, without the lock that it needs.
+            // The step that stopped before its work continues now, without the lock that it needs.
             yield* until(`${at}: nothing goes on`, () => !locked())
             const current = fs.readlinkSync(join(releases, "current"))
             assert.include([old, next], current, at)

@@ -50,7 +50,7 @@ const suite = missingSshd === undefined ? describe : describe.skip
 suite(titled("SSH", missingSshd), () => {
   layer(Layer.scoped(Host, sshd()), { excludeTestServices: true, timeout: "5 minutes" })("connections", (it) => {
     it.scoped(
-      "Details tell the endpoint, where its key is looked up, the offered keys and the agreed algorithms.",
+      "Details tell the endpoint, the name under which its key is looked up, the offered keys and the agreed algorithms.",
       () =>
         Effect.gen(function* () {
           const host = yield* Host
@@ -142,7 +142,7 @@ suite(titled("SSH", missingSshd), () => {
     it.scoped("A slow network does not count as dead while megabytes are on their way.", () =>
       Effect.gen(function* () {
         const host = yield* Host
-        // What is on its way takes longer than silence is borne.
+        // The bytes on their way take longer than silence is borne.
         const network = yield* proxy(host, { rate: 500_000 })
         writeFileSync(host.knownHosts, `[127.0.0.1]:${network.port} ${host.hostKey}\n`, { flag: "a" })
         const transport = yield* connectTo({ ...host, port: network.port }, {}, { keepAlive: Duration.millis(600) })
@@ -387,7 +387,7 @@ suite(titled("SSH", missingSshd), () => {
         const error = yield* Effect.flip(connectTo(host))
         const command = /ssh-keygen -f .*$/.exec(error.message)?.[0] ?? ""
         assert.strictEqual(command, `ssh-keygen -f '${host.knownHosts}' -R '[127.0.0.1]:${host.port}'`)
-        // It does what it is said to do.
+        // It works as promised.
         execFileSync("sh", ["-c", command], { stdio: "ignore" })
         assert.strictEqual(readFileSync(host.knownHosts, "utf8"), "")
       })
@@ -683,7 +683,7 @@ suite(titled("SSH", missingSshd), () => {
         config(`IdentityFile ~/nowhere\nIdentityAgent none`)
         const none = yield* Effect.flip(connectWithout(web, options))
         assert.include(none.message, "there was no key to offer")
-        // What the target says itself comes first.
+        // The target's own settings come first.
         yield* connectWithout(web, options, scripted(), { sshKey: host.keyFile })
         const stranger = yield* Effect.flip(connectTo(web, { user: "nobody-here" }, options))
         assert.strictEqual(stranger._tag, "AuthenticationFailed")
@@ -899,7 +899,7 @@ setInterval(() => {}, 1000)`
   )
 })
 
-/** A host with a key of its own that lets everybody in, and does with a request for a session what it likes. */
+/** A host with a key of its own that lets everybody in, and answers a request for a session as it likes. */
 const strange = (onSession: (client: Connection) => void) =>
   Effect.gen(function* () {
     const host = yield* Host

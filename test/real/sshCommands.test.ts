@@ -210,7 +210,7 @@ suite(titled("SSH commands", absent), () => {
               Effect.gen(function* () {
                 const host = yield* sshd({ config: [`MaxSessions ${most}`] })
                 const transport = yield* connectTo(host, { ssh })
-                // As a lock does it, where there is room for one.
+                // As a lock does it, if there is room for one.
                 if (most > 1) yield* Effect.forkScoped(transport.exec(sh("sleep 60")))
                 for (let n = 0; n < 4; n++) {
                   yield* Effect.sleep("100 millis")

@@ -1,4 +1,4 @@
-/** How fast the real binary starts, and what it leaves alone until it is needed. */
+/** How fast the real binary starts, and which parts it does not load until it needs them. */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -74,14 +74,14 @@ describe("start", () => {
       here.configure({ prod: { host: "local" } })
       const cache = path.join(here.home, ".cache/effect-deployer")
       yield* here.good("manage", "info")
-      // Nothing is there yet, and the target is named in what is said about it.
+      // Nothing is there yet, and the message about it names the target.
       const status = Effect.map(here.run(["status", "target=prod"]), ({ stderr }) => stderr)
       const [name = ""] = compiledIn(cache)
       const file = path.join(cache, name)
       const text = fs.readFileSync(file, "utf8")
       fs.writeFileSync(file, text.replace('"prod"', '"poisoned"'))
       assert.notStrictEqual(fs.readFileSync(file, "utf8"), text)
-      // The poison works, where the folder is trusted.
+      // The poison works if the folder is trusted.
       assert.include(yield* status, "poisoned")
       fs.chmodSync(cache, 0o777)
       assert.include(yield* status, "at prod")
@@ -94,7 +94,7 @@ describe("start", () => {
       fs.writeFileSync(cache, "")
       assert.include(yield* status, "at prod")
       fs.rmSync(cache)
-      // As with sudo, where the home is somebody else's, or where there is none.
+      // As with sudo, when the home is somebody else's, or when there is none.
       if (process.geteuid?.() === 0) {
         fs.rmSync(path.join(here.home, ".cache"), { recursive: true })
         fs.chownSync(here.home, 4711, 4711)

@@ -1,4 +1,4 @@
-/** Many switches under somebody who reads without a pause: what is current is always there, and always one whole release. */
+/** Many switches while somebody reads without a pause: the current release is always there, and always one whole release. */
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -22,7 +22,7 @@ const switches = (kind: (typeof local)[number], count: number, mutations: Mutati
     const target = host.target()
     const whole = makeSession(target, yield* host.connect())
     const session = makeSession(target, mutant(yield* host.connect(), mutations))
-    // What lacks a protection may also fail.
+    // Without a protection, a switch may also fail.
     const activate = Object.keys(mutations).length === 0 ? session.activate : flow(session.activate, Effect.ignore)
     yield* session.prepare
     yield* put(session, one)
@@ -59,7 +59,7 @@ describe("many switches under a reader", () => {
 
 describe("without the protection the same reader notices", () => {
   const machine = local[0]!
-  /** A test of what lacks the protection; its title is a whole sentence. */
+  /** A test without the protection; its title is a whole sentence. */
   const shown = (title: string, piece: string, replacement: string, noticed: "missing" | "odd") =>
     it.live(title, () =>
       Effect.gen(function* () {

@@ -171,7 +171,7 @@ suite(titled("a terminal", absent), () => {
         yield* screen.type("open sesame")
         yield* screen.waitFor("status 0")
         assert.notInclude(screen.raw(), "sesame")
-        // The line discipline is as it was: what is typed shows again.
+        // The line discipline is as it was: typed text shows again.
         yield* screen.type("echo seen again")
         yield* screen.waitFor("\nseen again")
       })

@@ -26,7 +26,7 @@ vi.mock(import("../../src/domain/HostState.ts"), async (original) => {
 
 vi.mock(import("../../src/domain/Prune.ts"), async (original) => {
   const real = await original()
-  /** Leaves nothing but what is current. */
+  /** Leaves only the current release. */
   const beyondKeep: typeof Prune.beyondKeep = (state, name, keep) =>
     out.keep
       ? state.releases.filter(({ ref }) => state.current._tag !== "Linked" || state.current.ref !== ref)
@@ -86,7 +86,7 @@ describe("a simulated world notices", () => {
 
   it("A simulated world notices a host that does not check who holds the lock.", () =>
     breaks("holder", {
-      // Each step comes with the token of whoever has the lock now.
+      // Each step comes with the token of the present holder of the lock.
       sabotage: (call, _step, host) =>
         call.fencing === undefined ? call : { ...call, fencing: { ...call.fencing, fence: topToken(host) } }
     }))

@@ -23,16 +23,16 @@ export interface Step {
   readonly process: Process
   /** The token under which it runs; nothing for those that need none. */
   readonly fence: number | undefined
-  /** What it writes into the journal, lines of JSON. */
+  /** Its lines of the journal, as JSON. */
   readonly entries: string
-  /** Whether its answer was given: what it still does then, the host does by itself. */
+  /** Whether its answer was given: the rest of its work is the host's alone. */
   over: boolean
 }
 
 /** On whose behalf something is done on the host right now. */
 export const currentStep = FiberRef.unsafeMake<Step | undefined>(undefined)
 
-/** What goes wrong with a process or its connection. */
+/** The troubles of a process or its connection. */
 export type Mishap =
   /** The connection ends, and both sides notice. */
   | "cut"
@@ -47,9 +47,9 @@ export type Mishap =
   /** The process stands still, for longer than it takes until its lock counts as left behind. */
   | "stall"
 
-/** What becomes of one step. Times in milliseconds. */
+/** The fate of one step. Times in milliseconds. */
 export interface Fate {
-  /** On the way to the host, and in its queue: whatever becomes of the process, the host carries out what has arrived. */
+  /** On the way to the host, and in its queue: the host carries out each step that has arrived, even if the process dies. */
   readonly before: number
   /** On the way back. */
   readonly after: number
@@ -58,14 +58,14 @@ export interface Fate {
     readonly when: "sending" | "sent" | "done"
     readonly later: number
     readonly what: Mishap
-    /** For how long, where that is not for ever. */
+    /** For how long, if not for ever. */
     readonly millis: number
   }
-  /** What of the host does not work meanwhile. */
+  /** The part of the host that does not work meanwhile. */
   readonly trouble?: "disk" | "journal" | "step"
 }
 
-/** What the network asks whoever plays fate, and tells whoever watches. */
+/** The questions of the network to the fate, and its news to the watch. */
 export interface Destiny {
   readonly fate: (step: Step) => Fate
   /** Whether a connection can be made now. */
@@ -74,21 +74,21 @@ export interface Destiny {
   readonly beforeDeed: (step: Step) => void
   readonly afterDeed: (step: Step) => void
   readonly trace: (process: Process, what: () => string) => void
-  /** What a step really sends: to take a protection out. */
+  /** The step that is really sent: to take a protection out. */
   readonly sabotage?: Sabotage | undefined
 }
 
-/** Returns what a step sends in place of its arguments. */
+/** Returns the words that a step sends in place of its arguments. */
 type Sabotage = (call: Call, step: Step, host: MemoryHost) => Call
 
 interface Connection {
   lost: HostUnreachable | undefined
   silent: boolean
-  /** Ends whatever waits for an answer. */
+  /** Ends every wait for an answer. */
   readonly waiting: Set<(error: HostUnreachable) => void>
   /** Ends its lock on the host. */
   readonly gone: Deferred.Deferred<never, HostUnreachable>
-  /** Steps that the host reads for: they end where the connection does. */
+  /** Steps that the host reads for: they end with the connection. */
   readonly reading: Set<Fiber.RuntimeFiber<unknown, unknown>>
 }
 

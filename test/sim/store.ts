@@ -1,5 +1,5 @@
 /**
- * A release store that is filled once and then shared by all worlds: what it answers never changes.
+ * A release store that is filled once and then shared by all worlds: its answers never change.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -22,7 +22,7 @@ export interface Prepared {
   readonly stored: ReadonlyArray<Stored>
 }
 
-/** What all releases of all worlds are releases of. */
+/** The name of all releases of all worlds. */
 export const name = "my_app"
 
 /** How many releases the store holds. */

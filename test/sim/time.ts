@@ -50,7 +50,7 @@ export class VirtualTime {
   }
 
   /**
-   * Runs an Effect to its end, or until `isOver` says that enough was seen. Returns nothing where it does not end: when nobody has anything to
+   * Runs an Effect to its end, or until `isOver` says that enough was seen. Returns nothing if it does not end: when nobody has anything to
    * do any more, or not before `end`.
    */
   run<A, E>(effect: Effect.Effect<A, E>, end: number, isOver: () => boolean): Exit.Exit<A, E> | undefined {

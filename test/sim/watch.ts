@@ -1,5 +1,5 @@
 /**
- * What must always be true of a host, looked at after each single change of its files.
+ * The rules that a host must always keep, checked after each single change of its files.
  */
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -14,21 +14,21 @@ export interface Violation {
   readonly detail: string
 }
 
-/** What must always be true. */
+/** The rules that must always hold. */
 export type Invariant =
   /** `current` is there once it was, and leads to a release that is complete and as it was deployed. */
   | "current"
-  /** Whoever changes something has the lock, and nobody takes it from somebody who gives signs of life. */
+  /** Each process that changes something has the lock, and nobody takes it from a process that gives signs of life. */
   | "holder"
   /** Going back leads to a release that was healthy, unless somebody named another one. */
   | "rollback"
   /** `keep` leaves as many healthy releases as it says, and the current, the previous and the pinned ones. */
   | "keep"
-  /** What a command says that it did is what the host is like. */
+  /** The report of a command agrees with the host. */
   | "verdict"
   /** In the end a deployment succeeds, and journal, link and trees agree. */
   | "agreement"
-  /** Whatever goes wrong is an error with a name, and comes to an end. */
+  /** Each failure is an error with a name, and comes to an end. */
   | "errors"
 
 interface Entry {
@@ -39,7 +39,7 @@ interface Entry {
 const linesOf = (text: string): ReadonlyArray<Entry> =>
   text.split("\n").flatMap((line) => (line.startsWith("{") && line.endsWith("}") ? [JSON.parse(line) as Entry] : []))
 
-/** What is watched. */
+/** The subject of the watch. */
 export interface Watched {
   /** Of the target on its host. */
   readonly path: string
@@ -47,7 +47,7 @@ export interface Watched {
   readonly stored: ReadonlyArray<Stored>
   readonly now: () => number
   readonly trace: (what: () => string) => void
-  /** Called with what is worth counting. */
+  /** Called with each event that is worth counting. */
   readonly count: (what: string) => void
 }
 
@@ -118,7 +118,7 @@ export class Watch {
     this.settled()
   }
 
-  /** What lies in the folder of the current release is looked at once a deed is done: it may take several writes. */
+  /** The content of the current release's folder is checked once a deed is done: it may take several writes. */
   private settled(): void {
     if (!this.isDirty) return
     this.isDirty = false
@@ -145,12 +145,12 @@ export class Watch {
       return
     }
     this.isDirty = true
-    // What is staged is verified before it gets its name: whoever comes too late can only spoil an upload.
+    // A staged release is verified before it gets its name: a process that comes too late can only spoil an upload.
     if (step !== undefined && !path.startsWith(`${this.releases}/.staging_`)) this.acts(path, step)
     if (step?.over) this.settled()
   }
 
-  /** Nobody may change anything without the lock, but for what is safe without it, and the host itself. */
+  /** Nobody may change anything without the lock, but for the changes that are safe without it, and the host itself. */
   private acts(path: string, step: Step): void {
     if (step.over || step.fence === undefined) {
       const isFree = step.over ? step.name === "arm" : ["prepare", "confirm", "lock", "unlock"].includes(step.name)
@@ -224,7 +224,7 @@ export class Watch {
     }
   }
 
-  /** Why a release is not complete, or not what was deployed. */
+  /** Why a release is not complete, or differs from the deployed one. */
   faultOf(ref: string): string | undefined {
     const folder = `${this.releases}/deployer_${ref}`
     const own = this.options.stored.find(({ release }) => release.ref === ref)
@@ -240,7 +240,7 @@ export class Watch {
           : kind === "symlink"
             ? node?._tag === "Link" && node.to === to
             : node?._tag === "File" && Buffer.from(content).equals(node.content)
-      if (!isSame) return `${path} is not what was deployed`
+      if (!isSame) return `${path} differs from the deployed one`
     }
     return undefined
   }
@@ -284,7 +284,7 @@ export class Watch {
     const left = complete.filter((ref) => pruning.healthy.has(ref)).length
     const least = Math.min(this.options.keep ?? Number.POSITIVE_INFINITY, pruning.healthy.size)
     if (left < least) {
-      this.broken("keep", `${step.process.name} left ${left} healthy releases of ${name} where ${least} are to be kept`)
+      this.broken("keep", `${step.process.name} left ${left} healthy releases of ${name}, but ${least} are to be kept`)
     }
     const gone = pruning.kept.find((ref) => !complete.includes(ref))
     if (gone !== undefined)

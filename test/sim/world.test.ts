@@ -1,4 +1,7 @@
-/** Many worlds, each with a seed: in CI 600, elsewhere some, with `EXHAUSTIVE=1` 3,000; `SIM_SEEDS=100000` runs so many, `SIM_SEED=1234` runs one and tells what happened in it. */
+/**
+ * Many worlds, each with a seed: in CI 600, elsewhere some, with `EXHAUSTIVE=1` 3,000. `SIM_SEEDS=100000` runs so many, and `SIM_SEED=1234` runs one
+ * and tells its story.
+ */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { isExhaustive } from "../kit/exhaustive.ts"
@@ -17,7 +20,7 @@ beforeAll(async () => {
   store = await Effect.runPromise(prepared)
 })
 
-/** What happened in a world, from its beginning to what must not be. */
+/** The story of a world, from its beginning to the broken rule. */
 const told = (seed: number, options: WorldOptions = {}): string => {
   const lines: Array<string> = []
   runWorld(store, seed, { ...options, trace: (line) => lines.push(line) })

@@ -45,13 +45,13 @@ import { name, type Prepared } from "./store.ts"
 import { VirtualTime } from "./time.ts"
 import { type Violation, Watch } from "./watch.ts"
 
-/** What may be changed about a world: for control tests, and to see what happens. */
+/** Changes of a world: for control tests, and to follow its events. */
 export interface WorldOptions {
   /** Called with a line for each thing that happens. */
   readonly trace?: (line: string) => void
   /** Takes a protection out. */
   readonly sabotage?: Destiny["sabotage"]
-  /** The same for what lies on the host. */
+  /** The same for the files on the host. */
   readonly sabotageHost?: (host: MemoryHost) => void
 }
 
@@ -60,7 +60,7 @@ export interface WorldEnd {
   readonly violation: Violation | undefined
   /** Steps that hosts were asked for. */
   readonly steps: number
-  /** What happened, by its name, and how often: for a look at what the worlds are like. */
+  /** The events, by their names, and how often: for a look at the worlds as a whole. */
   readonly seen: ReadonlyMap<string, number>
 }
 
@@ -187,7 +187,7 @@ type Past = ReturnType<MemoryHost["files"]["below"]>
 
 const known = new WeakMap<Prepared, readonly [Past, ...ReadonlyArray<Past>]>()
 
-/** What hosts are like when worlds begin: untouched, or after one deployment, or after several. */
+/** The hosts when worlds begin: untouched, or after one deployment, or after several. */
 const pasts = (prepared: Prepared): readonly [Past, ...ReadonlyArray<Past>] => {
   const before = known.get(prepared)
   if (before !== undefined) return before
@@ -227,7 +227,7 @@ const servicesOf = (config: DeployerConfig, { store }: Prepared): Context.Contex
   }).pipe(Context.add(ReleaseStore, store))
 }
 
-/** Somebody who answers a question according to whether it is a safe one, and one about what is unfinished with that word. */
+/** Somebody who answers a question according to its safety, and one about unfinished work with that word. */
 const promptOf = (answer: (isSafe: boolean) => boolean, unfinished: string): Prompt["Type"] => {
   const unavailable = (question: string) => new PromptUnavailable({ question })
   return {
@@ -304,7 +304,7 @@ export const runWorld = (prepared: Prepared, seed: number, options: WorldOptions
 
   const shared = servicesOf(config, prepared)
   let processes = 0
-  /** Somebody runs a command; the dead yield nothing. */
+  /** Somebody runs a command; the dead return nothing. */
   const perform = (who: string, deed: Deed, questions: Prompt["Type"], wait: Duration.Duration) =>
     Effect.gen(function* () {
       const named = "ref" in deed ? deed.ref : deed.verb === "rollback" ? deed.to : undefined
@@ -343,7 +343,7 @@ export const runWorld = (prepared: Prepared, seed: number, options: WorldOptions
       return { exit, outcome }
     })
 
-  /** Compares what a command says with what the host is like, as long as nobody else had the lock since. */
+  /** Compares the report of a command with the host, as long as nobody else had the lock since. */
   const judged = (process: Process, deed: Deed) =>
     commandOf(deed).pipe(
       Effect.tapBoth({
@@ -406,7 +406,7 @@ export const runWorld = (prepared: Prepared, seed: number, options: WorldOptions
         )
     )
     const mended = yield* perform("last", { verb: "repair" }, calmly, Duration.zero)
-    // Where there is nothing of deployer's yet there is nothing to repair; a release may prove ill when what was cut is finished.
+    // Without anything of deployer's there is nothing to repair; a release may prove ill when the unfinished work is done.
     if (!["ok", "HostUnfit", "RolledBack"].includes(mended.outcome)) {
       return watch.broken("agreement", `a repair ends with ${mended.outcome}`)
     }
@@ -414,7 +414,7 @@ export const runWorld = (prepared: Prepared, seed: number, options: WorldOptions
     if (left.length > 0) {
       watch.broken("agreement", `after a repair: ${left.map(({ found, kind }) => `${kind}: ${found}`).join("; ")}`)
     }
-    // Then a plain deployment, of another release than the current one: what is live and well already is left alone, with all that lies around it.
+    // Then a plain deployment, of another release than the current one: a release that is live and well already is left alone, with all that lies around it.
     const [first, ...more] = prepared.stored.filter(({ release }) => release.ref !== watch.current)
     const wanted = dice.pick([first!, ...more]).release
     const { outcome } = yield* perform(

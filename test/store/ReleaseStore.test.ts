@@ -886,13 +886,13 @@ describe("ReleaseStore with 10,000 releases", () => {
       writeFileSync(join(paths.releaseStore, "mine.txt"), "")
       const unknown = [first!.fileName, "mine.txt"].toSorted()
       assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown })
-      // What is not in order is said each time.
+      // A store that is out of order is reported each time.
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* using(paths, check), { cleared: [], unknown })
       rmSync(join(paths.releaseStore, second!.fileName))
       assert.deepStrictEqual(yield* using(paths, check), { cleared: [second!], unknown })
 
-      // Nor does what somebody may be writing count as order.
+      // A file that somebody may be writing is out of order, too.
       for (const name of unknown) rmSync(join(paths.releaseStore, name))
       writeFileSync(join(paths.releaseStore, ".incoming-1"), "")
       yield* exec(paths, "DELETE FROM checked")

@@ -111,7 +111,7 @@ const action = FastCheck.oneof(
   FastCheck.record({ remove: FastCheck.array(FastCheck.nat(5), { minLength: 1, maxLength: 3 }) })
 )
 
-/** What any release store must do; the layer makes an empty store each time it is built. */
+/** The rules for any release store; the layer makes an empty store each time it is built. */
 export const contract = (title: string, layer: Layer.Layer<ReleaseStore>) =>
   describe(title, () => {
     /** A test on an empty store; its title is a whole sentence. */

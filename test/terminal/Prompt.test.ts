@@ -12,9 +12,9 @@ import { askAll, type Question } from "../kit/questions.ts"
 
 interface Case {
   readonly questions: ReadonlyArray<Question>
-  /** What is typed. */
+  /** The text that is typed. */
   readonly answers: ReadonlyArray<string>
-  /** What comes of each question. */
+  /** The answer to each question. */
   readonly expected: ReadonlyArray<string>
 }
 
@@ -142,7 +142,7 @@ describe(`Prompt.layer in a terminal${missing === undefined ? "" : ` (skipped: $
   })
   afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
 
-  /** Types each answer once a prompt stands; returns what the terminal showed. */
+  /** Types each answer once a prompt stands; returns the text on the terminal. */
   const inTerminal = (
     { answers, questions }: Pick<Case, "answers" | "questions">,
     options: { readonly child?: boolean; readonly columns?: number; readonly slowly?: boolean } = {}

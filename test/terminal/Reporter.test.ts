@@ -27,7 +27,7 @@ const screen = (options: Partial<Reporter.Sink> = {}) => {
     columns: () => 80,
     ...options
   }
-  /** What a terminal shows: a return and an erasure drop what stood in the line. */
+  /** The lines on a terminal: a return and an erasure drop the old text of the line. */
   const lines = () => text.split("\n").map((line) => line.split("\r\u001b[K").at(-1) ?? "")
   return { layer: Reporter.Reporter.to(sink), lines, raw: () => text, results: () => results }
 }
@@ -92,7 +92,7 @@ describe("Reporter on a terminal", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("The last line of a resumed transfer tells what was there and what travelled.", () => {
+  it.effect("The last line of a resumed transfer tells how much was there and how much travelled.", () => {
     const { layer, lines } = screen()
     return Effect.gen(function* () {
       const resumed = (done: number) => emit({ _tag: "Progress", label: "uploading a", done, start: 33e6, total: 40e6 })

@@ -170,7 +170,7 @@ describe("the config file", () => {
     ],
     ["a top-level await", `const targets = await Promise.resolve(${prod})\nexport default { targets }`],
     [
-      "types only, and what the package offers",
+      "types only, and the exports of the package",
       `import { type DeployerConfig, docker } from "effect-deployer"\nexport default { targets: ${prod}, builders: { prod: docker({}) } } satisfies object`
     ]
   ]
@@ -286,7 +286,7 @@ export default Effect.succeed({ targets: ${prod}, builders: { prod: docker({}) }
     ]
   ]
   for (const [what, text, expected] of refused) {
-    it.scoped(`The config error says what is wrong with ${what}.`, () =>
+    it.scoped(`The config error explains the mistake in ${what}.`, () =>
       Effect.gen(function* () {
         const [first] = yield* mistakes(text, {
           "deployer/config/other.ts": 'throw new Error("no vault here")',

@@ -83,7 +83,7 @@ describe("daemon", () => {
           const failed = sh(daemon({ command: "A=no; echo $A luck; false" }).start)
           assert.strictEqual(failed.status, 1)
           assert.match(failed.stderr, /^it ended at once; what it wrote to \S+my_app\.log:\nno luck\n$/)
-          // Not what it wrote the last time.
+          // Not the output of the last time.
           const other = sh(daemon({ command: "echo bad luck; false" }).start)
           assert.match(other.stderr, /my_app\.log:\nbad luck\n$/)
         }),
