@@ -12,7 +12,7 @@ import { type Sshd, sshd } from "../../test/kit/sshd.ts"
 import * as data from "./data.ts"
 import { type Command, type CommandFailed, type Ended, peakOf, run, where } from "./measure.ts"
 
-/** The links, by the name that `ssh` knows the host by: round trip in milliseconds, Mbit/s in each direction. */
+/** The links, by the host's name for `ssh`: round trip in milliseconds, Mbit/s in each direction. */
 const links = {
   loopback: undefined,
   r50m100: [50, 100],
@@ -43,7 +43,7 @@ export interface Built {
   readonly tarball: string
 }
 
-/** Which release and which host a run of `deployer` is about. */
+/** The release and the host of a run of `deployer`. */
 export interface About {
   readonly data?: data.Data
   readonly version?: data.Version
@@ -133,7 +133,7 @@ export const bench = (quick: boolean): Effect.Effect<Bench, CommandFailed, Scope
         .flatMap(({ alias, port }) => [`[${host.host}]:${port} ${host.hostKey}\n`, `${alias} ${host.hostKey}\n`])
         .join("")
     )
-    // The programs of others take their settings from here: OpenSSH's look into the real home otherwise.
+    // Other programs take their settings from here: OpenSSH's look into the real home otherwise.
     const sshConfig = join(home, ".ssh/config")
     writeFileSync(
       sshConfig,
@@ -204,7 +204,7 @@ export const bench = (quick: boolean): Effect.Effect<Bench, CommandFailed, Scope
       host,
       env,
       way,
-      // One smoke run needs no more than that every line can be walked.
+      // A smoke run only shows that each line works.
       data: {
         erlang: quick ? data.small : data.erlang,
         node: quick ? data.small : data.node,

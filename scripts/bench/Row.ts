@@ -16,7 +16,7 @@ export interface Row {
   readonly note?: string
   /** Of the ratio if there is a rival, of the figure otherwise. */
   readonly limit?: number
-  /** Why there is nothing to compare with here: such a line is not reached, only not measured. */
+  /** The reason why there is nothing to compare with here: such a line counts as not measured, and not as missed. */
   readonly missing?: string
 }
 

@@ -26,7 +26,7 @@ export interface Contestant {
   readonly reset: (bench: Bench, data: Tree) => Effect.Effect<void, CommandFailed>
   /** Below the host's home: the link to the live version. */
   readonly current: (data: Tree) => string
-  /** Why it cannot be had here. */
+  /** The reason why it cannot run here. */
   readonly missing?: (bench: Bench) => Effect.Effect<string | undefined>
 }
 
@@ -86,8 +86,8 @@ const putBack = (bench: Bench, data: Tree, place: string) =>
 let retired = 0
 
 /**
- * Moves a folder out of the way; it is removed with the host. Some file systems (ext4) look around for long for the room of new files
- * if many were removed a moment ago, which would count against the next one that makes files.
+ * Moves a folder out of the way; it is removed with the host. After many removals, some file systems (ext4) search long for the room of new
+ * files, which would count against the next contestant.
  */
 const retire = (bench: Bench, folder: string): void => {
   if (!fs.existsSync(folder)) return
@@ -265,7 +265,7 @@ export const scpAndUntar = byScript({
 ssh $host "mkdir -p $at/releases/$next && tar xzf $next.tar.gz -C $at/releases/$next && rm $next.tar.gz && ln -s releases/$next $at/current"`
 })
 
-/** Unchanged files are links to those of the release before. */
+/** Unchanged files are links to those of the previous release. */
 export const rsync = byScript({
   name: "rsync -az --link-dest",
   place: "rsync",
@@ -274,7 +274,7 @@ export const rsync = byScript({
 ssh $host "ln -sfn releases/$next $at/current"`
 })
 
-/** Unchanged files are copies of those of the release before. */
+/** Unchanged files are copies of those of the previous release. */
 export const rsyncCopies = byScript({
   name: "rsync -az --copy-dest",
   place: "rsync-copies",
@@ -296,7 +296,7 @@ export const cap = byScript({
   script: "cap bench deploy"
 })
 
-/** rsync into a copy of the release before. */
+/** rsync into a copy of the previous release. */
 export const shipit = byScript({
   name: "shipit",
   place: "shipit",
@@ -332,7 +332,7 @@ export const shipit = byScript({
   script: "node_modules/.bin/shipit bench deploy"
 })
 
-/** Its rsync module with the release before as `link_dest`, and a link. */
+/** Its rsync module with the previous release as `link_dest`, and a link. */
 export const ansible = byScript({
   name: "ansible",
   place: "ansible",

@@ -251,7 +251,7 @@ const fromNpm = (folder: string): string => {
     .filter((name) => !name.includes("node_modules/") && fs.existsSync(path.join(modules, name)))
   if (needed.length < 20) throw new Error("node_modules lacks packages of this project: run npm ci")
   for (const name of needed) copy(path.join(modules, name), path.join(folder, "node_modules", name))
-  // Pruned, as people do for a release.
+  // Without development packages, as people prune a release.
   for (const file of filesIn(folder)) {
     if (/\.(map|md|markdown|d\.[cm]?ts)$/i.test(file)) fs.rmSync(path.join(folder, file))
   }

@@ -77,7 +77,7 @@ const watched = (command: Command, started: (pid: number) => void): Effect.Effec
 const time = "/usr/bin/time"
 const hasTime = existsSync(time)
 
-/** How peaks of memory are taken on this machine; undefined if they cannot be had. */
+/** The way to take peaks of memory on this machine; undefined if there is none. */
 export const peakMethod: string | undefined = hasTime
   ? `${time}: the largest process`
   : existsSync("/proc/self/status")

@@ -10,7 +10,7 @@ import * as Data from "effect/Data"
 import { buildSync } from "esbuild"
 import { atMost, type Row, within } from "./Row.ts"
 
-/** Why packing out of containers cannot be measured on this machine. */
+/** The reason why packing out of containers cannot be measured on this machine. */
 export class Missing extends Data.TaggedError("Missing")<{ readonly message: string }> {}
 
 const here = fileURLToPath(new URL(".", import.meta.url))
@@ -190,7 +190,7 @@ const timesOf = (
 
 /** Packs trees of 300 and 50 MB, half of them compressible, out of containers. Throws {@link Missing} if that cannot be done. */
 export const packingTimes = (options: {
-  /** An empty one, for all that is made. */
+  /** An empty folder for all files. */
   readonly folder: string
   readonly engine?: string
   /** How many pairs; 5 by default. */

@@ -11,7 +11,7 @@ export interface Measurement {
   readonly key: string
   readonly seconds: number
   readonly rows: ReadonlyArray<Row>
-  /** Why it could not be measured. */
+  /** The reason why it could not be measured. */
   readonly failure?: string
 }
 

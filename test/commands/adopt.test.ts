@@ -15,7 +15,7 @@ const occupied = (below = "") =>
     return host
   })
 
-/** The connection is lost at the beginning of the adoption's last step, which goes through all the same but for the link. */
+/** The connection is lost at the beginning of the adoption's last step, which still completes, but for the link. */
 const cut = (host: MemoryHost) =>
   Effect.gen(function* () {
     assert.strictEqual((yield* run("manage adopt target=prod yes")).status, 0)

@@ -1,4 +1,4 @@
-/** Plans that are saved, and applied later as they are or not at all. */
+/** Plans that are saved, and applied later: exactly as saved, or not at all. */
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -83,7 +83,7 @@ describe("apply", () => {
           host.commands.map(({ command }) => command),
           ["migrate", "bin/my_app restart"]
         )
-        // Done is done.
+        // A plan is applied once.
         const again = yield* run(`apply plan=${file}`)
         assert.strictEqual(again.status, 1)
         assert.match(
@@ -149,7 +149,7 @@ describe("apply", () => {
           const ran = yield* run(`apply plan=${file}`)
           assert.strictEqual(ran.status, 1, line)
           assert.match(ran.stderr, clause)
-          // Refused at the first look, before the lock.
+          // Refused at the first inspection, before the lock.
           assert.deepStrictEqual(host.steps, ["inspect"])
         }
         host.plantUpload(prodPath, { ref: refOf("B"), content: new Uint8Array(5) })
@@ -244,7 +244,7 @@ describe("apply", () => {
         host.freeBytes = 10
         const full = yield* run(`apply plan=${file}`)
         assert.deepStrictEqual([full.status, full.stderr.includes("free space")], [1, true])
-        // How much is free does not make it stale.
+        // A change of the free space does not make it stale.
         host.freeBytes = 500_000
         yield* good(`apply plan=${file}`)
         yield* built
@@ -253,7 +253,7 @@ describe("apply", () => {
         const locked = yield* run(`apply plan=${file}`)
         assert.strictEqual(locked.status, 4, locked.stderr)
         yield* good("unlock target=prod yes")
-        // That somebody had the lock meanwhile does not make it stale.
+        // A lock that somebody held meanwhile does not make it stale.
         yield* good(`apply plan=${file}`)
       })
     )

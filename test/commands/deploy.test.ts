@@ -62,7 +62,7 @@ const leftovers = (host: MemoryHost, path = prodPath) =>
 const logged = (host: MemoryHost, path = prodPath): ReadonlyArray<string> =>
   host.journal(path).map(({ event }) => event)
 
-/** Whether all that a release holds is there under `current`. */
+/** Whether all files of a release are there under `current`. */
 const isWhole = (host: MemoryHost, path = prodPath): boolean =>
   host.files.read(`${path}/releases/current/.deployer_release.json`) !== undefined &&
   host.files.read(`${path}/releases/current/my_app/version`) !== undefined
@@ -164,7 +164,7 @@ describe("deploy", () => {
         const [tarball = ""] = readdirSync(join(root, "deployer/release_store")).filter((name) => name.endsWith(".gz"))
         const file = join(root, "deployer/release_store", tarball)
         const bytes = readFileSync(file)
-        // One bit in the middle, as a disk loses it.
+        // One flipped bit in the middle, as on a failing disk.
         bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1)
         writeFileSync(file, bytes)
         return yield* run("deploy target=prod yes")
@@ -267,7 +267,7 @@ describe("deploy", () => {
       assert.include(ran.stderr, "afterUnpack changed my_app/version: checks expect this change from now on\n")
       assert.strictEqual((yield* run("status target=prod")).status, 0)
       assert.strictEqual((yield* run("manage integrity deep -f target=prod yes")).status, 0)
-      // The next release takes nothing from it that is not as it was built.
+      // The next release takes no changed file from it.
       yield* built
       const next = yield* run("deploy target=prod yes")
       assert.strictEqual(next.status, 0, next.stderr)
@@ -542,7 +542,7 @@ describe("deploy", () => {
             `deployer: No release has the id, name or ref "${word}" (the store has releases of: my_app; see deployer manage info${more})\n`
           )
         }
-        // Only a host may know an id or a ref that the store does not have.
+        // A host may know an id or a ref that the store does not have.
         assert.strictEqual((yield* hostNamed()).connections, 2)
       }).pipe(Effect.provide(world()))
     )

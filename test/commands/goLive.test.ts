@@ -46,7 +46,7 @@ const events = (host: MemoryHost) => host.journal(prodPath).map(({ event, releas
 
 const commands = (host: MemoryHost) => host.commands.map(({ command, ref }) => [command, ref])
 
-/** Commands with these words in them fail in that release. */
+/** Commands that contain these words fail in that release. */
 const failing =
   (ref: string, word: string, result: MemoryResult = { exitCode: 7, output: "no luck\n" }) =>
   (ran: MemoryCommand): MemoryResult =>
@@ -532,7 +532,7 @@ describe("after the switch", () => {
       const retried = yield* timely("deploy target=prod retry yes")
       assert.strictEqual(retried.status, 0, retried.stderr)
       assert.strictEqual(currentRef(host), bad.ref)
-      // It is well now, and its bad day is forgotten.
+      // It is well now, so the earlier failure no longer counts.
       assert.strictEqual((yield* timely("deploy target=prod yes")).status, 0)
     }).pipe(Effect.provide(world({ config: checked })))
   )
@@ -760,7 +760,7 @@ describe("rollback", () => {
       assert.strictEqual(failed.status, 5, failed.stderr)
       assert.strictEqual(currentRef(host), c.ref)
       host.onRun = () => ({})
-      // A failed while it was gone back to, and B before: nobody knows better than the journal.
+      // A failed when the rollback went back to it, and B before: only the journal knows.
       assert.strictEqual((yield* timely("rollback target=prod")).status, 1)
     }).pipe(Effect.provide(world({ config: checked })))
   )
@@ -935,7 +935,7 @@ describe("a dead-man's switch", () => {
             const { host, three, two } = yield* pending
             host.beforeStep = (step) => (step === "stage" ? Effect.sleep("40 seconds") : Effect.void)
             host.onRun = ({ ref }) => {
-              // With a switch of its own the deployer never comes back; without one its restart fails.
+              // With a switch of its own, the deployer never comes back; without one, its restart fails.
               if (ref !== three.ref) return {}
               if (deadMan === undefined) return { exitCode: 1 }
               host.connectFailure = new HostUnreachable({ address: prodHost, reason: "timeout", detail: "no answer" })

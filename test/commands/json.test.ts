@@ -85,7 +85,7 @@ interface Case {
   readonly line: string
 }
 
-/** For each task lines that succeed, each with the tag of its document, and lines that fail, with the tag of the error. */
+/** For each task, lines that succeed, each with the tag of its document, and lines that fail, with the tag of the error. */
 const cases: Readonly<
   Record<
     string,
@@ -318,7 +318,7 @@ const validator = Effect.map(jsonSchema, (published) => {
   }
 })
 
-/** Decoded and encoded again, a document is the same. */
+/** Decoding and encoding a document gives the same document. */
 const goesRound = <A, I>(schema: Schema.Schema<A, I>, document: unknown) => {
   const decoded = Schema.decodeUnknownSync(schema, { onExcessProperty: "error" })(document)
   assert.deepEqual<unknown>(JSON.parse(JSON.stringify(Schema.encodeSync(schema)(decoded))), document)
@@ -436,7 +436,7 @@ describe("json", () => {
           if (tag !== "ExecFailed") assert.isTrue(ran.stderr.endsWith(`deployer: ${failure.message}\n`), ran.stderr)
           if (failure.report !== undefined) check(task, failure.report)
         }
-        // A line that makes no sense is answered in the same way.
+        // A senseless line gets an answer of the same form.
         const wrong = yield* inWorld({ line: `${task} nonsense=1 json` })
         const failure = Schema.decodeUnknownSync(Failure)(documentOf(wrong))
         assert.strictEqual(wrong.status, 2)

@@ -17,7 +17,7 @@ const deployed = Effect.gen(function* () {
   return { fresh: fresh!, old: old!, host: yield* hostNamed() }
 })
 
-/** Starts a deployment that stands still at a step until it is let go on. */
+/** Starts a deployment that stands still at a step until the test releases it. */
 const paused = (step: string) =>
   Effect.gen(function* () {
     const host = yield* hostNamed()
@@ -42,7 +42,7 @@ const passTime = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
     return (yield* fiber.poll)._tag === "Some" ? yield* Fiber.join(fiber) : yield* passTime(fiber)
   })
 
-/** Until the lock was asked for so many times. */
+/** Waits until the lock was requested so many times. */
 const attempted = (host: MemoryHost, times: number): Effect.Effect<void> =>
   Effect.suspend(() =>
     host.steps.filter((step) => step === "lock").length >= times

@@ -381,7 +381,7 @@ const mishaps: Readonly<Record<string, (host: MemoryHost, refs: ReadonlyArray<st
   }
 }
 
-/** Nothing reads a journal with torn lines here after it was torn. */
+/** Tears the journal last, because nothing here reads it with torn lines. */
 const order = (names: ReadonlyArray<readonly [string, number]>) =>
   names.toSorted(([a], [b]) => Number(a === "tear") - Number(b === "tear"))
 

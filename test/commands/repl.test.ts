@@ -165,7 +165,7 @@ describe("manage", () => {
         assert.lengthOf(ran.stdout.match(/The store is empty/g) ?? [], 1)
       }
       assert.isAbove(host.connections, 0)
-      // Named on the command line, that is all that was wanted.
+      // If the command line names it, no question follows.
       const named = yield* run("manage target=staging", "q")
       assert.strictEqual(named.status, 1)
       assert.strictEqual(named.stderr, `deployer: ${failure.message}\n`)

@@ -93,7 +93,7 @@ describe("export and import", () => {
         assert.strictEqual(again.status, 0, again.stderr)
         assert.match(again.stdout, /^my_app \w{8} \(id 2, .*\) is stored already/)
         assert.lengthOf(yield* stored, 2)
-        // Exported from here, it is the same file.
+        // An export from here gives the same file.
         const back = yield* exportRelease({ release: "2", file })
         assert.isTrue(back.known)
         assert.deepEqual(readFileSync(file), bytes)

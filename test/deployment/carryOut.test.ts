@@ -1,4 +1,4 @@
-/** A plan is all that the engine needs: the settings of the target play no part any more when it is carried out. */
+/** The engine needs the plan alone: it ignores the settings of the target when it carries the plan out. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { planDeploy } from "../../src/commands/deploy.ts"

@@ -38,7 +38,7 @@ describe("drift", () => {
       []
     )
     assert.deepStrictEqual(kinds({ releases: [b], journal: [...live, entry("removed", "A")] }), [])
-    // It came again, and a command before the switch failed: then it is removed without a word.
+    // It was deployed again, and a command before the switch failed: then it is removed without a message.
     assert.deepStrictEqual(
       kinds({ releases: [b], journal: [...live, entry("removed", "A"), entry("staged", "A")] }),
       []

@@ -374,7 +374,7 @@ const shown = (config: SshConfig.HostConfig) => ({
   proxy: config.proxy?._tag === "Jump" ? hopsOf(config.proxy.hosts) : config.proxy?.command
 })
 
-/** The same out of the words of `ssh -G`, which leaves some tokens as they are written. */
+/** The same from the words of `ssh -G`, which leaves some tokens as they are. */
 const expected = (said: ReadonlyMap<string, ReadonlyArray<string>>, host: string, home: string) => {
   const first = (keyword: string) => said.get(keyword)?.[0]
   const hostName = first("hostname") ?? ""

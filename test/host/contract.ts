@@ -42,9 +42,9 @@ export interface HostFiles {
   readonly read: (path: string) => string | undefined
   readonly readLink: (path: string) => string | undefined
   readonly names: (directory: string) => ReadonlyArray<string>
-  /** When it was changed, in seconds; undefined if nobody writes that down. */
+  /** When it was changed, in seconds; undefined if the host does not record that. */
   readonly time?: (path: string) => number
-  /** The number of the file on its disk, which files that share their content have in common. Undefined if there is no disk. */
+  /** The number of the file on its disk, which is equal for files that share their content. Undefined if there is no disk. */
   readonly inode?: (path: string) => number
   /** As `treeIn` of test/kit/tree.ts. */
   readonly tree: (directory: string) => Record<string, string>
@@ -65,7 +65,7 @@ export interface Place {
   readonly shell: boolean
   /** Starts a program there, as `listen` of test/kit/listen.ts. */
   readonly listen: (answer?: string) => Effect.Effect<number, never, Scope.Scope>
-  /** A port that nobody listens on. */
+  /** A port without a listener. */
   readonly freePort: Effect.Effect<number>
 }
 
@@ -123,7 +123,7 @@ const chunks = (bytes: Uint8Array, size: number): ReadonlyArray<Uint8Array> =>
   Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size))
 
 /**
- * Runs the contract. `skip`: why it cannot run here. `every`: of a host that answers slowly, the first test of each part and each n-th of
+ * Runs the contract. `skip`: the reason why it cannot run here. `every`: of a host that answers slowly, the first test of each part and each n-th of
  * all, unless all cases of all suites are tried.
  */
 export const contract = (
@@ -782,7 +782,7 @@ export const contract = (
           Effect.gen(function* () {
             yield* session.prepare
             yield* put(session, odd)
-            // More than is handed over beside the stream.
+            // More than travels beside the stream.
             const many = Array.from({ length: 500 }, (_, n) =>
               file(`my_app/a file with a name of its own ${n}`, `${n}`)
             )
@@ -1366,7 +1366,7 @@ export const contract = (
               ["healthy"]
             )
 
-            // Nothing is said of a release that somebody switched away from.
+            // There is no word about a release that somebody switched away from.
             const third = yield* session.arm({ ref: two.ref, back, seconds: 60, entries })
             yield* session.activate(two.ref, { armed: third })
             files.remove(`${releases}/current`)
@@ -1447,7 +1447,7 @@ export const contract = (
             const count = hostileNames.filter((name) => !name.includes("/")).length + 1
             assert.deepInclude(plain(adoption), { nested: layout === "nested", files: count })
             assert.strictEqual(adoption.ref, adoption.sha256.slice(0, 32).toUpperCase())
-            // To look again finds the same, and nothing is touched so far.
+            // A second inspection finds the same, and no file has changed so far.
             assert.deepStrictEqual(yield* session.survey("my_app"), adoption)
             assert.deepStrictEqual(files.tree(`${releases}/current${below}`), before)
             assert.deepStrictEqual((yield* session.inspect).unfinished.map(plain), [

@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import { compressed, nextLevel } from "../../src/internal/compression.ts"
 import { noise } from "../kit/noise.ts"
 
-/** A large program's text: it shrinks the more, the harder it is tried. */
+/** A large program's text: more effort makes it smaller. */
 const program = readFileSync(createRequire(import.meta.url).resolve("typescript"))
 
 const text = (bytes: number): Buffer => Buffer.alloc(bytes, program)
@@ -49,7 +49,7 @@ describe("compressed", () => {
       const fast = yield* taken(bytes, 0)
       for (const pieces of [slow, fast]) assert.isTrue(gunzipSync(Buffer.concat(pieces)).equals(bytes))
       const size = (pieces: ReadonlyArray<Uint8Array>) => pieces.reduce((sum, { length }) => sum + length, 0)
-      // Before some megabytes have gone nothing is known of the link.
+      // Before some megabytes have gone, the speed of the link is unknown.
       const early = (pieces: ReadonlyArray<Uint8Array>) => size(pieces.slice(0, 4))
       const late = (pieces: ReadonlyArray<Uint8Array>) => size(pieces.slice(-4))
       assert.strictEqual(early(fast), early(slow))

@@ -30,7 +30,7 @@ const deltaOf = (old: Uint8Array, wanted: Uint8Array, { most = 5000, shortest = 
   })
   for (const piece of pieces(wanted, most)) {
     delta.push(piece)
-    // They are lent only.
+    // The buffers are only lent.
     piece.fill(0)
   }
   delta.finish()
@@ -103,7 +103,7 @@ describe("delta", () => {
     for (let at = 0; at < wanted.length; at += 16_384) delta.push(wanted.subarray(at, at + 16_384))
     delta.finish()
     assert.isAtMost(most, 1024 * 1024)
-    // All of it held took a quarter of a minute.
+    // With all of it in memory, this took a quarter of a minute.
     assert.isBelow(performance.now() - began, 8000)
   })
 

@@ -23,7 +23,7 @@ describe("gzipMembers", () => {
 
   it.live("Gzip compression can be interrupted in the middle of a block.", () =>
     Effect.gen(function* () {
-      // An error that nobody waits for would end the test's process.
+      // An error without a handler would end the test's process.
       for (let time = 0; time < 20; time++) {
         const working = yield* Effect.forkDaemon(
           Effect.scoped(

@@ -12,7 +12,7 @@ import { run } from "../../src/internal/process.ts"
 const sh = (script: string) => run({ command: "sh", args: ["-c", script] })
 const text = <E>(bytes: Stream.Stream<Uint8Array, E>) => Stream.mkString(Stream.decodeText(bytes))
 
-/** One that was killed but that nobody has reaped yet does not count. */
+/** A killed process that nobody has reaped yet does not count. */
 const alive = (pid: number) => {
   try {
     process.kill(pid, 0)

@@ -143,7 +143,7 @@ CRASH_STEP=$n
 export CRASH CRASH_SLOT CRASH_STEP CRASH_PATH
 ${stop}
 command=$2
-# Which programs are stood in for: all of them while a command is recorded, else the one of the point, in its step.
+# The programs to stand in for: all of them while a command is recorded, else the one of the point, in its step.
 case "$point" in
   "") command="exec sh -c \\". ${folder}/functions;\\"\${2#exec sh -c }" ;;
   "$n".*) command="exec sh -c \\". $CRASH/functions;\\"\${2#exec sh -c }" ;;
@@ -293,8 +293,8 @@ const slot = (folder: string, host: Sshd, network: Proxy, number: number): Slot 
 }
 
 /**
- * The points at which a command can be stopped, from its recording. Programs that change nothing are left out, but for one in steps that
- * change nothing.
+ * The points at which a command can be stopped, from its recording. Programs that change nothing are left out, except for one in each step that
+ * changes nothing.
  */
 export const pointsIn = (recorded: ReadonlyArray<Point>): ReadonlyArray<Point> => {
   const changes = ({ program }: Point) => program !== undefined && !readers.has(program.name)

@@ -48,11 +48,11 @@ const atOnce = 4
 /** Small releases in the store, with the ids from 1 on. */
 const count = 4
 
-/** After so many kills of the real binary one deploy is the real binary's too; which, says the seed. */
+/** After so many kills of the real binary, one deploy is the real binary's too; the seed says which. */
 const sample = isExhaustive ? 1 : 5
 const seed = Number(process.env["CRASH_SEED"] ?? 1)
 
-/** Unless all are, each case is tried on one kind of host at most, and three sixteenths of them are: which, says the seed. */
+/** Unless all cases run, each runs on one kind of host at most, and three sixteenths of them run: the seed says which. */
 const sides = 16
 
 const draw = (title: string, lots: number): number => {
@@ -121,7 +121,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
     },
     command: () => "repair yes",
     allowed: [undefined, 3],
-    // With this all agree again, or its status is not 0.
+    // With this, all agree again, or its status is not 0.
     change: ["repair yes", 4]
   },
   {

@@ -4,5 +4,5 @@
  */
 export const isExhaustive = process.env["EXHAUSTIVE"] === "1"
 
-/** How many of so many tries are made: a third, unless all are. */
+/** The number of tries out of so many: a third, unless all cases run. */
 export const triesOf = (count: number): number => (isExhaustive ? count : Math.ceil(count / 3))

@@ -30,7 +30,7 @@ export interface RealHost {
 /** A kind of host. */
 export interface Kind {
   readonly title: string
-  /** Why it cannot be had here. */
+  /** The reason why it cannot run here. */
   readonly skip: string | undefined
   readonly start: Effect.Effect<RealHost, never, Scope.Scope>
 }

@@ -44,7 +44,7 @@ export const busybox = (without: ReadonlyArray<string> = []): Effect.Effect<stri
     return path
   })
 
-/** Why tests with toybox cannot run here, in the same way. */
+/** The reason why tests with toybox cannot run here, in the same way. */
 export const missingToybox: string | undefined =
   which("toybox") !== undefined || process.env["CI"] === "true" ? undefined : "toybox not installed"
 

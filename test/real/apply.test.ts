@@ -37,7 +37,7 @@ for (const userland of ["GNU", "BusyBox"] as const) {
           here.version("2.0")
           yield* here.good("build", "target=prod")
           yield* here.good("deploy", "target=prod", "plan", "save=second.json")
-          // The lock and how much is free are nobody's business, the config is.
+          // The lock and the free space do not count, the config does.
           yield* here.good("lock", "target=prod", "reason=moving")
           assertFailed(yield* here.deployer("apply", "plan=second.json"), 4, /is locked by .* for "moving"/)
           yield* here.good("unlock", "target=prod", "yes")

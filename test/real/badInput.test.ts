@@ -41,12 +41,12 @@ const world = Layer.scoped(
   })
 )
 
-/** Files that a command cannot help making, without a meaning: SQLite's own notes about a database that is open. */
+/** Files that a command cannot avoid, and that mean nothing: SQLite's own notes about a database that is open. */
 const withoutNotes = (tree: Record<string, string>) =>
   Object.fromEntries(Object.entries(tree).filter(([name]) => !/\.db-(wal|shm)$/.test(name)))
 
 /** Runs a command that must leave project and host as they are, byte for byte. */
-/** A check whether something is to be changed holds the lock meanwhile; given back, the lock leaves its number. */
+/** A check for changes to make holds the lock meanwhile. The lock leaves its number when it is given back. */
 const withoutLocks = (tree: Record<string, string>): Record<string, string> =>
   Object.fromEntries(
     Object.entries(tree).filter(([path]) => !/(^|\/)config\/(journal|(lock|beat)\.[0-9]+)$/.test(path))
@@ -66,7 +66,7 @@ const unchanged = (
     return ended
   })
 
-/** Puts another config there for as long as the scope lives. */
+/** Puts another config there until the scope ends. */
 const config = (here: Project, text: string | (() => void)) =>
   Effect.acquireRelease(
     Effect.sync(() => {

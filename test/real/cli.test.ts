@@ -43,7 +43,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     const host = onHost(base)
     const t = `target=${target}`
 
-    // The plan touches nothing.
+    // The plan changes nothing.
     const plan = yield* good("deploy", t, `release=${first.id}`, "plan")
     assert.match(
       plan,
@@ -114,7 +114,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
       /current leads to a complete release\n.*: whole\n.*: whole\n$/
     )
 
-    // Current and latest are two now: nothing may go.
+    // One release is current and the other is the latest: neither may go.
     assert.match(yield* good("manage", "prune", name, t, "yes"), /^Nothing to remove from /)
     assertFailed(
       yield* deployer("manage", "delete", first.short, t, "yes"),
@@ -135,7 +135,7 @@ const mainJob = (here: Project, target: string, base: string, [first, second]: r
     assert.include(kept.stderr, "stays: it is the release that rollback goes to")
     assert.lengthOf(host.releases(), 3)
 
-    // It is put right, and now the older one may go.
+    // It is repaired, and now the older one may go.
     yield* good("deploy", t, `release=${second.short}`, "retry")
     assert.strictEqual(host.says(name), "1.1")
     assert.match(

@@ -191,7 +191,7 @@ describe.skipIf(missing !== undefined)(titled("completion in shells", missing), 
   it.scopedLive("A command keeps the index of its project, and completion reads no more than that.", () =>
     Effect.gen(function* () {
       const { here, refs } = yield* prepared
-      // The first look at a folder that has not changed for three seconds is noted in the database.
+      // The first check of a folder that has not changed for three seconds is recorded in the database.
       yield* Effect.sleep("3200 millis")
       yield* here.good("manage", "info")
       const [index = "", ...others] = indexesOf(here)

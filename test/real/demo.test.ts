@@ -1,4 +1,4 @@
-/** The demo of this repository, as somebody runs it who looks at the project for the first time. */
+/** The demo of this repository, as a newcomer to the project runs it. */
 import { spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -114,7 +114,7 @@ describe("npm run demo", { timeout: 240_000 }, () => {
   ] as const) {
     live(titled(`A demo that ${signal} ends in the middle of an upload leaves nothing behind.`, missingSshd), () =>
       Effect.gen(function* () {
-        // Without npm, which ends itself by the signal in place of the status.
+        // Without npm, which ends by the signal itself and hides the status.
         const run = yield* demo(process.execPath, "--import", "jiti/register", "scripts/demo.ts")
         yield* run.hears(" %, ")
         assert.isNotEmpty(leftovers(run.folder))

@@ -114,7 +114,7 @@ const onSmallDisk = (
     }).pipe(Effect.provide(Layer.merge(world({ config, image }), remote)))
   }).pipe(Effect.scoped)
 
-/** Goes on until the second release is current. */
+/** Repeats until the second release is current. */
 const endsWell = ({ base, deploy, whole }: Place) =>
   Effect.gen(function* () {
     const next = yield* deploy(2)

@@ -48,8 +48,8 @@ const nothingLeft = (context: Context) =>
   })
 
 const title = `with a real engine, ${builder}${missingDocker === undefined ? "" : ` (skipped: ${missingDocker})`}`
-// One after another: the helpers of these tests ask the engine synchronously, and an engine that hands out a release
-// whose reader is held up meanwhile answers nobody else.
+// One after another: the helpers of these tests wait for the engine synchronously. An engine that hands out a release
+// answers nobody else while its reader waits.
 describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
   contract("DockerBuilder", (image, at) =>
     Effect.gen(function* () {
@@ -124,7 +124,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
           yield* nothingLeft(context)
           assert.strictEqual(times(yield* output), 0)
           yield* nothingLeft(context)
-          // Other layers take the place of the former ones.
+          // Other layers replace the former ones.
           const before = docker("images", "--format", "{{.Tag}}", "deployer-cache").split("\n")
           fs.writeFileSync(path.join(context.folder, "root/more"), "more")
           assert.strictEqual(times(yield* output), 1)
@@ -229,7 +229,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
       const container = docker("create", "--label", `deployer.container=${gone}`, dead, "x")
       const elsewhere = label.replace(/-[0-9a-f]{8}-(\d+-\d+)$/, "-00000000-$1")
       const other = docker("create", "--label", `deployer.container=${elsewhere}`, mine.metadata.image!, "x")
-      // Nobody knows whether a process of another machine lives, but no build takes a day.
+      // Whether a process of another machine lives is unknown, but no build takes a day.
       const dayBefore = elsewhere.replace(/-(\d+)-\d+$/, (_, seconds) => `-${Number(seconds) - 90_000}-1`)
       const forgotten = docker("create", "--label", `deployer.container=${dayBefore}`, mine.metadata.image!, "x")
       yield* Effect.addFinalizer(() => Effect.sync(() => docker("rm", "--force", other)))
@@ -243,7 +243,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  // Podman needs no engine that runs.
+  // Podman works without an engine.
   if (builder !== "podman")
     it.live("A container build says that no engine answers.", () =>
       Effect.gen(function* () {

@@ -192,7 +192,7 @@ describe.skipIf(missing !== undefined)(titled("the examples", missing), { concur
               env: {
                 ...here.env,
                 ...{ WEBHOOK_SECRET: secret, PROJECT: here.root, PORT: String(port) },
-                // The library as it is here, not as it was last installed.
+                // The library as it is here, not as the last installation left it.
                 JITI_ALIAS: JSON.stringify({ "effect-deployer": path.join(ours, "src/index.ts") })
               },
               stdio: ["ignore", "ignore", "inherit"]

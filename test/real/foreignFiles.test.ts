@@ -69,7 +69,7 @@ for (const { path, skip, title } of userlands) {
           )
         )
         assert.include(removed.message, `${point} is mounted in deployer_${one.ref}`)
-        // The others go, and only that is written down.
+        // The others go, and the journal has only those.
         assert.isFalse(fs.existsSync(join(releases, `deployer_${three.ref}`)))
         assert.deepStrictEqual(
           (yield* session.history(10)).entries.map(({ event, release }) => [event, release?.ref]),

@@ -1,4 +1,4 @@
-/** Hosts that say anything, files that hold anything, words that are anything: typed errors, and no shell that reads a word. */
+/** Hosts that say anything, files that hold anything, words that are anything: each failure is a typed error, and no shell interprets a word. */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -30,7 +30,7 @@ import * as userland from "../kit/userland.ts"
 const one = sample("1")
 const ref = one.ref
 
-/** Nothing that is said may move the cursor, colour the terminal or turn the line around. */
+/** No message may move the cursor, colour the terminal or turn the line around. */
 const unfit = /[\p{Cc}\u2028\u2029\u202a-\u202e]/u
 
 // The answers of a host
@@ -123,7 +123,7 @@ describe("5000 answers", () => {
       }),
       { numRuns: 5000 }
     )
-    // Otherwise all of them would have been refused at their first word.
+    // Otherwise each answer would be refused at its first word.
     assert.isAbove(read, 100)
   })
 })
@@ -140,7 +140,7 @@ const details = (fields: Partial<ConstructorParameters<typeof LockDetails>[0]> =
 
 const said = (word: string) => journalEntry({ by: word, job: word, detail: word })
 
-/** Everything that a session can do, with the same words wherever it takes words. */
+/** Everything that a session can do, with the same words in each place for words. */
 const everything = (
   session: HostSession,
   release: Packed,
@@ -426,7 +426,7 @@ describe("a login shell", () => {
         }),
         { numRuns: triesOf(25) }
       )
-      // Without the quoting the canary is there.
+      // Without the quoting, the canary is there.
       try {
         run(commandLine((word) => `"${word}"`, [`$(touch ${canary})`]))
       } finally {

@@ -26,7 +26,7 @@ createServer((_, response) => {
 }).listen(Number(process.argv[2]), "127.0.0.1")
 `
 
-/** Ends the server of the release before, and starts this one's. */
+/** Ends the server of the previous release, and starts this one's. */
 const restart = (pidFile: string, port: number) =>
   `kill "$(cat '${pidFile}')" 2>/dev/null; ` +
   `'${process.execPath}' bin/server.cjs ${port} </dev/null >/dev/null 2>&1 & echo $! > '${pidFile}'`

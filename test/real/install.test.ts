@@ -157,7 +157,7 @@ const place = (version: string): Place => {
   const node = path.join(nodeOf(version), "bin")
   fs.mkdirSync(folder)
   fs.writeFileSync(path.join(folder, "package.json"), JSON.stringify({ name: "project", private: true }))
-  // Which registry is used may be written in the user's own home; headers of another Node must not be.
+  // The user's own home may name the registry; headers of another Node must not be there.
   const npmrc = path.join(os.homedir(), ".npmrc")
   const lines = fs.existsSync(npmrc) ? fs.readFileSync(npmrc, "utf8").split("\n") : []
   fs.writeFileSync(path.join(folder, ".npmrc"), lines.filter((line) => !line.startsWith("nodedir")).join("\n"))

@@ -1,4 +1,4 @@
-/** Signals at every step of the real binary: it ends soon, leaves nothing behind, and the host is as it was or as it should be. */
+/** Signals at every step of the real binary: it ends soon, leaves nothing behind, and the host is in its old or its new state. */
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"

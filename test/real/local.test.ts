@@ -589,7 +589,7 @@ describe("trees", () => {
       yield* put(session, one)
       yield* put(session, two, 2)
       symlinkSync(`deployer_${refOf("F")}`, join(releases, ".current.4194999"))
-      // Somebody else's, because it leads elsewhere.
+      // Its end shows that it is somebody else's.
       symlinkSync("/opt/other", join(releases, ".current.4194998"))
       mkdirSync(join(releases, `.trash_${one.ref}_1`))
       yield* session.activate(two.ref)
@@ -607,7 +607,7 @@ describe("trees", () => {
       yield* session.prepare
       yield* put(session, one)
       const whole = readdirSync(join(releases, `deployer_${one.ref}`))
-      // As if they were alive: a dead one nobody waits for looks the same.
+      // As if they were alive: a dead process that nobody waits for looks the same.
       for (const name of [".lock", ".beat"]) writeFileSync(join(config, `${name}.${process.pid}`), "")
       writeFileSync(join(releases, `deployer_${one.ref}/.deployer_release.json.${process.pid}`), "")
       symlinkSync(`deployer_${refOf("F")}`, join(releases, `.current.${process.pid}`))
@@ -1157,7 +1157,7 @@ describe("a connection that is lost", () => {
       const { env, session } = yield* local(undefined)
       const target = sampleTarget({ host: "local", path: "app" })
       const transport = LocalTransport.make(target, env)
-      // All that is missing is the last entry, an empty one that says so, and the end of the archive.
+      // Only the last entry is missing, an empty one that says so, and the end of the archive.
       const shortened = (all: Uint8Array) => gzipSync(gunzipSync(all).subarray(0, -1536))
       const cut = makeSession(target, {
         ...transport,
@@ -1427,7 +1427,7 @@ describe("promises that hold over time", () => {
         join(config, "removing"),
         `${JSON.stringify({ event: "removed", at: "2026-01-02T03:04:05.000Z", by: 'a "ref":"', release: { name: "my_app", ref: one.ref } })}\n`
       )
-      // It was cut before anything was done: then nothing is told.
+      // It was cut before its work began: then the journal has no line about it.
       yield* Effect.scoped(session.lock(details))
       assert.deepStrictEqual((yield* session.inspect).journal, [])
       writeFileSync(

@@ -1,4 +1,4 @@
-/** One program deploys to many targets at once: each for itself, with so much memory and no more. */
+/** One program deploys to many targets at once: each independently, and all within a limit of memory. */
 import { execFile } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import * as path from "node:path"
@@ -57,7 +57,7 @@ describe("deployments at once from one program", () => {
         const each = (all.peak - one.peak) / many.length
         const said = `one: ${Math.round(one.peak / megabyte)} MB, ${many.length} at once: ${Math.round(all.peak / megabyte)} MB`
         console.log(said)
-        // The release has more than twice of that.
+        // The release is more than twice as large.
         assert.isBelow(each, 20 * megabyte, said)
       }),
     240_000

@@ -1,4 +1,4 @@
-/** A store that has grown for years: the manager feels like on its first day. */
+/** A store that has grown for years: the manager is as fast as on its first day. */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -55,7 +55,7 @@ describe("10,000 releases", () => {
           assert.strictEqual(status, expected, stderr)
           return { millis: performance.now() - began, stdout }
         }
-        // The folder has to be at rest for its stamp to be taken; the first look compares everything.
+        // The stamp of the folder counts only if the folder is at rest; the first check compares everything.
         yield* Effect.sleep("3200 millis")
         for (const here of [few, many]) millis(here, ["manage", "info"])
         assert.match(

@@ -10,7 +10,7 @@ import { missingSshd, sshd } from "../kit/sshd.ts"
 const megabyte = 1_000_000
 const sizes = [60 * megabyte, 360 * megabyte] as const
 
-/** Half of it cannot be compressed, half of it can. */
+/** Half of it compresses, and half of it does not. */
 const fill = (folder: string, bytes: number) => {
   fs.mkdirSync(folder, { recursive: true })
   // Repeats only beyond the window of gzip.
@@ -25,12 +25,12 @@ const fill = (folder: string, bytes: number) => {
   }
 }
 
-/** Writes the peak of the process that loads it beside itself when that ends. */
+/** Writes the peak memory of the process that loads it into a file beside it, at the end of that process. */
 const preload = `const fs = require("node:fs")
 process.on("exit", () => fs.writeFileSync(__filename + ".peak", /VmHWM:\\s*(\\d+) kB/.exec(fs.readFileSync("/proc/self/status", "utf8"))[1]))
 `
 
-/** Runs a command to its good end; its peak of resident memory in bytes. */
+/** Runs a command that must succeed; returns its peak of resident memory in bytes. */
 const peakOf = (here: Project, ...args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const file = path.join(here.folder, "preload.cjs")
@@ -44,8 +44,8 @@ const peakOf = (here: Project, ...args: ReadonlyArray<string>) =>
   })
 
 /**
- * The most memory for each in bytes, and how much more for the larger release. Node and the program alone need some 90 MB; the main point is that it
- * does not grow with the release, though the larger one is 300 MB larger: that much the garbage varies.
+ * The most memory for each in bytes, and how much more for the larger release. Node and the program alone need some 90 MB. The main point is that it
+ * does not grow with the release: the larger one is 300 MB larger, and the garbage varies by less.
  */
 const commands = [
   { name: "build", args: ["build", "target=there"], limit: 160 * megabyte, slack: 40 * megabyte },

@@ -26,7 +26,7 @@ type Services = Layer.Layer.Success<ReturnType<typeof world>>
 interface Place {
   readonly network: Proxy
   readonly deploy: (target: "prod" | "good", release: number) => Effect.Effect<Ran, unknown, Services>
-  /** The version that is current; fails if that is no whole release. */
+  /** The current version; fails if the current release is not whole. */
   readonly current: () => string
   /** Removes all but the current release from the host, so that the next deployment has all to do. */
   readonly forget: () => void
@@ -124,7 +124,7 @@ describe("a network in trouble", () => {
       behindProxy({}, (place) =>
         Effect.gen(function* () {
           const { current, deploy, forget, network } = place
-          // How much goes in each direction when all is well.
+          // The bytes in each direction when all is well.
           const before = { sent: network.sent(), received: network.received() }
           const good = yield* deploy("prod", 2)
           assert.strictEqual(good.status, 0, good.stderr)

@@ -148,7 +148,7 @@ describe("the system's ssh", () => {
         )
         assert.strictEqual(logins(), before)
         ssh("-O", "check")
-        // Nobody knows which host key the user's ssh was shown.
+        // Nobody knows which host key the host showed to the user's ssh.
         const pinned = yield* Effect.flip(
           connected(host, { ...to, ssh: client, hostKey: fingerprintOf(host.knownHosts) }, settings)
         )
@@ -158,7 +158,7 @@ describe("the system's ssh", () => {
         yield* Effect.sleep(300)
         ssh("-O", "exit")
         assert.deepInclude(yield* Fiber.join(running), { _tag: "HostUnreachable", reason: "lost" })
-        // The socket of a master that is gone leads nowhere.
+        // The socket of a dead master leads nowhere.
         fs.writeFileSync(configFile, lines)
       }
     })

@@ -1,4 +1,4 @@
-/** The published package, as a project that depends on it has it. */
+/** The published package, in a project that depends on it. */
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -178,7 +178,7 @@ import {
 } from "effect-deployer"
 import { MemoryHost, Reported, Script } from "effect-deployer/testing"
 
-// Nothing that a caller gets is any.
+// No type that a caller gets is any.
 type IsAny<A> = 0 extends 1 & A ? true : false
 type Never<A extends false> = A
 export type NoneIsAny = [

@@ -306,7 +306,7 @@ const fingerprint = (folder: string, locksCount: boolean): string =>
 /** States after which all went well: the rest depends on the files alone, whichever file system holds them. */
 const tried = new Set<string>()
 
-/** Unless all are, a third of the states is worked with: any other has files that differ little from those of its neighbours. */
+/** Without `EXHAUSTIVE`, a third of the states is enough: the files of neighbours differ little. */
 const isSampled = (state: string): boolean => isExhaustive || Number.parseInt(sha256(state).slice(0, 4), 16) % 3 === 0
 
 /** Mounts a copy and returns the broken rules. */
@@ -399,7 +399,7 @@ layer(Layer.provideMerge(Givens.layer, store), { excludeTestServices: true })("a
           { concurrent: true, timeout: 600_000 }
         )
       }
-      // The scripts are the same everywhere: on the others, one shows that the copies do.
+      // The scripts are the same everywhere: on the other file systems, one work shows that the copies are right.
       for (const { lacks, mutations, work: title } of kind === "ext4" ? controls : controls.slice(0, 1)) {
         test(
           `A power cut reveals ${lacks}.`,

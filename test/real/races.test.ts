@@ -47,14 +47,14 @@ const race = (takers: ReadonlyArray<HostSession>) =>
       for (const exit of exits) {
         if (Either.isRight(exit)) continue
         assert.strictEqual(exit.left._tag, "LockHeld", exit.left.message)
-        // Without hard links a lock says whose it is a moment after it was taken.
+        // Without hard links, a lock names its holder a moment after it was taken.
         assert.match(exit.left.message, new RegExp(`n-${winner}@laptop|somebody unknown`))
       }
       return exits.filter(Either.isRight).length
     })
   )
 
-/** Races until `enough` says so, at most `most`; returns how many winners each had. */
+/** Races until `enough` returns true, at most `most` times; returns the number of winners of each race. */
 const races = (host: RealHost, most: number, mutations: Mutations, enough: (winners: number) => boolean) =>
   Effect.gen(function* () {
     const target = host.target()
@@ -66,7 +66,7 @@ const races = (host: RealHost, most: number, mutations: Mutations, enough: (winn
     for (const taker of takers) yield* taker.prepare
     const winners: Array<number> = []
     while (winners.length < most) {
-      // A machine that is busy may take a while to give the last lock back.
+      // A busy machine may take a while to give the last lock back.
       for (let wait = 0; !top(host).line.startsWith("free ") && wait < 400; wait++) yield* Effect.sleep("25 millis")
       // Every fifth time both find the lock of a dead holder instead of a free one.
       if (winners.length % 5 === 4) leaveDeadLock(host)

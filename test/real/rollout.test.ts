@@ -1,4 +1,4 @@
-/** One release for many targets on a real host: in waves, all or back, and told truthfully. */
+/** One release for many targets on a real host: in waves, all or none, with a truthful report. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -49,7 +49,7 @@ const fleet = Effect.gen(function* () {
 const treeOf = ({ home }: Sshd): ReadonlyArray<string> =>
   fs.readdirSync(home, { recursive: true, encoding: "utf8" }).filter((name) => name.startsWith("at "))
 
-/** Waits until something is so, at most 60 seconds. */
+/** Waits until a condition holds, at most 60 seconds. */
 const until = (isSo: () => boolean) =>
   Effect.sync(isSo).pipe(
     Effect.filterOrFail(

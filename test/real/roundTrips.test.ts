@@ -82,7 +82,7 @@ describe("a command over SSH, TCP's round trip and the handshake included,", { t
     return { counted, deployment, same: Effect.suspend(() => counted("deploy", `release=${next - 1}`)) }
   })
 
-  /** A busy machine takes longer to start a shell than a round trip takes, now and then: one of some tries has to do. */
+  /** Now and then, a busy machine takes longer to start a shell than a round trip takes: one good try is enough. */
   const within = <E, R>(limit: number, command: Effect.Effect<Traffic, E, R>) =>
     Effect.gen(function* () {
       const tries: Array<number> = []

@@ -116,7 +116,7 @@ describe("start", () => {
         assert.isEmpty(others)
         return path.join(cache, name)
       }
-      /** Runs a command, and returns the number of milliseconds since the code was written. */
+      /** Runs a command, and returns the time at which the compiled code was written, in milliseconds. */
       const run = Effect.map(here.good("manage", "info"), () => fs.statSync(code()).mtimeMs)
       const first = yield* run
       assert.strictEqual(fs.statSync(code()).mode & 0o777, 0o600)
@@ -135,7 +135,7 @@ describe("start", () => {
       const old = path.join(cache, "program-0123456789abcdef.code")
       fs.writeFileSync(old, "of a former version")
       fs.utimesSync(old, 1, 1)
-      // Other options of V8 need other code, which only then is written; old code goes with it.
+      // Other options of V8 need other code, which is written only then; the old code is removed.
       yield* here.good("manage", "info")
       assert.isTrue(fs.existsSync(old))
       const other = yield* here.run(["manage", "info"], { env: { NODE_OPTIONS: "--max-semi-space-size=8" } })
@@ -145,7 +145,7 @@ describe("start", () => {
         fs.readdirSync(cache).filter((name) => name.endsWith(".code")),
         2
       )
-      // Without a folder of its own that it can trust, deployer works and writes none.
+      // Without a folder that it can trust, deployer works and writes none.
       for (const name of fs.readdirSync(cache)) fs.rmSync(path.join(cache, name))
       fs.chmodSync(cache, 0o777)
       yield* here.good("manage", "info")

@@ -33,7 +33,7 @@ const restartOf = (program: string): string => {
   return command
 }
 
-/** Runs a program until the scope ends; supervisors end their services with themselves. */
+/** Runs a program until the scope ends; supervisors end their services when they end. */
 const keep = (program: string, args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync(() =>

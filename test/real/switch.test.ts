@@ -48,7 +48,7 @@ describe("many switches under a reader", () => {
       Effect.gen(function* () {
         const { names, seen } = yield* switches(kind, triesOf(500))
         assert.deepInclude(seen, { missing: 0, odd: [] })
-        // That it was no idle reader.
+        // The reader was not idle.
         assert.isAbove(seen.reads, 2000)
         assert.isAbove(seen.changes, 100)
         assert.sameMembers(names, ["current", `deployer_${one.ref}`, `deployer_${two.ref}`])
