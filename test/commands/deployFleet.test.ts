@@ -319,7 +319,7 @@ describe("deploy to many targets", () => {
     }).pipe(Effect.provide(fleet))
   )
 
-  it.scoped("Rollback takes a group to the previous release in waves, or brings all back to where they were.", () =>
+  it.scoped("Rollback takes a group to the previous release in waves, or returns all to their earlier releases.", () =>
     Effect.gen(function* () {
       const { first, second } = yield* started
       assert.strictEqual((yield* run("deploy group=web yes")).status, 0)
@@ -338,7 +338,7 @@ describe("deploy to many targets", () => {
     }).pipe(Effect.provide(fleet))
   )
 
-  it.scoped("A rollback to different releases is refused, and each target says where it would go.", () =>
+  it.scoped("A rollback to different releases is refused, and each target names the release to which it would go.", () =>
     Effect.gen(function* () {
       const { first } = yield* started
       assert.strictEqual((yield* run("deploy group=web except=web5 yes")).status, 0)

@@ -275,7 +275,7 @@ describe("after the switch", () => {
   const overHttp = (timeout: string) =>
     world({ config: withTarget({ health: { http: "http://127.0.0.1:4000/health", timeout, interval: "1 second" } }) })
 
-  it.scoped("If a plain process is unhealthy, deploy shows what it wrote since its start, and names its log.", () =>
+  it.scoped("If a plain process is unhealthy, deploy shows its output since its start, and names its log.", () =>
     Effect.gen(function* () {
       const good = yield* built
       const bad = yield* built

@@ -312,7 +312,7 @@ describe.skipIf(missing !== undefined)(
     })
 
     for (const page of withCommands) {
-      it.scopedLive(`Each command on ${page} runs and prints what the page shows.`, () =>
+      it.scopedLive(`Each command on ${page} runs and prints the output on the page.`, () =>
         Effect.gen(function* () {
           const here = yield* site
           const setting = settings[page] ?? ((site) => Effect.as(two(site), []))

@@ -34,7 +34,7 @@ for trash in .trash_*; do
   if is_trash "$trash"; then wipe_aside "$trash"; fi
 done
 [ -z "$used" ] || entries=$(printf "%s\n" "$entries" | only_gone)
-# What cannot be written now is left for the next holder of the lock.
+# A line that cannot be written now is left for the next holder of the lock.
 if note; then rm -f "$base/config/removing"; fi
 [ -z "$used" ] || fail "$used"
 entries=
