@@ -204,6 +204,22 @@ const titleOf = (argument: ts.Expression): string | undefined => {
   return isTitled && argument.arguments[0] !== undefined ? titleOf(argument.arguments[0]) : undefined
 }
 
+const statementsOf = (name: string): ReadonlyArray<ts.Statement> =>
+  files.filter(({ name: file }) => file === name).flatMap(({ source }) => [...source.statements])
+
+/** The names that a file exports from a module. */
+const exportedBy = (file: string, module: string): ReadonlyArray<string> =>
+  statementsOf(file).flatMap((statement) =>
+    ts.isExportDeclaration(statement) &&
+    statement.exportClause !== undefined &&
+    ts.isNamedExports(statement.exportClause) &&
+    statement.moduleSpecifier !== undefined &&
+    ts.isStringLiteral(statement.moduleSpecifier) &&
+    statement.moduleSpecifier.text === module
+      ? statement.exportClause.elements.map(({ name }) => name.text)
+      : []
+  )
+
 const isSentence = (title: string): boolean => /^[\p{Lu}…]/u.test(title) && /[.?!…]$/.test(title)
 
 describe("the house", () => {
@@ -355,13 +371,6 @@ describe("the house", () => {
 
   it("The library exports every command of Cli.ts with its failures and services.", () => {
     const withoutEffect = ["completions.ts", "schema.ts", "manage/tasks.ts"].map((file) => `./commands/${file}`)
-    const statementsOf = (name: string) =>
-      files.filter(({ name: file }) => file === name).flatMap(({ source }) => [...source.statements])
-    const exported = statementsOf("library.ts").flatMap((statement) =>
-      ts.isExportDeclaration(statement) && statement.exportClause && ts.isNamedExports(statement.exportClause)
-        ? statement.exportClause.elements.map(({ name }) => `${statement.moduleSpecifier?.getText()} ${name.text}`)
-        : []
-    )
     const commands = statementsOf("Cli.ts").flatMap((statement) =>
       ts.isImportDeclaration(statement) && ts.isStringLiteral(statement.moduleSpecifier)
         ? [statement.moduleSpecifier.text]
@@ -372,9 +381,21 @@ describe("the house", () => {
         .filter((module) => module.startsWith("./commands/") && !withoutEffect.includes(module))
         .flatMap((module) =>
           [/[a-z]$/, /[a-z]Error$/, /[a-z]Services$/]
-            .filter((name) => !exported.some((one) => one.startsWith(`"${module}" `) && name.test(one)))
+            .filter((name) => !exportedBy("library.ts", module).some((one) => name.test(one)))
             .map(({ source }) => `src/library.ts needs an export of ${module} that matches ${source}`)
         )
+    )
+  })
+
+  it("The library exports every verb of the manager with its failures and services.", () => {
+    const exported = exportedBy("library.ts", "./commands/manage.ts")
+    const verbs = exported.filter((name) => /^[a-z]/.test(name))
+    assert.isAbove(verbs.length, 10)
+    none(
+      verbs
+        .flatMap((verb) => ["Error", "Services"].map((end) => `${verb.charAt(0).toUpperCase()}${verb.slice(1)}${end}`))
+        .filter((type) => !exported.includes(type))
+        .map((type) => `src/library.ts needs ${type} of ./commands/manage.ts`)
     )
   })
 
