@@ -310,25 +310,25 @@ export const normalize =
     const asked = (first === "help" || first === "version") && !root.tasks.some((task) => task.name === first)
     return Either.flatMap(locate(root, asked ? [`--${first}`, ...others] : before), (located) => {
       const { path, task } = located
-      const said = read(located)
-      if (isOn(said, builtIn.help)) {
+      const parsed = read(located)
+      if (isOn(parsed, builtIn.help)) {
         return Either.right(["--help", ...path.slice(1).map((task) => task.name)])
       }
-      if (isOn(said, builtIn.version)) return Either.right(["--version"])
-      const [extra] = said.words.slice(task.words)
+      if (isOn(parsed, builtIn.version)) return Either.right(["--version"])
+      const [extra] = parsed.words.slice(task.words)
       const options = path.flatMap((task) => task.options)
       const isMissing = (option: OptionSpec) =>
         option.required &&
-        !said.values.has(option) &&
-        !hasOther(option, said.values) &&
-        !(option.isWord === true && said.words.length + after.length > 0)
+        !parsed.values.has(option) &&
+        !hasOther(option, parsed.values) &&
+        !(option.isWord === true && parsed.words.length + after.length > 0)
       const missing = options.filter(isMissing)
       const error =
         task === root
           ? nameTask(root, before)
-          : (said.error ??
+          : (parsed.error ??
             (extra !== undefined
-              ? extraWord(located, extra, said)
+              ? extraWord(located, extra, parsed)
               : missing.length > 0
                 ? missingKeys(path, missing, targets)
                 : undefined))
@@ -336,10 +336,10 @@ export const normalize =
       const spelled = path.flatMap((owner, depth) => [
         ...(depth === 0 ? [] : [owner.name]),
         ...owner.options.flatMap((option) =>
-          (said.values.get(option) ?? []).flatMap((value) => spell(path, owner, option, value))
+          (parsed.values.get(option) ?? []).flatMap((value) => spell(path, owner, option, value))
         )
       ])
-      const words = [...said.words, ...after]
+      const words = [...parsed.words, ...after]
       return Either.right([...spelled, ...(words.length === 0 ? [] : ["--", ...words])])
     })
   }

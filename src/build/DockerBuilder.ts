@@ -221,9 +221,9 @@ const buildImage = (
       ...(podman ? { ending: { signal: "SIGHUP", patience: 10_000 } } : {})
     })
     let kept: ReadonlyArray<Uint8Array> = []
-    const shown = (bytes: Stream.Stream<Uint8Array, PlatformError>, look: (chunk: Uint8Array) => void) =>
+    const shown = (bytes: Stream.Stream<Uint8Array, PlatformError>, onChunk: (chunk: Uint8Array) => void) =>
       Stream.runForEach(bytes, (chunk) => {
-        look(chunk)
+        onChunk(chunk)
         if (!quiet) return Reporter.output(chunk)
         kept = lastBytes([...kept, chunk], keptOutput)
         return Effect.void
@@ -334,11 +334,11 @@ const copyOut = (build: DockerBuild, container: string) =>
 const copy = (engine: string, from: string) =>
   Effect.gen(function* () {
     const child = yield* run({ command: engine, args: ["cp", from, "-"] })
-    let said = ""
+    let stderr = ""
     const listening = yield* Effect.forkScoped(
       Stream.runForEach(Stream.decodeText(child.stderr), (text) =>
         Effect.sync(() => {
-          said = (said + text).slice(-4096)
+          stderr = (stderr + text).slice(-4096)
         })
       )
     )
@@ -349,7 +349,7 @@ const copy = (engine: string, from: string) =>
     })
     if (Option.isNone(first)) {
       yield* Effect.all([child.exitCode, Fiber.await(listening)])
-      return { _tag: "NoDirectory" as const, detail: lastLine(said) }
+      return { _tag: "NoDirectory" as const, detail: lastLine(stderr) }
     }
     const broken = (detail: string) =>
       new BuildFailed({
@@ -358,7 +358,7 @@ const copy = (engine: string, from: string) =>
     const complete = Effect.flatMap(child.exitCode, (status) =>
       status === 0
         ? Effect.succeed(Stream.empty)
-        : Effect.fail(broken(`"${engine} cp" ended with status ${status} (${lastLine(said)})`))
+        : Effect.fail(broken(`"${engine} cp" ended with status ${status} (${lastLine(stderr)})`))
     )
     const tree = Stream.fromChunk(first.value).pipe(
       Stream.concat(Stream.repeatEffectChunkOption(pull)),
@@ -490,8 +490,8 @@ const sweep = (engine: string) =>
     const looked = yield* inspect(engine, ["inspect", "--format", format], containers)
     const orphans = yield* Effect.filter(looked, ([, , build = ""]) => isAbandoned(build))
     if (orphans.length > 0) yield* ask(engine, ["rm", "--force", "--volumes", ...orphans.map(([id = ""]) => id)])
-    const theirs = [...new Set(orphans.map(([, image = ""]) => image.replace(/^sha256:/, "")))]
-    const unlabelled = theirs.filter((id) => images.every((image) => image.replace(/^sha256:/, "") !== id))
+    const imageIds = [...new Set(orphans.map(([, image = ""]) => image.replace(/^sha256:/, "")))]
+    const unlabelled = imageIds.filter((id) => images.every((image) => image.replace(/^sha256:/, "") !== id))
     return (
       orphans.length +
       (yield* removeUntagged(engine, images, (build) => isAbandoned(build))) +

@@ -17,8 +17,8 @@ export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit"
     return { commit, dirty: changes !== "" }
   }).pipe(
     Effect.timeout(patience),
-    Effect.catchTag("GitFailed", ({ said }) => {
-      const why = reasonOf(root, said)
+    Effect.catchTag("GitFailed", ({ stderr }) => {
+      const why = reasonOf(root, stderr)
       return why === undefined ? Effect.void : Reporter.warn(`The commit of this build is not recorded, because ${why}`)
     }),
     Effect.map((state) => state ?? {}),
@@ -26,18 +26,18 @@ export const sourceState = (root: string): Effect.Effect<Pick<Metadata, "commit"
   )
 
 /** The reason why git cannot read a repository. Undefined if there is no repository, or no commit in it. */
-const reasonOf = (root: string, said: string): string | undefined => {
-  if (/not a git repository|Needed a single revision|cannot change to/.test(said)) return undefined
-  if (/dubious ownership/.test(said))
+const reasonOf = (root: string, stderr: string): string | undefined => {
+  if (/not a git repository|Needed a single revision|cannot change to/.test(stderr)) return undefined
+  if (/dubious ownership/.test(stderr))
     return `the repository belongs to another user and git does not trust it: run git config --global --add safe.directory ${root}`
-  return `git failed: ${said.trim().split("\n")[0]}`
+  return `git failed: ${stderr.trim().split("\n")[0]}`
 }
 
 /** The time limit for git. The commit is only a remark, so a slow disk must not delay the build for it. */
 const patience = Duration.seconds(20)
 
 /** git ended with a status other than 0. */
-class GitFailed extends Data.TaggedError("GitFailed")<{ readonly said: string }> {}
+class GitFailed extends Data.TaggedError("GitFailed")<{ readonly stderr: string }> {}
 
 /** Removes the variables that a git hook sets, because they may name another repository. */
 const elsewhere = Object.fromEntries(
@@ -56,7 +56,7 @@ const git = (root: string, args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const env = { ...elsewhere, GIT_OPTIONAL_LOCKS: "0", LC_ALL: "C" }
     const child = yield* run({ command: "git", args: ["-C", root, ...args], env })
-    const [stdout, said, status] = yield* Effect.all(
+    const [stdout, stderr, status] = yield* Effect.all(
       [
         Stream.mkString(Stream.decodeText(child.stdout)),
         Stream.mkString(Stream.decodeText(child.stderr)),
@@ -64,5 +64,5 @@ const git = (root: string, args: ReadonlyArray<string>) =>
       ],
       { concurrency: "unbounded" }
     )
-    return yield* status === 0 ? Effect.succeed(stdout) : new GitFailed({ said })
+    return yield* status === 0 ? Effect.succeed(stdout) : new GitFailed({ stderr })
   }).pipe(Effect.scoped)

@@ -117,8 +117,8 @@ export interface Seen {
   readonly state: HostState
 }
 
-/** Looks at all hosts. The connections stay open for the rest of the scope. */
-export const lookAtAll = (targets: ReadonlyArray<Target>) =>
+/** Inspects all hosts. The connections stay open for the rest of the scope. */
+export const inspectAll = (targets: ReadonlyArray<Target>) =>
   Effect.forEach(
     targets,
     (target) =>
@@ -224,9 +224,9 @@ export const planAll = Effect.fn("planAll")(function* <E, R, R2>(
   const config = yield* (yield* Workspace).config
   const targets = yield* chooseTargets(config, words)
   const policy = yield* choosePolicy(config, words, settings)
-  const looks = yield* lookAtAll(targets)
-  const seen = looks.flatMap((look) => (look._tag === "Right" ? [look.right] : []))
-  const failed = looks.flatMap((look) => (look._tag === "Left" ? [look.left] : []))
+  const results = yield* inspectAll(targets)
+  const seen = results.flatMap((result) => (result._tag === "Right" ? [result.right] : []))
+  const failed = results.flatMap((result) => (result._tag === "Left" ? [result.left] : []))
   const isAway = ({ error }: (typeof failed)[number]) => error._tag === "HostUnreachable"
   const told = ({ error, target }: (typeof failed)[number]) => ({
     target: target.key,

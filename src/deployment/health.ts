@@ -132,10 +132,10 @@ export const awaitHealthy = Effect.fn("awaitHealthy")(function* (
     const result = yield* Effect.timeoutOption(attempt(session, release, health, attemptTime), left)
     attempts += 1
     if (Option.isNone(result)) break
-    const { detail: said, ok } = result.value
+    const { detail: latest, ok } = result.value
     inARow = ok ? inARow + 1 : 0
     if (inARow >= health.successes) return attempts
-    if (!ok) detail = said
+    if (!ok) detail = latest
     yield* Effect.sleep(health.interval)
   }
   const partly =

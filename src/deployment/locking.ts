@@ -48,14 +48,14 @@ export const takeLock = (session: HostSession, reason: string) =>
     const takenOver = [
       yield* entry("locked", undefined, { detail: `${reason}: taken over from somebody without a sign of life` })
     ]
-    const attempt = (said: boolean): ReturnType<HostSession["lock"]> =>
+    const attempt = (isAnnounced: boolean): ReturnType<HostSession["lock"]> =>
       Effect.catchTag(session.lock(details, takenOver), "LockHeld", (held) =>
         Effect.gen(function* () {
           const duration = held.lock.details?.held === true ? wait.held : wait.taken
           const waited = (yield* monotonicMillis) - began
           const left = Duration.toMillis(duration) - waited
           if (left <= 0) return yield* held
-          if (!said) yield* Reporter.note(`Waiting up to ${Duration.format(duration)}: ${held.message}`)
+          if (!isAnnounced) yield* Reporter.note(`Waiting up to ${Duration.format(duration)}: ${held.message}`)
           yield* Effect.sleep(Math.min(pauseAfter(waited), left))
           return yield* attempt(true)
         })

@@ -63,10 +63,10 @@ const http = (transport: Transport, text: string) => {
     httpGet(stream, url, { maxBody, wantsBody: (status) => !isHealthy(status) }).pipe(
       Effect.match({
         onSuccess: ({ body, status }): Probed => {
-          const said = clean(body, maxBody)
+          const answer = clean(body, maxBody)
           return {
             ok: isHealthy(status),
-            detail: `it answered ${status}${said === "" ? "" : `, "${said}"`}`
+            detail: `it answered ${status}${answer === "" ? "" : `, "${answer}"`}`
           }
         },
         onFailure: ({ detail }) => bad(`no answer (${clean(detail)})`)

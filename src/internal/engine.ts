@@ -51,11 +51,11 @@ const patience = Duration.minutes(2)
 const text = (bytes: Stream.Stream<Uint8Array, PlatformError>) => Stream.mkString(Stream.decodeText(bytes))
 
 /** The last line that is not empty. */
-export const lastLine = (said: string): string => linesOf(said).at(-1) ?? ""
+export const lastLine = (output: string): string => linesOf(output).at(-1) ?? ""
 
 /** The lines that are not empty, without blanks around them. */
-export const linesOf = (said: string): ReadonlyArray<string> =>
-  said
+export const linesOf = (output: string): ReadonlyArray<string> =>
+  output
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
@@ -89,11 +89,11 @@ const platformParts = (platform: string) => {
 
 /** Whether an image of the platform `found` satisfies `wanted`, which may leave parts out. */
 export const isSamePlatform = (wanted: string, found: string): boolean => {
-  const ours = platformParts(wanted)
-  const theirs = platformParts(found)
+  const wantedParts = platformParts(wanted)
+  const foundParts = platformParts(found)
   const differ = (one: string | undefined, other: string | undefined) =>
     one !== undefined && other !== undefined && one !== other
-  return !differ(ours.os, theirs.os) && !differ(ours.architecture, theirs.architecture)
+  return !differ(wantedParts.os, foundParts.os) && !differ(wantedParts.architecture, foundParts.architecture)
 }
 
 /** The build arguments in the form for the engine. */
@@ -160,16 +160,16 @@ export const stageReader = (label: string): StageReader => {
   let labelled = false
   let isMixed = false
   let rest = ""
-  const line = (said: string) => {
-    const step = /^(?:\[\d+\/\d+\] )?step \d+\/\d+ ?: (\w+) ?(.*)$/i.exec(said)
+  const readLine = (line: string) => {
+    const step = /^(?:\[\d+\/\d+\] )?step \d+\/\d+ ?: (\w+) ?(.*)$/i.exec(line)
     if (step !== null) {
-      isMixed ||= said.startsWith("[")
+      isMixed ||= line.startsWith("[")
       const word = step[1]?.toUpperCase()
       if (word === "FROM") stages.push(undefined)
       labelled ||= word === "LABEL" && (step[2] ?? "").includes(label)
       return
     }
-    const image = /^(?: -)?--> ([0-9a-f]{11,64})$/.exec(said)
+    const image = /^(?: -)?--> ([0-9a-f]{11,64})$/.exec(line)
     const id = image?.[1]
     if (id === undefined || labelled || stages.length === 0) return
     all.add(id)
@@ -180,7 +180,7 @@ export const stageReader = (label: string): StageReader => {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split(/\r?\n/)
       // A line without an end can be of any length; those of interest are short.
       rest = (lines.pop() ?? "").slice(-4096)
-      for (const said of lines) line(said)
+      for (const line of lines) readLine(line)
     },
     ends: () => (isMixed ? [...all] : stages.filter((image) => image !== undefined))
   }

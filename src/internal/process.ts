@@ -191,7 +191,7 @@ const end = (child: ChildProcess, { patience, signal }: Ending = politely): Effe
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe?.destroy()
       resume(Effect.void)
     }
-    const look = () => {
+    const check = () => {
       const gone = child.exitCode !== null || child.signalCode !== null
       const now = performance.now()
       // If nobody reaps orphans (a container without an init), a killed group never looks empty.
@@ -200,11 +200,11 @@ const end = (child: ChildProcess, { patience, signal }: Ending = politely): Effe
         killed = true
         send(child, "SIGKILL")
       }
-      setTimeout(look, 10)
+      setTimeout(check, 10)
     }
     for (const pipe of [child.stdout, child.stderr]) pipe?.resume()
     send(child, signal)
-    look()
+    check()
   })
 
 /** Signals the whole group if the child leads one. Returns false if no process is left. */

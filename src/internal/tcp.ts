@@ -64,9 +64,9 @@ export const program = (command: string): Effect.Effect<Duplex, never, Scope.Sco
 
 const startProgram = (command: string): Duplex => {
   const child = spawn("sh", ["-c", command], { stdio: "pipe", detached: true })
-  let said = ""
+  let stderr = ""
   const fail = (how: string) => {
-    const error = new Error(`"${command}" ${how}${said.trim() === "" ? "" : `: ${said.trim()}`}`)
+    const error = new Error(`"${command}" ${how}${stderr.trim() === "" ? "" : `: ${stderr.trim()}`}`)
     stream.destroy(Object.assign(error, { code: programFailed }))
   }
   const stream: Duplex = new Duplex({
@@ -90,7 +90,7 @@ const startProgram = (command: string): Duplex => {
   })
   child.stderr.setEncoding("utf8")
   child.stderr.on("data", (text: string) => {
-    said = (said + text).slice(-maxStderr)
+    stderr = (stderr + text).slice(-maxStderr)
   })
   child.on("error", (error) => fail(`cannot be started: ${error.message}`))
   child.on("close", (code, signal) => {

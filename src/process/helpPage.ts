@@ -4,7 +4,7 @@
 import { builtIns, fold, type OptionSpec, summary, type TaskSpec } from "../Spec.ts"
 
 /** The settings of a page. */
-export interface Look {
+export interface Appearance {
   /** The width of the terminal. Undefined or 0 if it is unknown. */
   readonly columns?: number | undefined
   readonly color: boolean
@@ -135,12 +135,12 @@ const find = (task: TaskSpec, [first, ...others]: ReadonlyArray<string>): TaskSp
 }
 
 /** The page of the task that the words name; without words, of the program. Undefined if there is no such task. */
-export const helpPage = (root: TaskSpec, words: ReadonlyArray<string>, look: Look): string | undefined => {
+export const helpPage = (root: TaskSpec, words: ReadonlyArray<string>, appearance: Appearance): string | undefined => {
   const task = find(root, words)
   if (task === undefined) return undefined
   const sheet: Sheet = {
-    width: widthOf(look.columns),
-    heading: (text) => (look.color ? `\u001b[1m${text}\u001b[22m` : text)
+    width: widthOf(appearance.columns),
+    heading: (text) => (appearance.color ? `\u001b[1m${text}\u001b[22m` : text)
   }
   const names = words.map((_, depth) => find(root, words.slice(0, depth + 1))?.name ?? "")
   const lines = task === root ? programPage(sheet, root) : taskPage(sheet, root, [root.name, ...names].join(" "), task)

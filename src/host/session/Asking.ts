@@ -92,10 +92,10 @@ export const makeAsking = (target: Target, transport: Transport) => {
     if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
     const fault = decoded.left
     if (fault._tag === "Fenced") return Effect.fail(new LockLost({ target: target.key, address }))
-    const said = Reply.clean(result.stderr)
-    if (fault._tag === "Failed") return Effect.fail(stepFailed(doing, fault.detail === "" ? said : fault.detail))
+    const stderr = Reply.clean(result.stderr)
+    if (fault._tag === "Failed") return Effect.fail(stepFailed(doing, fault.detail === "" ? stderr : fault.detail))
     if (fault.what === Reply.answer && result.exitCode !== 0) {
-      const why = said === "" ? `the answer cannot be read, ${fault.detail}` : said
+      const why = stderr === "" ? `the answer cannot be read, ${fault.detail}` : stderr
       return Effect.fail(stepFailed(doing, `${why} (exit status ${result.exitCode})`))
     }
     const what = fault.what === Reply.answer ? `The answer to "${doing}"` : fault.what

@@ -60,12 +60,12 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
     const over = yield* Deferred.make<void>()
     const clock = yield* Effect.clock
     const asked = clock.unsafeCurrentTimeMillis()
-    const said = { stdout: "", stderr: "" }
+    const received = { stdout: "", stderr: "" }
     const heard = (answer: string, exitCode: number, between?: Reply.Between) => {
       const { remarks, stdout } = Reply.remarks(answer)
       const decoded = decode(stdout, { refs: [], between })
       return Effect.map(
-        settle(doing, { exitCode, stderr: said.stderr }, decoded),
+        settle(doing, { exitCode, stderr: received.stderr }, decoded),
         (locking) => [locking, remarks] as const
       )
     }
@@ -73,16 +73,16 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
     const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
       Effect.suspend(() => {
         if (from === "stderr") {
-          said.stderr = (said.stderr + Buffer.from(chunk).toString()).slice(-maxAnswer)
+          received.stderr = (received.stderr + Buffer.from(chunk).toString()).slice(-maxAnswer)
           return Effect.void
         }
         // Searches only for the end of the answer. The only output after it is the loss of the lock.
-        const before = Math.max(0, said.stdout.length - Reply.replyEnd.length - 2)
-        said.stdout = (said.stdout + decoder.decode(chunk, { stream: true })).slice(-maxLook)
-        const end = said.stdout.indexOf(`\n${Reply.replyEnd}\n`, before)
+        const before = Math.max(0, received.stdout.length - Reply.replyEnd.length - 2)
+        received.stdout = (received.stdout + decoder.decode(chunk, { stream: true })).slice(-maxLook)
+        const end = received.stdout.indexOf(`\n${Reply.replyEnd}\n`, before)
         if (end < 0) return Effect.void
         const between = { asked, answered: clock.unsafeCurrentTimeMillis() }
-        return Deferred.complete(answered, heard(said.stdout.slice(0, end + Reply.replyEnd.length + 2), 0, between))
+        return Deferred.complete(answered, heard(received.stdout.slice(0, end + Reply.replyEnd.length + 2), 0, between))
       })
     const signs = Stream.repeatEffectOption(
       Effect.raceFirst(
@@ -101,7 +101,7 @@ export const makeLocking = (asking: Asking): Pick<HostSession, "lock" | "hold" |
         wait: "transfer"
       })
       .pipe(
-        Effect.flatMap(({ exitCode }) => heard(said.stdout, exitCode)),
+        Effect.flatMap(({ exitCode }) => heard(received.stdout, exitCode)),
         Effect.exit,
         Effect.tap((exit) => Deferred.done(answered, exit)),
         Effect.forkScoped

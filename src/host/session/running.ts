@@ -24,7 +24,7 @@ export const makeRunning = ({ address, held, path, settle, transport }: Asking):
       const { decode, script } = steps.run
       const decodeRun = (answer: string) => decode(answer, { refs: [], between: undefined })
       let head: Buffer | undefined = Buffer.alloc(0)
-      let said = Buffer.alloc(0)
+      let stderr = Buffer.alloc(0)
       let tail = ""
       const tell = (chunk: Uint8Array, options?: { readonly isResult: boolean }) => {
         tail = `${tail}${Buffer.from(chunk).toString()}`.slice(-maxTail)
@@ -34,7 +34,7 @@ export const makeRunning = ({ address, held, path, settle, transport }: Asking):
       const onOutput = (chunk: Uint8Array, from: "stdout" | "stderr") =>
         Effect.suspend(() => {
           if (from === "stderr") {
-            if (head !== undefined) said = Buffer.concat([said, chunk]).subarray(-maxAnswer)
+            if (head !== undefined) stderr = Buffer.concat([stderr, chunk]).subarray(-maxAnswer)
             return tell(chunk)
           }
           if (head === undefined) return tell(chunk, { isResult })
@@ -70,7 +70,7 @@ export const makeRunning = ({ address, held, path, settle, transport }: Asking):
             Effect.fail(new CommandTimeout({ address, command, waited: timeout.waited }))
           ),
           Effect.flatMap(({ exitCode }) =>
-            Effect.map(settle(doing, { exitCode, stderr: `${said}${head ?? ""}` }, decoded), () => ({
+            Effect.map(settle(doing, { exitCode, stderr: `${stderr}${head ?? ""}` }, decoded), () => ({
               status: exitCode,
               output: Reply.clean(tail, maxTail)
             }))

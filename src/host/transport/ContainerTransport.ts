@@ -103,17 +103,17 @@ const connected =
     Effect.async<void, DialFailed>((resume) => {
       let line = ""
       const finish = (detail: string) => {
-        stream.off("readable", look)
+        stream.off("readable", readLine)
         const reason = /refused/i.test(detail) ? "refused" : "unreachable"
         resume(detail === "connected" ? Effect.void : new DialFailed({ to, reason, detail }))
       }
-      const look = () => {
+      const readLine = () => {
         for (let byte = stream.read(1); byte !== null; byte = stream.read(1)) {
           if (String(byte) === "\n") return finish(line)
           line += String(byte)
         }
       }
-      stream.on("readable", look)
+      stream.on("readable", readLine)
       stream.once("error", ({ message }) => finish(message))
       stream.once("end", () => finish(line))
     })

@@ -127,8 +127,8 @@ const makeGreeting = Effect.map(Deferred.make<void>(), (over) => {
     }
   const words = () => Reply.clean(Buffer.from(stderr.trim() || stdout.trim(), "latin1").toString())
   const instead = (status: number) => {
-    const said = words()
-    const detail = `it ended with exit status ${status}${said === "" ? " and no output" : `: ${said}`}`
+    const output = words()
+    const detail = `it ended with exit status ${status}${output === "" ? " and no output" : `: ${output}`}`
     return new Connection.Disconnected({ reason: "shell", detail })
   }
   return { before, over: Deferred.await(over), words, instead, processId: () => processId }
