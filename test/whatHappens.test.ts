@@ -178,7 +178,7 @@ const shown: ReadonlyArray<readonly [sentence: string, file: string, title: stri
   [
     "The release to go back to lacks files",
     "test/commands/goLive.test.ts",
-    "A deployment that fails goes back to the nearest release before it that is whole."
+    "A deployment that fails goes back to the nearest earlier release that is whole."
   ],
   [
     "Somebody makes another release current before",

@@ -88,7 +88,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scopedLive("Somebody sets the clock of this machine during the health check: the release gets all its time.", () =>
+  it.scopedLive("A clock that is set during the health check takes no time from the release.", () =>
     Effect.gen(function* () {
       yield* built
       const host = yield* hostNamed()
@@ -195,7 +195,7 @@ describe("after the switch", () => {
     )
   }
 
-  it.scoped("A deployment that fails goes back to the nearest release before it that is whole.", () =>
+  it.scoped("A deployment that fails goes back to the nearest earlier release that is whole.", () =>
     Effect.gen(function* () {
       const [first, gutted, bad] = [yield* built, yield* built, yield* built]
       const host = yield* hostNamed()
@@ -219,7 +219,7 @@ describe("after the switch", () => {
     }).pipe(Effect.provide(world({ config: checked })))
   )
 
-  it.scoped("A deployment that fails stays current if no release before it is whole.", () =>
+  it.scoped("A deployment that fails stays current if no earlier release is whole.", () =>
     Effect.gen(function* () {
       const [gutted, bad] = [yield* built, yield* built]
       const host = yield* hostNamed()

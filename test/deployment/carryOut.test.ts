@@ -62,7 +62,7 @@ describe("carryOut", () => {
       }).pipe(Effect.provide(world({ config })))
   )
 
-  it.live("A plan that goes back does so, whatever the target says by then.", () =>
+  it.live("A plan that goes back does so, even for a target that now lacks the settings.", () =>
     Effect.gen(function* () {
       const { ref } = yield* built
       yield* run("deploy target=plain yes")

@@ -13,7 +13,7 @@ describe("recordOf", () => {
     assert.strictEqual(serialAfter(3, 7, 5), 8)
   })
 
-  it("A new record's serial stays at the highest number that there is if the host has reached it.", () => {
+  it("A new record's serial stays at the highest possible number if the host has reached it.", () => {
     assert.strictEqual(serialAfter(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
   })
 })

@@ -150,7 +150,7 @@ describe("the pipeline for GitHub Actions", () => {
   })
 
   it.scopedLive.skipIf(missing !== undefined)(
-    titled("Its jobs build, pass on and deploy a release, and write a summary and the actor.", missing),
+    titled("The workflow's jobs build, pass on and deploy a release, and write a summary and the actor.", missing),
     () =>
       Effect.gen(function* () {
         const { commit, clone, here, journal, key, leaksNothing, live } = yield* origin
@@ -250,7 +250,7 @@ describe("the pipeline for GitLab", () => {
   })
 
   it.scopedLive.skipIf(missing !== undefined)(
-    titled("Its jobs build, pass on and deploy a release with a key in base64, and write the actor.", missing),
+    titled("The pipeline's jobs build, pass on and deploy a release with a key in base64, and write the actor.", missing),
     () =>
       Effect.gen(function* () {
         const { clone, commit, journal, key, leaksNothing, live } = yield* origin
@@ -287,7 +287,7 @@ describe("the pipeline for GitLab", () => {
 
 describe("the script for cron", () => {
   it.scopedLive.skipIf(missing !== undefined)(
-    titled("It deploys each new commit once, and tries again after a failure that may pass.", missing),
+    titled("The script for cron deploys each new commit once, and tries again after a failure that may pass.", missing),
     () =>
       Effect.gen(function* () {
         const { clone, commit, here, host, key, live } = yield* origin

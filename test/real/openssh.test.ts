@@ -85,7 +85,7 @@ describe("the system's ssh", () => {
     })
   )
 
-  scoped(titled("Host keys are known, asked about, pinned or refused as they are without it.", absent), () =>
+  scoped(titled("The system's ssh knows, asks about, pins or refuses host keys as deployer's own SSH does.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const fingerprint = fingerprintOf(host.knownHosts)
@@ -298,7 +298,7 @@ describe("the system's ssh", () => {
       })
   )
 
-  scoped(titled("Nothing of it stays behind when the connection ends, or when this process is killed.", absent), () =>
+  scoped(titled("The system's ssh leaves nothing behind when the connection ends, or when this process is killed.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const here = yield* project()
@@ -366,7 +366,7 @@ describe("the system's ssh", () => {
     })
   )
 
-  scoped(titled("Connections from the host are opened, and a refusal is told from silence.", absent), () =>
+  scoped(titled("The system's ssh opens connections from the host, and tells a refusal from silence.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const { session } = yield* connected(host)
@@ -379,7 +379,7 @@ describe("the system's ssh", () => {
   )
 
   scoped(
-    titled("The usual commands work through it, also if the host allows one session per connection.", absent),
+    titled("The usual commands work through the system's ssh, also if the host allows one session per connection.", absent),
     () =>
       Effect.forEach([[], ["MaxSessions 1"]], (config) =>
         Effect.flatMap(sshd({ config }), (host) => runUsualCommands(host, { ssh: "openssh" }))

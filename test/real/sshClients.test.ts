@@ -164,7 +164,7 @@ describe("the client of SSH", () => {
       })
   )
 
-  scoped(titled("If the system's ssh cannot log in either, the first failure is told.", absent), () =>
+  scoped(titled("If the system's ssh cannot log in either, the message gives the first failure.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const key = makeKey(path.join(host.folder, "stranger"))
