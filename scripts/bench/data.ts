@@ -13,9 +13,9 @@ const root = path.resolve(import.meta.dirname, "../..")
 const cache = path.join(os.tmpdir(), "deployer-bench-data-4")
 
 /**
- * `one` is the live version; in `changed` one of a hundred files has 16 bytes more in its middle (of a single file, 1 % of its bytes are others, in a
- * hundred places), in `everything` each file has (of a single file, all bytes are others); in `half` all bytes of every other file are others; in
- * `times` only the times are new.
+ * `one` is the live version. In `changed`, one of a hundred files has 16 bytes more in its middle; in `everything`, each file has. Of a single
+ * file, 1 % of the bytes are others in `changed`, in a hundred places, and all bytes in `everything`. In `half`, all bytes of every other file are
+ * others. In `times`, only the times are new.
  */
 export const versions = ["one", "changed", "half", "everything", "times"] as const
 export type Version = (typeof versions)[number]

@@ -1,9 +1,9 @@
 /**
- * Crashes at every place of a command's work on a host: a real sshd whose login shell counts the steps of a session, and the
+ * Crashes at every place of a command's work on a host: a real sshd with a login shell of our own. It counts the steps of a session and the
  * programs that each step starts, stands still at the requested one, and lets the test act there.
  *
- * A shell may run programs of its own instead of those in PATH (BusyBox does), so each script gets functions of their names put
- * in front of it.
+ * A shell may run programs of its own instead of those in PATH, as BusyBox does. So each script begins with functions of their names, which
+ * call the programs in PATH.
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
