@@ -3,7 +3,7 @@
  * programs that each step starts, stands still at the requested one, and lets the test act there.
  *
  * A shell may run programs of its own instead of those in PATH, as BusyBox does. So each script begins with functions of their names, which
- * call the programs in PATH.
+ * call the stand-in.
  */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
