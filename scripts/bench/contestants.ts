@@ -461,7 +461,7 @@ const measure = (
       : { millis, sent: traffic.sent, received: traffic.received, roundTrips: traffic.roundTrips }
   })
 
-/** The end of a link, or nothing. */
+/** The place that a link leads to, or nothing. */
 const target = (link: string): string | undefined =>
   fs.lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true ? fs.readlinkSync(link) : undefined
 

@@ -418,7 +418,7 @@ const lockOf = (base: string) => {
   return { token, isFree }
 }
 
-/** The rest that dead commands left under `base`. */
+/** The leftovers of dead commands under `base`. */
 export const leftovers = (base: string): ReadonlyArray<string> => {
   const { isFree, token } = lockOf(base)
   const config = fs

@@ -71,7 +71,7 @@ export const leftoversOf = (marker: string): ReadonlyArray<string> => {
     .filter((id) => id !== "")
 }
 
-/** Removes the rest of all builds of a release's name, its layer cache too, and everything with the label. */
+/** Removes the leftovers of builds of a release's name, its layer cache too, and everything with the label. */
 export const removeBuilt = (name: string, marker: string): void => {
   const tags = docker("images", "--format", "{{.Tag}}", "deployer-cache").split("\n")
   for (const tag of tags) if (tag.startsWith(`${name}.`)) docker("rmi", `deployer-cache:${tag}`)

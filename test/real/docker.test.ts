@@ -215,7 +215,7 @@ describe(title, { timeout: 60_000, skip: missingDocker !== undefined }, () => {
       const { context, name } = yield* own()
       const builder = yield* DockerBuilder
       const mine = yield* builder.build(asked(context, { name }))
-      // The rest that another, dead process would have left.
+      // The leftovers of a dead process.
       const [created = ""] = docker(
         "ps",
         "--all",

@@ -1,4 +1,4 @@
-/** The rest of interrupted or refused work on a host, and files that only look like it. */
+/** Leftovers of interrupted or refused work on a host, and files that only look like them. */
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"

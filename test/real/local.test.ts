@@ -1145,7 +1145,7 @@ describe("a connection that is lost", () => {
     Effect.gen(function* () {
       const { part, received, send } = yield* completing(yield* userland.emptyFolder("home"), undefined)
       yield* Effect.flip(send(0, { after: 1_500_000 }))
-      // The rest of another kind of stream is not used.
+      // The leftover of another kind of stream is not used.
       renameSync(part, `${part}.gz`)
       assert.strictEqual(yield* received, 0)
       yield* send(0)

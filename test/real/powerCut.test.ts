@@ -328,7 +328,7 @@ const after = (kind: FileSystem, disk: LoopDisk, cut: Cut, work: Work, heirloom:
 /** Several works wait for the clock at the same time, and only one of them is busy. */
 const busy = Effect.unsafeMakeSemaphore(1)
 
-/** Does the work and returns the rules that power cuts broke, with the moments of the cuts: at most so much. */
+/** Does the work and returns the rules that power cuts broke, with the moments of the cuts. Ends after `most` of them. */
 const cutting = (
   kind: FileSystem,
   work: Work,

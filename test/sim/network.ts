@@ -65,7 +65,7 @@ export interface Fate {
   readonly trouble?: "disk" | "journal" | "step"
 }
 
-/** The questions of the network to the fate, and its news to the watch. */
+/** The decisions that the network asks for, and the events that it reports. */
 export interface Destiny {
   readonly fate: (step: Step) => Fate
   /** Whether a connection can be made now. */

@@ -227,7 +227,7 @@ const servicesOf = (config: DeployerConfig, { store }: Prepared): Context.Contex
   }).pipe(Context.add(ReleaseStore, store))
 }
 
-/** Somebody who answers a question according to its safety, and one about unfinished work with that word. */
+/** Answers a question by its safety, and one about unfinished work with that word. */
 const promptOf = (answer: (isSafe: boolean) => boolean, unfinished: string): Prompt["Type"] => {
   const unavailable = (question: string) => new PromptUnavailable({ question })
   return {
