@@ -43,7 +43,7 @@ for (const folder of folders) {
   const words = count(/[A-Za-z']+/g)
   for (const [word, limit] of Object.entries(limits)) {
     const rate = (count(new RegExp(`\\b${word}\\b`, "gi")) / words) * 10_000
-    console.log(`${folder}: "${word}" ${rate.toFixed(1)} for each 10,000 of ${words} words in comments (at most ${limit})`)
+    console.log(`${folder}: "${word}" ${rate.toFixed(1)} in 10,000 of ${words} words of comments (at most ${limit})`)
     if (rate > limit) process.exitCode = 1
   }
 }

@@ -338,7 +338,7 @@ describe("deploy to many targets", () => {
     }).pipe(Effect.provide(fleet))
   )
 
-  it.scoped("A rollback to different releases is refused, and each target names the release to which it would go.", () =>
+  it.scoped("A rollback to different releases is refused, and each target names its destination.", () =>
     Effect.gen(function* () {
       const { first } = yield* started
       assert.strictEqual((yield* run("deploy group=web except=web5 yes")).status, 0)

@@ -172,7 +172,7 @@ describe("init", () => {
     })
   )
 
-  it.scoped("Init fills in the facts that it finds in the project's files, reports them, and the config is valid.", () =>
+  it.scoped("Init fills in facts from the project's files and reports them, and the config is valid.", () =>
     Effect.gen(function* () {
       for (const [files, found, ...texts] of [
         [

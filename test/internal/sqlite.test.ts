@@ -94,7 +94,7 @@ describe("sqlite", () => {
     ]
   ]
   for (const [situation, prepare, reason] of broken) {
-    it.scopedLive(`Without Node's own SQLite, the error about better-sqlite3 gives the reason and the remedy ${situation}.`, () =>
+    it.scopedLive(`Without Node's own SQLite, better-sqlite3's failure is explained ${situation}.`, () =>
       Effect.gen(function* () {
         const { folder, run } = yield* bundled
         prepare(join(folder, "node_modules"))

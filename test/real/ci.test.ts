@@ -250,7 +250,7 @@ describe("the pipeline for GitLab", () => {
   })
 
   it.scopedLive.skipIf(missing !== undefined)(
-    titled("The pipeline's jobs build, pass on and deploy a release with a key in base64, and write the actor.", missing),
+    titled("The pipeline's jobs build and deploy a release with a key in base64, and write the actor.", missing),
     () =>
       Effect.gen(function* () {
         const { clone, commit, journal, key, leaksNothing, live } = yield* origin

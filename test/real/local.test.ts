@@ -950,7 +950,7 @@ describe("a folder that a team shares", () => {
       ["links", true]
     ] as const) {
       const asRoot = isRoot && skip === undefined ? it.live : it.live.skip
-      asRoot(`A release that ${how} files of others belongs to its login, even if others own the old files (${title}).`, () =>
+      asRoot(`A release that ${how} files of others belongs to its login, not to them (${title}).`, () =>
         Effect.gen(function* () {
           const owners = (folder: string) =>
             Object.fromEntries(

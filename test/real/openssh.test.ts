@@ -85,7 +85,7 @@ describe("the system's ssh", () => {
     })
   )
 
-  scoped(titled("The system's ssh knows, asks about, pins or refuses host keys as deployer's own SSH does.", absent), () =>
+  scoped(titled("The system's ssh knows, pins and refuses host keys like deployer's own SSH.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const fingerprint = fingerprintOf(host.knownHosts)
@@ -298,7 +298,7 @@ describe("the system's ssh", () => {
       })
   )
 
-  scoped(titled("The system's ssh leaves nothing behind when the connection ends, or when this process is killed.", absent), () =>
+  scoped(titled("The system's ssh leaves nothing behind when the connection ends or this process dies.", absent), () =>
     Effect.gen(function* () {
       const host = yield* sshd()
       const here = yield* project()
@@ -379,7 +379,7 @@ describe("the system's ssh", () => {
   )
 
   scoped(
-    titled("The usual commands work through the system's ssh, also if the host allows one session per connection.", absent),
+    titled("The usual commands work through the system's ssh, even with one session per connection.", absent),
     () =>
       Effect.forEach([[], ["MaxSessions 1"]], (config) =>
         Effect.flatMap(sshd({ config }), (host) => runUsualCommands(host, { ssh: "openssh" }))
