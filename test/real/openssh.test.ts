@@ -196,32 +196,30 @@ describe("the system's ssh", () => {
     })
   )
 
-  scoped(
-    titled("An error says that a machine has no ssh, or one that lacks a feature for the target.", absent),
-    () =>
-      Effect.gen(function* () {
-        const host = yield* sshd()
-        const folder = yield* temporaryFolder
-        const before = process.env["PATH"] ?? ""
-        yield* Effect.addFinalizer(() =>
-          Effect.sync(() => {
-            process.env["PATH"] = before
-          })
-        )
-        for (const name of ["sh", "cat"]) fs.symlinkSync(`/bin/${name}`, path.join(folder, name))
-        process.env["PATH"] = folder
-        const without = yield* Effect.flip(connected(host))
-        assert.strictEqual(without._tag === "HostUnreachable" && without.reason, "openssh", String(without))
-        assert.include(without.message, "install OpenSSH's client")
-        const old = "echo 'command-line: line 0: Bad configuration option: knownhostscommand' >&2; exit 255"
-        fs.writeFileSync(path.join(folder, "ssh"), `#!/bin/sh\n${old}\n`, { mode: 0o755 })
-        const tooOld = yield* Effect.flip(connected(host))
-        assert.strictEqual(tooOld._tag === "HostUnreachable" && tooOld.reason, "openssh", String(tooOld))
-        assert.include(
-          tooOld.message,
-          'Bad configuration option: knownhostscommand: "hostKey" of a target needs OpenSSH 8.5'
-        )
-      })
+  scoped(titled("An error says that a machine has no ssh, or one that lacks a feature for the target.", absent), () =>
+    Effect.gen(function* () {
+      const host = yield* sshd()
+      const folder = yield* temporaryFolder
+      const before = process.env["PATH"] ?? ""
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          process.env["PATH"] = before
+        })
+      )
+      for (const name of ["sh", "cat"]) fs.symlinkSync(`/bin/${name}`, path.join(folder, name))
+      process.env["PATH"] = folder
+      const without = yield* Effect.flip(connected(host))
+      assert.strictEqual(without._tag === "HostUnreachable" && without.reason, "openssh", String(without))
+      assert.include(without.message, "install OpenSSH's client")
+      const old = "echo 'command-line: line 0: Bad configuration option: knownhostscommand' >&2; exit 255"
+      fs.writeFileSync(path.join(folder, "ssh"), `#!/bin/sh\n${old}\n`, { mode: 0o755 })
+      const tooOld = yield* Effect.flip(connected(host))
+      assert.strictEqual(tooOld._tag === "HostUnreachable" && tooOld.reason, "openssh", String(tooOld))
+      assert.include(
+        tooOld.message,
+        'Bad configuration option: knownhostscommand: "hostKey" of a target needs OpenSSH 8.5'
+      )
+    })
   )
 
   /** The block of ssh_config for one host. */
