@@ -180,12 +180,7 @@ describe("without the protection", () => {
     // Unpacks in the place of the live release, and checks afterwards.
     behindProxy(
       {
-        stage: [
-          [
-            'err=$(umask 077; mkdir -p "$stage"',
-            'rm -f current; ln -s "$stage" current; err=$(umask 077; mkdir -p "$stage"'
-          ]
-        ]
+        stage: [['err=$({ [ -d "$stage" ]', 'rm -f current; ln -s "$stage" current; err=$({ [ -d "$stage" ]']]
       },
       ({ current, deploy, network }) =>
         Effect.gen(function* () {
