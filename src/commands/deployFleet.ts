@@ -8,19 +8,19 @@ import { carryOutStep, makeReady } from "../deployment/carryOut.ts"
 import { finishAdoptions, orUnfit } from "../deployment/onHost.ts"
 import { findOrigins } from "../deployment/origins.ts"
 import { type HostState, recordOf } from "../domain/HostState.ts"
-import { failureOf, standing } from "../domain/Journal.ts"
+import { standing } from "../domain/Journal.ts"
 import type { Manifest } from "../domain/Manifest.ts"
 import { type DeployPlan, plan as planDeployment, releaseLabel } from "../domain/Plan.ts"
 import { builderOf, described, isBuiltFor } from "../domain/Provenance.ts"
 import { latest, Release } from "../domain/Release.ts"
 import type { Policy, RolloutPlan } from "../domain/Rollout.ts"
 import { ReleaseStore } from "../store/ReleaseStore.ts"
-import { counted, dateTime } from "../terminal/format.ts"
+import { counted } from "../terminal/format.ts"
 import { Prompt } from "../terminal/Prompt.ts"
 import type { FleetWords } from "../workspace/Fleet.ts"
 import { findCandidates, planRelease } from "./chooseRelease.ts"
 import { Declined } from "./Declined.ts"
-import { carryOutAll, failUnlessWell, planAll, type Seen } from "./rollout.ts"
+import { carryOutAll, failedBefore, failUnlessWell, planAll, type Seen } from "./rollout.ts"
 
 /** What to deploy, to which targets, and how. */
 export interface DeployFleetOptions extends FleetWords {
@@ -33,8 +33,8 @@ export interface DeployFleetOptions extends FleetWords {
 }
 
 /** The reasons against a release on one target. */
-const misfits = ({ state, target }: Seen, release: Release, isNamed: boolean, retry: boolean) => {
-  const failed = failureOf(state.journal, release.ref)
+const misfits = (seen: Seen, release: Release, isNamed: boolean, retry: boolean) => {
+  const { target } = seen
   return [
     ...(release.name === target.name ? [] : [`it runs ${target.name}, and the release is one of ${release.name}`]),
     ...(isNamed || isBuiltFor(release, target)
@@ -42,11 +42,7 @@ const misfits = ({ state, target }: Seen, release: Release, isNamed: boolean, re
       : [
           `builder ${release.metadata.builder} made the release, not builder ${builderOf(target)}: name it with release=${release.id}`
         ]),
-    ...(failed === undefined || retry
-      ? []
-      : [
-          `the release failed there at ${dateTime(failed.at)} UTC (${failed.detail ?? "no reason was recorded"}): to deploy it anyway, say retry`
-        ])
+    ...(retry ? [] : failedBefore(seen, release, "to deploy it anyway, say retry"))
   ]
 }
 

@@ -7,14 +7,12 @@ import * as Schema from "effect/Schema"
 import { failUnlessDeployed, failUnlessWhole, orUnfit, pick } from "../deployment/onHost.ts"
 import { isLiveStep, type Live } from "../deployment/prove.ts"
 import { type HostRelease, type HostState, previousRelease } from "../domain/HostState.ts"
-import { failureOf } from "../domain/Journal.ts"
 import { planRollback, releaseLabel } from "../domain/Plan.ts"
 import { shortRef } from "../domain/Release.ts"
 import type { Policy } from "../domain/Rollout.ts"
-import { dateTime } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import type { FleetWords } from "../workspace/Fleet.ts"
-import { carryOutAll, failUnlessWell, planAll, type Seen } from "./rollout.ts"
+import { carryOutAll, failedBefore, failUnlessWell, planAll, type Seen } from "./rollout.ts"
 
 /** Which targets go back, where to, and how. */
 export interface RollbackFleetOptions extends FleetWords {
@@ -63,16 +61,6 @@ const planMember = Effect.fnUntraced(function* (
   return { session, plan, first: Effect.void, ready, well: failUnlessWell(session, release) }
 })
 
-/** The reason against a release that failed on one target. */
-const misfits = ({ state }: Seen, release: HostRelease | undefined) => {
-  const failed = release && failureOf(state.journal, release.ref)
-  return release === undefined || failed === undefined
-    ? []
-    : [
-        `${releaseLabel(release)} failed there at ${dateTime(failed.at)} UTC (${failed.detail ?? "no reason was recorded"}): go back there alone, or leave it out with except=`
-      ]
-}
-
 const prepare = ({ policy = {}, to, ...words }: RollbackFleetOptions) =>
   planAll(words, policy, (seen) =>
     Effect.gen(function* () {
@@ -92,7 +80,7 @@ const prepare = ({ policy = {}, to, ...words }: RollbackFleetOptions) =>
               again: (state: HostState) => planMember({ ...one, state }, common, shortRef(common.release.ref))
             }
           }),
-        misfits: (one: Seen) => misfits(one, first?.release)
+        misfits: (one: Seen) => failedBefore(one, first?.release, "go back there alone, or leave it out with except=")
       }
     })
   )

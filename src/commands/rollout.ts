@@ -19,10 +19,12 @@ import { connectTo } from "../deployment/onHost.ts"
 import { takeLocks } from "../deployment/takeLocks.ts"
 import { HostRelease, type HostState } from "../domain/HostState.ts"
 import { commandLine, type Invocation, invocation } from "../domain/Invocation.ts"
+import { failureOf as failureIn } from "../domain/Journal.ts"
 import { releaseLabel } from "../domain/Plan.ts"
 import { Release } from "../domain/Release.ts"
 import {
   Decision,
+  decisionIn,
   FleetUnfit,
   grouped,
   isOpen,
@@ -39,7 +41,7 @@ import type { AnyPlan } from "../domain/SavedPlan.ts"
 import { address, placeOf, type Target } from "../domain/Target.ts"
 import type { HostSession } from "../host/RemoteHost.ts"
 import { Failure, failureOf, statusOf } from "../terminal/Failure.ts"
-import { counted } from "../terminal/format.ts"
+import { counted, dateTime } from "../terminal/format.ts"
 import * as Reporter from "../terminal/Reporter.ts"
 import { choosePolicy, chooseTargets, type FleetWords } from "../workspace/Fleet.ts"
 import { Workspace } from "../workspace/Workspace.ts"
@@ -139,7 +141,7 @@ const beforeOf = ({ state }: AnyPlan) =>
 /** The report of a rollout that has ended. */
 export const reportOf = (plan: RolloutPlan, { facts, failures }: Ended, millis: number): RolloutReport => {
   const found = outcomes(facts)
-  const decided = facts.find((fact) => fact._tag === "Decided")
+  const decision = decisionIn(facts)
   return RolloutReport.make({
     release: plan.release,
     waves: plan.waves,
@@ -156,7 +158,7 @@ export const reportOf = (plan: RolloutPlan, { facts, failures }: Ended, millis: 
       }),
       ...plan.left.map((left) => ({ ...left, outcome: "left" as const }))
     ],
-    ...(decided === undefined ? {} : { decision: decided.decision }),
+    ...(decision === undefined ? {} : { decision }),
     exitStatus: rolloutStatus(plan, facts),
     millis
   })
@@ -201,6 +203,20 @@ export interface Aim<R> {
   readonly plan: (seen: Seen) => Effect.Effect<Planned<R>, AnyFailure, R>
   /** The reasons against it on one target, besides those of its plan. */
   readonly misfits: (seen: Seen) => ReadonlyArray<string>
+}
+
+/** The reason against a release that failed on a target before. None if it did not, or if there is no release. */
+export const failedBefore = (
+  { state }: Seen,
+  release: RolloutPlan["release"] | undefined,
+  instead: string
+): ReadonlyArray<string> => {
+  const failed = release && failureIn(state.journal, release.ref)
+  return release === undefined || failed === undefined
+    ? []
+    : [
+        `${releaseLabel(release)} failed there at ${dateTime(failed.at)} UTC (${failed.detail ?? "no reason was recorded"}): ${instead}`
+      ]
 }
 
 /** A target at the place of another one would wait for its own lock. */

@@ -49,6 +49,9 @@ export const Policy = Schema.Struct(policyFields)
 /** The settings of a rollout. */
 export type Policy = typeof Policy.Type
 
+/** The policy of targets that no group has settings for. */
+export const defaultPolicy: Policy = Schema.decodeSync(Policy)({})
+
 /** The number that an amount of `members` means, rounded down. */
 export const amountOf = (amount: Amount, members: number): number =>
   typeof amount === "number" ? amount : Math.floor((members * Number.parseInt(amount, 10)) / 100)
@@ -269,6 +272,10 @@ export type Course = Pick<RolloutPlan, "waves" | "policy"> & {
   readonly left: ReadonlyArray<unknown>
 }
 
+/** The decision of a rollout. Undefined if nothing forced one. */
+export const decisionIn = (facts: ReadonlyArray<Fact>): Decision | undefined =>
+  facts.flatMap((fact) => (fact._tag === "Decided" ? [fact.decision] : []))[0]
+
 /** The last outcome of each member. */
 export const outcomes = (facts: ReadonlyArray<Fact>): ReadonlyMap<string, Outcome> =>
   new Map(facts.flatMap((fact) => (fact._tag === "Reached" ? [[fact.target, fact.outcome] as const] : [])))
@@ -299,11 +306,11 @@ export const nextAction = (course: Course, facts: ReadonlyArray<Fact>): Action =
   const now = outcomes(facts)
   const inState = (targets: ReadonlyArray<string>, ...wanted: ReadonlyArray<Outcome | undefined>) =>
     targets.filter((target) => wanted.includes(now.get(target)))
-  const decided = facts.find((fact) => fact._tag === "Decided")
+  const decision = decisionIn(facts)
   const all = course.members.map(({ target }) => target)
-  if (decided !== undefined) {
-    const targets = decided.decision === "back" ? inState(all, "proven", "live") : []
-    const open = decided.decision === "stop" ? inState(all, "proven") : []
+  if (decision !== undefined) {
+    const targets = decision === "back" ? inState(all, "proven", "live") : []
+    const open = decision === "stop" ? inState(all, "proven") : []
     if (open.length > 0) return { _tag: "Settle", targets: open }
     return targets.length === 0 ? { _tag: "End" } : { _tag: "GoBack", targets }
   }
@@ -330,9 +337,9 @@ export const nextAction = (course: Course, facts: ReadonlyArray<Fact>): Action =
 export const rolloutStatus = (course: Course, facts: ReadonlyArray<Fact>): 0 | 1 | 5 | 6 | 7 => {
   const found = [...outcomes(facts).values()]
   if (found.some(isOpen)) return 6
-  const decided = facts.find((fact) => fact._tag === "Decided")
-  if (decided?.decision === "back") return found.includes("back") ? 5 : 1
-  if (decided?.decision === "stop") return 1
+  const decision = decisionIn(facts)
+  if (decision === "back") return found.includes("back") ? 5 : 1
+  if (decision === "stop") return 1
   if (course.left.length === 0 && !found.some((outcome) => isFailed(outcome) || isAway(outcome))) return 0
   // A policy that tolerates the failure of every member does not make one of them live.
   if (found.some((outcome) => outcome === "live" || outcome === "same")) return 7

@@ -4,11 +4,9 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Builder } from "../build/Builder.ts"
-import { Policy, policyFields } from "../domain/Rollout.ts"
+import { defaultPolicy, policyFields } from "../domain/Rollout.ts"
 import { type Target, TargetSettings } from "../domain/Target.ts"
 import { knownWords } from "../internal/suggest.ts"
-
-const defaultPolicy = Schema.decodeSync(Policy)({})
 
 const BuilderFunction = Schema.declare((input: unknown): input is Builder => typeof input === "function", {
   identifier: "Builder",

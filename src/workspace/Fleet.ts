@@ -3,7 +3,7 @@
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { Policy } from "../domain/Rollout.ts"
+import { defaultPolicy, Policy } from "../domain/Rollout.ts"
 import type { Target } from "../domain/Target.ts"
 import { knownWords } from "../internal/suggest.ts"
 import type { DeployerConfig } from "./Config.ts"
@@ -82,6 +82,11 @@ const resolve = (option: string, text: string, known: ReadonlyArray<string>, nou
   )
 }
 
+/** The labels that any target has. */
+const labelsOf = (targets: DeployerConfig["targets"]): ReadonlyArray<string> => [
+  ...new Set(Object.values(targets).flatMap((target) => Object.keys(target.labels)))
+]
+
 /** Whether a target fits `zone:a,zone:b,size:large`. */
 const conditionOf = (
   text: string,
@@ -89,7 +94,7 @@ const conditionOf = (
 ): Either.Either<(key: string) => boolean, NoSuchMembers> =>
   Either.gen(function* () {
     const wanted = new Map<string, Array<string>>()
-    const labels = [...new Set(Object.values(targets).flatMap((target) => Object.keys(target.labels)))]
+    const labels = labelsOf(targets)
     const fail = (reason: string) => Either.left(new NoSuchMembers({ words: `where=${text}`, reason }))
     if (listOf(text).length === 0) return yield* fail("it names no label")
     for (const word of listOf(text)) {
@@ -138,8 +143,6 @@ export const chooseTargets = (
     })
   })
 
-const defaultPolicy = Schema.decodeSync(Policy)({})
-
 const sameSetting = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
 
 /**
@@ -175,7 +178,7 @@ export const choosePolicy = (
         })
       )
     const { spread } = policy
-    const labels = [...new Set(Object.values(config.targets).flatMap((target) => Object.keys(target.labels)))]
+    const labels = labelsOf(config.targets)
     if (spread !== undefined && !labels.includes(spread))
       return yield* Either.left(
         new PolicyUnclear({
